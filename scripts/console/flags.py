@@ -1,0 +1,73 @@
+"""Command lines: what argparse leaves open, said once for all commands."""
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from .errors import UserError
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are one sentence, that names the nearest flag for a misspelt one.
+
+    `--debug` (show tracebacks) and `--logging_verbosity` belong to every command and are added here.
+    """
+
+    def __init__(self, **options: Any):
+        super().__init__(allow_abbrev=False, formatter_class=_HelpFormatter, **options)
+
+    def parse(self, arguments: list[str] | None) -> argparse.Namespace:
+        """Parses the command line; raises UserError (exit code 2) for one that is wrong."""
+        general = self.add_argument_group("messages")
+        general.add_argument("--logging_verbosity", default="INFO", type=str.upper, metavar="LEVEL",
+                             choices=["DEBUG", "INFO", "WARN", "ERROR", "FATAL"],
+                             help="DEBUG, INFO (default), WARN, ERROR or FATAL")
+        general.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        flags, unknown = self.parse_known_args(sys.argv[1:] if arguments is None else arguments)
+        if unknown:
+            self.error(self._unknown_sentence(unknown[0]))
+        return flags
+
+    def error(self, message: str) -> NoReturn:
+        sentence = message[:1].upper() + message[1:]
+        raise UserError(sentence if sentence.endswith(".") else sentence + ".",
+                        f"See all flags with --help (python -m {self.prog} --help).", exit_code=2)
+
+    def _unknown_sentence(self, argument: str) -> str:
+        name = argument.split("=", 1)[0]
+        known = [option for action in self._actions for option in action.option_strings]
+        if not name.startswith("-"):
+            return f"There is no place for {argument!r} on this command line."
+        nearest = difflib.get_close_matches(name.replace("-", "_").replace("__", "--", 1), known, n=1, cutoff=0.6)
+        return f"There is no flag {name}" + (f"; did you mean {nearest[0]}?" if nearest else ".")
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    def __init__(self, prog: str, **options: Any):
+        super().__init__(prog, max_help_position=30, **options)
+
+
+def path(text: str) -> Path:
+    """A flag's value as a path; `~` is the home folder, also in `--flag=~/photos` where no shell expands it."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path was given.")
+    return Path(text).expanduser()
+
+
+def percentage(text: str) -> float:
+    """A flag's value as a share of the photos, in percent, 0 to 100."""
+    value = float(text)
+    if not 0 <= value < 100:
+        raise argparse.ArgumentTypeError(f"{text} is not a percentage from 0 to below 100.")
+    return value
+
+
+def positive_integer(text: str) -> int:
+    """A flag's value as a whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1.")
+    return value
