@@ -1,0 +1,4 @@
+"""The download room: the only way to the network, with limits on time and size and one sentence for every failure."""
+from .download import download_file, fetch_bytes
+
+__all__ = ["download_file", "fetch_bytes"]

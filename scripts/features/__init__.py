@@ -1,0 +1,11 @@
+"""The features room: pretrained networks, and photos to bottlenecks through them."""
+from .cache import CACHE_NAME, BottleneckCache
+from .engines import (TENSORFLOW_BATCH, Engine, LiteRTEngine, LiteRTModel, TensorFlowEngine, core_count,
+                      load_frozen_graph)
+from .extraction import Bottlenecks, extract_bottlenecks
+from .extractor import INPUT_NODE, OUTPUT_NODE, Extractor, convert_to_tflite, open_extractor
+from .modules import DEFAULT_IMAGE_SIZE
+
+__all__ = ["BottleneckCache", "Bottlenecks", "CACHE_NAME", "DEFAULT_IMAGE_SIZE", "Engine", "Extractor", "INPUT_NODE",
+           "LiteRTEngine", "LiteRTModel", "OUTPUT_NODE", "TENSORFLOW_BATCH", "TensorFlowEngine", "convert_to_tflite",
+           "core_count", "extract_bottlenecks", "load_frozen_graph", "open_extractor"]

@@ -1,0 +1,1 @@
+"""One file for each form a classifier is written in."""

@@ -1,0 +1,45 @@
+# Each target sets itself up in .venv; the only thing needed beforehand is Python 3.11 to 3.13.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo $$python && break; done)
+BIN := .venv/bin
+DEMO := tf_files/demo
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help install demo test lint clean
+
+help:
+	@echo "make demo    retrain on handwritten digits and label one: no photos, no network but the package index needed"
+	@echo "make test    run the tests"
+	@echo "make lint    flake8, mypy and the direction of imports alone"
+	@echo "make clean   remove .venv"
+
+install: .venv/installed
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; say which with make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python setup.cfg pyproject.toml
+	@echo "Installing into .venv (TensorFlow is large: a few minutes the first time)"
+	$(PIP) --editable .
+	@touch $@
+
+.venv/installed-test: .venv/installed
+	$(PIP) --editable '.[test]'
+	@touch $@
+
+demo: .venv/installed
+	$(BIN)/python -m scripts.sample_photos digits
+	$(BIN)/python -m scripts.retrain --image_dir=tf_files/digits \
+		--output_graph=$(DEMO)/retrained_graph.pb --output_labels=$(DEMO)/retrained_labels.txt
+	$(BIN)/python -m scripts.label_image --graph=$(DEMO)/retrained_graph.tflite --image=tf_files/digits/7/0007.png
+
+test: .venv/installed-test
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: .venv/installed-test
+	$(BIN)/python -m pytest tests/test_style.py
+
+clean:
+	rm -rf .venv

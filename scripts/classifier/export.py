@@ -1,0 +1,171 @@
+"""Weights to files: everything is written aside, proven, and only then put in its place."""
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from scripts.console import UserError, os_error_sentence
+from scripts.features import Extractor, core_count
+from scripts.photos import load_photos, read_photo
+from scripts.training import Head
+
+from .metadata import Metadata
+from .parity import MOST_PHOTOS, Parity, check_file, check_predict_bytes
+from .targets.frozen_graph import frozen_graph
+from .targets.saved_model import write_metadata, write_saved_model
+from .targets.tflite import packed, tflite_model
+
+
+@dataclass(frozen=True)
+class Destinations:
+    """Where a classifier's files go.
+
+    Attributes:
+        graph: the .pb; .tflite and .json get the same stem.
+        labels: the label file.
+        saved_model_dir: folder for numbered SavedModels, or None for none.
+    """
+
+    graph: Path
+    labels: Path
+    saved_model_dir: Path | None = None
+
+    @property
+    def tflite(self) -> Path:
+        """The TensorFlow Lite file."""
+        return self.graph.with_suffix(".tflite")
+
+    @property
+    def metadata(self) -> Path:
+        """The metadata file."""
+        return self.graph.with_suffix(".json")
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Photos with the answers that training's evaluation gave: paths, and probabilities float32 [photos, classes]."""
+
+    paths: tuple[Path, ...]
+    probabilities: np.ndarray
+
+    def sample(self) -> Proof:
+        """At most MOST_PHOTOS of them, evenly spread."""
+        if len(self.paths) <= MOST_PHOTOS:
+            return self
+        rows = np.linspace(0, len(self.paths) - 1, MOST_PHOTOS).astype(int)
+        return Proof(tuple(self.paths[row] for row in rows), self.probabilities[rows])
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The files that were written, in order, and what was proven of them."""
+
+    files: tuple[Path, ...]
+    parities: tuple[Parity, ...]
+
+
+def check_destinations(destinations: Destinations) -> None:
+    """Makes the folders and raises a UserError where files could not be written, before any work is done."""
+    if destinations.graph.suffix in (".tflite", ".json"):
+        raise UserError(f"--output_graph={destinations.graph} must not end in {destinations.graph.suffix}: that file is "
+                        "written beside it.", "Let it end in .pb.", exit_code=2)
+    for path in (destinations.graph, destinations.labels):
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; a file is to be written there.", exit_code=2)
+    folders = [destinations.graph.parent, destinations.labels.parent]
+    for folder in folders + [path for path in [destinations.saved_model_dir] if path]:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"The folder {folder} cannot be made: {os_error_sentence(error)}") from error
+        if not os.access(folder, os.W_OK):
+            raise UserError(f"Nothing can be written into {folder}.", "Choose another place.")
+
+
+def export_classifier(extractor: Extractor, head: Head, metadata: Metadata, destinations: Destinations,
+                      proof: Proof) -> Exported:
+    """Writes every file of a classifier, proves each on photos, and puts them in place, the metadata last.
+
+    Args:
+        extractor: what made the bottlenecks.
+        head: the trained last layer.
+        metadata: without the files' hashes, which are added here.
+        destinations: where the files go.
+        proof: photos with training's answers; may hold none, then nothing can be proven.
+
+    Raises:
+        UserError: a file does not give training's answers; nothing has been replaced then.
+    """
+    proof = proof.sample()
+    with _staging(destinations) as staged:
+        metadata = _write(extractor, head, metadata, staged)
+        parities = _prove(extractor, staged, proof)
+        files = _publish(staged, destinations)
+    return Exported(files, parities)
+
+
+@contextmanager
+def _staging(destinations: Destinations) -> Iterator[Destinations]:
+    """Hidden folders beside the destinations: on the same disk, so that renaming is atomic."""
+    def aside(folder: Path) -> Path:
+        hidden = folder / f".{destinations.graph.stem}.partial"
+        shutil.rmtree(hidden, ignore_errors=True)  # left by a run that was killed
+        hidden.mkdir(parents=True)
+        return hidden
+
+    folders = {folder: aside(folder) for folder in {destinations.graph.parent, destinations.labels.parent}}
+    saved_model_dir = aside(destinations.saved_model_dir) if destinations.saved_model_dir else None
+    try:
+        yield Destinations(folders[destinations.graph.parent] / destinations.graph.name,
+                           folders[destinations.labels.parent] / destinations.labels.name, saved_model_dir)
+    finally:
+        for folder in [*folders.values(), saved_model_dir]:
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(extractor: Extractor, head: Head, metadata: Metadata, staged: Destinations) -> Metadata:
+    staged.graph.write_bytes(frozen_graph(extractor, head, metadata.nodes["output"]))
+    staged.tflite.write_bytes(packed(tflite_model(extractor, head), metadata))
+    staged.labels.write_text("".join(f"{label}\n" for label in metadata.labels), "utf-8", newline="\n")
+    if staged.saved_model_dir:
+        write_saved_model(staged.saved_model_dir / "1", extractor, head, metadata.labels)
+        write_metadata(staged.saved_model_dir / "1", metadata)
+    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+              for path in (staged.graph, staged.tflite, staged.labels)}
+    metadata = replace(metadata, files=hashes)
+    staged.metadata.write_text(metadata.to_json(), "utf-8", newline="\n")
+    return metadata
+
+
+def _prove(extractor: Extractor, staged: Destinations, proof: Proof) -> tuple[Parity, ...]:
+    if not proof.paths:
+        return ()
+    pixels = load_photos(proof.paths, extractor.height, extractor.width, core_count())
+    parities = [check_file(path, pixels, proof.probabilities) for path in (staged.graph, staged.tflite)]
+    if staged.saved_model_dir:
+        folder = staged.saved_model_dir / "1"
+        parities.append(replace(check_file(folder, pixels, proof.probabilities), name="SavedModel"))
+        by_bytes = check_predict_bytes(folder, [read_photo(path) for path in proof.paths], proof.probabilities)
+        parities += [replace(by_bytes, name="SavedModel, predict_bytes")] if by_bytes else []
+    return tuple(parities)
+
+
+def _publish(staged: Destinations, destinations: Destinations) -> tuple[Path, ...]:
+    files = [destinations.graph, destinations.labels, destinations.tflite]
+    for source, destination in zip((staged.graph, staged.labels, staged.tflite), files):
+        os.replace(source, destination)
+    if staged.saved_model_dir and destinations.saved_model_dir:
+        taken = [int(sub.name) for sub in destinations.saved_model_dir.iterdir() if sub.name.isdecimal()]
+        version = destinations.saved_model_dir / str(max(taken, default=0) + 1)
+        os.replace(staged.saved_model_dir / "1", version)
+        files.append(version)
+    os.replace(staged.metadata, destinations.metadata)
+    return (*files, destinations.metadata)

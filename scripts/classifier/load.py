@@ -1,0 +1,100 @@
+"""The one place that loads a classifier, whatever its form."""
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from scripts.console import UserError, import_tensorflow, one_line, quiet_native_code
+from scripts.features import TENSORFLOW_BATCH, LiteRTEngine, LiteRTModel, TensorFlowEngine
+
+from .metadata import Metadata
+from .model import Classifier
+from .targets.saved_model import METADATA_PATH
+from .targets.tflite import unpacked_metadata
+
+RUN_AGAIN = "Run retrain to write the classifier's files anew."
+
+
+def load_classifier(path: Path) -> Classifier:
+    """Loads a classifier that retrain wrote: a .tflite (alone, without TensorFlow), a .pb, or a SavedModel folder.
+
+    Args:
+        path: the file; or the SavedModel's folder, or the folder of its numbered versions (the highest is taken).
+
+    Raises:
+        UserError: there is no such classifier, or its files do not belong together.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _load_saved_model(path)
+    if not path.exists():
+        raise UserError(f"There is no classifier at {path}.",
+                        "Make one with: python -m scripts.retrain --image_dir=FOLDER_OF_CLASS_FOLDERS")
+    content = path.read_bytes()
+    # The identifier of a TensorFlow Lite flatbuffer stands behind its first offset.
+    return _load_tflite(path, content) if content[4:8] == b"TFL3" else _load_frozen_graph(path, content)
+
+
+def _load_tflite(path: Path, content: bytes) -> Classifier:
+    metadata = unpacked_metadata(content, str(path))
+    try:
+        model = LiteRTModel(content)
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {one_line(error)}", RUN_AGAIN) from error
+    if (model.height, model.width) != (metadata.input["height"], metadata.input["width"]):
+        raise UserError(f"{path} and the metadata inside it do not belong together.", RUN_AGAIN)
+    return Classifier(metadata, LiteRTEngine(content))
+
+
+def _load_frozen_graph(path: Path, content: bytes) -> Classifier:
+    beside = path.with_suffix(".json")
+    if not beside.exists():
+        raise UserError(f"{path} has no metadata beside it ({beside.name} is missing), so its labels and its input are "
+                        "not known.", RUN_AGAIN)
+    metadata = Metadata.from_json(beside.read_text("utf-8"), str(beside))
+    if metadata.files.get(path.name) != hashlib.sha256(content).hexdigest():
+        raise UserError(f"{path} is not the file that {beside.name} describes: one of the two is older, or damaged.",
+                        RUN_AGAIN)
+    return Classifier(metadata, TensorFlowEngine(path, metadata.nodes["input"], metadata.nodes["output"]))
+
+
+def _load_saved_model(folder: Path) -> Classifier:
+    versions = [sub for sub in folder.iterdir() if sub.name.isdecimal() and (sub / "saved_model.pb").exists()]
+    if versions and not (folder / "saved_model.pb").exists():
+        folder = max(versions, key=lambda sub: int(sub.name))
+    if not (folder / METADATA_PATH).exists():
+        raise UserError(f"{folder} is not a SavedModel that retrain wrote: {METADATA_PATH.as_posix()} is missing.",
+                        RUN_AGAIN)
+    metadata = Metadata.from_json((folder / METADATA_PATH).read_text("utf-8"), str(folder))
+    return Classifier(metadata, SavedModelEngine(folder))
+
+
+class SavedModelEngine:
+    """A SavedModel's float signature in TensorFlow, in batches."""
+
+    name = "tensorflow"
+    batch_size = TENSORFLOW_BATCH
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def open(self) -> Callable[[np.ndarray], np.ndarray]:
+        signature = load_signature(self._folder, "serving_default")
+        tensorflow = import_tensorflow()
+        return lambda photos: signature(image=tensorflow.constant(photos))["probabilities"].numpy()
+
+
+def load_signature(folder: Path, name: str) -> Callable:
+    """A signature of a SavedModel; keeps the model alive as long as the signature lives."""
+    tensorflow = import_tensorflow()
+    try:
+        with quiet_native_code():
+            loaded = tensorflow.saved_model.load(str(folder))
+    except Exception as error:  # whatever a damaged file makes TensorFlow raise
+        raise UserError(f"The SavedModel {folder} cannot be loaded: {one_line(error)}", RUN_AGAIN) from error
+    signature = loaded.signatures[name]
+    signature.kept_alive_with = loaded
+    return signature

@@ -1,0 +1,92 @@
+"""What a classifier says of itself: labels, input, how it was made and how good it is, as JSON beside its files."""
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from scripts import __version__
+from scripts.console import UserError, one_line
+from scripts.photos import PIXELS_VERSION
+
+FORMAT = "poets-classifier-1"
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Everything that is stored with a classifier.
+
+    Attributes:
+        labels: in output order.
+        input: `height` and `width` in pixels, `pixels`: version of the pixel contract.
+        nodes: names of the frozen graph's `input` and `output`.
+        network: `kind`, `handle` and `digest` of the extractor.
+        head: `solver`, `l2`, `temperature`, `refitted`.
+        unknown: the reject option, or None.
+        split: `seed`, `digest` and `counts` of the photos.
+        test: `accuracy`, `interval` and `count` of the final evaluation, or None where no photo was kept for it.
+        files: SHA-256 of each exported file, by name.
+        made_with: versions of what took part.
+        flags: the command line's settings.
+    """
+
+    labels: list[str]
+    input: dict[str, int]
+    nodes: dict[str, str]
+    network: dict[str, Any]
+    head: dict[str, Any]
+    split: dict[str, Any]
+    test: dict[str, Any] | None
+    unknown: dict[str, Any] | None = None
+    files: dict[str, str] = field(default_factory=dict)
+    made_with: dict[str, str] = field(default_factory=lambda: versions())
+    flags: dict[str, Any] = field(default_factory=dict)
+    format: str = FORMAT
+
+    def to_json(self) -> str:
+        """As indented JSON."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes, source: str) -> Metadata:
+        """Reads and checks metadata; `source` names it in messages.
+
+        Raises:
+            UserError: it is not JSON, of another format, or lacks something.
+        """
+        try:
+            read = json.loads(text)
+            if not isinstance(read, dict) or read.get("format") != FORMAT:
+                raise ValueError(f"its format is not {FORMAT}")
+            metadata = cls(**read)
+            metadata._check()
+            return metadata
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"The metadata of {source} cannot be used: {one_line(error)}",
+                            "Run retrain again to write the classifier anew.") from error
+
+    def _check(self) -> None:
+        if len(self.labels) < 2 or not all(isinstance(label, str) for label in self.labels):
+            raise ValueError("its labels are not a list of names")
+        if not all(isinstance(self.input[side], int) and self.input[side] > 0 for side in ("height", "width")):
+            raise ValueError("its input size is not given in pixels")
+        if self.input["pixels"] != PIXELS_VERSION:
+            raise ValueError(f"it takes pixels version {self.input['pixels']}, and this program makes {PIXELS_VERSION}")
+        for name in ("input", "output"):
+            if not isinstance(self.nodes[name], str):
+                raise ValueError(f"its {name} node has no name")
+        if self.unknown is not None:
+            raise ValueError("it has a reject option that this program does not know")
+
+
+def versions() -> dict[str, str]:
+    """The versions of the libraries that decide what a classifier answers."""
+    found = {"poets": __version__, "python": platform.python_version()}
+    for package in ("tensorflow", "ai-edge-litert", "numpy", "scipy", "pillow"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,30 @@
+"""The frozen GraphDef (.pb) that Poets wrote: nodes `input` and `--final_tensor_name`."""
+from __future__ import annotations
+
+import re
+
+from scripts.console import UserError, import_tensorflow, quiet_native_code
+from scripts.features import INPUT_NODE, Extractor
+from scripts.training import Head
+
+from ..graph import HEAD_SCOPE, MODULE_SCOPE, add_classifier, read_graph
+
+
+def frozen_graph(extractor: Extractor, head: Head, output_name: str) -> bytes:
+    """A serialized GraphDef from `input` (float32 [n, height, width, 3] in [0, 1]) to `output_name` ([n, classes])."""
+    tensorflow = import_tensorflow()
+    with quiet_native_code(), tensorflow.Graph().as_default() as graph:
+        pixels = tensorflow.compat.v1.placeholder(tensorflow.float32, [None, extractor.height, extractor.width, 3],
+                                                  name=INPUT_NODE)
+        add_classifier(pixels, read_graph(extractor), head, output_name)
+        return graph.as_graph_def().SerializeToString()
+
+
+def check_output_name(name: str) -> None:
+    """Raises the UserError that says why a node cannot be called so."""
+    if not re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*", name) or name.endswith("/"):
+        raise UserError(f"--final_tensor_name={name} is no name for a TensorFlow node: it takes letters, digits and "
+                        "_ . - / and begins with a letter or digit.", exit_code=2)
+    if name.split("/")[0] in (INPUT_NODE, HEAD_SCOPE, MODULE_SCOPE):
+        raise UserError(f"--final_tensor_name={name} begins like other nodes of the graph.", "Give another.",
+                        exit_code=2)

@@ -1,0 +1,49 @@
+"""TensorFlow Lite, with labels and metadata inside the same file."""
+from __future__ import annotations
+
+import io
+import zipfile
+
+from scripts.console import UserError
+from scripts.features import Extractor, convert_to_tflite
+from scripts.training import Head
+
+from ..graph import add_classifier, read_graph
+from ..metadata import Metadata
+
+LABELS_ENTRY, METADATA_ENTRY = "labels.txt", "metadata.json"
+
+
+def tflite_model(extractor: Extractor, head: Head) -> bytes:
+    """The classifier as a float32 .tflite for one photo: float32 [1, height, width, 3] in [0, 1] -> [1, classes]."""
+    definition = read_graph(extractor)
+    return convert_to_tflite(lambda pixels: add_classifier(pixels, definition, head, "probabilities"),
+                             extractor.height, extractor.width)
+
+
+def packed(model: bytes, metadata: Metadata) -> bytes:
+    """A .tflite with labels and metadata appended as a zip archive.
+
+    Interpreters read the flatbuffer from the front and ignore what follows; zip readers look from the end. Readers of
+    TensorFlow Lite metadata find associated files in this way (tensorflow.org/lite/models/convert/metadata).
+    """
+    content = io.BytesIO(model)
+    with zipfile.ZipFile(content, "a") as archive:
+        for name, text in ((LABELS_ENTRY, "".join(f"{label}\n" for label in metadata.labels)),
+                           (METADATA_ENTRY, metadata.to_json())):
+            archive.writestr(zipfile.ZipInfo(name), text)  # a ZipInfo's time is fixed: the same bytes every run
+    return content.getvalue()
+
+
+def unpacked_metadata(model: bytes, source: str) -> Metadata:
+    """The metadata inside a .tflite.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(model)) as archive:
+            return Metadata.from_json(archive.read(METADATA_ENTRY), source)
+    except (zipfile.BadZipFile, KeyError):
+        raise UserError(f"{source} carries no labels and metadata: this program did not write it, or it is cut short.",
+                        "Run retrain to write it anew.") from None

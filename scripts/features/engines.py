@@ -1,0 +1,134 @@
+"""What runs an extractor: LiteRT with one interpreter a core, or TensorFlow in batches on a GPU.
+
+The rule, never a timing: TensorFlow where it finds a GPU (and where LiteRT has no package), LiteRT everywhere else.
+"""
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from scripts.console import import_tensorflow, quiet_native_code
+
+TENSORFLOW_BATCH = 64
+
+
+def core_count() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class LiteRTModel:
+    """A .tflite in one single-threaded LiteRT interpreter; for one thread at a time.
+
+    Args:
+        model: the path of a .tflite file, or its bytes.
+
+    Attributes:
+        height, width: of its input, in pixels.
+    """
+
+    def __init__(self, model: Path | bytes):
+        source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+        interpreter = _interpreter_class()
+        with quiet_native_code():
+            self._interpreter = interpreter(num_threads=1, **source)
+            self._interpreter.allocate_tensors()
+        input_, = self._interpreter.get_input_details()
+        self._input = input_["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+        _, self.height, self.width, _ = (int(side) for side in input_["shape"])
+
+    def run(self, photo: np.ndarray) -> np.ndarray:
+        """float32 [1, height, width, 3] in [0, 1] -> float32 [1, outputs]."""
+        self._interpreter.set_tensor(self._input, photo)
+        self._interpreter.invoke()
+        return self._interpreter.get_tensor(self._output)
+
+
+def _interpreter_class() -> Any:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+        return Interpreter
+    except ImportError:  # Intel Macs
+        return import_tensorflow().lite.Interpreter
+
+
+def litert_is_installed() -> bool:
+    """Whether .tflite files run without TensorFlow here."""
+    try:
+        import ai_edge_litert.interpreter  # noqa: F401
+        return True
+    except ImportError:
+        return False
+
+
+class Engine(Protocol):
+    """Runs a network: `open()` gives a function from float32 [n, height, width, 3] to float32 [n, outputs].
+
+    With a batch_size of 1 every worker thread opens its own; otherwise one thread hands in batches.
+    """
+
+    name: str
+    batch_size: int
+
+    def open(self) -> Callable[[np.ndarray], np.ndarray]: ...
+
+
+class LiteRTEngine:
+    """One interpreter for each thread that opens it, each on one core."""
+
+    name = "litert"
+    batch_size = 1
+
+    def __init__(self, tflite: Path | bytes):
+        self._tflite = tflite
+
+    def open(self) -> Callable[[np.ndarray], np.ndarray]:
+        return LiteRTModel(self._tflite).run
+
+
+class TensorFlowEngine:
+    """A frozen graph in TensorFlow, in batches, in full float32."""
+
+    name = "tensorflow"
+    batch_size = TENSORFLOW_BATCH
+
+    def __init__(self, graph: Path, input_node: str, output_node: str):
+        self._graph, self._nodes = graph, (input_node, output_node)
+
+    def open(self) -> Callable[[np.ndarray], np.ndarray]:
+        return load_frozen_graph(self._graph.read_bytes(), *self._nodes)
+
+
+def load_frozen_graph(graph: bytes, input_node: str, output_node: str) -> Callable[[np.ndarray], np.ndarray]:
+    """A serialized GraphDef as a function from float32 [n, height, width, 3] to the output node's array."""
+    tensorflow = import_tensorflow()
+    # TF32 keeps ten bits of the mantissa: other bottlenecks than a CPU gives.
+    tensorflow.config.experimental.enable_tensor_float_32_execution(False)
+    definition = tensorflow.compat.v1.GraphDef.FromString(graph)
+    with quiet_native_code():
+        function = tensorflow.compat.v1.wrap_function(
+            lambda: tensorflow.compat.v1.import_graph_def(definition, name=""), [])
+        pruned = function.prune(f"{input_node}:0", f"{output_node}:0")
+    return lambda photos: np.asarray(pruned(tensorflow.constant(photos)))
+
+
+def choose_engine(tflite: Path, graph: Path, input_node: str, output_node: str) -> Engine:
+    """The engine for this machine, by the rule at the head of this file."""
+    if not litert_is_installed() or has_gpu():
+        return TensorFlowEngine(graph, input_node, output_node)
+    return LiteRTEngine(tflite)
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow finds a GPU; TensorFlow is asked only where an NVIDIA driver shows itself."""
+    if not (shutil.which("nvidia-smi") or Path("/dev/nvidia0").exists()):
+        return False
+    return bool(import_tensorflow().config.list_physical_devices("GPU"))

@@ -1,0 +1,190 @@
+"""The frozen network between pixels and bottlenecks, prepared once and kept in a folder of its own."""
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scripts.console import UserError, import_tensorflow, one_line, quiet_native_code
+from scripts.photos import PIXELS_VERSION
+
+from .engines import LiteRTModel
+from .modules import Module, find_module
+
+log = logging.getLogger(__name__)
+
+# The layout of a prepared folder; another number makes every module be prepared anew.
+FORMAT = 1
+GRAPH, TFLITE, DESCRIPTION = "extractor.pb", "extractor.tflite", "extractor.json"
+INPUT_NODE, OUTPUT_NODE = "input", "bottleneck"
+# LiteRT and TensorFlow must agree to this share of the largest feature, or LiteRT is not to be trusted with the module.
+ENGINE_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A prepared feature extractor.
+
+    Attributes:
+        handle: the name or path it was asked for by.
+        digest: identifies weights, input size and pixel version; the cache's key.
+        height, width: of its input, in pixels.
+        depth: length of a bottleneck.
+        folder: holds its frozen graph (`input` float32 [n, height, width, 3] in [0, 1] -> `bottleneck` float32
+            [n, depth]) and the same as .tflite for a batch of one.
+    """
+
+    handle: str
+    digest: str
+    height: int
+    width: int
+    depth: int
+    folder: Path
+
+    @property
+    def graph_path(self) -> Path:
+        """The frozen GraphDef."""
+        return self.folder / GRAPH
+
+    @property
+    def tflite_path(self) -> Path:
+        """The TensorFlow Lite file."""
+        return self.folder / TFLITE
+
+
+def open_extractor(handle: str, model_dir: Path, image_size: int | None = None) -> Extractor:
+    """Opens the extractor that a handle names; the first time, prepares it under `model_dir` (some ten seconds).
+
+    Args:
+        handle: see `find_module`.
+        model_dir: where prepared extractors are kept, a folder each.
+        image_size: side of its square input in pixels, for modules that take any size; None: the module's own.
+
+    Raises:
+        UserError: there is no such module, it is half there, or it is not an image feature vector.
+    """
+    module = find_module(handle)
+    image_size = image_size or module.default_size
+    request = _digest(f"{FORMAT}/{module.digest()}/{image_size}/{PIXELS_VERSION}".encode())
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", module.name) + (f"-{image_size}" if image_size else "")
+    folder = Path(model_dir) / f"{name}-{request[:12]}"
+    description = _read_description(folder)
+    if description is None:
+        log.info("Preparing the extractor %s (once; it is kept in %s)", module.name, folder)
+        description = _prepare(module, image_size, handle, folder)
+    return Extractor(handle, description["digest"], description["height"], description["width"], description["depth"],
+                     folder)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _read_description(folder: Path) -> dict[str, Any] | None:
+    """The description of a prepared folder, or None unless every file is there with the bytes it was written with."""
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text("utf-8"))
+        whole = all(_digest((folder / name).read_bytes()) == digest for name, digest in description["files"].items())
+        return description if whole and description["format"] == FORMAT else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _prepare(module: Module, image_size: int | None, handle: str, folder: Path) -> dict[str, Any]:
+    network, height, width = module.build(image_size)
+    graph = _frozen(network, height, width, module.name)
+    definition = graph.graph.as_graph_def()
+    tflite = _converted(definition, height, width, module.name)
+    _check_engines_agree(graph, tflite, height, width, module.name)
+    files = {GRAPH: definition.SerializeToString(), TFLITE: tflite}
+    description = {"format": FORMAT, "handle": handle, "height": height, "width": width,
+                   "depth": int(graph.outputs[0].shape[1]),
+                   "digest": _digest(f"{module.digest()}/{height}/{width}/pixels-{PIXELS_VERSION}".encode()),
+                   "files": {name: _digest(data) for name, data in files.items()}}
+    files[DESCRIPTION] = json.dumps(description, indent=1).encode()
+    try:
+        _write_folder(folder, files)
+    except OSError as error:
+        raise UserError(f"The extractor cannot be kept in {folder}: {one_line(error)}",
+                        "Give another folder with --model_dir.") from error
+    return description
+
+
+def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
+    """Writes a folder beside its place and renames it, so that it is there whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".preparing-"))
+    try:
+        for name, data in files.items():
+            (temporary / name).write_bytes(data)
+        temporary.chmod(0o755)  # mkdtemp's are private; a folder that is kept need not be
+        if folder.exists() and _read_description(folder) is None:
+            shutil.rmtree(folder)
+        if not folder.exists():  # else another process was faster, with the same content
+            temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _frozen(network: Any, height: int, width: int, name: str) -> Any:
+    """The network as a function whose weights are constants."""
+    tensorflow = import_tensorflow()
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+    spec = tensorflow.TensorSpec([None, height, width, 3], tensorflow.float32, name=INPUT_NODE)
+    try:
+        with quiet_native_code():
+            function = tensorflow.function(lambda pixels: tensorflow.identity(network(pixels), name=OUTPUT_NODE))
+            graph = convert_variables_to_constants_v2(function.get_concrete_function(spec))
+    except (tensorflow.errors.OpError, ValueError, TypeError) as error:
+        raise UserError(f"The module {name} does not take photos of {height} x {width} pixels: {one_line(error)}",
+                        "Try another --image_size.") from error
+    shape = graph.outputs[0].shape
+    if shape.rank != 2 or shape[1] is None or graph.outputs[0].dtype != tensorflow.float32:
+        raise UserError(f"The module {name} is not an image feature vector: it gives {graph.outputs[0].dtype.name} "
+                        f"{shape}, not one float32 vector of known length a photo.",
+                        "Choose a module whose name ends in feature_vector.")
+    return graph
+
+
+def _converted(definition: Any, height: int, width: int, name: str) -> bytes:
+    """The frozen network as a .tflite for a batch of one."""
+    tensorflow = import_tensorflow()
+
+    def one_photo(pixels: Any) -> Any:
+        return tensorflow.graph_util.import_graph_def(definition, {INPUT_NODE: pixels}, [f"{OUTPUT_NODE}:0"])[0]
+    try:
+        return convert_to_tflite(one_photo, height, width)
+    except Exception as error:  # the converter raises bare Exception
+        raise UserError(f"The module {name} cannot be converted for TensorFlow Lite: {one_line(error)}",
+                        "Choose another module.") from error
+
+
+def convert_to_tflite(function: Any, height: int, width: int) -> bytes:
+    """Converts a TensorFlow function of one photo, float32 [1, height, width, 3], without variables, to .tflite."""
+    tensorflow = import_tensorflow()
+    spec = tensorflow.TensorSpec([1, height, width, 3], tensorflow.float32, name=INPUT_NODE)
+    with quiet_native_code():
+        concrete = tensorflow.function(function).get_concrete_function(spec)
+        return tensorflow.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
+
+
+def _check_engines_agree(graph: Any, tflite: bytes, height: int, width: int, name: str) -> None:
+    tensorflow = import_tensorflow()
+    probe = np.random.default_rng(0).random((2, height, width, 3), np.float32)
+    expected = np.asarray(graph(tensorflow.constant(probe))[0])
+    model = LiteRTModel(tflite)
+    got = np.concatenate([model.run(photo[None]) for photo in probe])
+    if not (np.isfinite(expected).all() and np.isfinite(got).all()):
+        raise UserError(f"The module {name} answers with numbers that are not finite.", "Fetch it again.")
+    difference = np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-6)
+    if difference > ENGINE_TOLERANCE:
+        raise UserError(f"The module {name} gives other features in TensorFlow Lite than in TensorFlow (they differ by "
+                        f"{difference:.1%} of the largest).", "Choose another module.")

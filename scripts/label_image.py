@@ -1,0 +1,132 @@
+"""python -m scripts.label_image --image=PHOTO: says what photos show; needs no TensorFlow for a .tflite."""
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from scripts.classifier import Answer, Classifier, load_classifier
+from scripts.console import UserError, run_command
+from scripts.console.settings import LabelSettings, label_settings
+from scripts.photos import expand_sources, is_address, read_source
+
+log = logging.getLogger("scripts.label_image")
+
+# (source, labels with scores, reason why there are none)
+Writer = Callable[[str, list[tuple[str, float]], str], None]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command: arguments without the program's name (None: the process's own) to exit code."""
+    return run_command(lambda given: label(label_settings(given)), arguments)
+
+
+def label(settings: LabelSettings) -> int:
+    """Labels every photo and prints the answers; returns 1 if any photo had none, else 0."""
+    classifier = load_classifier(settings.graph)
+    _say_what_is_ignored(settings, classifier)
+    write = _writer(settings, classifier)
+    failed = 0
+    for source, answer in classifier.label_photos(expand_sources(settings.sources), read_source):
+        labels = _best(answer, classifier, settings)
+        write(source, labels, answer.reason)
+        failed += bool(answer.reason)
+        if settings.sort_into and labels:
+            _copy(source, settings.sort_into, labels[0][0])
+    return 1 if failed else 0
+
+
+def _best(answer: Answer, classifier: Classifier, settings: LabelSettings) -> list[tuple[str, float]]:
+    """The likeliest labels with their scores, best first."""
+    if answer.probabilities is None:
+        return []
+    order = (-answer.probabilities).argsort(kind="stable")[:settings.top_k]
+    scored = [(classifier.labels[i], float(answer.probabilities[i])) for i in order]
+    return [(name, score) for name, score in scored if score >= settings.min_score]
+
+
+def _say_what_is_ignored(settings: LabelSettings, classifier: Classifier) -> None:
+    own = {"input_height": classifier.height, "input_width": classifier.width,
+           "input_layer": classifier.metadata.nodes["input"], "output_layer": classifier.metadata.nodes["output"]}
+    ignored = [f"--{name}" for name, value in settings.contradicting.items() if value != own.get(name)]
+    if settings.labels and _lines(settings.labels) != list(classifier.labels):
+        ignored.append("--labels")
+    if ignored:
+        log.info("Ignored: %s. This classifier knows its own input and labels.", ", ".join(ignored))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
+def _writer(settings: LabelSettings, classifier: Classifier) -> Writer:
+    if settings.format == "jsonl":
+        return _write_json
+    if settings.format == "csv":
+        return _csv_writer()
+    alone = len(settings.sources) == 1 and (is_address(settings.sources[0]) or Path(settings.sources[0]).is_file())
+    return lambda source, labels, reason: _write_text(source, labels, reason, alone)
+
+
+def _write_text(source: str, labels: list[tuple[str, float]], reason: str, alone: bool) -> None:
+    """Poets' lines; with several photos each under the photo's name."""
+    if reason:
+        print(f"{source}: {reason}", file=sys.stderr)
+        return
+    if not alone:
+        print(source)
+    indent = "" if alone else "  "
+    for name, score in labels:
+        print(f"{indent}{name} (score={score:.5f})", flush=True)
+    if not labels:
+        print(f"{indent}(no label with such a score)", flush=True)
+
+
+def _write_json(source: str, labels: list[tuple[str, float]], reason: str) -> None:
+    answer = {"error": reason} if reason else {"labels": [{"label": name, "score": score} for name, score in labels]}
+    print(json.dumps({"image": source, **answer}, ensure_ascii=False), flush=True)
+
+
+def _csv_writer() -> Writer:
+    rows = csv.writer(sys.stdout, lineterminator="\n")
+    rows.writerow(["image", "rank", "label", "score", "error"])
+
+    def write(source: str, labels: list[tuple[str, float]], reason: str) -> None:
+        if reason or not labels:
+            rows.writerow([source, "", "", "", reason])
+        for rank, (name, score) in enumerate(labels, 1):
+            rows.writerow([source, rank, name, f"{score:.5f}", ""])
+        sys.stdout.flush()
+    return write
+
+
+def _copy(source: str, folder: Path, name: str) -> None:
+    """Copies a photo into the folder of its label, under a free name; a copy that is already there is enough."""
+    if name in (".", "..") or any(mark in name for mark in "/\\\0"):
+        raise UserError(f"The label {name!r} cannot be the name of a folder.", "Leave --sort_into away.")
+    content = read_source(source)
+    file_name = Path(unquote(urlsplit(source).path) if is_address(source) else source).name or "photo"
+    target = folder / name / file_name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while target.exists():
+        if target.read_bytes() == content:
+            return
+        number += 1
+        target = target.with_name(f"{Path(file_name).stem}-{number}{Path(file_name).suffix}")
+    if is_address(source):
+        target.write_bytes(content)
+    else:
+        shutil.copy2(source, target)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""python -m scripts.retrain --image_dir=FOLDER: trains an image classifier on a folder of photos per class."""
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+
+from scripts.classifier import (Destinations, Exported, Metadata, Proof, check_destinations, check_output_name,
+                                export_classifier)
+from scripts.console import run_command
+from scripts.console.settings import DEFAULT_TFLITE, RetrainSettings, retrain_settings
+from scripts.evaluation import Metrics, evaluate
+from scripts.features import Bottlenecks, Extractor, extract_bottlenecks, open_extractor
+from scripts.photos import TEST, TRAINING, VALIDATION, PhotoTree, Split, read_tree, split_photos
+from scripts.training import HeadFit, fit_head, write_summaries
+
+# More bad photos than this are counted, not listed; --logging_verbosity=DEBUG lists all.
+MOST_LISTED = 50
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command: arguments without the program's name (None: the process's own) to exit code."""
+    return run_command(lambda given: retrain(retrain_settings(given)), arguments)
+
+
+def retrain(settings: RetrainSettings) -> int:
+    """Photos to classifier; prints what a person wants to know on the way and returns 0."""
+    destinations = Destinations(settings.output_graph, settings.output_labels, settings.saved_model_dir)
+    check_output_name(settings.final_tensor_name)
+    check_destinations(destinations)
+    tree = read_tree(settings.image_dir)
+    _say_photos(tree)
+    extractor = open_extractor(settings.tfhub_module, settings.model_dir, settings.image_size)
+    bottlenecks = extract_bottlenecks(tree, extractor, settings.bottleneck_dir)
+    _say_bottlenecks(bottlenecks, extractor)
+    split = split_photos(bottlenecks.tree, bottlenecks.looks, settings.testing_percentage,
+                         settings.validation_percentage, settings.seed)
+    fit = _fit(bottlenecks, split, settings)
+    _say_head(split, fit)
+    metrics, proof = _final_evaluation(bottlenecks, split, fit, settings.print_misclassified_test_images)
+    metadata = _metadata(settings, extractor, bottlenecks, split, fit, metrics)
+    exported = export_classifier(extractor, fit.head, metadata, destinations, proof)
+    write_summaries(settings.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), fit)
+    _say_files(exported, destinations)
+    return 0
+
+
+def _fit(bottlenecks: Bottlenecks, split: Split, settings: RetrainSettings) -> HeadFit:
+    classes = bottlenecks.tree.classes()
+    train, validation = split.rows(TRAINING), split.rows(VALIDATION)
+    return fit_head(bottlenecks.matrix[train], classes[train], bottlenecks.matrix[validation], classes[validation],
+                    len(bottlenecks.tree.labels), balanced=settings.balanced, refit=settings.refit)
+
+
+def _final_evaluation(bottlenecks: Bottlenecks, split: Split, fit: HeadFit,
+                      list_wrong: bool) -> tuple[Metrics | None, Proof]:
+    """Evaluates on the test photos (None if there are none) and keeps the answers that the files must give."""
+    rows = split.rows(TEST)
+    probabilities = fit.head.probabilities(bottlenecks.matrix[rows])
+    photos = [bottlenecks.tree.photos[row] for row in rows]
+    proof = Proof(tuple(photo.path for photo in photos), probabilities)
+    if not photos:
+        print("No photos were kept for a test, so how good the classifier is cannot be said.")
+        return None, proof
+    metrics = evaluate(probabilities, bottlenecks.tree.classes()[rows])
+    low, high = metrics.interval
+    print(f"Final test accuracy = {metrics.accuracy:.1%} (N={metrics.count}), 95% interval "
+          f"{100 * low:.1f}-{100 * high:.1f}%")
+    print(f"  (always answering {bottlenecks.tree.labels[metrics.majority]} would reach "
+          f"{metrics.majority_accuracy:.1%})")
+    if list_wrong:
+        print("=== MISCLASSIFIED TEST IMAGES ===")
+        for photo, answer in zip(photos, probabilities.argmax(1)):
+            if bottlenecks.tree.labels[answer] != photo.label:
+                print(f"{str(photo.path):>70}  {bottlenecks.tree.labels[answer]}")
+    return metrics, proof
+
+
+def _metadata(settings: RetrainSettings, extractor: Extractor, bottlenecks: Bottlenecks, split: Split, fit: HeadFit,
+              metrics: Metrics | None) -> Metadata:
+    from scripts.photos import PIXELS_VERSION
+    return Metadata(
+        labels=list(bottlenecks.tree.labels),
+        input={"height": extractor.height, "width": extractor.width, "pixels": PIXELS_VERSION},
+        nodes={"input": "input", "output": settings.final_tensor_name},
+        network={"kind": "frozen_features", "handle": extractor.handle, "digest": extractor.digest},
+        head={"solver": "lbfgs", "l2": fit.l2, "temperature": fit.head.temperature, "refitted": fit.refitted},
+        split={"seed": split.seed, "digest": split.digest, "counts": split.counts()},
+        test=None if metrics is None else {"accuracy": metrics.accuracy, "interval": list(metrics.interval),
+                                           "count": metrics.count},
+        flags=settings.flags)
+
+
+def _say_photos(tree: PhotoTree) -> None:
+    counts = tree.counts()
+    listed = ", ".join(f"{label} {count}" for label, count in list(counts.items())[:10])
+    more = f" and {len(counts) - 10} more" if len(counts) > 10 else ""
+    print(f"{len(tree.photos)} files in {len(counts)} classes: {listed}{more}", flush=True)
+
+
+def _say_bottlenecks(bottlenecks: Bottlenecks, extractor: Extractor) -> None:
+    photos = len(bottlenecks.tree.photos)
+    print(f"Bottlenecks by {extractor.handle} at {extractor.height} x {extractor.width} pixels: "
+          f"{bottlenecks.computed} computed, {photos} in all", flush=True)
+    if bottlenecks.unreadable:
+        print(f"{len(bottlenecks.unreadable)} files cannot be used and are left out:")
+        for photo, reason in bottlenecks.unreadable[:MOST_LISTED]:
+            print(f"  {photo.path}: {reason}")
+        if len(bottlenecks.unreadable) > MOST_LISTED:
+            print(f"  and {len(bottlenecks.unreadable) - MOST_LISTED} more")
+
+
+def _say_head(split: Split, fit: HeadFit) -> None:
+    parts = ", ".join(f"{count} {name}" for name, count in split.counts().items())
+    print(f"Split: {parts} photos")
+    print(f"Head: L2 strength {fit.l2:.2g}" + (", trained once more on training and validation photos together"
+                                               if fit.refitted else ""), flush=True)
+
+
+def _say_files(exported: Exported, destinations: Destinations) -> None:
+    print("Written:")
+    for path in exported.files:
+        print(f"  {path}")
+    if exported.parities:
+        print("Every file gives the answers of the test above:")
+    for parity in exported.parities:
+        print(f"  {parity.name}: {parity.sentence()}")
+    graph = "" if destinations.tflite == DEFAULT_TFLITE else f" --graph={destinations.tflite}"
+    print(f"Label a photo:  python -m scripts.label_image{graph} --image=PHOTO")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""What many tests share: real photos where they are at hand, generated ones elsewhere, and a module of random weights."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scripts.console import import_tensorflow
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real photos and modules beside the checkout; where it is missing the test is skipped."""
+    if not SHARED_DATA.is_dir():
+        if os.environ.get("POETS_REQUIRE_SHARED_DATA"):
+            pytest.fail(f"{SHARED_DATA} is missing, and it is required here")
+        pytest.skip("needs the real photos of ../shared/data, which are not in this repository")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def flowers(shared_data: Path) -> Path:
+    """600 flower photos in five classes."""
+    return shared_data / "photos" / "flowers"
+
+
+def write_photos(folder: Path, count: int, hue: int, size: int = 48, seed: int = 0, suffix: str = ".png") -> None:
+    """Writes photos of random bright spots over a ground of one colour: alike in kind, no two look the same."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng([seed, hue])
+    for number in range(count):
+        spots = random.random((4, 4, 1)) * np.array([200, 200, 200])
+        ground = np.zeros(3)
+        ground[hue % 3] = 255
+        pixels = np.clip(0.6 * spots + 0.4 * ground + random.normal(0, 12, (4, 4, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC).save(folder / f"{number:03d}{suffix}")
+
+
+@pytest.fixture
+def photo_folder(tmp_path: Path) -> Path:
+    """Three classes of 20 small generated photos that a small module tells apart."""
+    root = tmp_path / "photos"
+    for hue, label in enumerate(("red", "green", "blue")):
+        write_photos(root / label, 20, hue)
+    return root
+
+
+def save_module(folder: Path, size: int | None = 32, depth: int = 24, seed: int = 0) -> Path:
+    """Writes a TF2 SavedModel that turns photos into vectors by one random convolution."""
+    tensorflow = import_tensorflow()
+    module = tensorflow.Module()
+    random = np.random.default_rng(seed)
+    module.kernel = tensorflow.Variable(random.normal(0, 0.4, (5, 5, 3, depth)).astype(np.float32))
+
+    def features(images):
+        maps = tensorflow.nn.conv2d(images, module.kernel, 4, "SAME")
+        return {"features": tensorflow.reduce_mean(tensorflow.nn.relu(maps), [1, 2])}
+    spec = tensorflow.TensorSpec([None, size, size, 3], tensorflow.float32, name="images")
+    module.serve = tensorflow.function(features, input_signature=[spec])
+    tensorflow.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_module(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A module of random weights: 32 x 32 pixels to 24 features, in well under a millisecond."""
+    return save_module(tmp_path_factory.mktemp("modules") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared extractors, shared by all tests of a session: preparing one takes seconds."""
+    return tmp_path_factory.mktemp("models")

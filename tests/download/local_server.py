@@ -1,0 +1,86 @@
+"""An HTTP server on 127.0.0.1 that behaves as badly as a test tells it to."""
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+Reply = Callable[[BaseHTTPRequestHandler], None]
+
+
+@dataclass
+class Server:
+    """A running server: `url` without a slash at its end, and the (path, headers) it was asked for."""
+
+    url: str
+    requests: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
+
+
+@contextmanager
+def serving(replies: Mapping[str, Reply]) -> Iterator[Server]:
+    """Serves each path of `replies` until the block ends; all else is 404."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            server.requests.append((self.path, dict(self.headers)))
+            try:
+                replies.get(self.path, status(404))(self)
+            except OSError:
+                pass  # The client has gone away: what many of these tests are about.
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http_server:
+        http_server.daemon_threads = True
+        http_server.block_on_close = False
+        server = Server(f"http://127.0.0.1:{http_server.server_address[1]}")
+        thread = threading.Thread(target=http_server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield server
+        http_server.shutdown()
+        thread.join()
+
+
+def body(content: bytes, announced: int | None = None) -> Reply:
+    """200 with `content`, its length announced rightly or as `announced`."""
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content) if announced is None else announced))
+        handler.end_headers()
+        handler.wfile.write(content)
+    return reply
+
+
+def status(code: int) -> Reply:
+    """An answer with that status, and a page about it that is not the file."""
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(code)
+        handler.end_headers()
+        handler.wfile.write(b"<html>not the file</html>")
+    return reply
+
+
+def redirect(location: str, code: int = 302) -> Reply:
+    """A redirect to `location`, exactly as it stands."""
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(code)
+        handler.send_header("Location", location)
+        handler.end_headers()
+    return reply
+
+
+def pieces(content: Iterator[bytes] | list[bytes], pause: float = 0.0, announced: int | None = None) -> Reply:
+    """200 whose body comes piece by piece, `pause` seconds after each; no length unless `announced`."""
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        if announced is not None:
+            handler.send_header("Content-Length", str(announced))
+        handler.end_headers()
+        for piece in content:
+            handler.wfile.write(piece)
+            handler.wfile.flush()
+            threading.Event().wait(pause)
+    return reply
