@@ -4,15 +4,13 @@ from __future__ import annotations
 import sys
 import time
 
-import numpy as np
-
 from scripts.classifier import (Destinations, Exported, Metadata, Proof, check_destinations, check_output_name,
                                 export_classifier)
 from scripts.console import run_command
 from scripts.console.settings import DEFAULT_TFLITE, RetrainSettings, retrain_settings
 from scripts.evaluation import Metrics, evaluate
 from scripts.features import Bottlenecks, Extractor, extract_bottlenecks, open_extractor
-from scripts.photos import TEST, TRAINING, VALIDATION, PhotoTree, Split, read_tree, split_photos
+from scripts.photos import PIXELS_VERSION, TEST, TRAINING, VALIDATION, PhotoTree, Split, read_tree, split_photos
 from scripts.training import HeadFit, fit_head, write_summaries
 
 # More bad photos than this are counted, not listed; --logging_verbosity=DEBUG lists all.
@@ -79,7 +77,6 @@ def _final_evaluation(bottlenecks: Bottlenecks, split: Split, fit: HeadFit,
 
 def _metadata(settings: RetrainSettings, extractor: Extractor, bottlenecks: Bottlenecks, split: Split, fit: HeadFit,
               metrics: Metrics | None) -> Metadata:
-    from scripts.photos import PIXELS_VERSION
     return Metadata(
         labels=list(bottlenecks.tree.labels),
         input={"height": extractor.height, "width": extractor.width, "pixels": PIXELS_VERSION},

@@ -1,4 +1,4 @@
-"""What many tests share: real photos where they are at hand, generated ones elsewhere, and a module of random weights."""
+"""What many tests share: real photos where they are at hand, generated ones, and a module of random weights."""
 from __future__ import annotations
 
 import os

@@ -72,10 +72,10 @@ class Exported:
 
 
 def check_destinations(destinations: Destinations) -> None:
-    """Makes the folders and raises a UserError where files could not be written, before any work is done."""
+    """Makes the folders; raises a UserError where files could not be written, before any work is done."""
     if destinations.graph.suffix in (".tflite", ".json"):
-        raise UserError(f"--output_graph={destinations.graph} must not end in {destinations.graph.suffix}: that file is "
-                        "written beside it.", "Let it end in .pb.", exit_code=2)
+        raise UserError(f"--output_graph={destinations.graph} must not end in {destinations.graph.suffix}: that file "
+                        "is written beside it.", "Let it end in .pb.", exit_code=2)
     for path in (destinations.graph, destinations.labels):
         if path.is_dir():
             raise UserError(f"{path} is a folder; a file is to be written there.", exit_code=2)

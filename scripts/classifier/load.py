@@ -52,8 +52,8 @@ def _load_tflite(path: Path, content: bytes) -> Classifier:
 def _load_frozen_graph(path: Path, content: bytes) -> Classifier:
     beside = path.with_suffix(".json")
     if not beside.exists():
-        raise UserError(f"{path} has no metadata beside it ({beside.name} is missing), so its labels and its input are "
-                        "not known.", RUN_AGAIN)
+        raise UserError(f"{path} has no metadata beside it ({beside.name} is missing), so its labels and its input "
+                        "are not known.", RUN_AGAIN)
     metadata = Metadata.from_json(beside.read_text("utf-8"), str(beside))
     if metadata.files.get(path.name) != hashlib.sha256(content).hexdigest():
         raise UserError(f"{path} is not the file that {beside.name} describes: one of the two is older, or damaged.",

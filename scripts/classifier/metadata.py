@@ -73,7 +73,7 @@ class Metadata:
         if not all(isinstance(self.input[side], int) and self.input[side] > 0 for side in ("height", "width")):
             raise ValueError("its input size is not given in pixels")
         if self.input["pixels"] != PIXELS_VERSION:
-            raise ValueError(f"it takes pixels version {self.input['pixels']}, and this program makes {PIXELS_VERSION}")
+            raise ValueError(f"it takes pixels version {self.input['pixels']}, not {PIXELS_VERSION}")
         for name in ("input", "output"):
             if not isinstance(self.nodes[name], str):
                 raise ValueError(f"its {name} node has no name")

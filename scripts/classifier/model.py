@@ -17,6 +17,7 @@ from scripts.photos import PhotoError, load_pixels, network_input
 from .metadata import Metadata
 
 Source = TypeVar("Source")
+Result = TypeVar("Result")
 # Photos decoded ahead of the one whose answer is due, for each worker.
 LOOKAHEAD = 4
 
@@ -96,8 +97,8 @@ class Classifier:
             yield source, Answer(None, pixels) if isinstance(pixels, str) else Answer(next(rows))
 
 
-def _in_order(pool: ThreadPoolExecutor, work: Callable, sources: Iterable[Source],
-              ahead: int) -> Iterator[tuple[Source, object]]:
+def _in_order(pool: ThreadPoolExecutor, work: Callable[[Source], Result], sources: Iterable[Source],
+              ahead: int) -> Iterator[tuple[Source, Result]]:
     """Maps on a pool, in order, with at most `ahead` results waiting."""
     remaining = iter(sources)
     running: deque[tuple[Source, Future]] = deque()

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ class RetrainSettings:
     flags: dict[str, Any]
 
 
-def retrain_settings(arguments: Sequence[str] | None) -> RetrainSettings:
+def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
     """Reads retrain's command line (None: the process's own); raises UserError with exit code 2 for a wrong one."""
     parser = CommandParser(prog="scripts.retrain", description="Trains an image classifier on your own photos: one "
                            "folder per class, in one folder. Writes a graph, its labels and a .tflite, proves that "
@@ -118,8 +117,8 @@ class LabelSettings:
     contradicting: dict[str, Any]
 
 
-def label_settings(arguments: Sequence[str] | None) -> LabelSettings:
-    """Reads label_image's command line (None: the process's own); raises UserError with exit code 2 for a wrong one."""
+def label_settings(arguments: list[str] | None) -> LabelSettings:
+    """Reads label_image's command line (None: the process's); raises UserError with exit code 2 for a wrong one."""
     parser = CommandParser(prog="scripts.label_image", description="Says what photos show, by a classifier that "
                            "retrain made.")
     photos = parser.add_argument_group("photos")

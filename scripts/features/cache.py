@@ -100,7 +100,8 @@ class BottleneckCache:
     def digests_with_vector(self, extractor: str, view: int = 0) -> set[str]:
         """The photos that have a bottleneck of this extractor and a look: nothing of theirs is left to compute."""
         return {digest for digest, in self._database.execute(
-            "SELECT digest FROM vectors JOIN looks USING (digest) WHERE extractor = ? AND view = ?", (extractor, view))}
+            "SELECT digest FROM vectors JOIN looks USING (digest) WHERE extractor = ? AND view = ?",
+            (extractor, view))}
 
     def add_file(self, path: Path, digest: str, stamp: tuple[int, int] | None) -> None:
         """Remembers a file's digest under the size and time stamp it had before it was read."""

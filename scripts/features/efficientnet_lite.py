@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections
 import hashlib
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -136,7 +135,7 @@ _STORAGE_DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8
 class _Unpickler(pickle.Unpickler):
     """Reads torch's pickles, and can call nothing but what is named here."""
 
-    def find_class(self, module: str, name: str) -> Callable | np.dtype:
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):

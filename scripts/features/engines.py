@@ -14,7 +14,8 @@ import numpy as np
 
 from scripts.console import import_tensorflow, quiet_native_code
 
-TENSORFLOW_BATCH = 64
+# On 2 cores larger batches are no faster and only take memory.
+TENSORFLOW_BATCH = 16
 
 
 def core_count() -> int:

@@ -123,7 +123,7 @@ def _infer(reads: "_Workers", engine: Engine, cache: BottleneckCache) -> Iterato
             waiting.append(read)
         if len(waiting) == engine.batch_size or (waiting and reads.finished):
             run = run or engine.open()
-            vectors = run(network_input(np.stack([item.pixels for item in waiting])))
+            vectors = run(network_input(np.stack([item.pixels for item in waiting if item.pixels is not None])))
             for item, vector in zip(waiting, vectors):
                 item.pixels, item.vector = None, vector
                 yield item
@@ -226,4 +226,3 @@ def _collect(tree: PhotoTree, extractor: Extractor, cache: BottleneckCache, dige
     with_photos = {photo.label for photo in readable}
     kept = PhotoTree(tree.root, tuple(label for label in tree.labels if label in with_photos), tuple(readable))
     return Bottlenecks(kept, matrix, looks, unreadable, computed, engine), list(rows)
-

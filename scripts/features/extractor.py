@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 GRAPH, TFLITE, DESCRIPTION = "extractor.pb", "extractor.tflite", "extractor.json"
 INPUT_NODE, OUTPUT_NODE = "input", "bottleneck"
-# LiteRT and TensorFlow must agree to this share of the largest feature, or LiteRT is not to be trusted with the module.
+# LiteRT and TensorFlow must agree to this share of the largest feature, or the module is refused.
 ENGINE_TOLERANCE = 1e-3
 
 
@@ -186,5 +186,5 @@ def _check_engines_agree(graph: Any, tflite: bytes, height: int, width: int, nam
         raise UserError(f"The module {name} answers with numbers that are not finite.", "Fetch it again.")
     difference = np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-6)
     if difference > ENGINE_TOLERANCE:
-        raise UserError(f"The module {name} gives other features in TensorFlow Lite than in TensorFlow (they differ by "
-                        f"{difference:.1%} of the largest).", "Choose another module.")
+        raise UserError(f"The module {name} gives other features in TensorFlow Lite than in TensorFlow (they differ "
+                        f"by {difference:.1%} of the largest).", "Choose another module.")

@@ -22,8 +22,13 @@ NetworkFunction = Callable[[Any], Any]
 class Module(Protocol):
     """A pretrained network that can become an extractor."""
 
-    name: str
-    default_size: int | None  # side of the input where nobody asks for another; None: the module knows
+    @property
+    def name(self) -> str:
+        """For messages and folders."""
+
+    @property
+    def default_size(self) -> int | None:
+        """Side of the input, in pixels, where nobody asks for another; None: the module knows."""
 
     def digest(self) -> str:
         """Identifies the network and its weights; cheap, without TensorFlow."""
@@ -74,7 +79,7 @@ class EmbeddedModule:
 class SavedModelModule:
     """A folder with a TF2 SavedModel."""
 
-    default_size = None
+    default_size: int | None = None
 
     def __init__(self, folder: Path):
         self.folder = folder

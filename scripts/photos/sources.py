@@ -15,7 +15,6 @@ from .pixels import MAX_BYTES, PhotoError, read_photo
 from .tree import PHOTO_SUFFIXES, is_junk
 
 
-
 def expand_sources(given: Iterable[str], standard_input: TextIO | None = None) -> Iterator[str]:
     """Paths and addresses, one by one, in the order given; nothing is opened yet.
 

@@ -76,7 +76,7 @@ def fit_head(train: np.ndarray, train_classes: np.ndarray, validation: np.ndarra
              l2_grid: Sequence[float] = L2_GRID) -> HeadFit:
     """Solves the head along a path of L2 strengths, and chooses the strength with the lowest validation loss.
 
-    The objective is the mean cross-entropy plus l2 / 2 times the sum of squared weights (not of the bias), on
+    The objective is mean cross-entropy plus l2 / 2 times the sum of squared weights (not of the bias), on
     bottlenecks that are centred and divided by one common scale, their root mean square: relative sizes of features
     carry information that scaling each by its own would throw away. The scaling is folded into the head.
 
@@ -182,7 +182,8 @@ class _Problem:
             slope += penalised * solution
             return loss + 0.5 * float((penalised * solution * solution).sum()), (slope * steps).ravel()
         found = minimize(objective, (start / steps).ravel(), jac=True, method="L-BFGS-B",
-                         options={"gtol": gradient, "ftol": 0, "maxiter": MOST_ITERATIONS, "maxfun": 2 * MOST_ITERATIONS})
+                         options={"gtol": gradient, "ftol": 0, "maxiter": MOST_ITERATIONS,
+                                  "maxfun": 2 * MOST_ITERATIONS})
         return found.x.reshape(start.shape) * steps, int(found.nit)
 
     def _loss(self, solution: np.ndarray) -> tuple[float, np.ndarray]:
@@ -209,7 +210,7 @@ class _Problem:
 
 
 def _principal_axes(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Variances float64 [axes] and axes float32 [depth, axes] of float32 [n, depth]; axes are n or depth, the fewer."""
+    """Variances float64 [axes], axes float32 [depth, axes] of float32 [n, depth]; axes are n or depth, the fewer."""
     from scipy.linalg import eigh
     n, depth = centred.shape
     if n > depth:

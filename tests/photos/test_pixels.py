@@ -17,7 +17,7 @@ import PIL
 import pytest
 from PIL import Image, ImageCms, ImageFile
 
-from scripts.photos.pixels import MAX_PIXELS, PhotoError, load_pixels
+from scripts.photos.pixels import MAX_PIXELS, PhotoError, load_pixels, load_sizes
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -270,34 +270,47 @@ def drafted(data: bytes, size: tuple[int, int]) -> ImageFile.ImageFile:
     return photo
 
 
-@pytest.mark.parametrize("side, decoded", [
-    (1199, (1803, 1203)), (601, (902, 602)), (300, (451, 301)), (150, (226, 151)), (40, (226, 151)),
-])
-def test_a_large_jpeg_is_decoded_at_the_smallest_scale_that_still_covers_the_size(messy, side, decoded):
+@pytest.fixture(scope="module")
+def large(messy: Path) -> tuple[Image.Image, bytes]:
+    """A photo of 28 million pixels whose sides 8 does not divide, and the same as JPEG."""
     with Image.open(messy / "exif/Portrait_5.jpg") as original:
-        photo = original.convert("RGB").resize((1803, 1203))  # sides that 8 does not divide
-    data = encoded(photo, "JPEG", quality=95)
-    small = drafted(data, (side, side))
-    assert small.size == decoded and min(small.size) >= side
-    scale = round(1803 / decoded[0])
-    expected = small.resize((side, side), Image.Resampling.BILINEAR, box=(0, 0, 1803 / scale, 1203 / scale))
+        photo = original.convert("RGB").resize((5403, 5203))
+    return photo, encoded(photo, "JPEG", quality=95)
+
+
+@pytest.mark.parametrize("side, decoded", [
+    (1301, (5403, 5203)), (1300, (2702, 2602)), (650, (1351, 1301)), (320, (676, 651)), (40, (676, 651)),
+])
+def test_a_large_jpeg_is_decoded_at_the_smallest_scale_that_covers_twice_the_size(large, side, decoded):
+    photo, data = large
+    small = drafted(data, (max(640, 2 * side), max(640, 2 * side)))
+    assert small.size == decoded
+    scale = round(5403 / small.size[0])
+    expected = small.resize((side, side), Image.Resampling.BILINEAR, box=(0, 0, 5403 / scale, 5203 / scale))
     pixels = load_pixels(data, side, side)
     assert np.array_equal(pixels, np.asarray(expected))
-    assert distance(pixels, np.asarray(photo.resize((side, side), Image.Resampling.BILINEAR))) < 2
+    assert distance(pixels, np.asarray(photo.resize((side, side), Image.Resampling.BILINEAR))) < 1
+
+
+def test_several_sizes_at_once_are_what_each_alone_is(large):
+    for data in (large[1], encoded(colourful(90, 60), "PNG"), encoded(colourful(90, 60), "JPEG", exif=oriented(6))):
+        sizes = [(700, 500), (32, 48), (320, 320)]
+        for (height, width), pixels in zip(sizes, load_sizes(data, sizes)):
+            assert np.array_equal(pixels, load_pixels(data, height, width))
 
 
 def test_reduced_decoding_covers_the_size_of_a_photo_that_lies_on_its_side():
-    data = encoded(colourful(1600, 800), "JPEG", exif=oriented(6), quality=95)
-    upright = drafted(data, (100, 400)).transpose(Image.Transpose.ROTATE_270)
-    assert upright.size == (400, 800)
-    expected = np.asarray(upright.resize((400, 100), Image.Resampling.BILINEAR))
-    assert distance(load_pixels(data, 100, 400), expected) < 0.1
+    data = encoded(colourful(2600, 1400), "JPEG", exif=oriented(6), quality=95)
+    upright = drafted(data, (1300, 640)).transpose(Image.Transpose.ROTATE_270)
+    assert upright.size == (700, 1300)
+    expected = np.asarray(upright.resize((100, 650), Image.Resampling.BILINEAR))
+    assert distance(load_pixels(data, 650, 100), expected) < 0.1
 
 
 def test_reduced_decoding_shifts_nothing_where_the_scale_does_not_divide_the_sides():
-    data = encoded(colourful(257, 257), "JPEG", quality=100, subsampling=0)
-    full = np.asarray(Image.open(io.BytesIO(data)).resize((32, 32), Image.Resampling.BILINEAR))
-    assert distance(load_pixels(data, 32, 32), full) < 0.6  # 2.1 with the padding of the last blocks stretched in
+    data = encoded(colourful(1281, 1281), "JPEG", quality=100, subsampling=0)
+    full = np.asarray(Image.open(io.BytesIO(data)).resize((320, 320), Image.Resampling.BILINEAR))
+    assert distance(load_pixels(data, 320, 320), full) < 0.3  # more with the padding of the last blocks stretched in
 
 
 # Upright

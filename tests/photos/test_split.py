@@ -53,7 +53,8 @@ def test_another_seed_is_another_split_and_the_same_seed_the_same() -> None:
 
 def test_moving_renaming_and_relabelling_move_no_photo() -> None:
     before = parts_by_digest(BIG, split(BIG))
-    moved = tree_of(*(replace(photo, path=Path("elsewhere") / f"x{photo.path.name}") for photo in BIG.photos))
+    moved = tree_of(*(replace(photo, path=Path("elsewhere") / photo.label / f"x{photo.path.name}")
+                      for photo in BIG.photos))
     assert parts_by_digest(moved, split(moved)) == before
     relabelled = tree_of(*BIG.photos[:1500], *(replace(photo, label="a") for photo in BIG.photos[1500:]))
     assert parts_by_digest(relabelled, split(relabelled)) == before
@@ -87,7 +88,8 @@ def test_three_photos_are_enough_for_three_parts(seed: int) -> None:
 
 def test_a_repaired_class_gives_up_the_photo_whose_hash_lies_nearest_and_says_so() -> None:
     tree = tree_of(*photos_of("a", 4), *photos_of("b", 400))
-    seed = next(seed for seed in range(100) if "a had no photo in the test part" in " ".join(split(tree, seed=seed).notes))
+    seed = next(seed for seed in range(100)
+                if "a had no photo in the test part" in " ".join(split(tree, seed=seed).notes))
     result = split(tree, seed=seed)
     assert (result.parts[:4] == TEST).sum() == 1
     # With a larger share, the photo that the repair chose is the first that belongs there on its own.
@@ -153,7 +155,8 @@ def test_a_whole_set_that_looks_alike_is_not_one_group() -> None:
 
 
 def test_nohash_variants_stay_together() -> None:
-    variants = [Photo(Path("a") / f"object{n}_nohash_{v}.jpg", "a", digest(f"{n}/{v}")) for n in range(100) for v in "xyz"]
+    variants = [Photo(Path("a") / f"object{n}_nohash_{v}.jpg", "a", digest(f"{n}/{v}"))
+                for n in range(100) for v in "xyz"]
     tree = tree_of(*variants, *photos_of("b", 100))
     parts = split(tree).parts[:300].reshape(100, 3)
     assert (parts == parts[:, :1]).all() and len(set(parts[:, 0])) == 3

@@ -54,7 +54,8 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_systems_leave_behind_is_not_mentioned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    junk = ["a/.DS_Store", "a/Thumbs.db", "b/desktop.ini", "b/._x.jpg", ".git/x.jpg", "__MACOSX/a/x.jpg", "LICENSE.txt"]
+    junk = ["a/.DS_Store", "a/Thumbs.db", "b/desktop.ini", "b/._x.jpg", ".git/x.jpg", "__MACOSX/a/x.jpg",
+            "LICENSE.txt"]
     tree = read_tree(touch(tmp_path, "a/1.jpg", "b/1.jpg", *junk))
     assert [photo.path.name for photo in tree.photos] == ["1.jpg", "1.jpg"]
     assert not caplog.records

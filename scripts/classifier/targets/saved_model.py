@@ -6,6 +6,7 @@ from typing import Any
 
 from scripts.console import import_tensorflow, quiet_native_code
 from scripts.features import Extractor
+from scripts.photos import decoded_size
 from scripts.training import Head
 
 from ..graph import add_classifier, read_graph
@@ -57,7 +58,7 @@ def _decoded(tensorflow: Any, image_bytes: Any, size: tuple[int, int]) -> Any:
 
 
 def _decoded_at_scale(tensorflow: Any, photo: Any, size: tuple[int, int]) -> tuple[Any, Any]:
-    """A JPEG at the smallest DCT scale that is at least `size`, a PNG as it is.
+    """A JPEG at the DCT scale of the pixel contract, a PNG as it is.
 
     Returns:
         float32 [h, w, 3], and float32 [2]: the height and width that the photo fills, without a JPEG's padding.
@@ -68,8 +69,9 @@ def _decoded_at_scale(tensorflow: Any, photo: Any, size: tuple[int, int]) -> tup
 
     def jpeg() -> tuple[Any, Any]:
         stored = tensorflow.io.extract_jpeg_shape(photo)[:2]
-        times_larger = tensorflow.reduce_min(stored // tensorflow.constant(size))
-        power = tensorflow.reduce_sum(tensorflow.cast(times_larger >= tensorflow.constant([2, 4, 8]), tensorflow.int32))
+        times_larger = tensorflow.reduce_min(stored // tensorflow.constant(decoded_size(size)))
+        reached = times_larger >= tensorflow.constant([2, 4, 8])
+        power = tensorflow.reduce_sum(tensorflow.cast(reached, tensorflow.int32))
         pixels = tensorflow.switch_case(power, decoders)
         return pixels, tensorflow.cast(stored, tensorflow.float32) / tensorflow.cast(2 ** power, tensorflow.float32)
 
@@ -85,8 +87,9 @@ def _resized(tensorflow: Any, pixels: Any, axis: int, side: int, full_side: Any)
     shape = tensorflow.shape(pixels)
     target = [shape[0], side] if axis == 1 else [side, shape[1]]
     scale = [1.0, side / full_side] if axis == 1 else [side / full_side, 1.0]
-    resized = tensorflow.raw_ops.ScaleAndTranslate(images=pixels[None], size=target, scale=scale, translation=[0.0, 0.0],
-                                                   kernel_type="triangle", antialias=True)[0]
+    resized = tensorflow.raw_ops.ScaleAndTranslate(
+        images=pixels[None], size=target, scale=scale, translation=[0.0, 0.0], kernel_type="triangle",
+        antialias=True)[0]
     return tensorflow.clip_by_value(tensorflow.floor(resized + 0.5), 0.0, 255.0)
 
 
