@@ -128,7 +128,8 @@ class SavedModelModule:
                             "Copy or fetch it again.") from error
         graphs = [meta_graph.graph_def for meta_graph in proto.meta_graphs]
         operations = {node.op for graph in graphs for node in graph.node}
-        operations |= {node.op for graph in graphs for function in graph.library.function for node in function.node_def}
+        operations |= {node.op for graph in graphs for function in graph.library.function
+                       for node in function.node_def}
         if operations & {"VarHandleOp", "VariableV2", "ReadVariableOp"}:
             self._require("variables/variables.index")
             if not list((self.folder / "variables").glob("variables.data-*")):

@@ -1,4 +1,4 @@
-"""The training room: bottlenecks to weights."""
+"""The training room: bottlenecks in, the weights of a new last layer out."""
 from .head import L2_GRID, Head, HeadFit, PathStep, fit_head
 from .summaries import write_summaries
 

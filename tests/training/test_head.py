@@ -1,0 +1,342 @@
+"""The head against scikit-learn's optimum, and what it promises whatever the bottlenecks look like."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from scripts.training import L2_GRID, Head, HeadFit, fit_head
+from scripts.training import head as head_module
+from scripts.training.head import UNTRIED_L2, _answers, _folds, _principal_axes, _Problem
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Bottlenecks float32 [n, depth] and classes int [n]."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def __add__(self, other: Photos) -> Photos:
+        return Photos(np.concatenate([self.x, other.x]), np.concatenate([self.y, other.y]))
+
+
+def bottlenecks(counts: list[int], depth: int, seed: int, spread: float = 0.7) -> Photos:
+    """Vectors like a network's: not negative, many zeros, a falling spectrum, classes that overlap.
+
+    The classes lie at the same places for every seed, so that two seeds give two samples of one population.
+    """
+    axes = np.arange(1, 17) ** -0.7
+    population = np.random.default_rng(1)
+    centres = population.normal(0, 1, (len(counts), 16)) * axes
+    mixing = population.normal(0, 1, (16, depth))
+    sample = np.random.default_rng([2, seed])
+    y = np.repeat(np.arange(len(counts)), counts)
+    latent = spread * centres[y] + sample.normal(0, 1, (len(y), 16)) * axes
+    x = np.maximum(latent @ mixing + sample.normal(0, 0.5, (len(y), depth)) - 0.4, 0).astype(np.float32)
+    order = sample.permutation(len(y))
+    return Photos(x[order], y[order])
+
+
+MANY = bottlenecks([90, 40, 60, 110, 20], 48, seed=0)
+FEW = bottlenecks([12, 20, 9, 15, 14], 160, seed=0)
+TWO = bottlenecks([50, 90], 32, seed=0)
+NONE = Photos(np.empty((0, 48), np.float32), np.empty(0, int))
+VALIDATION = bottlenecks([9, 8, 8, 9, 8], 48, seed=1)
+
+
+def fit(train: Photos, validation: Photos, **options) -> HeadFit:
+    return fit_head(train.x, train.y, validation.x, validation.y, int(train.y.max()) + 1, **options)
+
+
+def scale_of(x: np.ndarray) -> tuple[np.ndarray, float]:
+    """Centre [depth] and the one scale that DESIGN's objective is stated in."""
+    centre = x.mean(axis=0, dtype=np.float64)
+    return centre, float(np.sqrt(np.mean((x - centre) ** 2)))
+
+
+def objective(head: Head, photos: Photos, l2: float, balanced: bool) -> float:
+    """The objective as its definition reads, from the exported weights."""
+    centre, scale = scale_of(photos.x)
+    weights = head.weights.astype(np.float64) * scale
+    bias = head.bias + centre @ head.weights.astype(np.float64)
+    return plain_objective(weights, bias, (photos.x - centre) / scale, photos.y, l2, balanced)
+
+
+def plain_objective(weights: np.ndarray, bias: np.ndarray, x: np.ndarray, y: np.ndarray, l2: float,
+                    balanced: bool) -> float:
+    logits = x @ weights + bias
+    top = logits.max(axis=1, keepdims=True)
+    losses = (top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))) - logits[np.arange(len(y)), y]
+    each = len(y) / (len(bias) * np.bincount(y)[y]) if balanced else np.ones(len(y))
+    return float(np.sum(each * losses) / len(y) + l2 / 2 * np.sum(weights ** 2))
+
+
+def log_loss(head: Head, photos: Photos) -> float:
+    return float(-np.log(head.probabilities(photos.x)[np.arange(len(photos.y)), photos.y]).mean())
+
+
+def scikit_learn(photos: Photos, l2: float, balanced: bool = False) -> LogisticRegression:
+    """Its model for centred, commonly scaled bottlenecks."""
+    centre, scale = scale_of(photos.x)
+    return LogisticRegression(C=1 / (l2 * len(photos.y)), class_weight="balanced" if balanced else None, tol=1e-9,
+                              max_iter=10_000).fit((photos.x - centre) / scale, photos.y)
+
+
+def optimum(photos: Photos, l2: float, balanced: bool = False) -> float:
+    """The least objective that scikit-learn finds."""
+    centre, scale = scale_of(photos.x)
+    model = scikit_learn(photos, l2, balanced)
+    return plain_objective(model.coef_.T, model.intercept_, (photos.x - centre) / scale, photos.y, l2, balanced)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize("l2", [1.0, 0.1, 0.003])
+@pytest.mark.parametrize("photos", [MANY, FEW], ids=["more photos than features", "fewer"])
+def test_ends_at_scikit_learns_optimum(photos: Photos, l2: float, balanced: bool) -> None:
+    head = fit(photos, photos, l2_grid=[l2], balanced=balanced, refit=False).head
+    assert objective(head, photos, l2, balanced) == pytest.approx(optimum(photos, l2, balanced), rel=1e-6)
+    model = scikit_learn(photos, l2, balanced)
+    centre, scale = scale_of(photos.x)
+    other = bottlenecks([30] * 5, photos.x.shape[1], seed=5)
+    np.testing.assert_allclose(head.probabilities(other.x), model.predict_proba((other.x - centre) / scale), atol=1e-3)
+
+
+def test_ends_at_the_optimum_in_float32_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head_module, "SMALL", 0)
+    head = fit(MANY, MANY, l2_grid=[0.03], refit=False).head
+    assert objective(head, MANY, 0.03, False) == pytest.approx(optimum(MANY, 0.03), rel=1e-6)
+
+
+def test_two_classes_are_a_softmax_of_two() -> None:
+    head = fit(TWO, TWO, l2_grid=[0.05], refit=False).head
+    assert head.weights.shape == (32, 2)
+    # Where scikit-learn penalises one vector w, the softmax has w/2 and -w/2: half the sum of squares.
+    model = scikit_learn(TWO, 0.025)
+    centre, scale = scale_of(TWO.x)
+    np.testing.assert_allclose(head.probabilities(TWO.x), model.predict_proba((TWO.x - centre) / scale), atol=1e-3)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_the_gradient_is_the_objectives_slope(balanced: bool) -> None:
+    axes = _principal_axes(MANY.x.copy())
+    problem = _Problem(axes.rows, MANY.y, 5, balanced, MANY.x.shape[1])
+    random = np.random.default_rng(3)
+    weights = random.normal(0, 0.1, (5, 49))
+    gradient = problem.objective(weights, 0.3)[1]
+    for _ in range(5):
+        direction = random.normal(0, 1e-5, weights.shape)
+        slope = problem.objective(weights + direction, 0.3)[0] - problem.objective(weights - direction, 0.3)[0]
+        assert slope == pytest.approx(2 * np.sum(gradient * direction), rel=1e-5)
+
+
+@pytest.mark.parametrize("photos", [MANY, FEW], ids=["more photos than features", "fewer"])
+def test_folded_weights_answer_like_the_scaled_model(photos: Photos) -> None:
+    axes = _principal_axes(photos.x.copy())
+    weights = np.random.default_rng(4).normal(0, 0.2, (5, axes.rows.shape[1] + 1))
+    np.testing.assert_allclose(axes.folded(weights).probabilities(photos.x), np.exp(_answers(axes.rows, weights)),
+                               atol=2e-6)
+
+
+def test_the_axes_keep_all_distances() -> None:
+    for photos in (MANY, FEW):
+        axes = _principal_axes(photos.x.copy())
+        centre, scale = scale_of(photos.x)
+        x = (photos.x - centre) / scale
+        np.testing.assert_allclose(axes.rows @ axes.rows.T, x @ x.T, atol=1e-4 * len(x.T))
+        assert axes.rows.shape[1] == min(x.shape)
+
+
+def test_the_smallest_validation_loss_chooses_the_strength() -> None:
+    result = fit(MANY, VALIDATION, refit=False)
+    losses = [step.validation_loss for step in result.path]
+    assert result.l2 == result.path[int(np.argmin(losses))].l2
+    assert 0 < np.argmin(losses) < len(losses) - 1
+    assert log_loss(result.head, VALIDATION) == pytest.approx(min(losses), rel=1e-2)
+    chosen = result.path[int(np.argmin(losses))]
+    answers = result.head.probabilities(VALIDATION.x).argmax(1)
+    assert chosen.validation_accuracy == pytest.approx((answers == VALIDATION.y).mean(), abs=0.03)
+    assert chosen.train_loss == pytest.approx(log_loss(result.head, MANY), rel=1e-2)
+
+
+def test_every_step_of_the_path_is_near_its_optimum() -> None:
+    for step in fit(MANY, VALIDATION).path:
+        exact = fit(MANY, VALIDATION, l2_grid=[step.l2], refit=False).head
+        assert step.validation_loss == pytest.approx(log_loss(exact, VALIDATION), rel=1e-2)
+
+
+def test_refitting_uses_the_validation_photos() -> None:
+    both = MANY + VALIDATION
+    refitted, plain = fit(MANY, VALIDATION), fit(MANY, VALIDATION, refit=False)
+    assert refitted.refitted and not plain.refitted
+    assert refitted.l2 == plain.l2 and refitted.path == plain.path
+    assert objective(refitted.head, both, refitted.l2, False) < objective(plain.head, both, plain.l2, False) - 1e-4
+    assert objective(refitted.head, both, refitted.l2, False) == pytest.approx(optimum(both, refitted.l2), rel=1e-6)
+
+
+def test_without_refitting_validation_photos_only_choose() -> None:
+    first = fit(MANY, VALIDATION, refit=False, l2_grid=[0.1]).head
+    others = bottlenecks([3, 3, 50, 3, 3], 48, seed=7)
+    second = fit(MANY, Photos(others.x * 20 + 5, others.y), refit=False, l2_grid=[0.1]).head
+    np.testing.assert_allclose(first.probabilities(MANY.x), second.probabilities(MANY.x), atol=1e-3)
+    assert objective(second, MANY, 0.1, False) == pytest.approx(optimum(MANY, 0.1), rel=1e-6)
+
+
+def test_balanced_classes_count_alike() -> None:
+    result = fit(MANY, VALIDATION, balanced=True)
+    both = MANY + VALIDATION
+    assert objective(result.head, both, result.l2, True) == pytest.approx(optimum(both, result.l2, True), rel=1e-6)
+    rare = MANY.y == 4
+    plain = fit(MANY, VALIDATION)
+    assert result.head.probabilities(MANY.x[rare])[:, 4].mean() > plain.head.probabilities(MANY.x[rare])[:, 4].mean()
+    losses = -np.log(fit(MANY, VALIDATION, balanced=True, refit=False).head.probabilities(MANY.x)[
+        np.arange(len(MANY.y)), MANY.y])
+    chosen = next(step for step in result.path if step.l2 == result.l2)
+    assert chosen.train_loss == pytest.approx(np.mean([losses[MANY.y == k].mean() for k in range(5)]), rel=1e-2)
+
+
+def test_same_photos_same_bytes() -> None:
+    first = fit(MANY, VALIDATION)
+    unaligned = np.empty(MANY.x.size + 1, np.float32)[1:].reshape(MANY.x.shape)
+    unaligned[:] = MANY.x
+    kept = MANY.x.copy()
+    second = fit(Photos(unaligned, MANY.y.astype(np.int32)), VALIDATION)
+    assert first.head.weights.tobytes() == second.head.weights.tobytes()
+    assert first.head.bias.tobytes() == second.head.bias.tobytes()
+    assert first.path == second.path
+    assert np.array_equal(MANY.x, kept), "the bottlenecks handed in were changed"
+
+
+def test_shift_and_scale_of_the_bottlenecks_do_not_matter() -> None:
+    plain = fit(MANY, VALIDATION)
+    moved = fit(Photos(MANY.x * 10 + 3, MANY.y), Photos(VALIDATION.x * 10 + 3, VALIDATION.y))
+    assert moved.l2 == plain.l2
+    np.testing.assert_allclose(moved.head.probabilities(MANY.x * 10 + 3), plain.head.probabilities(MANY.x), atol=1e-4)
+
+
+@pytest.mark.parametrize("factor", [1e25, 1e-25])
+def test_huge_and_tiny_bottlenecks(factor: float) -> None:
+    x, held = MANY.x * np.float32(factor), VALIDATION.x * np.float32(factor)
+    probabilities = fit(Photos(x, MANY.y), Photos(held, VALIDATION.y)).head.probabilities(x)
+    np.testing.assert_allclose(probabilities, fit(MANY, VALIDATION).head.probabilities(MANY.x), atol=1e-3)
+
+
+def test_constant_features_get_no_weight() -> None:
+    x, held = MANY.x.copy(), VALIDATION.x.copy()
+    x[:, :7] = held[:, :7] = 5.5
+    result = fit(Photos(x, MANY.y), Photos(held, VALIDATION.y))
+    assert np.abs(result.head.weights[:7]).max() < 1e-5 * np.abs(result.head.weights).max()
+    assert np.isfinite(result.head.probabilities(x)).all()
+
+
+@pytest.mark.parametrize("depth", [3, 600], ids=["few features", "many"])
+def test_identical_bottlenecks_answer_with_the_classes_shares(depth: int) -> None:
+    y = np.repeat([0, 1, 2], [10, 20, 70])
+    x = np.full((100, depth), 0.3, np.float32)
+    head = fit_head(x, y, x[:0], y[:0], 3).head
+    np.testing.assert_allclose(head.probabilities(x[:1])[0], [0.1, 0.2, 0.7], atol=1e-3)
+
+
+def test_a_class_of_one_photo_is_learned() -> None:
+    train = bottlenecks([30, 30, 1], 48, seed=0, spread=2)
+    for validation in (bottlenecks([5, 5, 1], 48, seed=1, spread=2), NONE):
+        head = fit(train, validation, balanced=True).head
+        assert head.probabilities(train.x[train.y == 2])[0].argmax() == 2
+
+
+@pytest.mark.parametrize("y", [[0, 0, 1, 1], [1, 1, 2, 2]], ids=["the last class", "the first"])
+def test_a_class_without_a_training_photo_is_an_error(y: list[int]) -> None:
+    x = np.random.default_rng(0).random((4, 3), np.float32)
+    with pytest.raises(ValueError, match="without a training photo"):
+        fit_head(x, np.array(y), x[:1], np.array([y[0]]), 3)
+
+
+def test_a_bottleneck_that_is_not_finite_is_an_error() -> None:
+    x = MANY.x.copy()
+    x[3, 3] = np.nan
+    with pytest.raises(ValueError, match="NaN|finite|nan"):
+        fit(Photos(x, MANY.y), VALIDATION)
+
+
+def test_without_validation_photos_folds_of_the_training_photos_choose() -> None:
+    result = fit(MANY, NONE)
+    assert not result.refitted
+    chosen = min(result.path, key=lambda step: step.validation_loss)
+    assert result.l2 == chosen.l2
+    assert objective(result.head, MANY, result.l2, False) == pytest.approx(optimum(MANY, result.l2), rel=1e-6)
+    # What is held out is not fitted on: its loss is that of new photos.
+    fresh = log_loss(fit(MANY, VALIDATION, l2_grid=[result.l2], refit=False).head, bottlenecks([300] * 5, 48, seed=9))
+    assert chosen.train_loss < chosen.validation_loss
+    assert chosen.validation_loss == pytest.approx(fresh, rel=0.2)
+
+
+def test_folds_hold_out_each_photo_once_and_no_class_wholly() -> None:
+    y = np.array([0, 1, 1, 2, 2, 2] + [3] * 40 + [1, 4, 4, 4, 4])
+    pairs = _folds(y, len(y))
+    assert len(pairs) == 5
+    for fitted, held in pairs:
+        assert not (fitted & held).any() and (fitted | held).all()
+        assert set(y[fitted]) == set(range(5))
+        assert held[y == 3].sum() == 8
+    assert (sum(held.astype(int) for _, held in pairs) == (y > 0)).all()
+
+
+def test_one_photo_a_class_and_none_to_try_a_strength_on() -> None:
+    train = bottlenecks([1, 1, 1], 48, seed=0)
+    result = fit(train, NONE)
+    assert result.l2 == UNTRIED_L2 and len(result.path) == 1
+    assert (result.head.probabilities(train.x).argmax(1) == train.y).all()
+
+
+def test_the_path_goes_from_strong_to_weak_and_ends_when_it_only_loses() -> None:
+    result = fit(FEW, bottlenecks([40] * 5, 160, seed=1, spread=0.2))
+    strengths = [step.l2 for step in result.path]
+    assert strengths == sorted(L2_GRID, reverse=True)[:len(strengths)]
+    assert 8 <= len(strengths) < len(L2_GRID)
+    losses = [step.validation_loss for step in result.path]
+    assert min(losses[-3:]) > 1.02 * min(losses)
+    assert result.iterations >= sum(step.iterations for step in result.path)
+
+
+def test_the_path_has_eight_strengths_at_least() -> None:
+    labels = np.random.default_rng(8).integers(0, 5, 200)  # nothing to learn: the strongest is best
+    result = fit(FEW, Photos(bottlenecks([40] * 5, 160, seed=1).x, labels))
+    assert result.l2 == max(L2_GRID) and len(result.path) == 8
+
+
+def test_a_grid_in_any_order() -> None:
+    assert [step.l2 for step in fit(MANY, VALIDATION, l2_grid=[0.01, 1, 0.1]).path] == [1, 0.1, 0.01]
+
+
+def test_bottlenecks_that_say_nothing_are_held_back() -> None:
+    random = np.random.default_rng(6)
+    train, held = (Photos(random.random((n, 48), np.float32), random.integers(0, 3, n)) for n in (90, 60))
+    result = fit(train, held)
+    assert result.l2 >= 1
+    assert log_loss(result.head, Photos(random.random((300, 48), np.float32), random.integers(0, 3, 300))) < 1.15
+
+
+def test_the_whole_path_takes_few_iterations() -> None:
+    photos = bottlenecks([60] * 5, 128, seed=0)
+    iterations = scikit_learn(photos, 0.03).n_iter_[0]
+    result = fit(photos, bottlenecks([12] * 5, 128, seed=1))
+    assert result.iterations < iterations, "one fit of scikit-learn, to its tightest tolerance"
+
+
+def test_a_head_is_a_softmax_of_one_matrix_product() -> None:
+    head = Head(np.array([[1, 0, -1], [0, 2, 0]], np.float32), np.array([0, 0, 1], np.float32), temperature=2.0)
+    x = np.array([[1, 0], [3000, -3000], [-1e4, 0]], np.float32)
+    np.testing.assert_array_equal(head.logits(x)[0], [1, 0, 0])
+    probabilities = head.probabilities(x)
+    assert probabilities.dtype == np.float32 and head.logits(x).dtype == np.float32
+    np.testing.assert_allclose(probabilities[0], np.exp([0.5, 0, 0]) / np.exp([0.5, 0, 0]).sum(), rtol=1e-6)
+    np.testing.assert_allclose(probabilities[1:], [[1, 0, 0], [0, 0, 1]], atol=1e-30)
+    assert head.probabilities(x[:0]).shape == (0, 3)
+
+
+def test_a_fitted_head_is_float32() -> None:
+    head = fit(MANY, VALIDATION).head
+    assert head.weights.dtype == head.bias.dtype == np.float32
+    assert head.weights.shape == (48, 5) and head.bias.shape == (5,) and head.temperature == 1.0
