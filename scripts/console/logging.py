@@ -64,5 +64,7 @@ def import_tensorflow() -> ModuleType:
     with warnings.catch_warnings(), quiet_native_code():
         warnings.simplefilter("ignore")
         import tensorflow
+        from absl import logging as absl_logging
     tensorflow.get_logger().setLevel(logging.ERROR)
+    absl_logging.set_verbosity(absl_logging.ERROR)
     return tensorflow

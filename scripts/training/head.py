@@ -130,7 +130,7 @@ def fit_head(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray,
     missing = np.flatnonzero(np.bincount(train_y, minlength=classes) == 0)
     if len(missing):
         raise ValueError(f"classes without a training photo: {missing.tolist()}")
-    # On one thread: idle BLAS threads of NumPy and SciPy that wait for one another cost thirty times what they compute.
+    # On one thread: idle BLAS threads of NumPy and SciPy that wait for one another cost 30 times what they compute.
     # It also makes the sums, and so the weights, the same on any number of cores.
     with threadpool_limits(1, user_api="blas"):
         return _fit(train_x, train_y, validation_x, validation_y, classes, balanced, refit, l2_grid)

@@ -1,0 +1,60 @@
+"""A small classifier with the photos it was tested on."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from scripts.classifier import Destinations, Exported, Metadata, Proof, export_classifier
+from scripts.evaluation import evaluate
+from scripts.features import Extractor, extract_bottlenecks, open_extractor
+from scripts.photos import PIXELS_VERSION, TEST, TRAINING, VALIDATION, read_tree, split_photos
+from scripts.training import Head, fit_head
+from tests.conftest import write_photos
+
+
+class Trained(NamedTuple):
+    """What export takes."""
+
+    extractor: Extractor
+    head: Head
+    metadata: Metadata
+    proof: Proof
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_module: Path, model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Three generated classes on the tiny module."""
+    root = tmp_path_factory.mktemp("trained")
+    for hue, label in enumerate(("blå", "C++", "日本")):
+        write_photos(root / "photos" / label, 30, hue, suffix=".jpg")
+    extractor = open_extractor(str(tiny_module), model_dir)
+    found = extract_bottlenecks(read_tree(root / "photos"), extractor, root / "cache")
+    split = split_photos(found.tree, found.looks, 30, 10)
+    y = found.tree.classes()
+    train, validation, test = (split.rows(part) for part in (TRAINING, VALIDATION, TEST))
+    fit = fit_head(found.matrix[train], y[train], found.matrix[validation], y[validation], 3)
+    answers = fit.head.probabilities(found.matrix[test])
+    metrics = evaluate(answers, y[test])
+    assert metrics.accuracy > 0.8
+    metadata = Metadata(
+        labels=list(found.tree.labels), input={"height": 32, "width": 32, "pixels": PIXELS_VERSION},
+        nodes={"input": "input", "output": "final_result"}, network={"kind": "frozen_features"},
+        head={"l2": fit.l2}, split={"digest": split.digest}, test={"accuracy": metrics.accuracy})
+    return Trained(extractor, fit.head, metadata, Proof(tuple(found.tree.photos[row].path for row in test), answers))
+
+
+@pytest.fixture
+def destinations(tmp_path: Path) -> Destinations:
+    """All kinds of files."""
+    return Destinations(tmp_path / "out" / "graph.pb", tmp_path / "out" / "labels.txt", tmp_path / "out" / "saved")
+
+
+@pytest.fixture
+def exported(trained: Trained, destinations: Destinations) -> Exported:
+    """The classifier written to `destinations`."""
+    destinations.graph.parent.mkdir()
+    assert destinations.saved_model_dir
+    destinations.saved_model_dir.mkdir()
+    return export_classifier(*trained[:3], destinations, trained.proof)

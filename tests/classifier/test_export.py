@@ -1,0 +1,221 @@
+"""Every exported file gives training's answers, or is not kept."""
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scripts.classifier import (Destinations, Exported, Metadata, check_destinations, check_file, check_output_name,
+                                export_classifier, load_classifier)
+from scripts.classifier import export as export_module
+from scripts.console import UserError, import_tensorflow
+from scripts.photos import load_photos, load_pixels, read_photo
+from scripts.training import Head
+
+from .conftest import Trained
+
+
+def proof_pixels(trained: Trained) -> np.ndarray:
+    return load_photos(trained.proof.paths, 32, 32, 2)
+
+
+def test_all_files_are_written_and_proven(exported: Exported, destinations: Destinations, trained: Trained) -> None:
+    names = [path.name for path in exported.files]
+    assert names == ["graph.pb", "labels.txt", "graph.tflite", "1", "graph.json"]
+    assert [parity.name for parity in exported.parities] == ["graph.pb", "graph.tflite", "SavedModel",
+                                                             "SavedModel, predict_bytes"]
+    count = len(trained.proof.paths)
+    assert all(parity.count == parity.agreeing == count and parity.largest < 1e-4 for parity in exported.parities[:3])
+    assert exported.parities[3].largest < 0.03
+    assert destinations.labels.read_text("utf-8") == "C++\nblå\n日本\n"
+    assert sorted(path.name for path in destinations.graph.parent.iterdir()) == [
+        "graph.json", "graph.pb", "graph.tflite", "labels.txt", "saved"]
+
+
+@pytest.mark.parametrize("name", ["graph.pb", "graph.tflite", "saved", "saved/1"])
+def test_each_loaded_file_gives_trainings_answers(exported: Exported, destinations: Destinations, trained: Trained,
+                                                  name: str) -> None:
+    classifier = load_classifier(destinations.graph.parent / name)
+    assert classifier.labels == ("C++", "blå", "日本")
+    answers = list(classifier.label_photos(trained.proof.paths, read_photo))
+    assert [source for source, _ in answers] == list(trained.proof.paths)
+    given = np.stack([answer.probabilities for _, answer in answers])
+    assert np.abs(given - trained.proof.probabilities).max() < 1e-4
+
+
+def with_one_weight_changed(content: bytes, weights: np.ndarray) -> bytes:
+    """Adds 0.5 to the largest weight of the head where its bytes stand in an exported file."""
+    flat = weights.ravel()
+    row = flat.tobytes() if flat.tobytes() in content else np.ascontiguousarray(weights.T).ravel().tobytes()
+    start = content.index(row)
+    values = np.frombuffer(row, np.float32).copy()
+    values[np.abs(values).argmax()] += 0.5
+    return content[:start] + values.tobytes() + content[start + len(row):]
+
+
+@pytest.mark.parametrize("name", ["graph.pb", "graph.tflite"])
+def test_a_file_with_one_weight_changed_fails_the_proof(exported: Exported, destinations: Destinations,
+                                                        trained: Trained, name: str) -> None:
+    path = destinations.graph.parent / name
+    check_file(path, proof_pixels(trained), trained.proof.probabilities)
+    content = with_one_weight_changed(path.read_bytes(), trained.head.weights)
+    path.write_bytes(content)
+    metadata = json.loads(destinations.metadata.read_text("utf-8"))
+    metadata["files"][name] = hashlib.sha256(content).hexdigest()
+    destinations.metadata.write_text(json.dumps(metadata), "utf-8")
+    with pytest.raises(UserError, match="does not give the answers of training"):
+        check_file(path, proof_pixels(trained), trained.proof.probabilities)
+
+
+def test_answers_that_are_not_finite_fail_the_proof(trained: Trained, destinations: Destinations) -> None:
+    broken = Head(np.full_like(trained.head.weights, np.nan), trained.head.bias)
+    destinations.graph.parent.mkdir()
+    with pytest.raises(UserError, match="does not give the answers of training"):
+        export_classifier(trained.extractor, broken, trained.metadata, replace(destinations, saved_model_dir=None),
+                          trained.proof)
+
+
+def test_a_failed_proof_leaves_the_old_files_as_they_were(exported: Exported, destinations: Destinations,
+                                                          trained: Trained) -> None:
+    before = {path: path.read_bytes() for path in destinations.graph.parent.rglob("*") if path.is_file()}
+    other = Head(trained.head.weights * 2, trained.head.bias)
+    with pytest.raises(UserError):
+        export_classifier(trained.extractor, other, trained.metadata, destinations, trained.proof)
+    assert {path: path.read_bytes() for path in destinations.graph.parent.rglob("*") if path.is_file()} == before
+
+
+def test_what_a_killed_run_left_aside_is_cleared(exported: Exported, destinations: Destinations,
+                                                 trained: Trained) -> None:
+    leftover = destinations.graph.parent / ".graph.partial" / "graph.pb"
+    leftover.parent.mkdir()
+    leftover.write_bytes(b"half")
+    export_classifier(*trained[:3], destinations, trained.proof)
+    assert not leftover.exists()
+
+
+def test_saved_models_are_numbered(exported: Exported, destinations: Destinations, trained: Trained) -> None:
+    assert export_classifier(*trained[:3], destinations, trained.proof).files[3].name == "2"
+
+
+def test_a_graph_that_is_not_the_one_described_is_refused(exported: Exported, destinations: Destinations) -> None:
+    destinations.graph.write_bytes(destinations.graph.read_bytes() + b"\0")
+    with pytest.raises(UserError, match="is not the file that graph.json describes.*Run retrain"):
+        load_classifier(destinations.graph)
+    destinations.metadata.unlink()
+    with pytest.raises(UserError, match="no metadata beside it"):
+        load_classifier(destinations.graph)
+
+
+@pytest.mark.parametrize("kept", [0, 10, 2000, -1000, -1])
+def test_a_tflite_that_is_cut_short_is_refused(exported: Exported, destinations: Destinations, kept: int) -> None:
+    destinations.tflite.write_bytes(destinations.tflite.read_bytes()[:kept])
+    with pytest.raises(UserError):
+        load_classifier(destinations.tflite)
+
+
+def test_the_tflite_carries_labels_that_zip_readers_find(exported: Exported, destinations: Destinations) -> None:
+    with zipfile.ZipFile(destinations.tflite) as archive:
+        assert archive.read("labels.txt").decode() == "C++\nblå\n日本\n"
+        assert json.loads(archive.read("metadata.json"))["input"] == {"height": 32, "width": 32, "pixels": 1}
+
+
+def test_the_graph_has_poets_nodes(exported: Exported, destinations: Destinations) -> None:
+    graph = import_tensorflow().compat.v1.GraphDef.FromString(destinations.graph.read_bytes())
+    nodes = {node.name: node for node in graph.node}
+    assert [side.size for side in nodes["input"].attr["shape"].shape.dim] == [-1, 32, 32, 3]
+    assert nodes["final_result"].op == "Softmax"
+
+
+def test_the_saved_model_answers_bytes_and_arrays_with_probabilities_and_label(
+        exported: Exported, destinations: Destinations, trained: Trained) -> None:
+    tensorflow = import_tensorflow()
+    loaded = tensorflow.saved_model.load(str(exported.files[3]))
+    files = [path.read_bytes() for path in trained.proof.paths[:5]]
+    by_bytes = loaded.signatures["predict_bytes"](image_bytes=tensorflow.constant(files))
+    pixels = np.stack([load_pixels(data, 32, 32) for data in files]) / np.float32(255)
+    by_arrays = loaded.signatures["serving_default"](image=tensorflow.constant(pixels))
+    expected = trained.proof.probabilities[:5]
+    labels = [trained.metadata.labels[i] for i in expected.argmax(1)]
+    for answer, tolerance in ((by_bytes, 0.03), (by_arrays, 1e-4)):
+        assert np.abs(answer["probabilities"].numpy() - expected).max() < tolerance
+        assert [label.decode() for label in answer["label"].numpy()] == labels
+
+
+@pytest.mark.parametrize("size", [(500, 333), (1400, 1401), (2811, 2605), (40, 20)])
+def test_predict_bytes_sees_the_pixels_of_the_contract(size: tuple[int, int]) -> None:
+    from scripts.classifier.targets.saved_model import _decoded
+    noise = np.random.default_rng(0).integers(0, 256, (size[1] // 20 + 1, size[0] // 20 + 1, 3), np.uint8)
+    for format_ in ("JPEG", "PNG"):
+        file = io.BytesIO()
+        Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(file, format_)
+        encoded = import_tensorflow().constant([file.getvalue()])
+        decoded = _decoded(import_tensorflow(), encoded, (224, 300)).numpy()[0] * 255
+        difference = np.abs(decoded - load_pixels(file.getvalue(), 224, 300))
+        assert difference.max() < 1.5 and difference.mean() < 0.01
+
+
+@pytest.mark.parametrize("change, sentence", [
+    ({"format": "other"}, "its format is not"), ({"labels": ["one"]}, "its labels"),
+    ({"input": {"height": "x", "width": 3, "pixels": 1}}, "its input size"),
+    ({"input": {"height": 3, "width": 3, "pixels": 99}}, "pixels version 99"),
+    ({"nodes": {}}, "input"), ({"surprise": 1}, "surprise"),
+])
+def test_metadata_that_cannot_be_trusted_is_refused(trained: Trained, change: dict, sentence: str) -> None:
+    text = trained.metadata.to_json()
+    assert Metadata.from_json(text, "x") == trained.metadata
+    with pytest.raises(UserError, match=f"metadata of x cannot be used: .*{sentence}"):
+        Metadata.from_json(json.dumps(json.loads(text) | change), "x")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "1:0", "input", "module/x", "final_training_ops/y", "x/"])
+def test_names_that_no_node_can_have_are_refused(name: str) -> None:
+    with pytest.raises(UserError, match="final_tensor_name"):
+        check_output_name(name)
+
+
+@pytest.mark.parametrize("name", ["final_result", "softmax/out", "Result.1"])
+def test_other_names_are_honoured(trained: Trained, tmp_path: Path, name: str) -> None:
+    check_output_name(name)
+    metadata = replace(trained.metadata, nodes={"input": "input", "output": name})
+    export_classifier(trained.extractor, trained.head, metadata, Destinations(tmp_path / "g.pb", tmp_path / "l.txt"),
+                      trained.proof)
+    assert load_classifier(tmp_path / "g.pb").labels
+
+
+def test_places_where_nothing_can_be_written_are_found_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "g.pb").mkdir()
+    for graph, sentence in (("file/g.pb", "cannot be made"), ("g.pb", "is a folder"), ("g.tflite", "must not end in")):
+        with pytest.raises(UserError, match=sentence):
+            check_destinations(Destinations(tmp_path / graph, tmp_path / "labels.txt"))
+
+
+def test_at_most_128_photos_prove_a_file(trained: Trained) -> None:
+    many = replace(trained.proof, paths=trained.proof.paths * 20, probabilities=np.tile(trained.proof.probabilities,
+                                                                                        (20, 1)))
+    sample = many.sample()
+    assert len(sample.paths) == export_module.MOST_PHOTOS == 128 and len(sample.probabilities) == 128
+
+
+def test_loading_nothing_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no classifier at.*scripts.retrain"):
+        load_classifier(tmp_path / "none.tflite")
+    with pytest.raises(UserError, match="not a SavedModel that retrain wrote"):
+        load_classifier(tmp_path)
+
+
+def test_a_folder_of_versions_means_the_newest(exported: Exported, destinations: Destinations) -> None:
+    saved = destinations.saved_model_dir
+    assert saved
+    shutil.copytree(saved / "1", saved / "10")
+    path = saved / "10" / "assets.extra" / "metadata.json"
+    path.write_text(path.read_text("utf-8").replace("C++", "C"), "utf-8")
+    assert load_classifier(saved).labels[0] == "C"
