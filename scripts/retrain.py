@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 from scripts.classifier import (Destinations, Exported, Metadata, Proof, check_destinations, check_output_name,
                                 export_classifier)
@@ -98,7 +99,7 @@ def _say_photos(tree: PhotoTree) -> None:
 
 def _say_bottlenecks(bottlenecks: Bottlenecks, extractor: Extractor) -> None:
     photos = len(bottlenecks.tree.photos)
-    print(f"Bottlenecks by {extractor.handle} at {extractor.height} x {extractor.width} pixels: "
+    print(f"Bottlenecks by {Path(extractor.handle).name} at {extractor.height} x {extractor.width} pixels: "
           f"{bottlenecks.computed} computed, {photos} in all", flush=True)
     if bottlenecks.unreadable:
         print(f"{len(bottlenecks.unreadable)} files cannot be used and are left out:")
@@ -111,8 +112,8 @@ def _say_bottlenecks(bottlenecks: Bottlenecks, extractor: Extractor) -> None:
 def _say_head(split: Split, fit: HeadFit) -> None:
     parts = ", ".join(f"{count} {name}" for name, count in split.counts().items())
     print(f"Split: {parts} photos")
-    print(f"Head: L2 strength {fit.l2:.2g}" + (", trained once more on training and validation photos together"
-                                               if fit.refitted else ""), flush=True)
+    again = "; trained again with the validation photos" if fit.refitted else ""
+    print(f"Head: L2 strength {fit.l2:.2g}{again}", flush=True)
 
 
 def _say_files(exported: Exported, destinations: Destinations) -> None:
@@ -120,9 +121,9 @@ def _say_files(exported: Exported, destinations: Destinations) -> None:
     for path in exported.files:
         print(f"  {path}")
     if exported.parities:
-        print("Every file gives the answers of the test above:")
+        print("Checked on test photos: same labels, and the largest difference of a score")
     for parity in exported.parities:
-        print(f"  {parity.name}: {parity.sentence()}")
+        print(f"  {parity.name:<26} {f'{parity.agreeing} of {parity.count}':>11} {parity.largest:10.1g}")
     graph = "" if destinations.tflite == DEFAULT_TFLITE else f" --graph={destinations.tflite}"
     print(f"Label a photo:  python -m scripts.label_image{graph} --image=PHOTO")
 

@@ -26,7 +26,12 @@ class CommandParser(argparse.ArgumentParser):
                              choices=["DEBUG", "INFO", "WARN", "ERROR", "FATAL"],
                              help="DEBUG, INFO (default), WARN, ERROR or FATAL")
         general.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        flags, unknown = self.parse_known_args(sys.argv[1:] if arguments is None else arguments)
+        arguments = sys.argv[1:] if arguments is None else arguments
+        # Before argparse looks: it would complain of a missing --image_dir where --image_dri was meant.
+        for argument in arguments:
+            if argument.startswith("--") and argument.split("=", 1)[0] not in self._option_string_actions:
+                self.error(self._unknown_sentence(argument))
+        flags, unknown = self.parse_known_args(arguments)
         if unknown:
             self.error(self._unknown_sentence(unknown[0]))
         return flags
@@ -38,10 +43,10 @@ class CommandParser(argparse.ArgumentParser):
 
     def _unknown_sentence(self, argument: str) -> str:
         name = argument.split("=", 1)[0]
-        known = [option for action in self._actions for option in action.option_strings]
         if not name.startswith("-"):
             return f"There is no place for {argument!r} on this command line."
-        nearest = difflib.get_close_matches(name.replace("-", "_").replace("__", "--", 1), known, n=1, cutoff=0.6)
+        nearest = difflib.get_close_matches(name.replace("-", "_").replace("__", "--", 1),
+                                            self._option_string_actions, n=1, cutoff=0.6)
         return f"There is no flag {name}" + (f"; did you mean {nearest[0]}?" if nearest else ".")
 
 

@@ -104,7 +104,7 @@ def _prepare(module: Module, image_size: int | None, handle: str, folder: Path) 
     definition = graph.graph.as_graph_def()
     tflite = _converted(definition, height, width, module.name)
     _check_engines_agree(graph, tflite, height, width, module.name)
-    files = {GRAPH: definition.SerializeToString(), TFLITE: tflite}
+    files = {GRAPH: definition.SerializeToString(deterministic=True), TFLITE: tflite}
     description = {"format": FORMAT, "handle": handle, "height": height, "width": width,
                    "depth": int(graph.outputs[0].shape[1]),
                    "digest": _digest(f"{module.digest()}/{height}/{width}/pixels-{PIXELS_VERSION}".encode()),

@@ -20,8 +20,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
-from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 # Three a decade: around its minimum the validation loss changes by about 1 % from one to the next. 600 photos of five
@@ -180,6 +178,7 @@ def _principal_axes(bottlenecks: np.ndarray) -> _Axes:
     One rotation serves every fit on some of the rows. The centre shifts the bias, which is not penalised, and a scale
     of their own is a factor of the L2 strength (in _Problem), so neither changes any optimum.
     """
+    from scipy.linalg import eigh  # here and below, because label_image starts without SciPy
     centre = bottlenecks.mean(axis=0, dtype=np.float64).astype(np.float32)
     centred = np.subtract(bottlenecks, centre, out=bottlenecks)
     scale = math.sqrt(np.einsum("ij,ij->j", centred, centred, dtype=np.float64).mean() / len(centred)) or 1.0
@@ -187,7 +186,7 @@ def _principal_axes(bottlenecks: np.ndarray) -> _Axes:
     # Fewer photos than features span fewer axes: leave the others out first.
     span = np.linalg.qr(centred.T)[0] if len(centred) < centred.shape[1] else None
     rows = centred if span is None else centred @ span
-    turn = scipy.linalg.eigh(rows.T @ rows, overwrite_a=True, driver="evd")[1]
+    turn = eigh(rows.T @ rows, overwrite_a=True, driver="evd")[1]
     rows = rows @ turn
     return _Axes(rows.astype(np.float64) if rows.size <= SMALL else rows,
                  turn if span is None else span @ turn, centre, scale)
@@ -232,6 +231,7 @@ def _solve(problem: _Problem, l2: float, start: np.ndarray, tolerance: float) ->
 
     It also ends where rounding lets no step lower the objective any more.
     """
+    from scipy.optimize import minimize
     value, gradient, probabilities = problem.objective(start, l2)
     # The small term: where every photo is certain, the bias would have no curvature at all.
     curvature = problem.photo_weights @ (probabilities * (1 - probabilities)) + 1e-6

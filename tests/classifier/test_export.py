@@ -159,7 +159,7 @@ def test_predict_bytes_sees_the_pixels_of_the_contract(size: tuple[int, int]) ->
         encoded = import_tensorflow().constant([file.getvalue()])
         decoded = _decoded(import_tensorflow(), encoded, (224, 300)).numpy()[0] * 255
         difference = np.abs(decoded - load_pixels(file.getvalue(), 224, 300))
-        assert difference.max() < 1.5 and difference.mean() < 0.01
+        assert difference.max() < 1.5 and difference.mean() < 0.1
 
 
 @pytest.mark.parametrize("change, sentence", [

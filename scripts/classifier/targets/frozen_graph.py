@@ -17,7 +17,7 @@ def frozen_graph(extractor: Extractor, head: Head, output_name: str) -> bytes:
         pixels = tensorflow.compat.v1.placeholder(tensorflow.float32, [None, extractor.height, extractor.width, 3],
                                                   name=INPUT_NODE)
         add_classifier(pixels, read_graph(extractor), head, output_name)
-        return graph.as_graph_def().SerializeToString()
+        return graph.as_graph_def().SerializeToString(deterministic=True)
 
 
 def check_output_name(name: str) -> None:

@@ -1,0 +1,214 @@
+"""The retrain command as a person uses it."""
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scripts import label_image, retrain
+from scripts.classifier import load_classifier
+from scripts.features import CACHE_NAME, BottleneckCache
+from scripts.photos import read_photo
+from tests.conftest import write_photos
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to run commands in."""
+    folder = tmp_path / "workplace"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def run(photos: Path, module: Path | str, model_dir: Path, *more: str) -> int:
+    return retrain.main([f"--image_dir={photos}", f"--tfhub_module={module}", f"--model_dir={model_dir}", *more])
+
+
+def test_a_run_writes_every_file_and_says_how_good_the_classifier_is(
+        workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run(photo_folder, tiny_module, model_dir, "--saved_model_dir=saved", "--testing_percentage=30") == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^Final test accuracy = \d+\.\d% \(N=\d+\), 95% interval \d+\.\d-\d+\.\d%$", said, re.MULTILINE)
+    assert re.search(r"always answering (red|green|blue) would reach \d+\.\d%", said)
+    assert "60 files in 3 classes: blue 20, green 20, red 20" in said
+    assert sorted(path.name for path in Path("tf_files").iterdir()) == [
+        "bottlenecks", "retrained_graph.json", "retrained_graph.pb", "retrained_graph.tflite", "retrained_labels.txt",
+        "training_summaries"]
+    assert Path("tf_files/retrained_labels.txt").read_text() == "blue\ngreen\nred\n"
+    assert Path("saved/1/saved_model.pb").exists()
+    assert {path.parent.name for path in Path("tf_files/training_summaries").rglob("*tfevents*")} == {
+        "train", "validation"}
+    metadata = json.loads(Path("tf_files/retrained_graph.json").read_text())
+    assert f"(N={metadata['test']['count']})" in said
+    assert metadata["flags"]["testing_percentage"] == 30 and metadata["split"]["seed"] == 0
+    assert all(len(line) <= 80 for line in said.splitlines() if str(workplace) not in line)
+
+
+def test_warm_renamed_and_edited_runs_compute_only_what_changed(
+        workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+    computed = []
+    for change in ("none", "none", "rename", "edit"):
+        if change == "rename":
+            (photo_folder / "red").rename(photo_folder / "crimson")
+        if change == "edit":
+            write_photos(photo_folder / "crimson", 1, 0, seed=77)
+        assert run(photo_folder, tiny_module, model_dir) == 0
+        computed.append(re.search(r"(\d+) computed, 60 in all", capsys.readouterr().out)[1])  # type: ignore[index]
+    assert computed == ["60", "0", "0", "1"]
+
+
+def test_the_same_run_gives_the_same_bytes(workplace: Path, photo_folder: Path, tiny_module: Path,
+                                           model_dir: Path) -> None:
+    for name in ("one", "other"):
+        run(photo_folder, tiny_module, model_dir, f"--output_graph={name}/g.pb", f"--output_labels={name}/l.txt",
+            f"--bottleneck_dir={name}/b")
+    assert Path("one/g.pb").read_bytes() == Path("other/g.pb").read_bytes()
+    run(photo_folder, tiny_module, model_dir, "--output_graph=third/g.pb", "--seed=5", "--bottleneck_dir=one/b")
+    assert Path("third/g.pb").read_bytes() != Path("one/g.pb").read_bytes()
+
+
+def test_labelling_gives_each_test_photo_the_probability_of_the_evaluation(
+        workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture) -> None:
+    proofs = []
+    export = retrain.export_classifier
+    monkeypatch.setattr(retrain, "export_classifier", lambda *given: (proofs.append(given[-1]), export(*given))[1])
+    assert run(photo_folder, tiny_module, model_dir, "--testing_percentage=30") == 0
+    capsys.readouterr()
+    for graph in ("tf_files/retrained_graph.tflite", "tf_files/retrained_graph.pb"):
+        assert label_image.main([f"--graph={graph}", "--format=jsonl", "--top_k=3",
+                                 *map(str, proofs[0].paths)]) == 0
+        answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        labels = Path("tf_files/retrained_labels.txt").read_text().split()
+        for answer, expected in zip(answers, proofs[0].probabilities, strict=True):
+            scores = {entry["label"]: entry["score"] for entry in answer["labels"]}
+            assert np.abs([scores[label] for label in labels] - expected).max() < 1e-4
+
+
+def test_misclassified_photos_are_listed_when_asked_for(workplace: Path, photo_folder: Path, tiny_module: Path,
+                                                        model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+    wrong = photo_folder / "blue"
+    for photo in sorted((photo_folder / "red").iterdir())[:12]:
+        shutil.move(photo, wrong / f"red{photo.name}")
+    run(photo_folder, tiny_module, model_dir, "--testing_percentage=40", "--print_misclassified_test_images")
+    listed = capsys.readouterr().out.split("=== MISCLASSIFIED TEST IMAGES ===\n")[1]
+    assert re.search(r"^ *\S+/blue/red\d+\.png  red$", listed, re.MULTILINE)
+
+
+def test_the_unreadable_are_listed_and_the_run_goes_on(workplace: Path, photo_folder: Path, tiny_module: Path,
+                                                       model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+    (photo_folder / "red" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    assert run(photo_folder, tiny_module, model_dir) == 0
+    said = capsys.readouterr().out
+    assert "1 files cannot be used and are left out" in said and "red/broken.jpg: " in said
+
+
+def test_no_test_photos_no_figure(workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
+                                  capsys: pytest.CaptureFixture) -> None:
+    assert run(photo_folder, tiny_module, model_dir, "--testing_percentage=0", "--validation_percentage=0") == 0
+    said = capsys.readouterr().out
+    assert "Final test accuracy" not in said and "No photos were kept for a test" in said
+
+
+@pytest.mark.parametrize("arguments, code, sentence", [
+    (["--image_dri=x"], 2, "did you mean --image_dir?"),
+    ([], 2, "required: --image_dir"),
+    (["--image_dir=nowhere"], 1, "There is no folder nowhere."),
+    (["--image_dir=~/surely/not/there"], 1, "There is no folder " + os.path.expanduser("~")),
+    (["--image_dir=.", "--testing_percentage=120"], 2, "120 is not a percentage"),
+    (["--image_dir=.", "--testing_percentage=60", "--validation_percentage=50"], 2, "leave no photos for training"),
+    (["--image_dir=.", "--final_tensor_name=a b"], 2, "no name for a TensorFlow node"),
+    (["--image_dir=.", "--output_graph=."], 2, "is a folder"),
+    (["--image_dir=.", "--image_size=0"], 2, "whole number of at least 1"),
+])
+def test_a_wrong_command_line_is_one_sentence(workplace: Path, capsys: pytest.CaptureFixture, arguments: list[str],
+                                              code: int, sentence: str) -> None:
+    assert retrain.main(arguments) == code
+    said = capsys.readouterr().err
+    assert sentence in said and "Traceback" not in said and said.count("\n") == 1
+
+
+def test_all_messy_photos_in_two_classes_retrain_and_label(shared_data: Path, workplace: Path, tiny_module: Path,
+                                                           model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+    messy = sorted(path for path in (shared_data / "photos" / "messy").rglob("*") if path.is_file())
+    for number, path in enumerate(messy):
+        target = Path("photos") / ("odd" if number % 2 else "even") / f"{path.parent.name}_{path.name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    assert run(Path("photos"), tiny_module, model_dir) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^1\d files cannot be used and are left out:$", said, re.MULTILINE)
+    assert "heif_empty.heic: the file is empty" in said
+    assert label_image.main(["--format=jsonl", *map(str, messy)]) == 1
+    captured = capsys.readouterr()
+    answers = [json.loads(line) for line in captured.out.splitlines()]
+    assert [answer["image"] for answer in answers] == list(map(str, messy))
+    assert all(("labels" in answer) != ("error" in answer) for answer in answers)
+    assert 10 <= sum("error" in answer for answer in answers) < 20 and "Traceback" not in captured.err
+
+
+def test_flowers_from_cold_to_files_with_the_embedded_extractor(
+        flowers: Path, workplace: Path, capsys: pytest.CaptureFixture) -> None:
+    assert retrain.main([f"--image_dir={flowers}", "--image_size=128", "--saved_model_dir=saved"]) == 0
+    said = capsys.readouterr().out
+    # 599: one photo lies under two labels.
+    assert "599 computed, 600 in all" in said
+    accuracy = float(re.search(r"accuracy = (\d+\.\d)%", said)[1])  # type: ignore[index]
+    assert accuracy > 65
+    classifier = load_classifier(Path("tf_files/retrained_graph.tflite"))
+    (_, answer), = classifier.label_photos([next(flowers.glob("daisy/*.jpg"))], read_photo)
+    assert answer.probabilities is not None and answer.probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+def committed(cache: Path, extractor: str) -> int:
+    with BottleneckCache(cache) as opened:
+        return len(opened.digests_with_vector(extractor))
+
+
+def test_killed_at_any_moment_it_goes_on_where_it_was(shared_data: Path, flowers: Path, workplace: Path,
+                                                      model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+    module = shared_data / "modules" / "mobilenet_v1_025_224"
+    assert run(flowers, module, model_dir, "--output_graph=whole/g.pb", "--bottleneck_dir=whole/b") == 0
+    capsys.readouterr()
+    command = [sys.executable, "-m", "scripts.retrain", f"--image_dir={flowers}", f"--tfhub_module={module}",
+               f"--model_dir={model_dir}", "--output_graph=killed/g.pb", "--bottleneck_dir=killed/b"]
+    extractor = json.loads(next(model_dir.glob("mobilenet_v1_025_224-*/extractor.json")).read_text())["digest"]
+    done = 0
+    for kill in range(3):
+        process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        cache, goal = Path("killed/b"), min(done + 90, 400)
+        while process.poll() is None:
+            time.sleep(0.01)
+            if (cache / CACHE_NAME).exists() and _rows(cache) > goal:
+                process.kill()
+                break
+        process.wait()
+        assert process.returncode == -9
+        left = committed(cache, extractor)
+        assert left > done
+        done = left
+    assert run(flowers, module, model_dir, "--output_graph=killed/g.pb", "--bottleneck_dir=killed/b") == 0
+    said = capsys.readouterr().out
+    assert f"{599 - done} computed, 600 in all" in said
+    assert Path("killed/g.pb").read_bytes() == Path("whole/g.pb").read_bytes()
+
+
+def _rows(cache: Path) -> int:
+    import sqlite3
+    try:
+        with sqlite3.connect(f"file:{cache / CACHE_NAME}?mode=ro", uri=True) as database:
+            return database.execute("SELECT COUNT(*) FROM vectors").fetchone()[0]
+    except sqlite3.Error:
+        return 0
