@@ -86,8 +86,8 @@ def test_in_text_a_failed_photo_is_said_on_standard_error(capsys: pytest.Capture
 def test_csv_has_a_row_for_each_label(capsys: pytest.CaptureFixture) -> None:
     assert label_image.main(["--format=csv", "--top_k=2", "photos/red/000.png", "broken.jpg"]) == 1
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [(row["image"], row["rank"]) for row in rows] == [("photos/red/000.png", "1"), ("photos/red/000.png", "2"),
-                                                            ("broken.jpg", "")]
+    assert [(row["image"], row["rank"]) for row in rows] == [
+        ("photos/red/000.png", "1"), ("photos/red/000.png", "2"), ("broken.jpg", "")]
     assert rows[0]["label"] == "red" and rows[2]["error"]
 
 
@@ -142,8 +142,8 @@ def server(workplace: Path) -> Iterator[str]:
 
 
 def test_addresses_are_labelled_like_files(server: str, capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
-    file, address, missing = answers(capsys, "photos/red/000.png", f"{server}/photos/red/000.png", f"{server}/none.jpg",
-                                     f"--sort_into={tmp_path}", code=1)
+    file, address, missing = answers(capsys, "photos/red/000.png", f"{server}/photos/red/000.png",
+                                     f"{server}/none.jpg", f"--sort_into={tmp_path}", code=1)
     assert address["labels"] == file["labels"]
     assert "404" in missing["error"] or "not found" in missing["error"].lower()
     assert (tmp_path / file["labels"][0]["label"] / "000.png").exists()

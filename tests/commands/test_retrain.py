@@ -36,7 +36,8 @@ def run(photos: Path, module: Path | str, model_dir: Path, *more: str) -> int:
 
 
 def test_a_run_writes_every_file_and_says_how_good_the_classifier_is(
-        workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+        workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
+        capsys: pytest.CaptureFixture) -> None:
     assert run(photo_folder, tiny_module, model_dir, "--saved_model_dir=saved", "--testing_percentage=30") == 0
     said = capsys.readouterr().out
     assert re.search(r"^Final test accuracy = \d+\.\d% \(N=\d+\), 95% interval \d+\.\d-\d+\.\d%$", said, re.MULTILINE)
@@ -56,7 +57,8 @@ def test_a_run_writes_every_file_and_says_how_good_the_classifier_is(
 
 
 def test_warm_renamed_and_edited_runs_compute_only_what_changed(
-        workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+        workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
+        capsys: pytest.CaptureFixture) -> None:
     computed = []
     for change in ("none", "none", "rename", "edit"):
         if change == "rename":

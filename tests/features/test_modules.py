@@ -75,8 +75,8 @@ def test_asking_for_the_size_a_module_has_is_the_same_extractor(tiny_module: Pat
     ("variables/variables.data-00000-of-00001", "variables/variables.data-00000-of-00001 is missing"),
     ("variables", "variables/variables.index is missing"),
 ])
-def test_a_module_that_is_half_there_is_refused_with_what_is_missing(tiny_module: Path, tmp_path: Path, model_dir: Path,
-                                                                     missing: str, sentence: str) -> None:
+def test_a_module_that_is_half_there_is_refused_with_what_is_missing(
+        tiny_module: Path, tmp_path: Path, model_dir: Path, missing: str, sentence: str) -> None:
     half = copied(tiny_module, tmp_path / "half")
     (shutil.rmtree if (half / missing).is_dir() else Path.unlink)(half / missing)
     with pytest.raises(UserError, match=sentence):

@@ -1,0 +1,47 @@
+"""Mean test accuracy over many splits, from one cache: only the head is trained anew.
+
+    python -m tests.benchmarks.accuracy_over_seeds --image_dir=PHOTOS [--tfhub_module=HANDLE] [--image_size=N]
+"""
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+from scripts.evaluation import evaluate
+from scripts.features import extract_bottlenecks, open_extractor
+from scripts.photos import TEST, TRAINING, VALIDATION, read_tree, split_photos
+from scripts.training import fit_head
+
+
+def main() -> None:
+    """Prints one row of a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--image_dir", type=Path, required=True)
+    parser.add_argument("--tfhub_module", default="efficientnet_lite0")
+    parser.add_argument("--image_size", type=int)
+    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--work_dir", type=Path, default=Path("tf_files"))
+    flags = parser.parse_args()
+    extractor = open_extractor(flags.tfhub_module, flags.work_dir / "models", flags.image_size)
+    found = extract_bottlenecks(read_tree(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
+    classes = found.tree.classes()
+    accuracies, losses, start = [], [], time.perf_counter()
+    for seed in range(flags.seeds):
+        split = split_photos(found.tree, found.looks, seed=seed)
+        train, validation, test = (split.rows(part) for part in (TRAINING, VALIDATION, TEST))
+        head = fit_head(found.matrix[train], classes[train], found.matrix[validation], classes[validation],
+                        len(found.tree.labels)).head
+        metrics = evaluate(head.probabilities(found.matrix[test]), classes[test])
+        accuracies.append(metrics.accuracy)
+        losses.append(metrics.cross_entropy)
+    error = np.std(accuracies, ddof=1) / np.sqrt(len(accuracies))
+    seconds = (time.perf_counter() - start) / flags.seeds
+    print(f"| {Path(extractor.handle).name} | {extractor.height} | {len(found.tree.photos)} | "
+          f"{100 * np.mean(accuracies):.1f} ± {100 * error:.1f} | {np.mean(losses):.3f} | {seconds:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""A stranger's first minutes: an empty environment, every command's --help, and the demo."""
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+VERSIONS = ("3.11", "3.12", "3.13")
+
+
+def find_python(version: str) -> str | None:
+    """A working interpreter of this version: on the path, or installed by pyenv."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for candidate in [f"python{version}", *map(str, sorted(pyenv.glob(f"{version}.*/bin/python")))]:
+        path = shutil.which(candidate)
+        if path and subprocess.run([path, "-c", f"import sys; assert sys.version.startswith('{version}.')"],
+                                   capture_output=True).returncode == 0:
+            return path
+    return None
+
+
+def clone(to: Path) -> Path:
+    """What a stranger gets: the committed files, without this machine's environment."""
+    if subprocess.run(["git", "clone", "--quiet", str(ROOT), str(to)], capture_output=True).returncode:
+        pytest.skip("this copy is no git checkout")
+    return to
+
+
+def run(command: list[str], cwd: Path) -> str:
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_command_says_its_flags_after_a_bare_install(version: str, tmp_path: Path) -> None:
+    python = find_python(version)
+    if python is None:
+        pytest.skip(f"Python {version} is not installed here")
+    checkout = clone(tmp_path / "poets")
+    run([python, "-m", "venv", "env"], tmp_path)
+    scripts = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin")
+    run([str(scripts / "python"), "-m", "pip", "install", "--quiet", "--editable", str(checkout)], tmp_path)
+    for command in ("retrain", "label_image", "sample_photos"):
+        assert "usage:" in run([str(scripts / "python"), "-m", f"scripts.{command}", "--help"], tmp_path)
+        assert "usage:" in run([str(scripts / f"poets-{command.replace('_', '-')}"), "--help"], tmp_path)
+    shutil.rmtree(tmp_path / "env")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_demo_sets_itself_up_in_a_clean_clone(tmp_path: Path) -> None:
+    checkout = clone(tmp_path / "poets")
+    said = run(["make", "demo"], checkout)
+    assert "Final test accuracy = " in said
+    assert "\n7 (score=" in said
+    shutil.rmtree(checkout / ".venv")
