@@ -5,13 +5,13 @@ import sys
 import time
 from pathlib import Path
 
-from scripts.classifier import (Destinations, Exported, Metadata, Proof, check_destinations, check_output_name,
-                                export_classifier)
+from scripts.classifier import (Destinations, Exported, Proof, check_destinations, check_output_name,
+                                describe_classifier, export_classifier)
 from scripts.console import run_command
 from scripts.console.settings import DEFAULT_TFLITE, RetrainSettings, retrain_settings
 from scripts.evaluation import Metrics, evaluate
 from scripts.features import Bottlenecks, Extractor, extract_bottlenecks, open_extractor
-from scripts.photos import PIXELS_VERSION, TEST, TRAINING, VALIDATION, PhotoTree, Split, read_tree, split_photos
+from scripts.photos import TEST, TRAINING, VALIDATION, PhotoTree, Split, read_tree, split_photos
 from scripts.training import HeadFit, fit_head, write_summaries
 
 # More bad photos than this are counted, not listed; --logging_verbosity=DEBUG lists all.
@@ -38,7 +38,8 @@ def retrain(settings: RetrainSettings) -> int:
     fit = _fit(bottlenecks, split, settings)
     _say_head(split, fit)
     metrics, proof = _final_evaluation(bottlenecks, split, fit, settings.print_misclassified_test_images)
-    metadata = _metadata(settings, extractor, bottlenecks, split, fit, metrics)
+    metadata = describe_classifier(extractor, bottlenecks, split, fit, metrics, settings.final_tensor_name,
+                                   settings.flags)
     exported = export_classifier(extractor, fit.head, metadata, destinations, proof)
     write_summaries(settings.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), fit)
     _say_files(exported, destinations)
@@ -74,20 +75,6 @@ def _final_evaluation(bottlenecks: Bottlenecks, split: Split, fit: HeadFit,
             if bottlenecks.tree.labels[answer] != photo.label:
                 print(f"{str(photo.path):>70}  {bottlenecks.tree.labels[answer]}")
     return metrics, proof
-
-
-def _metadata(settings: RetrainSettings, extractor: Extractor, bottlenecks: Bottlenecks, split: Split, fit: HeadFit,
-              metrics: Metrics | None) -> Metadata:
-    return Metadata(
-        labels=list(bottlenecks.tree.labels),
-        input={"height": extractor.height, "width": extractor.width, "pixels": PIXELS_VERSION},
-        nodes={"input": "input", "output": settings.final_tensor_name},
-        network={"kind": "frozen_features", "handle": extractor.handle, "digest": extractor.digest},
-        head={"solver": "lbfgs", "l2": fit.l2, "temperature": fit.head.temperature, "refitted": fit.refitted},
-        split={"seed": split.seed, "digest": split.digest, "counts": split.counts()},
-        test=None if metrics is None else {"accuracy": metrics.accuracy, "interval": list(metrics.interval),
-                                           "count": metrics.count},
-        flags=settings.flags)
 
 
 def _say_photos(tree: PhotoTree) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +37,11 @@ class Destinations:
     labels: Path
     saved_model_dir: Path | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("graph", "labels", "saved_model_dir"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, Path(getattr(self, name)))  # text will do, too
+
     @property
     def tflite(self) -> Path:
         """The TensorFlow Lite file."""
@@ -52,7 +57,7 @@ class Destinations:
 class Proof:
     """Photos with the answers that training's evaluation gave: paths, and probabilities float32 [photos, classes]."""
 
-    paths: tuple[Path, ...]
+    paths: Sequence[Path]
     probabilities: np.ndarray
 
     def sample(self) -> Proof:

@@ -9,7 +9,10 @@ from typing import Any
 
 from scripts import __version__
 from scripts.console import UserError, one_line
-from scripts.photos import PIXELS_VERSION
+from scripts.evaluation import Metrics
+from scripts.features import INPUT_NODE, Bottlenecks, Extractor
+from scripts.photos import PIXELS_VERSION, Split
+from scripts.training import HeadFit
 
 FORMAT = "poets-classifier-1"
 
@@ -79,6 +82,29 @@ class Metadata:
                 raise ValueError(f"its {name} node has no name")
         if self.unknown is not None:
             raise ValueError("it has a reject option that this program does not know")
+
+
+def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: Split, fit: HeadFit,
+                        test: Metrics | None, final_tensor_name: str = "final_result",
+                        flags: dict[str, Any] | None = None) -> Metadata:
+    """The metadata of a classifier that is about to be exported.
+
+    Args:
+        extractor, bottlenecks, split, fit: what it was made of.
+        test: the final evaluation, or None where no photo was kept for it.
+        final_tensor_name: of the graph's result.
+        flags: what else is worth remembering of how it was made.
+    """
+    return Metadata(
+        labels=list(bottlenecks.tree.labels),
+        input={"height": extractor.height, "width": extractor.width, "pixels": PIXELS_VERSION},
+        nodes={"input": INPUT_NODE, "output": final_tensor_name},
+        network={"kind": "frozen_features", "handle": extractor.handle, "digest": extractor.digest},
+        head={"solver": "lbfgs", "l2": fit.l2, "temperature": fit.head.temperature, "refitted": fit.refitted},
+        split={"seed": split.seed, "digest": split.digest, "counts": split.counts()},
+        test=None if test is None else {"accuracy": test.accuracy, "interval": list(test.interval),
+                                        "count": test.count},
+        flags=flags or {})
 
 
 def versions() -> dict[str, str]:

@@ -44,7 +44,7 @@ class BottleneckCache:
         UserError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path | str):
         self.path = Path(folder) / CACHE_NAME
         self._uncommitted = 0
         self._committed_at = time.monotonic()

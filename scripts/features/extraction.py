@@ -55,7 +55,7 @@ class _Read:
     vector: np.ndarray | None = None
 
 
-def extract_bottlenecks(tree: PhotoTree, extractor: Extractor, bottleneck_dir: Path,
+def extract_bottlenecks(tree: PhotoTree, extractor: Extractor, bottleneck_dir: Path | str,
                         workers: int | None = None) -> Bottlenecks:
     """Computes the bottlenecks that the cache lacks, and loads all of them.
 

@@ -60,7 +60,7 @@ class Extractor:
         return self.folder / TFLITE
 
 
-def open_extractor(handle: str, model_dir: Path, image_size: int | None = None) -> Extractor:
+def open_extractor(handle: str, model_dir: Path | str, image_size: int | None = None) -> Extractor:
     """Opens the extractor that a handle names; the first time, prepares it under `model_dir` (some ten seconds).
 
     Args:

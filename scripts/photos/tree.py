@@ -73,7 +73,7 @@ def is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in JUNK_NAMES
 
 
-def read_tree(root: Path) -> PhotoTree:
+def read_tree(root: Path | str) -> PhotoTree:
     """Lists a folder of class folders, without reading a photo.
 
     Every file in a class folder that is not known junk counts as a photo until reading it proves otherwise.

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import pytest
 
-from scripts.classifier import Destinations, Exported, Metadata, Proof, export_classifier
+from scripts.classifier import Destinations, Exported, Metadata, Proof, describe_classifier, export_classifier
 from scripts.evaluation import evaluate
 from scripts.features import Extractor, extract_bottlenecks, open_extractor
-from scripts.photos import PIXELS_VERSION, TEST, TRAINING, VALIDATION, read_tree, split_photos
+from scripts.photos import TEST, TRAINING, VALIDATION, read_tree, split_photos
 from scripts.training import Head, fit_head
 from tests.conftest import write_photos
 
@@ -38,10 +38,7 @@ def trained(tiny_module: Path, model_dir: Path, tmp_path_factory: pytest.TempPat
     answers = fit.head.probabilities(found.matrix[test])
     metrics = evaluate(answers, y[test])
     assert metrics.accuracy > 0.8
-    metadata = Metadata(
-        labels=list(found.tree.labels), input={"height": 32, "width": 32, "pixels": PIXELS_VERSION},
-        nodes={"input": "input", "output": "final_result"}, network={"kind": "frozen_features"},
-        head={"l2": fit.l2}, split={"digest": split.digest}, test={"accuracy": metrics.accuracy})
+    metadata = describe_classifier(extractor, found, split, fit, metrics)
     return Trained(extractor, fit.head, metadata, Proof(tuple(found.tree.photos[row].path for row in test), answers))
 
 
