@@ -11,7 +11,7 @@ from scripts.console import run_command
 from scripts.console.settings import DEFAULT_TFLITE, RetrainSettings, retrain_settings
 from scripts.evaluation import Metrics, evaluate
 from scripts.features import Bottlenecks, Extractor, extract_bottlenecks, open_extractor
-from scripts.photos import TEST, TRAINING, VALIDATION, PhotoTree, Split, read_tree, split_photos
+from scripts.photos import TEST, TRAINING, VALIDATION, PhotoTree, Split, check_class_sizes, read_tree, split_photos
 from scripts.training import HeadFit, fit_head, write_summaries
 
 # More bad photos than this are counted, not listed; --logging_verbosity=DEBUG lists all.
@@ -29,6 +29,7 @@ def retrain(settings: RetrainSettings) -> int:
     check_output_name(settings.final_tensor_name)
     check_destinations(destinations)
     tree = read_tree(settings.image_dir)
+    check_class_sizes(tree, settings.testing_percentage, settings.validation_percentage)
     _say_photos(tree)
     extractor = open_extractor(settings.tfhub_module, settings.model_dir, settings.image_size)
     bottlenecks = extract_bottlenecks(tree, extractor, settings.bottleneck_dir)

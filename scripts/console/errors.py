@@ -1,6 +1,7 @@
 """What a person reads when something is wrong: one or two sentences, never a traceback unless asked for."""
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -33,6 +34,9 @@ def run_command(command: Callable[[list[str] | None], int], arguments: list[str]
     Returns:
         The process's exit code: 0, 1 (failed), 2 (wrong command line) or 130 (interrupted).
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names that a terminal or an encoding cannot show must not end a run
+            stream.reconfigure(errors="backslashreplace")
     debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
     try:
         return command(arguments)

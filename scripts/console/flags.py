@@ -10,6 +10,10 @@ from typing import Any, NoReturn
 from .errors import UserError
 
 
+# Far beyond what any network gains from; more would only fill the memory.
+MOST_PIXELS_A_SIDE = 2048
+
+
 class CommandParser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are one sentence, that names the nearest flag for a misspelt one.
 
@@ -67,6 +71,14 @@ def percentage(text: str) -> float:
     value = float(text)
     if not 0 <= value < 100:
         raise argparse.ArgumentTypeError(f"{text} is not a percentage from 0 to below 100.")
+    return value
+
+
+def image_side(text: str) -> int:
+    """A flag's value as the side of a network's input, in pixels."""
+    value = positive_integer(text)
+    if value > MOST_PIXELS_A_SIDE:
+        raise argparse.ArgumentTypeError(f"{text} is more than {MOST_PIXELS_A_SIDE} pixels a side.")
     return value
 
 

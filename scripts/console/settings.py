@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
-from .flags import CommandParser, path, percentage, positive_integer
+from .flags import CommandParser, image_side, path, percentage, positive_integer
 from .logging import configure_logging
 
 TF_FILES = Path("tf_files")
@@ -56,7 +56,7 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
     module.add_argument("--tfhub_module", default=DEFAULT_MODULE, metavar="HANDLE",
                         help=f"{DEFAULT_MODULE} (default; needs no network), or a folder with a TF2 SavedModel that "
                         "gives image feature vectors")
-    module.add_argument("--image_size", type=positive_integer, metavar="PIXELS",
+    module.add_argument("--image_size", type=image_side, metavar="PIXELS",
                         help=f"side of the extractor's input, for modules that take any ({DEFAULT_MODULE}: 320; "
                         "smaller is faster)")
     training = parser.add_argument_group("training")
@@ -83,10 +83,6 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
         "--print_misclassified_test_images", action="store_true", help="list the test photos with a wrong answer")
     flags = parser.parse(arguments)
     configure_logging(flags.logging_verbosity)
-    if flags.testing_percentage + flags.validation_percentage >= 100:
-        raise UserError(f"--testing_percentage={flags.testing_percentage:g} and --validation_percentage="
-                        f"{flags.validation_percentage:g} leave no photos for training.", "Give smaller ones.",
-                        exit_code=2)
     return RetrainSettings(
         image_dir=flags.image_dir, output_graph=flags.output_graph, output_labels=flags.output_labels,
         saved_model_dir=flags.saved_model_dir, final_tensor_name=flags.final_tensor_name,

@@ -78,12 +78,9 @@ def split_photos(tree: PhotoTree, looks: np.ndarray, testing_percentage: float =
     Raises:
         UserError: a class has fewer distinct photos than there are parts, or the percentages leave nothing to train.
     """
-    shares = {TEST: (0.0, testing_percentage / 100), VALIDATION: (1 - validation_percentage / 100, 1.0)}
-    if testing_percentage + validation_percentage >= 100:
-        raise UserError(f"--testing_percentage={testing_percentage:g} and --validation_percentage="
-                        f"{validation_percentage:g} leave no photos for training.", "Give smaller ones.")
-    wanted = [TRAINING] + [part for part, (low, high) in shares.items() if high > low]
-    _check_distinct_photos(tree, [PARTS[part] for part in wanted])
+    check_class_sizes(tree, testing_percentage, validation_percentage)
+    shares = _shares(testing_percentage, validation_percentage)
+    wanted = [TRAINING, *shares]
     group_of, notes = _groups(tree, looks, len(wanted))
     units, own_part = _units(tree, group_of, shares, seed)
     joined = sum(units[group].part != part for group, part in zip(group_of, own_part))
@@ -96,15 +93,31 @@ def split_photos(tree: PhotoTree, looks: np.ndarray, testing_percentage: float =
     return Split(parts, seed, _split_digest(tree, parts), tuple(notes))
 
 
-def _check_distinct_photos(tree: PhotoTree, parts: list[str]) -> None:
+def check_class_sizes(tree: PhotoTree, testing_percentage: float, validation_percentage: float) -> None:
+    """Raises the UserError that `split_photos` would raise for too few photos.
+
+    May be asked before photos have been read, to save a person the wait; then every file counts as a photo.
+    """
+    if testing_percentage + validation_percentage >= 100:
+        raise UserError(f"--testing_percentage={testing_percentage:g} and --validation_percentage="
+                        f"{validation_percentage:g} leave no photos for training.", "Give smaller ones.", exit_code=2)
+    parts = [PARTS[part] for part in (TRAINING, *_shares(testing_percentage, validation_percentage))]
     distinct: dict[str, set[str]] = {label: set() for label in tree.labels}
     for photo in tree.photos:
-        distinct[photo.label].add(photo.digest)
+        distinct[photo.label].add(photo.digest or str(photo.path))
+    if len(distinct) < 2:
+        raise UserError("Photos of fewer than two classes can be read; a classifier needs at least two.")
     for label, digests in distinct.items():
         if len(digests) < len(parts):
             raise UserError(f"The class {label} has too few photos: {len(digests)} different ones that can be read, "
                             f"and at least {len(parts)} are needed, one each for {', '.join(parts)}.",
                             "Add photos to it, or take its folder away.")
+
+
+def _shares(testing_percentage: float, validation_percentage: float) -> dict[int, tuple[float, float]]:
+    """The ranges of the hash space of the parts that are asked for, training apart."""
+    shares = {TEST: (0.0, testing_percentage / 100), VALIDATION: (1 - validation_percentage / 100, 1.0)}
+    return {part: (low, high) for part, (low, high) in shares.items() if high > low}
 
 
 def _groups(tree: PhotoTree, looks: np.ndarray, parts: int) -> tuple[list[str], list[str]]:
@@ -199,7 +212,7 @@ def _repair(labels: tuple[str, ...], units: dict[str, _Unit], wanted: list[int],
         for part in wanted:
             if any(unit.part == part for unit in own):
                 continue
-            low, high = shares.get(part, (shares[TEST][1], shares[VALIDATION][0]))
+            low, high = shares.get(part, (shares.get(TEST, (0, 0))[1], shares.get(VALIDATION, (1, 1))[0]))
             # Units of this class alone come first: moving another could empty a part of its other class.
             nearest = min((unit for unit in own if _can_leave(unit, label, units)),
                           key=lambda unit: (len(unit.labels), max(low - unit.position, unit.position - high, 0)),

@@ -129,7 +129,6 @@ def test_no_test_photos_no_figure(workplace: Path, photo_folder: Path, tiny_modu
     (["--image_dir=nowhere"], 1, "There is no folder nowhere."),
     (["--image_dir=~/surely/not/there"], 1, "There is no folder " + os.path.expanduser("~")),
     (["--image_dir=.", "--testing_percentage=120"], 2, "120 is not a percentage"),
-    (["--image_dir=.", "--testing_percentage=60", "--validation_percentage=50"], 2, "leave no photos for training"),
     (["--image_dir=.", "--final_tensor_name=a b"], 2, "no name for a TensorFlow node"),
     (["--image_dir=.", "--output_graph=."], 2, "is a folder"),
     (["--image_dir=.", "--image_size=0"], 2, "whole number of at least 1"),
@@ -139,6 +138,38 @@ def test_a_wrong_command_line_is_one_sentence(workplace: Path, capsys: pytest.Ca
     assert retrain.main(arguments) == code
     said = capsys.readouterr().err
     assert sentence in said and "Traceback" not in said and said.count("\n") == 1
+
+
+def test_classes_that_are_too_small_are_said_before_anything_is_computed(
+        workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
+        capsys: pytest.CaptureFixture) -> None:
+    for photo in sorted((photo_folder / "red").iterdir())[2:]:
+        photo.unlink()
+    assert run(photo_folder, tiny_module, model_dir) == 1
+    assert "class red has too few photos: 2" in capsys.readouterr().err
+    assert not Path("tf_files/bottlenecks").exists()
+    assert run(photo_folder, tiny_module, model_dir, "--testing_percentage=60", "--validation_percentage=50") == 2
+    assert "leave no photos for training" in capsys.readouterr().err
+
+
+def test_when_one_class_alone_can_be_read_it_is_said(workplace: Path, photo_folder: Path, tiny_module: Path,
+                                                     model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+    for label in ("red", "green"):
+        for photo in (photo_folder / label).iterdir():
+            photo.write_bytes(b"x")
+    assert run(photo_folder, tiny_module, model_dir) == 1
+    assert "fewer than two classes can be read" in capsys.readouterr().err
+
+
+def test_names_that_are_no_text_do_not_end_a_run(workplace: Path, photo_folder: Path, tiny_module: Path,
+                                                 model_dir: Path) -> None:
+    (photo_folder / "red" / "000.png").rename(photo_folder / "red" / os.fsdecode(b"\xff\xfe.png"))
+    (photo_folder / "red" / os.fsdecode(b"\xff broken.png")).write_bytes(b"")
+    done = subprocess.run([sys.executable, "-m", "scripts.retrain", f"--image_dir={photo_folder}",
+                           f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}"],
+                          env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert b"broken.png: the file is empty" in done.stdout and b"Error" not in done.stderr
 
 
 def test_all_messy_photos_in_two_classes_retrain_and_label(shared_data: Path, workplace: Path, tiny_module: Path,
