@@ -7,6 +7,7 @@ from .split import PARTS, TEST, TRAINING, VALIDATION, Split, check_class_sizes, 
 from .tree import Photo, PhotoTree, photo_digest, read_tree
 
 __all__ = ["LOOK_BYTES", "LOOK_HEIGHT", "LOOK_WIDTH", "PARTS", "PIXELS_VERSION", "Photo", "PhotoError", "PhotoTree",
-           "Split", "TEST", "TRAINING", "VALIDATION", "check_class_sizes", "decoded_size",
-           "expand_sources", "is_address", "is_plain", "load_photos", "load_pixels", "load_sizes", "look_distances", "near_duplicate_pairs", "network_input",
-           "photo_digest", "photo_look", "read_photo", "read_source", "read_tree", "split_photos"]
+           "Split", "TEST", "TRAINING", "VALIDATION", "check_class_sizes", "decoded_size", "expand_sources",
+           "is_address", "is_plain", "load_photos", "load_pixels", "load_sizes", "look_distances",
+           "near_duplicate_pairs", "network_input", "photo_digest", "photo_look", "read_photo", "read_source",
+           "read_tree", "split_photos"]
