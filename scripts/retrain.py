@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -82,7 +83,8 @@ def _say_photos(tree: PhotoTree) -> None:
     counts = tree.counts()
     listed = ", ".join(f"{label} {count}" for label, count in list(counts.items())[:10])
     more = f" and {len(counts) - 10} more" if len(counts) > 10 else ""
-    print(f"{len(tree.photos)} files in {len(counts)} classes: {listed}{more}", flush=True)
+    print(textwrap.fill(f"{len(tree.photos)} files in {len(counts)} classes: {listed}{more}", 79,
+                        subsequent_indent="  ", break_long_words=False), flush=True)
 
 
 def _say_bottlenecks(bottlenecks: Bottlenecks, extractor: Extractor) -> None:

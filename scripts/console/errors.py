@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable
 
@@ -79,5 +81,12 @@ def os_error_sentence(error: OSError) -> str:
     return f"{error.filename}: {reason}." if error.filename else f"{reason}."
 
 
+def wrapped(sentence: str) -> str:
+    """The sentence broken between words at the terminal's width; as it is where no person watches."""
+    if not sys.stderr.isatty():
+        return sentence
+    return textwrap.fill(sentence, shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
+
+
 def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
+    print(wrapped(sentence), file=sys.stderr, flush=True)

@@ -12,6 +12,8 @@ from types import ModuleType
 
 from tqdm import tqdm
 
+from .errors import wrapped
+
 _redirection = threading.Lock()
 
 
@@ -21,7 +23,7 @@ class _Handler(logging.Handler):
         if record.levelno >= logging.WARNING:
             text = f"Warning: {text}"
         # Through tqdm, so that a line never lands in the middle of a progress bar.
-        tqdm.write(text, file=sys.stderr)
+        tqdm.write(wrapped(text), file=sys.stderr)
 
 
 def configure_logging(level: str = "INFO") -> None:
