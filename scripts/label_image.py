@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def label(settings: LabelSettings) -> int:
     """Labels every photo and prints the answers; returns 1 if any photo had none, else 0."""
-    classifier = load_classifier(settings.graph)
+    classifier = load_classifier(settings.graph, settings.stated)
     _say_what_is_ignored(settings, classifier)
     write = _writer(settings, classifier)
     failed = 0
@@ -51,10 +51,13 @@ def _best(answer: Answer, classifier: Classifier, settings: LabelSettings) -> li
 
 
 def _say_what_is_ignored(settings: LabelSettings, classifier: Classifier) -> None:
-    own = {"input_height": classifier.height, "input_width": classifier.width,
+    if classifier.metadata is None:
+        return
+    own = {"input_height": classifier.input.height, "input_width": classifier.input.width,
            "input_layer": classifier.metadata.nodes["input"], "output_layer": classifier.metadata.nodes["output"]}
-    ignored = [f"--{name}" for name, value in settings.contradicting.items() if value != own.get(name)]
-    if settings.labels and _lines(settings.labels) != list(classifier.labels):
+    ignored = [f"--{name}" for name, value in settings.stated.given().items()
+               if name != "labels" and value != own.get(name)]
+    if settings.stated.labels and _lines(settings.stated.labels) != list(classifier.labels):
         ignored.append("--labels")
     if ignored:
         log.info("Ignored: %s. This classifier knows its own input and labels.", ", ".join(ignored))

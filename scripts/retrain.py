@@ -1,19 +1,22 @@
 """python -m scripts.retrain --image_dir=FOLDER: trains an image classifier on a folder of photos per class."""
 from __future__ import annotations
 
+import datetime
 import sys
 import textwrap
 import time
-from pathlib import Path
+
+import numpy as np
 
 from scripts.classifier import (Destinations, Exported, Proof, check_destinations, check_output_name,
-                                describe_classifier, export_classifier)
+                                describe_classifier, export_classifier, export_graph)
 from scripts.console import run_command
-from scripts.console.settings import DEFAULT_TFLITE, RetrainSettings, retrain_settings
+from scripts.console.settings import DEFAULT_TFLITE, RetrainSettings, StepSettings, retrain_settings
 from scripts.evaluation import Metrics, evaluate
 from scripts.features import Bottlenecks, Extractor, extract_bottlenecks, open_extractor
 from scripts.photos import TEST, TRAINING, VALIDATION, PhotoTree, Split, check_class_sizes, read_tree, split_photos
-from scripts.training import HeadFit, fit_head, write_summaries
+from scripts.training import (HeadFit, Step, StepsFit, balanced_draw, fit_head, fit_head_by_steps,
+                              write_summaries)
 
 # More bad photos than this are counted, not listed; --logging_verbosity=DEBUG lists all.
 MOST_LISTED = 50
@@ -32,18 +35,19 @@ def retrain(settings: RetrainSettings) -> int:
     tree = read_tree(settings.image_dir)
     check_class_sizes(tree, settings.testing_percentage, settings.validation_percentage)
     _say_photos(tree)
-    extractor = open_extractor(settings.tfhub_module, settings.model_dir, settings.image_size)
+    extractor = open_extractor(settings.tfhub_module, settings.model_dir, settings.image_size, settings.offline)
     bottlenecks = extract_bottlenecks(tree, extractor, settings.bottleneck_dir)
     _say_bottlenecks(bottlenecks, extractor)
     split = split_photos(bottlenecks.tree, bottlenecks.looks, settings.testing_percentage,
                          settings.validation_percentage, settings.seed)
-    fit = _fit(bottlenecks, split, settings)
-    _say_head(split, fit)
-    metrics, proof = _final_evaluation(bottlenecks, split, fit, settings.print_misclassified_test_images)
+    _say_split(split)
+    fit = _fit(bottlenecks, split, settings) if settings.steps is None else _fit_by_steps(
+        bottlenecks, split, settings, settings.steps, extractor)
+    metrics, proof = _final_evaluation(bottlenecks, split, fit, settings)
     metadata = describe_classifier(extractor, bottlenecks, split, fit, metrics, settings.final_tensor_name,
                                    settings.flags)
     exported = export_classifier(extractor, fit.head, metadata, destinations, proof)
-    write_summaries(settings.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), fit)
+    write_summaries(settings.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), fit.curves())
     _say_files(exported, destinations)
     return 0
 
@@ -51,12 +55,34 @@ def retrain(settings: RetrainSettings) -> int:
 def _fit(bottlenecks: Bottlenecks, split: Split, settings: RetrainSettings) -> HeadFit:
     classes = bottlenecks.tree.classes()
     train, validation = split.rows(TRAINING), split.rows(VALIDATION)
-    return fit_head(bottlenecks.matrix[train], classes[train], bottlenecks.matrix[validation], classes[validation],
-                    len(bottlenecks.tree.labels), balanced=settings.balanced, refit=settings.refit)
+    fit = fit_head(bottlenecks.matrix[train], classes[train], bottlenecks.matrix[validation], classes[validation],
+                   len(bottlenecks.tree.labels), balanced=settings.balanced, refit=settings.refit)
+    again = "; trained again with the validation photos" if fit.refitted else ""
+    print(f"Head: L2 strength {fit.l2:.2g}{again}", flush=True)
+    return fit
 
 
-def _final_evaluation(bottlenecks: Bottlenecks, split: Split, fit: HeadFit,
-                      list_wrong: bool) -> tuple[Metrics | None, Proof]:
+def _fit_by_steps(bottlenecks: Bottlenecks, split: Split, settings: RetrainSettings, steps: StepSettings,
+                  extractor: Extractor) -> StepsFit:
+    """Poets' training, with Poets' lines."""
+    classes = bottlenecks.tree.classes()
+    train, validation = split.rows(TRAINING), split.rows(VALIDATION)
+
+    def store(fit: StepsFit) -> None:
+        path = steps.intermediate_output_graphs_dir / f"intermediate_{fit.count}.pb"
+        print(f"Save intermediate result to : {path}", flush=True)
+        export_graph(path, extractor, fit.head, describe_classifier(
+            extractor, bottlenecks, split, fit, None, settings.final_tensor_name, settings.flags))
+    return fit_head_by_steps(
+        bottlenecks.matrix[train], classes[train], bottlenecks.matrix[validation], classes[validation],
+        len(bottlenecks.tree.labels), np.random.default_rng(settings.seed), count=steps.how_many_training_steps,
+        learning_rate=steps.learning_rate, batch_size=steps.train_batch_size,
+        validation_batch_size=steps.validation_batch_size, interval=steps.eval_step_interval, on_step=_say_step,
+        store_interval=steps.intermediate_store_frequency, on_store=store)
+
+
+def _final_evaluation(bottlenecks: Bottlenecks, split: Split, fit: HeadFit | StepsFit,
+                      settings: RetrainSettings) -> tuple[Metrics | None, Proof]:
     """Evaluates on the test photos (None if there are none) and keeps the answers that the files must give."""
     rows = split.rows(TEST)
     probabilities = fit.head.probabilities(bottlenecks.matrix[rows])
@@ -65,13 +91,18 @@ def _final_evaluation(bottlenecks: Bottlenecks, split: Split, fit: HeadFit,
     if not photos:
         print("No photos were kept for a test, so how good the classifier is cannot be said.")
         return None, proof
-    metrics = evaluate(probabilities, bottlenecks.tree.classes()[rows])
+    classes = bottlenecks.tree.classes()[rows]
+    if settings.steps and settings.steps.test_batch_size != -1:
+        drawn = balanced_draw(classes, settings.steps.test_batch_size, np.random.default_rng(settings.seed))
+        print(f"Test accuracy of a batch drawn evenly from the classes = "
+              f"{evaluate(probabilities[drawn], classes[drawn]).accuracy:.1%} (N={len(drawn)})")
+    metrics = evaluate(probabilities, classes)
     low, high = metrics.interval
     print(f"Final test accuracy = {metrics.accuracy:.1%} (N={metrics.count}), 95% interval "
           f"{100 * low:.1f}-{100 * high:.1f}%")
     print(f"  (always answering {bottlenecks.tree.labels[metrics.majority]} would reach "
           f"{metrics.majority_accuracy:.1%})")
-    if list_wrong:
+    if settings.print_misclassified_test_images:
         print("=== MISCLASSIFIED TEST IMAGES ===")
         for photo, answer in zip(photos, probabilities.argmax(1)):
             if bottlenecks.tree.labels[answer] != photo.label:
@@ -89,7 +120,7 @@ def _say_photos(tree: PhotoTree) -> None:
 
 def _say_bottlenecks(bottlenecks: Bottlenecks, extractor: Extractor) -> None:
     photos = len(bottlenecks.tree.photos)
-    print(f"Bottlenecks by {Path(extractor.handle).name} at {extractor.height} x {extractor.width} pixels: "
+    print(f"Bottlenecks by {extractor.name} at {extractor.height} x {extractor.width} pixels: "
           f"{bottlenecks.computed} computed, {photos} in all", flush=True)
     if bottlenecks.unreadable:
         print(f"{len(bottlenecks.unreadable)} files cannot be used and are left out:")
@@ -99,11 +130,18 @@ def _say_bottlenecks(bottlenecks: Bottlenecks, extractor: Extractor) -> None:
             print(f"  and {len(bottlenecks.unreadable) - MOST_LISTED} more")
 
 
-def _say_head(split: Split, fit: HeadFit) -> None:
+def _say_split(split: Split) -> None:
     parts = ", ".join(f"{count} {name}" for name, count in split.counts().items())
-    print(f"Split: {parts} photos")
-    again = "; trained again with the validation photos" if fit.refitted else ""
-    print(f"Head: L2 strength {fit.l2:.2g}{again}", flush=True)
+    print(f"Split: {parts} photos", flush=True)
+
+
+def _say_step(step: Step) -> None:
+    now = datetime.datetime.now()
+    print(f"{now}: Step {step.number}: Train accuracy = {step.train_accuracy:.1%}")
+    print(f"{now}: Step {step.number}: Cross entropy = {step.train_loss:f}")
+    if step.validation_count:
+        print(f"{now}: Step {step.number}: Validation accuracy = {step.validation_accuracy:.1%} "
+              f"(N={step.validation_count})")
 
 
 def _say_files(exported: Exported, destinations: Destinations) -> None:

@@ -116,6 +116,17 @@ def export_classifier(extractor: Extractor, head: Head, metadata: Metadata, dest
     return Exported(files, parities)
 
 
+def export_graph(path: Path, extractor: Extractor, head: Head, metadata: Metadata) -> None:
+    """Writes a graph and its metadata alone, for a training that is still under way; nothing is proven."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = frozen_graph(extractor, head, metadata.nodes["output"])
+    metadata = replace(metadata, files={path.name: hashlib.sha256(content).hexdigest()})
+    for target, data in ((path, content), (path.with_suffix(".json"), metadata.to_json().encode())):
+        part = target.with_name(f".{target.name}.part")
+        part.write_bytes(data)
+        os.replace(part, target)
+
+
 @contextmanager
 def _staging(destinations: Destinations) -> Iterator[Destinations]:
     """Hidden folders beside the destinations: on the same disk, so that renaming is atomic."""

@@ -12,6 +12,8 @@ from scripts.training import Head
 # Poets' name for the scope of the new layer.
 HEAD_SCOPE = "final_training_ops"
 MODULE_SCOPE = "module"
+# A node that every graph and .tflite of ours has, and none that Poets made.
+HEAD_MARK = f"{HEAD_SCOPE}/logits"
 
 
 def read_graph(extractor: Extractor) -> Any:

@@ -8,21 +8,25 @@ from pathlib import Path
 import numpy as np
 
 from scripts.console import UserError, import_tensorflow, one_line, quiet_native_code
-from scripts.features import TENSORFLOW_BATCH, LiteRTEngine, LiteRTModel, TensorFlowEngine
+from scripts.console.settings import GraphSettings
+from scripts.features import TENSORFLOW_BATCH, Engine, LiteRTEngine, LiteRTModel, TensorFlowEngine
 
+from .graph import HEAD_MARK
 from .metadata import Metadata
-from .model import Classifier
+from .model import Classifier, Input
+from .poets import load_poets_graph, load_poets_tflite
 from .targets.saved_model import METADATA_PATH
-from .targets.tflite import unpacked_metadata
+from .targets.tflite import has_metadata, unpacked_metadata
 
 RUN_AGAIN = "Run retrain to write the classifier's files anew."
 
 
-def load_classifier(path: Path) -> Classifier:
-    """Loads a classifier that retrain wrote: a .tflite (alone, without TensorFlow), a .pb, or a SavedModel folder.
+def load_classifier(path: Path, stated: GraphSettings = GraphSettings()) -> Classifier:
+    """Loads a classifier: a .tflite (alone, without TensorFlow), a .pb, or a SavedModel folder.
 
     Args:
         path: the file; or the SavedModel's folder, or the folder of its numbered versions (the highest is taken).
+        stated: what a person says of a graph that Poets made; what retrain wrote knows its own.
 
     Raises:
         UserError: there is no such classifier, or its files do not belong together.
@@ -35,10 +39,16 @@ def load_classifier(path: Path) -> Classifier:
                         "Make one with: python -m scripts.retrain --image_dir=FOLDER_OF_CLASS_FOLDERS")
     content = path.read_bytes()
     # The identifier of a TensorFlow Lite flatbuffer stands behind its first offset.
-    return _load_tflite(path, content) if content[4:8] == b"TFL3" else _load_frozen_graph(path, content)
+    if content[4:8] == b"TFL3":
+        return _load_tflite(path, content, stated)
+    if HEAD_MARK.encode() in content:
+        return _load_frozen_graph(path, content)
+    return load_poets_graph(path, content, stated)
 
 
-def _load_tflite(path: Path, content: bytes) -> Classifier:
+def _load_tflite(path: Path, content: bytes, stated: GraphSettings) -> Classifier:
+    if HEAD_MARK.encode() not in content and not has_metadata(content):
+        return load_poets_tflite(path, content, stated)
     metadata = unpacked_metadata(content, str(path))
     try:
         model = LiteRTModel(content)
@@ -46,7 +56,7 @@ def _load_tflite(path: Path, content: bytes) -> Classifier:
         raise UserError(f"{path} is damaged: {one_line(error)}", RUN_AGAIN) from error
     if (model.height, model.width) != (metadata.input["height"], metadata.input["width"]):
         raise UserError(f"{path} and the metadata inside it do not belong together.", RUN_AGAIN)
-    return Classifier(metadata, LiteRTEngine(content))
+    return _described(metadata, LiteRTEngine(content))
 
 
 def _load_frozen_graph(path: Path, content: bytes) -> Classifier:
@@ -58,7 +68,7 @@ def _load_frozen_graph(path: Path, content: bytes) -> Classifier:
     if metadata.files.get(path.name) != hashlib.sha256(content).hexdigest():
         raise UserError(f"{path} is not the file that {beside.name} describes: one of the two is older, or damaged.",
                         RUN_AGAIN)
-    return Classifier(metadata, TensorFlowEngine(path, metadata.nodes["input"], metadata.nodes["output"]))
+    return _described(metadata, TensorFlowEngine(path, metadata.nodes["input"], metadata.nodes["output"]))
 
 
 def _load_saved_model(folder: Path) -> Classifier:
@@ -69,7 +79,11 @@ def _load_saved_model(folder: Path) -> Classifier:
         raise UserError(f"{folder} is not a SavedModel that retrain wrote: {METADATA_PATH.as_posix()} is missing.",
                         RUN_AGAIN)
     metadata = Metadata.from_json((folder / METADATA_PATH).read_text("utf-8"), str(folder))
-    return Classifier(metadata, SavedModelEngine(folder))
+    return _described(metadata, SavedModelEngine(folder))
+
+
+def _described(metadata: Metadata, engine: Engine) -> Classifier:
+    return Classifier(metadata.labels, Input(metadata.input["height"], metadata.input["width"]), engine, metadata)
 
 
 class SavedModelEngine:

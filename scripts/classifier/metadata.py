@@ -12,7 +12,7 @@ from scripts.console import UserError, one_line
 from scripts.evaluation import Metrics
 from scripts.features import INPUT_NODE, Bottlenecks, Extractor
 from scripts.photos import PIXELS_VERSION, Split
-from scripts.training import HeadFit
+from scripts.training import HeadFit, StepsFit
 
 FORMAT = "poets-classifier-1"
 
@@ -26,7 +26,7 @@ class Metadata:
         input: `height` and `width` in pixels, `pixels`: version of the pixel contract.
         nodes: names of the frozen graph's `input` and `output`.
         network: `kind`, `handle` and `digest` of the extractor.
-        head: `solver`, `l2`, `temperature`, `refitted`.
+        head: `solver`, `temperature`, and what else the solver has to say.
         unknown: the reject option, or None.
         split: `seed`, `digest` and `counts` of the photos.
         test: `accuracy`, `interval` and `count` of the final evaluation, or None where no photo was kept for it.
@@ -84,7 +84,7 @@ class Metadata:
             raise ValueError("it has a reject option that this program does not know")
 
 
-def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: Split, fit: HeadFit,
+def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: Split, fit: HeadFit | StepsFit,
                         test: Metrics | None, final_tensor_name: str = "final_result",
                         flags: dict[str, Any] | None = None) -> Metadata:
     """The metadata of a classifier that is about to be exported.
@@ -100,7 +100,7 @@ def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: S
         input={"height": extractor.height, "width": extractor.width, "pixels": PIXELS_VERSION},
         nodes={"input": INPUT_NODE, "output": final_tensor_name},
         network={"kind": "frozen_features", "handle": extractor.handle, "digest": extractor.digest},
-        head={"solver": "lbfgs", "l2": fit.l2, "temperature": fit.head.temperature, "refitted": fit.refitted},
+        head=fit.description(),
         split={"seed": split.seed, "digest": split.digest, "counts": split.counts()},
         test=None if test is None else {"accuracy": test.accuracy, "interval": list(test.interval),
                                         "count": test.count},

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -12,7 +12,8 @@ from typing import TypeVar
 import numpy as np
 
 from scripts.features import Engine, core_count
-from scripts.photos import PhotoError, load_pixels, network_input
+from scripts.photos import (PIXELS_VERSION, POETS_PIXELS_VERSION, PhotoError, load_pixels, load_poets_pixels,
+                            network_input)
 
 from .metadata import Metadata
 
@@ -30,27 +31,55 @@ class Answer:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Input:
+    """How a classifier takes photos.
+
+    Attributes:
+        height, width: in pixels.
+        version: of the pixel contract.
+        mean, std: for version 0, pixels p from 0 to 255 are fed as (p - mean) / std.
+    """
+
+    height: int
+    width: int
+    version: int = PIXELS_VERSION
+    mean: float = 0.0
+    std: float = 255.0
+
+    def pixels(self, source: bytes) -> np.ndarray:
+        """A photo's file as [height, width, 3]: uint8 (version 1) or float32 from 0 to 255 (version 0)."""
+        load = load_poets_pixels if self.version == POETS_PIXELS_VERSION else load_pixels
+        return load(source, self.height, self.width)
+
+    def scaled(self, pixels: np.ndarray) -> np.ndarray:
+        """Such pixels, any number of photos, as the network is fed them: float32."""
+        if self.version == POETS_PIXELS_VERSION:
+            return (pixels - np.float32(self.mean)) / np.float32(self.std)
+        return network_input(pixels)
+
+
 class Classifier:
     """A loaded classifier; any number of threads may use it.
 
     Attributes:
         labels: in output order.
-        height, width: of its input, in pixels.
-        metadata: how it was made and how good it is.
+        input: how it takes photos.
+        metadata: how it was made and how good it is; None for a graph that Poets made.
     """
 
-    def __init__(self, metadata: Metadata, engine: Engine):
+    def __init__(self, labels: Sequence[str], input_: Input, engine: Engine, metadata: Metadata | None = None):
+        self.labels = tuple(labels)
+        self.input = input_
         self.metadata = metadata
-        self.labels = tuple(metadata.labels)
-        self.height, self.width = metadata.input["height"], metadata.input["width"]
         self._engine = engine
         self._opened = threading.local()
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8 [n, height, width, 3] by the pixel contract -> float32 [n, classes]."""
+        """Pixels [n, height, width, 3] as `input.pixels` gives them -> float32 [n, classes]."""
         run = self._runner()
         size = self._engine.batch_size
-        return np.concatenate([run(network_input(pixels[start:start + size]))
+        return np.concatenate([run(self.input.scaled(pixels[start:start + size]))
                                for start in range(0, len(pixels), size)])
 
     def label_photos(self, sources: Iterable[Source], read: Callable[[Source], bytes],
@@ -82,7 +111,7 @@ class Classifier:
 
     def _decode(self, source: Source, read: Callable[[Source], bytes]) -> np.ndarray | str:
         try:
-            return load_pixels(read(source), self.height, self.width)
+            return self.input.pixels(read(source))
         except PhotoError as error:
             return str(error)
 

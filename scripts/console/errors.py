@@ -1,13 +1,14 @@
 """What a person reads when something is wrong: one or two sentences, never a traceback unless asked for."""
 from __future__ import annotations
 
+import difflib
 import io
 import os
 import shutil
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 
 class UserError(Exception):
@@ -73,6 +74,11 @@ def one_line(error: BaseException, limit: int = 200) -> str:
     if len(text) > limit:
         text = text[:limit - 3] + "..."
     return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """The one of `words` that was probably meant by a misspelt `word`, or None."""
+    return next(iter(difflib.get_close_matches(word, list(words), n=1)), None)
 
 
 def os_error_sentence(error: OSError) -> str:

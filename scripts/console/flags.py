@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import argparse
-import difflib
+import math
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .errors import UserError
+from .errors import UserError, nearest
 
 
 # Far beyond what any network gains from; more would only fill the memory.
@@ -49,9 +49,8 @@ class CommandParser(argparse.ArgumentParser):
         name = argument.split("=", 1)[0]
         if not name.startswith("-"):
             return f"There is no place for {argument!r} on this command line."
-        nearest = difflib.get_close_matches(name.replace("-", "_").replace("__", "--", 1),
-                                            self._option_string_actions, n=1, cutoff=0.6)
-        return f"There is no flag {name}" + (f"; did you mean {nearest[0]}?" if nearest else ".")
+        guess = nearest(name.replace("-", "_").replace("__", "--", 1), self._option_string_actions)
+        return f"There is no flag {name}" + (f"; did you mean {guess}?" if guess else ".")
 
 
 class _HelpFormatter(argparse.HelpFormatter):
@@ -79,6 +78,43 @@ def image_side(text: str) -> int:
     value = positive_integer(text)
     if value > MOST_PIXELS_A_SIDE:
         raise argparse.ArgumentTypeError(f"{text} is more than {MOST_PIXELS_A_SIDE} pixels a side.")
+    return value
+
+
+def batch_size(text: str) -> int:
+    """A flag's value as a number of photos, of which -1 means all."""
+    return -1 if int(text) == -1 else positive_integer(text)
+
+
+def whole_number(text: str) -> int:
+    """A flag's value as a whole number of at least 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 0.")
+    return value
+
+
+def finite(text: str) -> float:
+    """A flag's value as any number."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number.")
+    return value
+
+
+def positive(text: str) -> float:
+    """A flag's value as a number above 0."""
+    value = finite(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0.")
+    return value
+
+
+def score(text: str) -> float:
+    """A flag's value as a score, 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a score from 0 to 1.")
     return value
 
 

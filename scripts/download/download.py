@@ -5,6 +5,7 @@ import contextlib
 import glob
 import hashlib
 import http.client
+import logging
 import os
 import secrets
 import socket
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from scripts.console import UserError, one_line, progress_bar
+
+log = logging.getLogger(__name__)
 
 SCHEMES = ("http", "https")
 MAX_REDIRECTS = 5
@@ -75,6 +78,7 @@ def download_file(url: str, destination: Path, *, what: str, max_bytes: int, sha
     destination.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     with _open(url, timeout) as answer, _written_whole(destination) as file:
+        log.info("Downloading %s%s", answer.name, "" if answer.size is None else f", {_size(answer.size)}")
         with progress_bar(answer.size, what, "byte", bytes_=True) as bar:
             for chunk in answer.chunks(max_bytes):
                 file.write(chunk)

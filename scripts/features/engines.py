@@ -33,6 +33,7 @@ class LiteRTModel:
 
     Attributes:
         height, width: of its input, in pixels.
+        outputs: how many numbers it answers with.
     """
 
     def __init__(self, model: Path | bytes):
@@ -41,16 +42,32 @@ class LiteRTModel:
         with quiet_native_code():
             self._interpreter = interpreter(num_threads=1, **source)
             self._interpreter.allocate_tensors()
-        input_, = self._interpreter.get_input_details()
-        self._input = input_["index"]
-        self._output = self._interpreter.get_output_details()[0]["index"]
-        _, self.height, self.width, _ = (int(side) for side in input_["shape"])
+        self._input, = self._interpreter.get_input_details()
+        self._output = self._interpreter.get_output_details()[0]
+        _, self.height, self.width, _ = (int(side) for side in self._input["shape"])
+        self.outputs = int(self._output["shape"][-1])
 
     def run(self, photo: np.ndarray) -> np.ndarray:
-        """float32 [1, height, width, 3] in [0, 1] -> float32 [1, outputs]."""
-        self._interpreter.set_tensor(self._input, photo)
+        """float32 [1, height, width, 3] as the network takes it -> float32 [1, outputs]; 8-bit files are converted."""
+        self._interpreter.set_tensor(self._input["index"], _quantized(photo, self._input))
         self._interpreter.invoke()
-        return self._interpreter.get_tensor(self._output)
+        return _dequantized(self._interpreter.get_tensor(self._output["index"]), self._output)
+
+
+def _quantized(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
+    """Float32 values in a tensor's type (tensorflow.org/lite/performance/quantization_spec)."""
+    if tensor["dtype"] == np.float32:
+        return values
+    scale, zero_point = tensor["quantization"]
+    limits = np.iinfo(tensor["dtype"])
+    return np.clip(np.round(values / scale + zero_point), limits.min, limits.max).astype(tensor["dtype"])
+
+
+def _dequantized(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
+    if tensor["dtype"] == np.float32:
+        return values
+    scale, zero_point = tensor["quantization"]
+    return ((values.astype(np.float32) - zero_point) * scale).astype(np.float32)
 
 
 def _interpreter_class() -> Any:

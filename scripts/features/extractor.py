@@ -17,7 +17,8 @@ from scripts.console import UserError, import_tensorflow, one_line, quiet_native
 from scripts.photos import PIXELS_VERSION
 
 from .engines import LiteRTModel
-from .modules import Module, find_module
+from .module import Module
+from .modules import find_module
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ class Extractor:
     """A prepared feature extractor.
 
     Attributes:
-        handle: the name or path it was asked for by.
+        handle: the name, path or address it was asked for by.
+        name: short, for messages.
         digest: identifies weights, input size and pixel version; the cache's key.
         height, width: of its input, in pixels.
         depth: length of a bottleneck.
@@ -43,6 +45,7 @@ class Extractor:
     """
 
     handle: str
+    name: str
     digest: str
     height: int
     width: int
@@ -60,18 +63,21 @@ class Extractor:
         return self.folder / TFLITE
 
 
-def open_extractor(handle: str, model_dir: Path | str, image_size: int | None = None) -> Extractor:
+def open_extractor(handle: str, model_dir: Path | str, image_size: int | None = None,
+                   offline: bool = False) -> Extractor:
     """Opens the extractor that a handle names; the first time, prepares it under `model_dir` (some ten seconds).
 
     Args:
         handle: see `find_module`.
-        model_dir: where prepared extractors are kept, a folder each.
+        model_dir: where downloads and prepared extractors are kept, a folder each.
         image_size: side of its square input in pixels, for modules that take any size; None: the module's own.
+        offline: do not use the network.
 
     Raises:
-        UserError: there is no such module, it is half there, or it is not an image feature vector.
+        UserError: there is no such module, it is half there, it cannot be fetched, or it is not an image feature
+            vector.
     """
-    module = find_module(handle)
+    module = find_module(handle, Path(model_dir), offline)
     image_size = image_size or module.default_size
     request = _digest(f"{FORMAT}/{module.digest()}/{image_size}/{PIXELS_VERSION}".encode())
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", module.name) + (f"-{image_size}" if image_size else "")
@@ -80,8 +86,8 @@ def open_extractor(handle: str, model_dir: Path | str, image_size: int | None = 
     if description is None:
         log.info("Preparing the extractor %s (once; it is kept in %s)", module.name, folder)
         description = _prepare(module, image_size, handle, folder)
-    return Extractor(handle, description["digest"], description["height"], description["width"], description["depth"],
-                     folder)
+    return Extractor(handle, module.name, description["digest"], description["height"], description["width"],
+                     description["depth"], folder)
 
 
 def _digest(data: bytes) -> str:

@@ -7,15 +7,16 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import pillow_heif
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+Decoded = TypeVar("Decoded")
 PIXELS_VERSION = 1
 """Grows when any pixel of any photo could come out different; part of the cache's key and of the metadata."""
 
@@ -88,9 +89,19 @@ def load_sizes(source: str | os.PathLike[str] | bytes, sizes: Sequence[tuple[int
     if any(side < 1 for size in sizes for side in size):
         wanted = " and ".join(f"{height} x {width}" for height, width in sizes)
         raise ValueError(f"no photo can have such a size: {wanted}")
+    return _read(source, lambda file: _decode(file, sizes))
+
+
+def load_photo(source: str | os.PathLike[str] | bytes) -> np.ndarray:
+    """A whole photo, upright, at its own size, decoded in full: uint8 [height, width, 3]; else as `load_pixels`."""
+    return _read(source, _decode_in_full)
+
+
+def _read(source: str | os.PathLike[str] | bytes, decode: Callable[[BinaryIO], Decoded]) -> Decoded:
+    """Opens a photo and decodes it; whatever goes wrong becomes a PhotoError."""
     with _open(source) as file:
         try:
-            return _decode(file, sizes)
+            return decode(file)
         except PhotoError:
             raise
         except UnidentifiedImageError as error:
@@ -159,6 +170,11 @@ def _opening_reason(source: str | os.PathLike[str], error: Exception) -> str:
     if isinstance(error, PermissionError):
         return "no permission to read it"
     return _input_output_reason(error)
+
+
+def _decode_in_full(file: BinaryIO) -> np.ndarray:
+    rgb, orientation = _loaded(Image.open(file, formats=FORMATS))
+    return np.array(rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb)
 
 
 def _decode(file: BinaryIO, sizes: Sequence[tuple[int, int]]) -> list[np.ndarray]:

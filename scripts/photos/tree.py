@@ -1,7 +1,6 @@
 """A folder with one folder of photos per class, and what is wrong with it, in a sentence that helps."""
 from __future__ import annotations
 
-import difflib
 import hashlib
 import logging
 import os
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.console import UserError
+from scripts.console import UserError, nearest
 
 log = logging.getLogger(__name__)
 
@@ -138,8 +137,8 @@ def _check_is_folder(root: Path) -> None:
         raise UserError(f"{root} is a file, not a folder of photos.",
                         "If it is an archive, unpack it first; then give the folder that holds one folder per class.")
     siblings = [path.name for path in root.parent.iterdir()] if root.parent.is_dir() else []
-    nearest = difflib.get_close_matches(root.name, siblings, n=1)
-    raise UserError(f"There is no folder {root}.", f"Did you mean {root.parent / nearest[0]}?" if nearest else
+    guess = nearest(root.name, siblings)
+    raise UserError(f"There is no folder {root}.", f"Did you mean {root.parent / guess}?" if guess else
                     "Give --image_dir the folder that holds one folder of photos per class.")
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -63,7 +64,11 @@ class Head:
 
     def probabilities(self, bottlenecks: np.ndarray) -> np.ndarray:
         """Float32 [n, depth] to float32 [n, classes], rows summing to 1."""
-        return np.exp(_log_softmax(self.logits(bottlenecks) / np.float32(self.temperature)))
+        return np.exp(self.log_probabilities(bottlenecks))
+
+    def log_probabilities(self, bottlenecks: np.ndarray) -> np.ndarray:
+        """Float32 [n, depth] to float32 [n, classes], natural logarithms."""
+        return _log_softmax(self.logits(bottlenecks) / np.float32(self.temperature))
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,18 @@ class HeadFit:
     path: tuple[PathStep, ...]
     refitted: bool
     iterations: int
+
+    def description(self) -> dict[str, Any]:
+        """For the metadata."""
+        return {"solver": "lbfgs", "l2": self.l2, "temperature": self.head.temperature, "refitted": self.refitted}
+
+    def curves(self) -> dict[str, list[dict[str, float]]]:
+        """Figures for TensorBoard along the path, by run: `step` and what was measured there."""
+        return {"train": [{"step": step, "cross_entropy": each.train_loss, "accuracy": each.train_accuracy,
+                           "l2_strength": each.l2} for step, each in enumerate(self.path)],
+                "validation": [{"step": step, "cross_entropy": each.validation_loss,
+                                "accuracy": each.validation_accuracy, "l2_strength": each.l2}
+                               for step, each in enumerate(self.path)]}
 
 
 def fit_head(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray, validation_y: np.ndarray,

@@ -107,8 +107,8 @@ def test_a_module_that_is_no_image_feature_vector_is_refused(tmp_path: Path, mod
         open_extractor(str(tmp_path / "m"), model_dir)
 
 
-@pytest.mark.parametrize("handle, sentence", [("no/such/folder", "There is no module 'no/such/folder'"),
-                                              (__file__, "is a file; a module is a folder")])
+@pytest.mark.parametrize("handle, sentence", [("no/such/folder", "There is no file or folder no/such/folder"),
+                                              (__file__, "is a file that is neither a .tar.gz nor a frozen graph")])
 def test_a_handle_of_nothing_is_refused(model_dir: Path, handle: str, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         open_extractor(handle, model_dir)

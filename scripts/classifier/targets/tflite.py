@@ -35,6 +35,15 @@ def packed(model: bytes, metadata: Metadata) -> bytes:
     return content.getvalue()
 
 
+def has_metadata(model: bytes) -> bool:
+    """Whether a .tflite carries metadata of ours."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(model)) as archive:
+            return METADATA_ENTRY in archive.namelist()
+    except zipfile.BadZipFile:
+        return False
+
+
 def unpacked_metadata(model: bytes, source: str) -> Metadata:
     """The metadata inside a .tflite.
 

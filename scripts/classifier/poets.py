@@ -1,0 +1,143 @@
+"""Graphs that Poets made: everything that they do not say is found out, and only what cannot be is asked for."""
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from scripts.console import UserError, one_line
+from scripts.console.settings import GraphSettings
+from scripts.features import (TENSORFLOW_BATCH, LiteRTEngine, LiteRTModel, PoetsGraph, PoetsNetwork, network_of,
+                              read_poets_graph, run_poets_graph)
+from scripts.photos import POETS_PIXELS_VERSION
+
+from .model import Classifier, Input
+
+log = logging.getLogger(__name__)
+
+# Tried in turn on a graph that does not state the size of its input.
+SIZES = (224, 128, 160, 192, 299)
+LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
+
+
+def load_poets_graph(path: Path, content: bytes, stated: GraphSettings) -> Classifier:
+    """A frozen GraphDef (.pb) of Poets' scripts as a classifier.
+
+    Args:
+        path: of the file, for messages and for its label file.
+        content: its bytes.
+        stated: what the person said of it; that counts more than what is found.
+
+    Raises:
+        UserError: it is no such graph, its labels are missing or too many, or how to feed it cannot be known.
+    """
+    graph = read_poets_graph(content, str(path), stated.input_layer, stated.output_layer)
+    mean, std = _scale(graph.network, stated, path)
+    height, width, batch, classes = _fitting(graph, stated, path, (mean, std))
+    run = run_poets_graph(graph, batch)
+    engine = _GraphEngine(run, 1 if batch == 1 else TENSORFLOW_BATCH)
+    labels = _labels(path, stated.labels, classes)
+    return Classifier(labels, Input(height, width, POETS_PIXELS_VERSION, mean, std), engine)
+
+
+def load_poets_tflite(path: Path, content: bytes, stated: GraphSettings) -> Classifier:
+    """A .tflite (or .lite) made from such a graph, as a classifier, without TensorFlow. Else as `load_poets_graph`."""
+    try:
+        model = LiteRTModel(content)
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"{path} is damaged: {one_line(error)}", "Copy it again.") from error
+    for side, own in (("input_height", model.height), ("input_width", model.width)):
+        if getattr(stated, side) not in (None, own):
+            raise UserError(f"--{side}={getattr(stated, side)} does not fit {path}, which takes {own}.",
+                            "Leave the flag away.")
+    if stated.input_layer or stated.output_layer:
+        log.info("Ignored: --input_layer, --output_layer. A .tflite has one input and one output.")
+    mean, std = _scale(network_of(content), stated, path)
+    return Classifier(_labels(path, stated.labels, model.outputs),
+                      Input(model.height, model.width, POETS_PIXELS_VERSION, mean, std), LiteRTEngine(content))
+
+
+class _GraphEngine:
+    """A graph that is already loaded; every thread shares it."""
+
+    name = "tensorflow"
+
+    def __init__(self, run: Callable[[np.ndarray], np.ndarray], batch_size: int):
+        self._run, self.batch_size = run, batch_size
+
+    def open(self) -> Callable[[np.ndarray], np.ndarray]:
+        return self._run
+
+
+def _scale(network: PoetsNetwork | None, stated: GraphSettings, path: Path) -> tuple[float, float]:
+    """Mean and standard deviation of the pixels, by the network's kind where nobody says otherwise."""
+    mean, std = stated.input_mean, stated.input_std
+    if network is not None:
+        mean, std = network.mean if mean is None else mean, network.std if std is None else std
+    if mean is None or std is None:
+        raise UserError(f"{path} is none of the networks that Poets used (MobileNet v1, Inception v3, a TF Hub "
+                        "module), so how its pixels are scaled is not known.",
+                        "Say it with --input_mean and --input_std: pixels from 0 to 255 are fed as (x - mean) / std.")
+    return mean, std
+
+
+def _fitting(graph: PoetsGraph, stated: GraphSettings, path: Path,
+             scale: tuple[float, float]) -> tuple[int, int, int | None, int]:
+    """Height, width, batch (None: any) and number of classes with which the graph gives one answer a photo."""
+    for height, width, guessed in _sizes(graph, stated):
+        for batch in (1,) if graph.shape[:1] == (1,) else (2, 1):
+            gray = np.full((batch, height, width, 3), (127.5 - scale[0]) / scale[1], np.float32)
+            try:
+                answers = run_poets_graph(graph, batch)(gray)
+            except Exception as error:  # TensorFlow's InvalidArgumentError and whatever else a wrong size provokes
+                reason = one_line(error)
+                continue
+            if answers.ndim == 2 and len(answers) == batch:
+                if guessed:
+                    log.info("%s does not state the size of its input; %d x %d pixels fit.", path, height, width)
+                return height, width, 1 if batch == 1 else None, answers.shape[1]
+            reason = f"it gives {' x '.join(map(str, answers.shape))} numbers for {batch} photos of that size."
+    raise UserError(f"{path} does not take photos of {height} x {width} pixels: {reason}",
+                    "Say another size with --input_height and --input_width."
+                    if not graph.shape else "Leave --input_height and --input_width away.")
+
+
+def _sizes(graph: PoetsGraph, stated: GraphSettings) -> Iterator[tuple[int, int, bool]]:
+    """Heights and widths to try, and whether they are guesses."""
+    own = (graph.shape + (None,) * 4)[1:3]
+    side = graph.network.side if graph.network else None
+    height, width = (stated.input_height or own[0] or side, stated.input_width or own[1] or side)
+    if height and width:
+        yield height, width, False
+        return
+    for size in SIZES:
+        yield height or size, width or size, True
+
+
+def _labels(path: Path, given: Path | None, classes: int) -> list[str]:
+    """The labels of a graph with so many classes: from the file given, else from the one beside it that fits."""
+    if given is not None:
+        labels = _read_labels(given)
+        if len(labels) != classes:
+            raise UserError(f"{given} has {len(labels)} labels, but {path} answers with {classes}: they do not belong "
+                            "together.", "Give the label file that was written with the graph.")
+        return labels
+    beside = [path.with_name(f"{path.stem.replace('graph', 'labels')}.txt"),
+              *(path.with_name(name) for name in LABEL_FILES)]
+    for file in dict.fromkeys(beside):
+        if file.is_file() and len(labels := _read_labels(file)) == classes:
+            log.info("Labels: %s", file)
+            return labels
+    raise UserError(f"The labels of {path} ({classes} of them) are not beside it.", "Give them with --labels=FILE.")
+
+
+def _read_labels(path: Path) -> list[str]:
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        text = path.read_text("latin-1")
+    except FileNotFoundError:
+        raise UserError(f"There is no label file {path}.") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,0 +1,185 @@
+"""The command line of retrain."""
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..flags import CommandParser, batch_size, image_side, path, percentage, positive, positive_integer, whole_number
+from ..logging import configure_logging
+from .places import DEFAULT_GRAPH, DEFAULT_LABELS, TF_FILES
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MODULE = "efficientnet_lite0"
+# Any of these asks for Poets' training by steps.
+ASKS_FOR_STEPS = ("how_many_training_steps", "learning_rate", "train_batch_size")
+DISTORTIONS = ("flip_left_right", "random_crop", "random_scale", "random_brightness")
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """What Poets' training by steps was asked; batch sizes of -1 mean all photos."""
+
+    how_many_training_steps: int = 4000
+    learning_rate: float = 0.01
+    train_batch_size: int = 100
+    validation_batch_size: int = 100
+    test_batch_size: int = -1
+    eval_step_interval: int = 10
+    intermediate_output_graphs_dir: Path = TF_FILES / "intermediate_graphs"
+    intermediate_store_frequency: int = 0
+
+
+@dataclass(frozen=True)
+class RetrainSettings:
+    """What `retrain` was asked; the flags of the same names say what each means. `steps` is None but for sgd."""
+
+    image_dir: Path
+    output_graph: Path
+    output_labels: Path
+    saved_model_dir: Path | None
+    final_tensor_name: str
+    tfhub_module: str
+    image_size: int | None
+    offline: bool
+    testing_percentage: float
+    validation_percentage: float
+    seed: int
+    balanced: bool
+    refit: bool
+    steps: StepSettings | None
+    bottleneck_dir: Path
+    model_dir: Path
+    summaries_dir: Path
+    print_misclassified_test_images: bool
+    flags: dict[str, Any]
+
+
+def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
+    """Reads retrain's command line (None: the process's own); raises UserError with exit code 2 for a wrong one."""
+    parser = CommandParser(prog="scripts.retrain", description="Trains an image classifier on your own photos: one "
+                           "folder per class, in one folder. Writes a graph, its labels and a .tflite, proves that "
+                           "they answer alike, and says how good the classifier is.")
+    photos = parser.add_argument_group("photos")
+    photos.add_argument("--image_dir", type=path, required=True, help="folder that holds one folder of photos per "
+                        "class; a folder's name is its label")
+    photos.add_argument("--testing_percentage", type=percentage, default=10, metavar="P",
+                        help="share of the photos kept for the final test (default 10)")
+    photos.add_argument("--validation_percentage", type=percentage, default=10, metavar="P",
+                        help="share that chooses how strongly the head is held back (default 10)")
+    photos.add_argument("--seed", type=int, default=0, help="another seed, another split (default 0)")
+    module = parser.add_argument_group("extractor")
+    module.add_argument("--tfhub_module", default="", metavar="HANDLE",
+                        help=f"{DEFAULT_MODULE} (default; needs no network); an address of TF Hub or Kaggle; a "
+                        "SavedModel's folder or .tar.gz; keras:NAME, a network of keras.applications; or a frozen "
+                        "ImageNet graph of Poets")
+    module.add_argument("--image_size", type=image_side, metavar="PIXELS",
+                        help=f"side of the extractor's input, for modules that take any ({DEFAULT_MODULE}: 320; "
+                        "smaller is faster)")
+    module.add_argument("--offline", action="store_true", help="use no network: what is not here is an error")
+    training = parser.add_argument_group("training")
+    training.add_argument("--class_weight", choices=["none", "balanced"], default="none",
+                          help="balanced: every class counts alike, however many photos it has (default none)")
+    training.add_argument("--norefit", dest="refit", action="store_false", help="do not train once more with the "
+                          "validation photos, after they have chosen")
+    training.add_argument("--solver", choices=["lbfgs", "sgd"],
+                          help="lbfgs: the head's optimum (default); sgd: Poets' steps")
+    files = parser.add_argument_group("files")
+    files.add_argument("--output_graph", type=path, default=DEFAULT_GRAPH, metavar="FILE",
+                       help=f"the graph (default {DEFAULT_GRAPH}); .tflite and .json go beside it")
+    files.add_argument("--output_labels", type=path, default=DEFAULT_LABELS, metavar="FILE",
+                       help=f"the labels, one a line (default {DEFAULT_LABELS})")
+    files.add_argument("--saved_model_dir", type=path, metavar="DIR",
+                       help="also write a SavedModel to DIR/1, DIR/2, ...")
+    files.add_argument("--final_tensor_name", default="final_result", metavar="NAME",
+                       help="name of the graph's result (default final_result)")
+    files.add_argument("--bottleneck_dir", type=path, default=TF_FILES / "bottlenecks", metavar="DIR",
+                       help="cache of what was computed for each photo (default tf_files/bottlenecks)")
+    files.add_argument("--model_dir", type=path, default=TF_FILES / "models", metavar="DIR",
+                       help="prepared extractors (default tf_files/models)")
+    files.add_argument("--summaries_dir", type=path, default=TF_FILES / "training_summaries", metavar="DIR",
+                       help="curves for TensorBoard, a folder a run (default tf_files/training_summaries)")
+    parser.add_argument_group("answers").add_argument(
+        "--print_misclassified_test_images", action="store_true", help="list the test photos with a wrong answer")
+    _add_poets_flags(parser)
+    flags = parser.parse(arguments)
+    configure_logging(flags.logging_verbosity)
+    steps = _steps(flags)
+    return RetrainSettings(
+        image_dir=flags.image_dir, output_graph=flags.output_graph, output_labels=flags.output_labels,
+        saved_model_dir=flags.saved_model_dir, final_tensor_name=flags.final_tensor_name,
+        tfhub_module=_module(flags), image_size=flags.image_size, offline=flags.offline, steps=steps,
+        testing_percentage=flags.testing_percentage,
+        validation_percentage=flags.validation_percentage, seed=flags.seed, balanced=flags.class_weight == "balanced",
+        refit=flags.refit, bottleneck_dir=flags.bottleneck_dir, model_dir=flags.model_dir,
+        summaries_dir=flags.summaries_dir,
+        print_misclassified_test_images=flags.print_misclassified_test_images, flags=_recorded(flags))
+
+
+def _add_poets_flags(parser: CommandParser) -> None:
+    group = parser.add_argument_group("from Poets", "Any of the first three, or --solver=sgd, trains by steps as "
+                                      "Poets did.")
+    default = StepSettings()
+    group.add_argument("--how_many_training_steps", type=positive_integer, metavar="N",
+                       help=f"steps (default {default.how_many_training_steps})")
+    group.add_argument("--learning_rate", type=positive, metavar="X",
+                       help=f"how far a step goes (default {default.learning_rate})")
+    group.add_argument("--train_batch_size", type=positive_integer, metavar="N", help="photos a step, each of a class "
+                       f"drawn at random (default {default.train_batch_size})")
+    group.add_argument("--validation_batch_size", type=batch_size, metavar="N", help="validation photos drawn for "
+                       f"each line (default {default.validation_batch_size}; -1: all)")
+    group.add_argument("--test_batch_size", type=batch_size, metavar="N",
+                       help="test photos drawn for the final test (default -1: all)")
+    group.add_argument("--eval_step_interval", type=positive_integer, metavar="N",
+                       help=f"steps from one printed line to the next (default {default.eval_step_interval})")
+    group.add_argument("--intermediate_store_frequency", type=whole_number, metavar="N",
+                       help="write the graph every N steps (default 0: never)")
+    group.add_argument("--intermediate_output_graphs_dir", type=path, metavar="DIR",
+                       help=f"where to (default {default.intermediate_output_graphs_dir})")
+    group.add_argument("--architecture", default="", metavar="NAME", help="Poets' spelling of --tfhub_module: "
+                       "inception_v3, or mobilenet_<1.0|0.75|0.50|0.25>_<224|192|160|128>[_quantized]")
+    group.add_argument("--checkpoint_path", metavar="FILE", help="ignored: nothing is lost without")
+    group.add_argument("--flip_left_right", action="store_true", help="not there yet")
+    for name in DISTORTIONS[1:]:
+        group.add_argument(f"--{name}", type=whole_number, default=0, metavar="P", help="not there yet")
+
+
+def _module(flags: argparse.Namespace) -> str:
+    """The extractor's handle; an empty one counts as not given (an unset variable of a shell)."""
+    module, architecture = flags.tfhub_module, flags.architecture
+    if module and architecture and module.lower() != architecture.lower():
+        raise UserError(f"--tfhub_module={module} and --architecture={architecture} ask for two extractors.",
+                        "Give one of them.", exit_code=2)
+    return module or architecture or DEFAULT_MODULE
+
+
+def _steps(flags: argparse.Namespace) -> StepSettings | None:
+    """What training by steps was asked, or None; says what is ignored and refuses what is not there."""
+    distorting = [f"--{name}" for name in DISTORTIONS if getattr(flags, name)]
+    if distorting:
+        raise UserError(f"Training on distorted photos ({', '.join(distorting)}) is not there yet.",
+                        "Leave the flag away.", exit_code=2)
+    if flags.checkpoint_path is not None:
+        log.info("Ignored: --checkpoint_path. Bottlenecks are kept as they are computed; the rest takes seconds.")
+    given = {name: getattr(flags, name) for name in StepSettings.__dataclass_fields__
+             if getattr(flags, name) is not None}
+    asking = [f"--{name}" for name in ASKS_FOR_STEPS if name in given]
+    if flags.solver == "lbfgs" and asking:
+        raise UserError(f"--solver=lbfgs goes to the optimum and knows no {', '.join(asking)}.",
+                        "Leave one of the two away.", exit_code=2)
+    if flags.solver == "sgd" or asking:
+        return StepSettings(**given)
+    if given:
+        log.info("Ignored: %s. They belong to Poets' training by steps (--solver=sgd); without it the head's optimum "
+                 "is computed, and all test photos are used.", ", ".join(f"--{name}" for name in given))
+    return None
+
+
+def _recorded(flags: argparse.Namespace) -> dict[str, Any]:
+    """The flags as the metadata keeps them: paths as text, without those not given and those that change no result."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in sorted(vars(flags).items())
+            if value is not None and name not in ("debug", "logging_verbosity", "offline", "checkpoint_path")}

@@ -1,0 +1,211 @@
+"""Modules from elsewhere: addresses and archives become folders, whole and checked, that need no network again."""
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from scripts.console import UserError, one_line, os_error_sentence
+from scripts.download import download_file, extract_tar_gz, is_gzip
+
+from .efficientnet_lite import NAME as EMBEDDED
+from .saved_model import SavedModelModule
+
+log = logging.getLogger(__name__)
+
+# Below --model_dir.
+DOWNLOADS = "downloads"
+# Says that a download is whole: its address, and size and SHA-256 of each file.
+MARKER = "download.json"
+MAX_BYTES = 4 * 10**9
+TIMEOUT_SECONDS = 30.0
+LONGEST_NAME = 120
+KAGGLE = "https://www.kaggle.com/models/"
+_KAGGLE_HANDLE = re.compile(r"[\w.-]+/[\w.-]+/tensorflow[12]/[\w.-]+(/\d+)?", re.IGNORECASE)
+
+
+def hub_address(handle: str) -> str | None:
+    """The address that a handle stands for: an http(s) address, or Kaggle's owner/model/framework/variation/version.
+
+    None for anything else.
+    """
+    if handle.lower().startswith(("http://", "https://")):
+        return handle
+    if _KAGGLE_HANDLE.fullmatch(handle) and not Path(handle).exists():
+        return KAGGLE + handle
+    return None
+
+
+def module_name(address: str) -> str:
+    """What an address is called in messages and on disk: its letters and digits."""
+    name = re.sub(r"[^A-Za-z0-9.-]+", "_", address.split("://", 1)[1]).strip("_.")
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}-{hashlib.sha1(address.encode()).hexdigest()[:12]}"
+
+
+def fetch_module(address: str, model_dir: Path, offline: bool = False) -> Path:
+    """The folder of the module at an address; it is downloaded once, by one process at a time.
+
+    Looked for in this order: a folder of an earlier download, tensorflow_hub's own cache (the environment variable
+    TFHUB_CACHE_DIR), an archive put into `model_dir`/downloads by hand, the network by TF Hub's protocol
+    (tensorflow.org/hub/hosting: the address with ?tf-hub-format=compressed gives a .tar.gz).
+
+    Args:
+        address: http or https.
+        model_dir: downloads are kept below it.
+        offline: do not use the network.
+
+    Returns:
+        A folder with the module's files, each as it was when it was downloaded.
+
+    Raises:
+        UserError: it is not there and cannot be had; the sentence says why, and what to do by hand.
+    """
+    folder = model_dir / DOWNLOADS / module_name(address)
+    cached = _tensorflow_hub_folder(address)
+    if cached is not None:
+        return cached
+    archive = folder.with_name(f"{folder.name}.tar.gz")
+    with _locked(folder):
+        if _is_whole(folder):
+            return folder
+        if archive.is_file():
+            log.info("Unpacking %s", archive)
+            _unpack(archive, folder, address)
+        elif offline:
+            raise UserError(f"The module {address} is not on this machine, and --offline forbids to fetch it.",
+                            by_hand(archive))
+        else:
+            _download(address, archive, folder)
+    return folder
+
+
+def unpack_module(archive: Path, model_dir: Path) -> Path:
+    """The folder of a module that is given as a .tar.gz file; unpacked once.
+
+    Raises:
+        UserError: it is no such archive, or it is damaged.
+    """
+    name = re.sub(r"\.(tar\.gz|tgz)$", "", archive.name)
+    folder = model_dir / DOWNLOADS / f"{name}-{_sha256(archive)[:12]}"
+    with _locked(folder):
+        if not _is_whole(folder):
+            _unpack(archive, folder, str(archive))
+    return folder
+
+
+def by_hand(archive: Path) -> str:
+    """What to do where the network does not help."""
+    return (f"Put its .tar.gz by hand at {archive}, or leave --tfhub_module away: {EMBEDDED} works now, without "
+            "network.")
+
+
+def _tensorflow_hub_folder(address: str) -> Path | None:
+    """Where tensorflow_hub keeps what it downloaded: a folder named after the SHA-1 of the handle."""
+    cache = os.environ.get("TFHUB_CACHE_DIR")
+    for handle in (address, address.rstrip("/")) if cache else ():
+        folder = Path(cache or "").expanduser() / hashlib.sha1(handle.encode()).hexdigest()
+        if folder.is_dir():
+            try:
+                SavedModelModule(folder)
+                return folder
+            except UserError as error:  # what cleaners of temporary folders leave (tensorflow/hub issue 850)
+                log.warning("%s It is not used.", error.what)
+    return None
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Lets one process at a time make a folder; a lock goes with the process that holds it, however that ends."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.info("Another run is fetching the module; waiting for it.")
+            lock.acquire()
+    except OSError as error:
+        raise UserError(f"Modules cannot be kept in {folder.parent}: {os_error_sentence(error)}",
+                        "Give another folder with --model_dir.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _download(address: str, archive: Path, folder: Path) -> None:
+    parts = urllib.parse.urlsplit(address)
+    query = "&".join(filter(None, [parts.query, "tf-hub-format=compressed"]))
+    part = archive.with_name(f".{archive.name}.fetched")
+    try:
+        download_file(urllib.parse.urlunsplit(parts._replace(query=query)), part, what="Module", max_bytes=MAX_BYTES,
+                      timeout=TIMEOUT_SECONDS)
+        if not is_gzip(part):
+            raise UserError(f"{address} gives a web page or another file, not a module.")
+        _unpack(part, folder, address)
+    except UserError as error:
+        raise UserError(error.what, by_hand(archive)) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _unpack(archive: Path, folder: Path, source: str) -> None:
+    """Unpacks beside the folder's place, writes the marker, and renames."""
+    if not is_gzip(archive):
+        raise UserError(f"{archive} is not a .tar.gz archive.", "Give a module as it was downloaded, or its folder.")
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".unpacking-"))
+    try:
+        extract_tar_gz(archive, temporary, MAX_BYTES)
+        root = _root(temporary)
+        files = {path.relative_to(root).as_posix(): [path.stat().st_size, _sha256(path)]
+                 for path in sorted(root.rglob("*")) if path.is_file()}
+        (root / MARKER).write_text(json.dumps({"source": source, "files": files}, indent=1), "utf-8")
+        root.chmod(0o755)  # mkdtemp's are private; a folder that is kept need not be
+        if folder.exists():
+            shutil.rmtree(folder)
+        root.rename(folder)
+    except OSError as error:
+        raise UserError(f"{archive.name} cannot be unpacked into {folder.parent}: {one_line(error)}",
+                        "Give another folder with --model_dir.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _root(folder: Path) -> Path:
+    """Where the module begins: the top of the archive, or the one folder that is there."""
+    inside = list(folder.iterdir())
+    if len(inside) == 1 and inside[0].is_dir() and (inside[0] / "saved_model.pb").is_file():
+        return inside[0]
+    return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether every file of a download is as it was; a folder without a marker was put there by hand."""
+    try:
+        files = json.loads((folder / MARKER).read_text("utf-8"))["files"]
+        return all(_as_recorded(folder / name, *recorded) for name, recorded in files.items())
+    except FileNotFoundError:
+        return (folder / "saved_model.pb").is_file()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _as_recorded(path: Path, size: int, sha256: str) -> bool:
+    return path.is_file() and path.stat().st_size == size and _sha256(path) == sha256
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
