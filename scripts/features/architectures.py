@@ -13,7 +13,7 @@ INCEPTION_GRAPH = "classify_image_graph_def.pb"
 # TF Hub's address of a feature vector; version 5 is the SavedModel for TensorFlow 2.
 HUB_ADDRESS = "https://tfhub.dev/google/imagenet/{network}/feature_vector/5"
 
-_MOBILENET = re.compile(r"mobilenet_(?P<width>[0-9.]+)_(?P<size>[0-9]+)(?P<quantized>_quantized)?")
+_MOBILENET = re.compile(r"mobilenet_(?P<width>[0-9]+(\.[0-9]+)?)_(?P<size>[0-9]+)(?P<quantized>_quantized)?")
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,13 @@ def find_architecture(name: str) -> Architecture | None:
     if name == INCEPTION:
         return Architecture(name, HUB_ADDRESS.format(network=INCEPTION), Path(INCEPTION_GRAPH), False)
     parts = _MOBILENET.fullmatch(name)
-    if parts is None or parts["width"] not in WIDTHS or parts["size"] not in SIZES:
+    # Poets took 0.50 only; 0.5 can mean nothing else.
+    width = next((width for width in WIDTHS if parts and float(parts["width"]) == float(width)), None)
+    if parts is None or width is None or parts["size"] not in SIZES:
         return None
-    width = round(100 * float(parts["width"]))
-    return Architecture(name, HUB_ADDRESS.format(network=f"mobilenet_v1_{width:03d}_{parts['size']}"),
-                        Path(f"mobilenet_v1_{parts['width']}_{parts['size']}") / "frozen_graph.pb",
-                        bool(parts["quantized"]))
+    network = f"mobilenet_v1_{round(100 * float(width)):03d}_{parts['size']}"
+    return Architecture(name, HUB_ADDRESS.format(network=network),
+                        Path(f"mobilenet_v1_{width}_{parts['size']}") / "frozen_graph.pb", bool(parts["quantized"]))
 
 
 def architecture_names() -> list[str]:

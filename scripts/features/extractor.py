@@ -106,13 +106,13 @@ def _read_description(folder: Path) -> dict[str, Any] | None:
 
 def _prepare(module: Module, image_size: int | None, handle: str, folder: Path) -> dict[str, Any]:
     network, height, width = module.build(image_size)
-    graph = _frozen(network, height, width, module.name)
+    graph, depth = _frozen(network, height, width, module.name)
     definition = graph.graph.as_graph_def()
     tflite = _converted(definition, height, width, module.name)
     _check_engines_agree(graph, tflite, height, width, module.name)
     files = {GRAPH: definition.SerializeToString(deterministic=True), TFLITE: tflite}
     description = {"format": FORMAT, "handle": handle, "height": height, "width": width,
-                   "depth": int(graph.outputs[0].shape[1]),
+                   "depth": depth,
                    "digest": _digest(f"{module.digest()}/{height}/{width}/pixels-{PIXELS_VERSION}".encode()),
                    "files": {name: _digest(data) for name, data in files.items()}}
     files[DESCRIPTION] = json.dumps(description, indent=1).encode()
@@ -140,8 +140,8 @@ def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _frozen(network: Any, height: int, width: int, name: str) -> Any:
-    """The network as a function whose weights are constants."""
+def _frozen(network: Any, height: int, width: int, name: str) -> tuple[Any, int]:
+    """The network as a function whose weights are constants, and the length of its vectors."""
     tensorflow = import_tensorflow()
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
     spec = tensorflow.TensorSpec([None, height, width, 3], tensorflow.float32, name=INPUT_NODE)
@@ -152,12 +152,14 @@ def _frozen(network: Any, height: int, width: int, name: str) -> Any:
     except (tensorflow.errors.OpError, ValueError, TypeError) as error:
         raise UserError(f"The module {name} does not take photos of {height} x {width} pixels: {one_line(error)}",
                         "Try another --image_size.") from error
-    shape = graph.outputs[0].shape
-    if shape.rank != 2 or shape[1] is None or graph.outputs[0].dtype != tensorflow.float32:
-        raise UserError(f"The module {name} is not an image feature vector: it gives {graph.outputs[0].dtype.name} "
-                        f"{shape}, not one float32 vector of known length a photo.",
+    with tensorflow.Graph().as_default():  # infers shapes that functions of TensorFlow 1 do not state
+        output, = tensorflow.graph_util.import_graph_def(graph.graph.as_graph_def(),
+                                                         return_elements=[f"{OUTPUT_NODE}:0"])
+    if output.shape.rank != 2 or output.shape[1] is None or output.dtype != tensorflow.float32:
+        raise UserError(f"The module {name} is not an image feature vector: it gives {output.dtype.name} "
+                        f"{output.shape}, not one float32 vector of known length a photo.",
                         "Choose a module whose name ends in feature_vector.")
-    return graph
+    return graph, int(output.shape[1])
 
 
 def _converted(definition: Any, height: int, width: int, name: str) -> bytes:

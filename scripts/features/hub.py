@@ -1,6 +1,7 @@
 """Modules from elsewhere: addresses and archives become folders, whole and checked, that need no network again."""
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import logging
@@ -165,9 +166,12 @@ def _unpack(archive: Path, folder: Path, source: str) -> None:
     """Unpacks beside the folder's place, writes the marker, and renames."""
     if not is_gzip(archive):
         raise UserError(f"{archive} is not a .tar.gz archive.", "Give a module as it was downloaded, or its folder.")
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".unpacking-"))
+    prefix = f".unpacking-{folder.name}-"
+    for left in folder.parent.glob(f"{glob.escape(prefix)}*"):  # by a run that was killed: the lock is ours
+        shutil.rmtree(left, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=prefix))
     try:
-        extract_tar_gz(archive, temporary, MAX_BYTES)
+        extract_tar_gz(archive, temporary, MAX_BYTES, source)
         root = _root(temporary)
         files = {path.relative_to(root).as_posix(): [path.stat().st_size, _sha256(path)]
                  for path in sorted(root.rglob("*")) if path.is_file()}

@@ -135,9 +135,9 @@ def _applications() -> dict[str, tuple[Any, Any]]:
         if not name[0].isupper():
             continue
         family = next((module for module in families.values() if hasattr(module, name)), None)
-        # The module of MobileNetV3Large and -Small names neither.
-        family = family or next((module for key, module in families.items()
-                                 if name.lower().startswith(key.replace("_", ""))), None)
+        if family is None:  # MobileNetV3Large and -Small: their module names neither, and `mobilenet` begins alike
+            keys = [key for key in families if name.lower().startswith(key.replace("_", ""))]
+            family = families[max(keys, key=len)] if keys else None
         if family is not None:
             found[name] = (application, family.preprocess_input)
     return found

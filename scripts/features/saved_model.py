@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from scripts.console import UserError, import_tensorflow, one_line, quiet_native_code
+from scripts.console import UserError, import_tensorflow, one_line
 
 from .module import NetworkFunction
+from .signatures import Signature, load_signatures, shape_text
 
 log = logging.getLogger(__name__)
 
@@ -93,47 +94,40 @@ class SavedModelModule:
             if not list((self.folder / "variables").glob("variables.data-*")):
                 self._require("variables/variables.data-00000-of-00001")
 
-    def _inference_tags(self, proto: Any) -> list[str]:
-        """The tags of the graph to load: `serve`, else none, else any but those for training."""
-        found = [sorted(meta_graph.meta_info_def.tags) for meta_graph in proto.meta_graphs]
-        usable = [tags for tags in found if "train" not in tags]
+    def _inference_graph(self, proto: Any) -> Any:
+        """The graph to load: the one tagged `serve`, else the one without tags, else any that is not for training."""
+        usable = [graph for graph in proto.meta_graphs if "train" not in graph.meta_info_def.tags]
         if not usable:
-            held = " and ".join("{" + ", ".join(tags) + "}" for tags in found) or "none"
-            raise UserError(f"The module {self.folder} has no graph for inference: its tag sets are {held}.",
+            held = " and ".join("{" + ", ".join(graph.meta_info_def.tags) + "}" for graph in proto.meta_graphs)
+            raise UserError(f"The module {self.folder} has no graph for inference: its tag sets are {held or 'none'}.",
                             NO_FEATURE_VECTOR)
-        return min(usable, key=lambda tags: ("serve" not in tags, len(tags), tags))
+        return min(usable, key=lambda graph: ("serve" not in graph.meta_info_def.tags, len(graph.meta_info_def.tags)))
 
     def build(self, image_size: int | None) -> tuple[NetworkFunction, int, int]:
-        tensorflow = import_tensorflow()
+        import_tensorflow()
         proto = self._read_proto()
         self._check_variables(proto)
-        tags = self._inference_tags(proto)
+        graph = self._inference_graph(proto)
         try:
-            with quiet_native_code():
-                loaded = tensorflow.saved_model.load(str(self.folder), tags=tags)
+            signatures = load_signatures(self.folder, graph)
         except Exception as error:  # whatever a damaged file makes TensorFlow raise
             raise UserError(f"The module {self.folder} cannot be loaded: {one_line(error)}",
                             "Copy or fetch it again; a module is a SavedModel.") from error
-        signature, output = self._signature(loaded)
-        (name, spec), = signature.structured_input_signature[1].items()
+        signature, output = self._feature_signature(signatures)
+        (name, spec), = signature.inputs.items()
         height, width = self._input_size(spec, image_size)
+        return lambda pixels: signature.call({name: pixels}, output), height, width
 
-        def network(pixels: Any, kept: Any = loaded) -> Any:  # the loaded object keeps the variables alive
-            return signature(**{name: pixels})[output]
-        return network, height, width
-
-    def _signature(self, loaded: Any) -> tuple[Any, str]:
+    def _feature_signature(self, signatures: dict[str, Signature]) -> tuple[Signature, str]:
         """The signature that turns photos into vectors, and the name of its output."""
-        signatures = getattr(loaded, "signatures", {})
         for key in ("serving_default", "default"):
-            if key in signatures:
-                signature = signatures[key]
-                inputs, outputs = signature.structured_input_signature[1], signature.structured_outputs
-                if len(inputs) == 1 and (len(outputs) == 1 or "default" in outputs):
-                    output = "default" if "default" in outputs else next(iter(outputs))
-                    self._check_feature_vector(next(iter(inputs.values())), outputs[output])
+            signature = signatures.get(key)
+            if signature and len(signature.inputs) == 1:
+                output = "default" if "default" in signature.outputs else next(iter(signature.outputs))
+                if output == "default" or len(signature.outputs) == 1:
+                    self._check_feature_vector(next(iter(signature.inputs.values())), signature.outputs[output])
                     return signature, output
-        found = ", ".join(f"{key} ({_shapes(signature)})" for key, signature in signatures.items()) or "none"
+        found = ", ".join(f"{key} ({signature})" for key, signature in signatures.items()) or "none"
         raise UserError(f"The module {self.folder} is not an image feature vector: it needs a signature "
                         f"serving_default or default with one input and one output; it has {found}.",
                         NO_FEATURE_VECTOR)
@@ -141,9 +135,9 @@ class SavedModelModule:
     def _check_feature_vector(self, taken: Any, given: Any) -> None:
         if taken.shape.rank != 4 or taken.shape[3] != 3 or taken.dtype.name != "float32":
             raise UserError(f"The module {self.folder} is not an image feature vector: it takes {taken.dtype.name} "
-                            f"{_shape(taken)}, not float32 [n, height, width, 3].", NO_FEATURE_VECTOR)
+                            f"{shape_text(taken)}, not float32 [n, height, width, 3].", NO_FEATURE_VECTOR)
         if given.shape.rank is not None and given.shape.rank != 2:
-            raise UserError(f"The module {self.folder} is not an image feature vector: it gives {_shape(given)}, not "
+            raise UserError(f"The module {self.folder} is not an image feature vector: it gives {shape_text(given)}, not "
                             "one vector a photo.", NO_FEATURE_VECTOR)
         if taken.shape[0] is not None:
             raise UserError(f"The module {self.folder} takes batches of {taken.shape[0]} photos only.",
@@ -169,13 +163,3 @@ def named_size(name: str) -> int | None:
     # The depth of a ResNet (50, 101, 152) stands at the same place.
     stated = [int(number) for number in re.findall(r"_(\d{2,3})(?=$|[_/-](?:feature|classification))", name)]
     return next((size for size in stated if size in INPUT_SIZES), None)
-
-
-def _shape(spec: Any) -> str:
-    return str(list(spec.shape)).replace("None", "n") if spec.shape.rank is not None else "an unknown shape"
-
-
-def _shapes(signature: Any) -> str:
-    inputs = ", ".join(_shape(spec) for spec in signature.structured_input_signature[1].values())
-    outputs = ", ".join(_shape(spec) for spec in signature.structured_outputs.values())
-    return f"{inputs} to {outputs}"

@@ -1,0 +1,80 @@
+"""What comes out of a .tar.gz, and what never does."""
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from scripts.console import UserError
+from scripts.download import extract_tar_gz
+
+LIMIT = 1_000_000
+
+
+def archive_of(folder: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
+    path = folder / "module.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for member, content in members:
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def special(name: str, kind: bytes, target: str = "") -> tuple[tarfile.TarInfo, bytes]:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, target
+    return member, b""
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_files_and_folders_come_out_as_they_were(tmp_path: Path) -> None:
+    packed = archive_of(tmp_path, special("./", tarfile.DIRTYPE), (tarfile.TarInfo("./saved_model.pb"), b"graph"),
+                        (tarfile.TarInfo("variables/variables.index"), b"index"))
+    (tmp_path / "out").mkdir()
+    extract_tar_gz(packed, tmp_path / "out", LIMIT)
+    assert files(tmp_path / "out") == {"saved_model.pb": b"graph", "variables/variables.index": b"index"}
+
+
+@pytest.mark.parametrize("member, sentence", [
+    ((tarfile.TarInfo("../escaped"), b"x"), "lies outside"),
+    ((tarfile.TarInfo("a/../../escaped"), b"x"), "lies outside"),
+    ((tarfile.TarInfo("..\\escaped"), b"x"), "lies outside"),
+    ((tarfile.TarInfo("/tmp/escaped"), b"x"), "lies outside"),
+    ((tarfile.TarInfo("C:/escaped"), b"x"), "lies outside"),
+    (special("link", tarfile.SYMTYPE, "/etc/passwd"), "a link or a device"),
+    (special("link", tarfile.LNKTYPE, "saved_model.pb"), "a link or a device"),
+    (special("pipe", tarfile.FIFOTYPE), "a link or a device"),
+    (special("disk", tarfile.BLKTYPE), "a link or a device"),
+])
+def test_nothing_leaves_the_folder(tmp_path: Path, member: tuple[tarfile.TarInfo, bytes], sentence: str) -> None:
+    packed = archive_of(tmp_path, (tarfile.TarInfo("saved_model.pb"), b"graph"), member)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UserError, match=sentence):
+        extract_tar_gz(packed, tmp_path / "out", LIMIT)
+    assert files(tmp_path) == {"module.tar.gz": packed.read_bytes(), "out/saved_model.pb": b"graph"}
+
+
+def test_a_small_archive_that_grows_without_end_is_stopped(tmp_path: Path) -> None:
+    packed = archive_of(tmp_path, (tarfile.TarInfo("zeros"), bytes(LIMIT + 1)))
+    assert packed.stat().st_size < 10_000
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UserError, match="unpacks to more than the 1 MB"):
+        extract_tar_gz(packed, tmp_path / "out", LIMIT)
+    assert files(tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:len(content) // 2], lambda content: content[:-6],
+                                    lambda content: content[:-8] + b"\0\0\0\0" + content[-4:],
+                                    lambda content: content[:40] + b"\xff\xff" + content[42:]],
+                         ids=["half", "end cut off", "wrong checksum", "flipped bits"])
+def test_a_damaged_archive_is_refused(tmp_path: Path, damage) -> None:
+    packed = archive_of(tmp_path, (tarfile.TarInfo("saved_model.pb"), bytes(range(256)) * 100))
+    packed.write_bytes(damage(packed.read_bytes()))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UserError, match="module.tar.gz is damaged or cut short"):
+        extract_tar_gz(packed, tmp_path / "out", LIMIT)
