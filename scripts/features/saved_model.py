@@ -137,8 +137,8 @@ class SavedModelModule:
             raise UserError(f"The module {self.folder} is not an image feature vector: it takes {taken.dtype.name} "
                             f"{shape_text(taken)}, not float32 [n, height, width, 3].", NO_FEATURE_VECTOR)
         if given.shape.rank is not None and given.shape.rank != 2:
-            raise UserError(f"The module {self.folder} is not an image feature vector: it gives {shape_text(given)}, not "
-                            "one vector a photo.", NO_FEATURE_VECTOR)
+            raise UserError(f"The module {self.folder} is not an image feature vector: it gives {shape_text(given)}, "
+                            "not one vector a photo.", NO_FEATURE_VECTOR)
         if taken.shape[0] is not None:
             raise UserError(f"The module {self.folder} takes batches of {taken.shape[0]} photos only.",
                             "Choose one that takes any number.")

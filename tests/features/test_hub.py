@@ -79,7 +79,8 @@ def test_an_address_is_fetched_by_tf_hubs_protocol_once(tmp_path: Path, packed: 
     (lambda content: body(b"<!doctype html><html>Sign in</html>"), "gives a web page or another file, not a module"),
     (lambda content: body(b""), "gives a web page or another file, not a module"),
     (cut_off, "connection broke|bytes arrived"),
-], ids=["truncated", "truncated, no length", "stalled", "redirect loop", "404", "403", "web page", "nothing", "killed"])
+], ids=["truncated", "truncated, no length", "stalled", "redirect loop", "404", "403", "web page", "nothing",
+        "killed"])
 def test_a_hub_that_fails_is_named_with_the_way_out_and_the_next_run_goes_well(
         tmp_path: Path, packed: bytes, fault, sentence: str) -> None:
     replies = {PATH + QUERY: fault(packed)}
@@ -162,7 +163,8 @@ def test_an_archive_of_something_else_is_refused(tmp_path: Path) -> None:
         open_extractor(str(tmp_path / "other.tar.gz"), tmp_path / "models")
 
 
-def test_what_tensorflow_hub_downloaded_is_used(tmp_path: Path, packed: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_tensorflow_hub_downloaded_is_used(tmp_path: Path, packed: bytes,
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
     import tensorflow_hub
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
     with serving({PATH + QUERY: body(packed)}) as server:
