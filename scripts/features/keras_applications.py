@@ -81,8 +81,8 @@ class KerasModule:
         for path in (kept, keras_own):
             if path.is_file() and _is_file(path, file_hash):
                 return str(path)
-        by_hand = (f"Put that file by hand at {kept}, or leave --tfhub_module away: {EMBEDDED} works now, without "
-                   "network.")
+        by_hand = (f"Put that file by hand at {kept}, or leave the extractor's flag away: {EMBEDDED} works now, "
+                   "without network.")
         if self._offline:
             raise UserError(f"The weights of {PREFIX}{self._application} are not on this machine ({origin}), and "
                             "--offline forbids to fetch them.", by_hand)

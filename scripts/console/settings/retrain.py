@@ -100,7 +100,7 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
     files.add_argument("--bottleneck_dir", type=path, default=TF_FILES / "bottlenecks", metavar="DIR",
                        help="cache of what was computed for each photo (default tf_files/bottlenecks)")
     files.add_argument("--model_dir", type=path, default=TF_FILES / "models", metavar="DIR",
-                       help="prepared extractors (default tf_files/models)")
+                       help="downloaded modules and prepared extractors (default tf_files/models)")
     files.add_argument("--summaries_dir", type=path, default=TF_FILES / "training_summaries", metavar="DIR",
                        help="curves for TensorBoard, a folder a run (default tf_files/training_summaries)")
     parser.add_argument_group("answers").add_argument(
@@ -141,7 +141,7 @@ def _add_poets_flags(parser: CommandParser) -> None:
     group.add_argument("--intermediate_output_graphs_dir", type=path, metavar="DIR",
                        help=f"where to (default {default.intermediate_output_graphs_dir})")
     group.add_argument("--architecture", default="", metavar="NAME", help="Poets' spelling of --tfhub_module: "
-                       "inception_v3, or mobilenet_<1.0|0.75|0.50|0.25>_<224|192|160|128>[_quantized]")
+                       "inception_v3, mobilenet_0.50_224 and their like")
     group.add_argument("--checkpoint_path", metavar="FILE", help="ignored: nothing is lost without")
     group.add_argument("--flip_left_right", action="store_true", help="not there yet")
     for name in DISTORTIONS[1:]:

@@ -1,0 +1,100 @@
+"""python -m scripts.evaluate GRAPH --image_dir=FOLDER: says how good a classifier is on a folder per class."""
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from scripts.classifier import Classifier, load_classifier
+from scripts.console import UserError, progress_bar, run_command
+from scripts.console.settings import EvaluateSettings, evaluate_settings
+from scripts.evaluation import evaluate
+from scripts.photos import Photo, PhotoTree, read_photo, read_tree
+
+log = logging.getLogger("scripts.evaluate")
+
+MOST_LISTED = 10
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command: arguments without the program's name (None: the process's own) to exit code."""
+    return run_command(lambda given: evaluate_classifier(evaluate_settings(given)), arguments)
+
+
+def evaluate_classifier(settings: EvaluateSettings) -> int:
+    """Labels every photo of the folder, prints how many answers are right, and returns 0."""
+    classifier = load_classifier(settings.graph, settings.stated)
+    tree = read_tree(settings.image_dir)
+    classes = _classes_of_folders(classifier, tree)
+    if not classes:
+        raise UserError(f"No folder of {settings.image_dir} is called like a label of {settings.graph} "
+                        f"({', '.join(classifier.labels[:10])}).", "Rename the folders as the labels are.")
+    _say_what_is_missing(classifier, tree, classes)
+    photos = [photo for photo in tree.photos if photo.label in classes]
+    _say_if_trained_on(classifier, settings.image_dir)
+    answered, probabilities = _answers(classifier, photos)
+    metrics = evaluate(probabilities, np.array([classes[photo.label] for photo in answered]))
+    low, high = metrics.interval
+    print(f"Accuracy = {metrics.accuracy:.1%} (N={metrics.count}), 95% interval {100 * low:.1f}-{100 * high:.1f}%")
+    print(f"  (always answering {classifier.labels[metrics.majority]} would reach {metrics.majority_accuracy:.1%})")
+    print(f"Cross entropy = {metrics.cross_entropy:.4f}")
+    return 0
+
+
+def _classes_of_folders(classifier: Classifier, tree: PhotoTree) -> dict[str, int]:
+    """The classifier's class for each folder that has one; Poets' labels are found in its spelling, too."""
+    exact = {label: number for number, label in enumerate(classifier.labels)}
+    spelt = {label: exact.get(label) for label in tree.labels}
+    if classifier.metadata is None:
+        spelt = {label: exact.get(_poets_spelling(label)) if number is None else number
+                 for label, number in spelt.items()}
+    return {label: number for label, number in spelt.items() if number is not None}
+
+
+def _say_what_is_missing(classifier: Classifier, tree: PhotoTree, classes: dict[str, int]) -> None:
+    unknown = [label for label in tree.labels if label not in classes]
+    if unknown:
+        log.warning("Left out, because the classifier has no label of that name: %s.", _listed(unknown))
+    missing = [label for number, label in enumerate(classifier.labels) if number not in classes.values()]
+    if missing:
+        log.warning("There are no photos of %s.", _listed(missing))
+
+
+def _listed(labels: list[str]) -> str:
+    more = f" and {len(labels) - MOST_LISTED} more" if len(labels) > MOST_LISTED else ""
+    return ", ".join(labels[:MOST_LISTED]) + more
+
+
+def _poets_spelling(label: str) -> str:
+    """A folder's name as Poets wrote it to its label file: lower case, everything but a-z and 0-9 a blank."""
+    return re.sub(r"[^a-z0-9]+", " ", label.lower())
+
+
+def _say_if_trained_on(classifier: Classifier, image_dir: Path) -> None:
+    trained_on = classifier.metadata and classifier.metadata.flags.get("image_dir")
+    if trained_on and Path(trained_on).resolve() == image_dir.resolve():
+        log.warning("The classifier was trained on most of these photos, so this says nothing about new ones; the "
+                    "final test accuracy of its training does.")
+
+
+def _answers(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], np.ndarray]:
+    """The photos that could be read, and the classifier's answers, float32 [photos, classes]."""
+    answered, rows = [], []
+    with progress_bar(len(photos), "Labelling", "photo") as bar:
+        for photo, answer in classifier.label_photos(photos, lambda photo: read_photo(photo.path)):
+            bar.update()
+            if answer.probabilities is None:
+                log.warning("%s is left out: %s.", photo.path, answer.reason)
+            else:
+                answered.append(photo)
+                rows.append(answer.probabilities)
+    if not rows:
+        raise UserError("None of the photos could be read.")
+    return answered, np.stack(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""The evaluate command as a person uses it."""
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scripts import evaluate, retrain
+from scripts.classifier import load_classifier
+from tests.conftest import write_photos
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny_module: Path, model_dir: Path) -> Path:
+    """A folder with a retrained classifier in tf_files and new photos of its classes in `new`."""
+    folder = tmp_path_factory.mktemp("workplace")
+    for hue, label in enumerate(("red", "green", "blue")):
+        write_photos(folder / "photos" / label, 20, hue)
+        write_photos(folder / "new" / label, 4 + hue, hue, seed=50)
+    files = folder / "tf_files"
+    assert retrain.main([f"--image_dir={folder / 'photos'}", f"--tfhub_module={tiny_module}",
+                         f"--model_dir={model_dir}", f"--output_graph={files / 'retrained_graph.pb'}",
+                         f"--output_labels={files / 'retrained_labels.txt'}", f"--bottleneck_dir={files / 'b'}",
+                         f"--summaries_dir={files / 's'}"]) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def there(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(trained, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def accuracy(said: str) -> tuple[float, int]:
+    share, count = re.search(r"^Accuracy = (\d+\.\d)% \(N=(\d+)\), 95% interval \d+\.\d-\d+\.\d%$", said,
+                             re.MULTILINE).groups()
+    return float(share), int(count)
+
+
+@pytest.mark.parametrize("graph", [[], ["tf_files/retrained_graph.pb"], ["--graph=tf_files/retrained_graph.tflite"]])
+def test_the_share_of_right_answers_is_that_of_the_answers(graph: list[str], capsys: pytest.CaptureFixture) -> None:
+    shutil.copy("new/red/000.png", "new/blue/red_in_truth.png")
+    assert evaluate.main([*graph, "--image_dir=new"]) == 0
+    said = capsys.readouterr().out
+    classifier = load_classifier(Path("tf_files/retrained_graph.tflite"))
+    right = []
+    for label in classifier.labels:
+        paths = sorted(Path("new", label).iterdir())
+        for _, answer in classifier.label_photos(paths, lambda path: path.read_bytes()):
+            right.append(classifier.labels[int(answer.probabilities.argmax())] == label)
+    assert accuracy(said) == (round(100 * float(np.mean(right)), 1), 16) and not all(right)
+    assert "always answering blue would reach 43.8%" in said
+    assert re.search(r"^Cross entropy = \d\.\d{4}$", said, re.MULTILINE)
+
+
+def test_what_cannot_take_part_is_said(capsys: pytest.CaptureFixture) -> None:
+    Path("new/red/broken.jpg").write_bytes(b"no photo")
+    Path("new/green").rename("new/violet")
+    assert evaluate.main(["--image_dir=new"]) == 0
+    captured = capsys.readouterr()
+    assert accuracy(captured.out)[1] == 10
+    assert "no label of that name: violet." in captured.err and "There are no photos of green." in captured.err
+    assert "new/red/broken.jpg is left out: not a photo in a format that can be read here." in captured.err
+
+
+def test_photos_that_were_trained_on_are_said_to_say_nothing(capsys: pytest.CaptureFixture) -> None:
+    trained_on = load_classifier(Path("tf_files/retrained_graph.tflite")).metadata.flags["image_dir"]
+    assert evaluate.main([f"--image_dir={trained_on}"]) == 0
+    assert "was trained on most of these photos" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments, code, sentence", [
+    (["--image_dir=nowhere"], 1, "There is no folder nowhere."), ([], 1, "There is no folder tf_files/flower_photos"),
+    (["missing.pb", "--image_dir=new"], 1, "There is no classifier at missing.pb."),
+    (["a.pb", "--graph=b.pb"], 2, "Two graphs were given: a.pb and b.pb."),
+    (["--image_dir=other"], 1, "No folder of other is called like a label of .* \\(blue, green, red\\)."),
+])
+def test_what_is_wrong_gets_a_sentence(arguments: list[str], code: int, sentence: str,
+                                       capsys: pytest.CaptureFixture) -> None:
+    for hue, label in enumerate(("cat", "dog")):
+        write_photos(Path("other") / label, 2, hue)
+    assert evaluate.main(arguments) == code
+    said = capsys.readouterr().err
+    assert re.search(sentence, said) and "Traceback" not in said
+
+
+def test_poets_graphs_are_evaluated_and_their_spelling_of_labels_is_known(
+        shared_data: Path, flowers: Path, capsys: pytest.CaptureFixture) -> None:
+    graph = shared_data / "poets_graphs" / "glasses_mobilenet_0.25_224" / "retrained_graph.pb"
+    for folder, label in (("With-Glasses", "daisy"), ("without glasses", "roses")):
+        Path("people", folder).mkdir(parents=True)
+        for photo in sorted((flowers / label).iterdir())[:3]:
+            shutil.copy(photo, Path("people", folder))
+    assert evaluate.main([str(graph), "--image_dir=people"]) == 0
+    assert accuracy(capsys.readouterr().out)[1] == 6
