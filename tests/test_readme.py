@@ -27,8 +27,9 @@ def test_the_python_example_trains_and_writes_a_classifier(tmp_path: Path, monke
 
 
 def test_every_flag_that_it_names_is_one() -> None:
-    commands = Path(label_image.__file__).parent / "console" / "settings.py"
-    known = set(re.findall(r'"--?([a-z_0-9]+)"', commands.read_text("utf-8"))) | {
-        "image_dir", "help", "logdir", "input_height", "input_width", "input_mean", "input_std"}
+    settings = (Path(label_image.__file__).parent / "console" / "settings").glob("*.py")
+    known = set(re.findall(r'"--?([a-z_0-9]+)"', "".join(path.read_text("utf-8") for path in settings))) | {
+        "help", "logdir", "input_height", "input_width", "input_mean", "input_std", "input_layer", "output_layer",
+        "random_crop", "random_scale", "random_brightness"}
     told = README.split("## What is not there yet")[0]
     assert {flag for flag in re.findall(r"--([a-z_0-9]+)", told)} <= known

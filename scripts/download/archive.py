@@ -48,7 +48,7 @@ def _extract(members: tarfile.TarFile, name: str, folder: Path, max_bytes: int) 
     total = 0
     for number, member in enumerate(members):
         if number >= MOST_MEMBERS:
-            raise UserError(f"{name} holds more than {MOST_MEMBERS:,} files, which no module does.")
+            raise UserError(f"{name} holds more than {MOST_MEMBERS:,} files.", "That is no archive to trust.")
         target = folder / _inside(member, name)
         if member.isdir():
             target.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from scripts.classifier import Classifier, load_classifier
 from scripts.console import UserError, import_tensorflow
 from scripts.console.settings import GraphSettings
 from scripts.photos import load_photo
+from tests.features.test_other_modules import save_inception_like_graph
 
 # file, size, output, labels
 GRAPHS = [
@@ -161,6 +162,20 @@ def test_each_kind_of_network_is_fed_as_it_was_trained(tmp_path: Path, mark: str
     path = write_graph(tmp_path / "retrained_graph.pb", mark)
     seen = logits(load_classifier(path, GraphSettings(input_height=160, input_width=160)), colour)
     assert np.allclose(seen, expected, atol=1e-3)
+
+
+def test_poets_inception_graph_is_fed_behind_its_own_decoder_one_photo_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "classify_image_graph_def.pb"
+    save_inception_like_graph(path)
+    (tmp_path / "labels.txt").write_text("".join(f"class {number}\n" for number in range(1008)))
+    classifier = load_classifier(path)
+    assert (classifier.input.height, classifier.input.width) == (299, 299)
+    pixels = np.random.default_rng(4).integers(0, 256, (2, 299, 299, 3)).astype(np.float32)
+    tensorflow = import_tensorflow()
+    with tensorflow.Graph().as_default(), tensorflow.compat.v1.Session() as session:
+        tensorflow.import_graph_def(tensorflow.compat.v1.GraphDef.FromString(path.read_bytes()), name="")
+        expected = [session.run("softmax:0", {"Mul:0": (photo[None] - 128) / 128})[0] for photo in pixels]
+    assert np.abs(classifier.probabilities(pixels) - np.stack(expected)).max() < 1e-5
 
 
 def test_an_unknown_network_is_refused_until_its_scale_is_stated(tmp_path: Path) -> None:

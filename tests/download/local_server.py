@@ -39,9 +39,11 @@ def serving(replies: Mapping[str, Reply]) -> Iterator[Server]:
         server = Server(f"http://127.0.0.1:{http_server.server_address[1]}")
         thread = threading.Thread(target=http_server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
-        yield server
-        http_server.shutdown()
-        thread.join()
+        try:
+            yield server
+        finally:  # a server left running after a failure spins on its closed socket
+            http_server.shutdown()
+            thread.join()
 
 
 def body(content: bytes, announced: int | None = None) -> Reply:

@@ -205,21 +205,16 @@ def link(name: str, target: str, kind: bytes) -> tarfile.TarInfo:
 
 
 @pytest.mark.parametrize("archive, words", [
-    (tgz({**ARCHIVE, "flower_photos/../../escaped.txt": b"x"}), "archive of photos only"),
-    (tgz({**ARCHIVE, "../escaped.txt": b"x"}), "archive of photos only"),
-    (tgz({**ARCHIVE, "/tmp/escaped.txt": b"x"}), "archive of photos only"),
-    (tgz({**ARCHIVE, "other/escaped.txt": b"x"}), "archive of photos only"),
-    (tgz([link("flower_photos/daisy", "/etc", tarfile.SYMTYPE)]), "archive of photos only"),
-    (tgz([link("flower_photos/daisy", "../../x", tarfile.LNKTYPE)]), "archive of photos only"),
-    (tgz([link("flower_photos/pipe", "", tarfile.FIFOTYPE)]), "archive of photos only"),
+    (tgz({**ARCHIVE, "flower_photos/../../escaped.txt": b"x"}), "lies outside"),
+    (tgz({**ARCHIVE, "/tmp/escaped.txt": b"x"}), "lies outside"),
+    (tgz([link("flower_photos/daisy", "/etc", tarfile.SYMTYPE)]), "a link or a device"),
     (tgz({name: content for name, content in ARCHIVE.items() if "tulips" not in name}), "2 of the 3 photos"),
-    (tgz({"flower_photos": b"a file"}), "0 of the 3 photos"),
-    (tgz(ARCHIVE)[:-30], "not a whole archive"),
-    (tgz({**ARCHIVE, "flower_photos/roses/4.jpg": os.urandom(50_000)})[:-1000], "not a whole archive"),
-    (b"<html>sign in to this network</html>", "not a whole archive"),
-    (b"", "not a whole archive"),
-], ids=["dots inside", "dots", "absolute", "other folder", "symbolic link", "hard link", "pipe", "class missing",
-        "file for folder", "cut at the end", "cut in a photo", "web page", "empty"])
+    (tgz({"other/photo.jpg": b"x"}), "0 of the 3 photos"),
+    (tgz(ARCHIVE)[:-30], "damaged or cut short"),
+    (b"<html>sign in to this network</html>", "damaged or cut short"),
+    (b"", "damaged or cut short"),
+], ids=["dots inside", "absolute", "symbolic link", "class missing", "other folder", "cut at the end", "web page",
+        "empty"])
 def test_an_archive_that_is_not_the_flowers_is_refused_and_nothing_is_left(archive, words, tmp_path):
     (tmp_path / "tf_files").mkdir()
     with pytest.raises(UserError, match=words):
@@ -230,7 +225,7 @@ def test_an_archive_that_is_not_the_flowers_is_refused_and_nothing_is_left(archi
 
 def test_an_archive_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(samples, "MAX_UNPACKED_BYTES", 1_000_000)
-    with pytest.raises(UserError, match="unpacks to more than 1 MB"):
+    with pytest.raises(UserError, match="unpacks to more than the 1 MB"):
         write_flowers(tmp_path / "flowers", tgz({**ARCHIVE, "flower_photos/bomb": bytes(1_000_001)}))
     assert os.listdir(tmp_path) == []
 
