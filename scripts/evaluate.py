@@ -1,6 +1,7 @@
 """python -m scripts.evaluate GRAPH --image_dir=FOLDER: says how good a classifier is on a folder per class."""
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -13,10 +14,12 @@ from scripts.console import UserError, progress_bar, run_command
 from scripts.console.settings import EvaluateSettings, evaluate_settings
 from scripts.evaluation import evaluate
 from scripts.photos import Photo, PhotoTree, read_photo, read_tree
+from scripts.report import accuracy_lines, class_lines
 
 log = logging.getLogger("scripts.evaluate")
 
 MOST_LISTED = 10
+TOP_K = 5
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,10 +40,15 @@ def evaluate_classifier(settings: EvaluateSettings) -> int:
     _say_if_trained_on(classifier, settings.image_dir)
     answered, probabilities = _answers(classifier, photos)
     metrics = evaluate(probabilities, np.array([classes[photo.label] for photo in answered]))
-    low, high = metrics.interval
-    print(f"Accuracy = {metrics.accuracy:.1%} (N={metrics.count}), 95% interval {100 * low:.1f}-{100 * high:.1f}%")
-    print(f"  (always answering {classifier.labels[metrics.majority]} would reach {metrics.majority_accuracy:.1%})")
-    print(f"Cross entropy = {metrics.cross_entropy:.4f}")
+    if settings.format == "json":
+        print(json.dumps(metrics.to_dict(classifier.labels), ensure_ascii=False))
+        return 0
+    print(*accuracy_lines(metrics, classifier.labels, "Accuracy"), sep="\n")
+    print(f"Cross entropy = {metrics.cross_entropy:.4f}, expected calibration error = "
+          f"{metrics.expected_calibration_error:.1%}")
+    if len(classifier.labels) > TOP_K:
+        print(f"The right label is among the first {TOP_K} in {metrics.top_k(TOP_K):.1%}")
+    print(*class_lines(metrics, classifier.labels), sep="\n")
     return 0
 
 

@@ -14,9 +14,11 @@ from scripts.console import run_command
 from scripts.console.settings import DEFAULT_TFLITE, RetrainSettings, StepSettings, retrain_settings
 from scripts.evaluation import Metrics, evaluate
 from scripts.features import Bottlenecks, Extractor, extract_bottlenecks, open_extractor
-from scripts.photos import TEST, TRAINING, VALIDATION, PhotoTree, Split, check_class_sizes, read_tree, split_photos
+from scripts.photos import (TEST, TRAINING, VALIDATION, PhotoTree, Split, check_class_sizes, fold_photos, read_tree,
+                            split_photos)
+from scripts.report import accuracy_lines, cross_validation_lines
 from scripts.training import (HeadFit, Step, StepsFit, balanced_draw, fit_head, fit_head_by_steps,
-                              write_summaries)
+                              out_of_fold_probabilities, write_summaries)
 
 # More bad photos than this are counted, not listed; --logging_verbosity=DEBUG lists all.
 MOST_LISTED = 50
@@ -44,6 +46,8 @@ def retrain(settings: RetrainSettings) -> int:
     fit = _fit(bottlenecks, split, settings) if settings.steps is None else _fit_by_steps(
         bottlenecks, split, settings, settings.steps, extractor)
     metrics, proof = _final_evaluation(bottlenecks, split, fit, settings)
+    if settings.cross_validate:
+        _cross_validation(bottlenecks, split, settings.cross_validate, settings.balanced)
     metadata = describe_classifier(extractor, bottlenecks, split, fit, metrics, settings.final_tensor_name,
                                    settings.flags)
     exported = export_classifier(extractor, fit.head, metadata, destinations, proof)
@@ -97,17 +101,23 @@ def _final_evaluation(bottlenecks: Bottlenecks, split: Split, fit: HeadFit | Ste
         print(f"Test accuracy of a batch drawn evenly from the classes = "
               f"{evaluate(probabilities[drawn], classes[drawn]).accuracy:.1%} (N={len(drawn)})")
     metrics = evaluate(probabilities, classes)
-    low, high = metrics.interval
-    print(f"Final test accuracy = {metrics.accuracy:.1%} (N={metrics.count}), 95% interval "
-          f"{100 * low:.1f}-{100 * high:.1f}%")
-    print(f"  (always answering {bottlenecks.tree.labels[metrics.majority]} would reach "
-          f"{metrics.majority_accuracy:.1%})")
+    print(*accuracy_lines(metrics, bottlenecks.tree.labels, "Final test accuracy"), sep="\n")
     if settings.print_misclassified_test_images:
         print("=== MISCLASSIFIED TEST IMAGES ===")
         for photo, answer in zip(photos, probabilities.argmax(1)):
             if bottlenecks.tree.labels[answer] != photo.label:
                 print(f"{str(photo.path):>70}  {bottlenecks.tree.labels[answer]}")
     return metrics, proof
+
+
+def _cross_validation(bottlenecks: Bottlenecks, split: Split, count: int, balanced: bool) -> None:
+    """Answers every photo by a head that never saw it nor one that looks like it, and prints how good that was."""
+    classes = bottlenecks.tree.classes()
+    folds = fold_photos(bottlenecks.tree, split, count)
+    answers = out_of_fold_probabilities(bottlenecks.matrix, classes, folds, len(bottlenecks.tree.labels),
+                                        balanced=balanced)
+    accuracies = [evaluate(answers[folds == fold], classes[folds == fold]).accuracy for fold in range(count)]
+    print(*cross_validation_lines(evaluate(answers, classes), accuracies), sep="\n", flush=True)
 
 
 def _say_photos(tree: PhotoTree) -> None:

@@ -29,7 +29,8 @@ class Metadata:
         head: `solver`, `temperature`, and what else the solver has to say.
         unknown: the reject option, or None.
         split: `seed`, `digest` and `counts` of the photos.
-        test: `accuracy`, `interval` and `count` of the final evaluation, or None where no photo was kept for it.
+        test: `accuracy`, `interval`, `count`, `cross_entropy` and `expected_calibration_error` of the final
+            evaluation, or None where no photo was kept for it.
         files: SHA-256 of each exported file, by name.
         made_with: versions of what took part.
         flags: the command line's settings.
@@ -102,8 +103,9 @@ def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: S
         network={"kind": "frozen_features", "handle": extractor.handle, "digest": extractor.digest},
         head=fit.description(),
         split={"seed": split.seed, "digest": split.digest, "counts": split.counts()},
-        test=None if test is None else {"accuracy": test.accuracy, "interval": list(test.interval),
-                                        "count": test.count},
+        test=None if test is None else {
+            "accuracy": test.accuracy, "interval": list(test.interval), "count": test.count,
+            "cross_entropy": test.cross_entropy, "expected_calibration_error": test.expected_calibration_error},
         flags=flags or {})
 
 

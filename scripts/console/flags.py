@@ -86,6 +86,14 @@ def batch_size(text: str) -> int:
     return -1 if int(text) == -1 else positive_integer(text)
 
 
+def folds(text: str) -> int:
+    """A flag's value as a number of folds: one is held out, one chooses, the rest train."""
+    value = int(text)
+    if not 3 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of folds from 3 to 100.")
+    return value
+
+
 def whole_number(text: str) -> int:
     """A flag's value as a whole number of at least 0."""
     value = int(text)

@@ -2,14 +2,54 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 Z_95 = 1.959963984540054  # the 97.5 % point of the normal distribution
+# Bins of equal width over the confidence, as Guo et al. 2017 (arXiv 1706.04599) and most after them take.
+CALIBRATION_BINS = 15
+# An interval wider than this tells little.
+WIDE_INTERVAL = 0.15
 
 
 @dataclass(frozen=True)
+class ClassMetrics:
+    """Figures of one class.
+
+    Attributes:
+        support: photos that are of it.
+        answered: photos that were said to be of it.
+        correct: both.
+    """
+
+    support: int
+    answered: int
+    correct: int
+
+    @property
+    def recall(self) -> float | None:
+        """Share of its photos that were recognised, 0 to 1; None where it has none."""
+        return self.correct / self.support if self.support else None
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the answers for it that were right, 0 to 1; None where nothing was said to be of it."""
+        return self.correct / self.answered if self.answered else None
+
+    @property
+    def f1(self) -> float | None:
+        """Harmonic mean of precision and recall; None where the class is neither there nor answered."""
+        return 2 * self.correct / (self.support + self.answered) if self.support + self.answered else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % Wilson interval of the recall."""
+        return wilson_interval(self.correct, self.support) if self.support else None
+
+
+@dataclass(frozen=True, eq=False)
 class Metrics:
     """Figures of one evaluation.
 
@@ -17,6 +57,9 @@ class Metrics:
         count: photos evaluated.
         correct: of them, those whose most probable class is the true one.
         cross_entropy: mean negative natural logarithm of the true class's probability.
+        expected_calibration_error: by how much the confidence of an answer is off, on average, 0 to 1.
+        confusion: int64 [classes, classes]: photos by true class (rows) and answer (columns).
+        ranks: int64 [classes]: photos by how many classes were more probable than the true one.
         majority: index of the most frequent class.
         majority_accuracy: what always answering that class would reach.
     """
@@ -24,8 +67,11 @@ class Metrics:
     count: int
     correct: int
     cross_entropy: float
+    expected_calibration_error: float
     majority: int
     majority_accuracy: float
+    confusion: np.ndarray = field(repr=False)
+    ranks: np.ndarray = field(repr=False)
 
     @property
     def accuracy(self) -> float:
@@ -37,6 +83,37 @@ class Metrics:
         """95 % Wilson interval of the accuracy."""
         return wilson_interval(self.correct, self.count)
 
+    @property
+    def per_class(self) -> tuple[ClassMetrics, ...]:
+        """Figures of each class, in label order."""
+        return tuple(ClassMetrics(int(self.confusion[index].sum()), int(self.confusion[:, index].sum()),
+                                  int(self.confusion[index, index])) for index in range(len(self.confusion)))
+
+    def top_k(self, k: int) -> float:
+        """Share of photos whose true class is among the k most probable, 0 to 1."""
+        return float(self.ranks[:k].sum() / self.count)
+
+    def caution(self) -> str:
+        """One sentence where the photos are too few to tell much, else nothing."""
+        low, high = self.interval
+        if low <= self.majority_accuracy:
+            return (f"{self.count} photos are too few to tell whether this is better than always giving the same "
+                    "answer.")
+        if high - low > WIDE_INTERVAL:
+            return (f"{self.count} photos say little: on new ones the accuracy may be anything from {low:.0%} to "
+                    f"{high:.0%}.")
+        return ""
+
+    def to_dict(self, labels: list[str] | tuple[str, ...]) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {"accuracy": self.accuracy, "interval": list(self.interval), "count": self.count,
+                "cross_entropy": self.cross_entropy,
+                "expected_calibration_error": self.expected_calibration_error,
+                "top_k": {str(k): self.top_k(k) for k in (1, 3, 5) if k <= len(labels)},
+                "per_class": {label: {"precision": each.precision, "recall": each.recall, "f1": each.f1,
+                                      "support": each.support} for label, each in zip(labels, self.per_class)},
+                "confusion_matrix": self.confusion.tolist(), "labels": list(labels)}
+
 
 def evaluate(probabilities: np.ndarray, classes: np.ndarray) -> Metrics:
     """Compares answers with the truth.
@@ -47,11 +124,48 @@ def evaluate(probabilities: np.ndarray, classes: np.ndarray) -> Metrics:
     """
     if len(classes) == 0:
         raise ValueError("there are no photos to evaluate")
-    counts = np.bincount(classes, minlength=probabilities.shape[1])
+    width = probabilities.shape[1]
+    answers = probabilities.argmax(1)
+    counts = np.bincount(classes, minlength=width)
     true = probabilities[np.arange(len(classes)), classes].astype(np.float64)
-    return Metrics(count=len(classes), correct=int((probabilities.argmax(1) == classes).sum()),
+    confusion = np.bincount(classes * width + answers, minlength=width * width).reshape(width, width)
+    # A true class that ties with others stands where argmax would put it: behind those of smaller index.
+    index = np.arange(width)[None]
+    ahead = (probabilities > true[:, None].astype(probabilities.dtype)) | (
+        (probabilities == true[:, None].astype(probabilities.dtype)) & (index < classes[:, None]))
+    return Metrics(count=len(classes), correct=int((answers == classes).sum()),
                    cross_entropy=float(-np.log(np.maximum(true, 1e-12)).mean()),
-                   majority=int(counts.argmax()), majority_accuracy=float(counts.max() / len(classes)))
+                   expected_calibration_error=calibration_error(probabilities.max(1), answers == classes),
+                   majority=int(counts.argmax()), majority_accuracy=float(counts.max() / len(classes)),
+                   confusion=confusion.astype(np.int64), ranks=np.bincount(ahead.sum(1), minlength=width))
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """Answers of about the same confidence: how many, their mean confidence, and the share of right ones."""
+
+    count: int
+    confidence: float
+    accuracy: float
+
+
+def calibration_bins(confidences: np.ndarray, correct: np.ndarray, bins: int = CALIBRATION_BINS
+                     ) -> tuple[CalibrationBin, ...]:
+    """Answers by confidence, in bins of equal width, empty ones left out (a reliability diagram).
+
+    Args:
+        confidences: float [photos], the probability of each answer.
+        correct: bool [photos].
+    """
+    numbers = np.minimum((confidences * bins).astype(int), bins - 1)
+    return tuple(CalibrationBin(int(inside.sum()), float(confidences[inside].mean()), float(correct[inside].mean()))
+                 for number in range(bins) if (inside := numbers == number).any())
+
+
+def calibration_error(confidences: np.ndarray, correct: np.ndarray) -> float:
+    """Expected calibration error (Naeini et al. 2015): mean over photos of |confidence - accuracy| of their bin."""
+    return sum(each.count * abs(each.confidence - each.accuracy)
+               for each in calibration_bins(confidences, correct)) / len(confidences)
 
 
 def wilson_interval(correct: int, count: int, z: float = Z_95) -> tuple[float, float]:

@@ -30,12 +30,15 @@ class Split:
         parts: int8 [photos] in tree order: TRAINING, VALIDATION or TEST.
         seed: what it was made with.
         digest: BLAKE2b-128 of every (photo digest, part) in sorted order: equal digests mean equal splits.
+        groups: int64 [photos]: photos that must share a part (same content, look-alikes) have the same number; the
+            numbers follow the order of the groups' smallest hashes, so that they too depend on contents alone.
         notes: sentences about photos that are not where their own content would have put them.
     """
 
     parts: np.ndarray
     seed: int
     digest: str
+    groups: np.ndarray
     notes: tuple[str, ...] = field(default=())
 
     def rows(self, part: int) -> np.ndarray:
@@ -90,7 +93,9 @@ def split_photos(tree: PhotoTree, looks: np.ndarray, testing_percentage: float =
     parts = np.array([units[group].part for group in group_of], np.int8)
     for note in notes:
         log.info("Split: %s", note)
-    return Split(parts, seed, _split_digest(tree, parts), tuple(notes))
+    rank = {group: number for number, group in enumerate(sorted(units, key=lambda group: _position(group, seed)))}
+    groups = np.array([rank[group] for group in group_of], np.int64)
+    return Split(parts, seed, _split_digest(tree, parts), groups, tuple(notes))
 
 
 def check_class_sizes(tree: PhotoTree, testing_percentage: float, validation_percentage: float) -> None:

@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from scripts.evaluation import fit_temperature
+
 # Three a decade: around its minimum the validation loss changes by about 1 % from one to the next. 600 photos of five
 # classes choose from 0.001 to 0.2, 50,000 of ten 0.002.
 L2_GRID: tuple[float, ...] = tuple(float(strength) for strength in np.logspace(1, -4, 16))
@@ -124,7 +126,7 @@ class HeadFit:
 def fit_head(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray, validation_y: np.ndarray,
              classes: int, *, balanced: bool = False, refit: bool = True,
              l2_grid: Sequence[float] = L2_GRID) -> HeadFit:
-    """Chooses the L2 strength by the validation photos and fits the head.
+    """Chooses L2 strength and temperature by the validation photos and fits the head.
 
     Without validation photos, 5-fold cross-validation inside the training photos chooses: each class in five runs of
     neighbours, a class of one photo never held out. Same arguments, same machine: the same bytes.
@@ -163,13 +165,14 @@ def _fit(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray, val
     pairs = _folds(y, len(train_y))
     trials = [_Trial(problem(fitted), axes.rows[held], y[held]) for fitted, held in pairs]
     tried = any(len(trial.held_y) for trial in trials)
-    path, solutions = _walk(trials, sorted(l2_grid, reverse=True) if tried else [UNTRIED_L2], balanced)
+    path = _walk(trials, sorted(l2_grid, reverse=True) if tried else [UNTRIED_L2], balanced)
     best = int(np.argmin([step.validation_loss for step in path]))
+    temperature, start, iterations = _temperature(trials, best, path[best].l2)
     refitted = refit and len(validation_y) > 0
     final = problem(slice(None) if refitted else slice(len(train_y)))
-    weights, iterations = _solve(final, path[best].l2, solutions[best], TOLERANCE)
-    return HeadFit(axes.folded(weights), path[best].l2, path, refitted,
-                   iterations + sum(step.iterations for step in path))
+    weights, more = _solve(final, path[best].l2, start, TOLERANCE)
+    return HeadFit(axes.folded(weights, temperature), path[best].l2, path, refitted,
+                   more + iterations + sum(step.iterations for step in path))
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,12 +184,12 @@ class _Axes:
     centre: np.ndarray  # float32 [depth]
     scale: float
 
-    def folded(self, weights: np.ndarray) -> Head:
+    def folded(self, weights: np.ndarray, temperature: float) -> Head:
         """The head that does to bottlenecks what `weights` (float64 [classes, axes + 1], bias last) do to rows."""
         weights = weights - weights.mean(axis=0)  # softmax ignores what all classes share
         raw = self.directions.astype(np.float64) @ weights[:, :-1].T / self.scale
         bias = weights[:, -1] - self.centre.astype(np.float64) @ raw
-        return Head(raw.astype(np.float32), bias.astype(np.float32))
+        return Head(raw.astype(np.float32), bias.astype(np.float32), temperature)
 
 
 def _principal_axes(bottlenecks: np.ndarray) -> _Axes:
@@ -293,9 +296,8 @@ class _Trial:
         return iterations
 
 
-def _walk(trials: list[_Trial], l2_grid: Sequence[float], balanced: bool
-          ) -> tuple[tuple[PathStep, ...], list[np.ndarray]]:
-    """Goes along the path with all trials side by side; the steps, and the first trial's solutions."""
+def _walk(trials: list[_Trial], l2_grid: Sequence[float], balanced: bool) -> tuple[PathStep, ...]:
+    """Goes along the path with all trials side by side."""
     path: list[PathStep] = []
     for l2 in l2_grid:
         iterations = sum(trial.step(l2) for trial in trials)
@@ -306,7 +308,24 @@ def _walk(trials: list[_Trial], l2_grid: Sequence[float], balanced: bool
         losses = [step.validation_loss for step in path]
         if len(path) >= LEAST_STEPS and min(losses[-LOSING_STEPS:]) > LOSING_FACTOR * min(losses):
             break
-    return tuple(path), trials[0].solutions[1:]
+    return tuple(path)
+
+
+def _temperature(trials: list[_Trial], step: int, l2: float) -> tuple[float, np.ndarray, int]:
+    """The temperature for one step of the path, by the photos that were held out of it.
+
+    Returns:
+        The temperature, the first trial's solution, and iterations: the step is solved to TOLERANCE first, because a
+        head that is nearly without penalty grows more certain of itself until the very end.
+    """
+    answers, truth, solutions, iterations = [], [], [], 0
+    for trial in trials:
+        weights, more = _solve(trial.problem, l2, trial.solutions[step + 1], TOLERANCE)
+        solutions.append(weights)
+        iterations += more
+        answers.append(_answers(trial.held_rows, weights))
+        truth.append(trial.held_y)
+    return fit_temperature(np.concatenate(answers), np.concatenate(truth)), solutions[0], iterations
 
 
 def _loss_and_accuracy(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]], balanced: bool) -> tuple[float, float]:

@@ -14,6 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from scripts.console import UserError
+from scripts.evaluation import fit_temperature
 
 from .head import Head
 
@@ -74,7 +75,9 @@ def fit_head_by_steps(train_x: np.ndarray, train_y: np.ndarray, validation_x: np
                       on_step: Callable[[Step], None] = lambda step: None,
                       store_interval: int = 0, on_store: Callable[[StepsFit], None] = lambda fit: None
                       ) -> StepsFit:
-    """Trains a head by Poets' steps. Same arguments, same machine: the same bytes.
+    """Trains a head by Poets' steps, and adds a temperature, chosen by all validation photos.
+
+    Same arguments, same machine: the same bytes.
 
     Args:
         train_x: float32 [n, depth], bottlenecks as the extractor gives them.
@@ -116,7 +119,9 @@ def fit_head_by_steps(train_x: np.ndarray, train_y: np.ndarray, validation_x: np
                 on_step(steps[-1])
             if store_interval and number and number % store_interval == 0:
                 on_store(StepsFit(Head(weights, bias), tuple(steps), learning_rate, batch_size, number))
-    return StepsFit(Head(weights, bias), tuple(steps), learning_rate, batch_size, count)
+        head = Head(weights, bias)
+        temperature = fit_temperature(head.logits(validation_x), validation_y)
+    return StepsFit(Head(weights, bias, temperature), tuple(steps), learning_rate, batch_size, count)
 
 
 def balanced_draw(y: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:

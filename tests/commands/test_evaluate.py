@@ -1,6 +1,7 @@
 """The evaluate command as a person uses it."""
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -53,7 +54,19 @@ def test_the_share_of_right_answers_is_that_of_the_answers(graph: list[str], cap
             right.append(classifier.labels[int(answer.probabilities.argmax())] == label)
     assert accuracy(said) == (round(100 * float(np.mean(right)), 1), 16) and not all(right)
     assert "always answering blue would reach 43.8%" in said
-    assert re.search(r"^Cross entropy = \d\.\d{4}$", said, re.MULTILINE)
+    assert re.search(r"^Cross entropy = \d\.\d{4}, expected calibration error = \d+\.\d%$", said, re.MULTILINE)
+    assert "Most often taken for another: blue for red (1)." in said
+    assert all(len(line) < 80 for line in said.splitlines())
+
+
+def test_the_figures_are_to_be_had_as_json(capsys: pytest.CaptureFixture) -> None:
+    assert evaluate.main(["--image_dir=new", "--format=json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["count"] == 15 and found["labels"] == ["blue", "green", "red"]
+    assert sum(map(sum, found["confusion_matrix"])) == 15 and found["interval"][0] < found["accuracy"]
+    assert {name: each["support"] for name, each in found["per_class"].items()} == {"blue": 6, "green": 5, "red": 4}
+    assert 0 <= found["expected_calibration_error"] <= 1 and found["cross_entropy"] > 0
+    assert found["top_k"]["3"] == 1
 
 
 def test_what_cannot_take_part_is_said(capsys: pytest.CaptureFixture) -> None:

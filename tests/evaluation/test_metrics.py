@@ -4,9 +4,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import binomtest
-from sklearn.metrics import accuracy_score, log_loss
+from sklearn.metrics import (accuracy_score, confusion_matrix, log_loss, precision_recall_fscore_support,
+                             top_k_accuracy_score)
 
-from scripts.evaluation import evaluate, wilson_interval
+from scripts.evaluation import calibration_bins, calibration_error, evaluate, fit_temperature, wilson_interval
 
 
 @pytest.mark.parametrize("correct, count", [(327, 371), (0, 5), (5, 5), (1, 2), (9990, 10000)])
@@ -15,14 +16,68 @@ def test_the_interval_is_wilsons(correct: int, count: int) -> None:
     assert wilson_interval(correct, count) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
+def answers(count: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of five classes, mostly right, and the true classes; the fifth class never occurs."""
+    random = np.random.default_rng(seed)
+    classes = random.integers(0, 4, count)
+    probabilities = random.dirichlet(np.ones(5), count) + 0.8 * np.eye(5)[classes] * random.random((count, 1))
+    return probabilities / probabilities.sum(1, keepdims=True), classes
+
+
 def test_figures_agree_with_scikit_learn() -> None:
-    random = np.random.default_rng(0)
-    classes = random.integers(0, 4, 200)
-    probabilities = random.dirichlet(np.ones(4), 200) + 0.8 * np.eye(4)[classes] * random.random((200, 1))
-    probabilities /= probabilities.sum(1, keepdims=True)
+    probabilities, classes = answers()
     metrics = evaluate(probabilities, classes)
-    assert metrics.accuracy == accuracy_score(classes, probabilities.argmax(1))
-    assert metrics.cross_entropy == pytest.approx(log_loss(classes, probabilities))
+    predicted, labels = probabilities.argmax(1), range(5)
+    assert metrics.accuracy == accuracy_score(classes, predicted)
+    assert metrics.cross_entropy == pytest.approx(log_loss(classes, probabilities, labels=labels))
+    assert np.array_equal(metrics.confusion, confusion_matrix(classes, predicted, labels=labels))
+    for k in (1, 2, 3, 5):
+        assert metrics.top_k(k) == pytest.approx(top_k_accuracy_score(classes, probabilities, k=k, labels=labels))
+    expected = precision_recall_fscore_support(classes, predicted, labels=labels, zero_division=0)
+    for index, each in enumerate(metrics.per_class):
+        found = (each.precision or 0, each.recall or 0, each.f1 or 0, each.support)
+        assert found == pytest.approx([figures[index] for figures in expected])
+    assert metrics.per_class[4].recall is None and metrics.per_class[4].support == 0
+
+
+def test_ties_count_for_the_answer_that_is_given() -> None:
+    metrics = evaluate(np.full((3, 3), 1 / 3), np.array([0, 1, 2]))
+    assert metrics.accuracy == metrics.top_k(1) == pytest.approx(1 / 3)
+    assert metrics.ranks.tolist() == [1, 1, 1]
+
+
+def test_confidence_that_is_off_is_the_calibration_error() -> None:
+    confidences = np.repeat([0.95, 0.55], [100, 100])
+    correct = np.concatenate([np.arange(100) < 75, np.arange(100) < 55])
+    assert calibration_error(confidences, correct) == pytest.approx((0.2 + 0.0) / 2)
+    bins = calibration_bins(confidences, correct)
+    assert [each.count for each in bins] == [100, 100]
+    assert [figure for each in bins for figure in (each.confidence, each.accuracy)] == pytest.approx(
+        [0.55, 0.55, 0.95, 0.75])
+    assert calibration_bins(np.array([1.0]), np.array([True]))[0].count == 1
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_a_planted_temperature_is_recovered(temperature: float) -> None:
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 2, (20_000, 5))
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    classes = np.array([random.choice(5, p=row) for row in probabilities])
+    assert fit_temperature(logits * temperature, classes) == pytest.approx(temperature, rel=0.05)
+
+
+def test_a_handful_of_photos_leaves_the_temperature_alone() -> None:
+    assert fit_temperature(np.eye(5) * 9, np.arange(5)) == 1.0
+
+
+@pytest.mark.parametrize("right, count, words", [
+    (10, 16, "too few to tell whether this is better than always giving the same answer"),
+    (36, 40, "say little: on new ones the accuracy may be anything from 77% to 96%"), (900, 1000, "")])
+def test_few_photos_get_a_word_of_caution(right: int, count: int, words: str) -> None:
+    classes = np.arange(count) % 2
+    predicted = np.where(np.arange(count) < right, classes, 1 - classes)
+    caution = evaluate(np.eye(2)[predicted], classes).caution()
+    assert words in caution if words else caution == ""
 
 
 def test_the_majority_class_is_the_baseline() -> None:

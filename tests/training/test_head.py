@@ -1,7 +1,7 @@
 """The head against scikit-learn's optimum, and what it promises whatever the bottlenecks look like."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -47,8 +47,14 @@ NONE = Photos(np.empty((0, 48), np.float32), np.empty(0, int))
 VALIDATION = bottlenecks([9, 8, 8, 9, 8], 48, seed=1)
 
 
-def fit(train: Photos, validation: Photos, **options) -> HeadFit:
+def calibrated_fit(train: Photos, validation: Photos, **options) -> HeadFit:
     return fit_head(train.x, train.y, validation.x, validation.y, int(train.y.max()) + 1, **options)
+
+
+def fit(train: Photos, validation: Photos, **options) -> HeadFit:
+    """A fit without its temperature, which has tests of its own: what the solver gives is looked at."""
+    result = calibrated_fit(train, validation, **options)
+    return replace(result, head=replace(result.head, temperature=1.0))
 
 
 def scale_of(x: np.ndarray) -> tuple[np.ndarray, float]:
@@ -136,7 +142,7 @@ def test_the_gradient_is_the_objectives_slope(balanced: bool) -> None:
 def test_folded_weights_answer_like_the_scaled_model(photos: Photos) -> None:
     axes = _principal_axes(photos.x.copy())
     weights = np.random.default_rng(4).normal(0, 0.2, (5, axes.rows.shape[1] + 1))
-    np.testing.assert_allclose(axes.folded(weights).probabilities(photos.x), np.exp(_answers(axes.rows, weights)),
+    np.testing.assert_allclose(axes.folded(weights, 1.0).probabilities(photos.x), np.exp(_answers(axes.rows, weights)),
                                atol=2e-6)
 
 
@@ -334,6 +340,23 @@ def test_a_head_is_a_softmax_of_one_matrix_product() -> None:
     np.testing.assert_allclose(probabilities[0], np.exp([0.5, 0, 0]) / np.exp([0.5, 0, 0]).sum(), rtol=1e-6)
     np.testing.assert_allclose(probabilities[1:], [[1, 0, 0], [0, 0, 1]], atol=1e-30)
     assert head.probabilities(x[:0]).shape == (0, 3)
+
+
+def test_the_temperature_is_the_one_that_suits_the_held_out_photos() -> None:
+    held = bottlenecks([40] * 5, 48, seed=9)
+    result = calibrated_fit(MANY, held, l2_grid=[1e-3], refit=False)  # hardly held back, so far too sure of itself
+    assert result.head.temperature > 1.5 and result.description()["temperature"] == result.head.temperature
+    losses = [log_loss(replace(result.head, temperature=result.head.temperature * factor), held)
+              for factor in (0.9, 1.0, 1.1)]
+    assert losses[1] < min(losses[0], losses[2])
+    assert log_loss(result.head, bottlenecks([40] * 5, 48, seed=10)) < log_loss(
+        replace(result.head, temperature=1.0), bottlenecks([40] * 5, 48, seed=10))
+
+
+def test_the_temperature_outlives_the_refit_and_is_found_without_validation_photos() -> None:
+    refitted = calibrated_fit(MANY, bottlenecks([40] * 5, 48, seed=9))
+    assert refitted.refitted and refitted.head.temperature != 1.0
+    assert 0.2 <= calibrated_fit(MANY, NONE).head.temperature <= 5
 
 
 def test_a_fitted_head_is_float32() -> None:

@@ -18,6 +18,7 @@ class EvaluateSettings:
     graph: Path
     stated: GraphSettings
     image_dir: Path
+    format: str
 
 
 def evaluate_settings(arguments: list[str] | None) -> EvaluateSettings:
@@ -31,10 +32,12 @@ def evaluate_settings(arguments: list[str] | None) -> EvaluateSettings:
     photos = TF_FILES / "flower_photos"
     parser.add_argument("--image_dir", type=path, default=photos, metavar="DIR",
                         help=f"folder that holds one folder of photos per class (default {photos})")
+    parser.add_argument("--format", choices=["text", "json"], default="text",
+                        help="text (default), or json: one object with all figures")
     add_graph_flags(parser)
     flags = parser.parse(arguments)
     configure_logging(flags.logging_verbosity)
     if flags.graph and flags.positional and flags.graph != flags.positional:
         raise UserError(f"Two graphs were given: {flags.positional} and {flags.graph}.", exit_code=2)
     return EvaluateSettings(graph=flags.graph or flags.positional or default_graph(), stated=stated_by(flags),
-                            image_dir=flags.image_dir)
+                            image_dir=flags.image_dir, format=flags.format)

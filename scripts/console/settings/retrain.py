@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..flags import CommandParser, batch_size, image_side, path, percentage, positive, positive_integer, whole_number
+from ..flags import (CommandParser, batch_size, folds, image_side, path, percentage, positive, positive_integer,
+                     whole_number)
 from ..logging import configure_logging
 from .places import DEFAULT_GRAPH, DEFAULT_LABELS, TF_FILES
 
@@ -56,6 +57,7 @@ class RetrainSettings:
     model_dir: Path
     summaries_dir: Path
     print_misclassified_test_images: bool
+    cross_validate: int | None
     flags: dict[str, Any]
 
 
@@ -103,8 +105,11 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
                        help="downloaded modules and prepared extractors (default tf_files/models)")
     files.add_argument("--summaries_dir", type=path, default=TF_FILES / "training_summaries", metavar="DIR",
                        help="curves for TensorBoard, a folder a run (default tf_files/training_summaries)")
-    parser.add_argument_group("answers").add_argument(
-        "--print_misclassified_test_images", action="store_true", help="list the test photos with a wrong answer")
+    answers = parser.add_argument_group("answers")
+    answers.add_argument("--cross_validate", type=folds, metavar="K", help="also answer every photo by a head that "
+                         "never saw it, in K folds: surer figures where photos are few")
+    answers.add_argument("--print_misclassified_test_images", action="store_true",
+                         help="list the test photos with a wrong answer")
     _add_poets_flags(parser)
     flags = parser.parse(arguments)
     configure_logging(flags.logging_verbosity)
@@ -117,7 +122,8 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
         validation_percentage=flags.validation_percentage, seed=flags.seed, balanced=flags.class_weight == "balanced",
         refit=flags.refit, bottleneck_dir=flags.bottleneck_dir, model_dir=flags.model_dir,
         summaries_dir=flags.summaries_dir,
-        print_misclassified_test_images=flags.print_misclassified_test_images, flags=_recorded(flags))
+        print_misclassified_test_images=flags.print_misclassified_test_images,
+        cross_validate=flags.cross_validate, flags=_recorded(flags))
 
 
 def _add_poets_flags(parser: CommandParser) -> None:

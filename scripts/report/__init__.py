@@ -1,0 +1,4 @@
+"""The report room: figures for people to read."""
+from .lines import accuracy_lines, class_lines, cross_validation_lines
+
+__all__ = ["accuracy_lines", "class_lines", "cross_validation_lines"]

@@ -1,0 +1,70 @@
+"""Figures as lines for a terminal of 80 columns."""
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+
+from scripts.evaluation import Metrics
+
+WIDTH = 79
+MOST_CLASSES = 50
+LONGEST_LABEL = 28
+MOST_CONFUSIONS = 3
+
+
+def accuracy_lines(metrics: Metrics, labels: Sequence[str], name: str) -> list[str]:
+    """Accuracy with its interval, what it must be measured by, and a caution where the photos are few."""
+    low, high = metrics.interval
+    lines = [f"{name} = {metrics.accuracy:.1%} (N={metrics.count}), 95% interval {100 * low:.1f}-{100 * high:.1f}%",
+             f"  (always answering {labels[metrics.majority]} would reach {metrics.majority_accuracy:.1%})"]
+    return lines + _wrapped(metrics.caution())
+
+
+def class_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:
+    """A table of the classes, the worst recall first where they are too many for all, and the usual confusions."""
+    width = min(max(len("class"), *map(len, labels)), LONGEST_LABEL)
+    rows = [(label, each) for label, each in zip(labels, metrics.per_class) if each.support or each.answered]
+    lines = [f"{'class':<{width}}  photos  recall  precision      f1"]
+    if len(rows) > MOST_CLASSES:
+        rows = sorted(rows, key=lambda row: 1.0 if row[1].recall is None else row[1].recall)[:MOST_CLASSES]
+        lines.insert(0, f"The {MOST_CLASSES} classes of the lowest recall:")
+    for label, each in rows:
+        shown = label if len(label) <= width else label[:width - 3] + "..."
+        lines.append(f"{shown:<{width}}  {each.support:>6}  {_percent(each.recall):>6}  "
+                     f"{_percent(each.precision):>9}  {_percent(each.f1):>6}")
+    return lines + _confusion_lines(metrics, labels)
+
+
+def _confusion_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:
+    pairs = most_confused(metrics, MOST_CONFUSIONS)
+    if not pairs:
+        return []
+    told = ", ".join(f"{labels[true]} for {labels[answer]} ({count})" for true, answer, count in pairs)
+    return _wrapped(f"Most often taken for another: {told}.")
+
+
+def most_confused(metrics: Metrics, most: int) -> list[tuple[int, int, int]]:
+    """(true class, answer, photos) of the commonest wrong answers, at most `most`, the commonest first."""
+    wrong = metrics.confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    places = [np.unravel_index(place, wrong.shape) for place in order]
+    return [(int(true), int(answer), int(wrong[true, answer])) for true, answer in places if wrong[true, answer]]
+
+
+def cross_validation_lines(metrics: Metrics, folds: Sequence[float]) -> list[str]:
+    """The accuracy over all photos, each answered by a head that never saw it, with the spread of the folds."""
+    low, high = metrics.interval
+    return [f"Cross-validation in {len(folds)} folds: accuracy = {metrics.accuracy:.1%} (N={metrics.count})",
+            f"  95% interval {100 * low:.1f}-{100 * high:.1f}%; folds {100 * np.mean(folds):.1f}% on average, from "
+            f"{100 * min(folds):.1f} to {100 * max(folds):.1f}% (spread {100 * np.std(folds, ddof=1):.1f})"]
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _wrapped(sentence: str) -> list[str]:
+    return textwrap.wrap(sentence, WIDTH, initial_indent="  ", subsequent_indent="  ", break_long_words=False)

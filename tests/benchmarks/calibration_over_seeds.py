@@ -1,0 +1,57 @@
+"""What the temperature does to test figures, over many splits from one cache.
+
+    python -m tests.benchmarks.calibration_over_seeds --image_dir=PHOTOS [--tfhub_module=HANDLE] [--image_size=N]
+"""
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from scripts.evaluation import evaluate
+from scripts.features import extract_bottlenecks, open_extractor
+from scripts.photos import TEST, TRAINING, VALIDATION, read_tree, split_photos
+from scripts.training import fit_head
+
+
+def main() -> None:
+    """Prints the rows of a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--image_dir", type=Path, required=True)
+    parser.add_argument("--tfhub_module", default="efficientnet_lite0")
+    parser.add_argument("--image_size", type=int)
+    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--work_dir", type=Path, default=Path("tf_files"))
+    flags = parser.parse_args()
+    extractor = open_extractor(flags.tfhub_module, flags.work_dir / "models", flags.image_size)
+    found = extract_bottlenecks(read_tree(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
+    classes = found.tree.classes()
+    rows: dict[str, list[tuple[float, float]]] = {"fitted": [], "none (T = 1)": []}
+    temperatures = []
+    for seed in range(flags.seeds):
+        split = split_photos(found.tree, found.looks, seed=seed)
+        train, validation, test = (split.rows(part) for part in (TRAINING, VALIDATION, TEST))
+        head = fit_head(found.matrix[train], classes[train], found.matrix[validation], classes[validation],
+                        len(found.tree.labels)).head
+        temperatures.append(head.temperature)
+        for name, each in (("fitted", head), ("none (T = 1)", replace(head, temperature=1.0))):
+            metrics = evaluate(each.probabilities(found.matrix[test]), classes[test])
+            rows[name].append((metrics.cross_entropy, metrics.expected_calibration_error))
+    print(f"temperature {np.mean(temperatures):.2f} ± {np.std(temperatures):.2f} (spread), "
+          f"{np.min(temperatures):.2f} to {np.max(temperatures):.2f}")
+    for name, figures in rows.items():
+        loss, error = np.array(figures).T
+        print(f"| {extractor.name} | {extractor.height} | {len(found.tree.photos)} | {name} | {_mean(loss)} | "
+              f"{_mean(error)} |")
+    gain = np.array(rows["none (T = 1)"]) - np.array(rows["fitted"])
+    print(f"paired gain by the temperature: cross entropy {_mean(gain[:, 0])}, calibration error {_mean(gain[:, 1])}")
+
+
+def _mean(values: np.ndarray) -> str:
+    return f"{values.mean():.4f} ± {values.std(ddof=1) / np.sqrt(len(values)):.4f}"
+
+
+if __name__ == "__main__":
+    main()

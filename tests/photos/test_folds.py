@@ -1,0 +1,52 @@
+"""Folds keep look-alikes together and classes apart evenly, whatever the photos are called."""
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scripts.console import UserError
+from scripts.photos import (LOOK_HEIGHT, LOOK_WIDTH, PhotoTree, Split, fold_photos, load_pixels, photo_digest,
+                            photo_look, read_photo, read_tree, split_photos)
+from tests.conftest import write_photos
+
+
+def folded(root: Path, count: int) -> tuple[PhotoTree, Split, np.ndarray]:
+    tree = read_tree(root)
+    photos = tuple(replace(photo, digest=photo_digest(read_photo(photo.path))) for photo in tree.photos)
+    tree = replace(tree, photos=photos)
+    looks = np.stack([np.frombuffer(photo_look(load_pixels(photo.path, LOOK_HEIGHT, LOOK_WIDTH)), np.uint8)
+                      for photo in photos])
+    split = split_photos(tree, looks)
+    return tree, split, fold_photos(tree, split, count)
+
+
+def test_every_class_is_spread_evenly_and_every_photo_has_a_fold(photo_folder: Path) -> None:
+    tree, _, folds = folded(photo_folder, 5)
+    for label in range(3):
+        assert np.bincount(folds[tree.classes() == label], minlength=5).tolist() == [4, 4, 4, 4, 4]
+
+
+def test_copies_share_a_fold_and_names_do_not_matter(photo_folder: Path) -> None:
+    shutil.copy(photo_folder / "red" / "003.png", photo_folder / "red" / "copy.png")
+    tree, _, folds = folded(photo_folder, 4)
+    by_name = {photo.path.name: fold for photo, fold in zip(tree.photos, folds) if photo.label == "red"}
+    assert by_name["copy.png"] == by_name["003.png"]
+    (photo_folder / "red").rename(photo_folder / "zebra")
+    other_tree, _, other = folded(photo_folder, 4)
+    assert {photo.digest: fold for photo, fold in zip(other_tree.photos, other)} == {
+        photo.digest: fold for photo, fold in zip(tree.photos, folds)}
+
+
+def test_too_few_independent_photos_are_named(tmp_path: Path) -> None:
+    write_photos(tmp_path / "many", 12, 0)
+    write_photos(tmp_path / "few", 3, 1)
+    shutil.copy(tmp_path / "few" / "000.png", tmp_path / "few" / "copy.png")
+    folded(tmp_path, 5)
+    tree, split, _ = folded(tmp_path, 3)
+    split = replace(split, groups=np.where(tree.classes() == 0, 0, split.groups + 1))
+    with pytest.raises(UserError, match="The class few has too few independent photos for a cross-validation: 1"):
+        fold_photos(tree, split, 3)
