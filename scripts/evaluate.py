@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 def evaluate_classifier(settings: EvaluateSettings) -> int:
     """Labels every photo of the folder, prints how many answers are right, and returns 0."""
     classifier = load_classifier(settings.graph, settings.stated)
-    tree = read_tree(settings.image_dir)
+    tree = read_tree(settings.image_dir, least_classes=1)
     classes = _classes_of_folders(classifier, tree)
     if not classes:
         raise UserError(f"No folder of {settings.image_dir} is called like a label of {settings.graph} "
@@ -78,7 +78,7 @@ def _listed(labels: list[str]) -> str:
 
 def _poets_spelling(label: str) -> str:
     """A folder's name as Poets wrote it to its label file: lower case, everything but a-z and 0-9 a blank."""
-    return re.sub(r"[^a-z0-9]+", " ", label.lower())
+    return re.sub(r"[^a-z0-9]+", " ", label.lower()).strip() or " "
 
 
 def _say_if_trained_on(classifier: Classifier, image_dir: Path) -> None:

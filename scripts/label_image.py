@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import csv
 import json
-import logging
 import shutil
 import sys
 from collections.abc import Callable
@@ -14,8 +13,6 @@ from scripts.classifier import Answer, Classifier, load_classifier
 from scripts.console import UserError, run_command
 from scripts.console.settings import LabelSettings, label_settings
 from scripts.photos import expand_sources, is_address, read_source
-
-log = logging.getLogger("scripts.label_image")
 
 # (source, labels with scores, reason why there are none)
 Writer = Callable[[str, list[tuple[str, float]], str], None]
@@ -29,7 +26,6 @@ def main(arguments: list[str] | None = None) -> int:
 def label(settings: LabelSettings) -> int:
     """Labels every photo and prints the answers; returns 1 if any photo had none, else 0."""
     classifier = load_classifier(settings.graph, settings.stated)
-    _say_what_is_ignored(settings, classifier)
     write = _writer(settings, classifier)
     failed = 0
     for source, answer in classifier.label_photos(expand_sources(settings.sources), read_source):
@@ -48,26 +44,6 @@ def _best(answer: Answer, classifier: Classifier, settings: LabelSettings) -> li
     order = (-answer.probabilities).argsort(kind="stable")[:settings.top_k]
     scored = [(classifier.labels[i], float(answer.probabilities[i])) for i in order]
     return [(name, score) for name, score in scored if score >= settings.min_score]
-
-
-def _say_what_is_ignored(settings: LabelSettings, classifier: Classifier) -> None:
-    if classifier.metadata is None:
-        return
-    own = {"input_height": classifier.input.height, "input_width": classifier.input.width,
-           "input_layer": classifier.metadata.nodes["input"], "output_layer": classifier.metadata.nodes["output"]}
-    ignored = [f"--{name}" for name, value in settings.stated.given().items()
-               if name != "labels" and value != own.get(name)]
-    if settings.stated.labels and _lines(settings.stated.labels) != list(classifier.labels):
-        ignored.append("--labels")
-    if ignored:
-        log.info("Ignored: %s. This classifier knows its own input and labels.", ", ".join(ignored))
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return []
 
 
 def _writer(settings: LabelSettings, classifier: Classifier) -> Writer:

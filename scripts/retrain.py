@@ -79,10 +79,15 @@ def _fit_by_steps(bottlenecks: Bottlenecks, split: Split, settings: RetrainSetti
             extractor, bottlenecks, split, fit, None, settings.final_tensor_name, settings.flags))
     return fit_head_by_steps(
         bottlenecks.matrix[train], classes[train], bottlenecks.matrix[validation], classes[validation],
-        len(bottlenecks.tree.labels), np.random.default_rng(settings.seed), count=steps.how_many_training_steps,
+        len(bottlenecks.tree.labels), _random(settings.seed), count=steps.how_many_training_steps,
         learning_rate=steps.learning_rate, batch_size=steps.train_batch_size,
         validation_batch_size=steps.validation_batch_size, interval=steps.eval_step_interval, on_step=_say_step,
         store_interval=steps.intermediate_store_frequency, on_store=store)
+
+
+def _random(seed: int) -> np.random.Generator:
+    """A generator for any seed; NumPy's own take none below 0."""
+    return np.random.default_rng(seed % 2 ** 63)
 
 
 def _final_evaluation(bottlenecks: Bottlenecks, split: Split, fit: HeadFit | StepsFit,
@@ -97,7 +102,7 @@ def _final_evaluation(bottlenecks: Bottlenecks, split: Split, fit: HeadFit | Ste
         return None, proof
     classes = bottlenecks.tree.classes()[rows]
     if settings.steps and settings.steps.test_batch_size != -1:
-        drawn = balanced_draw(classes, settings.steps.test_batch_size, np.random.default_rng(settings.seed))
+        drawn = balanced_draw(classes, settings.steps.test_batch_size, _random(settings.seed))
         print(f"Test accuracy of a batch drawn evenly from the classes = "
               f"{evaluate(probabilities[drawn], classes[drawn]).accuracy:.1%} (N={len(drawn)})")
     metrics = evaluate(probabilities, classes)

@@ -6,14 +6,12 @@ from typing import Any
 import numpy as np
 
 from scripts.console import import_tensorflow
-from scripts.features import INPUT_NODE, OUTPUT_NODE, Extractor
+from scripts.features import INPUT_NODE, OUTPUT_NODE, OWN_MARK, Extractor
 from scripts.training import Head
 
-# Poets' name for the scope of the new layer.
-HEAD_SCOPE = "final_training_ops"
+# Scope (Poets' name) and node of the new layer.
+HEAD_SCOPE, LOGITS = OWN_MARK.split("/")
 MODULE_SCOPE = "module"
-# A node that every graph and .tflite of ours has, and none that Poets made.
-HEAD_MARK = f"{HEAD_SCOPE}/logits"
 
 
 def read_graph(extractor: Extractor) -> Any:
@@ -39,5 +37,5 @@ def add_classifier(pixels: Any, definition: Any, head: Head, output_name: str) -
     with tensorflow.name_scope(HEAD_SCOPE):
         weights = tensorflow.constant(np.float32(head.weights / head.temperature), name="final_weights")
         bias = tensorflow.constant(np.float32(head.bias / head.temperature), name="final_biases")
-        logits = tensorflow.add(tensorflow.matmul(bottleneck, weights), bias, name="logits")
+        logits = tensorflow.add(tensorflow.matmul(bottleneck, weights), bias, name=LOGITS)
     return tensorflow.nn.softmax(logits, name=output_name)

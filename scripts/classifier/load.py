@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,14 +10,15 @@ import numpy as np
 
 from scripts.console import UserError, import_tensorflow, one_line, quiet_native_code
 from scripts.console.settings import GraphSettings
-from scripts.features import TENSORFLOW_BATCH, Engine, LiteRTEngine, LiteRTModel, TensorFlowEngine
+from scripts.features import OWN_MARK, TENSORFLOW_BATCH, Engine, LiteRTEngine, LiteRTModel, TensorFlowEngine
 
-from .graph import HEAD_MARK
 from .metadata import Metadata
 from .model import Classifier, Input
 from .poets import load_poets_graph, load_poets_tflite
 from .targets.saved_model import METADATA_PATH
 from .targets.tflite import has_metadata, unpacked_metadata
+
+log = logging.getLogger(__name__)
 
 RUN_AGAIN = "Run retrain to write the classifier's files anew."
 
@@ -26,12 +28,19 @@ def load_classifier(path: Path, stated: GraphSettings = GraphSettings()) -> Clas
 
     Args:
         path: the file; or the SavedModel's folder, or the folder of its numbered versions (the highest is taken).
-        stated: what a person says of a graph that Poets made; what retrain wrote knows its own.
+        stated: what a person says of a graph that Poets made; what retrain wrote knows its own, and what contradicts
+            that is said to be ignored.
 
     Raises:
         UserError: there is no such classifier, or its files do not belong together.
     """
-    path = Path(path)
+    classifier = _load(Path(path), stated)
+    if classifier.metadata is not None:
+        _say_what_is_ignored(classifier, classifier.metadata, stated)
+    return classifier
+
+
+def _load(path: Path, stated: GraphSettings) -> Classifier:
     if path.is_dir():
         return _load_saved_model(path)
     if not path.exists():
@@ -41,13 +50,30 @@ def load_classifier(path: Path, stated: GraphSettings = GraphSettings()) -> Clas
     # The identifier of a TensorFlow Lite flatbuffer stands behind its first offset.
     if content[4:8] == b"TFL3":
         return _load_tflite(path, content, stated)
-    if HEAD_MARK.encode() in content:
+    if OWN_MARK.encode() in content:
         return _load_frozen_graph(path, content)
     return load_poets_graph(path, content, stated)
 
 
+def _say_what_is_ignored(classifier: Classifier, metadata: Metadata, stated: GraphSettings) -> None:
+    own = {"input_height": classifier.input.height, "input_width": classifier.input.width,
+           "input_layer": metadata.nodes["input"], "output_layer": metadata.nodes["output"]}
+    ignored = [f"--{name}" for name, value in stated.given().items() if name != "labels" and value != own.get(name)]
+    if stated.labels and not _holds(stated.labels, classifier.labels):
+        ignored.append("--labels")
+    if ignored:
+        log.info("Ignored: %s. This classifier knows its own input and labels.", ", ".join(ignored))
+
+
+def _holds(path: Path, labels: tuple[str, ...]) -> bool:
+    try:
+        return tuple(path.read_text("utf-8").splitlines()) == labels
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
 def _load_tflite(path: Path, content: bytes, stated: GraphSettings) -> Classifier:
-    if HEAD_MARK.encode() not in content and not has_metadata(content):
+    if OWN_MARK.encode() not in content and not has_metadata(content):
         return load_poets_tflite(path, content, stated)
     metadata = unpacked_metadata(content, str(path))
     try:

@@ -9,8 +9,8 @@ import numpy as np
 
 from scripts.console import UserError, one_line
 from scripts.console.settings import GraphSettings
-from scripts.features import (TENSORFLOW_BATCH, LiteRTEngine, LiteRTModel, PoetsGraph, PoetsNetwork, network_of,
-                              read_poets_graph, run_poets_graph)
+from scripts.features import (TENSORFLOW_BATCH, LiteRTEngine, LiteRTModel, NotForPhotosError, PoetsGraph, PoetsNetwork,
+                              network_of, read_poets_graph, run_poets_graph)
 from scripts.photos import POETS_PIXELS_VERSION
 
 from .model import Classifier, Input
@@ -44,8 +44,11 @@ def load_poets_graph(path: Path, content: bytes, stated: GraphSettings) -> Class
 
 def load_poets_tflite(path: Path, content: bytes, stated: GraphSettings) -> Classifier:
     """A .tflite (or .lite) made from such a graph, as a classifier, without TensorFlow. Else as `load_poets_graph`."""
+    size = (stated.input_height, stated.input_width) if stated.input_height and stated.input_width else None
     try:
-        model = LiteRTModel(content)
+        model = LiteRTModel(content, size)
+    except NotForPhotosError as error:
+        raise UserError(f"{path} cannot label photos: {one_line(error)}") from error
     except (ValueError, RuntimeError) as error:
         raise UserError(f"{path} is damaged: {one_line(error)}", "Copy it again.") from error
     for side, own in (("input_height", model.height), ("input_width", model.width)):
@@ -56,7 +59,7 @@ def load_poets_tflite(path: Path, content: bytes, stated: GraphSettings) -> Clas
         log.info("Ignored: --input_layer, --output_layer. A .tflite has one input and one output.")
     mean, std = _scale(network_of(content), stated, path)
     return Classifier(_labels(path, stated.labels, model.outputs),
-                      Input(model.height, model.width, POETS_PIXELS_VERSION, mean, std), LiteRTEngine(content))
+                      Input(model.height, model.width, POETS_PIXELS_VERSION, mean, std), LiteRTEngine(content, size))
 
 
 class _GraphEngine:
@@ -92,16 +95,19 @@ def _fitting(graph: PoetsGraph, stated: GraphSettings, path: Path,
             try:
                 answers = run_poets_graph(graph, batch)(gray)
             except Exception as error:  # TensorFlow's InvalidArgumentError and whatever else a wrong size provokes
-                reason = one_line(error)
+                log.debug("At %d x %d pixels: %s", height, width, one_line(error))
+                reason = "TensorFlow ends with an error."
                 continue
             if answers.ndim == 2 and len(answers) == batch:
                 if guessed:
                     log.info("%s does not state the size of its input; %d x %d pixels fit.", path, height, width)
                 return height, width, 1 if batch == 1 else None, answers.shape[1]
-            reason = f"it gives {' x '.join(map(str, answers.shape))} numbers for {batch} photos of that size."
-    raise UserError(f"{path} does not take photos of {height} x {width} pixels: {reason}",
-                    "Say another size with --input_height and --input_width."
-                    if not graph.shape else "Leave --input_height and --input_width away.")
+            reason = f"the node {graph.output} gives {' x '.join(map(str, answers.shape))} numbers for {batch} photos."
+    given = stated.input_height or stated.input_width
+    raise UserError(f"{path} does not give one answer a photo at {height} x {width} pixels: {reason}",
+                    "Say another --output_layer." if stated.output_layer else
+                    "Leave --input_height and --input_width away." if given else
+                    "Say the size with --input_height and --input_width.")
 
 
 def _sizes(graph: PoetsGraph, stated: GraphSettings) -> Iterator[tuple[int, int, bool]]:
@@ -112,7 +118,9 @@ def _sizes(graph: PoetsGraph, stated: GraphSettings) -> Iterator[tuple[int, int,
     if height and width:
         yield height, width, False
         return
-    for size in SIZES:
+    # A pool with a fixed kernel leaves a rest of a larger photo, which then seems to fit: the smallest is right.
+    pooled = any(node.op == "AvgPool" for node in graph.definition.node)
+    for size in sorted(SIZES) if pooled else SIZES:
         yield height or size, width or size, True
 
 
@@ -140,4 +148,5 @@ def _read_labels(path: Path) -> list[str]:
         text = path.read_text("latin-1")
     except FileNotFoundError:
         raise UserError(f"There is no label file {path}.") from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
+    return [line.strip() or line for line in lines]  # Poets wrote a blank for a folder without a letter of a to z

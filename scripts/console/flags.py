@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,6 +13,7 @@ from .errors import UserError, nearest
 
 # Far beyond what any network gains from; more would only fill the memory.
 MOST_PIXELS_A_SIDE = 2048
+MOST_PHOTOS_A_BATCH = 100_000
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -62,7 +64,7 @@ def path(text: str) -> Path:
     """A flag's value as a path; `~` is the home folder, also in `--flag=~/photos` where no shell expands it."""
     if not text:
         raise argparse.ArgumentTypeError("an empty path was given.")
-    return Path(text).expanduser()
+    return Path(os.path.expanduser(text))
 
 
 def percentage(text: str) -> float:
@@ -82,8 +84,16 @@ def image_side(text: str) -> int:
 
 
 def batch_size(text: str) -> int:
-    """A flag's value as a number of photos, of which -1 means all."""
-    return -1 if int(text) == -1 else positive_integer(text)
+    """A flag's value as a number of photos at a time."""
+    value = positive_integer(text)
+    if value > MOST_PHOTOS_A_BATCH:
+        raise argparse.ArgumentTypeError(f"{text} is more than {MOST_PHOTOS_A_BATCH:,} photos at a time.")
+    return value
+
+
+def batch_size_or_all(text: str) -> int:
+    """The same, of which -1 means all."""
+    return -1 if int(text) == -1 else batch_size(text)
 
 
 def folds(text: str) -> int:

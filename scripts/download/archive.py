@@ -25,7 +25,7 @@ def extract_tar_gz(archive: Path, folder: Path, max_bytes: int, name: str = "") 
     Args:
         archive: the file.
         folder: where its files go; it must exist.
-        max_bytes: what they may take in all, unpacked.
+        max_bytes: what the archive may hold in all, unpacked, headers included.
         name: what messages call the archive; empty: its file name.
 
     Raises:
@@ -35,17 +35,45 @@ def extract_tar_gz(archive: Path, folder: Path, max_bytes: int, name: str = "") 
     """
     name = name or archive.name
     try:
-        with gzip.open(archive) as stream:
-            with tarfile.open(fileobj=stream, mode="r|") as members:
-                _extract(members, name, folder, max_bytes)
+        with gzip.open(archive) as unpacked:
+            stream = _Limited(unpacked, name, max_bytes)
+            with tarfile.open(fileobj=stream, mode="r:") as members:  # type: ignore[call-overload]
+                _extract(members, name, folder, stream)
             while stream.read(COPY_BYTES):  # to the checksum, which stands at the very end
-                _check_size(stream.tell(), name, max_bytes)
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+                pass
+    # Names with zero bytes, headers that contradict themselves, folders nested a thousand deep: whatever tarfile says.
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, RecursionError) as error:
         raise UserError(f"{name} is damaged or cut short: {one_line(error)}", "Fetch it again.") from error
 
 
-def _extract(members: tarfile.TarFile, name: str, folder: Path, max_bytes: int) -> None:
-    total = 0
+class _Limited:
+    """A stream that ends a reader which wants too much of it: in all, or (a header of gigabytes) at a time."""
+
+    def __init__(self, stream: gzip.GzipFile, name: str, max_bytes: int):
+        self._stream, self._name, self._max_bytes = stream, name, max_bytes
+        self.tell = stream.tell
+
+    def read(self, size: int) -> bytes:
+        """As the stream's; raises UserError beyond a limit."""
+        if not 0 <= size <= COPY_BYTES:
+            raise UserError(f"{self._name} holds a header of {size:,} bytes.", "That is no archive to trust.")
+        content = self._stream.read(size)
+        self.check(self._stream.tell())
+        return content
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        """As the stream's; raises UserError beyond the limit."""
+        if whence == 0:
+            self.check(position)
+        return self._stream.seek(position, whence)
+
+    def check(self, position: int) -> None:
+        """Raises UserError for a place beyond the limit."""
+        if position > self._max_bytes:
+            raise UserError(f"{self._name} unpacks to more than the {self._max_bytes / 1e6:,.0f} MB that are taken.")
+
+
+def _extract(members: tarfile.TarFile, name: str, folder: Path, stream: _Limited) -> None:
     for number, member in enumerate(members):
         if number >= MOST_MEMBERS:
             raise UserError(f"{name} holds more than {MOST_MEMBERS:,} files.", "That is no archive to trust.")
@@ -53,15 +81,9 @@ def _extract(members: tarfile.TarFile, name: str, folder: Path, max_bytes: int) 
         if member.isdir():
             target.mkdir(parents=True, exist_ok=True)
             continue
-        total += member.size
-        _check_size(total, name, max_bytes)
+        stream.check(member.offset_data + member.size)
         target.parent.mkdir(parents=True, exist_ok=True)
         _copy(members, member, target)
-
-
-def _check_size(size: int, name: str, max_bytes: int) -> None:
-    if size > max_bytes:
-        raise UserError(f"{name} unpacks to more than the {max_bytes / 1e6:,.0f} MB that are taken.")
 
 
 def _inside(member: tarfile.TarInfo, name: str) -> PurePosixPath:

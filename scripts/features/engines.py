@@ -25,27 +25,52 @@ def core_count() -> int:
     return os.cpu_count() or 1
 
 
+class NotForPhotosError(ValueError):
+    """A .tflite that does not turn one photo into one row of numbers; the text says what it does."""
+
+
 class LiteRTModel:
     """A .tflite in one single-threaded LiteRT interpreter; for one thread at a time.
 
     Args:
         model: the path of a .tflite file, or its bytes.
+        size: height and width in pixels, for a file that takes photos of any size.
+
+    Raises:
+        ValueError, RuntimeError: the file is damaged (whatever LiteRT says of it).
+        NotForPhotosError: it takes or gives something else, or it takes any size and none was given.
 
     Attributes:
         height, width: of its input, in pixels.
         outputs: how many numbers it answers with.
     """
 
-    def __init__(self, model: Path | bytes):
+    def __init__(self, model: Path | bytes, size: tuple[int, int] | None = None):
         source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
         interpreter = _interpreter_class()
         with quiet_native_code():
             self._interpreter = interpreter(num_threads=1, **source)
+            self.height, self.width = self._sized(size)
             self._interpreter.allocate_tensors()
         self._input, = self._interpreter.get_input_details()
         self._output = self._interpreter.get_output_details()[0]
-        _, self.height, self.width, _ = (int(side) for side in self._input["shape"])
+        if len(self._output["shape"]) != 2:
+            raise NotForPhotosError(f"it gives {self._output['shape'].tolist()}, not one row of numbers.")
         self.outputs = int(self._output["shape"][-1])
+
+    def _sized(self, size: tuple[int, int] | None) -> tuple[int, int]:
+        """Height and width of the input, which is resized where the file leaves them open."""
+        inputs = self._interpreter.get_input_details()
+        signature = [int(side) for side in inputs[0]["shape_signature"]]
+        if len(inputs) != 1 or len(signature) != 4 or signature[3] != 3:
+            taken = " and ".join(str([int(side) for side in each["shape_signature"]]) for each in inputs)
+            raise NotForPhotosError(f"it takes {taken}, not one photo, [1, height, width, 3].")
+        if min(signature[1:3]) > 0:
+            return signature[1], signature[2]
+        if size is None:
+            raise NotForPhotosError("it takes any size; say one with --input_height and --input_width.")
+        self._interpreter.resize_tensor_input(inputs[0]["index"], [1, *size, 3])
+        return size
 
     def run(self, photo: np.ndarray) -> np.ndarray:
         """float32 [1, height, width, 3] as the network takes it -> float32 [1, outputs]; 8-bit files are converted."""
@@ -60,14 +85,15 @@ def _quantized(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
         return values
     scale, zero_point = tensor["quantization"]
     limits = np.iinfo(tensor["dtype"])
-    return np.clip(np.round(values / scale + zero_point), limits.min, limits.max).astype(tensor["dtype"])
+    # A scale of 0 says that there is none: the numbers themselves are meant.
+    return np.clip(np.round(values / (scale or 1) + zero_point), limits.min, limits.max).astype(tensor["dtype"])
 
 
 def _dequantized(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
     if tensor["dtype"] == np.float32:
         return values
     scale, zero_point = tensor["quantization"]
-    return ((values.astype(np.float32) - zero_point) * scale).astype(np.float32)
+    return ((values.astype(np.float32) - zero_point) * (scale or 1)).astype(np.float32)
 
 
 def _interpreter_class() -> Any:
@@ -105,11 +131,11 @@ class LiteRTEngine:
     name = "litert"
     batch_size = 1
 
-    def __init__(self, tflite: Path | bytes):
-        self._tflite = tflite
+    def __init__(self, tflite: Path | bytes, size: tuple[int, int] | None = None):
+        self._tflite, self._size = tflite, size
 
     def open(self) -> Callable[[np.ndarray], np.ndarray]:
-        return LiteRTModel(self._tflite).run
+        return LiteRTModel(self._tflite, self._size).run
 
 
 class TensorFlowEngine:

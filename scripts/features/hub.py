@@ -20,7 +20,6 @@ from scripts.console import UserError, one_line, os_error_sentence
 from scripts.download import download_file, extract_tar_gz, is_gzip
 
 from .efficientnet_lite import NAME as EMBEDDED
-from .saved_model import SavedModelModule
 
 log = logging.getLogger(__name__)
 
@@ -41,25 +40,29 @@ def hub_address(handle: str) -> str | None:
     None for anything else.
     """
     if handle.lower().startswith(("http://", "https://")):
+        if not urllib.parse.urlsplit(handle).netloc:
+            raise UserError(f"{handle} is no address of a module.", "It ends where the server's name should begin.")
         return handle
-    if _KAGGLE_HANDLE.fullmatch(handle) and not Path(handle).exists():
-        return KAGGLE + handle
+    if _KAGGLE_HANDLE.fullmatch(handle.rstrip("/")) and not Path(handle).exists():
+        return KAGGLE + handle.rstrip("/")
     return None
 
 
 def module_name(address: str) -> str:
-    """What an address is called in messages and on disk: its letters and digits."""
-    name = re.sub(r"[^A-Za-z0-9.-]+", "_", address.split("://", 1)[1]).strip("_.")
-    if len(name) <= LONGEST_NAME:
-        return name
-    return f"{name[:LONGEST_NAME]}-{hashlib.sha1(address.encode()).hexdigest()[:12]}"
+    """What an address is called in messages: its letters and digits."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", address.split("://", 1)[1]).strip("_.")[:LONGEST_NAME]
+
+
+def download_folder(address: str, model_dir: Path) -> Path:
+    """Where the module of an address is kept: no two addresses share a folder."""
+    return model_dir / DOWNLOADS / f"{module_name(address)}-{hashlib.sha1(address.encode()).hexdigest()[:8]}"
 
 
 def fetch_module(address: str, model_dir: Path, offline: bool = False) -> Path:
     """The folder of the module at an address; it is downloaded once, by one process at a time.
 
-    Looked for in this order: a folder of an earlier download, tensorflow_hub's own cache (the environment variable
-    TFHUB_CACHE_DIR), an archive put into `model_dir`/downloads by hand, the network by TF Hub's protocol
+    Looked for in this order: tensorflow_hub's own cache (the environment variable TFHUB_CACHE_DIR), a folder of an
+    earlier download, an archive put into `model_dir`/downloads by hand, the network by TF Hub's protocol
     (tensorflow.org/hub/hosting: the address with ?tf-hub-format=compressed gives a .tar.gz).
 
     Args:
@@ -68,22 +71,24 @@ def fetch_module(address: str, model_dir: Path, offline: bool = False) -> Path:
         offline: do not use the network.
 
     Returns:
-        A folder with the module's files, each as it was when it was downloaded.
+        A folder with the module's files; those that were downloaded here are as they were then.
 
     Raises:
         UserError: it is not there and cannot be had; the sentence says why, and what to do by hand.
     """
-    folder = model_dir / DOWNLOADS / module_name(address)
+    folder = download_folder(address, model_dir)
     cached = _tensorflow_hub_folder(address)
     if cached is not None:
         return cached
+    if _is_whole(folder):  # without the lock, which a read-only folder would refuse
+        return folder
     archive = folder.with_name(f"{folder.name}.tar.gz")
-    with _locked(folder):
+    with locked(folder):
         if _is_whole(folder):
             return folder
         if archive.is_file():
             log.info("Unpacking %s", archive)
-            _unpack(archive, folder, address)
+            _unpack(archive, folder, address, str(archive))
         elif offline:
             raise UserError(f"The module {address} is not on this machine, and --offline forbids to fetch it.",
                             by_hand(archive))
@@ -100,9 +105,10 @@ def unpack_module(archive: Path, model_dir: Path) -> Path:
     """
     name = re.sub(r"\.(tar\.gz|tgz)$", "", archive.name)
     folder = model_dir / DOWNLOADS / f"{name}-{_sha256(archive)[:12]}"
-    with _locked(folder):
-        if not _is_whole(folder):
-            _unpack(archive, folder, str(archive))
+    if not _is_whole(folder):
+        with locked(folder):
+            if not _is_whole(folder):
+                _unpack(archive, folder, str(archive), str(archive))
     return folder
 
 
@@ -116,29 +122,29 @@ def _tensorflow_hub_folder(address: str) -> Path | None:
     """Where tensorflow_hub keeps what it downloaded: a folder named after the SHA-1 of the handle."""
     cache = os.environ.get("TFHUB_CACHE_DIR")
     for handle in (address, address.rstrip("/")) if cache else ():
-        folder = Path(cache or "").expanduser() / hashlib.sha1(handle.encode()).hexdigest()
+        folder = Path(os.path.expanduser(cache or "")) / hashlib.sha1(handle.encode()).hexdigest()
         if folder.is_dir():
-            try:
-                SavedModelModule(folder)
+            variables = folder / "variables"
+            # What cleaners of temporary folders leave: folders without their files (tensorflow/hub issue 850).
+            if (folder / "saved_model.pb").is_file() and not (variables.is_dir() and not any(variables.iterdir())):
                 return folder
-            except UserError as error:  # what cleaners of temporary folders leave (tensorflow/hub issue 850)
-                log.warning("%s It is not used.", error.what)
+            log.warning("The module in %s is not complete and not used.", folder)
     return None
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Lets one process at a time make a folder; a lock goes with the process that holds it, however that ends."""
+def locked(path: Path) -> Iterator[None]:
+    """Lets one process at a time fetch a file or folder; the lock goes with its process, however that ends."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{path.name}.lock"))
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            log.info("Another run is fetching the module; waiting for it.")
+            log.info("Another run is fetching %s; waiting for it.", path.name)
             lock.acquire()
     except OSError as error:
-        raise UserError(f"Modules cannot be kept in {folder.parent}: {os_error_sentence(error)}",
+        raise UserError(f"Modules cannot be kept in {path.parent}: {os_error_sentence(error)}",
                         "Give another folder with --model_dir.") from error
     try:
         yield
@@ -155,15 +161,18 @@ def _download(address: str, archive: Path, folder: Path) -> None:
                       timeout=TIMEOUT_SECONDS)
         if not is_gzip(part):
             raise UserError(f"{address} gives a web page or another file, not a module.")
-        _unpack(part, folder, address)
+        _unpack(part, folder, address, address)
     except UserError as error:
         raise UserError(error.what, by_hand(archive)) from error
     finally:
         part.unlink(missing_ok=True)
 
 
-def _unpack(archive: Path, folder: Path, source: str) -> None:
-    """Unpacks beside the folder's place, writes the marker, and renames."""
+def _unpack(archive: Path, folder: Path, source: str, name: str) -> None:
+    """Unpacks beside the folder's place, writes the marker, and renames; `name` is the archive's in messages."""
+    if folder.exists() and not (folder / MARKER).exists():
+        raise UserError(f"The folder {folder} was put there by hand, but there is no saved_model.pb right in it.",
+                        "Put the module's files there, or move the folder away.")
     if not is_gzip(archive):
         raise UserError(f"{archive} is not a .tar.gz archive.", "Give a module as it was downloaded, or its folder.")
     prefix = f".unpacking-{folder.name}-"
@@ -171,8 +180,9 @@ def _unpack(archive: Path, folder: Path, source: str) -> None:
         shutil.rmtree(left, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=prefix))
     try:
-        extract_tar_gz(archive, temporary, MAX_BYTES, source)
+        extract_tar_gz(archive, temporary, MAX_BYTES, name)
         root = _root(temporary)
+        (root / MARKER).unlink(missing_ok=True)  # of a folder of ours that somebody packed
         files = {path.relative_to(root).as_posix(): [path.stat().st_size, _sha256(path)]
                  for path in sorted(root.rglob("*")) if path.is_file()}
         (root / MARKER).write_text(json.dumps({"source": source, "files": files}, indent=1), "utf-8")
@@ -190,19 +200,17 @@ def _unpack(archive: Path, folder: Path, source: str) -> None:
 def _root(folder: Path) -> Path:
     """Where the module begins: the top of the archive, or the one folder that is there."""
     inside = list(folder.iterdir())
-    if len(inside) == 1 and inside[0].is_dir() and (inside[0] / "saved_model.pb").is_file():
-        return inside[0]
-    return folder
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
 
 def _is_whole(folder: Path) -> bool:
     """Whether every file of a download is as it was; a folder without a marker was put there by hand."""
+    if not (folder / MARKER).exists():
+        return (folder / "saved_model.pb").is_file()
     try:
         files = json.loads((folder / MARKER).read_text("utf-8"))["files"]
-        return all(_as_recorded(folder / name, *recorded) for name, recorded in files.items())
-    except FileNotFoundError:
-        return (folder / "saved_model.pb").is_file()
-    except (OSError, ValueError, KeyError, TypeError):
+        return bool(files) and all(_as_recorded(folder / name, *recorded) for name, recorded in files.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 

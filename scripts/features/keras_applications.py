@@ -13,7 +13,7 @@ from scripts.console import UserError, import_tensorflow, nearest, one_line, qui
 from scripts.download import download_file
 
 from .efficientnet_lite import NAME as EMBEDDED
-from .hub import DOWNLOADS, MAX_BYTES, TIMEOUT_SECONDS
+from .hub import DOWNLOADS, MAX_BYTES, TIMEOUT_SECONDS, locked
 from .module import NetworkFunction
 
 PREFIX = "keras:"
@@ -35,8 +35,10 @@ class KerasModule:
         name, _, weights = handle[len(PREFIX):].partition(":")
         self.name = f"keras_{name}"
         self._application = name
-        self._weights = Path(weights).expanduser() if weights else None
+        self._weights = Path(os.path.expanduser(weights)) if weights else None
         self._model_dir, self._offline = model_dir, offline
+        if not name:
+            raise UserError(f"{handle} names no network.", f"For example: {PREFIX}MobileNetV2")
         if self._weights and not self._weights.is_file():
             raise UserError(f"There is no file {self._weights} with weights for {PREFIX}{name}.",
                             f"{PREFIX}{name} alone takes ImageNet's.")
@@ -77,7 +79,7 @@ class KerasModule:
     def _get_file(self, fname: str, origin: str, *_: Any, file_hash: str | None = None, **__: Any) -> str:
         """Stands in for keras.utils.get_file: the path of a file that is there whole."""
         kept = self._model_dir / DOWNLOADS / fname
-        keras_own = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / fname
+        keras_own = Path(os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras"))) / "models" / fname
         for path in (kept, keras_own):
             if path.is_file() and _is_file(path, file_hash):
                 return str(path)
@@ -86,6 +88,12 @@ class KerasModule:
         if self._offline:
             raise UserError(f"The weights of {PREFIX}{self._application} are not on this machine ({origin}), and "
                             "--offline forbids to fetch them.", by_hand)
+        with locked(kept):
+            if not (kept.is_file() and _is_file(kept, file_hash)):  # another run may have fetched it meanwhile
+                self._download(origin, kept, file_hash, by_hand)
+        return str(kept)
+
+    def _download(self, origin: str, kept: Path, file_hash: str | None, by_hand: str) -> None:
         try:
             download_file(origin, kept, what="Weights", max_bytes=MAX_BYTES, timeout=TIMEOUT_SECONDS)
         except UserError as error:
@@ -93,7 +101,6 @@ class KerasModule:
         if not _is_file(kept, file_hash):
             kept.unlink()
             raise UserError(f"{origin} is not the file that Keras expects: its hash is another.", by_hand)
-        return str(kept)
 
 
 def _is_file(path: Path, file_hash: str | None) -> bool:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,29 +39,30 @@ def find_module(handle: str, model_dir: Path, offline: bool = False) -> Module:
     Raises:
         UserError: there is no such module, it is half there, or it cannot be fetched.
     """
+    handle = handle.strip()
     if handle.lower() == efficientnet_lite.NAME:
         return EmbeddedModule()
+    architecture = find_architecture(handle)
+    if architecture:  # before paths: a folder that happens to be called so is ./NAME
+        return _module_of(architecture, model_dir, offline)
     if handle.lower().startswith(PREFIX):
         return KerasModule(handle, model_dir, offline)
     address = hub_address(handle)
     if address:
         return SavedModelModule(fetch_module(address, model_dir, offline), module_name(address))
-    path = Path(handle).expanduser()
+    path = Path(os.path.expanduser(handle))
     if path.is_dir():
         return _module_in(path)
     if path.is_file():
         return _module_from(path, model_dir)
-    architecture = find_architecture(handle)
-    if architecture:
-        return _module_of(architecture, model_dir, offline)
     raise _unknown(handle)
 
 
-def _module_in(folder: Path) -> Module:
+def _module_in(folder: Path, name: str | None = None) -> Module:
     graph = next((folder / name for name in GRAPH_NAMES if (folder / name).is_file()), None)
     if graph and not (folder / "saved_model.pb").exists():
-        return PoetsGraphModule(graph)
-    return SavedModelModule(folder)
+        return PoetsGraphModule(graph, name)
+    return SavedModelModule(folder, name)
 
 
 def _module_from(path: Path, model_dir: Path) -> Module:
@@ -68,8 +70,7 @@ def _module_from(path: Path, model_dir: Path) -> Module:
         return SavedModelModule(path.parent)
     if is_gzip(path):
         name = path.name.removesuffix(".gz").removesuffix(".tar").removesuffix(".tgz")
-        folder = unpack_module(path, model_dir)
-        return _module_in(folder) if (folder / "frozen_graph.pb").exists() else SavedModelModule(folder, name)
+        return _module_in(unpack_module(path, model_dir), name)
     if path.suffix == ".pb":
         return PoetsGraphModule(path)
     raise UserError(f"The module {path} is a file that is neither a .tar.gz nor a frozen graph (.pb).",
@@ -94,7 +95,8 @@ def _unknown(handle: str) -> UserError:
     guess = nearest(handle.lower(), [efficientnet_lite.NAME, *architecture_names()])
     return UserError(
         f"There is no extractor {handle!r}" + (f"; did you mean {guess}?" if guess else "."),
-        f"It can be {efficientnet_lite.NAME}, inception_v3, mobilenet_<{'|'.join(WIDTHS)}>_<{'|'.join(SIZES)}>, "
+        f"It can be {efficientnet_lite.NAME}, inception_v3, mobilenet_<{'|'.join(WIDTHS)}>_<{'|'.join(SIZES)}>"
+        "[_quantized], "
         f"{PREFIX}<network of keras.applications>, a SavedModel's folder or .tar.gz, a frozen graph of Poets, or an "
         "address of TF Hub or Kaggle.")
 

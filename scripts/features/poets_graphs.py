@@ -20,8 +20,10 @@ from .module import NetworkFunction
 
 GRAPH_NAMES = ("frozen_graph.pb", INCEPTION_GRAPH)
 NOT_A_GRAPH = "Give a frozen graph (.pb) as Poets wrote it."
-# The node before the class probabilities that people ask for; Poets' --final_tensor_name.
+# Poets' --final_tensor_name.
 RESULT = "final_result"
+# A node that every graph and .tflite that this program writes has, and none that Poets made.
+OWN_MARK = "final_training_ops/logits"
 
 
 @dataclass(frozen=True)
@@ -199,16 +201,21 @@ class PoetsGraphModule:
 
     default_size: int | None = None
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, name: str | None = None):
         self.path = path
-        self.name = path.stem if path.name not in GRAPH_NAMES else f"{path.resolve().parent.name}_{path.stem}"
+        of_poets = path.name in GRAPH_NAMES  # then the folder says more
+        self.name = name or (f"{path.resolve().parent.name}_{path.stem}" if of_poets else path.stem)
 
     def digest(self) -> str:
         return "poets-graph/" + hashlib.blake2b(self.path.read_bytes(), digest_size=16).hexdigest()
 
     def build(self, image_size: int | None) -> tuple[NetworkFunction, int, int]:
         tensorflow = import_tensorflow()
-        graph = read_poets_graph(self.path.read_bytes(), str(self.path))
+        content = self.path.read_bytes()
+        if OWN_MARK.encode() in content:
+            raise UserError(f"{self.path} is a classifier that this program made, not an extractor.",
+                            "Give the module that it was made with.")
+        graph = read_poets_graph(content, str(self.path))
         nodes = {node.name: node for node in graph.definition.node}
         if any(node.op in ("Dequantize", "QuantizedConv2D") for node in nodes.values()):
             raise UserError(f"{self.path} is an 8-bit graph, whose features are coarser than they need be.",

@@ -48,7 +48,26 @@ def _of_tensorflow_2(folder: Path, tags: list[str]) -> dict[str, Signature]:
         def call(inputs: dict[str, Any], output: str, kept: Any = loaded) -> Any:  # `loaded` keeps variables alive
             return function(**inputs)[output]
         return Signature(dict(function.structured_input_signature[1]), dict(function.structured_outputs), call)
-    return {name: signature(function) for name, function in loaded.signatures.items()}
+    return {name: signature(function) for name, function in loaded.signatures.items()} or _of_callable(loaded)
+
+
+def _of_callable(loaded: Any) -> dict[str, Signature]:
+    """What a reusable SavedModel without signatures does when it is called for inference.
+
+    Such a module has a function for each way it can be called (tensorflow.org/hub/reusable_saved_models).
+    """
+    tensorflow = import_tensorflow()
+    for function in getattr(getattr(loaded, "__call__", None), "concrete_functions", ()):
+        positional, named = function.structured_input_signature
+        values = [*positional, *named.values()]
+        specs = [value for value in values if isinstance(value, tensorflow.TensorSpec)]
+        output = function.structured_outputs
+        if len(specs) == 1 and True not in [value for value in values if isinstance(value, bool)] \
+                and hasattr(output, "shape"):
+            def call(inputs: dict[str, Any], _: str, function: Any = function, kept: Any = loaded) -> Any:
+                return function(*inputs.values())
+            return {"default": Signature({"inputs": specs[0]}, {"default": output}, call)}
+    return {}
 
 
 def _of_tensorflow_1(folder: Path, meta_graph: Any, tags: list[str]) -> dict[str, Signature]:

@@ -72,13 +72,14 @@ def is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in JUNK_NAMES
 
 
-def read_tree(root: Path | str) -> PhotoTree:
+def read_tree(root: Path | str, least_classes: int = 2) -> PhotoTree:
     """Lists a folder of class folders, without reading a photo.
 
     Every file in a class folder that is not known junk counts as a photo until reading it proves otherwise.
 
     Args:
         root: a folder that holds one folder of photos per class.
+        least_classes: how many there must be; a classifier needs two.
 
     Returns:
         The tree; its photos have no digest yet.
@@ -96,7 +97,7 @@ def read_tree(root: Path | str) -> PhotoTree:
             labels.append(_label(folder, labels))
             photos += [Photo(path, labels[-1]) for path in files]
     order = sorted(labels)
-    _check_classes(root, order)
+    _check_classes(root, order, least_classes)
     _say_what_is_left_out(root)
     return PhotoTree(root, tuple(order), tuple(sorted(photos, key=lambda photo: (photo.label, photo.path.name))))
 
@@ -142,9 +143,9 @@ def _check_is_folder(root: Path) -> None:
                     "Give --image_dir the folder that holds one folder of photos per class.")
 
 
-def _check_classes(root: Path, labels: list[str]) -> None:
+def _check_classes(root: Path, labels: list[str], least: int) -> None:
     """Raises the UserError that tells what kind of folder was given instead of a folder of class folders."""
-    if len(labels) >= 2:
+    if len(labels) >= least:
         return
     if _photo_files(root):
         raise UserError(f"{root} holds photos itself, so it looks like one class, not like a folder of classes.",

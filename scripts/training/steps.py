@@ -99,10 +99,10 @@ def fit_head_by_steps(train_x: np.ndarray, train_y: np.ndarray, validation_x: np
     """
     weights = _truncated_normal(random, (train_x.shape[1], classes))
     bias = np.zeros(classes, np.float32)
-    rows, rate = _rows_by_class(train_y), np.float32(learning_rate)
-    validation_rows = _rows_by_class(validation_y)
+    rows, validation_rows = _rows_by_class(train_y), _rows_by_class(validation_y)
     steps = []
     with threadpool_limits(1, user_api="blas"), np.errstate(over="ignore", invalid="ignore"):
+        rate = np.float32(learning_rate)
         for number in range(count):
             chosen = _draw(rows, batch_size, random)
             x, y = train_x[chosen], train_y[chosen]

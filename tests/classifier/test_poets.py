@@ -136,12 +136,12 @@ def test_a_graph_that_states_no_size_is_tried_with_the_usual_ones(small_graph: P
                                                                   caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     classifier = load_classifier(small_graph)
-    # 224 leaves one window of 160, too; it is the first that fits.
-    assert (classifier.input.height, classifier.input.width) == (224, 224)
-    assert "does not state the size of its input; 224 x 224 pixels fit" in caplog.text
+    # 192 and 224 leave one window of 160, too, with a rest.
+    assert (classifier.input.height, classifier.input.width) == (160, 160)
+    assert "does not state the size of its input; 160 x 160 pixels fit" in caplog.text
     stated = load_classifier(small_graph, GraphSettings(input_height=170, input_width=180))
     assert (stated.input.height, stated.input.width) == (170, 180)
-    with pytest.raises(UserError, match="does not take photos of 64 x 64 pixels"):
+    with pytest.raises(UserError, match="does not give one answer a photo at 64 x 64 pixels"):
         load_classifier(small_graph, GraphSettings(input_height=64, input_width=64))
 
 
@@ -187,7 +187,7 @@ def test_an_unknown_network_is_refused_until_its_scale_is_stated(tmp_path: Path)
 
 def test_a_graph_for_one_photo_at_a_time_is_given_one(tmp_path: Path) -> None:
     classifier = load_classifier(write_graph(tmp_path / "retrained_graph.pb", "MobilenetV1/maps", batch=1))
-    pixels = np.random.default_rng(0).random((5, 224, 224, 3)).astype(np.float32) * 255
+    pixels = np.random.default_rng(0).random((5, 160, 160, 3)).astype(np.float32) * 255
     assert classifier.probabilities(pixels).shape == (5, 3)
 
 
@@ -196,6 +196,60 @@ def test_nodes_can_be_named(small_graph: Path) -> None:
     assert load_classifier(small_graph, stated).labels == ("a", "b", "c")
     with pytest.raises(UserError, match="has no node 'output'"):
         load_classifier(small_graph, GraphSettings(output_layer="output"))
+    with pytest.raises(UserError, match="has no node 'no_input'"):
+        load_classifier(small_graph, GraphSettings(input_layer="no_input"))
+
+
+def test_the_nodes_that_are_named_are_the_ones_that_are_used(small_graph: Path) -> None:
+    pixels = np.full((1, 160, 160, 3), (0, 51, 255), np.float32)
+    before_softmax = load_classifier(small_graph, GraphSettings(output_layer="Reshape"))
+    assert np.allclose(before_softmax.probabilities(pixels)[0], (pixels[0, 0, 0] - 127.5) / 127.5, atol=1e-3)
+    later = load_classifier(small_graph, GraphSettings(input_layer="MobilenetV1/maps", output_layer="Reshape"))
+    assert np.allclose(later.probabilities(pixels), before_softmax.probabilities(pixels))
+    with pytest.raises(UserError, match="the node AvgPool gives .* numbers for . photos. Say another --output_layer"):
+        load_classifier(small_graph, GraphSettings(output_layer="AvgPool"))
+
+
+def test_labels_are_read_as_poets_wrote_them(small_graph: Path) -> None:
+    labels = small_graph.with_name("retrained_labels.txt")
+    for content, expected in ((b"a\r\nb\r\nc\r\n", ("a", "b", "c")), (b"\xef\xbb\xbfa\nb\nc", ("a", "b", "c")),
+                              (b"a\n \nc\n\n", ("a", " ", "c")), (b" a \nb\x85b\nc\n", ("a", "b\x85b", "c"))):
+        labels.write_bytes(content)
+        assert load_classifier(small_graph).labels == expected
+
+
+def tflite_of(path: Path, function, *specs) -> Path:
+    tensorflow = import_tensorflow()
+    concrete = tensorflow.function(function).get_concrete_function(*specs)
+    path.write_bytes(tensorflow.lite.TFLiteConverter.from_concrete_functions([concrete]).convert())
+    path.with_name("labels.txt").write_text("a\nb\nc\n")
+    return path
+
+
+def test_a_tflite_for_any_size_takes_the_one_that_is_stated(tmp_path: Path) -> None:
+    tensorflow = import_tensorflow()
+    path = tflite_of(tmp_path / "g.tflite", lambda pixels: tensorflow.nn.softmax(tensorflow.reduce_mean(
+        pixels, [1, 2])), tensorflow.TensorSpec([1, None, None, 3], tensorflow.float32))
+    scale = {"input_mean": 0.0, "input_std": 1.0}
+    with pytest.raises(UserError, match="takes any size; say one with --input_height and --input_width"):
+        load_classifier(path, GraphSettings(**scale))
+    classifier = load_classifier(path, GraphSettings(input_height=40, input_width=30, **scale))
+    pixels = np.zeros((1, 40, 30, 3), np.float32)
+    pixels[:, 20:, :, 0] = 2
+    assert np.allclose(classifier.probabilities(pixels), np.exp([1, 0, 0]) / np.exp([1, 0, 0]).sum(), atol=1e-5)
+
+
+def test_a_tflite_that_is_not_for_photos_is_refused(tmp_path: Path) -> None:
+    tensorflow = import_tensorflow()
+    vector = tensorflow.TensorSpec([1, 8], tensorflow.float32)
+    photo = tensorflow.TensorSpec([1, 8, 8, 3], tensorflow.float32)
+    for function, specs, sentence in (
+            (lambda x: x * 2, [vector], r"it takes \[1, 8\], not one photo"),
+            (lambda x, y: x + y, [vector, vector], r"it takes \[1, 8\] and \[1, 8\], not one photo"),
+            (lambda x: x * 2, [photo], r"it gives \[1, 8, 8, 3\], not one row of numbers")):
+        path = tflite_of(tmp_path / "g.tflite", function, *specs)
+        with pytest.raises(UserError, match=f"cannot label photos: {sentence}"):
+            load_classifier(path, GraphSettings(input_mean=0, input_std=1))
 
 
 def test_a_tflite_answers_as_the_graph_it_was_made_from(shared_data: Path, fifty: list[Path]) -> None:

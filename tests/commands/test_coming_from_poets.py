@@ -148,6 +148,16 @@ def test_flags_that_cannot_be_followed_are_refused_in_a_sentence(
     assert re.search(sentence, said) and "Traceback" not in said
 
 
+def test_training_by_steps_takes_any_seed_and_says_what_it_has_no_use_for(
+        photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert retrain.main([f"--image_dir={photo_folder}", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
+                         "--solver=sgd", "--how_many_training_steps=3", "--seed=-1", "--test_batch_size=7",
+                         "--class_weight=balanced", "--norefit"]) == 0
+    assert "Ignored: --class_weight=balanced, --norefit." in capsys.readouterr().err
+
+
 def test_flags_of_training_by_steps_alone_are_ignored_aloud(
         photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture) -> None:

@@ -79,6 +79,15 @@ def test_what_cannot_take_part_is_said(capsys: pytest.CaptureFixture) -> None:
     assert "new/red/broken.jpg is left out: not a photo in a format that can be read here." in captured.err
 
 
+def test_one_class_alone_can_be_evaluated(capsys: pytest.CaptureFixture) -> None:
+    for label in ("red", "green"):
+        shutil.rmtree(Path("new", label))
+    assert evaluate.main(["--image_dir=new", "--input_mean=3", "--labels=missing.txt"]) == 0
+    captured = capsys.readouterr()
+    assert accuracy(captured.out)[1] == 6
+    assert "Ignored: --input_mean, --labels. This classifier knows its own input and labels." in captured.err
+
+
 def test_photos_that_were_trained_on_are_said_to_say_nothing(capsys: pytest.CaptureFixture) -> None:
     trained_on = load_classifier(Path("tf_files/retrained_graph.tflite")).metadata.flags["image_dir"]
     assert evaluate.main([f"--image_dir={trained_on}"]) == 0

@@ -116,6 +116,14 @@ def test_the_unreadable_are_listed_and_the_run_goes_on(workplace: Path, photo_fo
     assert "1 files cannot be used and are left out" in said and "red/broken.jpg: " in said
 
 
+def test_cross_validation_answers_every_photo(workplace: Path, photo_folder: Path, tiny_module: Path,
+                                              model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run(photo_folder, tiny_module, model_dir, "--cross_validate=4") == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^Cross-validation in 4 folds: accuracy = \d+\.\d% \(N=60\)$", said, re.MULTILINE)
+    assert run(photo_folder, tiny_module, model_dir, "--cross_validate=2") == 2
+
+
 def test_no_test_photos_no_figure(workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
                                   capsys: pytest.CaptureFixture) -> None:
     assert run(photo_folder, tiny_module, model_dir, "--testing_percentage=0", "--validation_percentage=0") == 0

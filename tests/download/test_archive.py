@@ -68,6 +68,23 @@ def test_a_small_archive_that_grows_without_end_is_stopped(tmp_path: Path) -> No
     assert files(tmp_path / "out") == {}
 
 
+def test_a_header_of_megabytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    packed = archive_of(tmp_path, (tarfile.TarInfo("a" * 3_000_000), b"x"))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UserError, match=r"holds a header of 3,\d{3},\d{3} bytes"):
+        extract_tar_gz(packed, tmp_path / "out", 100 * LIMIT)
+
+
+def test_names_that_no_file_can_have_are_damage(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("name")
+    member.pax_headers = {"path": "zero\0byte"}
+    for each in (member, tarfile.TarInfo("/".join(["deep"] * 1800))):
+        packed = archive_of(tmp_path, (each, b"x"))
+        (tmp_path / "out").mkdir(exist_ok=True)
+        with pytest.raises((UserError, OSError)):
+            extract_tar_gz(packed, tmp_path / "out", LIMIT)
+
+
 @pytest.mark.parametrize("damage", [lambda content: content[:len(content) // 2], lambda content: content[:-6],
                                     lambda content: content[:-8] + b"\0\0\0\0" + content[-4:],
                                     lambda content: content[:40] + b"\xff\xff" + content[42:]],

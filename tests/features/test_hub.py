@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import socket
 import struct
 import subprocess
@@ -88,7 +89,8 @@ def test_a_hub_that_fails_is_named_with_the_way_out_and_the_next_run_goes_well(
         with pytest.raises(UserError, match=sentence) as caught:
             open_extractor(server.url + PATH, tmp_path)
         assert server.url in str(caught.value) and "efficientnet_lite0 works now" in str(caught.value)
-        by_hand = tmp_path / "downloads" / f"{hub.module_name(server.url + PATH)}.tar.gz"
+        folder = hub.download_folder(server.url + PATH, tmp_path)
+        by_hand = folder.with_name(f"{folder.name}.tar.gz")
         assert f"by hand at {by_hand}" in str(caught.value)
         assert [path.name for path in (tmp_path / "downloads").iterdir() if path.suffix != ".lock"] == []
         replies[PATH + QUERY] = body(packed)
@@ -110,7 +112,7 @@ def test_no_server_and_offline_say_what_to_do_by_hand_and_doing_it_helps(tmp_pat
 def test_a_download_that_was_damaged_later_is_fetched_again(tmp_path: Path, packed: bytes) -> None:
     with serving({PATH + QUERY: body(packed)}) as server:
         extractor = open_extractor(server.url + PATH, tmp_path)
-        folder = tmp_path / "downloads" / hub.module_name(server.url + PATH)
+        folder = hub.download_folder(server.url + PATH, tmp_path)
         for damaged in ("variables/variables.data-00000-of-00001", "saved_model.pb"):
             (folder / damaged).write_bytes(b"\0" * (folder / damaged).stat().st_size)
             assert open_extractor(server.url + PATH, tmp_path) == extractor
@@ -143,7 +145,7 @@ def test_a_killed_download_leaves_nothing_that_counts_and_no_lock(tmp_path: Path
         run.kill()
         run.wait()
         replies[PATH + QUERY] = body(packed)
-        assert hub.fetch_module(server.url + PATH, tmp_path).name == hub.module_name(server.url + PATH)
+        assert hub.fetch_module(server.url + PATH, tmp_path) == hub.download_folder(server.url + PATH, tmp_path)
 
 
 def test_an_archive_is_a_module_with_or_without_a_folder_at_its_top(tmp_path: Path, tiny_module: Path,
@@ -163,6 +165,58 @@ def test_an_archive_of_something_else_is_refused(tmp_path: Path) -> None:
         open_extractor(str(tmp_path / "other.tar.gz"), tmp_path / "models")
 
 
+def test_two_addresses_are_two_modules_however_alike_they_look(tmp_path: Path, packed: bytes) -> None:
+    other = pack(save_module(tmp_path / "other", depth=7))
+    with serving({"/m/a_b/1" + QUERY: body(packed), "/m/a/b/1" + QUERY: body(other)}) as server:
+        depths = [open_extractor(server.url + path, tmp_path / "models").depth for path in ("/m/a_b/1", "/m/a/b/1")]
+    assert depths == [24, 7]
+
+
+def test_a_packed_download_is_whole_when_it_is_unpacked_again(tmp_path: Path, packed: bytes) -> None:
+    with serving({PATH + QUERY: body(packed)}) as server:
+        folder = hub.fetch_module(server.url + PATH, tmp_path / "models")
+    (tmp_path / "again.tar.gz").write_bytes(pack(folder, "again"))
+    unpacked = hub.unpack_module(tmp_path / "again.tar.gz", tmp_path / "models")
+    (unpacked / "mark").touch()  # would be gone if it were unpacked anew
+    assert hub.unpack_module(tmp_path / "again.tar.gz", tmp_path / "models") == unpacked
+    assert (unpacked / "mark").exists()
+
+
+def test_what_was_put_there_by_hand_is_never_deleted(tmp_path: Path, packed: bytes) -> None:
+    with serving({PATH + QUERY: body(packed)}) as server:
+        folder = hub.download_folder(server.url + PATH, tmp_path)
+        (folder / "my_module").mkdir(parents=True)
+        (folder / "my_module" / "notes.txt").write_text("mine")
+        with pytest.raises(UserError, match="was put there by hand, but there is no saved_model.pb right in it"):
+            hub.fetch_module(server.url + PATH, tmp_path)
+    assert (folder / "my_module" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("marker", ['{"files": []}', "null", '"text"', '{"files": {}}', "{", '{"files": {"a": 3}}'])
+def test_a_marker_that_is_damaged_means_fetching_again(tmp_path: Path, packed: bytes, marker: str) -> None:
+    with serving({PATH + QUERY: body(packed)}) as server:
+        folder = hub.fetch_module(server.url + PATH, tmp_path)
+        (folder / hub.MARKER).write_text(marker)
+        assert hub.fetch_module(server.url + PATH, tmp_path) == folder
+        assert len(server.requests) == 2
+
+
+def test_a_damaged_archive_that_was_put_there_by_hand_is_named(tmp_path: Path, packed: bytes) -> None:
+    address = "http://127.0.0.1:9" + PATH
+    folder = hub.download_folder(address, tmp_path)
+    place = folder.with_name(f"{folder.name}.tar.gz")
+    place.parent.mkdir()
+    place.write_bytes(packed[:-100])
+    with pytest.raises(UserError, match=f"^{re.escape(str(place))} is damaged or cut short"):
+        hub.fetch_module(address, tmp_path)
+
+
+@pytest.mark.parametrize("handle", ["https://", "http:///path"])
+def test_an_address_without_a_server_is_refused(tmp_path: Path, handle: str) -> None:
+    with pytest.raises(UserError, match="is no address of a module"):
+        open_extractor(handle, tmp_path)
+
+
 def test_what_tensorflow_hub_downloaded_is_used(tmp_path: Path, packed: bytes,
                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     import tensorflow_hub
@@ -174,7 +228,8 @@ def test_what_tensorflow_hub_downloaded_is_used(tmp_path: Path, packed: bytes,
         assert len(server.requests) == requests and extractor.depth == 24
         # What cleaners of temporary folders leave is not taken for a module.
         folder = tmp_path / "cache" / hashlib.sha1((server.url + PATH).encode()).hexdigest()
-        (folder / "saved_model.pb").unlink()
+        for path in (folder / "variables").iterdir():
+            path.unlink()
         assert open_extractor(server.url + PATH, tmp_path / "models").digest == extractor.digest
         assert len(server.requests) == requests + 1
 
@@ -200,6 +255,7 @@ def test_a_size_is_read_from_names_as_tf_hub_gives_them(name: str, size: int | N
 def test_a_kaggle_handle_is_its_address() -> None:
     handle = "google/mobilenet-v2/tensorFlow2/035-128-feature-vector/2"
     assert hub.hub_address(handle) == f"https://www.kaggle.com/models/{handle}"
+    assert hub.hub_address(f"{handle}/") == f"https://www.kaggle.com/models/{handle}"
     assert hub.hub_address("some/folder") is None and hub.hub_address("keras:MobileNet") is None
 
 
@@ -214,7 +270,7 @@ def test_waiting_for_another_run_is_said(tmp_path: Path, packed: bytes, caplog: 
             time.sleep(0.01)
         hub.fetch_module(server.url + PATH, tmp_path)
         first.join()
-    assert "Another run is fetching the module; waiting for it." in caplog.text
+    assert re.search(r"Another run is fetching \S+; waiting for it\.", caplog.text)
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, packed: bytes) -> None:

@@ -153,7 +153,7 @@ def test_weights_with_another_hash_are_not_kept(tmp_path: Path, kerasless_home: 
         monkeypatch.setattr(module, "WEIGHTS_PATH_NO_TOP", f"{server.url}/v3.h5")
         with pytest.raises(UserError, match="its hash is another"):
             open_extractor("keras:InceptionV3", tmp_path, 96)
-    assert list((tmp_path / "downloads").iterdir()) == []
+    assert [path.name for path in (tmp_path / "downloads").iterdir() if path.suffix != ".lock"] == []
 
 
 @pytest.mark.parametrize("folder, side", [("glasses_mobilenet_0.25_224", 224),
@@ -171,6 +171,61 @@ def test_poets_imagenet_graphs_give_what_they_pool_before_their_last_layer(
                                 {"input:0": (photo[None] - np.float32(127.5)) / np.float32(127.5)}).reshape(256)
                     for photo in pixels]
     assert np.abs(run(extractor, network_input(pixels)) - np.stack(expected)).max() < 1e-4
+
+
+def test_a_classifier_of_ours_is_refused_as_an_extractor(tmp_path: Path, model_dir: Path) -> None:
+    tensorflow = import_tensorflow()
+    with tensorflow.Graph().as_default() as graph:
+        pixels = tensorflow.compat.v1.placeholder(tensorflow.float32, [None, 32, 32, 3], name="input")
+        pooled = tensorflow.compat.v1.nn.avg_pool(pixels, 32, 32, "VALID", name="module/MobilenetV1/AvgPool")
+        logits = tensorflow.identity(tensorflow.reshape(pooled, [-1, 3]), name="final_training_ops/logits")
+        tensorflow.nn.softmax(logits, name="final_result")
+        (tmp_path / "g.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    with pytest.raises(UserError, match="is a classifier that this program made, not an extractor"):
+        open_extractor(str(tmp_path / "g.pb"), model_dir)
+
+
+@pytest.mark.parametrize("top", [".", "mobilenet_v1_0.25_128"])
+def test_poets_graph_comes_in_an_archive_too(shared_data: Path, tmp_path: Path, model_dir: Path, top: str) -> None:
+    from tests.features.test_hub import pack
+    source = shared_data / "poets_graphs" / "surface_defects_mobilenet_0.25_128" / "frozen_graph.pb"
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "frozen_graph.pb").write_bytes(source.read_bytes())
+    (tmp_path / "mobilenet_frozen.tgz").write_bytes(pack(tmp_path / "in", top))
+    extractor = open_extractor(str(tmp_path / "mobilenet_frozen.tgz"), model_dir)
+    assert extractor.digest == open_extractor(str(source), model_dir).digest
+
+
+def test_a_tf2_module_without_signatures_is_called(tmp_path: Path, model_dir: Path, tiny_module: Path) -> None:
+    tensorflow = import_tensorflow()
+
+    class Reusable(tensorflow.Module):
+        def __init__(self):
+            super().__init__()
+            self.kernel = tensorflow.Variable(np.random.default_rng(3).normal(0, 1, (3, 5)).astype(np.float32))
+
+        @tensorflow.function
+        def __call__(self, inputs, training=False):
+            pooled = tensorflow.reduce_mean(inputs, [1, 2]) @ self.kernel
+            return pooled + 1000 if training else pooled
+    module = Reusable()
+    spec = tensorflow.TensorSpec([None, 48, 48, 3], tensorflow.float32)
+    for training in (True, False):
+        module.__call__.get_concrete_function(spec, training=training)
+    tensorflow.saved_model.save(module, str(tmp_path / "reusable"), signatures={})
+    extractor = open_extractor(str(tmp_path / "reusable"), model_dir)
+    assert (extractor.height, extractor.depth) == (48, 5)
+    photo = np.random.default_rng(1).random((1, 48, 48, 3), np.float32)
+    assert np.abs(run(extractor, photo) - photo.mean((1, 2)) @ module.kernel.numpy()).max() < 1e-4
+
+
+def test_a_folder_that_is_called_like_a_network_of_poets_does_not_take_its_place(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_module: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mobilenet_1.0_224").symlink_to(tiny_module)
+    with pytest.raises(UserError, match="mobilenet_v1_100_224/feature_vector/5 is not on this machine"):
+        open_extractor("mobilenet_1.0_224", tmp_path / "models", offline=True)
+    assert open_extractor("./mobilenet_1.0_224", tmp_path / "models", offline=True).depth == 24
 
 
 def test_an_8_bit_graph_is_refused_as_an_extractor(shared_data: Path, model_dir: Path) -> None:
@@ -243,7 +298,7 @@ def test_poets_graph_in_model_dir_is_taken_and_said_so(shared_data: Path, tmp_pa
     ("mobilenet_0.3_224", "did you mean mobilenet_0"),
     ("inception_v4", r"did you mean inception_v3\?"), ("efficientnet_lite", r"did you mean efficientnet_lite0\?"),
     ("xyz", r"There is no extractor 'xyz'\. It can be efficientnet_lite0, inception_v3, "
-            r"mobilenet_<1.0\|0.75\|0.50\|0.25>_<224\|192\|160\|128>, keras:")])
+            r"mobilenet_<1.0\|0.75\|0.50\|0.25>_<224\|192\|160\|128>\[_quantized\], keras:")])
 def test_an_unknown_name_lists_the_valid_ones_and_the_nearest(tmp_path: Path, name: str, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         open_extractor(name, tmp_path)
@@ -257,5 +312,5 @@ def test_a_tf1_module_comes_by_address_too(tmp_path: Path, monkeypatch: pytest.M
     content = pack(tmp_path / "module")
     with serving({"/m/1" + QUERY: body(content)}) as server:
         assert open_extractor(f"{server.url}/m/1", tmp_path / "models").depth == DEPTH
-        folder = tmp_path / "models" / "downloads" / hub.module_name(f"{server.url}/m/1")
+        folder = hub.download_folder(f"{server.url}/m/1", tmp_path / "models")
     assert hashlib.sha256((folder / "tfhub_module.pb").read_bytes()).digest() == hashlib.sha256(b"\x08\x03").digest()

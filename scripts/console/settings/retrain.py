@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..flags import (CommandParser, batch_size, folds, image_side, path, percentage, positive, positive_integer,
-                     whole_number)
+from ..flags import (CommandParser, batch_size, batch_size_or_all, folds, image_side, path, percentage, positive,
+                     positive_integer, whole_number)
 from ..logging import configure_logging
 from .places import DEFAULT_GRAPH, DEFAULT_LABELS, TF_FILES
 
@@ -134,11 +134,11 @@ def _add_poets_flags(parser: CommandParser) -> None:
                        help=f"steps (default {default.how_many_training_steps})")
     group.add_argument("--learning_rate", type=positive, metavar="X",
                        help=f"how far a step goes (default {default.learning_rate})")
-    group.add_argument("--train_batch_size", type=positive_integer, metavar="N", help="photos a step, each of a class "
+    group.add_argument("--train_batch_size", type=batch_size, metavar="N", help="photos a step, each of a class "
                        f"drawn at random (default {default.train_batch_size})")
-    group.add_argument("--validation_batch_size", type=batch_size, metavar="N", help="validation photos drawn for "
-                       f"each line (default {default.validation_batch_size}; -1: all)")
-    group.add_argument("--test_batch_size", type=batch_size, metavar="N",
+    group.add_argument("--validation_batch_size", type=batch_size_or_all, metavar="N",
+                       help=f"validation photos drawn a line (default {default.validation_batch_size}; -1: all)")
+    group.add_argument("--test_batch_size", type=batch_size_or_all, metavar="N",
                        help="test photos drawn for the final test (default -1: all)")
     group.add_argument("--eval_step_interval", type=positive_integer, metavar="N",
                        help=f"steps from one printed line to the next (default {default.eval_step_interval})")
@@ -178,6 +178,11 @@ def _steps(flags: argparse.Namespace) -> StepSettings | None:
         raise UserError(f"--solver=lbfgs goes to the optimum and knows no {', '.join(asking)}.",
                         "Leave one of the two away.", exit_code=2)
     if flags.solver == "sgd" or asking:
+        needless = [name for name, asked in (("--class_weight=balanced", flags.class_weight == "balanced"),
+                                             ("--norefit", not flags.refit)) if asked]
+        if needless:
+            log.info("Ignored: %s. Training by steps draws the classes evenly, and is not done again.",
+                     ", ".join(needless))
         return StepSettings(**given)
     if given:
         log.info("Ignored: %s. They belong to Poets' training by steps (--solver=sgd); without it the head's optimum "
