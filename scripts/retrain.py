@@ -3,25 +3,28 @@ from __future__ import annotations
 
 import datetime
 import sys
-import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 
+from scripts.checkup import examine, write_findings
 from scripts.classifier import (Destinations, Exported, Proof, check_destinations, check_output_name,
                                 describe_classifier, export_classifier, export_graph)
 from scripts.console import run_command
 from scripts.console.settings import DEFAULT_TFLITE, RetrainSettings, StepSettings, retrain_settings
 from scripts.evaluation import Metrics, evaluate
 from scripts.features import Bottlenecks, Extractor, extract_bottlenecks, open_extractor
-from scripts.photos import (TEST, TRAINING, VALIDATION, PhotoTree, Split, check_class_sizes, fold_photos, read_tree,
+from scripts.photos import (TEST, TRAINING, VALIDATION, Split, check_class_sizes, fold_photos, read_tree,
                             split_photos)
-from scripts.report import accuracy_lines, cross_validation_lines
+from scripts.report import accuracy_lines, cross_validation_lines, finding_lines, photo_lines
 from scripts.training import (HeadFit, Step, StepsFit, balanced_draw, fit_head, fit_head_by_steps,
                               out_of_fold_probabilities, write_summaries)
 
 # More bad photos than this are counted, not listed; --logging_verbosity=DEBUG lists all.
 MOST_LISTED = 50
+# Of each kind of the doctor's findings.
+MOST_FINDINGS = 1
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,8 +39,9 @@ def retrain(settings: RetrainSettings) -> int:
     check_destinations(destinations)
     tree = read_tree(settings.image_dir)
     check_class_sizes(tree, settings.testing_percentage, settings.validation_percentage)
-    _say_photos(tree)
-    extractor = open_extractor(settings.tfhub_module, settings.model_dir, settings.image_size, settings.offline)
+    print(*photo_lines(tree), sep="\n", flush=True)
+    extractor = open_extractor(settings.extractor.tfhub_module, settings.extractor.model_dir,
+                               settings.extractor.image_size, settings.extractor.offline)
     bottlenecks = extract_bottlenecks(tree, extractor, settings.bottleneck_dir)
     _say_bottlenecks(bottlenecks, extractor)
     split = split_photos(bottlenecks.tree, bottlenecks.looks, settings.testing_percentage,
@@ -51,6 +55,8 @@ def retrain(settings: RetrainSettings) -> int:
     metadata = describe_classifier(extractor, bottlenecks, split, fit, metrics, settings.final_tensor_name,
                                    settings.flags)
     exported = export_classifier(extractor, fit.head, metadata, destinations, proof)
+    if settings.doctor:
+        _examine(bottlenecks, extractor, split, destinations.findings)
     write_summaries(settings.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), fit.curves())
     _say_files(exported, destinations)
     return 0
@@ -83,6 +89,12 @@ def _fit_by_steps(bottlenecks: Bottlenecks, split: Split, settings: RetrainSetti
         learning_rate=steps.learning_rate, batch_size=steps.train_batch_size,
         validation_batch_size=steps.validation_batch_size, interval=steps.eval_step_interval, on_step=_say_step,
         store_interval=steps.intermediate_store_frequency, on_store=store)
+
+
+def _examine(bottlenecks: Bottlenecks, extractor: Extractor, split: Split, path: Path) -> None:
+    findings = examine(bottlenecks, extractor, split)
+    write_findings(path, findings)
+    print(*finding_lines(findings, path, MOST_FINDINGS), sep="\n", flush=True)
 
 
 def _random(seed: int) -> np.random.Generator:
@@ -123,14 +135,6 @@ def _cross_validation(bottlenecks: Bottlenecks, split: Split, count: int, balanc
                                         balanced=balanced)
     accuracies = [evaluate(answers[folds == fold], classes[folds == fold]).accuracy for fold in range(count)]
     print(*cross_validation_lines(evaluate(answers, classes), accuracies), sep="\n", flush=True)
-
-
-def _say_photos(tree: PhotoTree) -> None:
-    counts = tree.counts()
-    listed = ", ".join(f"{label} {count}" for label, count in list(counts.items())[:10])
-    more = f" and {len(counts) - 10} more" if len(counts) > 10 else ""
-    print(textwrap.fill(f"{len(tree.photos)} files in {len(counts)} classes: {listed}{more}", 79,
-                        subsequent_indent="  ", break_long_words=False), flush=True)
 
 
 def _say_bottlenecks(bottlenecks: Bottlenecks, extractor: Extractor) -> None:

@@ -48,6 +48,11 @@ class Destinations:
         return self.graph.with_suffix(".tflite")
 
     @property
+    def findings(self) -> Path:
+        """What the data doctor found."""
+        return self.graph.with_name(f"{self.graph.stem}_findings.csv")
+
+    @property
     def metadata(self) -> Path:
         """The metadata file."""
         return self.graph.with_suffix(".json")

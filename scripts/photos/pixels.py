@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
 import numpy as np
@@ -110,6 +111,25 @@ def _read(source: str | os.PathLike[str] | bytes, decode: Callable[[BinaryIO], D
             # Pillow lets through whatever a hostile file provokes: OSError, SyntaxError, ValueError, struct.error,
             # KeyError, IndexError, TypeError, ZeroDivisionError, OverflowError, MemoryError, ...
             raise PhotoError(_reason(error)) from error
+
+
+@dataclass(frozen=True)
+class PhotoHeader:
+    """What a photo's first bytes say: `format` is one of FORMATS, sides are in pixels as stored."""
+
+    format: str
+    height: int
+    width: int
+
+
+def photo_header(path: str | os.PathLike[str]) -> PhotoHeader | None:
+    """Reads no more of a photo than its header; None where it has none that can be read."""
+    try:
+        with Image.open(path, formats=FORMATS) as photo:
+            kind = "JPEG" if photo.format == "MPO" else photo.format or ""
+            return PhotoHeader(kind, photo.height, photo.width)
+    except Exception:  # whatever a damaged file provokes; see load_sizes
+        return None
 
 
 def load_photos(sources: Sequence[str | os.PathLike[str] | bytes], height: int, width: int,

@@ -1,4 +1,4 @@
 """The report room: figures for people to read."""
-from .lines import accuracy_lines, class_lines, cross_validation_lines
+from .lines import accuracy_lines, class_lines, cross_validation_lines, finding_lines, photo_lines
 
-__all__ = ["accuracy_lines", "class_lines", "cross_validation_lines"]
+__all__ = ["accuracy_lines", "class_lines", "cross_validation_lines", "finding_lines", "photo_lines"]

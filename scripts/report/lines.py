@@ -3,12 +3,16 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+from scripts.checkup import KINDS, Finding
 from scripts.evaluation import Metrics
+from scripts.photos import PhotoTree
 
 WIDTH = 79
+MOST_COUNTED = 10
 MOST_CLASSES = 50
 LONGEST_LABEL = 28
 MOST_CONFUSIONS = 3
@@ -60,6 +64,33 @@ def cross_validation_lines(metrics: Metrics, folds: Sequence[float]) -> list[str
     return [f"Cross-validation in {len(folds)} folds: accuracy = {metrics.accuracy:.1%} (N={metrics.count})",
             f"  95% interval {100 * low:.1f}-{100 * high:.1f}%; folds {100 * np.mean(folds):.1f}% on average, from "
             f"{100 * min(folds):.1f} to {100 * max(folds):.1f}% (spread {100 * np.std(folds, ddof=1):.1f})"]
+
+
+def photo_lines(tree: PhotoTree) -> list[str]:
+    """How many photos there are, and of what."""
+    counts = tree.counts()
+    listed = ", ".join(f"{label} {count}" for label, count in list(counts.items())[:MOST_COUNTED])
+    more = f" and {len(counts) - MOST_COUNTED} more" if len(counts) > MOST_COUNTED else ""
+    return textwrap.wrap(f"{len(tree.photos)} files in {len(counts)} classes: {listed}{more}", WIDTH,
+                         subsequent_indent="  ", break_long_words=False)
+
+
+def finding_lines(findings: Sequence[Finding], path: Path, most: int) -> list[str]:
+    """How many findings there are of each kind, with the first `most` of it; `path` is the file with all."""
+    if not findings:
+        return ["Data doctor: nothing found"]
+    lines = [f"Data doctor: {len(findings)} things to look at, all of them in", f"  {path}"]
+    for kind in KINDS:
+        own = [each for each in findings if each.kind == kind]
+        if own:
+            lines.append(f"{len(own):>6} {kind}")
+        for each in own[:most]:
+            lines.append(_cut(f"       {each.file.parent.name}/{each.file.name} {each.suggestion}"))
+    return lines
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else line[:WIDTH - 3] + "..."
 
 
 def _percent(share: float | None) -> str:

@@ -156,11 +156,11 @@ def fit_head(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray,
 def _fit(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray, validation_y: np.ndarray,
          classes: int, balanced: bool, refit: bool, l2_grid: Sequence[float]) -> HeadFit:
     y = np.concatenate([train_y, validation_y]).astype(np.intp)
-    axes = _principal_axes(np.concatenate([train_x, validation_x]).astype(np.float32, copy=False))
+    axes = principal_axes(np.concatenate([train_x, validation_x]).astype(np.float32, copy=False))
     depth = train_x.shape[1]
 
-    def problem(part: slice | np.ndarray) -> _Problem:
-        return _Problem(axes.rows[part], y[part], classes, balanced, depth)
+    def problem(part: slice | np.ndarray) -> Problem:
+        return Problem(axes.rows[part], y[part], classes, balanced, depth)
 
     pairs = _folds(y, len(train_y))
     trials = [_Trial(problem(fitted), axes.rows[held], y[held]) for fitted, held in pairs]
@@ -170,7 +170,7 @@ def _fit(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray, val
     temperature, start, iterations = _temperature(trials, best, path[best].l2)
     refitted = refit and len(validation_y) > 0
     final = problem(slice(None) if refitted else slice(len(train_y)))
-    weights, more = _solve(final, path[best].l2, start, TOLERANCE)
+    weights, more = solve(final, path[best].l2, start, TOLERANCE)
     return HeadFit(axes.folded(weights, temperature), path[best].l2, path, refitted,
                    more + iterations + sum(step.iterations for step in path))
 
@@ -192,11 +192,11 @@ class _Axes:
         return Head(raw.astype(np.float32), bias.astype(np.float32), temperature)
 
 
-def _principal_axes(bottlenecks: np.ndarray) -> _Axes:
+def principal_axes(bottlenecks: np.ndarray) -> _Axes:
     """Turns float32 [n, depth], which it overwrites, into min(n, depth) axes; float32 will do: any rotation is exact.
 
     One rotation serves every fit on some of the rows. The centre shifts the bias, which is not penalised, and a scale
-    of their own is a factor of the L2 strength (in _Problem), so neither changes any optimum.
+    of their own is a factor of the L2 strength (in Problem), so neither changes any optimum.
     """
     from scipy.linalg import eigh  # here and below, because label_image starts without SciPy
     centre = bottlenecks.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -212,7 +212,7 @@ def _principal_axes(bottlenecks: np.ndarray) -> _Axes:
                  turn if span is None else span @ turn, centre, scale)
 
 
-class _Problem:
+class Problem:
     """The objective on some of the rows, as a function of float64 [classes, axes + 1] (bias last) and the strength."""
 
     def __init__(self, rows: np.ndarray, y: np.ndarray, classes: int, balanced: bool, depth: int):
@@ -232,7 +232,7 @@ class _Problem:
 
     def objective(self, weights: np.ndarray, l2: float) -> tuple[float, np.ndarray, np.ndarray]:
         """Value, gradient (shaped like weights) and the probabilities [n, classes]."""
-        log_probabilities = _answers(self.rows, weights)
+        log_probabilities = answers_of(self.rows, weights)
         probabilities = np.exp(log_probabilities)
         index = np.arange(len(self.y))
         error = probabilities * self.photo_weights.astype(self.rows.dtype)[:, None]
@@ -246,7 +246,7 @@ class _Problem:
         return float(value), gradient, probabilities
 
 
-def _solve(problem: _Problem, l2: float, start: np.ndarray, tolerance: float) -> tuple[np.ndarray, int]:
+def solve(problem: Problem, l2: float, start: np.ndarray, tolerance: float) -> tuple[np.ndarray, int]:
     """The weights at the optimum, and the iterations it took.
 
     It also ends where rounding lets no step lower the objective any more.
@@ -283,7 +283,7 @@ def _solve(problem: _Problem, l2: float, start: np.ndarray, tolerance: float) ->
 class _Trial:
     """The way along the path of one fit, and the photos held out of it."""
 
-    def __init__(self, problem: _Problem, held_rows: np.ndarray, held_y: np.ndarray):
+    def __init__(self, problem: Problem, held_rows: np.ndarray, held_y: np.ndarray):
         self.problem, self.held_rows, self.held_y = problem, held_rows, held_y
         self.solutions = [np.zeros((problem.classes, len(problem.variances)))]
 
@@ -291,7 +291,7 @@ class _Trial:
         """Adds the solution for the next strength and returns its iterations."""
         before, last = self.solutions[-2:][0], self.solutions[-1]
         # As far again as the last step went: a third fewer iterations than from where it ended.
-        solution, iterations = _solve(self.problem, l2, last + (last - before), PATH_TOLERANCE)
+        solution, iterations = solve(self.problem, l2, last + (last - before), PATH_TOLERANCE)
         self.solutions.append(solution)
         return iterations
 
@@ -320,10 +320,10 @@ def _temperature(trials: list[_Trial], step: int, l2: float) -> tuple[float, np.
     """
     answers, truth, solutions, iterations = [], [], [], 0
     for trial in trials:
-        weights, more = _solve(trial.problem, l2, trial.solutions[step + 1], TOLERANCE)
+        weights, more = solve(trial.problem, l2, trial.solutions[step + 1], TOLERANCE)
         solutions.append(weights)
         iterations += more
-        answers.append(_answers(trial.held_rows, weights))
+        answers.append(answers_of(trial.held_rows, weights))
         truth.append(trial.held_y)
     return fit_temperature(np.concatenate(answers), np.concatenate(truth)), solutions[0], iterations
 
@@ -333,7 +333,7 @@ def _loss_and_accuracy(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]], b
     y = np.concatenate([part_y for _, part_y, _ in parts])
     if not len(y):
         return math.nan, math.nan
-    answers = np.concatenate([_answers(rows, weights) for rows, _, weights in parts])
+    answers = np.concatenate([answers_of(rows, weights) for rows, _, weights in parts])
     loss = -_photo_weights(y, balanced) @ answers[np.arange(len(y)), y]
     return float(loss), float(np.mean(answers.argmax(axis=1) == y))
 
@@ -357,7 +357,7 @@ def _photo_weights(y: np.ndarray, balanced: bool) -> np.ndarray:
     return weights / weights.sum()
 
 
-def _answers(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def answers_of(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Log probabilities [n, classes] in the rows' dtype."""
     weights = weights.astype(rows.dtype)
     return _log_softmax(rows @ weights[:, :-1].T + weights[:, -1])

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from scripts.training import L2_GRID, Head, HeadFit, fit_head
 from scripts.training import head as head_module
-from scripts.training.head import UNTRIED_L2, _answers, _folds, _principal_axes, _Problem
+from scripts.training.head import UNTRIED_L2, answers_of, _folds, principal_axes, Problem
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ def test_two_classes_are_a_softmax_of_two() -> None:
 
 @pytest.mark.parametrize("balanced", [False, True])
 def test_the_gradient_is_the_objectives_slope(balanced: bool) -> None:
-    axes = _principal_axes(MANY.x.copy())
-    problem = _Problem(axes.rows, MANY.y, 5, balanced, MANY.x.shape[1])
+    axes = principal_axes(MANY.x.copy())
+    problem = Problem(axes.rows, MANY.y, 5, balanced, MANY.x.shape[1])
     random = np.random.default_rng(3)
     weights = random.normal(0, 0.1, (5, 49))
     gradient = problem.objective(weights, 0.3)[1]
@@ -140,15 +140,15 @@ def test_the_gradient_is_the_objectives_slope(balanced: bool) -> None:
 
 @pytest.mark.parametrize("photos", [MANY, FEW], ids=["more photos than features", "fewer"])
 def test_folded_weights_answer_like_the_scaled_model(photos: Photos) -> None:
-    axes = _principal_axes(photos.x.copy())
+    axes = principal_axes(photos.x.copy())
     weights = np.random.default_rng(4).normal(0, 0.2, (5, axes.rows.shape[1] + 1))
-    np.testing.assert_allclose(axes.folded(weights, 1.0).probabilities(photos.x), np.exp(_answers(axes.rows, weights)),
-                               atol=2e-6)
+    np.testing.assert_allclose(axes.folded(weights, 1.0).probabilities(photos.x),
+                               np.exp(answers_of(axes.rows, weights)), atol=2e-6)
 
 
 def test_the_axes_keep_all_distances() -> None:
     for photos in (MANY, FEW):
-        axes = _principal_axes(photos.x.copy())
+        axes = principal_axes(photos.x.copy())
         centre, scale = scale_of(photos.x)
         x = (photos.x - centre) / scale
         np.testing.assert_allclose(axes.rows @ axes.rows.T, x @ x.T, atol=1e-4 * len(x.T))

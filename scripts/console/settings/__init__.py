@@ -1,8 +1,11 @@
 """What a person asked of a command: one frozen object each, built and checked in this folder and nowhere else."""
+from .doctor import DoctorSettings, doctor_settings
 from .evaluate import EvaluateSettings, evaluate_settings
+from .extractor import ExtractorSettings
 from .label_image import GraphSettings, LabelSettings, label_settings
 from .places import DEFAULT_TFLITE
 from .retrain import RetrainSettings, StepSettings, retrain_settings
 
-__all__ = ["DEFAULT_TFLITE", "EvaluateSettings", "GraphSettings", "LabelSettings", "RetrainSettings", "StepSettings",
-           "evaluate_settings", "label_settings", "retrain_settings"]
+__all__ = ["DEFAULT_TFLITE", "DoctorSettings", "EvaluateSettings", "ExtractorSettings", "GraphSettings",
+           "LabelSettings", "RetrainSettings", "StepSettings", "doctor_settings", "evaluate_settings",
+           "label_settings", "retrain_settings"]

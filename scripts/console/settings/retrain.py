@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..flags import (CommandParser, batch_size, batch_size_or_all, folds, image_side, path, percentage, positive,
+from ..flags import (CommandParser, batch_size, batch_size_or_all, folds, path, percentage, positive,
                      positive_integer, whole_number)
 from ..logging import configure_logging
+from .extractor import ExtractorSettings, add_extractor_flags, add_storage_flags, extractor_settings
 from .places import DEFAULT_GRAPH, DEFAULT_LABELS, TF_FILES
 
 log = logging.getLogger(__name__)
 
-DEFAULT_MODULE = "efficientnet_lite0"
 # Any of these asks for Poets' training by steps.
 ASKS_FOR_STEPS = ("how_many_training_steps", "learning_rate", "train_batch_size")
 DISTORTIONS = ("flip_left_right", "random_crop", "random_scale", "random_brightness")
@@ -44,9 +44,7 @@ class RetrainSettings:
     output_labels: Path
     saved_model_dir: Path | None
     final_tensor_name: str
-    tfhub_module: str
-    image_size: int | None
-    offline: bool
+    extractor: ExtractorSettings
     testing_percentage: float
     validation_percentage: float
     seed: int
@@ -54,10 +52,10 @@ class RetrainSettings:
     refit: bool
     steps: StepSettings | None
     bottleneck_dir: Path
-    model_dir: Path
     summaries_dir: Path
     print_misclassified_test_images: bool
     cross_validate: int | None
+    doctor: bool
     flags: dict[str, Any]
 
 
@@ -74,15 +72,7 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
     photos.add_argument("--validation_percentage", type=percentage, default=10, metavar="P",
                         help="share that chooses how strongly the head is held back (default 10)")
     photos.add_argument("--seed", type=int, default=0, help="another seed, another split (default 0)")
-    module = parser.add_argument_group("extractor")
-    module.add_argument("--tfhub_module", default="", metavar="HANDLE",
-                        help=f"{DEFAULT_MODULE} (default; needs no network); an address of TF Hub or Kaggle; a "
-                        "SavedModel's folder or .tar.gz; keras:NAME, a network of keras.applications; or a frozen "
-                        "ImageNet graph of Poets")
-    module.add_argument("--image_size", type=image_side, metavar="PIXELS",
-                        help=f"side of the extractor's input, for modules that take any ({DEFAULT_MODULE}: 320; "
-                        "smaller is faster)")
-    module.add_argument("--offline", action="store_true", help="use no network: what is not here is an error")
+    add_extractor_flags(parser.add_argument_group("extractor"))
     training = parser.add_argument_group("training")
     training.add_argument("--class_weight", choices=["none", "balanced"], default="none",
                           help="balanced: every class counts alike, however many photos it has (default none)")
@@ -99,15 +89,14 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
                        help="also write a SavedModel to DIR/1, DIR/2, ...")
     files.add_argument("--final_tensor_name", default="final_result", metavar="NAME",
                        help="name of the graph's result (default final_result)")
-    files.add_argument("--bottleneck_dir", type=path, default=TF_FILES / "bottlenecks", metavar="DIR",
-                       help="cache of what was computed for each photo (default tf_files/bottlenecks)")
-    files.add_argument("--model_dir", type=path, default=TF_FILES / "models", metavar="DIR",
-                       help="downloaded modules and prepared extractors (default tf_files/models)")
+    add_storage_flags(files)
     files.add_argument("--summaries_dir", type=path, default=TF_FILES / "training_summaries", metavar="DIR",
                        help="curves for TensorBoard, a folder a run (default tf_files/training_summaries)")
     answers = parser.add_argument_group("answers")
     answers.add_argument("--cross_validate", type=folds, metavar="K", help="also answer every photo by a head that "
                          "never saw it, in K folds: surer figures where photos are few")
+    answers.add_argument("--nodoctor", dest="doctor", action="store_false",
+                         help="do not look for wrong labels, copies and other trouble")
     answers.add_argument("--print_misclassified_test_images", action="store_true",
                          help="list the test photos with a wrong answer")
     _add_poets_flags(parser)
@@ -117,10 +106,10 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
     return RetrainSettings(
         image_dir=flags.image_dir, output_graph=flags.output_graph, output_labels=flags.output_labels,
         saved_model_dir=flags.saved_model_dir, final_tensor_name=flags.final_tensor_name,
-        tfhub_module=_module(flags), image_size=flags.image_size, offline=flags.offline, steps=steps,
+        extractor=extractor_settings(flags, _architecture(flags)), steps=steps,
         testing_percentage=flags.testing_percentage,
         validation_percentage=flags.validation_percentage, seed=flags.seed, balanced=flags.class_weight == "balanced",
-        refit=flags.refit, bottleneck_dir=flags.bottleneck_dir, model_dir=flags.model_dir,
+        refit=flags.refit, bottleneck_dir=flags.bottleneck_dir, doctor=flags.doctor,
         summaries_dir=flags.summaries_dir,
         print_misclassified_test_images=flags.print_misclassified_test_images,
         cross_validate=flags.cross_validate, flags=_recorded(flags))
@@ -154,13 +143,13 @@ def _add_poets_flags(parser: CommandParser) -> None:
         group.add_argument(f"--{name}", type=whole_number, default=0, metavar="P", help="not there yet")
 
 
-def _module(flags: argparse.Namespace) -> str:
-    """The extractor's handle; an empty one counts as not given (an unset variable of a shell)."""
+def _architecture(flags: argparse.Namespace) -> str:
+    """Poets' word for the extractor; an empty one counts as not given (an unset variable of a shell)."""
     module, architecture = flags.tfhub_module, flags.architecture
     if module and architecture and module.lower() != architecture.lower():
         raise UserError(f"--tfhub_module={module} and --architecture={architecture} ask for two extractors.",
                         "Give one of them.", exit_code=2)
-    return module or architecture or DEFAULT_MODULE
+    return architecture
 
 
 def _steps(flags: argparse.Namespace) -> StepSettings | None:
