@@ -12,7 +12,7 @@ from .neighbours import find_neighbours
 
 # Ramaswamy, Rastogi & Shim 2000: the distance to the k-th nearest photo; nine strangers that are alike are found yet.
 NEAREST = 10
-# In robust standard deviations. Of five photos of rubbish among 3,670 flowers, four lie beyond, and 1 % of the flowers.
+# In robust standard deviations. Of five photos of rubbish among 3,670 flowers four lie beyond, and 1 % of the flowers.
 LIMIT = 3.0
 # Makes the median absolute deviation of a normal distribution its standard deviation.
 NORMAL_MAD = 1.4826
