@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.checkup import examine, write_findings
+from scripts.checkup import Finding, examine, write_findings
 from scripts.classifier import (Destinations, Exported, Proof, check_destinations, check_output_name,
                                 describe_classifier, export_classifier, export_graph)
 from scripts.console import run_command
@@ -17,7 +17,8 @@ from scripts.evaluation import Metrics, evaluate
 from scripts.features import Bottlenecks, Extractor, extract_bottlenecks, open_extractor
 from scripts.photos import (TEST, TRAINING, VALIDATION, Split, check_class_sizes, fold_photos, read_tree,
                             split_photos)
-from scripts.report import accuracy_lines, cross_validation_lines, finding_lines, photo_lines
+from scripts.report import (accuracy_lines, cross_validation_lines, describe_retraining, finding_lines, photo_lines,
+                            write_report)
 from scripts.training import (HeadFit, Step, StepsFit, balanced_draw, fit_head, fit_head_by_steps,
                               out_of_fold_probabilities, write_summaries)
 
@@ -55,10 +56,12 @@ def retrain(settings: RetrainSettings) -> int:
     metadata = describe_classifier(extractor, bottlenecks, split, fit, metrics, settings.final_tensor_name,
                                    settings.flags)
     exported = export_classifier(extractor, fit.head, metadata, destinations, proof)
-    if settings.doctor:
-        _examine(bottlenecks, extractor, split, destinations.findings)
+    findings = _examine(bottlenecks, extractor, split, destinations.findings) if settings.doctor else None
+    command = _labelling_command(destinations)
+    write_report(destinations.report, describe_retraining(
+        bottlenecks, split, proof.probabilities, metrics, metadata, findings, fit.curves(), command))
     write_summaries(settings.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), fit.curves())
-    _say_files(exported, destinations)
+    _say_files(exported, destinations, command)
     return 0
 
 
@@ -91,10 +94,16 @@ def _fit_by_steps(bottlenecks: Bottlenecks, split: Split, settings: RetrainSetti
         store_interval=steps.intermediate_store_frequency, on_store=store)
 
 
-def _examine(bottlenecks: Bottlenecks, extractor: Extractor, split: Split, path: Path) -> None:
+def _examine(bottlenecks: Bottlenecks, extractor: Extractor, split: Split, path: Path) -> list[Finding]:
     findings = examine(bottlenecks, extractor, split)
     write_findings(path, findings)
     print(*finding_lines(findings, path, MOST_FINDINGS), sep="\n", flush=True)
+    return findings
+
+
+def _labelling_command(destinations: Destinations) -> str:
+    graph = "" if destinations.tflite == DEFAULT_TFLITE else f" --graph={destinations.tflite}"
+    return f"python -m scripts.label_image{graph} --image=PHOTO"
 
 
 def _random(seed: int) -> np.random.Generator:
@@ -163,16 +172,15 @@ def _say_step(step: Step) -> None:
               f"(N={step.validation_count})")
 
 
-def _say_files(exported: Exported, destinations: Destinations) -> None:
+def _say_files(exported: Exported, destinations: Destinations, command: str) -> None:
     print("Written:")
-    for path in exported.files:
+    for path in (*exported.files, destinations.report):
         print(f"  {path}")
     if exported.parities:
         print("Checked on test photos: same labels, and the largest difference of a score")
     for parity in exported.parities:
         print(f"  {parity.name:<26} {f'{parity.agreeing} of {parity.count}':>11} {parity.largest:10.1g}")
-    graph = "" if destinations.tflite == DEFAULT_TFLITE else f" --graph={destinations.tflite}"
-    print(f"Label a photo:  python -m scripts.label_image{graph} --image=PHOTO")
+    print(f"Label a photo:  {command}")
 
 
 if __name__ == "__main__":

@@ -48,6 +48,11 @@ class Destinations:
         return self.graph.with_suffix(".tflite")
 
     @property
+    def report(self) -> Path:
+        """The page for people."""
+        return self.graph.with_suffix(".html")
+
+    @property
     def findings(self) -> Path:
         """What the data doctor found."""
         return self.graph.with_name(f"{self.graph.stem}_findings.csv")
@@ -83,7 +88,7 @@ class Exported:
 
 def check_destinations(destinations: Destinations) -> None:
     """Makes the folders; raises a UserError where files could not be written, before any work is done."""
-    if destinations.graph.suffix in (".tflite", ".json"):
+    if destinations.graph.suffix in (".tflite", ".json", ".html"):
         raise UserError(f"--output_graph={destinations.graph} must not end in {destinations.graph.suffix}: that file "
                         "is written beside it.", "Let it end in .pb.", exit_code=2)
     for path in (destinations.graph, destinations.labels):

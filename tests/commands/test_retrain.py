@@ -44,8 +44,8 @@ def test_a_run_writes_every_file_and_says_how_good_the_classifier_is(
     assert re.search(r"always answering (red|green|blue) would reach \d+\.\d%", said)
     assert "60 files in 3 classes: blue 20, green 20, red 20" in said
     assert sorted(path.name for path in Path("tf_files").iterdir()) == [
-        "bottlenecks", "retrained_graph.json", "retrained_graph.pb", "retrained_graph.tflite", "retrained_labels.txt",
-        "training_summaries"]
+        "bottlenecks", "retrained_graph.html", "retrained_graph.json", "retrained_graph.pb", "retrained_graph.tflite",
+        "retrained_graph_findings.csv", "retrained_labels.txt", "training_summaries"]
     assert Path("tf_files/retrained_labels.txt").read_text() == "blue\ngreen\nred\n"
     assert Path("saved/1/saved_model.pb").exists()
     assert {path.parent.name for path in Path("tf_files/training_summaries").rglob("*tfevents*")} == {

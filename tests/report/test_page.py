@@ -1,0 +1,108 @@
+"""The report is one file, says what it should, and lets no name of a photo or a label write into it."""
+from __future__ import annotations
+
+import html.parser
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scripts import retrain
+from scripts.checkup import Finding
+from scripts.evaluation import calibration_bins, evaluate
+from scripts.report import Mistake, ReportContent, write_report
+from tests.conftest import write_photos
+
+EVIL = "<script>alert(1)</script>\"'&"
+
+
+class Elements(html.parser.HTMLParser):
+    """Every element of a page with its attributes, and its text."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.found: list[tuple[str, dict]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list) -> None:
+        self.found.append((tag, dict(attributes)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def of(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+def content(folder: Path, **changes) -> ReportContent:
+    write_photos(folder / "photos", 2, 0)
+    photo = folder / "photos" / "000.png"
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
+    classes = np.array([0, 1, 1, 0])
+    plain = {
+        "title": "A classifier of cat, dog", "labels": ["cat", "dog"], "metrics": evaluate(probabilities, classes),
+        "bins": calibration_bins(probabilities.max(1), probabilities.argmax(1) == classes),
+        "mistakes": [Mistake(photo, "dog", "cat", 0.7, 0.3)],
+        "findings": [Finding("outlier", photo, 4.2, "is like no other photo"),
+                     Finding("unreadable", folder / "gone.jpg", 1.0, "cannot be used")],
+        "curves": {"train": [{"step": 0, "accuracy": 0.5, "cross_entropy": 0.7},
+                             {"step": 1, "accuracy": 0.75, "cross_entropy": 0.3}],
+                   "validation": [{"step": 0, "accuracy": float("nan"), "cross_entropy": float("nan")}]},
+        "facts": {"extractor": "tiny"}, "notes": ["one photo moved"], "command": "label it"}
+    return ReportContent(**{**plain, **changes})
+
+
+def page_of(folder: Path, **changes) -> str:
+    write_report(folder / "report.html", content(folder, **changes))
+    return (folder / "report.html").read_text("utf-8")
+
+
+def test_the_page_says_what_was_found(tmp_path: Path) -> None:
+    page = Elements(page_of(tmp_path))
+    text = " ".join(page.text.split())
+    assert "Of 4 test photos that it had never seen, this classifier named 75.0% rightly." in text
+    assert "4 photos are too few to tell" in text and "Most often taken for another: dog for cat (1)" in text
+    assert "Wrong answers (1)" in text and "What the data doctor found (2)" in text and "no picture" in text
+    assert "one photo moved" in text and "label it" in text and "expected calibration error" in text
+    assert len(page.of("img")) == 2 and len(page.of("circle")) >= 2
+    assert page.of("polyline")[0]["points"] == "0.0,100.0 100.0,0.0"
+
+
+def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
+    page = page_of(tmp_path)
+    elements = Elements(page)
+    assert not {"script", "link", "iframe", "object", "form"} & {tag for tag, _ in elements.found}
+    assert all(each["src"].startswith("data:image/jpeg;base64,") for each in elements.of("img"))
+    assert not re.search(r"https?://|url\(|@import", page)
+    assert any("default-src 'none'" in each.get("content", "") for each in elements.of("meta"))
+
+
+def test_names_write_nothing_into_the_page(tmp_path: Path) -> None:
+    photo = tmp_path / EVIL.replace("/", "") / "a\" onerror=\"alert(2).png"
+    findings = [Finding("outlier", photo, 1.0, EVIL)]
+    page = page_of(tmp_path, title=EVIL, labels=[EVIL, "x' onload='y"], mistakes=[Mistake(photo, EVIL, EVIL, 1, 0)],
+                   findings=findings, facts={EVIL: EVIL}, notes=[EVIL], command=EVIL)
+    elements = Elements(page)
+    assert elements.of("script") == []
+    assert not any(name.startswith("on") for _, attributes in elements.found for name in attributes)
+    assert elements.text.count(EVIL) >= 6
+
+
+def test_without_test_photos_and_without_the_doctor_there_is_still_a_page(tmp_path: Path) -> None:
+    text = Elements(page_of(tmp_path, metrics=None, bins=(), mistakes=[], findings=None)).text
+    assert "No photos were kept for a test" in text and "data doctor" not in text and "Class by class" not in text
+
+
+@pytest.mark.parametrize("extra", [[], ["--nodoctor", "--testing_percentage=0"], ["--solver=sgd"]])
+def test_every_retrain_writes_one(photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path,
+                                  monkeypatch: pytest.MonkeyPatch, extra: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    (photo_folder / "red").rename(photo_folder / "red & <b>bold<")
+    assert retrain.main([f"--image_dir={photo_folder}", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
+                         "--output_graph=out/my_graph.pb", *extra]) == 0
+    page = Elements(Path("out/my_graph.html").read_text("utf-8"))
+    assert "A classifier of blue, green, red & <b>bold<" in page.text
+    assert "python -m scripts.label_image --graph=out/my_graph.tflite --image=PHOTO" in page.text
+    assert page.of("b") == [] or all("bold" not in str(each) for each in page.of("b"))
