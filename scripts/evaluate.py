@@ -14,12 +14,14 @@ from scripts.console import UserError, progress_bar, run_command
 from scripts.console.settings import EvaluateSettings, evaluate_settings
 from scripts.evaluation import evaluate
 from scripts.photos import Photo, PhotoTree, read_photo, read_tree
-from scripts.report import accuracy_lines, class_lines
+from scripts.report import accuracy_lines, class_lines, describe_evaluation, write_report
 
 log = logging.getLogger("scripts.evaluate")
 
 MOST_LISTED = 10
 TOP_K = 5
+TRAINED_ON = ("The classifier was trained on most of these photos, so this says nothing about new ones; the final "
+              "test accuracy of its training does.")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,9 +39,15 @@ def evaluate_classifier(settings: EvaluateSettings) -> int:
                         f"({', '.join(classifier.labels[:10])}).", "Rename the folders as the labels are.")
     _say_what_is_missing(classifier, tree, classes)
     photos = [photo for photo in tree.photos if photo.label in classes]
-    _say_if_trained_on(classifier, settings.image_dir)
+    notes = [TRAINED_ON] if _was_trained_on(classifier, settings.image_dir) else []
+    for note in notes:
+        log.warning(note)
     answered, probabilities = _answers(classifier, photos)
-    metrics = evaluate(probabilities, np.array([classes[photo.label] for photo in answered]))
+    truth = np.array([classes[photo.label] for photo in answered])
+    metrics = evaluate(probabilities, truth)
+    if settings.report:
+        write_report(settings.report, describe_evaluation(classifier, settings.graph, answered, truth, probabilities,
+                                                          metrics, settings.image_dir, notes))
     if settings.format == "json":
         print(json.dumps(metrics.to_dict(classifier.labels), ensure_ascii=False))
         return 0
@@ -49,6 +57,8 @@ def evaluate_classifier(settings: EvaluateSettings) -> int:
     if len(classifier.labels) > TOP_K:
         print(f"The right label is among the first {TOP_K} in {metrics.top_k(TOP_K):.1%}")
     print(*class_lines(metrics, classifier.labels), sep="\n")
+    if settings.report:
+        print(f"Report: {settings.report}")
     return 0
 
 
@@ -81,11 +91,9 @@ def _poets_spelling(label: str) -> str:
     return re.sub(r"[^a-z0-9]+", " ", label.lower()).strip() or " "
 
 
-def _say_if_trained_on(classifier: Classifier, image_dir: Path) -> None:
+def _was_trained_on(classifier: Classifier, image_dir: Path) -> bool:
     trained_on = classifier.metadata and classifier.metadata.flags.get("image_dir")
-    if trained_on and Path(trained_on).resolve() == image_dir.resolve():
-        log.warning("The classifier was trained on most of these photos, so this says nothing about new ones; the "
-                    "final test accuracy of its training does.")
+    return bool(trained_on) and Path(str(trained_on)).resolve() == image_dir.resolve()
 
 
 def _answers(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], np.ndarray]:

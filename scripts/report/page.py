@@ -40,6 +40,7 @@ class ReportContent:
         title: of the page.
         labels: in output order.
         metrics: of the final test, or None where no photo was kept for it.
+        unseen: whether the photos are known to have taken no part in the training.
         bins: of the same answers, by confidence.
         mistakes: the wrong answers, the surest first.
         findings: of the data doctor, ranked; None where it was sent away.
@@ -52,6 +53,7 @@ class ReportContent:
     title: str
     labels: Sequence[str]
     metrics: Metrics | None
+    unseen: bool
     bins: Sequence[CalibrationBin]
     mistakes: Sequence[Mistake]
     findings: Sequence[Finding] | None
@@ -73,7 +75,7 @@ def write_report(path: Path, content: ReportContent) -> None:
                   (most_confused(metrics, MOST_CONFUSED) if metrics else [])],
         matrix=_matrix(metrics) if metrics and len(content.labels) <= MOST_CLASSES_IN_MATRIX else None,
         mistakes=[(each, thumbnail(each.path)) for each in content.mistakes[:MOST_MISTAKES]],
-        kinds=_kinds(content.findings or ()), charts=curve_charts(content.curves),
+        kinds=_kinds(content.findings or ()), charts=curve_charts(content.curves) if content.curves else [],
         dots=calibration_dots(content.bins))
     part = path.with_name(f".{path.name}.part")
     part.write_text(page, "utf-8", errors="backslashreplace")
@@ -85,8 +87,9 @@ def _verdict(content: ReportContent) -> str:
     if metrics is None:
         return "No photos were kept for a test, so how good this classifier is cannot be said."
     low, high = metrics.interval
-    return (f"Of {metrics.count} test photos that it had never seen, this classifier named {metrics.accuracy:.1%} "
-            f"rightly. On more photos like these, expect {low:.0%} to {high:.0%} (95% interval); always answering "
+    photos = "test photos that it had never seen" if content.unseen else "photos"
+    return (f"Of {metrics.count} {photos}, this classifier named {metrics.accuracy:.1%} rightly. On more photos like "
+            f"these, expect {low:.0%} to {high:.0%} (95% interval); always answering "
             f"{content.labels[metrics.majority]} would reach {metrics.majority_accuracy:.0%}.")
 
 

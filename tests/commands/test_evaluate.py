@@ -69,6 +69,16 @@ def test_the_figures_are_to_be_had_as_json(capsys: pytest.CaptureFixture) -> Non
     assert found["top_k"]["3"] == 1
 
 
+def test_a_report_is_written_when_it_is_asked_for(capsys: pytest.CaptureFixture) -> None:
+    shutil.copy("new/red/000.png", "new/blue/red_in_truth.png")
+    assert evaluate.main(["--image_dir=new", "--report=looked_at.html"]) == 0
+    assert "Report: looked_at.html" in capsys.readouterr().out
+    page = Path("looked_at.html").read_text("utf-8")
+    assert "An evaluation of retrained_graph.tflite on new" in page and "red_in_truth.png" in page
+    assert "Of 16 photos, this classifier named" in page
+    assert "Wrong answers (1)" in page and "How it was trained" not in page
+
+
 def test_what_cannot_take_part_is_said(capsys: pytest.CaptureFixture) -> None:
     Path("new/red/broken.jpg").write_bytes(b"no photo")
     Path("new/green").rename("new/violet")

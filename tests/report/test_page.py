@@ -43,7 +43,7 @@ def content(folder: Path, **changes) -> ReportContent:
     classes = np.array([0, 1, 1, 0])
     plain = {
         "title": "A classifier of cat, dog", "labels": ["cat", "dog"], "metrics": evaluate(probabilities, classes),
-        "bins": calibration_bins(probabilities.max(1), probabilities.argmax(1) == classes),
+        "unseen": True, "bins": calibration_bins(probabilities.max(1), probabilities.argmax(1) == classes),
         "mistakes": [Mistake(photo, "dog", "cat", 0.7, 0.3)],
         "findings": [Finding("outlier", photo, 4.2, "is like no other photo"),
                      Finding("unreadable", folder / "gone.jpg", 1.0, "cannot be used")],

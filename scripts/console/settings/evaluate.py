@@ -19,6 +19,7 @@ class EvaluateSettings:
     stated: GraphSettings
     image_dir: Path
     format: str
+    report: Path | None
 
 
 def evaluate_settings(arguments: list[str] | None) -> EvaluateSettings:
@@ -34,10 +35,12 @@ def evaluate_settings(arguments: list[str] | None) -> EvaluateSettings:
                         help=f"folder that holds one folder of photos per class (default {photos})")
     parser.add_argument("--format", choices=["text", "json"], default="text",
                         help="text (default), or json: one object with all figures")
+    parser.add_argument("--report", type=path, metavar="FILE", help="also write a page (.html) with the wrong answers "
+                        "as pictures")
     add_graph_flags(parser)
     flags = parser.parse(arguments)
     configure_logging(flags.logging_verbosity)
     if flags.graph and flags.positional and flags.graph != flags.positional:
         raise UserError(f"Two graphs were given: {flags.positional} and {flags.graph}.", exit_code=2)
     return EvaluateSettings(graph=flags.graph or flags.positional or default_graph(), stated=stated_by(flags),
-                            image_dir=flags.image_dir, format=flags.format)
+                            image_dir=flags.image_dir, format=flags.format, report=flags.report)

@@ -1,0 +1,94 @@
+"""What reports show: of a retraining, and of an evaluation."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scripts.checkup import Finding
+from scripts.classifier import Classifier, Metadata
+from scripts.evaluation import Metrics, calibration_bins
+from scripts.features import Bottlenecks
+from scripts.photos import TEST, Photo, Split
+
+from .page import Mistake, ReportContent
+
+
+def describe_retraining(bottlenecks: Bottlenecks, split: Split, probabilities: np.ndarray, metrics: Metrics | None,
+                        metadata: Metadata, findings: Sequence[Finding] | None,
+                        curves: dict[str, list[dict[str, float]]], command: str) -> ReportContent:
+    """Gathers the report of a retraining.
+
+    Args:
+        bottlenecks, split: of the retraining.
+        probabilities: float32 [test photos, classes], the answers of the final evaluation.
+        metrics: of the same, or None where no photo was kept.
+        metadata: of the classifier.
+        findings: of the data doctor, or None.
+        curves: of the training.
+        command: labels the next photo.
+    """
+    rows = split.rows(TEST)
+    labels, classes = bottlenecks.tree.labels, bottlenecks.tree.classes()[rows]
+    counts = ", ".join(f"{count} {part}" for part, count in split.counts().items())
+    facts = {"photos": f"{len(bottlenecks.tree.photos)} in {len(labels)} classes, from {bottlenecks.tree.root}",
+             "split": f"{counts}; seed {split.seed}, digest {split.digest}", **_facts(metadata)}
+    return ReportContent(
+        title=f"A classifier of {_named(labels)}", labels=labels, metrics=metrics, unseen=True,
+        bins=calibration_bins(probabilities.max(axis=1), probabilities.argmax(axis=1) == classes) if len(rows) else (),
+        mistakes=_mistakes([bottlenecks.tree.photos[row] for row in rows], classes, probabilities, labels),
+        findings=findings, curves=curves, facts=facts, notes=split.notes, command=command)
+
+
+def describe_evaluation(classifier: Classifier, graph: Path, photos: Sequence[Photo], classes: np.ndarray,
+                        probabilities: np.ndarray, metrics: Metrics, image_dir: Path, notes: Sequence[str]
+                        ) -> ReportContent:
+    """Gathers the report of an evaluation.
+
+    Args:
+        classifier: loaded from `graph`.
+        photos: those that were answered.
+        classes: int [photos], the classifier's class of each.
+        probabilities: float32 [photos, classes], the answers.
+        metrics: of the same.
+        image_dir: where the photos lie.
+        notes: sentences on what to bear in mind.
+    """
+    facts: dict[str, Any] = {"classifier": graph, "photos": f"{len(photos)} from {image_dir}"}
+    if classifier.metadata is not None:
+        facts.update(_facts(classifier.metadata))
+    correct = probabilities.argmax(axis=1) == classes
+    return ReportContent(
+        title=f"An evaluation of {graph.name} on {image_dir.name}", labels=classifier.labels, metrics=metrics,
+        unseen=False,
+        bins=calibration_bins(probabilities.max(axis=1), correct),
+        mistakes=_mistakes(photos, classes, probabilities, classifier.labels), findings=None, curves={}, facts=facts,
+        notes=notes, command=f"python -m scripts.label_image --graph={graph} --image=PHOTO")
+
+
+def _mistakes(photos: Sequence[Photo], classes: np.ndarray, probabilities: np.ndarray, labels: Sequence[str]
+              ) -> list[Mistake]:
+    """The wrong answers, the surest first."""
+    answers = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(answers != classes)
+    order = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")] if len(wrong) else wrong
+    return [Mistake(photos[row].path, labels[classes[row]], labels[answers[row]],
+                    float(probabilities[row, answers[row]]), float(probabilities[row, classes[row]]))
+            for row in order]
+
+
+def _named(labels: Sequence[str]) -> str:
+    return f"{', '.join(labels[:6])}{' and others' if len(labels) > 6 else ''}"
+
+
+def _facts(metadata: Metadata) -> dict[str, Any]:
+    """What a classifier was made of."""
+    head = ", ".join(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+                     for name, value in metadata.head.items())
+    return {"extractor": f"{metadata.network['handle']} at {metadata.input['height']} x {metadata.input['width']} "
+                         "pixels",
+            "head": head,
+            "flags": ", ".join(f"{name}={value}" for name, value in metadata.flags.items() if value) or "none",
+            "made with": ", ".join(f"{name} {version}" for name, version in metadata.made_with.items())}
