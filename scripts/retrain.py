@@ -17,8 +17,8 @@ from scripts.evaluation import Metrics, evaluate
 from scripts.features import Bottlenecks, Extractor, extract_bottlenecks, open_extractor
 from scripts.photos import (TEST, TRAINING, VALIDATION, Split, check_class_sizes, fold_photos, read_tree,
                             split_photos)
-from scripts.report import (accuracy_lines, cross_validation_lines, describe_retraining, finding_lines, photo_lines,
-                            write_report)
+from scripts.report import (accuracy_lines, confusion_picture, cross_validation_lines, describe_retraining,
+                            finding_lines, photo_lines, write_report)
 from scripts.training import (HeadFit, Step, StepsFit, balanced_draw, fit_head, fit_head_by_steps,
                               out_of_fold_probabilities, write_summaries)
 
@@ -60,7 +60,9 @@ def retrain(settings: RetrainSettings) -> int:
     command = _labelling_command(destinations)
     write_report(destinations.report, describe_retraining(
         bottlenecks, split, proof.probabilities, metrics, metadata, findings, fit.curves(), command))
-    write_summaries(settings.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), fit.curves())
+    picture = confusion_picture(metrics, bottlenecks.tree.labels) if metrics else None
+    write_summaries(settings.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), fit.curves(),
+                    {"confusion": np.asarray(picture)} if picture else None)
     _say_files(exported, destinations, command)
     return 0
 

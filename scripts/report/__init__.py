@@ -2,6 +2,8 @@
 from .contents import describe_evaluation, describe_retraining
 from .lines import accuracy_lines, class_lines, cross_validation_lines, finding_lines, photo_lines
 from .page import Mistake, ReportContent, write_report
+from .pictures import confusion_picture, sample_grid
 
-__all__ = ["Mistake", "ReportContent", "accuracy_lines", "class_lines", "cross_validation_lines",
-           "describe_evaluation", "describe_retraining", "finding_lines", "photo_lines", "write_report"]
+__all__ = ["Mistake", "ReportContent", "accuracy_lines", "class_lines", "confusion_picture", "cross_validation_lines",
+           "describe_evaluation", "describe_retraining", "finding_lines", "photo_lines", "sample_grid",
+           "write_report"]

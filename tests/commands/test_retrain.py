@@ -49,7 +49,7 @@ def test_a_run_writes_every_file_and_says_how_good_the_classifier_is(
     assert Path("tf_files/retrained_labels.txt").read_text() == "blue\ngreen\nred\n"
     assert Path("saved/1/saved_model.pb").exists()
     assert {path.parent.name for path in Path("tf_files/training_summaries").rglob("*tfevents*")} == {
-        "train", "validation"}
+        "train", "validation", "test"}
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text())
     assert f"(N={metadata['test']['count']})" in said
     assert metadata["flags"]["testing_percentage"] == 30 and metadata["split"]["seed"] == 0

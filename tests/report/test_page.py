@@ -11,7 +11,8 @@ import pytest
 from scripts import retrain
 from scripts.checkup import Finding
 from scripts.evaluation import calibration_bins, evaluate
-from scripts.report import Mistake, ReportContent, write_report
+from scripts.report import Mistake, ReportContent, confusion_picture, write_report
+from scripts.report.pictures import CELL, GAP, GOOD, GROUND
 from tests.conftest import write_photos
 
 EVIL = "<script>alert(1)</script>\"'&"
@@ -106,3 +107,16 @@ def test_every_retrain_writes_one(photo_folder: Path, tiny_module: Path, model_d
     assert "A classifier of blue, green, red & <b>bold<" in page.text
     assert "python -m scripts.label_image --graph=out/my_graph.tflite --image=PHOTO" in page.text
     assert page.of("b") == [] or all("bold" not in str(each) for each in page.of("b"))
+
+
+def test_the_confusion_picture_is_green_on_its_diagonal_and_leaves_out_what_cannot_be_read() -> None:
+    truth = np.arange(60) % 3
+    answers = np.where(np.arange(60) < 30, truth, 0)
+    metrics = evaluate(np.eye(3)[answers], truth)
+    picture = confusion_picture(metrics, ["a", "b", "a label that is far too long to be shown"])
+    pixels = np.asarray(picture).astype(int)
+    cells = [[pixels[-(3 - row) * CELL - GAP + 4, -(3 - column) * CELL - GAP + 4] for column in range(3)]
+             for row in range(3)]
+    assert tuple(cells[0][0]) == GOOD and tuple(cells[0][1]) == GROUND
+    assert cells[1][0][0] > cells[1][0][1] and cells[1][1][1] > cells[1][1][0]  # half red, half green
+    assert confusion_picture(metrics, ["x"] * 41) is None

@@ -5,7 +5,8 @@ from .extractor import ExtractorSettings
 from .label_image import GraphSettings, LabelSettings, label_settings
 from .places import DEFAULT_TFLITE
 from .retrain import RetrainSettings, StepSettings, retrain_settings
+from .show_image import ShowSettings, show_settings
 
 __all__ = ["DEFAULT_TFLITE", "DoctorSettings", "EvaluateSettings", "ExtractorSettings", "GraphSettings",
-           "LabelSettings", "RetrainSettings", "StepSettings", "doctor_settings", "evaluate_settings",
-           "label_settings", "retrain_settings"]
+           "LabelSettings", "RetrainSettings", "ShowSettings", "StepSettings", "doctor_settings", "evaluate_settings",
+           "label_settings", "retrain_settings", "show_settings"]
