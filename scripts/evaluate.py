@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.classifier import Classifier, load_classifier
+from scripts.classifier import Classifier, Metadata, load_classifier
 from scripts.console import UserError, progress_bar, run_command
 from scripts.console.settings import EvaluateSettings, evaluate_settings
 from scripts.evaluation import evaluate
-from scripts.photos import Photo, PhotoTree, read_photo, read_tree
+from scripts.features import core_count
+from scripts.photos import TEST, Photo, PhotoTree, identify_photos, read_photo, read_tree, split_photos
 from scripts.report import accuracy_lines, class_lines, describe_evaluation, write_report
 
 log = logging.getLogger("scripts.evaluate")
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def evaluate_classifier(settings: EvaluateSettings) -> int:
-    """Labels every photo of the folder, prints how many answers are right, and returns 0."""
+    """Labels the photos of the folder, prints how many answers are right, and returns 0."""
     classifier = load_classifier(settings.graph, settings.stated)
     tree = read_tree(settings.image_dir, least_classes=1)
     classes = _classes_of_folders(classifier, tree)
@@ -39,9 +40,7 @@ def evaluate_classifier(settings: EvaluateSettings) -> int:
                         f"({', '.join(classifier.labels[:10])}).", "Rename the folders as the labels are.")
     _say_what_is_missing(classifier, tree, classes)
     photos = [photo for photo in tree.photos if photo.label in classes]
-    notes = [TRAINED_ON] if _was_trained_on(classifier, settings.image_dir) else []
-    for note in notes:
-        log.warning(note)
+    photos, notes = _without_trained_on(classifier, tree, photos)
     answered, probabilities = _answers(classifier, photos)
     truth = np.array([classes[photo.label] for photo in answered])
     metrics = evaluate(probabilities, truth)
@@ -91,9 +90,37 @@ def _poets_spelling(label: str) -> str:
     return re.sub(r"[^a-z0-9]+", " ", label.lower()).strip() or " "
 
 
-def _was_trained_on(classifier: Classifier, image_dir: Path) -> bool:
-    trained_on = classifier.metadata and classifier.metadata.flags.get("image_dir")
-    return bool(trained_on) and Path(str(trained_on)).resolve() == image_dir.resolve()
+def _without_trained_on(classifier: Classifier, tree: PhotoTree, photos: list[Photo]
+                        ) -> tuple[list[Photo], list[str]]:
+    """The photos that took no part in the training, and what is to be said of that.
+
+    A split depends on the photos' contents alone: where it can be made again, to the digest, its test part is taken.
+    """
+    metadata = classifier.metadata
+    trained_on = metadata and metadata.flags.get("image_dir")
+    if metadata is None or not trained_on or Path(str(trained_on)).resolve() != tree.root.resolve():
+        return photos, []
+    kept = _test_part(metadata, tree)
+    if kept is None:
+        log.warning(TRAINED_ON)
+        return photos, [TRAINED_ON]
+    note = f"The classifier was trained on this folder: its test part alone is evaluated, {len(kept)} photos."
+    log.info(note)
+    return [photo for photo in photos if photo.path in kept], [note]
+
+
+def _test_part(metadata: Metadata, tree: PhotoTree) -> set[Path] | None:
+    """The files that the training kept for its test; None where the photos are not those of the training any more."""
+    readable, looks = identify_photos(tree, core_count())
+    try:
+        split = split_photos(readable, looks, metadata.flags["testing_percentage"],
+                             metadata.flags["validation_percentage"], metadata.split["seed"])
+    except (UserError, KeyError, TypeError):
+        return None
+    rows = split.rows(TEST)
+    if split.digest != metadata.split["digest"] or not len(rows):
+        return None
+    return {readable.photos[row].path for row in rows}
 
 
 def _answers(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], np.ndarray]:

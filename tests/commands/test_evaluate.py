@@ -98,10 +98,23 @@ def test_one_class_alone_can_be_evaluated(capsys: pytest.CaptureFixture) -> None
     assert "Ignored: --input_mean, --labels. This classifier knows its own input and labels." in captured.err
 
 
-def test_photos_that_were_trained_on_are_said_to_say_nothing(capsys: pytest.CaptureFixture) -> None:
-    trained_on = load_classifier(Path("tf_files/retrained_graph.tflite")).metadata.flags["image_dir"]
-    assert evaluate.main([f"--image_dir={trained_on}"]) == 0
-    assert "was trained on most of these photos" in capsys.readouterr().err
+def test_of_the_folder_it_was_trained_on_only_the_test_part_counts(capsys: pytest.CaptureFixture) -> None:
+    metadata = load_classifier(Path("tf_files/retrained_graph.tflite")).metadata
+    assert evaluate.main([f"--image_dir={metadata.flags['image_dir']}"]) == 0
+    captured = capsys.readouterr()
+    assert f"its test part alone is evaluated, {metadata.test['count']} photos" in captured.err
+    assert accuracy(captured.out) == (round(100 * metadata.test["accuracy"], 1), metadata.test["count"])
+
+
+def test_photos_that_were_trained_on_are_said_to_say_nothing(capsys: pytest.CaptureFixture, trained: Path) -> None:
+    added = trained / "photos" / "red" / "added.png"
+    shutil.copy("new/red/000.png", added)
+    try:
+        assert evaluate.main([f"--image_dir={trained / 'photos'}"]) == 0
+    finally:
+        added.unlink()
+    captured = capsys.readouterr()
+    assert "was trained on most of these photos" in captured.err and accuracy(captured.out)[1] == 61
 
 
 @pytest.mark.parametrize("arguments, code, sentence", [
