@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.classifier import Classifier, Metadata, load_classifier
+from scripts.classifier import UNKNOWN_LABEL, Answer, Classifier, Metadata, load_classifier
 from scripts.console import UserError, progress_bar, run_command
 from scripts.console.settings import EvaluateSettings, evaluate_settings
-from scripts.evaluation import evaluate
+from scripts.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
 from scripts.features import core_count
 from scripts.photos import TEST, Photo, PhotoTree, identify_photos, read_photo, read_tree, split_photos
-from scripts.report import accuracy_lines, class_lines, describe_evaluation, write_report
+from scripts.report import accuracy_lines, class_lines, describe_evaluation, unknown_lines, write_report
 
 log = logging.getLogger("scripts.evaluate")
 
@@ -38,27 +38,39 @@ def evaluate_classifier(settings: EvaluateSettings) -> int:
     if not classes:
         raise UserError(f"No folder of {settings.image_dir} is called like a label of {settings.graph} "
                         f"({', '.join(classifier.labels[:10])}).", "Rename the folders as the labels are.")
-    _say_what_is_missing(classifier, tree, classes)
+    strangers = _strangers(classifier, tree, classes)
+    _say_what_is_missing(classifier, tree, classes, {photo.label for photo in strangers})
     photos = [photo for photo in tree.photos if photo.label in classes]
     photos, notes = _without_trained_on(classifier, tree, photos)
-    answered, probabilities = _answers(classifier, photos)
+    answered, answers = _answers(classifier, photos)
+    if not answers:
+        raise UserError("None of the photos could be read.")
+    probabilities = np.stack([answer.probabilities for answer in answers if answer.probabilities is not None])
     truth = np.array([classes[photo.label] for photo in answered])
     metrics = evaluate(probabilities, truth)
+    rejection = _rejection(classifier, answers, probabilities.argmax(axis=1) == truth, strangers)
     if settings.report:
         write_report(settings.report, describe_evaluation(classifier, settings.graph, answered, truth, probabilities,
-                                                          metrics, settings.image_dir, notes))
+                                                          metrics, rejection, settings.image_dir, notes))
     if settings.format == "json":
-        print(json.dumps(metrics.to_dict(classifier.labels), ensure_ascii=False))
+        print(json.dumps({**metrics.to_dict(classifier.labels), "unknown": rejection and rejection.to_dict()},
+                         ensure_ascii=False))
         return 0
+    _say(classifier, metrics, rejection)
+    if settings.report:
+        print(f"Report: {settings.report}")
+    return 0
+
+
+def _say(classifier: Classifier, metrics: Metrics, rejection: Rejection | None) -> None:
     print(*accuracy_lines(metrics, classifier.labels, "Accuracy"), sep="\n")
+    if rejection:
+        print(*unknown_lines(rejection, "photos"), sep="\n")
     print(f"Cross entropy = {metrics.cross_entropy:.4f}, expected calibration error = "
           f"{metrics.expected_calibration_error:.1%}")
     if len(classifier.labels) > TOP_K:
         print(f"The right label is among the first {TOP_K} in {metrics.top_k(TOP_K):.1%}")
     print(*class_lines(metrics, classifier.labels), sep="\n")
-    if settings.report:
-        print(f"Report: {settings.report}")
-    return 0
 
 
 def _classes_of_folders(classifier: Classifier, tree: PhotoTree) -> dict[str, int]:
@@ -71,8 +83,29 @@ def _classes_of_folders(classifier: Classifier, tree: PhotoTree) -> dict[str, in
     return {label: number for label, number in spelt.items() if number is not None}
 
 
-def _say_what_is_missing(classifier: Classifier, tree: PhotoTree, classes: dict[str, int]) -> None:
-    unknown = [label for label in tree.labels if label not in classes]
+def _strangers(classifier: Classifier, tree: PhotoTree, classes: dict[str, int]) -> list[Photo]:
+    """Photos in a folder named unknown, which a classifier that can say so should call that."""
+    if classifier.unknown_threshold is None:
+        return []
+    return [photo for photo in tree.photos
+            if photo.label.casefold() == UNKNOWN_LABEL and photo.label not in classes]
+
+
+def _rejection(classifier: Classifier, answers: list[Answer], correct: np.ndarray, strangers: list[Photo]
+               ) -> Rejection | None:
+    """Figures of the reject option, or None where the classifier has none."""
+    if classifier.unknown_threshold is None:
+        return None
+    of_strangers = _answers(classifier, strangers)[1] if strangers else []
+    return evaluate_unknown(_scores(answers), correct, classifier.unknown_threshold, _scores(of_strangers))
+
+
+def _scores(answers: list[Answer]) -> np.ndarray:
+    return np.array([answer.unknown_score for answer in answers], np.float64)
+
+
+def _say_what_is_missing(classifier: Classifier, tree: PhotoTree, classes: dict[str, int], strange: set[str]) -> None:
+    unknown = [label for label in tree.labels if label not in classes and label not in strange]
     if unknown:
         log.warning("Left out, because the classifier has no label of that name: %s.", _listed(unknown))
     missing = [label for number, label in enumerate(classifier.labels) if number not in classes.values()]
@@ -123,9 +156,9 @@ def _test_part(metadata: Metadata, tree: PhotoTree) -> set[Path] | None:
     return {readable.photos[row].path for row in rows}
 
 
-def _answers(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], np.ndarray]:
-    """The photos that could be read, and the classifier's answers, float32 [photos, classes]."""
-    answered, rows = [], []
+def _answers(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], list[Answer]]:
+    """The photos that could be read, and the classifier's answers."""
+    answered, answers = [], []
     with progress_bar(len(photos), "Labelling", "photo") as bar:
         for photo, answer in classifier.label_photos(photos, lambda photo: read_photo(photo.path)):
             bar.update()
@@ -133,10 +166,8 @@ def _answers(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], 
                 log.warning("%s is left out: %s.", photo.path, answer.reason)
             else:
                 answered.append(photo)
-                rows.append(answer.probabilities)
-    if not rows:
-        raise UserError("None of the photos could be read.")
-    return answered, np.stack(rows)
+                answers.append(answer)
+    return answered, answers
 
 
 if __name__ == "__main__":

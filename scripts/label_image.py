@@ -7,15 +7,16 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from scripts.classifier import Answer, Classifier, load_classifier
+from scripts.classifier import UNKNOWN_LABEL, Answer, Classifier, load_classifier
 from scripts.console import UserError, run_command
 from scripts.console.settings import LabelSettings, label_settings
 from scripts.photos import expand_sources, is_address, read_source
 
-# (source, labels with scores, reason why there are none)
-Writer = Callable[[str, list[tuple[str, float]], str], None]
+# (source, labels with scores, what else the classifier said)
+Writer = Callable[[str, list[tuple[str, float]], Answer], None]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,10 +31,10 @@ def label(settings: LabelSettings) -> int:
     failed = 0
     for source, answer in classifier.label_photos(expand_sources(settings.sources), read_source):
         labels = _best(answer, classifier, settings)
-        write(source, labels, answer.reason)
+        write(source, labels, answer)
         failed += bool(answer.reason)
-        if settings.sort_into and labels:
-            _copy(source, settings.sort_into, labels[0][0])
+        if settings.sort_into and (labels or answer.unknown):
+            _copy(source, settings.sort_into, UNKNOWN_LABEL if answer.unknown else labels[0][0])
     return 1 if failed else 0
 
 
@@ -52,36 +53,44 @@ def _writer(settings: LabelSettings, classifier: Classifier) -> Writer:
     if settings.format == "csv":
         return _csv_writer()
     alone = len(settings.sources) == 1 and (is_address(settings.sources[0]) or Path(settings.sources[0]).is_file())
-    return lambda source, labels, reason: _write_text(source, labels, reason, alone)
+    return lambda source, labels, answer: _write_text(source, labels, answer, alone)
 
 
-def _write_text(source: str, labels: list[tuple[str, float]], reason: str, alone: bool) -> None:
-    """Poets' lines; with several photos each under the photo's name."""
-    if reason:
-        print(f"{source}: {reason}", file=sys.stderr)
+def _write_text(source: str, labels: list[tuple[str, float]], answer: Answer, alone: bool) -> None:
+    """Poets' lines; with several photos each under the photo's name, and of an unknown one what it is likest to."""
+    if answer.reason:
+        print(f"{source}: {answer.reason}", file=sys.stderr)
         return
     if not alone:
         print(source)
     indent = "" if alone else "  "
+    if answer.unknown:
+        print(f"{indent}{UNKNOWN_LABEL} (unlike the training photos; if it had to be one of the classes:)")
+        indent += "  "
     for name, score in labels:
         print(f"{indent}{name} (score={score:.5f})", flush=True)
     if not labels:
         print(f"{indent}(no label with such a score)", flush=True)
 
 
-def _write_json(source: str, labels: list[tuple[str, float]], reason: str) -> None:
-    answer = {"error": reason} if reason else {"labels": [{"label": name, "score": score} for name, score in labels]}
-    print(json.dumps({"image": source, **answer}, ensure_ascii=False), flush=True)
+def _write_json(source: str, labels: list[tuple[str, float]], answer: Answer) -> None:
+    found: dict[str, Any] = {"error": answer.reason} if answer.reason else {
+        "labels": [{"label": name, "score": score} for name, score in labels]}
+    if answer.unknown_score is not None:
+        found.update(unknown=answer.unknown, unknown_score=answer.unknown_score)
+    print(json.dumps({"image": source, **found}, ensure_ascii=False), flush=True)
 
 
 def _csv_writer() -> Writer:
     rows = csv.writer(sys.stdout, lineterminator="\n")
     rows.writerow(["image", "rank", "label", "score", "error"])
 
-    def write(source: str, labels: list[tuple[str, float]], reason: str) -> None:
-        if reason or not labels:
-            rows.writerow([source, "", "", "", reason])
-        for rank, (name, score) in enumerate(labels, 1):
+    def write(source: str, labels: list[tuple[str, float]], answer: Answer) -> None:
+        if answer.reason or not labels:
+            rows.writerow([source, "", "", "", answer.reason])
+        if answer.unknown:
+            rows.writerow([source, 1, UNKNOWN_LABEL, "", ""])
+        for rank, (name, score) in enumerate(labels, 1 + answer.unknown):
             rows.writerow([source, rank, name, f"{score:.5f}", ""])
         sys.stdout.flush()
     return write

@@ -4,23 +4,25 @@ from __future__ import annotations
 import datetime
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from scripts.checkup import Finding, examine, write_findings
-from scripts.classifier import (Destinations, Exported, Proof, check_destinations, check_output_name,
-                                describe_classifier, export_classifier, export_graph)
-from scripts.console import run_command
+from scripts.classifier import (UNKNOWN_LABEL, Destinations, Exported, Proof, check_destinations, check_output_name,
+                                describe_classifier, export_classifier, export_graph, load_classifier)
+from scripts.console import UserError, run_command
 from scripts.console.settings import DEFAULT_TFLITE, RetrainSettings, StepSettings, retrain_settings
-from scripts.evaluation import Metrics, evaluate
+from scripts.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
 from scripts.features import Bottlenecks, Extractor, extract_bottlenecks, open_extractor
-from scripts.photos import (TEST, TRAINING, VALIDATION, Split, check_class_sizes, fold_photos, read_tree,
+from scripts.photos import (TEST, TRAINING, VALIDATION, PhotoTree, Split, check_class_sizes, fold_photos, read_tree,
                             split_photos)
-from scripts.report import (accuracy_lines, confusion_picture, cross_validation_lines, describe_retraining,
-                            finding_lines, photo_lines, write_report)
+from scripts.report import (accuracy_lines, confusion_picture, cross_validation_lines, curves_picture,
+                            describe_retraining, finding_lines, photo_lines, unknown_lines, write_report)
 from scripts.training import (HeadFit, Step, StepsFit, balanced_draw, fit_head, fit_head_by_steps,
-                              out_of_fold_probabilities, write_summaries)
+                              fit_unknown_score, out_of_fold_probabilities, write_summaries)
 
 # More bad photos than this are counted, not listed; --logging_verbosity=DEBUG lists all.
 MOST_LISTED = 50
@@ -39,6 +41,8 @@ def retrain(settings: RetrainSettings) -> int:
     check_output_name(settings.final_tensor_name)
     check_destinations(destinations)
     tree = read_tree(settings.image_dir)
+    if settings.unknown_coverage:
+        _check_no_folder_is_unknown(tree)
     check_class_sizes(tree, settings.testing_percentage, settings.validation_percentage)
     print(*photo_lines(tree), sep="\n", flush=True)
     extractor = open_extractor(settings.extractor.tfhub_module, settings.extractor.model_dir,
@@ -50,19 +54,20 @@ def retrain(settings: RetrainSettings) -> int:
     _say_split(split)
     fit = _fit(bottlenecks, split, settings) if settings.steps is None else _fit_by_steps(
         bottlenecks, split, settings, settings.steps, extractor)
-    metrics, proof = _final_evaluation(bottlenecks, split, fit, settings)
+    if settings.unknown_coverage:
+        fit = _with_unknown_score(fit, bottlenecks, split, settings.unknown_coverage)
+    metrics, rejection, proof = _final_evaluation(bottlenecks, split, fit, settings)
     if settings.cross_validate:
         _cross_validation(bottlenecks, split, settings.cross_validate, settings.balanced)
     metadata = describe_classifier(extractor, bottlenecks, split, fit, metrics, settings.final_tensor_name,
-                                   settings.flags)
+                                   settings.flags, rejection)
     exported = export_classifier(extractor, fit.head, metadata, destinations, proof)
     findings = _examine(bottlenecks, extractor, split, destinations.findings) if settings.doctor else None
     command = _labelling_command(destinations)
     write_report(destinations.report, describe_retraining(
-        bottlenecks, split, proof.probabilities, metrics, metadata, findings, fit.curves(), command))
-    picture = confusion_picture(metrics, bottlenecks.tree.labels) if metrics else None
-    write_summaries(settings.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), fit.curves(),
-                    {"confusion": np.asarray(picture)} if picture else None)
+        bottlenecks, split, proof.outputs, metrics, rejection, metadata, findings, fit.curves(),
+        load_classifier(destinations.tflite), command))
+    _write_pictures(settings.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), fit, metrics, bottlenecks.tree.labels)
     _say_files(exported, destinations, command)
     return 0
 
@@ -96,11 +101,33 @@ def _fit_by_steps(bottlenecks: Bottlenecks, split: Split, settings: RetrainSetti
         store_interval=steps.intermediate_store_frequency, on_store=store)
 
 
+def _check_no_folder_is_unknown(tree: PhotoTree) -> None:
+    for label in tree.labels:
+        if label.casefold() == UNKNOWN_LABEL:
+            raise UserError(f"With --unknown_coverage, {label} is what photos of no class are called, and a folder "
+                            "has that name.", "Move it elsewhere; evaluate can say how many of its photos are called "
+                            "so.", exit_code=2)
+
+
+def _with_unknown_score(fit: HeadFit | StepsFit, bottlenecks: Bottlenecks, split: Split, coverage: float
+                        ) -> HeadFit | StepsFit:
+    train, validation = split.rows(TRAINING), split.rows(VALIDATION)
+    unknown = fit_unknown_score(bottlenecks.matrix[train], bottlenecks.tree.classes()[train],
+                                bottlenecks.matrix[validation], coverage)
+    return replace(fit, head=replace(fit.head, unknown=unknown))
+
+
 def _examine(bottlenecks: Bottlenecks, extractor: Extractor, split: Split, path: Path) -> list[Finding]:
     findings = examine(bottlenecks, extractor, split)
     write_findings(path, findings)
     print(*finding_lines(findings, path, MOST_FINDINGS), sep="\n", flush=True)
     return findings
+
+
+def _write_pictures(folder: Path, fit: HeadFit | StepsFit, metrics: Metrics | None, labels: Sequence[str]) -> None:
+    confusion = confusion_picture(metrics, labels) if metrics else None
+    write_summaries(folder, fit.curves(), {"confusion": np.asarray(confusion)} if confusion else None)
+    curves_picture(fit.curves()).save(folder / "curves.png")
 
 
 def _labelling_command(destinations: Destinations) -> str:
@@ -114,15 +141,16 @@ def _random(seed: int) -> np.random.Generator:
 
 
 def _final_evaluation(bottlenecks: Bottlenecks, split: Split, fit: HeadFit | StepsFit,
-                      settings: RetrainSettings) -> tuple[Metrics | None, Proof]:
+                      settings: RetrainSettings) -> tuple[Metrics | None, Rejection | None, Proof]:
     """Evaluates on the test photos (None if there are none) and keeps the answers that the files must give."""
     rows = split.rows(TEST)
-    probabilities = fit.head.probabilities(bottlenecks.matrix[rows])
+    outputs = fit.head.outputs(bottlenecks.matrix[rows])
+    probabilities = outputs[:, :len(bottlenecks.tree.labels)]
     photos = [bottlenecks.tree.photos[row] for row in rows]
-    proof = Proof(tuple(photo.path for photo in photos), probabilities)
+    proof = Proof(tuple(photo.path for photo in photos), outputs)
     if not photos:
         print("No photos were kept for a test, so how good the classifier is cannot be said.")
-        return None, proof
+        return None, None, proof
     classes = bottlenecks.tree.classes()[rows]
     if settings.steps and settings.steps.test_batch_size != -1:
         drawn = balanced_draw(classes, settings.steps.test_batch_size, _random(settings.seed))
@@ -130,12 +158,16 @@ def _final_evaluation(bottlenecks: Bottlenecks, split: Split, fit: HeadFit | Ste
               f"{evaluate(probabilities[drawn], classes[drawn]).accuracy:.1%} (N={len(drawn)})")
     metrics = evaluate(probabilities, classes)
     print(*accuracy_lines(metrics, bottlenecks.tree.labels, "Final test accuracy"), sep="\n")
+    rejection = None
+    if fit.head.unknown is not None:
+        rejection = evaluate_unknown(outputs[:, -1], probabilities.argmax(1) == classes, fit.head.unknown.threshold)
+        print(*unknown_lines(rejection, "test photos"), sep="\n")
     if settings.print_misclassified_test_images:
         print("=== MISCLASSIFIED TEST IMAGES ===")
         for photo, answer in zip(photos, probabilities.argmax(1)):
             if bottlenecks.tree.labels[answer] != photo.label:
                 print(f"{str(photo.path):>70}  {bottlenecks.tree.labels[answer]}")
-    return metrics, proof
+    return metrics, rejection, proof
 
 
 def _cross_validation(bottlenecks: Bottlenecks, split: Split, count: int, balanced: bool) -> None:

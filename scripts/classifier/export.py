@@ -65,17 +65,22 @@ class Destinations:
 
 @dataclass(frozen=True)
 class Proof:
-    """Photos with the answers that training's evaluation gave: paths, and probabilities float32 [photos, classes]."""
+    """Photos with the answers that training's evaluation gave.
+
+    Attributes:
+        paths: of the photos.
+        outputs: float32 [photos, classes], probabilities; with a reject option, one more column of scores.
+    """
 
     paths: Sequence[Path]
-    probabilities: np.ndarray
+    outputs: np.ndarray
 
     def sample(self) -> Proof:
         """At most MOST_PHOTOS of them, evenly spread."""
         if len(self.paths) <= MOST_PHOTOS:
             return self
         rows = np.linspace(0, len(self.paths) - 1, MOST_PHOTOS).astype(int)
-        return Proof(tuple(self.paths[row] for row in rows), self.probabilities[rows])
+        return Proof(tuple(self.paths[row] for row in rows), self.outputs[rows])
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ def export_classifier(extractor: Extractor, head: Head, metadata: Metadata, dest
     proof = proof.sample()
     with _staging(destinations) as staged:
         metadata = _write(extractor, head, metadata, staged)
-        parities = _prove(extractor, staged, proof)
+        parities = _prove(extractor, metadata, staged, proof)
         files = _publish(staged, destinations)
     return Exported(files, parities)
 
@@ -171,15 +176,16 @@ def _write(extractor: Extractor, head: Head, metadata: Metadata, staged: Destina
     return metadata
 
 
-def _prove(extractor: Extractor, staged: Destinations, proof: Proof) -> tuple[Parity, ...]:
+def _prove(extractor: Extractor, metadata: Metadata, staged: Destinations, proof: Proof) -> tuple[Parity, ...]:
     if not proof.paths:
         return ()
     pixels = load_photos(proof.paths, extractor.height, extractor.width, core_count())
-    parities = [check_file(path, pixels, proof.probabilities) for path in (staged.graph, staged.tflite)]
+    parities = [check_file(path, pixels, proof.outputs) for path in (staged.graph, staged.tflite)]
     if staged.saved_model_dir:
         folder = staged.saved_model_dir / "1"
-        parities.append(replace(check_file(folder, pixels, proof.probabilities), name="SavedModel"))
-        by_bytes = check_predict_bytes(folder, [read_photo(path) for path in proof.paths], proof.probabilities)
+        parities.append(replace(check_file(folder, pixels, proof.outputs), name="SavedModel"))
+        by_bytes = check_predict_bytes(folder, [read_photo(path) for path in proof.paths], proof.outputs,
+                                       metadata.unknown["threshold"] if metadata.unknown else None)
         parities += [replace(by_bytes, name="SavedModel, predict_bytes")] if by_bytes else []
     return tuple(parities)
 

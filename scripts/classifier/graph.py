@@ -1,17 +1,25 @@
 """Extractor and head as one TensorFlow graph: every export starts from what this function builds."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from scripts.console import import_tensorflow
 from scripts.features import INPUT_NODE, OUTPUT_NODE, OWN_MARK, Extractor
-from scripts.training import Head
+from scripts.training import Head, UnknownScore
 
 # Scope (Poets' name) and node of the new layer.
 HEAD_SCOPE, LOGITS = OWN_MARK.split("/")
 MODULE_SCOPE = "module"
+UNKNOWN_SCOPE, UNKNOWN_SCORE = "unknown", "unknown_score"
+
+
+class Answers(NamedTuple):
+    """Tensors: float32 [n, classes], rows summing to 1; and float32 [n], or None where the head has no such score."""
+
+    probabilities: Any
+    unknown_score: Any
 
 
 def read_graph(extractor: Extractor) -> Any:
@@ -19,17 +27,14 @@ def read_graph(extractor: Extractor) -> Any:
     return import_tensorflow().compat.v1.GraphDef.FromString(extractor.graph_path.read_bytes())
 
 
-def add_classifier(pixels: Any, definition: Any, head: Head, output_name: str) -> Any:
+def add_classifier(pixels: Any, definition: Any, head: Head, output_name: str) -> Answers:
     """Adds extractor and head to the graph that is being built.
 
     Args:
         pixels: float32 tensor [n, height, width, 3] in [0, 1].
         definition: the extractor's frozen GraphDef.
         head: its temperature is folded into the weights.
-        output_name: of the softmax node.
-
-    Returns:
-        float32 tensor [n, classes], rows summing to 1.
+        output_name: of the softmax node; the other is UNKNOWN_SCORE.
     """
     tensorflow = import_tensorflow()
     bottleneck, = tensorflow.graph_util.import_graph_def(definition, {INPUT_NODE: pixels}, [f"{OUTPUT_NODE}:0"],
@@ -38,4 +43,24 @@ def add_classifier(pixels: Any, definition: Any, head: Head, output_name: str) -
         weights = tensorflow.constant(np.float32(head.weights / head.temperature), name="final_weights")
         bias = tensorflow.constant(np.float32(head.bias / head.temperature), name="final_biases")
         logits = tensorflow.add(tensorflow.matmul(bottleneck, weights), bias, name=LOGITS)
-    return tensorflow.nn.softmax(logits, name=output_name)
+    probabilities = tensorflow.nn.softmax(logits, name=output_name)
+    return Answers(probabilities, None if head.unknown is None else _unknown_score(bottleneck, head.unknown))
+
+
+def _unknown_score(bottleneck: Any, unknown: UnknownScore) -> Any:
+    """`UnknownScore.scores` as operations: float32 [n, depth] to [n]."""
+    tensorflow = import_tensorflow()
+    with tensorflow.name_scope(UNKNOWN_SCOPE):
+        length = tensorflow.sqrt(tensorflow.reduce_sum(bottleneck * bottleneck, axis=1, keepdims=True))
+        similarities = tensorflow.matmul(bottleneck / tensorflow.maximum(length, 1e-6),
+                                         tensorflow.constant(unknown.references.T.copy()))
+        nearest = tensorflow.math.top_k(similarities, unknown.nearest).values
+        neighbours = 1 - tensorflow.reduce_mean(nearest, axis=1)
+        projected = tensorflow.matmul(bottleneck, tensorflow.constant(unknown.projection)) - unknown.shift
+        coupled = tensorflow.matmul(projected, tensorflow.constant(unknown.coupling))
+        relative = (tensorflow.reduce_min(unknown.offsets - 2 * projected, axis=1)
+                    + tensorflow.reduce_sum(coupled * projected, axis=1))
+        neighbours, relative = ((part - mean) / spread for part, mean, spread in
+                                zip((neighbours, relative), unknown.means, unknown.spreads))
+        total = neighbours + tensorflow.square(tensorflow.nn.relu(neighbours)) / 2 + relative
+    return tensorflow.identity(total, name=UNKNOWN_SCORE)

@@ -5,13 +5,16 @@ import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from scripts.console import UserError, import_tensorflow, one_line, quiet_native_code
 from scripts.console.settings import GraphSettings
-from scripts.features import OWN_MARK, TENSORFLOW_BATCH, Engine, LiteRTEngine, LiteRTModel, TensorFlowEngine
+from scripts.features import (OWN_MARK, TENSORFLOW_BATCH, Engine, LiteRTEngine, LiteRTModel, TensorFlowEngine,
+                              side_by_side)
 
+from .graph import UNKNOWN_SCORE
 from .metadata import Metadata
 from .model import Classifier, Input
 from .poets import load_poets_graph, load_poets_tflite
@@ -94,7 +97,8 @@ def _load_frozen_graph(path: Path, content: bytes) -> Classifier:
     if metadata.files.get(path.name) != hashlib.sha256(content).hexdigest():
         raise UserError(f"{path} is not the file that {beside.name} describes: one of the two is older, or damaged.",
                         RUN_AGAIN)
-    return _described(metadata, TensorFlowEngine(path, metadata.nodes["input"], metadata.nodes["output"]))
+    outputs = [metadata.nodes["output"]] + ([UNKNOWN_SCORE] if metadata.unknown else [])
+    return _described(metadata, TensorFlowEngine(path, metadata.nodes["input"], *outputs))
 
 
 def _load_saved_model(folder: Path) -> Classifier:
@@ -122,9 +126,14 @@ class SavedModelEngine:
         self._folder = folder
 
     def open(self) -> Callable[[np.ndarray], np.ndarray]:
-        signature = load_signature(self._folder, "serving_default")
+        signature: Any = load_signature(self._folder, "serving_default")
         tensorflow = import_tensorflow()
-        return lambda photos: signature(image=tensorflow.constant(photos))["probabilities"].numpy()
+        outputs = [name for name in ("probabilities", UNKNOWN_SCORE) if name in signature.structured_outputs]
+
+        def run(photos: np.ndarray) -> np.ndarray:
+            answers = signature(image=tensorflow.constant(photos))
+            return side_by_side([answers[name].numpy() for name in outputs])
+        return run
 
 
 def load_signature(folder: Path, name: str) -> Callable:

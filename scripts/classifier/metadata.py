@@ -9,12 +9,14 @@ from typing import Any
 
 from scripts import __version__
 from scripts.console import UserError, one_line
-from scripts.evaluation import Metrics
+from scripts.evaluation import Metrics, Rejection
 from scripts.features import INPUT_NODE, Bottlenecks, Extractor
 from scripts.photos import PIXELS_VERSION, Split
 from scripts.training import HeadFit, StepsFit
 
 FORMAT = "poets-classifier-1"
+# What a photo is called that is like no training photo.
+UNKNOWN_LABEL = "unknown"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Metadata:
         nodes: names of the frozen graph's `input` and `output`.
         network: `kind`, `handle` and `digest` of the extractor.
         head: `solver`, `temperature`, and what else the solver has to say.
-        unknown: the reject option, or None.
+        unknown: the reject option: photos with a score above `threshold` are called unknown; `coverage` of the
+            validation photos are not. None without.
         split: `seed`, `digest` and `counts` of the photos.
         test: `accuracy`, `interval`, `count`, `cross_entropy` and `expected_calibration_error` of the final
             evaluation, or None where no photo was kept for it.
@@ -81,13 +84,14 @@ class Metadata:
         for name in ("input", "output"):
             if not isinstance(self.nodes[name], str):
                 raise ValueError(f"its {name} node has no name")
-        if self.unknown is not None:
-            raise ValueError("it has a reject option that this program does not know")
+        if self.unknown is not None and not all(isinstance(self.unknown[name], (int, float))
+                                                for name in ("threshold", "coverage")):
+            raise ValueError("its threshold for unknown photos is not a number")
 
 
 def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: Split, fit: HeadFit | StepsFit,
                         test: Metrics | None, final_tensor_name: str = "final_result",
-                        flags: dict[str, Any] | None = None) -> Metadata:
+                        flags: dict[str, Any] | None = None, rejection: Rejection | None = None) -> Metadata:
     """The metadata of a classifier that is about to be exported.
 
     Args:
@@ -95,6 +99,7 @@ def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: S
         test: the final evaluation, or None where no photo was kept for it.
         final_tensor_name: of the graph's result.
         flags: what else is worth remembering of how it was made.
+        rejection: the test of the reject option, or None.
     """
     return Metadata(
         labels=list(bottlenecks.tree.labels),
@@ -102,6 +107,9 @@ def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: S
         nodes={"input": INPUT_NODE, "output": final_tensor_name},
         network={"kind": "frozen_features", "handle": extractor.handle, "digest": extractor.digest},
         head=fit.description(),
+        unknown=None if fit.head.unknown is None else {
+            "threshold": fit.head.unknown.threshold, "coverage": fit.head.unknown.coverage,
+            "references": len(fit.head.unknown.references), "test": rejection and rejection.to_dict()},
         split={"seed": split.seed, "digest": split.digest, "counts": split.counts()},
         test=None if test is None else {
             "accuracy": test.accuracy, "interval": list(test.interval), "count": test.count,

@@ -25,10 +25,19 @@ LOOKAHEAD = 4
 
 @dataclass(frozen=True)
 class Answer:
-    """What a classifier says of one photo: `probabilities` float32 [classes], or the reason why it says nothing."""
+    """What a classifier says of one photo.
+
+    Attributes:
+        probabilities: float32 [classes]; None where it says nothing.
+        reason: why it says nothing.
+        unknown_score: how unlike the training photos the photo is; None where the classifier cannot say.
+        unknown: whether that is so much that no label should be believed.
+    """
 
     probabilities: np.ndarray | None
     reason: str = ""
+    unknown_score: float | None = None
+    unknown: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,10 +86,33 @@ class Classifier:
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Pixels [n, height, width, 3] as `input.pixels` gives them -> float32 [n, classes]."""
-        run = self._runner()
+        return self.outputs(pixels)[:, :len(self.labels)]
+
+    def outputs(self, pixels: np.ndarray) -> np.ndarray:
+        """The same with one more column, the scores for unknown photos, where the classifier has such a score."""
         size = self._engine.batch_size
-        return np.concatenate([run(self.input.scaled(pixels[start:start + size]))
-                               for start in range(0, len(pixels), size)])
+        parts = [pixels[start:start + size] for start in range(0, len(pixels), size)]
+        if size > 1 or len(parts) == 1:
+            return np.concatenate([self._run(part) for part in parts])
+        with ThreadPoolExecutor(min(core_count(), len(parts))) as pool:  # an engine for one photo runs one a core
+            return np.concatenate(list(pool.map(self._run, parts)))
+
+    def _run(self, pixels: np.ndarray) -> np.ndarray:
+        return self._runner()(self.input.scaled(pixels))
+
+    @property
+    def unknown_threshold(self) -> float | None:
+        """Photos with a higher score are called unknown; None where the classifier has no such score."""
+        return self.metadata.unknown["threshold"] if self.metadata and self.metadata.unknown else None
+
+    def _answer_of(self, outputs: np.ndarray) -> Answer:
+        """Float32 [columns], a photo's row of `outputs`."""
+        probabilities, threshold = outputs[:len(self.labels)], self.unknown_threshold
+        if threshold is None:
+            return Answer(probabilities)
+        score = float(outputs[len(self.labels)])
+        # A score that is not a number is not below any threshold.
+        return Answer(probabilities, unknown_score=score, unknown=not score <= threshold)
 
     def label_photos(self, sources: Iterable[Source], read: Callable[[Source], bytes],
                      workers: int | None = None) -> Iterator[tuple[Source, Answer]]:
@@ -117,13 +149,13 @@ class Classifier:
 
     def _answer(self, source: Source, read: Callable[[Source], bytes]) -> Answer:
         pixels = self._decode(source, read)
-        return Answer(None, pixels) if isinstance(pixels, str) else Answer(self.probabilities(pixels[None])[0])
+        return Answer(None, pixels) if isinstance(pixels, str) else self._answer_of(self.outputs(pixels[None])[0])
 
     def _answer_batch(self, batch: list[tuple[Source, np.ndarray | str]]) -> Iterator[tuple[Source, Answer]]:
         photos = [pixels for _, pixels in batch if not isinstance(pixels, str)]
-        rows = iter(self.probabilities(np.stack(photos)) if photos else ())
+        rows = iter(self.outputs(np.stack(photos)) if photos else ())
         for source, pixels in batch:
-            yield source, Answer(None, pixels) if isinstance(pixels, str) else Answer(next(rows))
+            yield source, Answer(None, pixels) if isinstance(pixels, str) else self._answer_of(next(rows))
 
 
 def _in_order(pool: ThreadPoolExecutor, work: Callable[[Source], Result], sources: Iterable[Source],

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from scripts.console import UserError, import_tensorflow
+from scripts.features import side_by_side
 from scripts.photos import is_plain
 
+from .graph import UNKNOWN_SCORE
 from .load import load_classifier, load_signature
 
 MOST_PHOTOS = 128
@@ -16,6 +18,8 @@ MOST_PHOTOS = 128
 TOLERANCE = 1e-4
 # TensorFlow's decoder and resize in the graph differ from Pillow's by rounding of pixels.
 BYTES_TOLERANCE = 0.03
+# Of a score for unknown photos, as a share of 1 + its size; it is a sum of squares, and may be large.
+SCORE_TOLERANCE, SCORE_BYTES_TOLERANCE = 1e-3, 0.1
 
 
 @dataclass(frozen=True)
@@ -25,9 +29,11 @@ class Parity:
     Attributes:
         name: of the file.
         count: photos compared.
-        agreeing: of them, those with the same label.
+        agreeing: of them, those with the same label (which may be `unknown`).
         largest: largest difference of a probability, 0 to 1; nan where an answer was not finite.
         tolerance: what `largest` may be.
+        largest_score: the same of the scores for unknown photos, relative to 1 + their size; 0 without such scores.
+        score_tolerance: what `largest_score` may be.
     """
 
     name: str
@@ -35,22 +41,31 @@ class Parity:
     agreeing: int
     largest: float
     tolerance: float
+    largest_score: float = 0.0
+    score_tolerance: float = SCORE_TOLERANCE
 
     @property
     def proven(self) -> bool:
         """Whether the answers are the same; never with nan."""
-        return self.largest <= self.tolerance
+        return self.largest <= self.tolerance and self.largest_score <= self.score_tolerance
 
     def sentence(self) -> str:
         """For a person: what was compared and what came out."""
+        scores = f", of a score for unknown photos {self.largest_score:.1g}" if self.largest_score else ""
         return (f"{self.agreeing} of {self.count} photos with the same label, largest difference of a probability "
-                f"{self.largest:.1g}")
+                f"{self.largest:.1g}{scores}")
 
 
-def compare(name: str, answers: np.ndarray, expected: np.ndarray, tolerance: float) -> Parity:
-    """Compares probabilities, float [photos, classes] each."""
-    agreeing = int((answers.argmax(1) == expected.argmax(1)).sum())
-    return Parity(name, len(expected), agreeing, float(np.abs(answers - expected).max()), tolerance)
+def compare(name: str, answers: np.ndarray, expected: np.ndarray, threshold: float | None, tolerance: float,
+            score_tolerance: float) -> Parity:
+    """Compares outputs, float [photos, classes] each; with a threshold, one more column of scores."""
+    difference = np.abs(answers - expected)
+    if threshold is None:
+        return Parity(name, len(expected), int((answers.argmax(1) == expected.argmax(1)).sum()),
+                      float(difference.max()), tolerance)
+    given, wanted = (np.where(each[:, -1] <= threshold, each[:, :-1].argmax(1), -1) for each in (answers, expected))
+    return Parity(name, len(expected), int((given == wanted).sum()), float(difference[:, :-1].max()), tolerance,
+                  float((difference[:, -1] / (1 + np.abs(expected[:, -1]))).max()), score_tolerance)
 
 
 def check_file(path: Path, pixels: np.ndarray, expected: np.ndarray) -> Parity:
@@ -59,36 +74,45 @@ def check_file(path: Path, pixels: np.ndarray, expected: np.ndarray) -> Parity:
     Args:
         path: .tflite, .pb or SavedModel folder.
         pixels: uint8 [photos, height, width, 3].
-        expected: float32 [photos, classes], training's answers.
+        expected: float32 [photos, classes], training's answers; with a reject option, one more column of scores.
 
     Raises:
-        UserError: the answers differ by more than TOLERANCE.
+        UserError: the answers differ by more than TOLERANCE, or the scores by more than SCORE_TOLERANCE.
     """
-    return _proven(compare(path.name, load_classifier(path).probabilities(pixels), expected, TOLERANCE))
+    classifier = load_classifier(path)
+    return _proven(compare(path.name, classifier.outputs(pixels), expected, classifier.unknown_threshold, TOLERANCE,
+                           SCORE_TOLERANCE))
 
 
-def check_predict_bytes(folder: Path, files: list[bytes], expected: np.ndarray) -> Parity | None:
+def check_predict_bytes(folder: Path, files: list[bytes], expected: np.ndarray, threshold: float | None = None
+                        ) -> Parity | None:
     """The same for a SavedModel's signature that takes encoded photos.
 
     Args:
         folder: the SavedModel.
         files: photos as encoded; those that its decoder cannot do justice (formats but JPEG and PNG, EXIF rotation,
             transparency, CMYK) are passed over.
-        expected: float32 [photos, classes], training's answers.
+        expected: as in `check_file`.
+        threshold: of the scores for unknown photos, or None.
 
     Returns:
         None where no photo is left to compare.
 
     Raises:
-        UserError: the answers differ by more than BYTES_TOLERANCE.
+        UserError: the answers differ by more than BYTES_TOLERANCE, or the scores by more than SCORE_BYTES_TOLERANCE.
     """
     plain = [row for row, data in enumerate(files) if is_plain(data)]
     if not plain:
         return None
     signature = load_signature(folder, "predict_bytes")
     constant = import_tensorflow().constant
-    answers = [signature(image_bytes=constant(files[row:row + 1]))["probabilities"].numpy()[0] for row in plain]
-    return _proven(compare(f"{folder.name} predict_bytes", np.stack(answers), expected[plain], BYTES_TOLERANCE))
+    names = ["probabilities"] + ([] if threshold is None else [UNKNOWN_SCORE])
+    answers = []
+    for row in plain:
+        given = signature(image_bytes=constant(files[row:row + 1]))
+        answers.append(side_by_side([given[name].numpy() for name in names]))
+    return _proven(compare(f"{folder.name} predict_bytes", np.concatenate(answers), expected[plain], threshold,
+                           BYTES_TOLERANCE, SCORE_BYTES_TOLERANCE))
 
 
 def _proven(parity: Parity) -> Parity:

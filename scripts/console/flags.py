@@ -136,6 +136,14 @@ def score(text: str) -> float:
     return value
 
 
+def coverage(text: str) -> float:
+    """A flag's value as a share above 0, at most 1."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share above 0 and up to 1, such as 0.95.")
+    return value
+
+
 def positive_integer(text: str) -> int:
     """A flag's value as a whole number of at least 1."""
     value = int(text)

@@ -134,7 +134,7 @@ def evaluate(probabilities: np.ndarray, classes: np.ndarray) -> Metrics:
     ahead = (probabilities > true[:, None].astype(probabilities.dtype)) | (
         (probabilities == true[:, None].astype(probabilities.dtype)) & (index < classes[:, None]))
     return Metrics(count=len(classes), correct=int((answers == classes).sum()),
-                   cross_entropy=float(-np.log(np.maximum(true, 1e-12)).mean()),
+                   cross_entropy=max(0.0, float(-np.log(np.maximum(true, 1e-12)).mean())),
                    expected_calibration_error=calibration_error(probabilities.max(1), answers == classes),
                    majority=int(counts.argmax()), majority_accuracy=float(counts.max() / len(classes)),
                    confusion=confusion.astype(np.int64), ranks=np.bincount(ahead.sum(1), minlength=width))

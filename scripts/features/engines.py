@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,10 +53,13 @@ class LiteRTModel:
             self.height, self.width = self._sized(size)
             self._interpreter.allocate_tensors()
         self._input, = self._interpreter.get_input_details()
-        self._output = self._interpreter.get_output_details()[0]
-        if len(self._output["shape"]) != 2:
-            raise NotForPhotosError(f"it gives {self._output['shape'].tolist()}, not one row of numbers.")
-        self.outputs = int(self._output["shape"][-1])
+        # Rows first: a classifier's score for unknown photos, one number, stands behind its probabilities.
+        self._outputs = sorted(self._interpreter.get_output_details(), key=lambda each: -len(each["shape"]))
+        first = self._outputs[0]["shape"]
+        if len(first) != 2 or any(each["shape"].tolist() != [1] for each in self._outputs[1:]):
+            given = " and ".join(str(each["shape"].tolist()) for each in self._outputs)
+            raise NotForPhotosError(f"it gives {given}, not one row of numbers.")
+        self.outputs = int(first[-1]) + len(self._outputs) - 1
 
     def _sized(self, size: tuple[int, int] | None) -> tuple[int, int]:
         """Height and width of the input, which is resized where the file leaves them open."""
@@ -76,7 +79,13 @@ class LiteRTModel:
         """float32 [1, height, width, 3] as the network takes it -> float32 [1, outputs]; 8-bit files are converted."""
         self._interpreter.set_tensor(self._input["index"], _quantized(photo, self._input))
         self._interpreter.invoke()
-        return _dequantized(self._interpreter.get_tensor(self._output["index"]), self._output)
+        return side_by_side([_dequantized(self._interpreter.get_tensor(each["index"]), each)
+                             for each in self._outputs])
+
+
+def side_by_side(outputs: Sequence[np.ndarray]) -> np.ndarray:
+    """Arrays [n, columns] or [n] as one, float32 [n, all columns]."""
+    return outputs[0] if len(outputs) == 1 else np.column_stack(outputs)
 
 
 def _quantized(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
@@ -116,6 +125,8 @@ def litert_is_installed() -> bool:
 class Engine(Protocol):
     """Runs a network: `open()` gives a function from float32 [n, height, width, 3] to float32 [n, outputs].
 
+    Where a network has several outputs, their columns stand side by side.
+
     With a batch_size of 1 every worker thread opens its own; otherwise one thread hands in batches.
     """
 
@@ -144,15 +155,15 @@ class TensorFlowEngine:
     name = "tensorflow"
     batch_size = TENSORFLOW_BATCH
 
-    def __init__(self, graph: Path, input_node: str, output_node: str):
-        self._graph, self._nodes = graph, (input_node, output_node)
+    def __init__(self, graph: Path, input_node: str, *output_nodes: str):
+        self._graph, self._nodes = graph, (input_node, *output_nodes)
 
     def open(self) -> Callable[[np.ndarray], np.ndarray]:
         return load_frozen_graph(self._graph.read_bytes(), *self._nodes)
 
 
-def load_frozen_graph(graph: bytes, input_node: str, output_node: str) -> Callable[[np.ndarray], np.ndarray]:
-    """A serialized GraphDef as a function from float32 [n, height, width, 3] to the output node's array."""
+def load_frozen_graph(graph: bytes, input_node: str, *output_nodes: str) -> Callable[[np.ndarray], np.ndarray]:
+    """A serialized GraphDef as a function from float32 [n, height, width, 3] to the output nodes' columns."""
     tensorflow = import_tensorflow()
     # TF32 keeps ten bits of the mantissa: other bottlenecks than a CPU gives.
     tensorflow.config.experimental.enable_tensor_float_32_execution(False)
@@ -160,8 +171,8 @@ def load_frozen_graph(graph: bytes, input_node: str, output_node: str) -> Callab
     with quiet_native_code():
         function = tensorflow.compat.v1.wrap_function(
             lambda: tensorflow.compat.v1.import_graph_def(definition, name=""), [])
-        pruned = function.prune(f"{input_node}:0", f"{output_node}:0")
-    return lambda photos: np.asarray(pruned(tensorflow.constant(photos)))
+        pruned = function.prune([f"{input_node}:0"], [f"{node}:0" for node in output_nodes])
+    return lambda photos: side_by_side([np.asarray(each) for each in pruned(tensorflow.constant(photos))])
 
 
 def choose_engine(tflite: Path, graph: Path, input_node: str, output_node: str) -> Engine:

@@ -8,43 +8,54 @@ from typing import Any
 import numpy as np
 
 from scripts.checkup import Finding
-from scripts.classifier import Classifier, Metadata
-from scripts.evaluation import Metrics, calibration_bins
+from scripts.classifier import Classifier, Metadata, occlusion_maps
+from scripts.evaluation import Metrics, Rejection, calibration_bins
 from scripts.features import Bottlenecks
-from scripts.photos import TEST, Photo, Split
+from scripts.photos import TEST, Photo, PhotoError, Split, read_photo
 
-from .page import Mistake, ReportContent
+from .lines import unknown_lines
+from .page import Look, Mistake, ReportContent
+
+# Photos to show where the classifier looks in: so many with a wrong answer, and as many with a right one.
+MOST_LOOKS = 2
 
 
-def describe_retraining(bottlenecks: Bottlenecks, split: Split, probabilities: np.ndarray, metrics: Metrics | None,
-                        metadata: Metadata, findings: Sequence[Finding] | None,
-                        curves: dict[str, list[dict[str, float]]], command: str) -> ReportContent:
+def describe_retraining(bottlenecks: Bottlenecks, split: Split, outputs: np.ndarray, metrics: Metrics | None,
+                        rejection: Rejection | None, metadata: Metadata, findings: Sequence[Finding] | None,
+                        curves: dict[str, list[dict[str, float]]], classifier: Classifier, command: str
+                        ) -> ReportContent:
     """Gathers the report of a retraining.
 
     Args:
         bottlenecks, split: of the retraining.
-        probabilities: float32 [test photos, classes], the answers of the final evaluation.
+        outputs: float32 [test photos, at least classes], the answers of the final evaluation, probabilities first.
         metrics: of the same, or None where no photo was kept.
+        rejection: of the same, or None without a reject option.
         metadata: of the classifier.
         findings: of the data doctor, or None.
         curves: of the training.
+        classifier: loaded from an exported file.
         command: labels the next photo.
     """
     rows = split.rows(TEST)
     labels, classes = bottlenecks.tree.labels, bottlenecks.tree.classes()[rows]
+    probabilities = outputs[:, :len(labels)]
     counts = ", ".join(f"{count} {part}" for part, count in split.counts().items())
+    photos = [bottlenecks.tree.photos[row] for row in rows]
     facts = {"photos": f"{len(bottlenecks.tree.photos)} in {len(labels)} classes, from {bottlenecks.tree.root}",
              "split": f"{counts}; seed {split.seed}, digest {split.digest}", **_facts(metadata)}
     return ReportContent(
         title=f"A classifier of {_named(labels)}", labels=labels, metrics=metrics, unseen=True,
+        unknown=unknown_lines(rejection, "test photos") if rejection else (),
         bins=calibration_bins(probabilities.max(axis=1), probabilities.argmax(axis=1) == classes) if len(rows) else (),
-        mistakes=_mistakes([bottlenecks.tree.photos[row] for row in rows], classes, probabilities, labels),
+        mistakes=_mistakes(photos, classes, probabilities, labels),
+        looks=_looks(classifier, photos, classes, probabilities),
         findings=findings, curves=curves, facts=facts, notes=split.notes, command=command)
 
 
 def describe_evaluation(classifier: Classifier, graph: Path, photos: Sequence[Photo], classes: np.ndarray,
-                        probabilities: np.ndarray, metrics: Metrics, image_dir: Path, notes: Sequence[str]
-                        ) -> ReportContent:
+                        probabilities: np.ndarray, metrics: Metrics, rejection: Rejection | None, image_dir: Path,
+                        notes: Sequence[str]) -> ReportContent:
     """Gathers the report of an evaluation.
 
     Args:
@@ -53,6 +64,7 @@ def describe_evaluation(classifier: Classifier, graph: Path, photos: Sequence[Ph
         classes: int [photos], the classifier's class of each.
         probabilities: float32 [photos, classes], the answers.
         metrics: of the same.
+        rejection: of the same, or None without a reject option.
         image_dir: where the photos lie.
         notes: sentences on what to bear in mind.
     """
@@ -62,9 +74,10 @@ def describe_evaluation(classifier: Classifier, graph: Path, photos: Sequence[Ph
     correct = probabilities.argmax(axis=1) == classes
     return ReportContent(
         title=f"An evaluation of {graph.name} on {image_dir.name}", labels=classifier.labels, metrics=metrics,
-        unseen=False,
+        unseen=False, unknown=unknown_lines(rejection, "photos") if rejection else (),
         bins=calibration_bins(probabilities.max(axis=1), correct),
-        mistakes=_mistakes(photos, classes, probabilities, classifier.labels), findings=None, curves={}, facts=facts,
+        mistakes=_mistakes(photos, classes, probabilities, classifier.labels),
+        looks=_looks(classifier, photos, classes, probabilities), findings=None, curves={}, facts=facts,
         notes=notes, command=f"python -m scripts.label_image --graph={graph} --image=PHOTO")
 
 
@@ -77,6 +90,32 @@ def _mistakes(photos: Sequence[Photo], classes: np.ndarray, probabilities: np.nd
     return [Mistake(photos[row].path, labels[classes[row]], labels[answers[row]],
                     float(probabilities[row, answers[row]]), float(probabilities[row, classes[row]]))
             for row in order]
+
+
+def _looks(classifier: Classifier, photos: Sequence[Photo], classes: np.ndarray, probabilities: np.ndarray
+           ) -> list[Look]:
+    """Where the classifier looks: in the surest wrong answers, and in right ones of middling sureness.
+
+    An answer of 100 % hardly moves, whatever is covered. The right ones are of different classes.
+    """
+    answers, scores = probabilities.argmax(axis=1), probabilities.max(axis=1, initial=0)
+    order = np.argsort(-scores, kind="stable")
+    wrong = [row for row in order if answers[row] != classes[row]]
+    right = [row for row in order if answers[row] == classes[row]]
+    right = right[len(right) // 2:] + right[:len(right) // 2][::-1]
+    _, first = np.unique(classes[right], return_index=True)
+    pixels = {}
+    for row in [*wrong[:MOST_LOOKS], *(right[place] for place in sorted(first)[:MOST_LOOKS])]:
+        try:
+            pixels[row] = classifier.input.pixels(read_photo(photos[row].path))
+        except PhotoError:  # it has gone since
+            continue
+    if not pixels:
+        return []
+    rows = np.array(list(pixels))
+    drops = occlusion_maps(classifier, np.stack(list(pixels.values())), answers[rows])
+    return [Look(photos[row].path, classifier.labels[classes[row]], classifier.labels[answers[row]],
+                 float(scores[row]), each) for row, each in zip(rows, drops)]
 
 
 def _named(labels: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from scripts.checkup import KINDS, Finding
-from scripts.evaluation import Metrics
+from scripts.evaluation import Metrics, Rejection, wilson_interval
 from scripts.photos import PhotoTree
 
 WIDTH = 79
@@ -39,6 +39,24 @@ def class_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:
         lines.append(f"{shown:<{width}}  {each.support:>6}  {_percent(each.recall):>6}  "
                      f"{_percent(each.precision):>9}  {_percent(each.f1):>6}")
     return lines + _confusion_lines(metrics, labels)
+
+
+def unknown_lines(rejection: Rejection, photos: str) -> list[str]:
+    """What the reject option does to `photos`, and to strangers where there were some."""
+    sentence = f"Called unknown: {_share(rejection.rejected, rejection.count)} of the {photos}."
+    if rejection.answered:
+        sentence += f" Of those given a label, {_share(rejection.correct, rejection.answered)} are right."
+    lines = _wrapped(sentence)
+    if rejection.strangers:
+        lines += _wrapped(f"Of {rejection.strangers} photos of no class, "
+                          f"{_share(rejection.strangers_rejected, rejection.strangers)} are called unknown; "
+                          f"a stranger has the higher score in {rejection.auroc:.1%} of all pairs (AUROC).")
+    return lines
+
+
+def _share(count: int, total: int) -> str:
+    low, high = wilson_interval(count, total)
+    return f"{count / total:.1%} (95% interval {100 * low:.1f}-{100 * high:.1f}%)"
 
 
 def _confusion_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 
 from scripts.checkup import KINDS, Finding
 from scripts.evaluation import CalibrationBin, Metrics
 
 from .charts import calibration_dots, curve_charts
 from .lines import most_confused
-from .thumbnails import thumbnail
+from .thumbnails import heat_thumbnail, thumbnail
 
 MOST_MISTAKES = 60
 MOST_FINDINGS_A_KIND = 24
@@ -32,6 +33,17 @@ class Mistake:
     own: float
 
 
+@dataclass(frozen=True, eq=False)
+class Look:
+    """Where the classifier looked in a photo: `drops`, float [rows, columns], of the answer's probability `score`."""
+
+    path: Path
+    label: str
+    answer: str
+    score: float
+    drops: np.ndarray
+
+
 @dataclass(frozen=True)
 class ReportContent:
     """Everything that the report shows.
@@ -41,8 +53,10 @@ class ReportContent:
         labels: in output order.
         metrics: of the final test, or None where no photo was kept for it.
         unseen: whether the photos are known to have taken no part in the training.
+        unknown: lines on what is called unknown.
         bins: of the same answers, by confidence.
         mistakes: the wrong answers, the surest first.
+        looks: where it looked in some photos.
         findings: of the data doctor, ranked; None where it was sent away.
         curves: of the training, by run.
         facts: what was used, a name and a value each.
@@ -54,8 +68,10 @@ class ReportContent:
     labels: Sequence[str]
     metrics: Metrics | None
     unseen: bool
+    unknown: Sequence[str]
     bins: Sequence[CalibrationBin]
     mistakes: Sequence[Mistake]
+    looks: Sequence[Look]
     findings: Sequence[Finding] | None
     curves: dict[str, list[dict[str, float]]]
     facts: dict[str, Any]
@@ -75,6 +91,8 @@ def write_report(path: Path, content: ReportContent) -> None:
                   (most_confused(metrics, MOST_CONFUSED) if metrics else [])],
         matrix=_matrix(metrics) if metrics and len(content.labels) <= MOST_CLASSES_IN_MATRIX else None,
         mistakes=[(each, thumbnail(each.path)) for each in content.mistakes[:MOST_MISTAKES]],
+        looks=[(each, thumbnail(each.path), heat_thumbnail(each.path, each.drops), float(each.drops.max()))
+               for each in content.looks],
         kinds=_kinds(content.findings or ()), charts=curve_charts(content.curves) if content.curves else [],
         dots=calibration_dots(content.bins))
     part = path.with_name(f".{path.name}.part")

@@ -1,4 +1,4 @@
-"""Pictures for people: a grid of sample photos, a confusion matrix."""
+"""Pictures for people: a grid of sample photos, a confusion matrix, training curves."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ TILE, GAP, TEXT = 128, 6, 15
 INK, SOFT, GROUND = (28, 37, 48), (220, 223, 227), (251, 250, 247)
 GOOD, BAD = (34, 139, 87), (200, 66, 50)
 CELL = 48
+CURVES_INCHES, CURVES_DPI, MOST_MARKED = (9, 3.6), 120, 40
 MOST_CLASSES, MOST_ROWS = 40, 100
 LONGEST_LABEL = 18
 
@@ -91,3 +92,34 @@ def _paste_upright(sheet: Image.Image, text: str, font: ImageFont.FreeTypeFont |
     strip = Image.new("RGB", (margin, TEXT + GAP), GROUND)
     ImageDraw.Draw(strip).text((GAP, 0), text, INK, font)
     sheet.paste(strip.rotate(90, expand=True), (middle - (TEXT + GAP) // 2, 0))
+
+
+def curves_picture(curves: dict[str, list[dict[str, float]]]) -> Image.Image:
+    """Accuracy and cross entropy of the training, a line for each run.
+
+    Args:
+        curves: by the run's name, points with their `step` and the figures measured there.
+
+    Returns:
+        RGB.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here: it takes a third of a second to import
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=CURVES_INCHES, dpi=CURVES_DPI, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    for axes, (name, title) in zip(figure.subplots(1, 2), (("accuracy", "accuracy"),
+                                                           ("cross_entropy", "cross entropy (nats)"))):
+        for run, points in curves.items():
+            axes.plot([point["step"] for point in points], [point[name] for point in points],
+                      label=run, marker="." if len(points) <= MOST_MARKED else None)
+        axes.set_title(title)
+        axes.set_xlabel(_across(curves))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3].copy())
+
+
+def _across(curves: dict[str, list[dict[str, float]]]) -> str:
+    by_strength = any("l2_strength" in point for points in curves.values() for point in points)
+    return "L2 strength, from strong to weak" if by_strength else "step"

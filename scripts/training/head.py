@@ -25,6 +25,8 @@ from threadpoolctl import threadpool_limits
 
 from scripts.evaluation import fit_temperature
 
+from .unknown import UnknownScore
+
 # Three a decade: around its minimum the validation loss changes by about 1 % from one to the next. 600 photos of five
 # classes choose from 0.001 to 0.2, 50,000 of ten 0.002.
 L2_GRID: tuple[float, ...] = tuple(float(strength) for strength in np.logspace(1, -4, 16))
@@ -54,11 +56,13 @@ class Head:
         weights: float32 [depth, classes], for bottlenecks as the extractor gives them.
         bias: float32 [classes].
         temperature: what logits are divided by before the softmax.
+        unknown: says which photos are like no training photo, or None.
     """
 
     weights: np.ndarray
     bias: np.ndarray
     temperature: float = 1.0
+    unknown: UnknownScore | None = None
 
     def logits(self, bottlenecks: np.ndarray) -> np.ndarray:
         """Float32 [n, depth] to float32 [n, classes]."""
@@ -71,6 +75,12 @@ class Head:
     def log_probabilities(self, bottlenecks: np.ndarray) -> np.ndarray:
         """Float32 [n, depth] to float32 [n, classes], natural logarithms."""
         return _log_softmax(self.logits(bottlenecks) / np.float32(self.temperature))
+
+    def outputs(self, bottlenecks: np.ndarray) -> np.ndarray:
+        """What exported graphs give: probabilities, and with a reject option one more column, the scores."""
+        probabilities = self.probabilities(bottlenecks)
+        return probabilities if self.unknown is None else np.column_stack(
+            [probabilities, self.unknown.scores(bottlenecks)])
 
 
 @dataclass(frozen=True)

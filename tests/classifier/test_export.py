@@ -48,7 +48,7 @@ def test_each_loaded_file_gives_trainings_answers(exported: Exported, destinatio
     answers = list(classifier.label_photos(trained.proof.paths, read_photo))
     assert [source for source, _ in answers] == list(trained.proof.paths)
     given = np.stack([answer.probabilities for _, answer in answers])
-    assert np.abs(given - trained.proof.probabilities).max() < 1e-4
+    assert np.abs(given - trained.proof.outputs).max() < 1e-4
 
 
 def with_one_weight_changed(content: bytes, weights: np.ndarray) -> bytes:
@@ -65,14 +65,14 @@ def with_one_weight_changed(content: bytes, weights: np.ndarray) -> bytes:
 def test_a_file_with_one_weight_changed_fails_the_proof(exported: Exported, destinations: Destinations,
                                                         trained: Trained, name: str) -> None:
     path = destinations.graph.parent / name
-    check_file(path, proof_pixels(trained), trained.proof.probabilities)
+    check_file(path, proof_pixels(trained), trained.proof.outputs)
     content = with_one_weight_changed(path.read_bytes(), trained.head.weights)
     path.write_bytes(content)
     metadata = json.loads(destinations.metadata.read_text("utf-8"))
     metadata["files"][name] = hashlib.sha256(content).hexdigest()
     destinations.metadata.write_text(json.dumps(metadata), "utf-8")
     with pytest.raises(UserError, match="does not give the answers of training"):
-        check_file(path, proof_pixels(trained), trained.proof.probabilities)
+        check_file(path, proof_pixels(trained), trained.proof.outputs)
 
 
 def test_answers_that_are_not_finite_fail_the_proof(trained: Trained, destinations: Destinations) -> None:
@@ -142,7 +142,7 @@ def test_the_saved_model_answers_bytes_and_arrays_with_probabilities_and_label(
     by_bytes = loaded.signatures["predict_bytes"](image_bytes=tensorflow.constant(files))
     pixels = np.stack([load_pixels(data, 32, 32) for data in files]) / np.float32(255)
     by_arrays = loaded.signatures["serving_default"](image=tensorflow.constant(pixels))
-    expected = trained.proof.probabilities[:5]
+    expected = trained.proof.outputs[:5]
     labels = [trained.metadata.labels[i] for i in expected.argmax(1)]
     for answer, tolerance in ((by_bytes, 0.03), (by_arrays, 1e-4)):
         assert np.abs(answer["probabilities"].numpy() - expected).max() < tolerance
@@ -199,10 +199,9 @@ def test_places_where_nothing_can_be_written_are_found_before_the_work(tmp_path:
 
 
 def test_at_most_128_photos_prove_a_file(trained: Trained) -> None:
-    many = replace(trained.proof, paths=trained.proof.paths * 20, probabilities=np.tile(trained.proof.probabilities,
-                                                                                        (20, 1)))
+    many = replace(trained.proof, paths=trained.proof.paths * 20, outputs=np.tile(trained.proof.outputs, (20, 1)))
     sample = many.sample()
-    assert len(sample.paths) == export_module.MOST_PHOTOS == 128 and len(sample.probabilities) == 128
+    assert len(sample.paths) == export_module.MOST_PHOTOS == 128 and len(sample.outputs) == 128
 
 
 def test_loading_nothing_says_how_to_make_one(tmp_path: Path) -> None:

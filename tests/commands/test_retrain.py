@@ -50,6 +50,7 @@ def test_a_run_writes_every_file_and_says_how_good_the_classifier_is(
     assert Path("saved/1/saved_model.pb").exists()
     assert {path.parent.name for path in Path("tf_files/training_summaries").rglob("*tfevents*")} == {
         "train", "validation", "test"}
+    assert len(list(Path("tf_files/training_summaries").glob("*/curves.png"))) == 1
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text())
     assert f"(N={metadata['test']['count']})" in said
     assert metadata["flags"]["testing_percentage"] == 30 and metadata["split"]["seed"] == 0
@@ -93,7 +94,7 @@ def test_labelling_gives_each_test_photo_the_probability_of_the_evaluation(
                                  *map(str, proofs[0].paths)]) == 0
         answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         labels = Path("tf_files/retrained_labels.txt").read_text().split()
-        for answer, expected in zip(answers, proofs[0].probabilities, strict=True):
+        for answer, expected in zip(answers, proofs[0].outputs, strict=True):
             scores = {entry["label"]: entry["score"] for entry in answer["labels"]}
             assert np.abs([scores[label] for label in labels] - expected).max() < 1e-4
 

@@ -11,7 +11,7 @@ import pytest
 from scripts import retrain
 from scripts.checkup import Finding
 from scripts.evaluation import calibration_bins, evaluate
-from scripts.report import Mistake, ReportContent, confusion_picture, write_report
+from scripts.report import Look, Mistake, ReportContent, confusion_picture, curves_picture, write_report
 from scripts.report.pictures import CELL, GAP, GOOD, GROUND
 from tests.conftest import write_photos
 
@@ -44,8 +44,10 @@ def content(folder: Path, **changes) -> ReportContent:
     classes = np.array([0, 1, 1, 0])
     plain = {
         "title": "A classifier of cat, dog", "labels": ["cat", "dog"], "metrics": evaluate(probabilities, classes),
-        "unseen": True, "bins": calibration_bins(probabilities.max(1), probabilities.argmax(1) == classes),
+        "unseen": True, "unknown": [],
+        "bins": calibration_bins(probabilities.max(1), probabilities.argmax(1) == classes),
         "mistakes": [Mistake(photo, "dog", "cat", 0.7, 0.3)],
+        "looks": [Look(photo, "dog", "cat", 0.7, np.eye(6) / 2)],
         "findings": [Finding("outlier", photo, 4.2, "is like no other photo"),
                      Finding("unreadable", folder / "gone.jpg", 1.0, "cannot be used")],
         "curves": {"train": [{"step": 0, "accuracy": 0.5, "cross_entropy": 0.7},
@@ -67,7 +69,8 @@ def test_the_page_says_what_was_found(tmp_path: Path) -> None:
     assert "4 photos are too few to tell" in text and "Most often taken for another: dog for cat (1)" in text
     assert "Wrong answers (1)" in text and "What the data doctor found (2)" in text and "no picture" in text
     assert "one photo moved" in text and "label it" in text and "expected calibration error" in text
-    assert len(page.of("img")) == 2 and len(page.of("circle")) >= 2
+    assert "Where it looks" in text and "cat 70%, is dogcovered, at most 50 points less" in text
+    assert len(page.of("img")) == 4 and len(page.of("circle")) >= 2
     assert page.of("polyline")[0]["points"] == "0.0,100.0 100.0,0.0"
 
 
@@ -92,7 +95,8 @@ def test_names_write_nothing_into_the_page(tmp_path: Path) -> None:
 
 
 def test_without_test_photos_and_without_the_doctor_there_is_still_a_page(tmp_path: Path) -> None:
-    text = Elements(page_of(tmp_path, metrics=None, bins=(), mistakes=[], findings=None)).text
+    text = Elements(page_of(tmp_path, metrics=None, bins=(), mistakes=[], looks=[], findings=None)).text
+    assert "Where it looks" not in text
     assert "No photos were kept for a test" in text and "data doctor" not in text and "Class by class" not in text
 
 
@@ -120,3 +124,15 @@ def test_the_confusion_picture_is_green_on_its_diagonal_and_leaves_out_what_cann
     assert tuple(cells[0][0]) == GOOD and tuple(cells[0][1]) == GROUND
     assert cells[1][0][0] > cells[1][0][1] and cells[1][1][1] > cells[1][1][0]  # half red, half green
     assert confusion_picture(metrics, ["x"] * 41) is None
+
+
+def test_the_curves_picture_shows_every_run() -> None:
+    def colours(runs: list[str], apart: float) -> set[tuple[int, ...]]:
+        picture = curves_picture({run: [
+            {"step": step, "accuracy": 0.5 + step / 10 + place * apart, "cross_entropy": 1 - step / 10}
+            for step in range(4)] for place, run in enumerate(runs)})
+        assert picture.size == (1080, 432)
+        return {colour for _, colour in picture.getcolors(1 << 24)}
+    blue, orange = (31, 119, 180), (255, 127, 14)  # matplotlib's first two colours
+    assert blue in colours(["train"], 0) and orange not in colours(["train"], 0)
+    assert {blue, orange} <= colours(["train", "validation"], 0.1)

@@ -7,11 +7,14 @@ from scripts.console import UserError, import_tensorflow, quiet_native_code
 from scripts.features import INPUT_NODE, Extractor
 from scripts.training import Head
 
-from ..graph import HEAD_SCOPE, MODULE_SCOPE, add_classifier, read_graph
+from ..graph import HEAD_SCOPE, MODULE_SCOPE, UNKNOWN_SCOPE, UNKNOWN_SCORE, add_classifier, read_graph
 
 
 def frozen_graph(extractor: Extractor, head: Head, output_name: str) -> bytes:
-    """A serialized GraphDef from `input` (float32 [n, height, width, 3] in [0, 1]) to `output_name` ([n, classes])."""
+    """A serialized GraphDef from `input` (float32 [n, height, width, 3] in [0, 1]) to `output_name` ([n, classes]).
+
+    A head with a score for unknown photos adds the node `unknown_score` ([n]).
+    """
     tensorflow = import_tensorflow()
     with quiet_native_code(), tensorflow.Graph().as_default() as graph:
         pixels = tensorflow.compat.v1.placeholder(tensorflow.float32, [None, extractor.height, extractor.width, 3],
@@ -25,6 +28,6 @@ def check_output_name(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*", name) or name.endswith("/"):
         raise UserError(f"--final_tensor_name={name} is no name for a TensorFlow node: it takes letters, digits and "
                         "_ . - / and begins with a letter or digit.", exit_code=2)
-    if name.split("/")[0] in (INPUT_NODE, HEAD_SCOPE, MODULE_SCOPE):
+    if name.split("/")[0] in (INPUT_NODE, HEAD_SCOPE, MODULE_SCOPE, UNKNOWN_SCOPE, UNKNOWN_SCORE):
         raise UserError(f"--final_tensor_name={name} begins like other nodes of the graph.", "Give another.",
                         exit_code=2)

@@ -9,8 +9,8 @@ from scripts.features import Extractor
 from scripts.photos import decoded_size
 from scripts.training import Head
 
-from ..graph import add_classifier, read_graph
-from ..metadata import Metadata
+from ..graph import UNKNOWN_SCORE, add_classifier, read_graph
+from ..metadata import UNKNOWN_LABEL, Metadata
 
 # TensorFlow Serving leaves this folder of a SavedModel alone.
 METADATA_PATH = Path("assets.extra") / "metadata.json"
@@ -23,15 +23,21 @@ def write_saved_model(folder: Path, extractor: Extractor, head: Head, labels: li
         serving_default: `image` float32 [n, height, width, 3] in [0, 1].
         predict_bytes: `image_bytes` string [n], JPEG or PNG files. They are decoded and resized in the graph, without
             EXIF rotation and transparency: a client turns such photos upright, and lays them over white, first.
+
+    A head with a score for unknown photos adds the output `unknown_score` float32 [n], and the label of photos beyond
+    its threshold is `unknown`.
     """
     tensorflow = import_tensorflow()
     definition = read_graph(extractor)
     size = (extractor.height, extractor.width)
 
     def answers(pixels: Any) -> dict[str, Any]:
-        probabilities = add_classifier(pixels, definition, head, "probabilities")
+        probabilities, score = add_classifier(pixels, definition, head, "probabilities")
         label = tensorflow.gather(tensorflow.constant(labels), tensorflow.argmax(probabilities, axis=1))
-        return {"probabilities": probabilities, "label": label}
+        if head.unknown is None:
+            return {"probabilities": probabilities, "label": label}
+        return {"probabilities": probabilities, UNKNOWN_SCORE: score,
+                "label": tensorflow.where(score > head.unknown.threshold, UNKNOWN_LABEL, label)}
 
     module = tensorflow.Module()
     module.serve = tensorflow.function(

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from typing import Any
 
 from scripts.console import UserError
 from scripts.features import Extractor, convert_to_tflite
@@ -15,10 +16,15 @@ LABELS_ENTRY, METADATA_ENTRY = "labels.txt", "metadata.json"
 
 
 def tflite_model(extractor: Extractor, head: Head) -> bytes:
-    """The classifier as a float32 .tflite for one photo: float32 [1, height, width, 3] in [0, 1] -> [1, classes]."""
+    """The classifier as a float32 .tflite for one photo: float32 [1, height, width, 3] in [0, 1] -> [1, classes].
+
+    A head with a score for unknown photos adds a second output, float32 [1].
+    """
     definition = read_graph(extractor)
-    return convert_to_tflite(lambda pixels: add_classifier(pixels, definition, head, "probabilities"),
-                             extractor.height, extractor.width)
+
+    def outputs(pixels: Any) -> Any:
+        return [each for each in add_classifier(pixels, definition, head, "probabilities") if each is not None]
+    return convert_to_tflite(outputs, extractor.height, extractor.width)
 
 
 def packed(model: bytes, metadata: Metadata) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..flags import (CommandParser, batch_size, batch_size_or_all, folds, path, percentage, positive,
+from ..flags import (CommandParser, batch_size, batch_size_or_all, coverage, folds, path, percentage, positive,
                      positive_integer, whole_number)
 from ..logging import configure_logging
 from .extractor import ExtractorSettings, add_extractor_flags, add_storage_flags, extractor_settings
@@ -50,6 +50,7 @@ class RetrainSettings:
     seed: int
     balanced: bool
     refit: bool
+    unknown_coverage: float | None
     steps: StepSettings | None
     bottleneck_dir: Path
     summaries_dir: Path
@@ -78,6 +79,8 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
                           help="balanced: every class counts alike, however many photos it has (default none)")
     training.add_argument("--norefit", dest="refit", action="store_false", help="do not train once more with the "
                           "validation photos, after they have chosen")
+    training.add_argument("--unknown_coverage", type=coverage, metavar="C", help="answer `unknown` to photos unlike "
+                          "the training photos, but not to a share C of the validation photos (0.95, say)")
     training.add_argument("--solver", choices=["lbfgs", "sgd"],
                           help="lbfgs: the head's optimum (default); sgd: Poets' steps")
     files = parser.add_argument_group("files")
@@ -91,7 +94,7 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
                        help="name of the graph's result (default final_result)")
     add_storage_flags(files)
     files.add_argument("--summaries_dir", type=path, default=TF_FILES / "training_summaries", metavar="DIR",
-                       help="curves for TensorBoard, a folder a run (default tf_files/training_summaries)")
+                       help="curves as PNG and for TensorBoard, a folder a run (default tf_files/training_summaries)")
     answers = parser.add_argument_group("answers")
     answers.add_argument("--cross_validate", type=folds, metavar="K", help="also answer every photo by a head that "
                          "never saw it, in K folds: surer figures where photos are few")
@@ -103,14 +106,17 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
     flags = parser.parse(arguments)
     configure_logging(flags.logging_verbosity)
     steps = _steps(flags)
+    if flags.unknown_coverage and not flags.validation_percentage:
+        raise UserError("--unknown_coverage needs validation photos to find its threshold by.",
+                        "Give a --validation_percentage above 0.", exit_code=2)
     return RetrainSettings(
         image_dir=flags.image_dir, output_graph=flags.output_graph, output_labels=flags.output_labels,
         saved_model_dir=flags.saved_model_dir, final_tensor_name=flags.final_tensor_name,
         extractor=extractor_settings(flags, _architecture(flags)), steps=steps,
         testing_percentage=flags.testing_percentage,
         validation_percentage=flags.validation_percentage, seed=flags.seed, balanced=flags.class_weight == "balanced",
-        refit=flags.refit, bottleneck_dir=flags.bottleneck_dir, doctor=flags.doctor,
-        summaries_dir=flags.summaries_dir,
+        refit=flags.refit, unknown_coverage=flags.unknown_coverage, bottleneck_dir=flags.bottleneck_dir,
+        doctor=flags.doctor, summaries_dir=flags.summaries_dir,
         print_misclassified_test_images=flags.print_misclassified_test_images,
         cross_validate=flags.cross_validate, flags=_recorded(flags))
 

@@ -1,0 +1,141 @@
+"""How unlike the training photos a photo is: a score that every exported form computes, too.
+
+Two scores together, each counted in standard deviations over the validation photos:
+
+- neighbours: 1 - mean cosine to the nearest training bottlenecks (Sun et al. 2022, arXiv 2204.06507). It tells
+  photos of something else altogether.
+- relative Mahalanobis distance: to the nearest class mean, less the distance to the mean of all (Ren et al. 2021,
+  arXiv 2106.09022). It tells photos of one more class of the same kind.
+
+Above its mean the neighbours' part counts its square as well: what is like no training photo is unknown, whatever
+class it leans to. tests/benchmarks/RESULTS.md compares this with each alone, the largest probability, and energy.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+NEAREST = 3
+MOST_REFERENCES = 2000
+# Of the mean variance inside the classes, added to all: few photos say little about 1,280 features.
+SHRINKAGE = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class UnknownScore:
+    """Constants of the score; a photo whose score lies above the threshold is called unknown.
+
+    With x a bottleneck and t = x @ projection - shift:
+
+        neighbours = 1 - mean of the NEAREST largest (x / |x|) @ references.T
+        relative = min(offsets - 2 t) + t @ coupling @ t
+
+    Attributes:
+        references: float32 [at most MOST_REFERENCES, depth], training bottlenecks of length 1.
+        projection: float32 [depth, classes].
+        shift: float32 [classes].
+        offsets: float32 [classes].
+        coupling: float32 [classes, classes].
+        means, spreads: of neighbours and relative over the validation photos.
+        threshold: the score that `coverage` of the validation photos do not pass.
+        coverage: 0 to 1.
+    """
+
+    references: np.ndarray
+    projection: np.ndarray
+    shift: np.ndarray
+    offsets: np.ndarray
+    coupling: np.ndarray
+    means: tuple[float, float] = (0.0, 0.0)
+    spreads: tuple[float, float] = (1.0, 1.0)
+    threshold: float = 0.0
+    coverage: float = 1.0
+
+    @property
+    def nearest(self) -> int:
+        """How many neighbours count."""
+        return min(NEAREST, len(self.references))
+
+    def parts(self, bottlenecks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Float32 [n, depth] to neighbours and relative as above, float32 [n] each."""
+        similarities = _unit(bottlenecks) @ self.references.T
+        nearest = np.partition(similarities, -self.nearest, axis=1)[:, -self.nearest:]
+        projected = bottlenecks @ self.projection - self.shift
+        relative = (self.offsets - 2 * projected).min(axis=1) + np.sum(projected @ self.coupling * projected, axis=1)
+        return 1 - nearest.mean(axis=1), relative
+
+    def scores(self, bottlenecks: np.ndarray) -> np.ndarray:
+        """Float32 [n, depth] to float32 [n]: the larger, the less like the training photos."""
+        neighbours, relative = ((part - np.float32(mean)) / np.float32(spread) for part, mean, spread in
+                                zip(self.parts(bottlenecks), self.means, self.spreads))
+        return neighbours + np.square(np.maximum(neighbours, 0)) / 2 + relative
+
+
+def fit_unknown_score(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray, coverage: float
+                      ) -> UnknownScore:
+    """Fits the score to training photos and its threshold to validation photos.
+
+    Args:
+        train_x: float32 [n, depth], bottlenecks.
+        train_y: int [n], 0 to classes - 1, each at least once.
+        validation_x: float32 [m, depth], of known photos that are not among the others; at least one.
+        coverage: share of the validation photos, 0 to 1, that shall not be called unknown: at least as many are not.
+    """
+    with threadpool_limits(1, user_api="blas"):  # the same sums on any number of cores
+        unscaled = UnknownScore(_references(train_x, train_y), *_discriminants(train_x.astype(np.float64), train_y))
+        parts = unscaled.parts(validation_x)
+        scaled = UnknownScore(
+            unscaled.references, unscaled.projection, unscaled.shift, unscaled.offsets, unscaled.coupling,
+            means=(float(parts[0].mean()), float(parts[1].mean())),
+            spreads=(_spread(parts[0]), _spread(parts[1])), coverage=coverage)
+        threshold = float(np.quantile(scaled.scores(validation_x), coverage, method="higher"))
+    return UnknownScore(**{**vars(scaled), "threshold": threshold})
+
+
+def _spread(values: np.ndarray) -> float:
+    return float(values.std()) or 1.0
+
+
+def _unit(bottlenecks: np.ndarray) -> np.ndarray:
+    return bottlenecks / np.maximum(np.linalg.norm(bottlenecks, axis=1, keepdims=True), np.float32(1e-6))
+
+
+def _references(train_x: np.ndarray, train_y: np.ndarray) -> np.ndarray:
+    """All photos, or as many of every class as there is room for, evenly spread over its rows."""
+    rows = []
+    room, smallest_first = MOST_REFERENCES, np.argsort(np.bincount(train_y), kind="stable")
+    for place, label in enumerate(smallest_first):
+        members = np.flatnonzero(train_y == label)
+        share = max(1, min(len(members), room // (len(smallest_first) - place)))
+        rows.append(members[np.linspace(0, len(members) - 1, share).astype(int)])
+        room -= share
+    return _unit(train_x[np.sort(np.concatenate(rows))[:MOST_REFERENCES]]).astype(np.float32)
+
+
+def _discriminants(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Projection, shift, offsets and coupling of the relative Mahalanobis distance.
+
+    Let W be the shrunken covariance inside the classes and B = m.T @ m that between them, m being the rows of centred
+    class means times the root of their share. By Woodbury's identity
+
+        inv(W) - inv(W + B) = inv(W) m.T inv(1 + m inv(W) m.T) m inv(W),
+
+    so that the difference of the two distances needs x only through x @ inv(W) @ (class means).
+    """
+    from scipy.linalg import solve
+    counts = np.bincount(y)
+    centre = x.mean(axis=0)
+    means = np.stack([x[y == label].mean(axis=0) for label in range(len(counts))])
+    residuals = x - means[y]
+    means = means - centre
+    within = residuals.T @ residuals / len(x)
+    floor = np.trace(within) or np.trace(means.T @ means) or 1.0  # one photo a class varies nowhere
+    within[np.diag_indices_from(within)] += SHRINKAGE * floor / len(within)
+    projection = solve(within, means.T, assume_a="pos")
+    weights = np.sqrt(counts / len(x))
+    inner = np.eye(len(counts)) + (means * weights[:, None]) @ projection * weights
+    coupling = np.linalg.inv(inner) * weights[:, None] * weights
+    found = (projection, centre @ projection, np.sum(projection * means.T, axis=0), (coupling + coupling.T) / 2)
+    return tuple(part.astype(np.float32) for part in found)
