@@ -13,7 +13,7 @@ import numpy as np
 from scripts.checkup import Finding, examine, write_findings
 from scripts.classifier import (UNKNOWN_LABEL, Destinations, Exported, Proof, check_destinations, check_output_name,
                                 describe_classifier, export_classifier, export_graph, load_classifier)
-from scripts.console import UserError, run_command
+from scripts.console import UserError, import_tensorflow, import_tensorflow_ahead, run_command, stage
 from scripts.console.settings import DEFAULT_TFLITE, RetrainSettings, StepSettings, retrain_settings
 from scripts.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
 from scripts.features import Bottlenecks, Extractor, extract_bottlenecks, open_extractor
@@ -40,39 +40,65 @@ def retrain(settings: RetrainSettings) -> int:
     destinations = Destinations(settings.output_graph, settings.output_labels, settings.saved_model_dir)
     check_output_name(settings.final_tensor_name)
     check_destinations(destinations)
+    with stage("list"):
+        tree = _read_photos(settings)
+    with stage("extractor"):
+        extractor = open_extractor(settings.extractor.tfhub_module, settings.extractor.model_dir,
+                                   settings.extractor.image_size, settings.extractor.offline)
+    with stage("extract"):
+        bottlenecks = extract_bottlenecks(tree, extractor, settings.bottleneck_dir)
+    import_tensorflow_ahead()  # all cores are free again, and the export will need it
+    _say_bottlenecks(bottlenecks, extractor)
+    with stage("split"):
+        split = split_photos(bottlenecks.tree, bottlenecks.looks, settings.testing_percentage,
+                             settings.validation_percentage, settings.seed)
+    _say_split(split)
+    with stage("head"):
+        fit = _fit(bottlenecks, split, settings, extractor)
+    with stage("evaluation"):
+        metrics, rejection, proof = _final_evaluation(bottlenecks, split, fit, settings)
+    if settings.cross_validate:
+        _cross_validation(bottlenecks, split, settings.cross_validate, settings.balanced)
+    with stage("doctor"):
+        findings = _examine(bottlenecks, extractor, split, destinations.findings) if settings.doctor else None
+    with stage("TensorFlow"):
+        import_tensorflow()
+    metadata = describe_classifier(extractor, bottlenecks, split, fit, metrics, settings.final_tensor_name,
+                                   settings.flags, rejection)
+    exported = export_classifier(extractor, fit.head, metadata, destinations, proof)
+    command = _labelling_command(destinations)
+    _say_files(exported)
+    with stage("report"):
+        write_report(destinations.report, describe_retraining(
+            bottlenecks, split, proof.outputs, metrics, rejection, metadata, findings, fit.curves(),
+            load_classifier(destinations.tflite), command))
+    with stage("summaries"):
+        _write_pictures(settings.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), fit, metrics,
+                        bottlenecks.tree.labels)
+    print(f"Report:         {destinations.report}")
+    print(f"Label a photo:  {command}")
+    return 0
+
+
+def _read_photos(settings: RetrainSettings) -> PhotoTree:
     tree = read_tree(settings.image_dir)
     if settings.unknown_coverage:
         _check_no_folder_is_unknown(tree)
     check_class_sizes(tree, settings.testing_percentage, settings.validation_percentage)
     print(*photo_lines(tree), sep="\n", flush=True)
-    extractor = open_extractor(settings.extractor.tfhub_module, settings.extractor.model_dir,
-                               settings.extractor.image_size, settings.extractor.offline)
-    bottlenecks = extract_bottlenecks(tree, extractor, settings.bottleneck_dir)
-    _say_bottlenecks(bottlenecks, extractor)
-    split = split_photos(bottlenecks.tree, bottlenecks.looks, settings.testing_percentage,
-                         settings.validation_percentage, settings.seed)
-    _say_split(split)
-    fit = _fit(bottlenecks, split, settings) if settings.steps is None else _fit_by_steps(
+    return tree
+
+
+def _fit(bottlenecks: Bottlenecks, split: Split, settings: RetrainSettings, extractor: Extractor
+         ) -> HeadFit | StepsFit:
+    fit = _fit_to_optimum(bottlenecks, split, settings) if settings.steps is None else _fit_by_steps(
         bottlenecks, split, settings, settings.steps, extractor)
     if settings.unknown_coverage:
-        fit = _with_unknown_score(fit, bottlenecks, split, settings.unknown_coverage)
-    metrics, rejection, proof = _final_evaluation(bottlenecks, split, fit, settings)
-    if settings.cross_validate:
-        _cross_validation(bottlenecks, split, settings.cross_validate, settings.balanced)
-    metadata = describe_classifier(extractor, bottlenecks, split, fit, metrics, settings.final_tensor_name,
-                                   settings.flags, rejection)
-    exported = export_classifier(extractor, fit.head, metadata, destinations, proof)
-    findings = _examine(bottlenecks, extractor, split, destinations.findings) if settings.doctor else None
-    command = _labelling_command(destinations)
-    write_report(destinations.report, describe_retraining(
-        bottlenecks, split, proof.outputs, metrics, rejection, metadata, findings, fit.curves(),
-        load_classifier(destinations.tflite), command))
-    _write_pictures(settings.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), fit, metrics, bottlenecks.tree.labels)
-    _say_files(exported, destinations, command)
-    return 0
+        return _with_unknown_score(fit, bottlenecks, split, settings.unknown_coverage)
+    return fit
 
 
-def _fit(bottlenecks: Bottlenecks, split: Split, settings: RetrainSettings) -> HeadFit:
+def _fit_to_optimum(bottlenecks: Bottlenecks, split: Split, settings: RetrainSettings) -> HeadFit:
     classes = bottlenecks.tree.classes()
     train, validation = split.rows(TRAINING), split.rows(VALIDATION)
     fit = fit_head(bottlenecks.matrix[train], classes[train], bottlenecks.matrix[validation], classes[validation],
@@ -206,15 +232,15 @@ def _say_step(step: Step) -> None:
               f"(N={step.validation_count})")
 
 
-def _say_files(exported: Exported, destinations: Destinations, command: str) -> None:
+def _say_files(exported: Exported) -> None:
     print("Written:")
-    for path in (*exported.files, destinations.report):
+    for path in exported.files:
         print(f"  {path}")
     if exported.parities:
         print("Checked on test photos: same labels, and the largest difference of a score")
     for parity in exported.parities:
         print(f"  {parity.name:<26} {f'{parity.agreeing} of {parity.count}':>11} {parity.largest:10.1g}")
-    print(f"Label a photo:  {command}")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

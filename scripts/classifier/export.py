@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.console import UserError, os_error_sentence
+from scripts.console import UserError, os_error_sentence, stage
 from scripts.features import Extractor, core_count
 from scripts.photos import load_photos, read_photo
 from scripts.training import Head
@@ -126,7 +126,8 @@ def export_classifier(extractor: Extractor, head: Head, metadata: Metadata, dest
     proof = proof.sample()
     with _staging(destinations) as staged:
         metadata = _write(extractor, head, metadata, staged)
-        parities = _prove(extractor, metadata, staged, proof)
+        with stage("check"):
+            parities = _prove(extractor, metadata, staged, proof)
         files = _publish(staged, destinations)
     return Exported(files, parities)
 
@@ -163,11 +164,14 @@ def _staging(destinations: Destinations) -> Iterator[Destinations]:
 
 
 def _write(extractor: Extractor, head: Head, metadata: Metadata, staged: Destinations) -> Metadata:
-    staged.graph.write_bytes(frozen_graph(extractor, head, metadata.nodes["output"]))
-    staged.tflite.write_bytes(packed(tflite_model(extractor, head), metadata))
+    with stage("export of the .pb"):
+        staged.graph.write_bytes(frozen_graph(extractor, head, metadata.nodes["output"]))
+    with stage("export of the .tflite"):
+        staged.tflite.write_bytes(packed(tflite_model(extractor, head), metadata))
     staged.labels.write_text("".join(f"{label}\n" for label in metadata.labels), "utf-8", newline="\n")
     if staged.saved_model_dir:
-        write_saved_model(staged.saved_model_dir / "1", extractor, head, metadata.labels)
+        with stage("export of the SavedModel"):
+            write_saved_model(staged.saved_model_dir / "1", extractor, head, metadata.labels)
         write_metadata(staged.saved_model_dir / "1", metadata)
     hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()
               for path in (staged.graph, staged.tflite, staged.labels)}

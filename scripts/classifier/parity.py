@@ -13,7 +13,7 @@ from scripts.photos import is_plain
 from .graph import UNKNOWN_SCORE
 from .load import load_classifier, load_signature
 
-MOST_PHOTOS = 128
+MOST_PHOTOS = 32  # every class has its say on each of them
 # Largest difference of a probability: float32 sums in another order stay a hundred times below it.
 TOLERANCE = 1e-4
 # TensorFlow's decoder and resize in the graph differ from Pillow's by rounding of pixels.

@@ -9,12 +9,11 @@ import threading
 import warnings
 from collections.abc import Iterator
 from types import ModuleType
+from typing import TextIO
 
 from tqdm import tqdm
 
 from .errors import wrapped
-
-_redirection = threading.Lock()
 
 
 class _Handler(logging.Handler):
@@ -34,34 +33,62 @@ def configure_logging(level: str = "INFO") -> None:
     logger.propagate = False
 
 
+class _Aside:
+    """Standard error of the process turned aside, for as many threads as ask for it at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asking = 0
+        self._kept = -1
+        self._python: TextIO | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._asking += 1
+            if self._asking > 1:
+                return
+            sys.stderr.flush()
+            self._kept = os.dup(2)
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            own = sys.__stderr__
+            if own is not None and sys.stderr is own:  # else Python's has gone elsewhere anyway
+                self._python = own
+                sys.stderr = open(self._kept, "w", encoding=own.encoding, errors="backslashreplace",
+                                  buffering=1, closefd=False)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._asking -= 1
+            if self._asking:
+                return
+            if self._python is not None:
+                sys.stderr.flush()
+                sys.stderr, self._python = self._python, None
+            os.dup2(self._kept, 2)
+            os.close(self._kept)
+
+
+_aside = _Aside()
+
+
 @contextlib.contextmanager
 def quiet_native_code() -> Iterator[None]:
     """Keeps what C++ libraries write to standard error away from the person; DEBUG logging lets it through.
 
     TensorFlow and LiteRT greet with lines that no environment variable turns off (abseil/abseil-cpp#1957), so the file
-    descriptor itself is turned aside; what Python writes from another thread meanwhile is lost, hence for short calls.
+    descriptor itself is turned aside; Python's own standard error goes on to where it went.
     """
     if logging.getLogger("scripts").isEnabledFor(logging.DEBUG):
         yield
         return
-    with _redirection:
-        sys.stderr.flush()
-        kept = os.dup(2)
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        os.close(nowhere)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
+    with _aside:
+        yield
 
 
 def import_tensorflow() -> ModuleType:
     """Imports TensorFlow (about 3 s) without its start-up messages; every room gets it from here, inside functions."""
-    if "tensorflow" in sys.modules:
-        return sys.modules["tensorflow"]
+    # While another thread is importing it, the statement below waits for that thread.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with warnings.catch_warnings(), quiet_native_code():
         warnings.simplefilter("ignore")
@@ -70,3 +97,8 @@ def import_tensorflow() -> ModuleType:
     tensorflow.get_logger().setLevel(logging.ERROR)
     absl_logging.set_verbosity(absl_logging.ERROR)
     return tensorflow
+
+
+def import_tensorflow_ahead() -> None:
+    """Starts importing TensorFlow in a thread, because the command will need it; what asks for it waits for that."""
+    threading.Thread(target=import_tensorflow, daemon=True).start()

@@ -1,7 +1,23 @@
 """Progress bars on standard error, only where a person watches."""
 from __future__ import annotations
 
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
 from tqdm import tqdm
+
+log = logging.getLogger(__name__)
+
+
+class _StandardError:
+    """Whatever standard error is at the moment of writing; see `quiet_native_code`."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
 
 
 def progress_bar(total: int | None, what: str, unit: str, done: int = 0, bytes_: bool = False) -> tqdm:
@@ -18,4 +34,12 @@ def progress_bar(total: int | None, what: str, unit: str, done: int = 0, bytes_:
         A tqdm bar: call `update(n)`, use it as a context manager.
     """
     return tqdm(total=total, desc=what, unit="B" if bytes_ else f" {unit}", unit_scale=bytes_, initial=done,
-                disable=None, dynamic_ncols=True, leave=False)
+                file=_StandardError(), disable=None, dynamic_ncols=True, leave=False)
+
+
+@contextlib.contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Says at --logging_verbosity=DEBUG how long a part of a command took."""
+    start = time.perf_counter()
+    yield
+    log.debug("Stage %s: %.3f s", name, time.perf_counter() - start)

@@ -167,12 +167,13 @@ def load_frozen_graph(graph: bytes, input_node: str, *output_nodes: str) -> Call
     tensorflow = import_tensorflow()
     # TF32 keeps ten bits of the mantissa: other bottlenecks than a CPU gives.
     tensorflow.config.experimental.enable_tensor_float_32_execution(False)
-    definition = tensorflow.compat.v1.GraphDef.FromString(graph)
-    with quiet_native_code():
-        function = tensorflow.compat.v1.wrap_function(
-            lambda: tensorflow.compat.v1.import_graph_def(definition, name=""), [])
-        pruned = function.prune([f"{input_node}:0"], [f"{node}:0" for node in output_nodes])
-    return lambda photos: side_by_side([np.asarray(each) for each in pruned(tensorflow.constant(photos))])
+    v1 = tensorflow.compat.v1
+    with quiet_native_code(), tensorflow.Graph().as_default():
+        v1.import_graph_def(v1.GraphDef.FromString(graph), name="")
+        # A session starts in half the time of a function made from the same graph, and is no slower afterwards.
+        session = v1.Session()
+    outputs = [f"{node}:0" for node in output_nodes]
+    return lambda photos: side_by_side(session.run(outputs, {f"{input_node}:0": photos}))
 
 
 def choose_engine(tflite: Path, graph: Path, input_node: str, output_node: str) -> Engine:

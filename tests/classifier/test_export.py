@@ -198,10 +198,10 @@ def test_places_where_nothing_can_be_written_are_found_before_the_work(tmp_path:
             check_destinations(Destinations(tmp_path / graph, tmp_path / "labels.txt"))
 
 
-def test_at_most_128_photos_prove_a_file(trained: Trained) -> None:
+def test_at_most_32_photos_prove_a_file(trained: Trained) -> None:
     many = replace(trained.proof, paths=trained.proof.paths * 20, outputs=np.tile(trained.proof.outputs, (20, 1)))
     sample = many.sample()
-    assert len(sample.paths) == export_module.MOST_PHOTOS == 128 and len(sample.outputs) == 128
+    assert len(sample.paths) == export_module.MOST_PHOTOS == 32 and len(sample.outputs) == 32
 
 
 def test_loading_nothing_says_how_to_make_one(tmp_path: Path) -> None:
