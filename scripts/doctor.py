@@ -4,7 +4,7 @@ from __future__ import annotations
 import sys
 
 from scripts.checkup import examine, write_findings
-from scripts.console import UserError, run_command
+from scripts.console import UserError, check_output_folder, run_command
 from scripts.console.settings import DoctorSettings, doctor_settings
 from scripts.features import Bottlenecks, extract_bottlenecks, open_extractor
 from scripts.photos import Split, check_class_sizes, read_tree, split_photos
@@ -21,8 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def doctor(settings: DoctorSettings) -> int:
     """Examines the photos, writes the findings, prints what there is of each kind, and returns 0."""
-    settings.output_dir.mkdir(parents=True, exist_ok=True)
     tree = read_tree(settings.image_dir)
+    check_output_folder(settings.output_dir)
     print(*photo_lines(tree), sep="\n", flush=True)
     extractor = open_extractor(settings.extractor.tfhub_module, settings.extractor.model_dir,
                                settings.extractor.image_size, settings.extractor.offline)

@@ -5,24 +5,26 @@ import json
 import logging
 import re
 import sys
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from scripts.classifier import UNKNOWN_LABEL, Answer, Classifier, Metadata, load_classifier
+from scripts.classifier import UNKNOWN_LABEL, Answer, Classifier, load_classifier
 from scripts.console import UserError, progress_bar, run_command
 from scripts.console.settings import EvaluateSettings, evaluate_settings
 from scripts.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
 from scripts.features import core_count
-from scripts.photos import TEST, Photo, PhotoTree, identify_photos, read_photo, read_tree, split_photos
+from scripts.photos import Photo, PhotoError, PhotoTree, photo_digest, read_photo, read_tree
 from scripts.report import accuracy_lines, class_lines, describe_evaluation, unknown_lines, write_report
 
 log = logging.getLogger("scripts.evaluate")
 
 MOST_LISTED = 10
 TOP_K = 5
-TRAINED_ON = ("The classifier was trained on most of these photos, so this says nothing about new ones; the final "
-              "test accuracy of its training does.")
+# The calibration error of so few photos is mostly noise, even of perfect probabilities.
+FEW_FOR_CALIBRATION = 200
+TRAINED_ON = ("The classifier was trained on all of these photos, so this says nothing about new ones; the final test "
+              "accuracy of its training does.")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,7 +43,7 @@ def evaluate_classifier(settings: EvaluateSettings) -> int:
     strangers = _strangers(classifier, tree, classes)
     _say_what_is_missing(classifier, tree, classes, {photo.label for photo in strangers})
     photos = [photo for photo in tree.photos if photo.label in classes]
-    photos, notes = _without_trained_on(classifier, tree, photos)
+    photos, notes = _without_trained_on(classifier, photos)
     answered, answers = _answers(classifier, photos)
     if not answers:
         raise UserError("None of the photos could be read.")
@@ -66,8 +68,9 @@ def _say(classifier: Classifier, metrics: Metrics, rejection: Rejection | None) 
     print(*accuracy_lines(metrics, classifier.labels, "Accuracy"), sep="\n")
     if rejection:
         print(*unknown_lines(rejection, "photos"), sep="\n")
-    print(f"Cross entropy = {metrics.cross_entropy:.4f}, expected calibration error = "
-          f"{metrics.expected_calibration_error:.1%}")
+    print(f"Cross entropy = {metrics.cross_entropy:.4f} ± {metrics.cross_entropy_error:.4f}")
+    few = " (of few photos: mostly chance)" if metrics.count < FEW_FOR_CALIBRATION else ""
+    print(f"Expected calibration error = {metrics.expected_calibration_error:.1%}{few}")
     if len(classifier.labels) > TOP_K:
         print(f"The right label is among the first {TOP_K} in {metrics.top_k(TOP_K):.1%}")
     print(*class_lines(metrics, classifier.labels), sep="\n")
@@ -123,37 +126,28 @@ def _poets_spelling(label: str) -> str:
     return re.sub(r"[^a-z0-9]+", " ", label.lower()).strip() or " "
 
 
-def _without_trained_on(classifier: Classifier, tree: PhotoTree, photos: list[Photo]
-                        ) -> tuple[list[Photo], list[str]]:
-    """The photos that took no part in the training, and what is to be said of that.
-
-    A split depends on the photos' contents alone: where it can be made again, to the digest, its test part is taken.
-    """
-    metadata = classifier.metadata
-    trained_on = metadata and metadata.flags.get("image_dir")
-    if metadata is None or not trained_on or Path(str(trained_on)).resolve() != tree.root.resolve():
+def _without_trained_on(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], list[str]]:
+    """The photos that took no part in the training, by their content, and what is to be said of that."""
+    if classifier.metadata is None:
         return photos, []
-    kept = _test_part(metadata, tree)
-    if kept is None:
+    with ThreadPoolExecutor(core_count()) as pool:
+        trained_on = classifier.metadata.were_trained_on(list(pool.map(_digest, photos)))
+    new = [photo for photo, known in zip(photos, trained_on) if not known]
+    if len(new) == len(photos):
+        return photos, []
+    if not new:
         log.warning(TRAINED_ON)
         return photos, [TRAINED_ON]
-    note = f"The classifier was trained on this folder: its test part alone is evaluated, {len(kept)} photos."
+    note = f"{len(photos) - len(new)} of these photos took part in the training; the other {len(new)} are evaluated."
     log.info(note)
-    return [photo for photo in photos if photo.path in kept], [note]
+    return new, [note]
 
 
-def _test_part(metadata: Metadata, tree: PhotoTree) -> set[Path] | None:
-    """The files that the training kept for its test; None where the photos are not those of the training any more."""
-    readable, looks = identify_photos(tree, core_count())
+def _digest(photo: Photo) -> str:
     try:
-        split = split_photos(readable, looks, metadata.flags["testing_percentage"],
-                             metadata.flags["validation_percentage"], metadata.split["seed"])
-    except (UserError, KeyError, TypeError):
-        return None
-    rows = split.rows(TEST)
-    if split.digest != metadata.split["digest"] or not len(rows):
-        return None
-    return {readable.photos[row].path for row in rows}
+        return photo_digest(read_photo(photo.path))
+    except PhotoError:
+        return ""
 
 
 def _answers(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], list[Answer]]:

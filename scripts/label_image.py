@@ -51,7 +51,7 @@ def _writer(settings: LabelSettings, classifier: Classifier) -> Writer:
     if settings.format == "jsonl":
         return _write_json
     if settings.format == "csv":
-        return _csv_writer()
+        return _csv_writer(settings.top_k)
     alone = len(settings.sources) == 1 and (is_address(settings.sources[0]) or Path(settings.sources[0]).is_file())
     return lambda source, labels, answer: _write_text(source, labels, answer, alone)
 
@@ -81,16 +81,17 @@ def _write_json(source: str, labels: list[tuple[str, float]], answer: Answer) ->
     print(json.dumps({"image": source, **found}, ensure_ascii=False), flush=True)
 
 
-def _csv_writer() -> Writer:
+def _csv_writer(top_k: int) -> Writer:
     rows = csv.writer(sys.stdout, lineterminator="\n")
     rows.writerow(["image", "rank", "label", "score", "error"])
 
     def write(source: str, labels: list[tuple[str, float]], answer: Answer) -> None:
-        if answer.reason or not labels:
+        if answer.reason or not (labels or answer.unknown):
             rows.writerow([source, "", "", "", answer.reason])
         if answer.unknown:
             rows.writerow([source, 1, UNKNOWN_LABEL, "", ""])
-        for rank, (name, score) in enumerate(labels, 1 + answer.unknown):
+        # One row fewer below `unknown`, so that --top_k=1 is one row a photo.
+        for rank, (name, score) in enumerate(labels[:top_k - answer.unknown], 1 + answer.unknown):
             rows.writerow([source, rank, name, f"{score:.5f}", ""])
         sys.stdout.flush()
     return write

@@ -2,18 +2,21 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from scripts.checkup import Finding, examine, write_findings
 from scripts.classifier import (UNKNOWN_LABEL, Destinations, Exported, Proof, check_destinations, check_output_name,
                                 describe_classifier, export_classifier, export_graph, load_classifier)
-from scripts.console import UserError, import_tensorflow, import_tensorflow_ahead, run_command, stage
+from scripts.console import (UserError, check_output_folder, import_tensorflow, import_tensorflow_ahead, run_command,
+                             stage)
 from scripts.console.settings import DEFAULT_TFLITE, RetrainSettings, StepSettings, retrain_settings
 from scripts.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
 from scripts.features import Bottlenecks, Extractor, extract_bottlenecks, open_extractor
@@ -28,6 +31,10 @@ from scripts.training import (HeadFit, Step, StepsFit, balanced_draw, fit_head, 
 MOST_LISTED = 50
 # Of each kind of the doctor's findings.
 MOST_FINDINGS = 1
+# With fewer validation photos than this a share of 95 % or so cannot be kept well.
+FEW_FOR_COVERAGE = 40
+
+log = logging.getLogger("scripts.retrain")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,6 +47,7 @@ def retrain(settings: RetrainSettings) -> int:
     destinations = Destinations(settings.output_graph, settings.output_labels, settings.saved_model_dir)
     check_output_name(settings.final_tensor_name)
     check_destinations(destinations)
+    check_output_folder(settings.summaries_dir)
     with stage("list"):
         tree = _read_photos(settings)
     with stage("extractor"):
@@ -53,18 +61,18 @@ def retrain(settings: RetrainSettings) -> int:
         split = split_photos(bottlenecks.tree, bottlenecks.looks, settings.testing_percentage,
                              settings.validation_percentage, settings.seed)
     _say_split(split)
+    folds = fold_photos(bottlenecks.tree, split, settings.cross_validate) if settings.cross_validate else None
     with stage("head"):
         fit = _fit(bottlenecks, split, settings, extractor)
     with stage("evaluation"):
         metrics, rejection, proof = _final_evaluation(bottlenecks, split, fit, settings)
-    if settings.cross_validate:
-        _cross_validation(bottlenecks, split, settings.cross_validate, settings.balanced)
+    crossed = None if folds is None else _cross_validation(bottlenecks, folds, settings.balanced)
     with stage("doctor"):
         findings = _examine(bottlenecks, extractor, split, destinations.findings) if settings.doctor else None
     with stage("TensorFlow"):
         import_tensorflow()
     metadata = describe_classifier(extractor, bottlenecks, split, fit, metrics, settings.final_tensor_name,
-                                   settings.flags, rejection)
+                                   settings.flags, rejection, crossed)
     exported = export_classifier(extractor, fit.head, metadata, destinations, proof)
     command = _labelling_command(destinations)
     _say_files(exported)
@@ -138,6 +146,9 @@ def _check_no_folder_is_unknown(tree: PhotoTree) -> None:
 def _with_unknown_score(fit: HeadFit | StepsFit, bottlenecks: Bottlenecks, split: Split, coverage: float
                         ) -> HeadFit | StepsFit:
     train, validation = split.rows(TRAINING), split.rows(VALIDATION)
+    if len(validation) < FEW_FOR_COVERAGE:
+        log.warning("The threshold for unknown photos rests on %d validation photos: of new ones, far more or fewer "
+                    "than %.0f%% may be called unknown.", len(validation), 100 * (1 - coverage))
     unknown = fit_unknown_score(bottlenecks.matrix[train], bottlenecks.tree.classes()[train],
                                 bottlenecks.matrix[validation], coverage)
     return replace(fit, head=replace(fit.head, unknown=unknown))
@@ -173,7 +184,7 @@ def _final_evaluation(bottlenecks: Bottlenecks, split: Split, fit: HeadFit | Ste
     outputs = fit.head.outputs(bottlenecks.matrix[rows])
     probabilities = outputs[:, :len(bottlenecks.tree.labels)]
     photos = [bottlenecks.tree.photos[row] for row in rows]
-    proof = Proof(tuple(photo.path for photo in photos), outputs)
+    proof = Proof(photos, outputs)
     if not photos:
         print("No photos were kept for a test, so how good the classifier is cannot be said.")
         return None, None, proof
@@ -196,14 +207,16 @@ def _final_evaluation(bottlenecks: Bottlenecks, split: Split, fit: HeadFit | Ste
     return metrics, rejection, proof
 
 
-def _cross_validation(bottlenecks: Bottlenecks, split: Split, count: int, balanced: bool) -> None:
-    """Answers every photo by a head that never saw it nor one that looks like it, and prints how good that was."""
+def _cross_validation(bottlenecks: Bottlenecks, folds: np.ndarray, balanced: bool) -> dict[str, Any]:
+    """Answers every photo by a head that never saw it nor one that looks like it, and says how good that was."""
     classes = bottlenecks.tree.classes()
-    folds = fold_photos(bottlenecks.tree, split, count)
     answers = out_of_fold_probabilities(bottlenecks.matrix, classes, folds, len(bottlenecks.tree.labels),
                                         balanced=balanced)
-    accuracies = [evaluate(answers[folds == fold], classes[folds == fold]).accuracy for fold in range(count)]
-    print(*cross_validation_lines(evaluate(answers, classes), accuracies), sep="\n", flush=True)
+    accuracies = [evaluate(answers[folds == fold], classes[folds == fold]).accuracy for fold in np.unique(folds)]
+    metrics = evaluate(answers, classes)
+    print(*cross_validation_lines(metrics, accuracies), sep="\n", flush=True)
+    return {"folds": len(accuracies), "accuracy": metrics.accuracy, "interval": list(metrics.interval),
+            "count": metrics.count, "spread": float(np.std(accuracies, ddof=1))}
 
 
 def _say_bottlenecks(bottlenecks: Bottlenecks, extractor: Extractor) -> None:

@@ -20,7 +20,6 @@ def main(arguments: list[str] | None = None) -> int:
 def show(settings: ShowSettings) -> int:
     """Writes the picture, says where it is, and returns 0."""
     picture = sample_grid(read_tree(settings.image_dir, least_classes=1), settings.photos_per_class)
-    settings.output.parent.mkdir(parents=True, exist_ok=True)
     picture.save(settings.output)
     print(f"{settings.output}: {picture.width} x {picture.height} pixels")
     return 0

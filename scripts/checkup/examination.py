@@ -1,6 +1,7 @@
 """The whole examination: every kind of finding, ranked."""
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 from scripts.features import Bottlenecks, Extractor
@@ -12,6 +13,8 @@ from .findings import Finding, ranked
 from .neighbours import find_neighbours
 from .outliers import find_outliers
 from .wrong_labels import Suspicion, suspect_labels
+
+log = logging.getLogger(__name__)
 
 
 def examine(bottlenecks: Bottlenecks, extractor: Extractor, split: Split) -> list[Finding]:
@@ -34,6 +37,8 @@ def examine(bottlenecks: Bottlenecks, extractor: Extractor, split: Split) -> lis
 
 
 def _wrong_labels(tree: PhotoTree, suspicion: Suspicion) -> Iterator[Finding]:
+    if not suspicion.able:
+        log.warning("Wrong labels cannot be found: on these photos the network tells the classes apart too badly.")
     for row in suspicion.listed.nonzero()[0]:
         suggested = suspicion.suggested[row]
         yield Finding("likely_wrong_label", tree.photos[row].path, float(suspicion.scores[row]),

@@ -2,9 +2,12 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from scripts.console import write_file
 
 # In the order in which a person should look at them.
 KINDS = ("label_conflict", "leak", "likely_wrong_label", "unreadable", "wrong_suffix", "tiny", "exact_duplicate",
@@ -37,10 +40,9 @@ def ranked(findings: Iterable[Finding]) -> list[Finding]:
 
 def write_findings(path: Path, findings: Iterable[Finding]) -> None:
     """Writes findings as CSV, UTF-8, a header and a row each; the file appears when it is whole."""
-    part = path.with_name(f".{path.name}.part")
-    with open(part, "w", encoding="utf-8", newline="", errors="backslashreplace") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["kind", "file", "score", "suggestion", "other"])
-        for each in findings:
-            rows.writerow([each.kind, each.file, f"{each.score:.4g}", each.suggestion, each.other or ""])
-    part.replace(path)
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["kind", "file", "score", "suggestion", "other"])
+    for each in findings:
+        rows.writerow([each.kind, each.file, f"{each.score:.4g}", each.suggestion, each.other or ""])
+    write_file(path, text.getvalue())

@@ -24,6 +24,10 @@ NEIGHBOURS = 20
 SHARPNESS = 10.0
 # What a class gets without any neighbour of it.
 FLOOR = 0.01
+# Photos that a class needs before the others can be measured by it, or it by the others.
+LEAST_PHOTOS = 5
+# Where more than this share of all labels seem wrong, the network cannot tell the classes apart: nothing is listed.
+MOST_SHARE = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +35,14 @@ class Suspicion:
     """What is thought of every label.
 
     Attributes:
+        able: whether the network tells the classes apart well enough to suspect any label; if not, none is listed.
         listed: bool [photos]: likely wrong.
         scores: float64 [photos]: -log of the label's probability; larger is more suspicious.
         suggested: int64 [photos]: the most probable class.
         probabilities: float64 [photos, classes].
     """
 
+    able: bool
     listed: np.ndarray
     scores: np.ndarray
     suggested: np.ndarray
@@ -63,8 +69,9 @@ def suspect_labels(bottlenecks: np.ndarray, classes: np.ndarray, groups: np.ndar
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         listed = _confidently_other(probabilities, classes)
         kept = ~listed
+    able = bool(listed.mean() <= MOST_SHARE)
     own = probabilities[np.arange(len(classes)), classes]
-    return Suspicion(listed, -np.log(np.maximum(own, 1e-12)), probabilities.argmax(axis=1), probabilities)
+    return Suspicion(able, listed & able, -np.log(np.maximum(own, 1e-12)), probabilities.argmax(axis=1), probabilities)
 
 
 def _votes(classes: np.ndarray, groups: np.ndarray, neighbours: Neighbours, kept: np.ndarray, width: int
@@ -84,7 +91,10 @@ def _votes(classes: np.ndarray, groups: np.ndarray, neighbours: Neighbours, kept
 def _confidently_other(probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Whether a photo belongs off the diagonal of the confident joint (section 3.1 of the paper): bool [photos]."""
     own = probabilities[np.arange(len(classes)), classes]
-    counts = np.maximum(np.bincount(classes, minlength=probabilities.shape[1]), 1)
-    thresholds = np.bincount(classes, own, minlength=probabilities.shape[1]) / counts
+    counts = np.bincount(classes, minlength=probabilities.shape[1])
+    thresholds = np.bincount(classes, own, minlength=probabilities.shape[1]) / np.maximum(counts, 1)
+    thresholds[counts < LEAST_PHOTOS] = np.inf
     confident = np.where(probabilities >= thresholds, probabilities, -1.0)
-    return (confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != classes)
+    other = (confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != classes)
+    # A label that is the likeliest all the same is not suspected.
+    return other & (probabilities.argmax(axis=1) != classes) & (counts[classes] >= LEAST_PHOTOS)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.console import UserError, os_error_sentence, stage
+from scripts.console import UserError, check_output_file, check_output_folder, stage, write_file
 from scripts.features import Extractor, core_count
-from scripts.photos import load_photos, read_photo
+from scripts.photos import Photo, PhotoError, load_photos, photo_digest, read_photo
 from scripts.training import Head
 
 from .metadata import Metadata
@@ -68,19 +68,17 @@ class Proof:
     """Photos with the answers that training's evaluation gave.
 
     Attributes:
-        paths: of the photos.
+        photos: with their digests.
         outputs: float32 [photos, classes], probabilities; with a reject option, one more column of scores.
     """
 
-    paths: Sequence[Path]
+    photos: Sequence[Photo]
     outputs: np.ndarray
 
     def sample(self) -> Proof:
         """At most MOST_PHOTOS of them, evenly spread."""
-        if len(self.paths) <= MOST_PHOTOS:
-            return self
-        rows = np.linspace(0, len(self.paths) - 1, MOST_PHOTOS).astype(int)
-        return Proof(tuple(self.paths[row] for row in rows), self.outputs[rows])
+        rows = np.unique(np.linspace(0, len(self.photos) - 1, min(MOST_PHOTOS, len(self.photos))).astype(int))
+        return Proof(tuple(self.photos[row] for row in rows), self.outputs[rows])
 
 
 @dataclass(frozen=True)
@@ -96,17 +94,20 @@ def check_destinations(destinations: Destinations) -> None:
     if destinations.graph.suffix in (".tflite", ".json", ".html"):
         raise UserError(f"--output_graph={destinations.graph} must not end in {destinations.graph.suffix}: that file "
                         "is written beside it.", "Let it end in .pb.", exit_code=2)
-    for path in (destinations.graph, destinations.labels):
-        if path.is_dir():
-            raise UserError(f"{path} is a folder; a file is to be written there.", exit_code=2)
-    folders = [destinations.graph.parent, destinations.labels.parent]
-    for folder in folders + [path for path in [destinations.saved_model_dir] if path]:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"The folder {folder} cannot be made: {os_error_sentence(error)}") from error
-        if not os.access(folder, os.W_OK):
-            raise UserError(f"Nothing can be written into {folder}.", "Choose another place.")
+    check_output_file(destinations.graph, "--output_graph")
+    check_output_file(destinations.labels, "--output_labels")
+    beside = {destinations.graph: "the graph"}
+    for path, what in ((destinations.tflite, "the .tflite"), (destinations.metadata, "the metadata"),
+                       (destinations.report, "the report"), (destinations.findings, "the findings"),
+                       (destinations.labels, "the labels")):
+        if path.resolve() in map(Path.resolve, beside):
+            raise UserError(f"{path} was given for {what}, but other files of the graph would go there.",
+                            "Give --output_graph and --output_labels other names.", exit_code=2)
+        beside[path] = what
+    for path in beside:
+        check_output_file(path, "--output_graph")
+    if destinations.saved_model_dir:
+        check_output_folder(destinations.saved_model_dir)
 
 
 def export_classifier(extractor: Extractor, head: Head, metadata: Metadata, destinations: Destinations,
@@ -134,13 +135,10 @@ def export_classifier(extractor: Extractor, head: Head, metadata: Metadata, dest
 
 def export_graph(path: Path, extractor: Extractor, head: Head, metadata: Metadata) -> None:
     """Writes a graph and its metadata alone, for a training that is still under way; nothing is proven."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = frozen_graph(extractor, head, metadata.nodes["output"])
     metadata = replace(metadata, files={path.name: hashlib.sha256(content).hexdigest()})
-    for target, data in ((path, content), (path.with_suffix(".json"), metadata.to_json().encode())):
-        part = target.with_name(f".{target.name}.part")
-        part.write_bytes(data)
-        os.replace(part, target)
+    write_file(path, content)
+    write_file(path.with_suffix(".json"), metadata.to_json())
 
 
 @contextmanager
@@ -181,17 +179,28 @@ def _write(extractor: Extractor, head: Head, metadata: Metadata, staged: Destina
 
 
 def _prove(extractor: Extractor, metadata: Metadata, staged: Destinations, proof: Proof) -> tuple[Parity, ...]:
-    if not proof.paths:
+    files = {row: data for row, photo in enumerate(proof.photos) if (data := _unchanged(photo)) is not None}
+    if not files:
         return ()
-    pixels = load_photos(proof.paths, extractor.height, extractor.width, core_count())
-    parities = [check_file(path, pixels, proof.outputs) for path in (staged.graph, staged.tflite)]
+    outputs = proof.outputs[list(files)]
+    pixels = load_photos(list(files.values()), extractor.height, extractor.width, core_count())
+    parities = [check_file(path, pixels, outputs) for path in (staged.graph, staged.tflite)]
     if staged.saved_model_dir:
         folder = staged.saved_model_dir / "1"
-        parities.append(replace(check_file(folder, pixels, proof.outputs), name="SavedModel"))
-        by_bytes = check_predict_bytes(folder, [read_photo(path) for path in proof.paths], proof.outputs,
+        parities.append(replace(check_file(folder, pixels, outputs), name="SavedModel"))
+        by_bytes = check_predict_bytes(folder, list(files.values()), outputs,
                                        metadata.unknown["threshold"] if metadata.unknown else None)
         parities += [replace(by_bytes, name="SavedModel, predict_bytes")] if by_bytes else []
     return tuple(parities)
+
+
+def _unchanged(photo: Photo) -> bytes | None:
+    """A photo's file, or None where it is gone or another than the one that was answered."""
+    try:
+        data = read_photo(photo.path)
+    except PhotoError:
+        return None
+    return data if photo_digest(data) == photo.digest else None
 
 
 def _publish(staged: Destinations, destinations: Destinations) -> tuple[Path, ...]:

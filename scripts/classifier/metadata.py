@@ -4,6 +4,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,12 +12,14 @@ from scripts import __version__
 from scripts.console import UserError, one_line
 from scripts.evaluation import Metrics, Rejection
 from scripts.features import INPUT_NODE, Bottlenecks, Extractor
-from scripts.photos import PIXELS_VERSION, Split
+from scripts.photos import PIXELS_VERSION, TEST, Split
 from scripts.training import HeadFit, StepsFit
 
 FORMAT = "poets-classifier-1"
 # What a photo is called that is like no training photo.
 UNKNOWN_LABEL = "unknown"
+# Hexadecimal digits kept of a photo's digest: among a million photos and a million strangers about one is confused.
+KNOWN_DIGITS = 10
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,10 @@ class Metadata:
         head: `solver`, `temperature`, and what else the solver has to say.
         unknown: the reject option: photos with a score above `threshold` are called unknown; `coverage` of the
             validation photos are not. None without.
-        split: `seed`, `digest` and `counts` of the photos.
+        split: `seed`, `digest` and `counts` of the photos; `trained_on`: the first
+            KNOWN_DIGITS of the digest of every photo that trained or chose, one after the other.
+        cross_validation: `folds`, `accuracy`, `interval`, `count` and `spread` (standard deviation over the folds), or
+            None.
         test: `accuracy`, `interval`, `count`, `cross_entropy` and `expected_calibration_error` of the final
             evaluation, or None where no photo was kept for it.
         files: SHA-256 of each exported file, by name.
@@ -47,6 +53,7 @@ class Metadata:
     split: dict[str, Any]
     test: dict[str, Any] | None
     unknown: dict[str, Any] | None = None
+    cross_validation: dict[str, Any] | None = None
     files: dict[str, str] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=lambda: versions())
     flags: dict[str, Any] = field(default_factory=dict)
@@ -74,6 +81,12 @@ class Metadata:
             raise UserError(f"The metadata of {source} cannot be used: {one_line(error)}",
                             "Run retrain again to write the classifier anew.") from error
 
+    def were_trained_on(self, digests: Sequence[str]) -> list[bool]:
+        """Whether each photo (`photo_digest`) trained the classifier or helped to choose it."""
+        known = self.split.get("trained_on", "")
+        starts = {known[start:start + KNOWN_DIGITS] for start in range(0, len(known), KNOWN_DIGITS)}
+        return [digest[:KNOWN_DIGITS] in starts for digest in digests]
+
     def _check(self) -> None:
         if len(self.labels) < 2 or not all(isinstance(label, str) for label in self.labels):
             raise ValueError("its labels are not a list of names")
@@ -91,7 +104,8 @@ class Metadata:
 
 def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: Split, fit: HeadFit | StepsFit,
                         test: Metrics | None, final_tensor_name: str = "final_result",
-                        flags: dict[str, Any] | None = None, rejection: Rejection | None = None) -> Metadata:
+                        flags: dict[str, Any] | None = None, rejection: Rejection | None = None,
+                        cross_validation: dict[str, Any] | None = None) -> Metadata:
     """The metadata of a classifier that is about to be exported.
 
     Args:
@@ -100,6 +114,7 @@ def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: S
         final_tensor_name: of the graph's result.
         flags: what else is worth remembering of how it was made.
         rejection: the test of the reject option, or None.
+        cross_validation: as in Metadata.
     """
     return Metadata(
         labels=list(bottlenecks.tree.labels),
@@ -110,11 +125,19 @@ def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: S
         unknown=None if fit.head.unknown is None else {
             "threshold": fit.head.unknown.threshold, "coverage": fit.head.unknown.coverage,
             "references": len(fit.head.unknown.references), "test": rejection and rejection.to_dict()},
-        split={"seed": split.seed, "digest": split.digest, "counts": split.counts()},
+        split={"seed": split.seed, "digest": split.digest, "counts": split.counts(),
+               "trained_on": _trained_on(bottlenecks, split)},
+        cross_validation=cross_validation,
         test=None if test is None else {
             "accuracy": test.accuracy, "interval": list(test.interval), "count": test.count,
             "cross_entropy": test.cross_entropy, "expected_calibration_error": test.expected_calibration_error},
         flags=flags or {})
+
+
+def _trained_on(bottlenecks: Bottlenecks, split: Split) -> str:
+    digests = {photo.digest[:KNOWN_DIGITS] for photo, part in zip(bottlenecks.tree.photos, split.parts)
+               if part != TEST}
+    return "".join(sorted(digests))
 
 
 def versions() -> dict[str, str]:

@@ -20,7 +20,8 @@ def occlusion_maps(classifier: Classifier, pixels: np.ndarray, labels: np.ndarra
         labels: int [photos], the label in question for each.
 
     Returns:
-        float32 [photos, PLACES, PLACES], rows from the top; below 0 where the cover helps.
+        float32 [photos, PLACES + 1, PLACES + 1], equal cells of the photo, rows from the top: the mean over the covers
+        that lay on a cell; below 0 where they help.
     """
     height, width = pixels.shape[1:3]
     rows, columns = (np.linspace(0, side, PLACES + 2).round().astype(int) for side in (height, width))
@@ -30,4 +31,9 @@ def occlusion_maps(classifier: Classifier, pixels: np.ndarray, labels: np.ndarra
         covered[:, place, rows[row]:rows[row + 2], columns[column]:columns[column + 2]] = COVER
     probabilities = classifier.probabilities(covered.reshape(-1, *pixels.shape[1:]))
     own = probabilities.reshape(len(pixels), PLACES * PLACES + 1, -1)[np.arange(len(pixels)), :, labels]
-    return (own[:, -1:] - own[:, :-1]).reshape(-1, PLACES, PLACES)
+    drops = (own[:, -1:] - own[:, :-1]).reshape(-1, PLACES, PLACES)
+    total, covers = np.zeros((2, len(pixels), PLACES + 1, PLACES + 1), np.float32)
+    for row, column in np.ndindex(2, 2):
+        total[:, row:row + PLACES, column:column + PLACES] += drops
+        covers[:, row:row + PLACES, column:column + PLACES] += 1
+    return total / covers

@@ -48,6 +48,16 @@ class ClassMetrics:
         """95 % Wilson interval of the recall."""
         return wilson_interval(self.correct, self.support) if self.support else None
 
+    @property
+    def precision_interval(self) -> tuple[float, float] | None:
+        """95 % Wilson interval of the precision."""
+        return wilson_interval(self.correct, self.answered) if self.answered else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {"precision": self.precision, "precision_interval": self.precision_interval, "recall": self.recall,
+                "recall_interval": self.interval, "f1": self.f1, "support": self.support}
+
 
 @dataclass(frozen=True, eq=False)
 class Metrics:
@@ -57,6 +67,7 @@ class Metrics:
         count: photos evaluated.
         correct: of them, those whose most probable class is the true one.
         cross_entropy: mean negative natural logarithm of the true class's probability.
+        cross_entropy_error: standard error of that mean; nan of one photo.
         expected_calibration_error: by how much the confidence of an answer is off, on average, 0 to 1.
         confusion: int64 [classes, classes]: photos by true class (rows) and answer (columns).
         ranks: int64 [classes]: photos by how many classes were more probable than the true one.
@@ -67,6 +78,7 @@ class Metrics:
     count: int
     correct: int
     cross_entropy: float
+    cross_entropy_error: float
     expected_calibration_error: float
     majority: int
     majority_accuracy: float
@@ -96,6 +108,10 @@ class Metrics:
     def caution(self) -> str:
         """One sentence where the photos are too few to tell much, else nothing."""
         low, high = self.interval
+        if self.majority_accuracy == 1:
+            return "All photos are of one class, so this says nothing of the others."
+        if high < self.majority_accuracy:
+            return "This is worse than always giving the same answer."
         if low <= self.majority_accuracy:
             return (f"{self.count} photos are too few to tell whether this is better than always giving the same "
                     "answer.")
@@ -108,10 +124,10 @@ class Metrics:
         """As JSON takes it."""
         return {"accuracy": self.accuracy, "interval": list(self.interval), "count": self.count,
                 "cross_entropy": self.cross_entropy,
+                "cross_entropy_error": self.cross_entropy_error if self.count > 1 else None,
                 "expected_calibration_error": self.expected_calibration_error,
                 "top_k": {str(k): self.top_k(k) for k in (1, 3, 5) if k <= len(labels)},
-                "per_class": {label: {"precision": each.precision, "recall": each.recall, "f1": each.f1,
-                                      "support": each.support} for label, each in zip(labels, self.per_class)},
+                "per_class": {label: each.to_dict() for label, each in zip(labels, self.per_class)},
                 "confusion_matrix": self.confusion.tolist(), "labels": list(labels)}
 
 
@@ -133,11 +149,17 @@ def evaluate(probabilities: np.ndarray, classes: np.ndarray) -> Metrics:
     index = np.arange(width)[None]
     ahead = (probabilities > true[:, None].astype(probabilities.dtype)) | (
         (probabilities == true[:, None].astype(probabilities.dtype)) & (index < classes[:, None]))
+    losses = -np.log(np.maximum(true, 1e-12))
     return Metrics(count=len(classes), correct=int((answers == classes).sum()),
-                   cross_entropy=max(0.0, float(-np.log(np.maximum(true, 1e-12)).mean())),
+                   cross_entropy=max(0.0, float(losses.mean())),
+                   cross_entropy_error=_standard_error(losses),
                    expected_calibration_error=calibration_error(probabilities.max(1), answers == classes),
                    majority=int(counts.argmax()), majority_accuracy=float(counts.max() / len(classes)),
                    confusion=confusion.astype(np.int64), ranks=np.bincount(ahead.sum(1), minlength=width))
+
+
+def _standard_error(values: np.ndarray) -> float:
+    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else math.nan
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .metrics import wilson_interval
+from .metrics import Z_95, wilson_interval
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,19 @@ class Rejection:
     auroc: float | None = None
 
     @property
+    def auroc_interval(self) -> tuple[float, float] | None:
+        """95 % interval of the area by the variance of Hanley & McNeil 1982; None without strangers."""
+        if self.auroc is None:
+            return None
+        # At 0 and 1 their variance is 0: it is taken half a pair away from there.
+        area = min(max(self.auroc, 0.5 / (self.count * self.strangers)), 1 - 0.5 / (self.count * self.strangers))
+        first, second = area / (2 - area), 2 * area * area / (1 + area)
+        variance = (area * (1 - area) + (self.strangers - 1) * (first - area * area)
+                    + (self.count - 1) * (second - area * area)) / (self.strangers * self.count)
+        half = Z_95 * max(variance, 0.0) ** 0.5
+        return max(0.0, area - half), min(1.0, area + half)
+
+    @property
     def answered(self) -> int:
         """Photos of the classes that were given a label."""
         return self.count - self.rejected
@@ -41,10 +54,18 @@ class Rejection:
         return self.correct / self.answered if self.answered else None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
-        return {"count": self.count, "called_unknown": self.rejected, "accuracy_of_answered": self.accuracy,
-                "interval": list(wilson_interval(self.correct, self.answered)) if self.answered else None,
-                "strangers": self.strangers, "strangers_called_unknown": self.strangers_rejected, "auroc": self.auroc}
+        """As JSON takes it; intervals are of 95 %, by Wilson, or as `auroc_interval`."""
+        return {"count": self.count, "called_unknown": self.rejected,
+                "called_unknown_interval": _interval(self.rejected, self.count),
+                "accuracy_of_answered": self.accuracy,
+                "accuracy_of_answered_interval": _interval(self.correct, self.answered),
+                "strangers": self.strangers, "strangers_called_unknown": self.strangers_rejected,
+                "strangers_called_unknown_interval": _interval(self.strangers_rejected, self.strangers),
+                "auroc": self.auroc, "auroc_interval": self.auroc_interval}
+
+
+def _interval(count: int, total: int) -> tuple[float, float] | None:
+    return wilson_interval(count, total) if total else None
 
 
 def evaluate_unknown(scores: np.ndarray, correct: np.ndarray, threshold: float,

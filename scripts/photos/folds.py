@@ -23,7 +23,8 @@ def fold_photos(tree: PhotoTree, split: Split, count: int) -> np.ndarray:
         int64 [photos], 0 to count - 1.
 
     Raises:
-        UserError: a class is in fewer than three folds, so that one could not be held out and one choose.
+        UserError: a class is in fewer than three folds, so that one could not be held out and one choose; or the
+            photos are too few for so many folds.
     """
     classes = tree.classes()
     folds = np.full(len(tree.photos), -1)
@@ -36,4 +37,7 @@ def fold_photos(tree: PhotoTree, split: Split, count: int) -> np.ndarray:
         if len(np.unique(folds[classes == label])) < LEAST_FOLDS:
             raise UserError(f"The class {name} has too few independent photos for a cross-validation: {len(groups)}.",
                             f"It needs at least {LEAST_FOLDS}.")
+    if len(np.unique(folds)) < count:
+        raise UserError(f"These photos are too few for a cross-validation in {count} folds: every class fits into "
+                        f"{len(np.unique(folds))}.", f"Give --cross_validate={len(np.unique(folds))}.")
     return folds

@@ -20,6 +20,8 @@ TRAINING, VALIDATION, TEST = range(3)
 # A group of look-alikes larger than both of these is how this set looks (castings, digits), not a series of copies.
 LARGEST_GROUP = 5
 LARGEST_GROUP_SHARE = 0.05
+# Notes that are logged; a set of hundreds of small classes has one for each.
+MOST_SAID = 5
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,10 @@ def split_photos(tree: PhotoTree, looks: np.ndarray, testing_percentage: float =
         notes.append(f"{joined} photos are near duplicates of others and follow them to their part of the split.")
     notes += _repair(tree.labels, units, wanted, shares)
     parts = np.array([units[group].part for group in group_of], np.int8)
-    for note in notes:
+    for note in notes[:MOST_SAID]:
         log.info("Split: %s", note)
+    if len(notes) > MOST_SAID:
+        log.info("Split: and %d more such notes; the report has all.", len(notes) - MOST_SAID)
     rank = {group: number for number, group in enumerate(sorted(units, key=lambda group: _position(group, seed)))}
     groups = np.array([rank[group] for group in group_of], np.int64)
     return Split(parts, seed, _split_digest(tree, parts), groups, tuple(notes))

@@ -50,7 +50,7 @@ def _chart(curves: dict[str, list[dict[str, float]]], figure: str, title: str, p
     def place(point: dict[str, float]) -> str:
         return f"{100 * point['step'] / last:.1f},{100 - 100 * (point[figure] - low) / span:.1f}"
     lines = tuple(Line(name, " ".join(place(point) for point in points if point[figure] == point[figure]))
-                  for name, points in curves.items())
+                  for name, points in curves.items() if points)
     shown = "{:.0%}" if percent else "{:.2f}"
     return Chart(title, lines, shown.format(low), shown.format(high), f"{int(last) + 1} steps")
 

@@ -122,6 +122,12 @@ def _named(labels: Sequence[str]) -> str:
     return f"{', '.join(labels[:6])}{' and others' if len(labels) > 6 else ''}"
 
 
+def _crossed(found: dict[str, Any]) -> str:
+    low, high = found["interval"]
+    return (f"{found['accuracy']:.1%} of {found['count']} photos in {found['folds']} folds (95% interval "
+            f"{100 * low:.1f}-{100 * high:.1f}%), each by a head that never saw it")
+
+
 def _facts(metadata: Metadata) -> dict[str, Any]:
     """What a classifier was made of."""
     head = ", ".join(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
@@ -130,4 +136,5 @@ def _facts(metadata: Metadata) -> dict[str, Any]:
                          "pixels",
             "head": head,
             "flags": ", ".join(f"{name}={value}" for name, value in metadata.flags.items() if value) or "none",
+            **({"cross-validation": _crossed(metadata.cross_validation)} if metadata.cross_validation else {}),
             "made with": ", ".join(f"{name} {version}" for name, version in metadata.made_with.items())}

@@ -30,13 +30,14 @@ def class_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:
     """A table of the classes, the worst recall first where they are too many for all, and the usual confusions."""
     width = min(max(len("class"), *map(len, labels)), LONGEST_LABEL)
     rows = [(label, each) for label, each in zip(labels, metrics.per_class) if each.support or each.answered]
-    lines = [f"{'class':<{width}}  photos  recall  precision      f1"]
+    lines = [f"{'class':<{width}}  photos  recall (95% interval)  precision      f1"]
     if len(rows) > MOST_CLASSES:
         rows = sorted(rows, key=lambda row: 1.0 if row[1].recall is None else row[1].recall)[:MOST_CLASSES]
         lines.insert(0, f"The {MOST_CLASSES} classes of the lowest recall:")
     for label, each in rows:
         shown = label if len(label) <= width else label[:width - 3] + "..."
-        lines.append(f"{shown:<{width}}  {each.support:>6}  {_percent(each.recall):>6}  "
+        interval = f"({100 * each.interval[0]:.0f}-{100 * each.interval[1]:.0f}%)" if each.interval else ""
+        lines.append(f"{shown:<{width}}  {each.support:>6}  {_percent(each.recall):>6} {interval:>14}  "
                      f"{_percent(each.precision):>9}  {_percent(each.f1):>6}")
     return lines + _confusion_lines(metrics, labels)
 
@@ -47,10 +48,12 @@ def unknown_lines(rejection: Rejection, photos: str) -> list[str]:
     if rejection.answered:
         sentence += f" Of those given a label, {_share(rejection.correct, rejection.answered)} are right."
     lines = _wrapped(sentence)
-    if rejection.strangers:
+    if rejection.strangers and rejection.auroc_interval:
+        low, high = rejection.auroc_interval
         lines += _wrapped(f"Of {rejection.strangers} photos of no class, "
                           f"{_share(rejection.strangers_rejected, rejection.strangers)} are called unknown; "
-                          f"a stranger has the higher score in {rejection.auroc:.1%} of all pairs (AUROC).")
+                          f"a stranger has the higher score in {rejection.auroc:.1%} of all pairs (AUROC, 95% "
+                          f"interval {100 * low:.1f}-{100 * high:.1f}%).")
     return lines
 
 
@@ -80,8 +83,9 @@ def cross_validation_lines(metrics: Metrics, folds: Sequence[float]) -> list[str
     """The accuracy over all photos, each answered by a head that never saw it, with the spread of the folds."""
     low, high = metrics.interval
     return [f"Cross-validation in {len(folds)} folds: accuracy = {metrics.accuracy:.1%} (N={metrics.count})",
-            f"  95% interval {100 * low:.1f}-{100 * high:.1f}%; folds {100 * np.mean(folds):.1f}% on average, from "
-            f"{100 * min(folds):.1f} to {100 * max(folds):.1f}% (spread {100 * np.std(folds, ddof=1):.1f})"]
+            *_wrapped(f"95% interval {100 * low:.1f}-{100 * high:.1f}%; folds from {100 * min(folds):.1f} to "
+                      f"{100 * max(folds):.1f}%, spread {100 * np.std(folds, ddof=1):.1f}. Each fold is answered by a "
+                      "head (the optimum, not steps) that the others trained.")]
 
 
 def photo_lines(tree: PhotoTree) -> list[str]:

@@ -10,6 +10,7 @@ import jinja2
 import numpy as np
 
 from scripts.checkup import KINDS, Finding
+from scripts.console import write_file
 from scripts.evaluation import CalibrationBin, Metrics
 
 from .charts import calibration_dots, curve_charts
@@ -95,9 +96,7 @@ def write_report(path: Path, content: ReportContent) -> None:
                for each in content.looks],
         kinds=_kinds(content.findings or ()), charts=curve_charts(content.curves) if content.curves else [],
         dots=calibration_dots(content.bins))
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(page, "utf-8", errors="backslashreplace")
-    part.replace(path)
+    write_file(path, page)
 
 
 def _verdict(content: ReportContent) -> str:

@@ -110,16 +110,18 @@ def curves_picture(curves: dict[str, list[dict[str, float]]]) -> Image.Image:
     for axes, (name, title) in zip(figure.subplots(1, 2), (("accuracy", "accuracy"),
                                                            ("cross_entropy", "cross entropy (nats)"))):
         for run, points in curves.items():
-            axes.plot([point["step"] for point in points], [point[name] for point in points],
-                      label=run, marker="." if len(points) <= MOST_MARKED else None)
+            if points:
+                axes.plot([point.get("l2_strength", point["step"]) for point in points],
+                          [point[name] for point in points], label=run,
+                          marker="." if len(points) <= MOST_MARKED else None)
         axes.set_title(title)
-        axes.set_xlabel(_across(curves))
+        if any("l2_strength" in point for points in curves.values() for point in points):
+            axes.set_xscale("log")
+            axes.invert_xaxis()
+            axes.set_xlabel("L2 strength, from strong to weak")
+        else:
+            axes.set_xlabel("step")
         axes.grid(alpha=0.3)
         axes.legend()
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3].copy())
-
-
-def _across(curves: dict[str, list[dict[str, float]]]) -> str:
-    by_strength = any("l2_strength" in point for points in curves.values() for point in points)
-    return "L2 strength, from strong to weak" if by_strength else "step"

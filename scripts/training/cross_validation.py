@@ -46,7 +46,7 @@ def out_of_fold_at_strength(x: np.ndarray, y: np.ndarray, folds: np.ndarray, cla
     Args:
         x, y, folds, classes: as above; a class may be missing from a fold.
         l2: the strength.
-        kept: bool [n]: photos that may train; all are answered.
+        kept: bool [n]: photos that may train; all are answered, evenly for all classes where none may train.
 
     Returns:
         float64 [n, classes].
@@ -58,6 +58,9 @@ def out_of_fold_at_strength(x: np.ndarray, y: np.ndarray, folds: np.ndarray, cla
         for fold in np.unique(folds):
             fitting = (folds != fold) & kept
             held = folds == fold
+            if not fitting.any():
+                answers[held] = 1 / classes
+                continue
             weights = solve(Problem(axes.rows[fitting], y[fitting], classes, False, x.shape[1]), l2, weights,
                             ROUGH_TOLERANCE)[0]
             answers[held] = np.exp(answers_of(axes.rows[held], weights))

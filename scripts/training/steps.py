@@ -66,7 +66,8 @@ class StepsFit:
         return {"train": [{"step": step.number, "cross_entropy": step.train_loss, "accuracy": step.train_accuracy}
                           for step in self.steps],
                 "validation": [{"step": step.number, "cross_entropy": step.validation_loss,
-                                "accuracy": step.validation_accuracy} for step in self.steps]}
+                                "accuracy": step.validation_accuracy} for step in self.steps
+                               if step.validation_count]}
 
 
 def fit_head_by_steps(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray, validation_y: np.ndarray,

@@ -164,3 +164,53 @@ def test_two_photos_a_class_are_enough_to_look_at(tmp_path: Path, extractor: Ext
     for hue, label in enumerate(("red", "green")):
         write_photos(tmp_path / "photos" / label, 3, hue)
     assert isinstance(examined(tmp_path / "photos", extractor, tmp_path), list)
+
+
+def test_a_burst_is_told_photo_by_photo_with_the_one_under_another_label(photo_folder: Path, extractor: Extractor,
+                                                                         tmp_path: Path) -> None:
+    with Image.open(photo_folder / "red" / "003.png") as photo:
+        for number in range(12):
+            photo.resize((60 + number, 60 + number)).save(photo_folder / "red" / f"burst{number}.jpg", quality=60)
+        photo.resize((40, 40)).save(photo_folder / "blue" / "strayed.jpg")
+    findings = examined(photo_folder, extractor, tmp_path)
+    assert len(named(findings, "near_duplicate")) == 14
+    assert named(findings, "label_conflict") == {"blue/strayed.jpg"}
+    assert sum(each.kind == "near_duplicate" for each in findings) == 14
+    conflict = next(each for each in findings if each.kind == "label_conflict")
+    assert conflict.suggestion == "looks like 13 photos of red"
+
+
+@pytest.mark.parametrize("few", [3, 4, 5])
+def test_a_class_of_few_photos_makes_no_other_label_suspect(few: int, photo_folder: Path, extractor: Extractor,
+                                                            tmp_path: Path) -> None:
+    for path in sorted((photo_folder / "blue").iterdir())[few:]:
+        path.unlink()
+    findings = [each for each in examined(photo_folder, extractor, tmp_path) if each.kind == "likely_wrong_label"]
+    assert len(findings) <= 2
+    assert all(f"looks like {each.file.parent.name} " not in each.suggestion for each in findings)
+
+
+def test_one_photo_a_class_and_one_picture_in_all_classes_are_no_trouble(
+        extractor: Extractor, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for hue, label in enumerate("abc"):
+        write_photos(tmp_path / "ones" / label, 1, hue)
+        (tmp_path / "same" / label).mkdir(parents=True)
+        for number in range(6):
+            shutil.copy(tmp_path / "ones" / "a" / "000.png", tmp_path / "same" / label / f"{number}.png")
+    found = extract_bottlenecks(read_tree(tmp_path / "ones"), extractor, tmp_path)
+    kinds = {each.kind for each in examine(found, extractor, split_photos(found.tree, found.looks, 0, 0))}
+    assert "likely_wrong_label" not in kinds
+    found = extract_bottlenecks(read_tree(tmp_path / "same"), extractor, tmp_path)
+    kinds = {each.kind for each in examine(found, extractor, split_photos(found.tree, found.looks, 0, 0))}
+    assert {"exact_duplicate", "label_conflict"} <= kinds
+
+
+def test_where_the_classes_cannot_be_told_apart_no_label_is_suspected_and_it_is_said(
+        tmp_path: Path, extractor: Extractor, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("scripts.checkup.examination.log.warning", lambda text, *given: said.append(text % given))
+    for number in range(8):
+        write_photos(tmp_path / "photos" / f"class{number}", 12, 0, seed=number)
+    findings = examined(tmp_path / "photos", extractor, tmp_path)
+    assert named(findings, "likely_wrong_label") == set()
+    assert any("Wrong labels cannot be found" in sentence for sentence in said)

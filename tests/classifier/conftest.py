@@ -39,7 +39,7 @@ def trained(tiny_module: Path, model_dir: Path, tmp_path_factory: pytest.TempPat
     metrics = evaluate(answers, y[test])
     assert metrics.accuracy > 0.8
     metadata = describe_classifier(extractor, found, split, fit, metrics)
-    return Trained(extractor, fit.head, metadata, Proof(tuple(found.tree.photos[row].path for row in test), answers))
+    return Trained(extractor, fit.head, metadata, Proof(tuple(found.tree.photos[row] for row in test), answers))
 
 
 @pytest.fixture

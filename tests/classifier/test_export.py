@@ -17,14 +17,14 @@ from scripts.classifier import (Destinations, Exported, Metadata, check_destinat
                                 export_classifier, load_classifier)
 from scripts.classifier import export as export_module
 from scripts.console import UserError, import_tensorflow
-from scripts.photos import load_photos, load_pixels, read_photo
+from scripts.photos import Photo, load_photos, load_pixels, read_photo
 from scripts.training import Head
 
 from .conftest import Trained
 
 
 def proof_pixels(trained: Trained) -> np.ndarray:
-    return load_photos(trained.proof.paths, 32, 32, 2)
+    return load_photos([photo.path for photo in trained.proof.photos], 32, 32, 2)
 
 
 def test_all_files_are_written_and_proven(exported: Exported, destinations: Destinations, trained: Trained) -> None:
@@ -32,7 +32,7 @@ def test_all_files_are_written_and_proven(exported: Exported, destinations: Dest
     assert names == ["graph.pb", "labels.txt", "graph.tflite", "1", "graph.json"]
     assert [parity.name for parity in exported.parities] == ["graph.pb", "graph.tflite", "SavedModel",
                                                              "SavedModel, predict_bytes"]
-    count = len(trained.proof.paths)
+    count = len([photo.path for photo in trained.proof.photos])
     assert all(parity.count == parity.agreeing == count and parity.largest < 1e-4 for parity in exported.parities[:3])
     assert exported.parities[3].largest < 0.03
     assert destinations.labels.read_text("utf-8") == "C++\nblå\n日本\n"
@@ -45,8 +45,8 @@ def test_each_loaded_file_gives_trainings_answers(exported: Exported, destinatio
                                                   name: str) -> None:
     classifier = load_classifier(destinations.graph.parent / name)
     assert classifier.labels == ("C++", "blå", "日本")
-    answers = list(classifier.label_photos(trained.proof.paths, read_photo))
-    assert [source for source, _ in answers] == list(trained.proof.paths)
+    answers = list(classifier.label_photos([photo.path for photo in trained.proof.photos], read_photo))
+    assert [source for source, _ in answers] == list([photo.path for photo in trained.proof.photos])
     given = np.stack([answer.probabilities for _, answer in answers])
     assert np.abs(given - trained.proof.outputs).max() < 1e-4
 
@@ -138,7 +138,7 @@ def test_the_saved_model_answers_bytes_and_arrays_with_probabilities_and_label(
         exported: Exported, destinations: Destinations, trained: Trained) -> None:
     tensorflow = import_tensorflow()
     loaded = tensorflow.saved_model.load(str(exported.files[3]))
-    files = [path.read_bytes() for path in trained.proof.paths[:5]]
+    files = [path.read_bytes() for path in [photo.path for photo in trained.proof.photos][:5]]
     by_bytes = loaded.signatures["predict_bytes"](image_bytes=tensorflow.constant(files))
     pixels = np.stack([load_pixels(data, 32, 32) for data in files]) / np.float32(255)
     by_arrays = loaded.signatures["serving_default"](image=tensorflow.constant(pixels))
@@ -199,9 +199,9 @@ def test_places_where_nothing_can_be_written_are_found_before_the_work(tmp_path:
 
 
 def test_at_most_32_photos_prove_a_file(trained: Trained) -> None:
-    many = replace(trained.proof, paths=trained.proof.paths * 20, outputs=np.tile(trained.proof.outputs, (20, 1)))
+    many = replace(trained.proof, photos=trained.proof.photos * 20, outputs=np.tile(trained.proof.outputs, (20, 1)))
     sample = many.sample()
-    assert len(sample.paths) == export_module.MOST_PHOTOS == 32 and len(sample.outputs) == 32
+    assert len(sample.photos) == export_module.MOST_PHOTOS == 32 and len(sample.outputs) == 32
 
 
 def test_loading_nothing_says_how_to_make_one(tmp_path: Path) -> None:
@@ -218,3 +218,30 @@ def test_a_folder_of_versions_means_the_newest(exported: Exported, destinations:
     path = saved / "10" / "assets.extra" / "metadata.json"
     path.write_text(path.read_text("utf-8").replace("C++", "C"), "utf-8")
     assert load_classifier(saved).labels[0] == "C"
+
+
+@pytest.mark.parametrize("graph, labels", [("g.pb", "g.html"), ("g.pb", "g_findings.csv"), ("l.txt", "l.txt"),
+                                           ("g.pb", "g.json")])
+def test_files_that_would_overwrite_one_another_are_refused(graph: str, labels: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="other files of the graph would go there"):
+        check_destinations(Destinations(tmp_path / graph, tmp_path / labels))
+
+
+@pytest.mark.parametrize("name", ["g.html", "g_findings.csv", "g.tflite"])
+def test_a_folder_where_a_file_would_go_is_said_beforehand(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match="is a folder"):
+        check_destinations(Destinations(tmp_path / "g.pb", tmp_path / "l.txt"))
+
+
+def test_photos_that_have_gone_or_changed_since_do_not_count_in_the_proof(
+        trained: Trained, destinations: Destinations, tmp_path: Path) -> None:
+    destinations.graph.parent.mkdir()
+    photos = [Photo(tmp_path / f"{number}.jpg", photo.label, photo.digest)
+              for number, photo in enumerate(trained.proof.photos)]
+    for copy, photo in zip(photos[2:], trained.proof.photos[2:]):
+        shutil.copy(photo.path, copy.path)
+    shutil.copy(trained.proof.photos[5].path, photos[1].path)
+    exported = export_classifier(*trained[:3], replace(destinations, saved_model_dir=None),
+                                 replace(trained.proof, photos=photos))
+    assert [parity.count for parity in exported.parities] == [len(photos) - 2] * 2

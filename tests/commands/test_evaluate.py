@@ -11,6 +11,7 @@ import pytest
 
 from scripts import evaluate, retrain
 from scripts.classifier import load_classifier
+from scripts.photos import photo_digest
 from tests.conftest import write_photos
 
 
@@ -54,7 +55,8 @@ def test_the_share_of_right_answers_is_that_of_the_answers(graph: list[str], cap
             right.append(classifier.labels[int(answer.probabilities.argmax())] == label)
     assert accuracy(said) == (round(100 * float(np.mean(right)), 1), 16) and not all(right)
     assert "always answering blue would reach 43.8%" in said
-    assert re.search(r"^Cross entropy = \d\.\d{4}, expected calibration error = \d+\.\d%$", said, re.MULTILINE)
+    assert re.search(r"^Cross entropy = \d\.\d{4} ± \d\.\d{4}\nExpected calibration error = \d+\.\d% "
+                     r"\(of few photos: mostly chance\)$", said, re.MULTILINE)
     assert "Most often taken for another: blue for red (1)." in said
     assert all(len(line) < 80 for line in said.splitlines())
 
@@ -98,23 +100,46 @@ def test_one_class_alone_can_be_evaluated(capsys: pytest.CaptureFixture) -> None
     assert "Ignored: --input_mean, --labels. This classifier knows its own input and labels." in captured.err
 
 
-def test_of_the_folder_it_was_trained_on_only_the_test_part_counts(capsys: pytest.CaptureFixture) -> None:
+def test_of_photos_that_it_was_trained_on_only_the_test_part_counts_wherever_they_lie(
+        capsys: pytest.CaptureFixture, trained: Path) -> None:
     metadata = load_classifier(Path("tf_files/retrained_graph.tflite")).metadata
-    assert evaluate.main([f"--image_dir={metadata.flags['image_dir']}"]) == 0
+    shutil.copytree(trained / "photos", "moved")
+    assert evaluate.main(["--image_dir=moved"]) == 0
     captured = capsys.readouterr()
-    assert f"its test part alone is evaluated, {metadata.test['count']} photos" in captured.err
-    assert accuracy(captured.out) == (round(100 * metadata.test["accuracy"], 1), metadata.test["count"])
+    count = metadata.test["count"]
+    assert f"{60 - count} of these photos took part in the training; the other {count} are evaluated" in captured.err
+    assert accuracy(captured.out) == (round(100 * metadata.test["accuracy"], 1), count)
+    shutil.copy("new/red/000.png", "moved/red/added.png")
+    assert evaluate.main(["--image_dir=moved"]) == 0
+    assert accuracy(capsys.readouterr().out)[1] == count + 1
 
 
-def test_photos_that_were_trained_on_are_said_to_say_nothing(capsys: pytest.CaptureFixture, trained: Path) -> None:
-    added = trained / "photos" / "red" / "added.png"
-    shutil.copy("new/red/000.png", added)
-    try:
-        assert evaluate.main([f"--image_dir={trained / 'photos'}"]) == 0
-    finally:
-        added.unlink()
-    captured = capsys.readouterr()
-    assert "was trained on most of these photos" in captured.err and accuracy(captured.out)[1] == 61
+def test_of_training_photos_alone_it_is_said_that_they_say_nothing(capsys: pytest.CaptureFixture, trained: Path
+                                                                   ) -> None:
+    metadata = load_classifier(Path("tf_files/retrained_graph.tflite")).metadata
+    for path in sorted((trained / "photos").glob("*/*.png")):
+        if metadata.were_trained_on([photo_digest(path.read_bytes())])[0]:
+            target = Path("known", path.parent.name, path.name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    assert evaluate.main(["--image_dir=known"]) == 0
+    assert "was trained on all of these photos" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("report, sentence", [
+    ("tf_files/retrained_graph.tflite", "must end in .html"), ("new/red/000.html", "lies among the photos of new"),
+    ("tf_files", "must end in .html"), ("folder.html", "is a folder")])
+def test_a_report_overwrites_nothing_of_yours(report: str, sentence: str, capsys: pytest.CaptureFixture) -> None:
+    Path("folder.html").mkdir()
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    assert evaluate.main(["--image_dir=new", f"--report={report}"]) == 2
+    assert sentence in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+
+
+def test_a_report_makes_its_folder(capsys: pytest.CaptureFixture) -> None:
+    assert evaluate.main(["--image_dir=new", "--report=a/b/report.html"]) == 0
+    assert Path("a/b/report.html").exists()
 
 
 @pytest.mark.parametrize("arguments, code, sentence", [

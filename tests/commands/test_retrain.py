@@ -91,7 +91,7 @@ def test_labelling_gives_each_test_photo_the_probability_of_the_evaluation(
     capsys.readouterr()
     for graph in ("tf_files/retrained_graph.tflite", "tf_files/retrained_graph.pb"):
         assert label_image.main([f"--graph={graph}", "--format=jsonl", "--top_k=3",
-                                 *map(str, proofs[0].paths)]) == 0
+                                 *[str(photo.path) for photo in proofs[0].photos]]) == 0
         answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         labels = Path("tf_files/retrained_labels.txt").read_text().split()
         for answer, expected in zip(answers, proofs[0].outputs, strict=True):

@@ -85,7 +85,9 @@ def test_in_text_unknown_comes_first_and_what_it_is_likest_to_below(capsys: pyte
 
 
 def test_in_csv_unknown_has_the_first_rank(capsys: pytest.CaptureFixture) -> None:
-    assert label_image.main(["new/unknown/stripes0.png", "--top_k=1", "--format=csv"]) == 0
+    assert label_image.main(["new/unknown/stripes0.png", "--top_k=1", "--format=csv", "--min_score=0.99999"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert label_image.main(["new/unknown/stripes0.png", "--top_k=2", "--format=csv"]) == 0
     first, second = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert (first["rank"], first["label"], first["score"]) == ("1", "unknown", "")
     assert second["rank"] == "2" and second["label"] in ("red", "green", "blue")

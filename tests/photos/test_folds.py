@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scripts.console import UserError
-from scripts.photos import (LOOK_HEIGHT, LOOK_WIDTH, PhotoTree, Split, fold_photos, load_pixels, photo_digest,
+from scripts.photos import (LOOK_HEIGHT, LOOK_WIDTH, Photo, PhotoTree, Split, fold_photos, load_pixels, photo_digest,
                             photo_look, read_photo, read_tree, split_photos)
 from tests.conftest import write_photos
 
@@ -50,3 +50,11 @@ def test_too_few_independent_photos_are_named(tmp_path: Path) -> None:
     split = replace(split, groups=np.where(tree.classes() == 0, 0, split.groups + 1))
     with pytest.raises(UserError, match="The class few has too few independent photos for a cross-validation: 1"):
         fold_photos(tree, split, 3)
+
+
+def test_more_folds_than_photos_are_refused_with_the_number_that_fits(photo_folder: Path, tmp_path: Path) -> None:
+    tree = PhotoTree(tmp_path, ("a", "b"), tuple(
+        Photo(tmp_path / label / str(number), label, f"{label}{number}") for label in "ab" for number in range(4)))
+    split = Split(np.zeros(8, np.int8), 0, "", np.arange(8))
+    with pytest.raises(UserError, match="too few for a cross-validation in 5 folds.*--cross_validate=4"):
+        fold_photos(tree, split, 5)

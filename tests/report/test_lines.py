@@ -22,8 +22,8 @@ def test_the_accuracy_comes_with_its_interval_its_baseline_and_a_caution() -> No
 
 def test_the_classes_have_a_table_and_the_commonest_mistakes_a_line() -> None:
     lines = class_lines(metrics(), ["a", "b", "a very long label that would fill the terminal alone"])
-    assert lines[0].split() == ["class", "photos", "recall", "precision", "f1"]
-    assert lines[1].split() == ["a", "20", "90.0%", "90.0%", "90.0%"]
+    assert lines[0].split() == ["class", "photos", "recall", "(95%", "interval)", "precision", "f1"]
+    assert lines[1].split() == ["a", "20", "90.0%", "(70-97%)", "90.0%", "90.0%"]
     assert "..." in lines[3] and all(len(line) < 80 for line in lines)
     assert "Most often taken for another: a for b (2), b for" in " ".join(lines)
     assert not any("taken" in line for line in class_lines(metrics(wrong=0), ["a", "b", "c"]))
@@ -38,5 +38,5 @@ def test_of_very_many_classes_the_worst_are_shown() -> None:
 def test_cross_validation_tells_the_spread_of_its_folds() -> None:
     lines = cross_validation_lines(metrics(), [0.8, 0.9, 1.0])
     assert lines[0] == "Cross-validation in 3 folds: accuracy = 90.0% (N=60)"
-    assert "folds 90.0% on average, from 80.0 to 100.0% (spread 10.0)" in lines[1]
-    assert all(len(line) < 90 for line in lines)
+    assert "folds from 80.0 to 100.0%, spread 10.0." in lines[1]
+    assert all(len(line) < 80 for line in lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files import check_is_not_among
 from ..flags import CommandParser, path
 from ..logging import configure_logging
 from .extractor import ExtractorSettings, add_extractor_flags, add_storage_flags, extractor_settings
@@ -32,5 +33,6 @@ def doctor_settings(arguments: list[str] | None) -> DoctorSettings:
     add_storage_flags(parser.add_argument_group("files"))
     flags = parser.parse(arguments)
     configure_logging(flags.logging_verbosity)
+    check_is_not_among(flags.output_dir, "--output_dir", flags.image_dir, flags.output_dir)
     return DoctorSettings(image_dir=flags.image_dir, output_dir=flags.output_dir,
                           bottleneck_dir=flags.bottleneck_dir, extractor=extractor_settings(flags))

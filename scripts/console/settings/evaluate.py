@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
+from ..files import check_output_file
 from ..flags import CommandParser, path
 from ..logging import configure_logging
 from .label_image import GraphSettings, add_graph_flags, stated_by
@@ -42,5 +43,9 @@ def evaluate_settings(arguments: list[str] | None) -> EvaluateSettings:
     configure_logging(flags.logging_verbosity)
     if flags.graph and flags.positional and flags.graph != flags.positional:
         raise UserError(f"Two graphs were given: {flags.positional} and {flags.graph}.", exit_code=2)
+    if flags.report:
+        if flags.report.suffix.lower() not in (".html", ".htm"):
+            raise UserError(f"--report={flags.report} must end in .html.", exit_code=2)
+        check_output_file(flags.report, "--report", flags.image_dir)
     return EvaluateSettings(graph=flags.graph or flags.positional or default_graph(), stated=stated_by(flags),
                             image_dir=flags.image_dir, format=flags.format, report=flags.report)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
+from ..files import check_output_file
 from ..flags import CommandParser, path, positive_integer
 from ..logging import configure_logging
 from .places import TF_FILES
@@ -35,4 +36,5 @@ def show_settings(arguments: list[str] | None) -> ShowSettings:
     configure_logging(flags.logging_verbosity)
     if flags.output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UserError(f"--output={flags.output} must end in .png or .jpg.", exit_code=2)
+    check_output_file(flags.output, "--output", flags.image_dir)
     return ShowSettings(flags.image_dir, flags.output, min(flags.photos_per_class, MOST_PHOTOS))
