@@ -15,8 +15,7 @@ import numpy as np
 from scripts.checkup import Finding, examine, write_findings
 from scripts.classifier import (UNKNOWN_LABEL, Destinations, Exported, Proof, check_destinations, check_output_name,
                                 describe_classifier, export_classifier, export_graph, load_classifier)
-from scripts.console import (UserError, check_output_folder, import_tensorflow, import_tensorflow_ahead, run_command,
-                             stage)
+from scripts.console import (UserError, check_output_folder, import_tensorflow, run_command, stage)
 from scripts.console.settings import DEFAULT_TFLITE, RetrainSettings, StepSettings, retrain_settings
 from scripts.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
 from scripts.features import Bottlenecks, Extractor, extract_bottlenecks, open_extractor
@@ -55,7 +54,6 @@ def retrain(settings: RetrainSettings) -> int:
                                    settings.extractor.image_size, settings.extractor.offline)
     with stage("extract"):
         bottlenecks = extract_bottlenecks(tree, extractor, settings.bottleneck_dir)
-    import_tensorflow_ahead()  # all cores are free again, and the export will need it
     _say_bottlenecks(bottlenecks, extractor)
     with stage("split"):
         split = split_photos(bottlenecks.tree, bottlenecks.looks, settings.testing_percentage,
@@ -67,8 +65,6 @@ def retrain(settings: RetrainSettings) -> int:
     with stage("evaluation"):
         metrics, rejection, proof = _final_evaluation(bottlenecks, split, fit, settings)
     crossed = None if folds is None else _cross_validation(bottlenecks, folds, settings.balanced)
-    with stage("doctor"):
-        findings = _examine(bottlenecks, extractor, split, destinations.findings) if settings.doctor else None
     with stage("TensorFlow"):
         import_tensorflow()
     metadata = describe_classifier(extractor, bottlenecks, split, fit, metrics, settings.final_tensor_name,
@@ -76,6 +72,8 @@ def retrain(settings: RetrainSettings) -> int:
     exported = export_classifier(extractor, fit.head, metadata, destinations, proof)
     command = _labelling_command(destinations)
     _say_files(exported)
+    with stage("doctor"):
+        findings = _examine(bottlenecks, extractor, split, destinations.findings) if settings.doctor else None
     with stage("report"):
         write_report(destinations.report, describe_retraining(
             bottlenecks, split, proof.outputs, metrics, rejection, metadata, findings, fit.curves(),

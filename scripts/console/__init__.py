@@ -2,9 +2,9 @@
 from .errors import UserError, nearest, one_line, os_error_sentence, run_command
 from .files import check_is_not_among, check_output_file, check_output_folder, write_file
 from .flags import CommandParser
-from .logging import configure_logging, import_tensorflow, import_tensorflow_ahead, quiet_native_code
+from .logging import configure_logging, import_tensorflow, quiet_native_code
 from .progress import progress_bar, stage
 
 __all__ = ["CommandParser", "UserError", "check_is_not_among", "check_output_file", "check_output_folder",
-           "configure_logging", "import_tensorflow", "import_tensorflow_ahead", "nearest", "one_line",
+           "configure_logging", "import_tensorflow", "nearest", "one_line",
            "os_error_sentence", "progress_bar", "quiet_native_code", "run_command", "stage", "write_file"]

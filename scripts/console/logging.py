@@ -88,7 +88,6 @@ def quiet_native_code() -> Iterator[None]:
 
 def import_tensorflow() -> ModuleType:
     """Imports TensorFlow (about 3 s) without its start-up messages; every room gets it from here, inside functions."""
-    # While another thread is importing it, the statement below waits for that thread.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with warnings.catch_warnings(), quiet_native_code():
         warnings.simplefilter("ignore")
@@ -97,8 +96,3 @@ def import_tensorflow() -> ModuleType:
     tensorflow.get_logger().setLevel(logging.ERROR)
     absl_logging.set_verbosity(absl_logging.ERROR)
     return tensorflow
-
-
-def import_tensorflow_ahead() -> None:
-    """Starts importing TensorFlow in a thread, because the command will need it; what asks for it waits for that."""
-    threading.Thread(target=import_tensorflow, daemon=True).start()

@@ -42,7 +42,7 @@ def bottlenecks(photos: int, depth: int, classes: int, seed: int = 0) -> tuple[n
     random = np.random.default_rng(seed)
     y = random.integers(0, classes, photos)
     shared = random.normal(size=(200, depth)) * (1 / np.sqrt(1 + np.arange(200)))[:, None]
-    means = random.normal(0, 0.35, (classes, depth)).astype(np.float32)
+    means = random.normal(0, 0.12, (classes, depth)).astype(np.float32)
     x = (random.normal(size=(photos, 200)).astype(np.float32) @ shared.astype(np.float32) * np.float32(0.5)
          + means[y] + random.normal(0, 1, (photos, depth)).astype(np.float32))
     return np.maximum(x, 0), y

@@ -33,11 +33,3 @@ print("python after", file=sys.stderr)
 def test_python_is_heard_while_native_code_is_not() -> None:
     said = subprocess.run([sys.executable, "-c", SPEAK], capture_output=True, text=True, timeout=60).stderr
     assert said.splitlines() == ["python meanwhile", "native after", "python after"]
-
-
-def test_tensorflow_comes_ahead_in_its_own_thread() -> None:
-    code = ("import sys, time\nfrom scripts.console import import_tensorflow, import_tensorflow_ahead\n"
-            "import_tensorflow_ahead()\nassert not hasattr(sys.modules.get('tensorflow'), 'constant')\n"
-            "print(import_tensorflow().constant([1]).numpy())")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert (done.stdout, done.returncode) == ("[1]\n", 0) and "Traceback" not in done.stderr
