@@ -28,8 +28,10 @@ def photo_look(pixels: np.ndarray) -> bytes:
     Returns:
         LOOK_BYTES bytes: bit (row, column) says whether the cell right of it is brighter.
     """
-    gray = pixels.astype(np.int64) @ np.array([299, 587, 114])  # Rec. 601 luma, in thousandths of a gray level
-    cells = gray.reshape(LOOK_ROWS, CELL, LOOK_COLUMNS, CELL).sum((1, 3))
+    # Summed over rows first: NumPy adds whole rows far faster than blocks.
+    rows = pixels.reshape(LOOK_ROWS, CELL, LOOK_WIDTH * 3).sum(1, dtype=np.uint16)
+    cells = rows.reshape(LOOK_ROWS, LOOK_COLUMNS, CELL, 3).sum(2, dtype=np.int64)
+    cells = cells @ np.array([299, 587, 114])  # Rec. 601 luma, in thousandths of a gray level
     brighter = cells[:, 1:] - cells[:, :-1] > BRIGHTER_BY * 1000 * CELL * CELL
     return np.packbits(brighter.ravel()).tobytes()
 

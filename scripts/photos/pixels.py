@@ -142,7 +142,7 @@ def load_photos(sources: Sequence[str | os.PathLike[str] | bytes], height: int, 
 
 def network_input(pixels: np.ndarray) -> np.ndarray:
     """What networks are fed: uint8 of any shape -> float32 of the same shape in [0, 1]."""
-    return pixels.astype(np.float32) / np.float32(255)
+    return np.true_divide(pixels, np.float32(255), dtype=np.float32)
 
 
 def read_photo(path: str | os.PathLike[str]) -> bytes:
@@ -213,11 +213,15 @@ def decoded_size(size: tuple[int, int]) -> tuple[int, int]:
 
 def _decode_jpeg(file: BinaryIO, sizes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
     """Decodes once for all sizes that share a DCT scale."""
+    opened: dict[tuple[int, int], tuple[Image.Image, tuple[float, float, float, float] | None]] = {}
     decoded: dict[tuple[int, int], tuple[Image.Image, int]] = {}
     result = []
     for size in sizes:
-        photo = Image.open(file, formats=FORMATS)  # anew, because a scale can be chosen once only
-        box = _draft(photo, _stored_size(decoded_size(size), _orientation(photo)))
+        least = decoded_size(size)
+        if least not in opened:
+            photo = Image.open(file, formats=FORMATS)  # anew, because a scale can be chosen once only
+            opened[least] = photo, _draft(photo, _stored_size(least, _orientation(photo)))
+        photo, box = opened[least]
         if photo.size not in decoded:
             decoded[photo.size] = _loaded(photo)
         result.append(_resized(decoded[photo.size], size, box))

@@ -1,5 +1,7 @@
 """Extraction against its bound: cores / (single-thread decoding + single-thread inference a photo), in one run.
 
+Beside it the same with the perceptual hash and the digest counted as work, which the split and the cache need.
+
     python -m tests.benchmarks.extraction --image_dir=PHOTOS [--tfhub_module=HANDLE] [--image_size=N] [--megapixels=12]
 
 With --megapixels the photos are first enlarged to so many million pixels and stored as JPEG again.
@@ -19,7 +21,8 @@ from threadpoolctl import threadpool_limits
 
 from scripts.console import import_tensorflow
 from scripts.features import Extractor, LiteRTModel, core_count, extract_bottlenecks, open_extractor
-from scripts.photos import load_pixels, network_input, read_photo, read_tree
+from scripts.photos import (LOOK_HEIGHT, LOOK_WIDTH, load_pixels, load_sizes, network_input, photo_digest, photo_look,
+                            read_photo, read_tree)
 
 from .timing import in_turn
 
@@ -76,14 +79,16 @@ def row(root: Path, extractor: Extractor, runs: int, folder: Path) -> str:
             square @ square
     multiply()
     model.run(network_input(pixels[0][None]))
-    decoding, inference, extraction, gemm = in_turn([
+    decoding, looking, inference, extraction, gemm = in_turn([
         lambda: [load_pixels(read_photo(path), extractor.height, extractor.width) for path in sample],
+        lambda: [look_at(path, extractor) for path in sample],
         lambda: [model.run(network_input(each[None])) for each in pixels],
         lambda: extract_bottlenecks(tree, extractor, folder / f"cache{next(count)}"),
         multiply], runs)
-    one = [(a + b) / len(sample) for a, b in zip(decoding.seconds, inference.seconds)]
+    one, whole = ([(a + b) / len(sample) for a, b in zip(each.seconds, inference.seconds)]
+                  for each in (decoding, looking))
     reached = [len(tree.photos) / seconds for seconds in extraction.seconds]
-    shares = [rate * each / core_count() for rate, each in zip(reached, one)]
+    shares, of_whole = ([rate * each / core_count() for rate, each in zip(reached, work)] for work in (one, whole))
     size = sum(photo.path.stat().st_size for photo in tree.photos) / 1e6
     adds = multiply_adds(extractor)
     per_core = adds / (inference.median / len(sample)) / 1e9
@@ -92,8 +97,16 @@ def row(root: Path, extractor: Extractor, runs: int, folder: Path) -> str:
             f"| {1e3 * decoding.median / len(sample):.1f} | {1e3 * inference.median / len(sample):.1f} "
             f"| {core_count() / np.median(one):.0f} "
             f"| {np.median(reached):.0f} | **{np.median(shares):.2f}** ({min(shares):.2f} to {max(shares):.2f}) "
+            f"| {np.median(of_whole):.2f} ({min(of_whole):.2f} to {max(of_whole):.2f}) "
             f"| {size / extraction.median:.1f} | {peak:.2f} "
             f"| {per_core:.1f} of {GEMM_SIDE ** 3 / gemm.median / 1e9:.0f} |")
+
+
+def look_at(path: Path, extractor: Extractor) -> None:
+    """Everything that extraction does with a photo but the inference."""
+    data = read_photo(path)
+    photo_digest(data)
+    photo_look(load_sizes(data, ((extractor.height, extractor.width), (LOOK_HEIGHT, LOOK_WIDTH)))[1])
 
 
 def multiply_adds(extractor: Extractor) -> float:
