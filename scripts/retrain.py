@@ -16,15 +16,17 @@ from scripts.checkup import Finding, examine, write_findings
 from scripts.classifier import (UNKNOWN_LABEL, Destinations, Exported, Proof, check_destinations, check_output_name,
                                 describe_classifier, export_classifier, export_graph, load_classifier)
 from scripts.console import (UserError, check_output_folder, import_tensorflow, run_command, stage)
-from scripts.console.settings import DEFAULT_TFLITE, RetrainSettings, StepSettings, retrain_settings
+from scripts.console.settings import DEFAULT_TFLITE, NetworkSettings, RetrainSettings, StepSettings, retrain_settings
 from scripts.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
-from scripts.features import Bottlenecks, Extractor, extract_bottlenecks, open_extractor
-from scripts.photos import (TEST, TRAINING, VALIDATION, PhotoTree, Split, check_class_sizes, fold_photos, read_tree,
-                            split_photos)
+from scripts.features import (Bottlenecks, Extractor, build_application, core_count, extract_bottlenecks,
+                              load_network, open_extractor)
+from scripts.photos import (TEST, TRAINING, VALIDATION, PhotoTree, Split, check_class_sizes, fold_photos,
+                            identify_photos, read_tree, split_photos)
 from scripts.report import (accuracy_lines, confusion_picture, cross_validation_lines, curves_picture,
                             describe_retraining, finding_lines, photo_lines, unknown_lines, write_report)
-from scripts.training import (HeadFit, Step, StepsFit, balanced_draw, fit_head, fit_head_by_steps,
-                              fit_unknown_score, out_of_fold_probabilities, write_summaries)
+from scripts.training import (Epoch, HeadFit, NetworkFit, Step, StepsFit, Untrained, balanced_draw, fit_head,
+                              fit_head_by_steps, fit_unknown_score, from_scratch, out_of_fold_probabilities,
+                              to_fine_tune, train_whole_network, write_summaries)
 
 # More bad photos than this are counted, not listed; --logging_verbosity=DEBUG lists all.
 MOST_LISTED = 50
@@ -32,6 +34,9 @@ MOST_LISTED = 50
 MOST_FINDINGS = 1
 # With fewer validation photos than this a share of 95 % or so cannot be kept well.
 FEW_FOR_COVERAGE = 40
+
+# What a training gives.
+Fit = HeadFit | StepsFit | NetworkFit
 
 log = logging.getLogger("scripts.retrain")
 
@@ -49,31 +54,27 @@ def retrain(settings: RetrainSettings) -> int:
     check_output_folder(settings.summaries_dir)
     with stage("list"):
         tree = _read_photos(settings)
-    with stage("extractor"):
-        extractor = open_extractor(settings.extractor.tfhub_module, settings.extractor.model_dir,
-                                   settings.extractor.image_size, settings.extractor.offline)
-    with stage("extract"):
-        bottlenecks = extract_bottlenecks(tree, extractor, settings.bottleneck_dir)
-    _say_bottlenecks(bottlenecks, extractor)
+    extractor, seen = _look_at_photos(tree, settings)
     with stage("split"):
-        split = split_photos(bottlenecks.tree, bottlenecks.looks, settings.testing_percentage,
-                             settings.validation_percentage, settings.seed)
+        split = split_photos(seen.tree, seen.looks, settings.testing_percentage, settings.validation_percentage,
+                             settings.seed)
     _say_split(split)
-    folds = fold_photos(bottlenecks.tree, split, settings.cross_validate) if settings.cross_validate else None
-    with stage("head"):
-        fit = _fit(bottlenecks, split, settings, extractor)
+    folds = fold_photos(seen.tree, split, settings.cross_validate) if settings.cross_validate else None
+    trained, bottlenecks, fit = _train(extractor, seen, split, settings)
     with stage("evaluation"):
         metrics, rejection, proof = _final_evaluation(bottlenecks, split, fit, settings)
     crossed = None if folds is None else _cross_validation(bottlenecks, folds, settings.balanced)
     with stage("TensorFlow"):
         import_tensorflow()
-    metadata = describe_classifier(extractor, bottlenecks, split, fit, metrics, settings.final_tensor_name,
+    metadata = describe_classifier(trained, bottlenecks, split, fit, metrics, settings.final_tensor_name,
                                    settings.flags, rejection, crossed)
-    exported = export_classifier(extractor, fit.head, metadata, destinations, proof)
+    exported = export_classifier(trained, fit.head, metadata, destinations, proof)
     command = _labelling_command(destinations)
     _say_files(exported)
     with stage("doctor"):
-        findings = _examine(bottlenecks, extractor, split, destinations.findings) if settings.doctor else None
+        findings = None
+        if extractor and settings.doctor:
+            findings = _examine(seen, extractor, split, destinations.findings)
     with stage("report"):
         write_report(destinations.report, describe_retraining(
             bottlenecks, split, proof.outputs, metrics, rejection, metadata, findings, fit.curves(),
@@ -95,23 +96,94 @@ def _read_photos(settings: RetrainSettings) -> PhotoTree:
     return tree
 
 
-def _fit(bottlenecks: Bottlenecks, split: Split, settings: RetrainSettings, extractor: Extractor
-         ) -> HeadFit | StepsFit:
-    fit = _fit_to_optimum(bottlenecks, split, settings) if settings.steps is None else _fit_by_steps(
-        bottlenecks, split, settings, settings.steps, extractor)
+def _look_at_photos(tree: PhotoTree, settings: RetrainSettings) -> tuple[Extractor | None, Bottlenecks]:
+    """The extractor and all bottlenecks; for a network from scratch without the doctor nobody needs them."""
+    if settings.network and settings.network.architecture and not settings.doctor:
+        known, looks = identify_photos(tree, core_count())
+        return None, Bottlenecks(known, np.empty((len(known.photos), 0), np.float32), looks, (), 0, "")
+    own_size = settings.network and settings.network.architecture  # --image_size is the other network's then
+    with stage("extractor"):
+        extractor = open_extractor(settings.extractor.tfhub_module, settings.extractor.model_dir,
+                                   None if own_size else settings.extractor.image_size,
+                                   settings.extractor.offline)
+    with stage("extract"):
+        bottlenecks = extract_bottlenecks(tree, extractor, settings.bottleneck_dir)
+    _say_bottlenecks(bottlenecks, extractor)
+    return extractor, bottlenecks
+
+
+def _train(extractor: Extractor | None, seen: Bottlenecks, split: Split, settings: RetrainSettings
+           ) -> tuple[Extractor, Bottlenecks, Fit]:
+    """The last layer on what the extractor sees, and all layers where that was asked: what labels photos then."""
+    fit: Fit
+    if extractor and not (settings.network and settings.network.architecture):
+        with stage("head"):
+            fit = _fit(seen, split, settings, extractor)
+        trained, bottlenecks = extractor, seen
+        if settings.network:
+            trained, bottlenecks, fit = _fine_tune(settings.network, extractor, seen, split, fit, settings)
+    else:
+        trained, bottlenecks, fit = _train_from_scratch(settings, seen, split)
     if settings.unknown_coverage:
-        return _with_unknown_score(fit, bottlenecks, split, settings.unknown_coverage)
-    return fit
+        fit = _with_unknown_score(fit, bottlenecks, split, settings.unknown_coverage)
+    return trained, bottlenecks, fit
 
 
-def _fit_to_optimum(bottlenecks: Bottlenecks, split: Split, settings: RetrainSettings) -> HeadFit:
-    classes = bottlenecks.tree.classes()
-    train, validation = split.rows(TRAINING), split.rows(VALIDATION)
-    fit = fit_head(bottlenecks.matrix[train], classes[train], bottlenecks.matrix[validation], classes[validation],
-                   len(bottlenecks.tree.labels), balanced=settings.balanced, refit=settings.refit)
+def _fine_tune(network: NetworkSettings, extractor: Extractor, seen: Bottlenecks, split: Split, frozen: Fit,
+               settings: RetrainSettings) -> tuple[Extractor, Bottlenecks, Fit]:
+    loaded = load_network(settings.extractor.tfhub_module, settings.extractor.model_dir,
+                          settings.extractor.image_size, settings.extractor.offline)
+    # It starts without the validation photos, which tell its best epoch.
+    start = _fit_to_optimum(seen, split, settings, refit=False)
+    trained, bottlenecks, fit = _train_all_layers(to_fine_tune(loaded, extractor, start.head), network, seen, split,
+                                                  settings)
+    rows = split.rows(VALIDATION)
+    before = evaluate(start.head.probabilities(seen.matrix[rows]), seen.tree.classes()[rows]).cross_entropy
+    after = fit.validation_loss
+    kept = "the fine-tuned network is kept" if after < before else "the network as it was is kept"
+    print(f"Validation loss {before:.4f} before fine-tuning, {after:.4f} after epoch {fit.best + 1}: {kept}",
+          flush=True)
+    return (trained, bottlenecks, fit) if after < before else (extractor, seen, frozen)
+
+
+def _train_from_scratch(settings: RetrainSettings, seen: Bottlenecks, split: Split
+                        ) -> tuple[Extractor, Bottlenecks, Fit]:
+    assert settings.network is not None
+    untrained = from_scratch(settings.network, settings.extractor.image_size, settings.seed,
+                             lambda size, pretrained: build_application(
+                                 "ResNet50V2", size, pretrained, settings.extractor.model_dir,
+                                 settings.extractor.offline))
+    return _train_all_layers(untrained, settings.network, seen, split, settings)
+
+
+def _train_all_layers(untrained: Untrained, network: NetworkSettings, seen: Bottlenecks, split: Split,
+                      settings: RetrainSettings) -> tuple[Extractor, Bottlenecks, NetworkFit]:
+    with stage("network"):
+        trained, fit = train_whole_network(untrained, seen.tree, split, network, settings.seed,
+                                           settings.bottleneck_dir, _say_epoch)
+    with stage("extract again"):
+        return trained, extract_bottlenecks(seen.tree, trained, settings.bottleneck_dir), fit
+
+
+def _say_epoch(epoch: Epoch) -> None:
+    print(f"Epoch {epoch.number + 1}: train loss {epoch.train_loss:.4f}, accuracy {epoch.train_accuracy:.1%}; "
+          f"validation loss {epoch.validation_loss:.4f}, accuracy {epoch.validation_accuracy:.1%}", flush=True)
+
+
+def _fit(bottlenecks: Bottlenecks, split: Split, settings: RetrainSettings, extractor: Extractor) -> Fit:
+    if settings.steps is not None:
+        return _fit_by_steps(bottlenecks, split, settings, settings.steps, extractor)
+    fit = _fit_to_optimum(bottlenecks, split, settings, settings.refit)
     again = "; trained again with the validation photos" if fit.refitted else ""
     print(f"Head: L2 strength {fit.l2:.2g}{again}", flush=True)
     return fit
+
+
+def _fit_to_optimum(bottlenecks: Bottlenecks, split: Split, settings: RetrainSettings, refit: bool) -> HeadFit:
+    classes = bottlenecks.tree.classes()
+    train, validation = split.rows(TRAINING), split.rows(VALIDATION)
+    return fit_head(bottlenecks.matrix[train], classes[train], bottlenecks.matrix[validation], classes[validation],
+                    len(bottlenecks.tree.labels), balanced=settings.balanced, refit=refit)
 
 
 def _fit_by_steps(bottlenecks: Bottlenecks, split: Split, settings: RetrainSettings, steps: StepSettings,
@@ -141,8 +213,8 @@ def _check_no_folder_is_unknown(tree: PhotoTree) -> None:
                             "so.", exit_code=2)
 
 
-def _with_unknown_score(fit: HeadFit | StepsFit, bottlenecks: Bottlenecks, split: Split, coverage: float
-                        ) -> HeadFit | StepsFit:
+def _with_unknown_score(fit: Fit, bottlenecks: Bottlenecks, split: Split, coverage: float
+                        ) -> Fit:
     train, validation = split.rows(TRAINING), split.rows(VALIDATION)
     if len(validation) < FEW_FOR_COVERAGE:
         log.warning("The threshold for unknown photos rests on %d validation photos: of new ones, far more or fewer "
@@ -159,7 +231,7 @@ def _examine(bottlenecks: Bottlenecks, extractor: Extractor, split: Split, path:
     return findings
 
 
-def _write_pictures(folder: Path, fit: HeadFit | StepsFit, metrics: Metrics | None, labels: Sequence[str]) -> None:
+def _write_pictures(folder: Path, fit: Fit, metrics: Metrics | None, labels: Sequence[str]) -> None:
     confusion = confusion_picture(metrics, labels) if metrics else None
     write_summaries(folder, fit.curves(), {"confusion": np.asarray(confusion)} if confusion else None)
     curves_picture(fit.curves()).save(folder / "curves.png")
@@ -175,7 +247,7 @@ def _random(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed % 2 ** 63)
 
 
-def _final_evaluation(bottlenecks: Bottlenecks, split: Split, fit: HeadFit | StepsFit,
+def _final_evaluation(bottlenecks: Bottlenecks, split: Split, fit: Fit,
                       settings: RetrainSettings) -> tuple[Metrics | None, Rejection | None, Proof]:
     """Evaluates on the test photos (None if there are none) and keeps the answers that the files must give."""
     rows = split.rows(TEST)

@@ -13,7 +13,7 @@ from scripts.console import UserError, one_line
 from scripts.evaluation import Metrics, Rejection
 from scripts.features import INPUT_NODE, Bottlenecks, Extractor
 from scripts.photos import PIXELS_VERSION, TEST, Split
-from scripts.training import HeadFit, StepsFit
+from scripts.training import HeadFit, NetworkFit, StepsFit
 
 FORMAT = "poets-classifier-1"
 # What a photo is called that is like no training photo.
@@ -102,10 +102,11 @@ class Metadata:
             raise ValueError("its threshold for unknown photos is not a number")
 
 
-def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: Split, fit: HeadFit | StepsFit,
-                        test: Metrics | None, final_tensor_name: str = "final_result",
-                        flags: dict[str, Any] | None = None, rejection: Rejection | None = None,
-                        cross_validation: dict[str, Any] | None = None) -> Metadata:
+def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: Split,
+                        fit: HeadFit | StepsFit | NetworkFit, test: Metrics | None,
+                        final_tensor_name: str = "final_result", flags: dict[str, Any] | None = None,
+                        rejection: Rejection | None = None, cross_validation: dict[str, Any] | None = None
+                        ) -> Metadata:
     """The metadata of a classifier that is about to be exported.
 
     Args:
@@ -120,7 +121,8 @@ def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: S
         labels=list(bottlenecks.tree.labels),
         input={"height": extractor.height, "width": extractor.width, "pixels": PIXELS_VERSION},
         nodes={"input": INPUT_NODE, "output": final_tensor_name},
-        network={"kind": "frozen_features", "handle": extractor.handle, "digest": extractor.digest},
+        network={"kind": fit.name if isinstance(fit, NetworkFit) else "frozen_features",
+                 "handle": extractor.handle, "digest": extractor.digest},
         head=fit.description(),
         unknown=None if fit.head.unknown is None else {
             "threshold": fit.head.unknown.threshold, "coverage": fit.head.unknown.coverage,

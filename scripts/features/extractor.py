@@ -17,7 +17,7 @@ from scripts.console import UserError, import_tensorflow, one_line, quiet_native
 from scripts.photos import PIXELS_VERSION
 
 from .engines import LiteRTModel
-from .module import Module
+from .module import NetworkFunction
 from .modules import find_module
 
 log = logging.getLogger(__name__)
@@ -85,9 +85,20 @@ def open_extractor(handle: str, model_dir: Path | str, image_size: int | None = 
     description = _read_description(folder)
     if description is None:
         log.info("Preparing the extractor %s (once; it is kept in %s)", module.name, folder)
-        description = _prepare(module, image_size, handle, folder)
+        return prepare_extractor(*module.build(image_size), module.name, handle, module.digest(), folder)
     return Extractor(handle, module.name, description["digest"], description["height"], description["width"],
                      description["depth"], folder)
+
+
+def load_network(handle: str, model_dir: Path | str, image_size: int | None = None, offline: bool = False
+                 ) -> tuple[NetworkFunction, int, int]:
+    """The network that a handle names with its variables, to be trained on; arguments and errors as `open_extractor`.
+
+    Returns:
+        The function, and the height and width of its input in pixels.
+    """
+    module = find_module(handle, Path(model_dir), offline)
+    return module.build(image_size or module.default_size)
 
 
 def _digest(data: bytes) -> str:
@@ -104,24 +115,34 @@ def _read_description(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _prepare(module: Module, image_size: int | None, handle: str, folder: Path) -> dict[str, Any]:
-    network, height, width = module.build(image_size)
-    graph, depth = _frozen(network, height, width, module.name)
+def prepare_extractor(network: NetworkFunction, height: int, width: int, name: str, handle: str, identity: str,
+                      folder: Path) -> Extractor:
+    """Freezes a network, converts it, checks that both forms agree, and keeps them in a folder.
+
+    Args:
+        network: from float32 [n, height, width, 3] in [0, 1] to float32 [n, depth].
+        name, handle: as in Extractor.
+        identity: tells the network and its weights from all others.
+        folder: made anew.
+
+    Raises:
+        UserError: the network cannot be frozen or converted, or its two forms do not agree.
+    """
+    graph, depth = _frozen(network, height, width, name)
     definition = graph.graph.as_graph_def()
-    tflite = _converted(definition, height, width, module.name)
-    _check_engines_agree(graph, tflite, height, width, module.name)
+    tflite = _converted(definition, height, width, name)
+    _check_engines_agree(graph, tflite, height, width, name)
     files = {GRAPH: definition.SerializeToString(deterministic=True), TFLITE: tflite}
-    description = {"format": FORMAT, "handle": handle, "height": height, "width": width,
-                   "depth": depth,
-                   "digest": _digest(f"{module.digest()}/{height}/{width}/pixels-{PIXELS_VERSION}".encode()),
-                   "files": {name: _digest(data) for name, data in files.items()}}
+    digest = _digest(f"{identity}/{height}/{width}/pixels-{PIXELS_VERSION}".encode())
+    description = {"format": FORMAT, "handle": handle, "height": height, "width": width, "depth": depth,
+                   "digest": digest, "files": {each: _digest(data) for each, data in files.items()}}
     files[DESCRIPTION] = json.dumps(description, indent=1).encode()
     try:
         _write_folder(folder, files)
     except OSError as error:
         raise UserError(f"The extractor cannot be kept in {folder}: {one_line(error)}",
                         "Give another folder with --model_dir.") from error
-    return description
+    return Extractor(handle, name, digest, height, width, depth, folder)
 
 
 def _write_folder(folder: Path, files: dict[str, bytes]) -> None:

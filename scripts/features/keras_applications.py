@@ -60,14 +60,14 @@ class KerasModule:
             return network(preprocess(pixels * 255.0), training=False)
         return features, size, size
 
-    def _load(self, application: Any, size: int) -> Any:
+    def _load(self, application: Any, size: int, weights: str | None = "imagenet") -> Any:
         import keras
         files = sys.modules[keras.utils.get_file.__module__]
         try:
             # Keras's own download has no time-out and leaves half a file when it is killed; ours takes its place.
             with mock.patch.object(files, "get_file", self._get_file):
                 return application(include_top=False, pooling="avg", input_shape=(size, size, 3),
-                                   weights=str(self._weights) if self._weights else "imagenet")
+                                   weights=str(self._weights) if self._weights else weights)
         except UserError:
             raise
         except Exception as error:  # h5py and Keras raise many kinds
@@ -101,6 +101,23 @@ class KerasModule:
         if not _is_file(kept, file_hash):
             kept.unlink()
             raise UserError(f"{origin} is not the file that Keras expects: its hash is another.", by_hand)
+
+
+def build_application(name: str, size: int, pretrained: bool, model_dir: Path, offline: bool) -> Any:
+    """A network of keras.applications as a Keras model to be trained, without its last layer, averaged.
+
+    Args:
+        name: of the application.
+        size: side of its input, in pixels.
+        pretrained: with ImageNet's weights (downloaded below `model_dir` unless `offline`), or random ones.
+
+    Raises:
+        UserError: it cannot be made, or its weights cannot be had.
+    """
+    import_tensorflow()
+    with quiet_native_code():
+        module = KerasModule(PREFIX + name, model_dir, offline)
+        return module._load(find_application(name)[0], size, "imagenet" if pretrained else None)
 
 
 def _is_file(path: Path, file_hash: str | None) -> bool:

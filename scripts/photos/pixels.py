@@ -15,6 +15,7 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 import pillow_heif
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 Decoded = TypeVar("Decoded")
@@ -213,7 +214,7 @@ def decoded_size(size: tuple[int, int]) -> tuple[int, int]:
 
 def _decode_jpeg(file: BinaryIO, sizes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
     """Decodes once for all sizes that share a DCT scale."""
-    opened: dict[tuple[int, int], tuple[Image.Image, tuple[float, float, float, float] | None]] = {}
+    opened: dict[tuple[int, int], tuple[ImageFile, tuple[float, float, float, float] | None]] = {}
     decoded: dict[tuple[int, int], tuple[Image.Image, int]] = {}
     result = []
     for size in sizes:

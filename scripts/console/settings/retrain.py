@@ -12,13 +12,13 @@ from ..flags import (CommandParser, batch_size, batch_size_or_all, coverage, fol
                      positive_integer, whole_number)
 from ..logging import configure_logging
 from .extractor import ExtractorSettings, add_extractor_flags, add_storage_flags, extractor_settings
+from .network import ARCHITECTURES, DISTORTIONS, NetworkSettings, add_network_flags, network_settings
 from .places import DEFAULT_GRAPH, DEFAULT_LABELS, TF_FILES
 
 log = logging.getLogger(__name__)
 
 # Any of these asks for Poets' training by steps.
 ASKS_FOR_STEPS = ("how_many_training_steps", "learning_rate", "train_batch_size")
-DISTORTIONS = ("flip_left_right", "random_crop", "random_scale", "random_brightness")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,10 @@ class StepSettings:
 
 @dataclass(frozen=True)
 class RetrainSettings:
-    """What `retrain` was asked; the flags of the same names say what each means. `steps` is None but for sgd."""
+    """What `retrain` was asked; the flags of the same names say what each means.
+
+    `steps` is None but for sgd, `network` but for a training of all layers.
+    """
 
     image_dir: Path
     output_graph: Path
@@ -52,6 +55,7 @@ class RetrainSettings:
     refit: bool
     unknown_coverage: float | None
     steps: StepSettings | None
+    network: NetworkSettings | None
     bottleneck_dir: Path
     summaries_dir: Path
     print_misclassified_test_images: bool
@@ -83,6 +87,7 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
                           "the training photos, but not to a share C of the validation photos (0.95, say)")
     training.add_argument("--solver", choices=["lbfgs", "sgd"],
                           help="lbfgs: the head's optimum (default); sgd: Poets' steps")
+    add_network_flags(parser.add_argument_group("training the network", "All layers, not the last alone."))
     files = parser.add_argument_group("files")
     files.add_argument("--output_graph", type=path, default=DEFAULT_GRAPH, metavar="FILE",
                        help=f"the graph (default {DEFAULT_GRAPH}); .tflite and .json go beside it")
@@ -105,14 +110,15 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
     _add_poets_flags(parser)
     flags = parser.parse(arguments)
     configure_logging(flags.logging_verbosity)
-    steps = _steps(flags)
+    network = network_settings(flags)
+    steps = None if network else _steps(flags)
     if flags.unknown_coverage and not flags.validation_percentage:
         raise UserError("--unknown_coverage needs validation photos to find its threshold by.",
                         "Give a --validation_percentage above 0.", exit_code=2)
     return RetrainSettings(
         image_dir=flags.image_dir, output_graph=flags.output_graph, output_labels=flags.output_labels,
         saved_model_dir=flags.saved_model_dir, final_tensor_name=flags.final_tensor_name,
-        extractor=extractor_settings(flags, _architecture(flags)), steps=steps,
+        extractor=extractor_settings(flags, _architecture(flags)), steps=steps, network=network,
         testing_percentage=flags.testing_percentage,
         validation_percentage=flags.validation_percentage, seed=flags.seed, balanced=flags.class_weight == "balanced",
         refit=flags.refit, unknown_coverage=flags.unknown_coverage, bottleneck_dir=flags.bottleneck_dir,
@@ -144,14 +150,19 @@ def _add_poets_flags(parser: CommandParser) -> None:
     group.add_argument("--architecture", default="", metavar="NAME", help="Poets' spelling of --tfhub_module: "
                        "inception_v3, mobilenet_0.50_224 and their like")
     group.add_argument("--checkpoint_path", metavar="FILE", help="ignored: nothing is lost without")
-    group.add_argument("--flip_left_right", action="store_true", help="not there yet")
-    for name in DISTORTIONS[1:]:
-        group.add_argument(f"--{name}", type=whole_number, default=0, metavar="P", help="not there yet")
+    group.add_argument("--flip_left_right", action="store_true", help="when all layers are trained: mirror every "
+                       "other photo")
+    for name, what in zip(DISTORTIONS[1:], ("cut out at random, P percent smaller than the photo",
+                                            "enlarge at random, by up to P percent",
+                                            "lighten or darken at random, by up to P percent")):
+        group.add_argument(f"--{name}", type=whole_number, default=0, metavar="P", help=f"the same: {what}")
 
 
 def _architecture(flags: argparse.Namespace) -> str:
     """Poets' word for the extractor; an empty one counts as not given (an unset variable of a shell)."""
     module, architecture = flags.tfhub_module, flags.architecture
+    if architecture.lower() in ARCHITECTURES:
+        return ""
     if module and architecture and module.lower() != architecture.lower():
         raise UserError(f"--tfhub_module={module} and --architecture={architecture} ask for two extractors.",
                         "Give one of them.", exit_code=2)
@@ -162,8 +173,8 @@ def _steps(flags: argparse.Namespace) -> StepSettings | None:
     """What training by steps was asked, or None; says what is ignored and refuses what is not there."""
     distorting = [f"--{name}" for name in DISTORTIONS if getattr(flags, name)]
     if distorting:
-        raise UserError(f"Training on distorted photos ({', '.join(distorting)}) is not there yet.",
-                        "Leave the flag away.", exit_code=2)
+        raise UserError(f"{', '.join(distorting)} distort photos while all layers are trained; the last layer alone "
+                        "learns from photos as they are.", "Add --fine_tune_epochs, or leave them away.", exit_code=2)
     if flags.checkpoint_path is not None:
         log.info("Ignored: --checkpoint_path. Bottlenecks are kept as they are computed; the rest takes seconds.")
     given = {name: getattr(flags, name) for name in StepSettings.__dataclass_fields__

@@ -1,0 +1,89 @@
+"""The flags of retrain that train the whole network."""
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+from ..errors import UserError
+from ..flags import batch_size, positive_integer, score, whole_number
+
+ARCHITECTURES = ("lenet", "cifar_cnn", "casting_cnn", "resnet50_v2")
+OPTIMIZERS = ("adamw", "adam", "rmsprop", "sgd")
+DISTORTIONS = ("flip_left_right", "random_crop", "random_scale", "random_brightness")
+FINE_TUNING_RATE, SCRATCH_RATE = 1e-4, 1e-3
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """How the whole network is trained.
+
+    Attributes:
+        architecture: one of ARCHITECTURES, trained from scratch; empty: the extractor is fine-tuned.
+        pretrained: begin with ImageNet's weights (resnet50_v2).
+        grayscale: the network sees the brightness alone.
+        epochs, batch_size, optimizer, learning_rate, dropout, patience: as the flags say.
+        flip, crop, scale, brightness: how photos are distorted, the last three in percent.
+    """
+
+    architecture: str
+    pretrained: bool
+    grayscale: bool
+    epochs: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    dropout: float | None
+    patience: int
+    flip: bool
+    crop: float
+    scale: float
+    brightness: float
+
+
+def add_network_flags(group: argparse._ArgumentGroup) -> None:
+    """Adds the flags that are about the whole network."""
+    group.add_argument("--fine_tune_epochs", type=whole_number, default=0, metavar="N", help="train all layers of the "
+                       "extractor, too, for N epochs (4 do much; minutes); the better of both is kept")
+    group.add_argument("--train_epochs", type=positive_integer, default=20, metavar="N", help="epochs of a network "
+                       f"that --architecture trains from scratch: {', '.join(ARCHITECTURES)} (default 20)")
+    group.add_argument("--batch_size", type=batch_size, default=32, metavar="N", help="photos a step (default 32)")
+    group.add_argument("--optimizer", choices=OPTIMIZERS, default="adamw", help="default adamw")
+    group.add_argument("--dropout", type=score, metavar="P", help="share of units left out (default: the network's)")
+    group.add_argument("--patience", type=whole_number, default=0, metavar="N", help="end after N epochs without a "
+                       "smaller validation loss (default 0: go on to the last)")
+    group.add_argument("--color_mode", choices=["rgb", "grayscale"], default="rgb", help="grayscale: a network from "
+                       "scratch sees the brightness alone")
+    group.add_argument("--weights", choices=["imagenet", "none"], default="none", help="to begin resnet50_v2 with "
+                       "(default none)")
+
+
+def network_settings(flags: argparse.Namespace) -> NetworkSettings | None:
+    """What those flags say, or None where the extractor stays as it is; raises UserError for what does not fit."""
+    architecture = flags.architecture.lower() if flags.architecture.lower() in ARCHITECTURES else ""
+    if architecture and flags.tfhub_module:
+        raise UserError(f"--architecture={architecture} is trained from scratch and needs no --tfhub_module.",
+                        "Give one of them.", exit_code=2)
+    if architecture and flags.fine_tune_epochs:
+        raise UserError(f"--architecture={architecture} is trained from scratch; its epochs are --train_epochs.",
+                        exit_code=2)
+    if flags.weights == "imagenet" and architecture != "resnet50_v2":
+        raise UserError("--weights=imagenet is for --architecture=resnet50_v2; other extractors have theirs.",
+                        exit_code=2)
+    if flags.color_mode == "grayscale" and architecture not in ARCHITECTURES[:3]:
+        raise UserError(f"--color_mode=grayscale is for networks from scratch ({', '.join(ARCHITECTURES[:3])}).",
+                        exit_code=2)
+    if not (architecture or flags.fine_tune_epochs):
+        return None
+    if not flags.validation_percentage:
+        raise UserError("Training a network needs validation photos to tell its best epoch by.",
+                        "Give a --validation_percentage above 0.", exit_code=2)
+    distorted = any(getattr(flags, name) for name in DISTORTIONS)
+    usual = not architecture and not distorted  # fine-tuning varies photos unless told how
+    return NetworkSettings(
+        architecture=architecture, pretrained=flags.weights == "imagenet",
+        grayscale=flags.color_mode == "grayscale",
+        epochs=flags.train_epochs if architecture else flags.fine_tune_epochs, batch_size=flags.batch_size,
+        optimizer=flags.optimizer,
+        learning_rate=flags.learning_rate or (SCRATCH_RATE if architecture else FINE_TUNING_RATE),
+        dropout=flags.dropout, patience=flags.patience, flip=flags.flip_left_right or usual, crop=flags.random_crop,
+        scale=41.0 if usual else flags.random_scale, brightness=flags.random_brightness)

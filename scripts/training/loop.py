@@ -1,0 +1,346 @@
+"""Training a whole network: one loop for pretrained ones (fine-tuning) and for those with random weights.
+
+It is an own step with GradientTape, not Keras's fit: it must take networks that are no Keras models (TF Hub's), go on
+in the middle of an epoch with the same data order, and end where an undisturbed run ends.
+"""
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scripts.console import import_tensorflow, progress_bar, quiet_native_code
+from scripts.evaluation import fit_temperature
+
+from .head import Head
+from .networks import TrainableNetwork
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 30.0
+# Photos of a validation batch; it only bounds memory.
+VALIDATION_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Distortions:
+    """How a photo is varied each time it is trained on.
+
+    Attributes:
+        flip: mirror every other one.
+        crop: percent by which the photo is larger than what is cut out of it at random.
+        scale: percent by which it may be enlarged besides.
+        brightness: percent by which pixels are multiplied at random, up or down.
+    """
+
+    flip: bool = False
+    crop: float = 0.0
+    scale: float = 0.0
+    brightness: float = 0.0
+
+    def __bool__(self) -> bool:
+        return self.flip or bool(self.crop or self.scale or self.brightness)
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How a network is trained.
+
+    Attributes:
+        epochs: times that every photo is seen.
+        batch_size: photos a step.
+        optimizer: adamw, adam, rmsprop or sgd (with momentum 0.9).
+        learning_rate: its peak, reached after `warm_up` steps; then it falls to 0 along a cosine.
+        warm_up: steps.
+        weight_decay: of adamw.
+        label_smoothing: share of a label that is spread over all classes (Szegedy et al. 2016).
+        patience: epochs without a smaller validation loss after which it ends; 0: never before the last.
+        distortions: of the training photos.
+        seed: of data order, distortions and the head's first weights.
+    """
+
+    epochs: int
+    batch_size: int = 32
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-4
+    warm_up: int = 30
+    weight_decay: float = 0.01
+    label_smoothing: float = 0.1
+    patience: int = 0
+    distortions: Distortions = Distortions()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Figures behind an epoch: losses in nats (without smoothing for validation), accuracies 0 to 1, seconds."""
+
+    number: int
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkFit:
+    """A trained network's last layer, and how the training went; the network itself is changed in place.
+
+    Attributes:
+        head: of the best epoch, with a temperature by the validation photos.
+        epochs: in order, as far as it went.
+        best: index of the epoch with the smallest validation loss.
+        validation_loss: of the head with its temperature, in nats.
+        settings: it was trained with.
+    """
+
+    head: Head
+    epochs: tuple[Epoch, ...]
+    best: int
+    validation_loss: float
+    settings: LoopSettings
+    name: str
+
+    def description(self) -> dict[str, Any]:
+        """For the metadata."""
+        return {"solver": self.name, "optimizer": self.settings.optimizer, "epochs": len(self.epochs),
+                "best_epoch": self.best + 1, "learning_rate": self.settings.learning_rate,
+                "temperature": self.head.temperature}
+
+    def curves(self) -> dict[str, list[dict[str, float]]]:
+        """Figures for TensorBoard, by run: `step` (an epoch) and what was measured there."""
+        return {"train": [{"step": each.number, "cross_entropy": each.train_loss, "accuracy": each.train_accuracy}
+                          for each in self.epochs],
+                "validation": [{"step": each.number, "cross_entropy": each.validation_loss,
+                                "accuracy": each.validation_accuracy} for each in self.epochs]}
+
+
+def train_network(network: TrainableNetwork, start: Head | None, classes: int, train: tuple[np.ndarray, np.ndarray],
+                  validation: tuple[np.ndarray, np.ndarray], settings: LoopSettings, folder: Path, name: str,
+                  on_epoch: Callable[[Epoch], None]) -> NetworkFit:
+    """Trains a network and its last layer; goes on where a run with the same folder was stopped.
+
+    Args:
+        network: changed in place; ends with the weights of the best epoch.
+        start: the last layer to begin with, or None for random weights.
+        classes: how many there are.
+        train, validation: pixels uint8 [n, height, width, 3] (may be memory-mapped), and int [n], their classes.
+        settings: how.
+        folder: for checkpoints, of this training alone.
+        name: for the metadata.
+        on_epoch: told of every epoch.
+    """
+    run = _Run(network, start, classes, train[0].shape[1:3], settings, len(train[1]), folder)
+    epochs = run.resumed()
+    for epoch in epochs:
+        on_epoch(epoch)
+    while len(epochs) < settings.epochs and not _is_out_of_patience(epochs, settings.patience):
+        loss, accuracy = run.train_epoch(len(epochs), *train)
+        log_probabilities = run.log_probabilities(validation[0])
+        own = log_probabilities[np.arange(len(validation[1])), validation[1]]
+        epochs.append(Epoch(len(epochs), loss, accuracy, float(-own.mean()),
+                            float((log_probabilities.argmax(1) == validation[1]).mean())))
+        on_epoch(epochs[-1])
+        run.end_epoch(epochs, best=_best(epochs) == len(epochs) - 1)
+    run.restore_best()
+    answers = run.log_probabilities(validation[0])
+    temperature = fit_temperature(answers, validation[1])
+    return NetworkFit(run.head(temperature), tuple(epochs), _best(epochs),
+                      loss_at(temperature, answers, validation[1]), settings, name)
+
+
+def loss_at(temperature: float, log_probabilities: np.ndarray, classes: np.ndarray) -> float:
+    """Mean cross-entropy in nats of answers (float [n, classes]) at another temperature than 1."""
+    scaled = log_probabilities.astype(np.float64) / temperature
+    return float(np.mean(np.logaddexp.reduce(scaled, axis=1) - scaled[np.arange(len(classes)), classes]))
+
+
+def _best(epochs: list[Epoch]) -> int:
+    return int(np.argmin([epoch.validation_loss for epoch in epochs]))
+
+
+def _is_out_of_patience(epochs: list[Epoch], patience: int) -> bool:
+    return patience > 0 and len(epochs) > 0 and len(epochs) - 1 - _best(epochs) >= patience
+
+
+class _Run:
+    """Variables, optimizer and checkpoints of one training."""
+
+    def __init__(self, network: TrainableNetwork, start: Head | None, classes: int, size: tuple[int, int],
+                 settings: LoopSettings, photos: int, folder: Path):
+        self._tf = tensorflow = import_tensorflow()
+        self._network, self._settings = network, settings
+        self._steps_an_epoch = max(1, photos // settings.batch_size)
+        with quiet_native_code():
+            traced = tensorflow.function(lambda pixels: network(pixels, True)).get_concrete_function(
+                tensorflow.TensorSpec([None, *size, 3], tensorflow.float32))
+        depth = int(traced.outputs[0].shape[-1])
+        self._kernel, self._bias = self._first_head(start, depth, classes)
+        self._trained = [*traced.graph.trainable_variables, self._kernel, self._bias]
+        self._all = [*traced.graph.variables, self._kernel, self._bias]
+        self._optimizer = _optimizer(settings, self._steps_an_epoch * settings.epochs)
+        self._optimizer.build(self._trained)
+        # Where the run stands: steps done, sums over the epoch that is under way, and the epochs' figures as JSON.
+        self._step = tensorflow.Variable(0, dtype=tensorflow.int64)
+        self._sums = tensorflow.Variable([0.0, 0.0])
+        self._history = tensorflow.Variable("[]")
+        self._update = tensorflow.function(self._train_step)
+        self._answer = tensorflow.function(self._validation_step)
+        state = {f"variable{number}": variable for number, variable in enumerate(self._all)}
+        own = [variable.value for variable in self._optimizer.variables]
+        everything = {**state, **{f"optimizer{number}": variable for number, variable in enumerate(own)},
+                      "step": self._step, "sums": self._sums, "history": self._history}
+        self._last = tensorflow.train.CheckpointManager(tensorflow.train.Checkpoint(**everything),
+                                                        str(folder / "last"), max_to_keep=1)
+        self._best = tensorflow.train.CheckpointManager(tensorflow.train.Checkpoint(**state),
+                                                        str(folder / "best"), max_to_keep=1)
+        self._saved_at = time.monotonic()
+
+    def _first_head(self, start: Head | None, depth: int, classes: int) -> tuple[Any, Any]:
+        if start is not None:
+            return (self._tf.Variable(start.weights / start.temperature),
+                    self._tf.Variable(start.bias / start.temperature))
+        random = np.random.default_rng(self._settings.seed % 2 ** 63)
+        limit = (6 / (depth + classes)) ** 0.5  # Glorot & Bengio 2010
+        return (self._tf.Variable(random.uniform(-limit, limit, (depth, classes)).astype(np.float32)),
+                self._tf.Variable(np.zeros(classes, np.float32)))
+
+    def resumed(self) -> list[Epoch]:
+        """Loads the last checkpoint, if there is one; the epochs that are behind it."""
+        if self._last.latest_checkpoint:
+            self._last.restore_or_initialize()
+            log.info("The training goes on at step %d, where it was stopped.", int(self._step.numpy()))
+        return [Epoch(**each) for each in json.loads(self._history.numpy())]
+
+    def train_epoch(self, epoch: int, pixels: np.ndarray, classes: np.ndarray) -> tuple[float, float]:
+        """Goes through the photos once, from where the last checkpoint was; mean loss and accuracy."""
+        order = np.random.default_rng([self._settings.seed % 2 ** 63, epoch]).permutation(len(classes))
+        size = self._settings.batch_size
+        done = int(self._step.numpy()) - epoch * self._steps_an_epoch
+        batches = [np.sort(order[start * size:(start + 1) * size])
+                   for start in range(done, self._steps_an_epoch)]
+        data = self._batches(batches, pixels, classes)
+        with progress_bar(self._steps_an_epoch, f"Epoch {epoch + 1}", "step", done=done) as bar:
+            for photos, truth in data:
+                self._update(photos, truth)
+                bar.update()
+                if time.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
+                    self._save()
+        loss, accuracy = self._sums.numpy() / (self._steps_an_epoch * size)
+        return float(loss), float(accuracy)
+
+    def _batches(self, batches: list[np.ndarray], pixels: np.ndarray, classes: np.ndarray) -> Any:
+        tensorflow = self._tf
+
+        def read(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return pixels[batches[int(number)]], classes[batches[int(number)]].astype(np.int64)
+
+        def load(number: Any) -> tuple[Any, Any]:
+            photos, truth = tensorflow.numpy_function(read, [number], [tensorflow.uint8, tensorflow.int64])
+            photos.set_shape([None, *pixels.shape[1:]])
+            truth.set_shape([None])
+            return photos, truth
+        return tensorflow.data.Dataset.range(len(batches)).map(load).prefetch(2)
+
+    def end_epoch(self, epochs: list[Epoch], best: bool) -> None:
+        """Makes an epoch survive the process."""
+        if best:
+            self._best.save()
+        self._sums.assign([0.0, 0.0])
+        self._history.assign(json.dumps([asdict(each) for each in epochs]))
+        self._save()
+
+    def _save(self) -> None:
+        self._last.save()
+        self._saved_at = time.monotonic()
+
+    def restore_best(self) -> None:
+        """Puts back the weights of the best epoch."""
+        if self._best.latest_checkpoint:
+            self._best.restore_or_initialize()
+
+    def head(self, temperature: float) -> Head:
+        """The last layer as it is."""
+        return Head(self._kernel.numpy(), self._bias.numpy(), temperature)
+
+    def log_probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        """Uint8 [n, height, width, 3] to float32 [n, classes]."""
+        found = [self._answer(pixels[start:start + VALIDATION_BATCH]).numpy()
+                 for start in range(0, len(pixels), VALIDATION_BATCH)]
+        return np.concatenate(found)
+
+    def _validation_step(self, pixels: Any) -> Any:
+        photos = self._tf.cast(pixels, self._tf.float32) / 255
+        logits = self._tf.matmul(self._network(photos, False), self._kernel) + self._bias
+        return self._tf.nn.log_softmax(logits)
+
+    def _train_step(self, pixels: Any, classes: Any) -> None:
+        tensorflow = self._tf
+        photos = distorted(tensorflow.cast(pixels, tensorflow.float32) / 255, self._settings.distortions,
+                           self._settings.seed, self._step)
+        width = self._kernel.shape[1]
+        smoothing = self._settings.label_smoothing
+        wanted = tensorflow.one_hot(classes, width) * (1 - smoothing) + smoothing / width
+        with tensorflow.GradientTape() as tape:
+            logits = tensorflow.matmul(self._network(photos, True), self._kernel) + self._bias
+            losses = tensorflow.nn.softmax_cross_entropy_with_logits(wanted, logits)
+            loss = tensorflow.reduce_mean(losses)
+        gradients = tape.gradient(loss, self._trained)
+        self._optimizer.apply_gradients([(gradient, variable) for gradient, variable in zip(gradients, self._trained)
+                                         if gradient is not None])
+        right = tensorflow.argmax(logits, axis=1) == classes
+        self._sums.assign_add([tensorflow.reduce_sum(losses),
+                               tensorflow.reduce_sum(tensorflow.cast(right, tensorflow.float32))])
+        self._step.assign_add(1)
+
+
+def _optimizer(settings: LoopSettings, steps: int) -> Any:
+    import keras
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - settings.warm_up), warmup_target=settings.learning_rate,
+        warmup_steps=min(settings.warm_up, steps))
+    kinds = {"adamw": lambda: keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay),
+             "adam": lambda: keras.optimizers.Adam(rate), "rmsprop": lambda: keras.optimizers.RMSprop(rate),
+             "sgd": lambda: keras.optimizers.SGD(rate, momentum=0.9)}
+    return kinds[settings.optimizer]()
+
+
+def distorted(photos: Any, distortions: Distortions, seed: int, step: Any) -> Any:
+    """Varies photos at random, the same for the same seed and step.
+
+    Args:
+        photos: float32 tensor [n, height, width, 3] in [0, 1].
+        distortions: how.
+        seed: of the training.
+        step: int64 scalar.
+
+    Returns:
+        The same shape and range.
+    """
+    if not distortions:
+        return photos
+    tensorflow = import_tensorflow()
+    count, height, width = tensorflow.shape(photos)[0], photos.shape[1], photos.shape[2]
+
+    def uniform(number: int, low: float, high: float) -> Any:
+        key = tensorflow.stack([tensorflow.constant(seed % 2 ** 31 * 16 + number, tensorflow.int64), step])
+        return tensorflow.random.stateless_uniform([count], key, low, high)
+    side = 1 / ((1 + distortions.crop / 100) * uniform(0, 1.0, 1.0001 + distortions.scale / 100))
+    top, left = ((1 - side) * uniform(number, 0.0, 1.0) for number in (1, 2))
+    right = left + side
+    if distortions.flip:
+        mirrored = uniform(3, 0.0, 1.0) < 0.5
+        left, right = tensorflow.where(mirrored, right, left), tensorflow.where(mirrored, left, right)
+    # crop_and_resize takes its corners at the centres of the outermost pixels.
+    boxes = tensorflow.stack([top, left, top + side, right], axis=1)
+    photos = tensorflow.image.crop_and_resize(photos, boxes, tensorflow.range(count), [height, width])
+    if distortions.brightness:
+        share = distortions.brightness / 100
+        photos *= uniform(4, max(0.0, 1 - share), 1 + share)[:, None, None, None]
+    return tensorflow.clip_by_value(photos, 0.0, 1.0)

@@ -1,0 +1,131 @@
+"""All layers trained: an extractor fine-tuned, or a network from scratch; either becomes an extractor again."""
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scripts.console import UserError
+from scripts.console.settings import NetworkSettings
+from scripts.features import Extractor, NetworkFunction, core_count, prepare_extractor
+from scripts.photos import TRAINING, VALIDATION, PhotoTree, Split, store_pixels
+
+from .head import Head
+from .loop import Distortions, Epoch, LoopSettings, NetworkFit, train_network
+from .networks import PRESETS, TrainableNetwork, build_convnet
+
+RESNET_SIZE = 224
+
+
+@dataclass(frozen=True, eq=False)
+class Untrained:
+    """A network before its training.
+
+    Attributes:
+        network: with its first weights.
+        height, width: of its input, in pixels.
+        name, handle: for messages and the metadata.
+        identity: tells its first weights from all others.
+        kind: fine_tuned or from_scratch.
+        start: the last layer to begin with, or None.
+    """
+
+    network: TrainableNetwork
+    height: int
+    width: int
+    name: str
+    handle: str
+    identity: str
+    kind: str
+    start: Head | None = None
+
+
+def to_fine_tune(loaded: tuple[NetworkFunction, int, int], extractor: Extractor, head: Head) -> Untrained:
+    """The extractor's network with its variables, and the head that was solved for it.
+
+    Batch normalisation stays as it was pretrained (its statistics, not its scale and shift): small batches of new
+    photos would only blur it.
+    """
+    network, height, width = loaded
+    return Untrained(lambda pixels, training: network(pixels), height, width, f"{extractor.name}, fine-tuned",
+                     extractor.handle, extractor.digest, "fine_tuned", head)
+
+
+def from_scratch(settings: NetworkSettings, image_size: int | None, seed: int,
+                 resnet: Callable[[int, bool], Any]) -> Untrained:
+    """A network with random weights (or ImageNet's, for resnet50_v2 where that is asked for).
+
+    Args:
+        settings: which.
+        image_size: side of its input, in pixels; None: the network's own.
+        seed: of the weights.
+        resnet: gives ResNet50V2 as a Keras model for a side and whether ImageNet's weights are wanted.
+    """
+    name = settings.architecture
+    identity = f"{name}/{seed}/{settings.grayscale}/{settings.pretrained}"
+    if name in PRESETS:
+        size = image_size or PRESETS[name].image_size
+        try:
+            network = build_convnet(PRESETS[name], size, size, grayscale=settings.grayscale, dropout=settings.dropout,
+                                    seed=seed)
+        except ValueError as error:
+            raise UserError(f"--architecture={name} does not take photos of {size} x {size} pixels: {error}.",
+                            "Give a larger --image_size.") from error
+    else:
+        size = image_size or RESNET_SIZE
+        model = resnet(size, settings.pretrained)
+
+        def network(pixels: Any, training: bool) -> Any:
+            return model(pixels * 2 - 1, training=training)
+    return Untrained(network, size, size, name, name, identity, "from_scratch")
+
+
+def train_whole_network(untrained: Untrained, tree: PhotoTree, split: Split, settings: NetworkSettings, seed: int,
+                        work_dir: Path, on_epoch: Callable[[Epoch], None]) -> tuple[Extractor, NetworkFit]:
+    """Trains a network on the training photos, and prepares the best of its epochs as an extractor.
+
+    Args:
+        untrained: changed in place.
+        tree: photos with their digests.
+        split: of the same.
+        settings: how.
+        seed: of the split and of everything random.
+        work_dir: checkpoints, decoded photos and the result go below it; the same training goes on there.
+        on_epoch: told of every epoch.
+    """
+    loop = LoopSettings(
+        settings.epochs, settings.batch_size, settings.optimizer, settings.learning_rate, patience=settings.patience,
+        label_smoothing=0.1 if untrained.kind == "fine_tuned" else 0.0, seed=seed,
+        distortions=Distortions(settings.flip, settings.crop, settings.scale, settings.brightness))
+    key = _key(untrained, split, loop, settings)
+    folder = work_dir / "training" / key
+    classes = tree.classes()
+    parts = []
+    for part in (TRAINING, VALIDATION):
+        rows = split.rows(part)
+        pixels = store_pixels([tree.photos[row] for row in rows], untrained.height, untrained.width, folder,
+                              core_count())
+        parts.append((pixels, classes[rows]))
+    fit = train_network(untrained.network, untrained.start, len(tree.labels), parts[0], parts[1], loop, folder,
+                        untrained.kind, on_epoch)
+    del parts, pixels  # the files are open as long as the arrays live
+    for path in folder.glob("pixels-*"):
+        path.unlink()
+    weights = hashlib.blake2b(np.ascontiguousarray(fit.head.weights).tobytes(), digest_size=16).hexdigest()
+    extractor = prepare_extractor(lambda photos: untrained.network(photos, False), untrained.height, untrained.width,
+                                  untrained.name, untrained.handle, f"{untrained.kind}/{key}/{weights}",
+                                  folder / "extractor")
+    return extractor, fit
+
+
+def _key(untrained: Untrained, split: Split, loop: LoopSettings, settings: NetworkSettings) -> str:
+    """Names a training: the same network, photos and settings, and no others, go on from its checkpoints."""
+    start = untrained.start and hashlib.blake2b(untrained.start.weights.tobytes(), digest_size=16).hexdigest()
+    everything = [untrained.identity, untrained.kind, untrained.height, untrained.width, start, split.digest,
+                  asdict(loop), settings.dropout]
+    return hashlib.blake2b(json.dumps(everything).encode(), digest_size=8).hexdigest()
