@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.console import import_tensorflow, progress_bar, quiet_native_code
+from scripts.console import UserError, import_tensorflow, progress_bar, quiet_native_code
 from scripts.evaluation import fit_temperature
 
 from .head import Head
@@ -57,7 +57,7 @@ class LoopSettings:
         batch_size: photos a step.
         optimizer: adamw, adam, rmsprop or sgd (with momentum 0.9).
         learning_rate: its peak, reached after `warm_up` steps; then it falls to 0 along a cosine.
-        warm_up: steps.
+        warm_up: steps; at most a quarter of all.
         weight_decay: of adamw.
         label_smoothing: share of a label that is spread over all classes (Szegedy et al. 2016).
         patience: epochs without a smaller validation loss after which it ends; 0: never before the last.
@@ -135,6 +135,9 @@ def train_network(network: TrainableNetwork, start: Head | None, classes: int, t
         folder: for checkpoints, of this training alone.
         name: for the metadata.
         on_epoch: told of every epoch.
+
+    Raises:
+        UserError: the network has no weights to train.
     """
     run = _Run(network, start, classes, train[0].shape[1:3], settings, len(train[1]), folder)
     epochs = run.resumed()
@@ -180,10 +183,13 @@ class _Run:
         with quiet_native_code():
             traced = tensorflow.function(lambda pixels: network(pixels, True)).get_concrete_function(
                 tensorflow.TensorSpec([None, *size, 3], tensorflow.float32))
+        if not traced.graph.trainable_variables:
+            raise UserError("This module holds constants only: none of its layers can be trained.",
+                            "Choose another module, or leave --fine_tune_epochs away.")
         depth = int(traced.outputs[0].shape[-1])
         self._kernel, self._bias = self._first_head(start, depth, classes)
-        self._trained = [*traced.graph.trainable_variables, self._kernel, self._bias]
-        self._all = [*traced.graph.variables, self._kernel, self._bias]
+        self._trained = [*_in_order(traced.graph.trainable_variables), self._kernel, self._bias]
+        self._all = [*_in_order(traced.graph.variables), self._kernel, self._bias]
         self._optimizer = _optimizer(settings, self._steps_an_epoch * settings.epochs)
         self._optimizer.build(self._trained)
         # Where the run stands: steps done, sums over the epoch that is under way, and the epochs' figures as JSON.
@@ -300,11 +306,17 @@ class _Run:
         self._step.assign_add(1)
 
 
+def _in_order(variables: Any) -> list[Any]:
+    """As they were made, which every process does alike; a graph lists them as it likes."""
+    return sorted(variables, key=lambda variable: int(variable._unique_id.rsplit("_", 1)[1]))
+
+
 def _optimizer(settings: LoopSettings, steps: int) -> Any:
     import keras
+    warm_up = min(settings.warm_up, steps // 4)
     rate = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps - settings.warm_up), warmup_target=settings.learning_rate,
-        warmup_steps=min(settings.warm_up, steps))
+        0.0 if warm_up else settings.learning_rate, max(1, steps - warm_up),
+        warmup_target=settings.learning_rate if warm_up else None, warmup_steps=warm_up)
     kinds = {"adamw": lambda: keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay),
              "adam": lambda: keras.optimizers.Adam(rate), "rmsprop": lambda: keras.optimizers.RMSprop(rate),
              "sgd": lambda: keras.optimizers.SGD(rate, momentum=0.9)}

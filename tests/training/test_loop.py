@@ -1,0 +1,152 @@
+"""One loop trains whole networks, goes on where it was stopped, and keeps the best epoch."""
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scripts.console import UserError, import_tensorflow
+from scripts.training import Distortions, Head, LoopSettings, NetworkFit, build_convnet, train_network
+from scripts.training import loop as loop_module
+from scripts.training.loop import distorted
+from scripts.training.networks import ConvNet
+
+SMALL = ConvNet(16, (4, 8), (3, 3), (16,))
+SETTINGS = LoopSettings(epochs=3, batch_size=16, optimizer="adam", learning_rate=5e-3, warm_up=5,
+                        label_smoothing=0.0, seed=3)
+
+
+def stripes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Photos of stripes, across or down, of random colours and places: no single pixel tells the class."""
+    random = np.random.default_rng(seed)
+    y = random.integers(0, 2, count)
+    photos = random.integers(0, 60, (count, 16, 16, 3))
+    for photo, label in zip(photos, y):
+        lines = np.zeros((16, 16, 1), int)
+        lines[random.integers(0, 3)::3] = random.integers(100, 190)
+        photo += lines if label else lines.transpose(1, 0, 2)
+    return photos.astype(np.uint8), y
+
+
+TRAIN, VALIDATION, TEST = stripes(160, 0), stripes(40, 1), stripes(100, 2)
+
+
+def train(folder: Path, settings: LoopSettings = SETTINGS, on_epoch=lambda epoch: None, start: Head | None = None,
+          dropout: float = 0.1) -> tuple[NetworkFit, np.ndarray]:
+    """The fit, and the answers to the test photos."""
+    network = build_convnet(SMALL, 16, 16, grayscale=False, dropout=dropout, seed=0)
+    fit = train_network(network, start, 2, TRAIN, VALIDATION, settings, folder, "from_scratch", on_epoch)
+    return fit, fit.head.probabilities(network(TEST[0].astype(np.float32) / 255, False).numpy())
+
+
+def test_it_learns_what_no_pixel_tells(tmp_path: Path) -> None:
+    said: list[int] = []
+    fit, answers = train(tmp_path, replace(SETTINGS, epochs=6), lambda epoch: said.append(epoch.number))
+    assert (answers.argmax(1) == TEST[1]).mean() > 0.95
+    assert said == list(range(6)) and fit.epochs[-1].train_loss < fit.epochs[0].train_loss
+    assert fit.validation_loss <= min(epoch.validation_loss for epoch in fit.epochs) + 1e-4
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    return train(tmp_path_factory.mktemp("undisturbed"))[1]
+
+
+def test_stopped_between_epochs_it_ends_where_an_undisturbed_run_ends(tmp_path: Path, undisturbed: np.ndarray) -> None:
+    def stop(epoch) -> None:
+        if epoch.number == 1:
+            raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, on_epoch=stop)
+    said: list[int] = []
+    _, answers = train(tmp_path, on_epoch=lambda epoch: said.append(epoch.number))
+    np.testing.assert_allclose(answers, undisturbed, atol=1e-5)
+    assert said == [0, 1, 2]
+
+
+@pytest.mark.parametrize("saves", [3, 13, 24])
+def test_stopped_within_an_epoch_it_ends_where_an_undisturbed_run_ends(
+        saves: int, tmp_path: Path, undisturbed: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0)
+    saved, left = loop_module._Run._save, [saves]
+
+    def save_or_stop(run) -> None:
+        saved(run)
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+    monkeypatch.setattr(loop_module._Run, "_save", save_or_stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path)
+    left[0] = -1
+    fit, answers = train(tmp_path)
+    np.testing.assert_allclose(answers, undisturbed, atol=1e-5)
+    assert [epoch.number for epoch in fit.epochs] == [0, 1, 2]
+
+
+def test_a_training_that_is_done_is_not_done_again(tmp_path: Path, undisturbed: np.ndarray,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    train(tmp_path)
+    monkeypatch.setattr(loop_module._Run, "train_epoch", lambda *_: pytest.fail("it trains again"))
+    np.testing.assert_allclose(train(tmp_path)[1], undisturbed, atol=1e-5)
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_a_run_that_gets_worse(tmp_path: Path) -> None:
+    wild = replace(SETTINGS, epochs=12, learning_rate=0.5, optimizer="sgd", warm_up=30, patience=2)
+    fit, _ = train(tmp_path, wild)
+    losses = [epoch.validation_loss for epoch in fit.epochs]
+    assert fit.best == int(np.argmin(losses)) and len(losses) == fit.best + 3 < 12
+
+
+def test_it_begins_with_the_head_that_is_given(tmp_path: Path) -> None:
+    network = build_convnet(SMALL, 16, 16, grayscale=False, dropout=0, seed=0)
+    head = Head(np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32), np.ones(2, np.float32), 2.0)
+    expected = head.probabilities(network(TEST[0].astype(np.float32) / 255, False).numpy())
+    _, answers = train(tmp_path, replace(SETTINGS, epochs=1, learning_rate=1e-9), start=head, dropout=0)
+    own = np.exp(np.log(answers) - np.log(answers).mean(1, keepdims=True))
+    wanted = np.exp(np.log(expected) - np.log(expected).mean(1, keepdims=True))
+    ratio = np.log(own[:, 0]) / np.log(wanted[:, 0])  # the same but for the temperature that was fitted
+    assert ratio.std() < 1e-3
+
+
+def test_constants_cannot_be_trained(tmp_path: Path) -> None:
+    tensorflow = import_tensorflow()
+    with pytest.raises(UserError, match="constants only"):
+        train_network(lambda pixels, training: tensorflow.reduce_mean(pixels, [1, 2]), None, 2, TRAIN, VALIDATION,
+                      SETTINGS, tmp_path, "fine_tuned", lambda epoch: None)
+
+
+def test_distortions_are_the_same_for_the_same_step_and_stay_in_range() -> None:
+    tensorflow = import_tensorflow()
+    photos = tensorflow.constant(TRAIN[0][:8].astype(np.float32) / 255)
+    every = Distortions(flip=True, crop=10, scale=20, brightness=30)
+    one, again, other = (distorted(photos, every, 5, tensorflow.constant(step, tensorflow.int64)).numpy()
+                         for step in (7, 7, 8))
+    assert (one == again).all() and not np.allclose(one, other)
+    assert one.min() >= 0 and one.max() <= 1 and one.shape == photos.shape
+    assert distorted(photos, Distortions(), 5, 7) is photos
+
+
+def test_flipping_mirrors_some_photos_and_changes_no_other() -> None:
+    tensorflow = import_tensorflow()
+    photos = TRAIN[0][:32].astype(np.float32) / 255
+    flipped = distorted(tensorflow.constant(photos), Distortions(flip=True), 0,
+                        tensorflow.constant(0, tensorflow.int64)).numpy()
+    same = np.abs(flipped - photos).max((1, 2, 3)) < 0.01
+    mirrored = np.abs(flipped - photos[:, :, ::-1]).max((1, 2, 3)) < 0.01
+    assert (same ^ mirrored).all() and 8 < same.sum() < 24
+
+
+def test_a_gray_network_does_not_see_colours() -> None:
+    network = build_convnet(SMALL, 16, 16, grayscale=True, dropout=None, seed=0)
+    red, gray = np.zeros((2, 1, 16, 16, 3), np.float32)
+    red[..., 0] = 1.0
+    gray[...] = 0.299
+    np.testing.assert_allclose(network(red, False).numpy(), network(gray, False).numpy(), atol=1e-5)
+
+
+def test_a_photo_too_small_for_the_blocks_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 4 x 4"):
+        build_convnet(SMALL, 3, 16, grayscale=False, dropout=None, seed=0)
