@@ -21,7 +21,7 @@ from scripts.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
 from scripts.features import (Bottlenecks, Extractor, build_application, core_count, extract_bottlenecks,
                               load_network, open_extractor)
 from scripts.photos import (TEST, TRAINING, VALIDATION, PhotoTree, Split, check_class_sizes, fold_photos,
-                            identify_photos, read_tree, split_photos)
+                            identify_photos, read_tree, split_photos, split_with_test_photos, with_test_folder)
 from scripts.report import (accuracy_lines, confusion_picture, cross_validation_lines, curves_picture,
                             describe_retraining, finding_lines, photo_lines, unknown_lines, write_report)
 from scripts.training import (Epoch, HeadFit, NetworkFit, Step, StepsFit, Untrained, balanced_draw, fit_head,
@@ -56,8 +56,7 @@ def retrain(settings: RetrainSettings) -> int:
         tree = _read_photos(settings)
     extractor, seen = _look_at_photos(tree, settings)
     with stage("split"):
-        split = split_photos(seen.tree, seen.looks, settings.testing_percentage, settings.validation_percentage,
-                             settings.seed)
+        split = _split(seen, settings)
     _say_split(split)
     folds = fold_photos(seen.tree, split, settings.cross_validate) if settings.cross_validate else None
     trained, bottlenecks, fit = _train(extractor, seen, split, settings)
@@ -89,11 +88,22 @@ def retrain(settings: RetrainSettings) -> int:
 
 def _read_photos(settings: RetrainSettings) -> PhotoTree:
     tree = read_tree(settings.image_dir)
+    check_class_sizes(tree, settings.testing_percentage, settings.validation_percentage)
+    if settings.test_dir:
+        tree = with_test_folder(tree, settings.test_dir)
     if settings.unknown_coverage:
         _check_no_folder_is_unknown(tree)
-    check_class_sizes(tree, settings.testing_percentage, settings.validation_percentage)
     print(*photo_lines(tree), sep="\n", flush=True)
     return tree
+
+
+def _split(seen: Bottlenecks, settings: RetrainSettings) -> Split:
+    if settings.test_dir is None:
+        return split_photos(seen.tree, seen.looks, settings.testing_percentage, settings.validation_percentage,
+                            settings.seed)
+    tests = {photo.path for photo in read_tree(settings.test_dir, least_classes=1).photos}
+    return split_with_test_photos(seen.tree, seen.looks, np.array([photo.path in tests for photo in seen.tree.photos]),
+                                  settings.validation_percentage, settings.seed)
 
 
 def _look_at_photos(tree: PhotoTree, settings: RetrainSettings) -> tuple[Extractor | None, Bottlenecks]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -100,6 +100,25 @@ def split_photos(tree: PhotoTree, looks: np.ndarray, testing_percentage: float =
     rank = {group: number for number, group in enumerate(sorted(units, key=lambda group: _position(group, seed)))}
     groups = np.array([rank[group] for group in group_of], np.int64)
     return Split(parts, seed, _split_digest(tree, parts), groups, tuple(notes))
+
+
+def split_with_test_photos(tree: PhotoTree, looks: np.ndarray, tests: np.ndarray, validation_percentage: float = 10,
+                           seed: int = 0) -> Split:
+    """The same where it is known which photos test: the others are split into training and validation.
+
+    Args:
+        tree: photos with their digests.
+        looks: as in `split_photos`.
+        tests: bool [photos].
+        validation_percentage, seed: of the others.
+    """
+    others = np.flatnonzero(~tests)
+    rest = split_photos(replace(tree, photos=tuple(tree.photos[row] for row in others)), looks[others], 0,
+                        validation_percentage, seed)
+    parts = np.full(len(tree.photos), TEST, np.int8)
+    parts[others] = rest.parts
+    groups = np.unique(_groups(tree, looks, 2)[0], return_inverse=True)[1].astype(np.int64)
+    return Split(parts, seed, _split_digest(tree, parts), groups, rest.notes)
 
 
 def check_class_sizes(tree: PhotoTree, testing_percentage: float, validation_percentage: float) -> None:

@@ -102,6 +102,21 @@ def read_tree(root: Path | str, least_classes: int = 2) -> PhotoTree:
     return PhotoTree(root, tuple(order), tuple(sorted(photos, key=lambda photo: (photo.label, photo.path.name))))
 
 
+def with_test_folder(tree: PhotoTree, folder: Path) -> PhotoTree:
+    """A tree with the photos of another folder, of the same classes, behind its own.
+
+    Raises:
+        UserError: the two hold different classes.
+    """
+    tests = read_tree(folder, least_classes=1)
+    for having, lacking, where in ((tree, tests, folder), (tests, tree, tree.root)):
+        missing = sorted(set(having.labels) - set(lacking.labels))
+        if missing:
+            raise UserError(f"{where} has no photos of {', '.join(missing[:10])}; training and test must hold the "
+                            "same classes.", "Add a folder for each, or take the other away.")
+    return PhotoTree(tree.root, tree.labels, (*tree.photos, *tests.photos))
+
+
 def _folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not is_junk(path.name) and path.is_dir())
 

@@ -254,3 +254,25 @@ def _rows(cache: Path) -> int:
             return database.execute("SELECT COUNT(*) FROM vectors").fetchone()[0]
     except sqlite3.Error:
         return 0
+
+
+def test_a_second_folder_makes_the_final_test(workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
+                                              tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for hue, label in enumerate(("red", "green", "blue")):
+        write_photos(tmp_path / "test" / label, 5 + hue, hue, seed=7)
+    shutil.copy(photo_folder / "red" / "003.png", tmp_path / "test" / "red" / "leaked.png")
+    assert run(photo_folder, tiny_module, model_dir, f"--test_dir={tmp_path / 'test'}") == 0
+    said = capsys.readouterr().out
+    assert "19 test photos" in said and re.search(r"^Final test accuracy = .*\(N=19\)", said, re.MULTILINE)
+    assert re.search(r"^ +2 leak$", said, re.MULTILINE)
+    metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
+    assert sum(metadata["split"]["counts"].values()) == 60 + 19
+
+
+def test_a_second_folder_must_hold_the_same_classes(workplace: Path, photo_folder: Path, tiny_module: Path,
+                                                    model_dir: Path, tmp_path: Path,
+                                                    capsys: pytest.CaptureFixture) -> None:
+    for hue, label in enumerate(("red", "green", "yellow")):
+        write_photos(tmp_path / "test" / label, 5, hue, seed=7)
+    assert run(photo_folder, tiny_module, model_dir, f"--test_dir={tmp_path / 'test'}") == 1
+    assert f"{tmp_path / 'test'} has no photos of blue" in capsys.readouterr().err

@@ -43,6 +43,7 @@ class RetrainSettings:
     """
 
     image_dir: Path
+    test_dir: Path | None
     output_graph: Path
     output_labels: Path
     saved_model_dir: Path | None
@@ -72,6 +73,8 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
     photos = parser.add_argument_group("photos")
     photos.add_argument("--image_dir", type=path, required=True, help="folder that holds one folder of photos per "
                         "class; a folder's name is its label")
+    photos.add_argument("--test_dir", type=path, metavar="DIR", help="a second folder with the same classes, whose "
+                        "photos make the final test (default: a share of --image_dir)")
     photos.add_argument("--testing_percentage", type=percentage, default=10, metavar="P",
                         help="share of the photos kept for the final test (default 10)")
     photos.add_argument("--validation_percentage", type=percentage, default=10, metavar="P",
@@ -116,10 +119,11 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
         raise UserError("--unknown_coverage needs validation photos to find its threshold by.",
                         "Give a --validation_percentage above 0.", exit_code=2)
     return RetrainSettings(
-        image_dir=flags.image_dir, output_graph=flags.output_graph, output_labels=flags.output_labels,
+        image_dir=flags.image_dir, test_dir=flags.test_dir, output_graph=flags.output_graph,
+        output_labels=flags.output_labels,
         saved_model_dir=flags.saved_model_dir, final_tensor_name=flags.final_tensor_name,
         extractor=extractor_settings(flags, _architecture(flags)), steps=steps, network=network,
-        testing_percentage=flags.testing_percentage,
+        testing_percentage=0.0 if flags.test_dir else flags.testing_percentage,
         validation_percentage=flags.validation_percentage, seed=flags.seed, balanced=flags.class_weight == "balanced",
         refit=flags.refit, unknown_coverage=flags.unknown_coverage, bottleneck_dir=flags.bottleneck_dir,
         doctor=flags.doctor, summaries_dir=flags.summaries_dir,
