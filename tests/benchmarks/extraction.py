@@ -1,6 +1,7 @@
 """Extraction against its bound: cores / (single-thread decoding + single-thread inference a photo), in one run.
 
-Beside it the same with the perceptual hash and the digest counted as work, which the split and the cache need.
+Beside it the same with the perceptual hash and the digest counted as work, which the split and the cache need, and what
+all cores reach that do nothing but inference, beside one that has the machine for itself (1 would be perfect).
 
     python -m tests.benchmarks.extraction --image_dir=PHOTOS [--tfhub_module=HANDLE] [--image_size=N] [--megapixels=12]
 
@@ -12,6 +13,7 @@ import argparse
 import resource
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +81,16 @@ def row(root: Path, extractor: Extractor, runs: int, folder: Path) -> str:
             square @ square
     multiply()
     model.run(network_input(pixels[0][None]))
-    decoding, looking, inference, extraction, gemm = in_turn([
+    models = [LiteRTModel(extractor.tflite_path) for _ in range(core_count())]
+
+    def infer_on_all_cores() -> None:
+        with ThreadPoolExecutor(len(models)) as pool:
+            list(pool.map(lambda each: [each.run(network_input(photo[None])) for photo in pixels], models))
+    decoding, looking, inference, together, extraction, gemm = in_turn([
         lambda: [load_pixels(read_photo(path), extractor.height, extractor.width) for path in sample],
         lambda: [look_at(path, extractor) for path in sample],
         lambda: [model.run(network_input(each[None])) for each in pixels],
+        infer_on_all_cores,
         lambda: extract_bottlenecks(tree, extractor, folder / f"cache{next(count)}"),
         multiply], runs)
     one, whole = ([(a + b) / len(sample) for a, b in zip(each.seconds, inference.seconds)]
@@ -98,6 +106,7 @@ def row(root: Path, extractor: Extractor, runs: int, folder: Path) -> str:
             f"| {core_count() / np.median(one):.0f} "
             f"| {np.median(reached):.0f} | **{np.median(shares):.2f}** ({min(shares):.2f} to {max(shares):.2f}) "
             f"| {np.median(of_whole):.2f} ({min(of_whole):.2f} to {max(of_whole):.2f}) "
+            f"| {inference.over(together).text()} "
             f"| {size / extraction.median:.1f} | {peak:.2f} "
             f"| {per_core:.1f} of {GEMM_SIDE ** 3 / gemm.median / 1e9:.0f} |")
 
