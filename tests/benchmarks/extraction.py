@@ -1,7 +1,7 @@
 """Extraction against its bound: cores / (single-thread decoding + single-thread inference a photo), in one run.
 
-Beside it the same with the perceptual hash and the digest counted as work, which the split and the cache need, and what
-all cores reach that do nothing but inference, beside one that has the machine for itself (1 would be perfect).
+Beside it the same with the perceptual hash and the digest counted as work, which the split and the cache need; and how
+fast a core infers while all of them do, beside one that has the machine for itself (1 would be perfect).
 
     python -m tests.benchmarks.extraction --image_dir=PHOTOS [--tfhub_module=HANDLE] [--image_size=N] [--megapixels=12]
 
