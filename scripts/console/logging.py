@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import TextIO
 
-from tqdm import tqdm
-
 from .errors import wrapped
 
 
@@ -21,6 +19,7 @@ class _Handler(logging.Handler):
         text = self.format(record)
         if record.levelno >= logging.WARNING:
             text = f"Warning: {text}"
+        from tqdm import tqdm  # here, because label_image starts without
         # Through tqdm, so that a line never lands in the middle of a progress bar.
         tqdm.write(wrapped(text), file=sys.stderr)
 

@@ -6,9 +6,10 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ def progress_bar(total: int | None, what: str, unit: str, done: int = 0, bytes_:
     Returns:
         A tqdm bar: call `update(n)`, use it as a context manager.
     """
+    from tqdm import tqdm  # here, because label_image starts without
     return tqdm(total=total, desc=what, unit="B" if bytes_ else f" {unit}", unit_scale=bytes_, initial=done,
                 file=_StandardError(), disable=None, dynamic_ncols=True, leave=False)
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import io
 import logging
 import os
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
 import numpy as np
-import pillow_heif
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -25,6 +25,7 @@ PIXELS_VERSION = 1
 # What cameras, phones, scanners and browsers write. Pillow's other readers stay shut: PostScript would run
 # Ghostscript, and some (TGA, XBM) can take a text file for a picture. JPEG includes MPO (photo pairs) and Ultra HDR.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM", "ICO")
+OTHER_FORMATS = tuple(name for name in FORMATS if name != "HEIF")
 
 # Phones take photos of 200 million pixels; a file of a few kilobytes can claim far more and fill the memory.
 MAX_PIXELS = 250_000_000
@@ -37,8 +38,6 @@ Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 # old one back, which goes wrong where several threads load photos at once.
 warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
-
-pillow_heif.register_heif_opener()
 
 # A JPEG is decoded at a reduced scale that leaves the resizing filter this many times the pixels it needs: with 2, no
 # more than 1 answer in 2,000 differs from a full decode, with 1, up to 1 in 50 (tests/benchmarks/RESULTS.md).
@@ -126,7 +125,8 @@ class PhotoHeader:
 def photo_header(path: str | os.PathLike[str]) -> PhotoHeader | None:
     """Reads no more of a photo than its header; None where it has none that can be read."""
     try:
-        with Image.open(path, formats=FORMATS) as photo:
+        with open(path, "rb") as file:
+            photo = _image(file)
             kind = "JPEG" if photo.format == "MPO" else photo.format or ""
             return PhotoHeader(kind, photo.height, photo.width)
     except Exception:  # whatever a damaged file provokes; see load_sizes
@@ -182,6 +182,22 @@ def _open(source: str | os.PathLike[str] | bytes) -> BinaryIO:
         raise PhotoError(_opening_reason(source, error)) from error
 
 
+def _image(file: BinaryIO) -> ImageFile:
+    """The photo behind its header. HEIF's library is loaded (a fifth of a second) only for a file of its family."""
+    start = file.read(8)
+    file.seek(0)
+    if start[4:] != b"ftyp":  # ISO/IEC 14496-12, 4.3
+        return Image.open(file, formats=OTHER_FORMATS)
+    _register_heif()
+    return Image.open(file, formats=FORMATS)
+
+
+@functools.cache
+def _register_heif() -> None:
+    import pillow_heif
+    pillow_heif.register_heif_opener()
+
+
 def _opening_reason(source: str | os.PathLike[str], error: Exception) -> str:
     if isinstance(error, (FileNotFoundError, NotADirectoryError, ValueError)):
         return "there is no such file"
@@ -194,12 +210,12 @@ def _opening_reason(source: str | os.PathLike[str], error: Exception) -> str:
 
 
 def _decode_in_full(file: BinaryIO) -> np.ndarray:
-    rgb, orientation = _loaded(Image.open(file, formats=FORMATS))
+    rgb, orientation = _loaded(_image(file))
     return np.array(rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb)
 
 
 def _decode(file: BinaryIO, sizes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
-    photo = Image.open(file, formats=FORMATS)
+    photo = _image(file)
     if isinstance(photo, JpegImageFile):
         return _decode_jpeg(file, sizes)
     decoded = _loaded(photo)
@@ -220,7 +236,7 @@ def _decode_jpeg(file: BinaryIO, sizes: Sequence[tuple[int, int]]) -> list[np.nd
     for size in sizes:
         least = decoded_size(size)
         if least not in opened:
-            photo = Image.open(file, formats=FORMATS)  # anew, because a scale can be chosen once only
+            photo = _image(file)  # anew, because a scale can be chosen once only
             opened[least] = photo, _draft(photo, _stored_size(least, _orientation(photo)))
         photo, box = opened[least]
         if photo.size not in decoded:

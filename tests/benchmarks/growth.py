@@ -69,7 +69,7 @@ def fabricate(folder: Path, size: int, depth: int) -> None:
 
 def measured(folder: Path, depth: int) -> dict[str, float]:
     """Seconds of listing and of all the rest, and the peak of memory beyond the start as a multiple of the matrix."""
-    extractor = Extractor("made up", "made up", 1, 1, depth, folder)
+    extractor = Extractor("made up", "made up", "made up", 1, 1, depth, folder)
     before = peak_memory()
     start = time.perf_counter()
     tree = read_tree(folder / "photos")
