@@ -16,8 +16,8 @@ from scripts.photos import TEST, Photo, PhotoError, Split, read_photo
 from .lines import unknown_lines
 from .page import Look, Mistake, ReportContent
 
-# Photos to show where the classifier looks in: so many with a wrong answer, and as many with a right one.
-MOST_LOOKS = 2
+# Photos to show where the classifier looks in, and how many of them with a wrong answer.
+MOST_LOOKS, MOST_WRONG_LOOKS = 3, 2
 
 
 def describe_retraining(bottlenecks: Bottlenecks, split: Split, outputs: np.ndarray, metrics: Metrics | None,
@@ -105,7 +105,7 @@ def _looks(classifier: Classifier, photos: Sequence[Photo], classes: np.ndarray,
     right = right[len(right) // 2:] + right[:len(right) // 2][::-1]
     _, first = np.unique(classes[right], return_index=True)
     pixels = {}
-    for row in [*wrong[:MOST_LOOKS], *(right[place] for place in sorted(first)[:MOST_LOOKS])]:
+    for row in [*wrong[:MOST_WRONG_LOOKS], *(right[place] for place in sorted(first))][:MOST_LOOKS]:
         try:
             pixels[row] = classifier.input.pixels(read_photo(photos[row].path))
         except PhotoError:  # it has gone since

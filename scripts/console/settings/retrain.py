@@ -177,8 +177,8 @@ def _steps(flags: argparse.Namespace) -> StepSettings | None:
     """What training by steps was asked, or None; says what is ignored and refuses what is not there."""
     distorting = [f"--{name}" for name in DISTORTIONS if getattr(flags, name)]
     if distorting:
-        raise UserError(f"{', '.join(distorting)} distort photos while all layers are trained; the last layer alone "
-                        "learns from photos as they are.", "Add --fine_tune_epochs, or leave them away.", exit_code=2)
+        raise UserError(f"Training on {', '.join(distorting)} needs all layers trained: the last layer alone learns "
+                        "from photos as they are.", "Add --fine_tune_epochs, or leave them away.", exit_code=2)
     if flags.checkpoint_path is not None:
         log.info("Ignored: --checkpoint_path. Bottlenecks are kept as they are computed; the rest takes seconds.")
     given = {name: getattr(flags, name) for name in StepSettings.__dataclass_fields__
