@@ -16,16 +16,17 @@ from scripts.checkup import Finding, examine, write_findings
 from scripts.classifier import (UNKNOWN_LABEL, Destinations, Exported, Proof, check_destinations, check_output_name,
                                 describe_classifier, export_classifier, export_graph, load_classifier)
 from scripts.console import (UserError, check_output_folder, import_tensorflow, run_command, stage)
-from scripts.console.settings import DEFAULT_TFLITE, NetworkSettings, RetrainSettings, StepSettings, retrain_settings
+from scripts.console.settings import (DEFAULT_TFLITE, Distortions, NetworkSettings, RetrainSettings, StepSettings,
+                                      retrain_settings)
 from scripts.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
 from scripts.features import (Bottlenecks, Extractor, build_application, core_count, extract_bottlenecks,
-                              load_network, open_extractor)
+                              extract_distorted, load_network, open_extractor)
 from scripts.photos import (TEST, TRAINING, VALIDATION, PhotoTree, Split, check_class_sizes, fold_photos,
                             identify_photos, read_tree, split_photos, split_with_test_photos, with_test_folder)
 from scripts.report import (accuracy_lines, confusion_picture, cross_validation_lines, curves_picture,
                             describe_retraining, finding_lines, photo_lines, unknown_lines, write_report)
-from scripts.training import (Epoch, HeadFit, NetworkFit, Step, StepsFit, Untrained, balanced_draw, fit_head,
-                              fit_head_by_steps, fit_unknown_score, from_scratch, out_of_fold_probabilities,
+from scripts.training import (Epoch, HeadFit, NetworkFit, Step, StepsFit, Untrained, Variations, balanced_draw,
+                              fit_head, fit_head_by_steps, fit_unknown_score, from_scratch, out_of_fold_probabilities,
                               to_fine_tune, train_whole_network, write_summaries)
 
 # More bad photos than this are counted, not listed; --logging_verbosity=DEBUG lists all.
@@ -56,7 +57,7 @@ def retrain(settings: RetrainSettings) -> int:
         tree = _read_photos(settings)
     extractor, seen = _look_at_photos(tree, settings)
     with stage("split"):
-        split = _split(seen, settings)
+        seen, split = _split(seen, settings)
     _say_split(split)
     folds = fold_photos(seen.tree, split, settings.cross_validate) if settings.cross_validate else None
     trained, bottlenecks, fit = _train(extractor, seen, split, settings)
@@ -97,13 +98,21 @@ def _read_photos(settings: RetrainSettings) -> PhotoTree:
     return tree
 
 
-def _split(seen: Bottlenecks, settings: RetrainSettings) -> Split:
+def _split(seen: Bottlenecks, settings: RetrainSettings) -> tuple[Bottlenecks, Split]:
+    """Who plays which part; photos of --image_dir that are also in --test_dir are left out."""
     if settings.test_dir is None:
-        return split_photos(seen.tree, seen.looks, settings.testing_percentage, settings.validation_percentage,
-                            settings.seed)
-    tests = {photo.path for photo in read_tree(settings.test_dir, least_classes=1).photos}
-    return split_with_test_photos(seen.tree, seen.looks, np.array([photo.path in tests for photo in seen.tree.photos]),
-                                  settings.validation_percentage, settings.seed)
+        return seen, split_photos(seen.tree, seen.looks, settings.testing_percentage, settings.validation_percentage,
+                                  settings.seed)
+    paths = {photo.path for photo in read_tree(settings.test_dir, least_classes=1).photos}
+    tests = np.array([photo.path in paths for photo in seen.tree.photos])
+    tested = {photo.digest for photo, test in zip(seen.tree.photos, tests) if test}
+    kept = tests | [photo.digest not in tested for photo in seen.tree.photos]
+    if not kept.all():
+        log.warning("%d photos of %s are also in %s; they only test.", (~kept).sum(), settings.image_dir,
+                    settings.test_dir)
+    seen = seen.only(kept)
+    return seen, split_with_test_photos(seen.tree, seen.looks, tests[kept], settings.validation_percentage,
+                                        settings.seed)
 
 
 def _look_at_photos(tree: PhotoTree, settings: RetrainSettings) -> tuple[Extractor | None, Bottlenecks]:
@@ -114,8 +123,8 @@ def _look_at_photos(tree: PhotoTree, settings: RetrainSettings) -> tuple[Extract
     own_size = settings.network and settings.network.architecture  # --image_size is the other network's then
     with stage("extractor"):
         extractor = open_extractor(settings.extractor.tfhub_module, settings.extractor.model_dir,
-                                   None if own_size else settings.extractor.image_size,
-                                   settings.extractor.offline)
+                                   None if own_size else settings.extractor.image_size, settings.extractor.offline,
+                                   1 if own_size else settings.extractor.views)
     with stage("extract"):
         bottlenecks = extract_bottlenecks(tree, extractor, settings.bottleneck_dir)
     _say_bottlenecks(bottlenecks, extractor)
@@ -127,8 +136,7 @@ def _train(extractor: Extractor | None, seen: Bottlenecks, split: Split, setting
     """The last layer on what the extractor sees, and all layers where that was asked: what labels photos then."""
     fit: Fit
     if extractor and not (settings.network and settings.network.architecture):
-        with stage("head"):
-            fit = _fit(seen, split, settings, extractor)
+        fit = _train_last_layer(extractor, seen, split, settings)
         trained, bottlenecks = extractor, seen
         if settings.network:
             trained, bottlenecks, fit = _fine_tune(settings.network, extractor, seen, split, fit, settings)
@@ -139,14 +147,42 @@ def _train(extractor: Extractor | None, seen: Bottlenecks, split: Split, setting
     return trained, bottlenecks, fit
 
 
+def _train_last_layer(extractor: Extractor, seen: Bottlenecks, split: Split, settings: RetrainSettings) -> Fit:
+    variations = None
+    if settings.variations:
+        with stage("extract varied photos"):
+            variations = _vary(extractor, seen, split, *settings.variations, settings.bottleneck_dir)
+    with stage("head"):
+        if settings.steps is not None:
+            return _fit_by_steps(seen, split, settings, settings.steps, extractor, variations)
+        fit = _fit_to_optimum(seen, split, settings, settings.refit, variations)
+        again = "; trained again with the validation photos" if fit.refitted else ""
+        print(f"Head: L2 strength {fit.l2:.2g}{again}", flush=True)
+        return fit
+
+
+def _vary(extractor: Extractor, seen: Bottlenecks, split: Split, distortions: Distortions, count: int,
+          bottleneck_dir: Path) -> Variations:
+    """Bottlenecks of varied training and validation photos; of a photo that is gone by now, those of it as it was."""
+    rows = np.concatenate([split.rows(TRAINING), split.rows(VALIDATION)])
+    photos = [seen.tree.photos[row] for row in rows]
+    found, computed = extract_distorted(photos, extractor, bottleneck_dir, distortions, count)
+    print(f"Bottlenecks of {count} varied copies of {len(rows)} photos: {computed} computed", flush=True)
+    gone = np.isnan(found).any((1, 2))
+    if gone.any():
+        log.warning("%d photos were gone or changed before they could be varied.", gone.sum())
+        found[gone] = seen.matrix[rows[gone], None]
+    return Variations(*np.split(found, [len(split.rows(TRAINING))]))
+
+
 def _fine_tune(network: NetworkSettings, extractor: Extractor, seen: Bottlenecks, split: Split, frozen: Fit,
                settings: RetrainSettings) -> tuple[Extractor, Bottlenecks, Fit]:
     loaded = load_network(settings.extractor.tfhub_module, settings.extractor.model_dir,
                           settings.extractor.image_size, settings.extractor.offline)
     # It starts without the validation photos, which tell its best epoch.
     start = _fit_to_optimum(seen, split, settings, refit=False)
-    trained, bottlenecks, fit = _train_all_layers(to_fine_tune(loaded, extractor, start.head), network, seen, split,
-                                                  settings)
+    untrained = to_fine_tune(loaded, extractor, start.head, network.batch_norm)
+    trained, bottlenecks, fit = _train_all_layers(untrained, network, seen, split, settings)
     rows = split.rows(VALIDATION)
     before = evaluate(start.head.probabilities(seen.matrix[rows]), seen.tree.classes()[rows]).cross_entropy
     after = fit.validation_loss
@@ -170,7 +206,7 @@ def _train_all_layers(untrained: Untrained, network: NetworkSettings, seen: Bott
                       settings: RetrainSettings) -> tuple[Extractor, Bottlenecks, NetworkFit]:
     with stage("network"):
         trained, fit = train_whole_network(untrained, seen.tree, split, network, settings.seed,
-                                           settings.bottleneck_dir, _say_epoch)
+                                           settings.extractor.views, settings.bottleneck_dir, _say_epoch)
     with stage("extract again"):
         return trained, extract_bottlenecks(seen.tree, trained, settings.bottleneck_dir), fit
 
@@ -180,27 +216,23 @@ def _say_epoch(epoch: Epoch) -> None:
           f"validation loss {epoch.validation_loss:.4f}, accuracy {epoch.validation_accuracy:.1%}", flush=True)
 
 
-def _fit(bottlenecks: Bottlenecks, split: Split, settings: RetrainSettings, extractor: Extractor) -> Fit:
-    if settings.steps is not None:
-        return _fit_by_steps(bottlenecks, split, settings, settings.steps, extractor)
-    fit = _fit_to_optimum(bottlenecks, split, settings, settings.refit)
-    again = "; trained again with the validation photos" if fit.refitted else ""
-    print(f"Head: L2 strength {fit.l2:.2g}{again}", flush=True)
-    return fit
-
-
-def _fit_to_optimum(bottlenecks: Bottlenecks, split: Split, settings: RetrainSettings, refit: bool) -> HeadFit:
+def _fit_to_optimum(bottlenecks: Bottlenecks, split: Split, settings: RetrainSettings, refit: bool,
+                    variations: Variations | None = None) -> HeadFit:
     classes = bottlenecks.tree.classes()
     train, validation = split.rows(TRAINING), split.rows(VALIDATION)
     return fit_head(bottlenecks.matrix[train], classes[train], bottlenecks.matrix[validation], classes[validation],
-                    len(bottlenecks.tree.labels), balanced=settings.balanced, refit=refit)
+                    len(bottlenecks.tree.labels), balanced=settings.balanced, refit=refit, variations=variations)
 
 
 def _fit_by_steps(bottlenecks: Bottlenecks, split: Split, settings: RetrainSettings, steps: StepSettings,
-                  extractor: Extractor) -> StepsFit:
+                  extractor: Extractor, variations: Variations | None) -> StepsFit:
     """Poets' training, with Poets' lines."""
     classes = bottlenecks.tree.classes()
     train, validation = split.rows(TRAINING), split.rows(VALIDATION)
+    x, y = bottlenecks.matrix[train], classes[train]
+    if variations is not None:
+        varied = variations.train
+        x, y = np.concatenate([x, *varied]), np.append(y, np.repeat(y, varied.shape[1]))
 
     def store(fit: StepsFit) -> None:
         path = steps.intermediate_output_graphs_dir / f"intermediate_{fit.count}.pb"
@@ -208,11 +240,11 @@ def _fit_by_steps(bottlenecks: Bottlenecks, split: Split, settings: RetrainSetti
         export_graph(path, extractor, fit.head, describe_classifier(
             extractor, bottlenecks, split, fit, None, settings.final_tensor_name, settings.flags))
     return fit_head_by_steps(
-        bottlenecks.matrix[train], classes[train], bottlenecks.matrix[validation], classes[validation],
-        len(bottlenecks.tree.labels), _random(settings.seed), count=steps.how_many_training_steps,
-        learning_rate=steps.learning_rate, batch_size=steps.train_batch_size,
-        validation_batch_size=steps.validation_batch_size, interval=steps.eval_step_interval, on_step=_say_step,
-        store_interval=steps.intermediate_store_frequency, on_store=store)
+        x, y, bottlenecks.matrix[validation], classes[validation], len(bottlenecks.tree.labels),
+        _random(settings.seed), count=steps.how_many_training_steps, learning_rate=steps.learning_rate,
+        batch_size=steps.train_batch_size, validation_batch_size=steps.validation_batch_size,
+        interval=steps.eval_step_interval, on_step=_say_step, store_interval=steps.intermediate_store_frequency,
+        on_store=store)
 
 
 def _check_no_folder_is_unknown(tree: PhotoTree) -> None:

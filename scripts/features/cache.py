@@ -98,7 +98,7 @@ class BottleneckCache:
         return found
 
     def digests_with_vector(self, extractor: str, view: int = 0) -> set[str]:
-        """The photos that have a bottleneck of this extractor and a look: nothing of theirs is left to compute."""
+        """The photos that have this view's bottleneck and a look: nothing of theirs is left to compute."""
         return {digest for digest, in self._database.execute(
             "SELECT digest FROM vectors JOIN looks USING (digest) WHERE extractor = ? AND view = ?",
             (extractor, view))}
@@ -108,11 +108,13 @@ class BottleneckCache:
         if stamp is not None and time.time_ns() - stamp[1] > SETTLED_NS:
             self._write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (_key(path), *stamp, digest))
 
-    def add_vector(self, extractor: str, digest: str, look: bytes, vector: np.ndarray, engine: str,
-                   view: int = 0) -> None:
-        """Stores one photo's look (bytes) and bottleneck (float32 [depth])."""
-        blob = np.ascontiguousarray(vector, "<f4").tobytes()
+    def add_look(self, digest: str, look: bytes) -> None:
+        """Stores one photo's perceptual hash."""
         self._write("INSERT OR REPLACE INTO looks VALUES (?, ?)", (digest, look))
+
+    def add_vector(self, extractor: str, digest: str, vector: np.ndarray, engine: str, view: int = 0) -> None:
+        """Stores one photo's bottleneck (float32 [depth])."""
+        blob = np.ascontiguousarray(vector, "<f4").tobytes()
         self._write("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?, ?, ?)",
                     (extractor, digest, view, blob, zlib.crc32(blob), engine))
         self._uncommitted += 1

@@ -4,15 +4,17 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from scripts.console import progress_bar
-from scripts.photos import (LOOK_BYTES, LOOK_HEIGHT, LOOK_WIDTH, Photo, PhotoError, PhotoTree, load_sizes,
-                            network_input, photo_digest, photo_look, read_photo)
+from scripts.console.settings import Distortions
+from scripts.photos import (LOOK_BYTES, LOOK_HEIGHT, LOOK_WIDTH, Photo, PhotoError, PhotoTree, distort_pixels,
+                            load_pixels, load_sizes, network_input, photo_digest, photo_look, read_photo)
 
 from .cache import BottleneckCache, file_stamp
 from .engines import Engine, choose_engine, core_count
@@ -41,18 +43,50 @@ class Bottlenecks:
     computed: int
     engine: str
 
+    def only(self, kept: np.ndarray) -> Bottlenecks:
+        """Some of the photos: those where bool [photos] says so."""
+        photos = tuple(photo for photo, keep in zip(self.tree.photos, kept) if keep)
+        return replace(self, tree=replace(self.tree, photos=photos), matrix=self.matrix[kept], looks=self.looks[kept])
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is wanted of every photo.
+
+    Attributes:
+        extractor: what sees it.
+        key: under which the cache keeps it.
+        views: their numbers.
+        distortions: what makes a view of the pixels; None: there is one, the photo as it is, and its look.
+    """
+
+    extractor: Extractor
+    key: str
+    views: Sequence[int] = (0,)
+    distortions: Distortions | None = None
+
+    def pixels(self, photo: bytes, digest: str, views: Sequence[int]) -> tuple[list[np.ndarray], bytes]:
+        """Some views of a photo, uint8 [height, width, 3] each, and its look."""
+        size = (self.extractor.height, self.extractor.width)
+        if self.distortions is None:
+            pixels, look = load_sizes(photo, (size, (LOOK_HEIGHT, LOOK_WIDTH)))
+            return [pixels], photo_look(look)
+        pixels = load_pixels(photo, *size)
+        return [distort_pixels(pixels, self.distortions, digest, view) for view in views], b""
+
 
 @dataclass
 class _Read:
-    """What a worker found out about one file."""
+    """What a worker found out about one file, and made of it: of each of `views` pixels first, then a vector."""
 
     photo: Photo
     stamp: tuple[int, int] | None
     digest: str = ""
     reason: str = ""
     look: bytes = b""
-    pixels: np.ndarray | None = None
-    vector: np.ndarray | None = None
+    views: Sequence[int] = ()
+    pixels: Sequence[np.ndarray] = ()
+    vectors: Sequence[np.ndarray] = ()
 
 
 def extract_bottlenecks(tree: PhotoTree, extractor: Extractor, bottleneck_dir: Path | str,
@@ -71,13 +105,14 @@ def extract_bottlenecks(tree: PhotoTree, extractor: Extractor, bottleneck_dir: P
     Raises:
         UserError: the cache cannot be written.
     """
-    engine = choose_engine(extractor.tflite_path, extractor.graph_path, INPUT_NODE, OUTPUT_NODE)
+    engine = _engine_of(extractor)
+    task = _Task(extractor, extractor.digest)
     with BottleneckCache(bottleneck_dir) as cache:
         digests = cache.known_digests(photo.path for photo in tree.photos)
         reasons: dict[Path, str] = {}
         computed = 0
         while True:
-            computed += _extract_missing(tree, extractor, engine, cache, digests, reasons, workers or core_count())
+            computed += _extract_missing(tree.photos, task, engine, cache, digests, reasons, workers or core_count())
             bottlenecks, damaged = _collect(tree, extractor, cache, digests, reasons, computed, engine.name)
             if not damaged:
                 return bottlenecks
@@ -85,24 +120,70 @@ def extract_bottlenecks(tree: PhotoTree, extractor: Extractor, bottleneck_dir: P
             cache.forget(extractor.digest, damaged)
 
 
-def _extract_missing(tree: PhotoTree, extractor: Extractor, engine: Engine, cache: BottleneckCache,
+def extract_distorted(photos: Sequence[Photo], extractor: Extractor, bottleneck_dir: Path | str,
+                      distortions: Distortions, count: int) -> tuple[np.ndarray, int]:
+    """Bottlenecks of photos as `distort_pixels` varies them, from the cache where it has them.
+
+    Args:
+        photos: with their digests.
+        extractor: from `open_extractor`.
+        bottleneck_dir: folder of the cache.
+        distortions: how; other ones are kept apart.
+        count: variations of each photo.
+
+    Returns:
+        Float32 [photos, count, depth], and how many of them were computed. Rows of a photo that is gone by now, or
+        changed, are nan.
+
+    Raises:
+        UserError: the cache cannot be written.
+    """
+    engine = _engine_of(extractor)
+    task = _Task(extractor, f"{extractor.digest}/{distortions.key}", range(1, count + 1), distortions)
+    found = np.full((len(photos), count, extractor.depth), np.nan, np.float32)
+    rows: dict[str, list[int]] = {}
+    for row, photo in enumerate(photos):
+        rows.setdefault(photo.digest, []).append(row)
+    with BottleneckCache(bottleneck_dir) as cache:
+        digests = {photo.path: photo.digest for photo in photos}
+        computed = 0
+        for _ in range(2):  # once more where rows in the cache turn out damaged
+            computed += _extract_missing(photos, task, engine, cache, dict(digests), {}, core_count())
+            for view in task.views:
+                for digest, _, vector in cache.rows(task.key, extractor.depth, view):
+                    found[rows.get(digest, []), view - 1] = vector
+            lacking = np.flatnonzero(np.isnan(found).any((1, 2)))
+            if not len(lacking):
+                break
+            cache.forget(task.key, {photos[int(row)].digest for row in lacking})
+    return found, computed
+
+
+def _engine_of(extractor: Extractor) -> Engine:
+    return choose_engine(extractor.tflite_path, extractor.graph_path, INPUT_NODE, OUTPUT_NODE)
+
+
+def _extract_missing(photos: Sequence[Photo], task: _Task, engine: Engine, cache: BottleneckCache,
                      digests: dict[Path, str], reasons: dict[Path, str], workers: int) -> int:
-    """Fills the cache, `digests` and `reasons` for every photo of the tree; returns how many were computed."""
-    there = cache.digests_with_vector(extractor.digest)
-    missing = [photo for photo in tree.photos
-               if digests.get(photo.path) not in there and photo.path not in reasons]
+    """Fills the cache, `digests` and `reasons` for every photo; returns how many bottlenecks were computed."""
+    there = {view: cache.digests_with_vector(task.key, view) for view in task.views}
+    missing = [photo for photo in photos if photo.path not in reasons
+               and not all(digests.get(photo.path) in known for known in there.values())]
     computed = 0
     unreadable: dict[str, str] = {}
-    with progress_bar(len(tree.photos), "Bottlenecks", "photo", done=len(tree.photos) - len(missing)) as bar:
-        for read in _infer(_Workers(missing, there, extractor, engine, min(workers, len(missing))), engine, cache):
+    what = "Bottlenecks" if task.distortions is None else "Distorted"
+    with progress_bar(len(photos), what, "photo", done=len(photos) - len(missing)) as bar:
+        for read in _infer(_Workers(missing, there, task, engine, min(workers, len(missing))), engine, cache):
             bar.update()
             if read.reason:
                 reasons[read.photo.path] = unreadable[read.digest] = read.reason
                 continue
             digests[read.photo.path] = read.digest
             cache.add_file(read.photo.path, read.digest, read.stamp)
-            if read.vector is not None:
-                cache.add_vector(extractor.digest, read.digest, read.look, read.vector, engine.name)
+            if read.look:
+                cache.add_look(read.digest, read.look)
+            for view, vector in zip(read.views, read.vectors):
+                cache.add_vector(task.key, read.digest, vector, engine.name, view)
                 computed += 1
     cache.commit()
     # A file with the same bytes as an unreadable one was not tried again: it shares the reason.
@@ -117,15 +198,16 @@ def _infer(reads: "_Workers", engine: Engine, cache: BottleneckCache) -> Iterato
     for read in reads:
         if read is None:
             cache.commit_if_due()
-        elif read.pixels is None:
+        elif not read.pixels:
             yield read
         else:
             waiting.append(read)
-        if len(waiting) == engine.batch_size or (waiting and reads.finished):
+        if waiting and (reads.finished or sum(len(item.pixels) for item in waiting) >= engine.batch_size):
             run = run or engine.open()
-            vectors = run(network_input(np.stack([item.pixels for item in waiting if item.pixels is not None])))
-            for item, vector in zip(waiting, vectors):
-                item.pixels, item.vector = None, vector
+            vectors = iter(run(network_input(np.stack([pixels for item in waiting for pixels in item.pixels]))))
+            for item in waiting:
+                item.vectors = list(islice(vectors, len(item.pixels)))
+                item.pixels = ()
                 yield item
             waiting = []
 
@@ -137,10 +219,10 @@ class _Workers:
     yet committed.
     """
 
-    def __init__(self, photos: list[Photo], there: set[str], extractor: Extractor, engine: Engine, count: int):
+    def __init__(self, photos: list[Photo], there: dict[int, set[str]], task: _Task, engine: Engine, count: int):
         self._photos = iter(photos)
-        self._there = set(there)
-        self._extractor, self._engine = extractor, engine
+        self._there = there
+        self._task, self._engine = task, engine
         self._left = len(photos)
         self._lock = threading.Lock()
         self._results: queue.Queue = queue.Queue(maxsize=max(1, engine.batch_size - 1))
@@ -178,10 +260,10 @@ class _Workers:
                 if photo is None:
                     return
                 read = self._read(photo)
-                if read.pixels is not None and self._engine.batch_size == 1:
+                if read.pixels and self._engine.batch_size == 1:
                     run = run or self._engine.open()
-                    read.vector = run(network_input(read.pixels[None]))[0]
-                    read.pixels = None
+                    read.vectors = [run(network_input(pixels[None]))[0] for pixels in read.pixels]
+                    read.pixels = ()
                 self._put(read)
         except BaseException as error:  # noqa: B036 - handed to the thread that waits, which raises it
             self._put(error)
@@ -199,12 +281,11 @@ class _Workers:
             data = read_photo(photo.path)
             read.digest = photo_digest(data)
             with self._lock:
-                known = read.digest in self._there
-                self._there.add(read.digest)  # of two files with the same bytes one is computed
-            if not known:
-                sizes = ((self._extractor.height, self._extractor.width), (LOOK_HEIGHT, LOOK_WIDTH))
-                read.pixels, look = load_sizes(data, sizes)
-                read.look = photo_look(look)
+                read.views = [view for view, known in self._there.items() if read.digest not in known]
+                for known in self._there.values():
+                    known.add(read.digest)  # of two files with the same bytes one is computed
+            if read.views:
+                read.pixels, read.look = self._task.pixels(data, read.digest, read.views)
         except PhotoError as error:
             read.reason = str(error)
         return read
@@ -213,7 +294,8 @@ class _Workers:
 def _collect(tree: PhotoTree, extractor: Extractor, cache: BottleneckCache, digests: dict[Path, str],
              reasons: dict[Path, str], computed: int, engine: str) -> tuple[Bottlenecks, list[str]]:
     """Loads what the cache holds, and the digests of photos whose rows in it are damaged."""
-    readable = [replace(photo, digest=digests[photo.path]) for photo in tree.photos if photo.path not in reasons]
+    readable = [Photo(photo.path, photo.label, digests[photo.path]) for photo in tree.photos
+                if photo.path not in reasons]
     rows: dict[str, list[int]] = {}
     for row, photo in enumerate(readable):
         rows.setdefault(photo.digest, []).append(row)

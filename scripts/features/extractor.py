@@ -19,6 +19,7 @@ from scripts.photos import PIXELS_VERSION
 from .engines import LiteRTModel
 from .module import NetworkFunction
 from .modules import find_module
+from .views import CLOSER, averaged
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Extractor:
 
 
 def open_extractor(handle: str, model_dir: Path | str, image_size: int | None = None,
-                   offline: bool = False) -> Extractor:
+                   offline: bool = False, views: int = 1) -> Extractor:
     """Opens the extractor that a handle names; the first time, prepares it under `model_dir` (some ten seconds).
 
     Args:
@@ -72,6 +73,7 @@ def open_extractor(handle: str, model_dir: Path | str, image_size: int | None = 
         model_dir: where downloads and prepared extractors are kept, a folder each.
         image_size: side of its square input in pixels, for modules that take any size; None: the module's own.
         offline: do not use the network.
+        views: of each photo, whose features are averaged; one of VIEW_COUNTS.
 
     Raises:
         UserError: there is no such module, it is half there, it cannot be fetched, or it is not an image feature
@@ -79,13 +81,14 @@ def open_extractor(handle: str, model_dir: Path | str, image_size: int | None = 
     """
     module = find_module(handle, Path(model_dir), offline)
     image_size = image_size or module.default_size
-    request = _digest(f"{FORMAT}/{module.digest()}/{image_size}/{PIXELS_VERSION}".encode())
+    identity = module.digest() + _views_mark(views)
+    request = _digest(f"{FORMAT}/{identity}/{image_size}/{PIXELS_VERSION}".encode())
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", module.name) + (f"-{image_size}" if image_size else "")
     folder = Path(model_dir) / f"{name}-{request[:12]}"
     description = _read_description(folder)
     if description is None:
         log.info("Preparing the extractor %s (once; it is kept in %s)", module.name, folder)
-        return prepare_extractor(*module.build(image_size), module.name, handle, module.digest(), folder)
+        return prepare_extractor(*module.build(image_size), module.name, handle, module.digest(), folder, views)
     return Extractor(handle, module.name, description["digest"], description["height"], description["width"],
                      description["depth"], folder)
 
@@ -99,6 +102,11 @@ def load_network(handle: str, model_dir: Path | str, image_size: int | None = No
     """
     module = find_module(handle, Path(model_dir), offline)
     return module.build(image_size or module.default_size)
+
+
+def _views_mark(views: int) -> str:
+    """What an extractor's identity says of its views; nothing for one, as before there were any."""
+    return "" if views == 1 else f"/{views} views of {CLOSER}"
 
 
 def _digest(data: bytes) -> str:
@@ -116,7 +124,7 @@ def _read_description(folder: Path) -> dict[str, Any] | None:
 
 
 def prepare_extractor(network: NetworkFunction, height: int, width: int, name: str, handle: str, identity: str,
-                      folder: Path) -> Extractor:
+                      folder: Path, views: int = 1) -> Extractor:
     """Freezes a network, converts it, checks that both forms agree, and keeps them in a folder.
 
     Args:
@@ -124,16 +132,17 @@ def prepare_extractor(network: NetworkFunction, height: int, width: int, name: s
         name, handle: as in Extractor.
         identity: tells the network and its weights from all others.
         folder: made anew.
+        views: of each photo, whose features are averaged.
 
     Raises:
         UserError: the network cannot be frozen or converted, or its two forms do not agree.
     """
-    graph, depth = _frozen(network, height, width, name)
+    graph, depth = _frozen(averaged(network, height, width, views), height, width, name)
     definition = graph.graph.as_graph_def()
     tflite = _converted(definition, height, width, name)
     _check_engines_agree(graph, tflite, height, width, name)
     files = {GRAPH: definition.SerializeToString(deterministic=True), TFLITE: tflite}
-    digest = _digest(f"{identity}/{height}/{width}/pixels-{PIXELS_VERSION}".encode())
+    digest = _digest(f"{identity}{_views_mark(views)}/{height}/{width}/pixels-{PIXELS_VERSION}".encode())
     description = {"format": FORMAT, "handle": handle, "height": height, "width": width, "depth": depth,
                    "digest": digest, "files": {each: _digest(data) for each, data in files.items()}}
     files[DESCRIPTION] = json.dumps(description, indent=1).encode()

@@ -55,9 +55,9 @@ class KerasModule:
             size = image_size or _own_size(application)
             network = self._load(application, size)
 
-        def features(pixels: Any) -> Any:
+        def features(pixels: Any, training: bool = False) -> Any:
             # preprocess_input takes pixels from 0 to 255 and does what each network was trained with.
-            return network(preprocess(pixels * 255.0), training=False)
+            return network(preprocess(pixels * 255.0), training=training)
         return features, size, size
 
     def _load(self, application: Any, size: int, weights: str | None = "imagenet") -> Any:

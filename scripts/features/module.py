@@ -4,8 +4,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-# From float32 [n, height, width, 3] in [0, 1] to float32 [n, depth].
-NetworkFunction = Callable[[Any], Any]
+# From float32 [n, height, width, 3] in [0, 1] to float32 [n, depth]. With `training=True` besides, batches are
+# normalised by their own statistics, which are kept; a network that cannot do so raises a UserError.
+NetworkFunction = Callable[..., Any]
 
 
 class Module(Protocol):

@@ -115,4 +115,4 @@ class EmbeddedModule:
     def build(self, image_size: int | None) -> tuple[NetworkFunction, int, int]:
         size = image_size or self.default_size
         network = efficientnet_lite.build_network(size, size)
-        return lambda pixels: network(pixels, training=False), size, size
+        return lambda pixels, training=False: network(pixels, training=training), size, size

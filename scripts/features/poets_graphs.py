@@ -229,7 +229,7 @@ class PoetsGraphModule:
         side = self._side(graph, image_size)
         mean, std = graph.network.mean, graph.network.std
 
-        def features(pixels: Any) -> Any:
+        def features(pixels: Any, training: bool = False) -> Any:  # constants: never trained
             maps = imported(graph, (pixels * 255.0 - mean) / std, pooled)
             return tensorflow.reshape(maps, [-1, int(np.prod(maps.shape[1:]))])
         return features, side, side

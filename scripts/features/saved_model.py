@@ -116,7 +116,15 @@ class SavedModelModule:
         signature, output = self._feature_signature(signatures)
         (name, spec), = signature.inputs.items()
         height, width = self._input_size(spec, image_size)
-        return lambda pixels: signature.call({name: pixels}, output), height, width
+
+        def network(pixels: Any, training: bool = False) -> Any:
+            if not training:
+                return signature.call({name: pixels}, output)
+            if signature.train is None:
+                raise UserError(f"The module {self.name} was saved for inference only: its batch normalisation cannot "
+                                "be trained.", "Leave --batch_norm away.")
+            return signature.train(pixels)
+        return network, height, width
 
     def _feature_signature(self, signatures: dict[str, Signature]) -> tuple[Signature, str]:
         """The signature that turns photos into vectors, and the name of its output."""

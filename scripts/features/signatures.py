@@ -16,11 +16,13 @@ class Signature:
     Attributes:
         inputs, outputs: a TensorSpec for each, by name.
         call: from tensors by input name, and an output's name, to that output's tensor.
+        train: from photos to vectors as the module does it while it is trained; None where it was not saved so.
     """
 
     inputs: dict[str, Any]
     outputs: dict[str, Any]
     call: Callable[[dict[str, Any], str], Any]
+    train: Callable[[Any], Any] | None = None
 
     def __str__(self) -> str:
         inputs = ", ".join(shape_text(spec) for spec in self.inputs.values())
@@ -44,15 +46,24 @@ def load_signatures(folder: Path, meta_graph: Any) -> dict[str, Signature]:
 def _of_tensorflow_2(folder: Path, tags: list[str]) -> dict[str, Signature]:
     loaded = import_tensorflow().saved_model.load(str(folder), tags=tags)
 
+    train = _call_with(loaded, training=True)
+
     def signature(function: Any) -> Signature:
         def call(inputs: dict[str, Any], output: str, kept: Any = loaded) -> Any:  # `loaded` keeps variables alive
             return function(**inputs)[output]
-        return Signature(dict(function.structured_input_signature[1]), dict(function.structured_outputs), call)
-    return {name: signature(function) for name, function in loaded.signatures.items()} or _of_callable(loaded)
+        return Signature(dict(function.structured_input_signature[1]), dict(function.structured_outputs), call,
+                         train and train[2])
+    found = {name: signature(function) for name, function in loaded.signatures.items()}
+    called = _call_with(loaded, training=False)
+    if found or called is None:
+        return found
+    spec, output, function = called
+    return {"default": Signature({"inputs": spec}, {"default": output},
+                                 lambda inputs, _: function(*inputs.values()), train and train[2])}
 
 
-def _of_callable(loaded: Any) -> dict[str, Signature]:
-    """What a reusable SavedModel without signatures does when it is called for inference.
+def _call_with(loaded: Any, training: bool) -> tuple[Any, Any, Callable[[Any], Any]] | None:
+    """What a reusable SavedModel does when it is called: the specs of input and output, and the function.
 
     Such a module has a function for each way it can be called (tensorflow.org/hub/reusable_saved_models).
     """
@@ -61,13 +72,13 @@ def _of_callable(loaded: Any) -> dict[str, Signature]:
         positional, named = function.structured_input_signature
         values = [*positional, *named.values()]
         specs = [value for value in values if isinstance(value, tensorflow.TensorSpec)]
+        trains = True in [value for value in values if isinstance(value, bool)]
         output = function.structured_outputs
-        if len(specs) == 1 and True not in [value for value in values if isinstance(value, bool)] \
-                and hasattr(output, "shape"):
-            def call(inputs: dict[str, Any], _: str, function: Any = function, kept: Any = loaded) -> Any:
-                return function(*inputs.values())
-            return {"default": Signature({"inputs": specs[0]}, {"default": output}, call)}
-    return {}
+        if len(specs) == 1 and trains == training and hasattr(output, "shape"):
+            def call(pixels: Any, function: Any = function, kept: Any = loaded) -> Any:
+                return function(pixels)
+            return specs[0], output, call
+    return None
 
 
 def _of_tensorflow_1(folder: Path, meta_graph: Any, tags: list[str]) -> dict[str, Signature]:

@@ -6,6 +6,7 @@ import logging
 import os
 import unicodedata
 from collections import Counter
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,17 +90,15 @@ def read_tree(root: Path | str, least_classes: int = 2) -> PhotoTree:
     """
     root = Path(root)
     _check_is_folder(root)
-    photos: list[Photo] = []
-    labels: list[str] = []
+    files: dict[str, list[Path]] = {}
     for folder in _folders(root):
-        files = _files(folder)
-        if files:
-            labels.append(_label(folder, labels))
-            photos += [Photo(path, labels[-1]) for path in files]
-    order = sorted(labels)
+        found = _files(folder)
+        if found:
+            files[_label(folder, files)] = found
+    order = sorted(files)
     _check_classes(root, order, least_classes)
-    _say_what_is_left_out(root)
-    return PhotoTree(root, tuple(order), tuple(sorted(photos, key=lambda photo: (photo.label, photo.path.name))))
+    _say_what_is_left_out(root, order)
+    return PhotoTree(root, tuple(order), tuple(Photo(path, label) for label in order for path in files[label]))
 
 
 def with_test_folder(tree: PhotoTree, folder: Path) -> PhotoTree:
@@ -118,19 +117,25 @@ def with_test_folder(tree: PhotoTree, folder: Path) -> PhotoTree:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not is_junk(path.name) and path.is_dir())
+    return _entries(folder, lambda entry: entry.is_dir())
 
 
 def _files(folder: Path) -> list[Path]:
+    return _entries(folder, lambda entry: not entry.is_dir())
+
+
+def _entries(folder: Path, wanted: Callable[[os.DirEntry], bool]) -> list[Path]:
+    """What a folder holds but junk, by name; without asking the disk about each."""
     with os.scandir(folder) as entries:
-        return [Path(entry.path) for entry in entries if not is_junk(entry.name) and not entry.is_dir()]
+        return [folder / name for name in sorted(entry.name for entry in entries
+                                                 if not is_junk(entry.name) and wanted(entry))]
 
 
 def _photo_files(folder: Path) -> list[Path]:
     return [path for path in _files(folder) if path.suffix.lower() in PHOTO_SUFFIXES]
 
 
-def _label(folder: Path, taken: list[str]) -> str:
+def _label(folder: Path, taken: Container[str]) -> str:
     """The class a folder stands for: its name in Unicode NFC (macOS hands out NFD), otherwise as it is."""
     label = unicodedata.normalize("NFC", folder.name)
     if any(character in label for character in "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"):
@@ -176,12 +181,12 @@ def _check_classes(root: Path, labels: list[str], least: int) -> None:
                     "It needs one folder per class, with the photos of that class inside.")
 
 
-def _say_what_is_left_out(root: Path) -> None:
+def _say_what_is_left_out(root: Path, labels: Sequence[str]) -> None:
     beside = len(_photo_files(root))
     if beside:
         log.warning("%d photos lie in %s itself, in no class folder; they are not used.", beside, root)
     for folder in _folders(root):
-        if not _files(folder):
+        if unicodedata.normalize("NFC", folder.name) not in labels:
             log.warning("The folder %s holds no files; it is not a class.", folder)
         for sub in _folders(folder):
             nested = len(_photo_files(sub))

@@ -83,6 +83,19 @@ class Head:
             [probabilities, self.unknown.scores(bottlenecks)])
 
 
+@dataclass(frozen=True, eq=False)
+class Variations:
+    """Bottlenecks of distorted photos, which a head is fitted to besides those of the photos as they are.
+
+    Attributes:
+        train: float32 [n, count, depth], of each training photo.
+        validation: float32 [m, count, depth], of each validation photo: for the last fit alone.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+
+
 @dataclass(frozen=True)
 class PathStep:
     """The optimum for one L2 strength (to PATH_TOLERANCE).
@@ -135,7 +148,7 @@ class HeadFit:
 
 def fit_head(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray, validation_y: np.ndarray,
              classes: int, *, balanced: bool = False, refit: bool = True,
-             l2_grid: Sequence[float] = L2_GRID) -> HeadFit:
+             l2_grid: Sequence[float] = L2_GRID, variations: Variations | None = None) -> HeadFit:
     """Chooses L2 strength and temperature by the validation photos and fits the head.
 
     Without validation photos, 5-fold cross-validation inside the training photos chooses: each class in five runs of
@@ -150,6 +163,7 @@ def fit_head(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray,
         balanced: weigh a photo by n / (classes * photos of its class), so that every class counts alike.
         refit: fit once more, on training and validation photos, with the chosen strength.
         l2_grid: strengths to choose from, above 0; evenly spaced in their logarithm they are solved fastest.
+        variations: more to fit to; strength and temperature are chosen by photos as they are.
 
     Raises:
         ValueError: a class without a training photo, or a bottleneck that is not finite.
@@ -160,20 +174,27 @@ def fit_head(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray,
     # On one thread: idle BLAS threads of NumPy and SciPy that wait for one another cost 30 times what they compute.
     # It also makes the sums, and so the weights, the same on any number of cores.
     with threadpool_limits(1, user_api="blas"):
-        return _fit(train_x, train_y, validation_x, validation_y, classes, balanced, refit, l2_grid)
+        return _fit(train_x, train_y, validation_x, validation_y, classes, balanced, refit, l2_grid, variations)
 
 
 def _fit(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray, validation_y: np.ndarray,
-         classes: int, balanced: bool, refit: bool, l2_grid: Sequence[float]) -> HeadFit:
+         classes: int, balanced: bool, refit: bool, l2_grid: Sequence[float], variations: Variations | None
+         ) -> HeadFit:
     y = np.concatenate([train_y, validation_y]).astype(np.intp)
-    axes = principal_axes(np.concatenate([train_x, validation_x]).astype(np.float32, copy=False))
     depth = train_x.shape[1]
+    varied = [] if variations is None else [each.reshape(-1, depth) for each in (variations.train,
+                                                                                 variations.validation)]
+    axes = principal_axes(np.concatenate([train_x, validation_x, *varied]).astype(np.float32, copy=False))
+    # The photo that each row shows: photos as they are come first, then the variations of each in turn.
+    owner = np.arange(len(y))
+    owner = owner if variations is None else np.append(owner, np.repeat(owner, variations.train.shape[1]))
 
     def problem(part: slice | np.ndarray) -> Problem:
-        return Problem(axes.rows[part], y[part], classes, balanced, depth)
+        rows = part if variations is None else np.flatnonzero(np.isin(owner, np.arange(len(y))[part]))
+        return Problem(axes.rows[rows], y[owner[rows]], classes, balanced, depth)
 
     pairs = _folds(y, len(train_y))
-    trials = [_Trial(problem(fitted), axes.rows[held], y[held]) for fitted, held in pairs]
+    trials = [_Trial(problem(fitted), axes.rows[:len(y)][held], y[held]) for fitted, held in pairs]
     tried = any(len(trial.held_y) for trial in trials)
     path = _walk(trials, sorted(l2_grid, reverse=True) if tried else [UNTRIED_L2], balanced)
     best = int(np.argmin([step.validation_loss for step in path]))

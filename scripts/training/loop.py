@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from scripts.console import UserError, import_tensorflow, progress_bar, quiet_native_code
+from scripts.console.settings import Distortions
 from scripts.evaluation import fit_temperature
 
 from .head import Head
@@ -26,26 +27,6 @@ log = logging.getLogger(__name__)
 CHECKPOINT_SECONDS = 30.0
 # Photos of a validation batch; it only bounds memory.
 VALIDATION_BATCH = 64
-
-
-@dataclass(frozen=True)
-class Distortions:
-    """How a photo is varied each time it is trained on.
-
-    Attributes:
-        flip: mirror every other one.
-        crop: percent by which the photo is larger than what is cut out of it at random.
-        scale: percent by which it may be enlarged besides.
-        brightness: percent by which pixels are multiplied at random, up or down.
-    """
-
-    flip: bool = False
-    crop: float = 0.0
-    scale: float = 0.0
-    brightness: float = 0.0
-
-    def __bool__(self) -> bool:
-        return self.flip or bool(self.crop or self.scale or self.brightness)
 
 
 @dataclass(frozen=True)
@@ -60,7 +41,10 @@ class LoopSettings:
         warm_up: steps; at most a quarter of all.
         weight_decay: of adamw.
         label_smoothing: share of a label that is spread over all classes (Szegedy et al. 2016).
-        patience: epochs without a smaller validation loss after which it ends; 0: never before the last.
+        patience: epochs without a better one after which it ends; 0: never before the last.
+        monitor: loss or accuracy, of the validation photos: what an epoch is better in.
+        mixed_precision: where there is a GPU, compute in 16 bits what bears it, and scale the loss (Micikevicius et
+            al. 2018); weights stay float32.
         distortions: of the training photos.
         seed: of data order, distortions and the head's first weights.
     """
@@ -73,6 +57,8 @@ class LoopSettings:
     weight_decay: float = 0.01
     label_smoothing: float = 0.1
     patience: int = 0
+    monitor: str = "loss"
+    mixed_precision: bool = False
     distortions: Distortions = Distortions()
     seed: int = 0
 
@@ -95,7 +81,7 @@ class NetworkFit:
     Attributes:
         head: of the best epoch, with a temperature by the validation photos.
         epochs: in order, as far as it went.
-        best: index of the epoch with the smallest validation loss.
+        best: index of the epoch whose weights these are.
         validation_loss: of the head with its temperature, in nats.
         settings: it was trained with.
     """
@@ -123,7 +109,7 @@ class NetworkFit:
 
 def train_network(network: TrainableNetwork, start: Head | None, classes: int, train: tuple[np.ndarray, np.ndarray],
                   validation: tuple[np.ndarray, np.ndarray], settings: LoopSettings, folder: Path, name: str,
-                  on_epoch: Callable[[Epoch], None]) -> NetworkFit:
+                  on_epoch: Callable[[Epoch], None], checkpoint: str = "") -> NetworkFit:
     """Trains a network and its last layer; goes on where a run with the same folder was stopped.
 
     Args:
@@ -135,26 +121,32 @@ def train_network(network: TrainableNetwork, start: Head | None, classes: int, t
         folder: for checkpoints, of this training alone.
         name: for the metadata.
         on_epoch: told of every epoch.
+        checkpoint: best or last: only restores that one of an earlier run; empty: trains, and takes the best.
 
     Raises:
-        UserError: the network has no weights to train.
+        UserError: the network has no weights to train, or there is no such checkpoint.
     """
     run = _Run(network, start, classes, train[0].shape[1:3], settings, len(train[1]), folder)
     epochs = run.resumed()
     for epoch in epochs:
         on_epoch(epoch)
-    while len(epochs) < settings.epochs and not _is_out_of_patience(epochs, settings.patience):
+    if checkpoint and not epochs:
+        raise UserError("There is no checkpoint of such a training that has ended an epoch.",
+                        "Give the flags it was started with, and the same photos, or leave --checkpoint away.")
+    while not (checkpoint or len(epochs) == settings.epochs or _is_out_of_patience(epochs, settings)):
         loss, accuracy = run.train_epoch(len(epochs), *train)
         log_probabilities = run.log_probabilities(validation[0])
         own = log_probabilities[np.arange(len(validation[1])), validation[1]]
         epochs.append(Epoch(len(epochs), loss, accuracy, float(-own.mean()),
                             float((log_probabilities.argmax(1) == validation[1]).mean())))
         on_epoch(epochs[-1])
-        run.end_epoch(epochs, best=_best(epochs) == len(epochs) - 1)
-    run.restore_best()
+        run.end_epoch(epochs, best=_best(epochs, settings.monitor) == len(epochs) - 1)
+    taken = len(epochs) - 1 if checkpoint == "last" else _best(epochs, settings.monitor)
+    if checkpoint != "last":
+        run.restore_best()
     answers = run.log_probabilities(validation[0])
     temperature = fit_temperature(answers, validation[1])
-    return NetworkFit(run.head(temperature), tuple(epochs), _best(epochs),
+    return NetworkFit(run.head(temperature), tuple(epochs), taken,
                       loss_at(temperature, answers, validation[1]), settings, name)
 
 
@@ -164,12 +156,14 @@ def loss_at(temperature: float, log_probabilities: np.ndarray, classes: np.ndarr
     return float(np.mean(np.logaddexp.reduce(scaled, axis=1) - scaled[np.arange(len(classes)), classes]))
 
 
-def _best(epochs: list[Epoch]) -> int:
+def _best(epochs: list[Epoch], monitor: str) -> int:
+    if monitor == "accuracy":
+        return int(np.argmax([epoch.validation_accuracy for epoch in epochs]))
     return int(np.argmin([epoch.validation_loss for epoch in epochs]))
 
 
-def _is_out_of_patience(epochs: list[Epoch], patience: int) -> bool:
-    return patience > 0 and len(epochs) > 0 and len(epochs) - 1 - _best(epochs) >= patience
+def _is_out_of_patience(epochs: list[Epoch], settings: LoopSettings) -> bool:
+    return 0 < settings.patience <= len(epochs) - 1 - (_best(epochs, settings.monitor) if epochs else 0)
 
 
 class _Run:
@@ -297,6 +291,7 @@ class _Run:
             logits = tensorflow.matmul(self._network(photos, True), self._kernel) + self._bias
             losses = tensorflow.nn.softmax_cross_entropy_with_logits(wanted, logits)
             loss = tensorflow.reduce_mean(losses)
+            loss = self._optimizer.scale_loss(loss)  # as it is, but in mixed precision
         gradients = tape.gradient(loss, self._trained)
         self._optimizer.apply_gradients([(gradient, variable) for gradient, variable in zip(gradients, self._trained)
                                          if gradient is not None])
@@ -320,7 +315,12 @@ def _optimizer(settings: LoopSettings, steps: int) -> Any:
     kinds = {"adamw": lambda: keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay),
              "adam": lambda: keras.optimizers.Adam(rate), "rmsprop": lambda: keras.optimizers.RMSprop(rate),
              "sgd": lambda: keras.optimizers.SGD(rate, momentum=0.9)}
-    return kinds[settings.optimizer]()
+    optimizer = kinds[settings.optimizer]()
+    if not settings.mixed_precision:
+        return optimizer
+    # Rewrites every function for a GPU, of Keras or not; without a GPU nothing.
+    import_tensorflow().config.optimizer.set_experimental_options({"auto_mixed_precision": True})
+    return keras.optimizers.LossScaleOptimizer(optimizer)
 
 
 def distorted(photos: Any, distortions: Distortions, seed: int, step: Any) -> Any:

@@ -12,11 +12,11 @@ import numpy as np
 
 from scripts.console import UserError
 from scripts.console.settings import NetworkSettings
-from scripts.features import Extractor, NetworkFunction, core_count, prepare_extractor
+from scripts.features import Extractor, NetworkFunction, averaged, core_count, prepare_extractor
 from scripts.photos import TRAINING, VALIDATION, PhotoTree, Split, store_pixels
 
 from .head import Head
-from .loop import Distortions, Epoch, LoopSettings, NetworkFit, train_network
+from .loop import Epoch, LoopSettings, NetworkFit, train_network
 from .networks import PRESETS, TrainableNetwork, build_convnet
 
 RESNET_SIZE = 224
@@ -45,15 +45,22 @@ class Untrained:
     start: Head | None = None
 
 
-def to_fine_tune(loaded: tuple[NetworkFunction, int, int], extractor: Extractor, head: Head) -> Untrained:
+def to_fine_tune(loaded: tuple[NetworkFunction, int, int], extractor: Extractor, head: Head, batch_norm: bool
+                 ) -> Untrained:
     """The extractor's network with its variables, and the head that was solved for it.
 
-    Batch normalisation stays as it was pretrained (its statistics, not its scale and shift): small batches of new
-    photos would only blur it.
+    Args:
+        loaded: from `load_network`.
+        extractor, head: of the same network.
+        batch_norm: normalise each batch by its own statistics and keep those; else they stay as they were pretrained
+            (scale and shift are trained in any case): small batches of new photos mostly blur them.
     """
     network, height, width = loaded
-    return Untrained(lambda pixels, training: network(pixels), height, width, f"{extractor.name}, fine-tuned",
-                     extractor.handle, extractor.digest, "fine_tuned", head)
+
+    def trained(pixels: Any, training: bool) -> Any:
+        return network(pixels, training=True) if training and batch_norm else network(pixels)
+    return Untrained(trained, height, width, f"{extractor.name}, fine-tuned", extractor.handle,
+                     f"{extractor.digest}/{batch_norm}", "fine_tuned", head)
 
 
 def from_scratch(settings: NetworkSettings, image_size: int | None, seed: int,
@@ -86,23 +93,25 @@ def from_scratch(settings: NetworkSettings, image_size: int | None, seed: int,
 
 
 def train_whole_network(untrained: Untrained, tree: PhotoTree, split: Split, settings: NetworkSettings, seed: int,
-                        work_dir: Path, on_epoch: Callable[[Epoch], None]) -> tuple[Extractor, NetworkFit]:
+                        views: int, work_dir: Path, on_epoch: Callable[[Epoch], None]
+                        ) -> tuple[Extractor, NetworkFit]:
     """Trains a network on the training photos, and prepares the best of its epochs as an extractor.
 
     Args:
-        untrained: changed in place.
+        untrained: its network is changed in place.
         tree: photos with their digests.
         split: of the same.
         settings: how.
         seed: of the split and of everything random.
+        views: of each photo, whose answers are averaged, in training one alone.
         work_dir: checkpoints, decoded photos and the result go below it; the same training goes on there.
         on_epoch: told of every epoch.
     """
     loop = LoopSettings(
         settings.epochs, settings.batch_size, settings.optimizer, settings.learning_rate, patience=settings.patience,
-        label_smoothing=0.1 if untrained.kind == "fine_tuned" else 0.0, seed=seed,
-        distortions=Distortions(settings.flip, settings.crop, settings.scale, settings.brightness))
-    key = _key(untrained, split, loop, settings)
+        monitor=settings.monitor, mixed_precision=settings.mixed_precision,
+        label_smoothing=0.1 if untrained.kind == "fine_tuned" else 0.0, seed=seed, distortions=settings.distortions)
+    key = _key(untrained, split, loop, settings, views)
     folder = work_dir / "training" / key
     classes = tree.classes()
     parts = []
@@ -111,21 +120,22 @@ def train_whole_network(untrained: Untrained, tree: PhotoTree, split: Split, set
         pixels = store_pixels([tree.photos[row] for row in rows], untrained.height, untrained.width, folder,
                               core_count())
         parts.append((pixels, classes[rows]))
-    fit = train_network(untrained.network, untrained.start, len(tree.labels), parts[0], parts[1], loop, folder,
-                        untrained.kind, on_epoch)
+    answering = averaged(lambda photos: untrained.network(photos, False), untrained.height, untrained.width, views)
+    fit = train_network(lambda photos, training: untrained.network(photos, True) if training else answering(photos),
+                        untrained.start, len(tree.labels), parts[0], parts[1], loop, folder, untrained.kind, on_epoch,
+                        settings.checkpoint)
     del parts, pixels  # the files are open as long as the arrays live
     for path in folder.glob("pixels-*"):
         path.unlink()
     weights = hashlib.blake2b(np.ascontiguousarray(fit.head.weights).tobytes(), digest_size=16).hexdigest()
-    extractor = prepare_extractor(lambda photos: untrained.network(photos, False), untrained.height, untrained.width,
-                                  untrained.name, untrained.handle, f"{untrained.kind}/{key}/{weights}",
-                                  folder / "extractor")
+    extractor = prepare_extractor(answering, untrained.height, untrained.width, untrained.name, untrained.handle,
+                                  f"{untrained.kind}/{key}/{weights}", folder / f"extractor-{weights[:12]}")
     return extractor, fit
 
 
-def _key(untrained: Untrained, split: Split, loop: LoopSettings, settings: NetworkSettings) -> str:
+def _key(untrained: Untrained, split: Split, loop: LoopSettings, settings: NetworkSettings, views: int) -> str:
     """Names a training: the same network, photos and settings, and no others, go on from its checkpoints."""
     start = untrained.start and hashlib.blake2b(untrained.start.weights.tobytes(), digest_size=16).hexdigest()
     everything = [untrained.identity, untrained.kind, untrained.height, untrained.width, start, split.digest,
-                  asdict(loop), settings.dropout]
+                  asdict(loop), settings.dropout, views]
     return hashlib.blake2b(json.dumps(everything).encode(), digest_size=8).hexdigest()

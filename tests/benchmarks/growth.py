@@ -64,7 +64,8 @@ def fabricate(folder: Path, size: int, depth: int) -> None:
             digest = hashlib.blake2b(str(number).encode(), digest_size=16).hexdigest()
             status = path.stat()
             cache.add_file(path, digest, (status.st_size, status.st_mtime_ns))
-            cache.add_vector("made up", digest, random.bytes(LOOK_BYTES), random.random(depth, np.float32), "none")
+            cache.add_look(digest, random.bytes(LOOK_BYTES))
+            cache.add_vector("made up", digest, random.random(depth, np.float32), "none")
 
 
 def measured(folder: Path, depth: int) -> dict[str, float]:

@@ -129,8 +129,6 @@ def test_every_flag_of_both_poets_works_or_says_what_took_its_place(
 
 
 @pytest.mark.parametrize("flags, code, sentence", [
-    ("--flip_left_right", 2, "Training on --flip_left_right needs all layers trained"),
-    ("--random_crop=10 --random_brightness=5", 2, "Training on --random_crop, --random_brightness needs all layers"),
     ("--solver=lbfgs --learning_rate=0.1", 2, "--solver=lbfgs goes to the optimum and knows no --learning_rate"),
     ("--learning_rate=0", 2, "0 is not a number above 0"), ("--learning_rate=nan", 2, "nan is not a finite number"),
     ("--train_batch_size=-1", 2, "-1 is not a whole number of at least 1"),

@@ -260,13 +260,15 @@ def test_a_second_folder_makes_the_final_test(workplace: Path, photo_folder: Pat
                                               tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     for hue, label in enumerate(("red", "green", "blue")):
         write_photos(tmp_path / "test" / label, 5 + hue, hue, seed=7)
-    shutil.copy(photo_folder / "red" / "003.png", tmp_path / "test" / "red" / "leaked.png")
+    shutil.copy(photo_folder / "red" / "003.png", tmp_path / "test" / "red" / "copied.png")
+    Image.open(photo_folder / "red" / "004.png").save(tmp_path / "test" / "red" / "leaked.jpg", quality=90)
     assert run(photo_folder, tiny_module, model_dir, f"--test_dir={tmp_path / 'test'}") == 0
-    said = capsys.readouterr().out
-    assert "19 test photos" in said and re.search(r"^Final test accuracy = .*\(N=19\)", said, re.MULTILINE)
+    said, noted = capsys.readouterr()
+    assert "20 test photos" in said and re.search(r"^Final test accuracy = .*\(N=20\)", said, re.MULTILINE)
+    assert f"1 photos of {photo_folder} are also in {tmp_path / 'test'}; they only test." in noted
     assert re.search(r"^ +2 leak$", said, re.MULTILINE)
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
-    assert sum(metadata["split"]["counts"].values()) == 60 + 19
+    assert sum(metadata["split"]["counts"].values()) == 59 + 20
 
 
 def test_a_second_folder_must_hold_the_same_classes(workplace: Path, photo_folder: Path, tiny_module: Path,

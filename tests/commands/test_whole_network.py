@@ -81,7 +81,9 @@ def test_fine_tuning_keeps_whichever_is_better_and_says_so(tiny_module: Path, mo
     (["--architecture=lenet", "--validation_percentage=0"], "needs validation photos"),
     (["--color_mode=grayscale"], "is for networks from scratch"),
     (["--weights=imagenet"], "is for --architecture=resnet50_v2"),
-    (["--flip_left_right"], "Add --fine_tune_epochs"),
+    (["--fine_tune_epochs=2", "--augmented_views=2"], "is for the last layer alone"),
+    (["--architecture=lenet", "--batch_norm=training"], "always learns its own"),
+    (["--checkpoint=best"], "without one there are no checkpoints"),
 ])
 def test_what_does_not_fit_gets_a_sentence(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=photos", *arguments]) == 2

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from scripts.training import L2_GRID, Head, HeadFit, fit_head
+from scripts.training import L2_GRID, Head, HeadFit, Variations, fit_head
 from scripts.training import head as head_module
 from scripts.training.head import UNTRIED_L2, answers_of, _folds, principal_axes, Problem
 
@@ -363,3 +363,37 @@ def test_a_fitted_head_is_float32() -> None:
     head = fit(MANY, VALIDATION).head
     assert head.weights.dtype == head.bias.dtype == np.float32
     assert head.weights.shape == (48, 5) and head.bias.shape == (5,) and head.temperature == 1.0
+
+
+def with_variations(photos: Photos, held: Photos, count: int, noise: float) -> Variations:
+    random = np.random.default_rng(0)
+
+    def vary(x: np.ndarray) -> np.ndarray:
+        return (x[:, None] + noise * random.normal(size=(len(x), count, x.shape[1]))).astype(np.float32)
+    return Variations(vary(photos.x), vary(held.x))
+
+
+@pytest.mark.parametrize("held", [0, 60])
+def test_copies_without_any_variation_change_nothing(held: int) -> None:
+    train, validation = bottlenecks([60, 40], 30, 0), bottlenecks([30, 30], 30, 1)
+    x, y = validation.x[:held], validation.y[:held]
+    plain = fit_head(train.x, train.y, x, y, 2)
+    copied = fit_head(train.x, train.y, x, y, 2, variations=with_variations(train, Photos(x, y), 3, 0.0))
+    assert copied.l2 == plain.l2 and [step.validation_loss for step in copied.path] == pytest.approx(
+        [step.validation_loss for step in plain.path], rel=1e-3)
+    assert np.allclose(copied.head.probabilities(train.x), plain.head.probabilities(train.x), atol=1e-3)
+
+
+def test_variations_teach_what_they_leave_alike() -> None:
+    train, validation, test = (bottlenecks([20, 20], 30, seed) for seed in range(3))
+    random = np.random.default_rng(3)
+    # Half of what tells the classes apart moves at random, too.
+    nuisance = 3 * (train.x[train.y == 1].mean(0) - train.x[train.y == 0].mean(0)) * (np.arange(30) < 15)
+
+    def blurred(photos: Photos, count: int) -> np.ndarray:
+        return photos.x[:, None] + random.normal(size=(len(photos.y), count, 1)).astype(np.float32) * nuisance
+    varied = Variations(blurred(train, 20), blurred(validation, 20))
+    noisy = blurred(test, 1)[:, 0]
+    losses = [-np.log(fit_head(train.x, train.y, validation.x, validation.y, 2, variations=each).head.probabilities(
+        noisy)[np.arange(len(test.y)), test.y]).mean() for each in (None, varied)]
+    assert losses[1] < 0.7 * losses[0]

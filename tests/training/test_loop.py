@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from scripts.console import UserError, import_tensorflow
-from scripts.training import Distortions, Head, LoopSettings, NetworkFit, build_convnet, train_network
+from scripts.console.settings import Distortions
+from scripts.training import Head, LoopSettings, NetworkFit, build_convnet, train_network
 from scripts.training import loop as loop_module
 from scripts.training.loop import distorted
 from scripts.training.networks import ConvNet
@@ -150,3 +151,35 @@ def test_a_gray_network_does_not_see_colours() -> None:
 def test_a_photo_too_small_for_the_blocks_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 4 x 4"):
         build_convnet(SMALL, 3, 16, grayscale=False, dropout=None, seed=0)
+
+
+def test_the_epoch_with_the_best_accuracy_is_kept_where_that_is_asked(tmp_path: Path) -> None:
+    fit, _ = train(tmp_path, replace(SETTINGS, epochs=5, learning_rate=0.05, monitor="accuracy"))
+    assert fit.best == int(np.argmax([epoch.validation_accuracy for epoch in fit.epochs]))
+
+
+def test_mixed_precision_scales_the_loss_and_learns_the_same(tmp_path: Path, undisturbed: np.ndarray) -> None:
+    fit, answers = train(tmp_path, replace(SETTINGS, mixed_precision=True))
+    # Without a GPU all stays in 32 bits, so only the scaling is left, which must fall out again.
+    np.testing.assert_allclose(answers, undisturbed, atol=1e-3)
+
+
+@pytest.mark.parametrize("checkpoint", ["best", "last"])
+def test_a_checkpoint_of_a_run_that_was_stopped_gives_the_network_as_it_was(checkpoint: str, tmp_path: Path) -> None:
+    def stop(epoch) -> None:
+        if epoch.number == 1:
+            raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, replace(SETTINGS, epochs=20), on_epoch=stop)
+    network = build_convnet(SMALL, 16, 16, grayscale=False, dropout=0.1, seed=0)
+    fit = train_network(network, None, 2, TRAIN, VALIDATION, replace(SETTINGS, epochs=20), tmp_path, "from_scratch",
+                        lambda epoch: None, checkpoint)
+    assert len(fit.epochs) == 1  # the second had not been saved when it was stopped
+    assert fit.validation_loss <= fit.epochs[0].validation_loss + 1e-4
+
+
+def test_without_a_checkpoint_there_is_nothing_to_take(tmp_path: Path) -> None:
+    network = build_convnet(SMALL, 16, 16, grayscale=False, dropout=0.1, seed=0)
+    with pytest.raises(UserError, match="There is no checkpoint of such a training"):
+        train_network(network, None, 2, TRAIN, VALIDATION, SETTINGS, tmp_path, "from_scratch", lambda epoch: None,
+                      "best")

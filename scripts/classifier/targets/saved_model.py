@@ -21,6 +21,7 @@ def write_saved_model(folder: Path, extractor: Extractor, head: Head, labels: li
 
     Signatures, each with outputs `probabilities` float32 [n, classes] and `label` string [n]:
         serving_default: `image` float32 [n, height, width, 3] in [0, 1].
+            The loaded object itself can be called so, too: `tf.saved_model.load(folder)(image)`.
         predict_bytes: `image_bytes` string [n], JPEG or PNG files. They are decoded and resized in the graph, without
             EXIF rotation and transparency: a client turns such photos upright, and lays them over white, first.
 
@@ -43,6 +44,7 @@ def write_saved_model(folder: Path, extractor: Extractor, head: Head, labels: li
     module.serve = tensorflow.function(
         lambda image: answers(image),
         input_signature=[tensorflow.TensorSpec([None, *size, 3], tensorflow.float32, name="image")])
+    module.__call__ = module.serve  # on the loaded object, too: loaded(photos)
     module.predict_bytes = tensorflow.function(
         lambda image_bytes: answers(_decoded(tensorflow, image_bytes, size)),
         input_signature=[tensorflow.TensorSpec([None], tensorflow.string, name="image_bytes")])

@@ -19,10 +19,11 @@ class ExtractorSettings:
     model_dir: Path
     image_size: int | None
     offline: bool
+    views: int = 1
 
 
 def add_extractor_flags(group: argparse._ArgumentGroup) -> None:
-    """Adds --tfhub_module, --image_size and --offline."""
+    """Adds --tfhub_module, --image_size, --views and --offline."""
     group.add_argument("--tfhub_module", default="", metavar="HANDLE",
                        help=f"{DEFAULT_MODULE} (default; needs no network); an address of TF Hub or Kaggle; a "
                        "SavedModel's folder or .tar.gz; keras:NAME, a network of keras.applications; or a frozen "
@@ -30,6 +31,9 @@ def add_extractor_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--image_size", type=image_side, metavar="PIXELS",
                        help=f"side of the extractor's input, for modules that take any ({DEFAULT_MODULE}: 320; "
                        "smaller is faster)")
+    group.add_argument("--views", type=int, choices=[1, 2, 4], default=1, help="look at each photo twice (mirrored, "
+                       "too) or 4 times (closer, too) and average, in every file, at twice or 4 times the cost "
+                       "(default 1)")
     group.add_argument("--offline", action="store_true", help="use no network: what is not here is an error")
 
 
@@ -44,4 +48,4 @@ def add_storage_flags(group: argparse._ArgumentGroup) -> None:
 def extractor_settings(flags: argparse.Namespace, handle: str = "") -> ExtractorSettings:
     """What those flags say; `handle` is another flag's word for the module, empty for none."""
     return ExtractorSettings(flags.tfhub_module or handle or DEFAULT_MODULE, flags.model_dir, flags.image_size,
-                             flags.offline)
+                             flags.offline, flags.views)

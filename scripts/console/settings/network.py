@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from ..errors import UserError
 from ..flags import batch_size, positive_integer, score, whole_number
+from .distortions import USUAL_DISTORTIONS, Distortions, distortions_of
 
 ARCHITECTURES = ("lenet", "cifar_cnn", "casting_cnn", "resnet50_v2")
 OPTIMIZERS = ("adamw", "adam", "rmsprop", "sgd")
-DISTORTIONS = ("flip_left_right", "random_crop", "random_scale", "random_brightness")
 FINE_TUNING_RATE, SCRATCH_RATE = 1e-4, 1e-3
 
 
@@ -22,7 +22,11 @@ class NetworkSettings:
         pretrained: begin with ImageNet's weights (resnet50_v2).
         grayscale: the network sees the brightness alone.
         epochs, batch_size, optimizer, learning_rate, dropout, patience: as the flags say.
-        flip, crop, scale, brightness: how photos are distorted, the last three in percent.
+        monitor: loss or accuracy, of the validation photos: what the best epoch is best in.
+        batch_norm: whether a fine-tuned network's batches are normalised by their own statistics.
+        mixed_precision: compute in 16 bits where a GPU does it faster.
+        checkpoint: best or last, to train no further; empty: train.
+        distortions: of the photos, at every step anew.
     """
 
     architecture: str
@@ -34,10 +38,11 @@ class NetworkSettings:
     learning_rate: float
     dropout: float | None
     patience: int
-    flip: bool
-    crop: float
-    scale: float
-    brightness: float
+    monitor: str
+    batch_norm: bool
+    mixed_precision: bool
+    checkpoint: str
+    distortions: Distortions
 
 
 def add_network_flags(group: argparse._ArgumentGroup) -> None:
@@ -50,11 +55,18 @@ def add_network_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--optimizer", choices=OPTIMIZERS, default="adamw", help="default adamw")
     group.add_argument("--dropout", type=score, metavar="P", help="share of units left out (default: the network's)")
     group.add_argument("--patience", type=whole_number, default=0, metavar="N", help="end after N epochs without a "
-                       "smaller validation loss (default 0: go on to the last)")
+                       "better one (default 0: go on to the last)")
+    group.add_argument("--monitor", choices=["loss", "accuracy"], default="loss", help="what the best epoch is best "
+                       "in, on the validation photos (default loss)")
     group.add_argument("--color_mode", choices=["rgb", "grayscale"], default="rgb", help="grayscale: a network from "
                        "scratch sees the brightness alone")
     group.add_argument("--weights", choices=["imagenet", "none"], default="none", help="to begin resnet50_v2 with "
                        "(default none)")
+    group.add_argument("--batch_norm", choices=["frozen", "training"], default="frozen", help="of a network that is "
+                       "fine-tuned: keep its statistics (default), or learn them from the photos")
+    group.add_argument("--mixed_precision", action="store_true", help="train in 16 bits on a GPU")
+    group.add_argument("--checkpoint", choices=["best", "last"], default="", help="train no further: make the files "
+                       "from this checkpoint of a training with the same flags that was stopped")
 
 
 def network_settings(flags: argparse.Namespace) -> NetworkSettings | None:
@@ -73,17 +85,28 @@ def network_settings(flags: argparse.Namespace) -> NetworkSettings | None:
         raise UserError(f"--color_mode=grayscale is for networks from scratch ({', '.join(ARCHITECTURES[:3])}).",
                         exit_code=2)
     if not (architecture or flags.fine_tune_epochs):
+        if flags.checkpoint:
+            raise UserError("--checkpoint is for a training of all layers (--fine_tune_epochs or --architecture); "
+                            "without one there are no checkpoints.", exit_code=2)
         return None
+    if flags.augmented_views:
+        raise UserError("--augmented_views is for the last layer alone: when all layers are trained, photos are "
+                        "varied anew at every step.", "Leave it away.", exit_code=2)
+    if architecture and flags.batch_norm == "training":
+        raise UserError("--batch_norm is for --fine_tune_epochs; a network from scratch always learns its own.",
+                        exit_code=2)
     if not flags.validation_percentage:
         raise UserError("Training a network needs validation photos to tell its best epoch by.",
                         "Give a --validation_percentage above 0.", exit_code=2)
-    distorted = any(getattr(flags, name) for name in DISTORTIONS)
-    usual = not architecture and not distorted  # fine-tuning varies photos unless told how
+    distortions = distortions_of(flags)
+    if not (architecture or distortions):
+        distortions = USUAL_DISTORTIONS  # fine-tuning varies photos unless told how
     return NetworkSettings(
         architecture=architecture, pretrained=flags.weights == "imagenet",
         grayscale=flags.color_mode == "grayscale",
         epochs=flags.train_epochs if architecture else flags.fine_tune_epochs, batch_size=flags.batch_size,
         optimizer=flags.optimizer,
         learning_rate=flags.learning_rate or (SCRATCH_RATE if architecture else FINE_TUNING_RATE),
-        dropout=flags.dropout, patience=flags.patience, flip=flags.flip_left_right or usual, crop=flags.random_crop,
-        scale=41.0 if usual else flags.random_scale, brightness=flags.random_brightness)
+        dropout=flags.dropout, patience=flags.patience, monitor=flags.monitor,
+        batch_norm=flags.batch_norm == "training", mixed_precision=flags.mixed_precision, checkpoint=flags.checkpoint,
+        distortions=distortions)

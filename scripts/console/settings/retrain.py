@@ -11,12 +11,15 @@ from ..errors import UserError
 from ..flags import (CommandParser, batch_size, batch_size_or_all, coverage, folds, path, percentage, positive,
                      positive_integer, whole_number)
 from ..logging import configure_logging
+from .distortions import USUAL_DISTORTIONS, Distortions, add_distortion_flags, distortions_of
 from .extractor import ExtractorSettings, add_extractor_flags, add_storage_flags, extractor_settings
-from .network import ARCHITECTURES, DISTORTIONS, NetworkSettings, add_network_flags, network_settings
+from .network import ARCHITECTURES, NetworkSettings, add_network_flags, network_settings
 from .places import DEFAULT_GRAPH, DEFAULT_LABELS, TF_FILES
 
 log = logging.getLogger(__name__)
 
+# Copies of each photo where its flags ask for varied ones and none says how many.
+USUAL_VARIATIONS = 4
 # Any of these asks for Poets' training by steps.
 ASKS_FOR_STEPS = ("how_many_training_steps", "learning_rate", "train_batch_size")
 
@@ -39,7 +42,8 @@ class StepSettings:
 class RetrainSettings:
     """What `retrain` was asked; the flags of the same names say what each means.
 
-    `steps` is None but for sgd, `network` but for a training of all layers.
+    `steps` is None but for sgd, `network` but for a training of all layers, `variations` (how photos are varied for
+    the last layer alone, and how often) but where that was asked.
     """
 
     image_dir: Path
@@ -57,6 +61,7 @@ class RetrainSettings:
     unknown_coverage: float | None
     steps: StepSettings | None
     network: NetworkSettings | None
+    variations: tuple[Distortions, int] | None
     bottleneck_dir: Path
     summaries_dir: Path
     print_misclassified_test_images: bool
@@ -90,6 +95,9 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
                           "the training photos, but not to a share C of the validation photos (0.95, say)")
     training.add_argument("--solver", choices=["lbfgs", "sgd"],
                           help="lbfgs: the head's optimum (default); sgd: Poets' steps")
+    training.add_argument("--augmented_views", type=positive_integer, metavar="K", help="train the head on K varied "
+                          "copies of each photo, too: as --flip_left_right and its like say, else mirrored and "
+                          f"enlarged (default with one of them: {USUAL_VARIATIONS})")
     add_network_flags(parser.add_argument_group("training the network", "All layers, not the last alone."))
     files = parser.add_argument_group("files")
     files.add_argument("--output_graph", type=path, default=DEFAULT_GRAPH, metavar="FILE",
@@ -123,6 +131,7 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
         output_labels=flags.output_labels,
         saved_model_dir=flags.saved_model_dir, final_tensor_name=flags.final_tensor_name,
         extractor=extractor_settings(flags, _architecture(flags)), steps=steps, network=network,
+        variations=None if network else _variations(flags),
         testing_percentage=0.0 if flags.test_dir else flags.testing_percentage,
         validation_percentage=flags.validation_percentage, seed=flags.seed, balanced=flags.class_weight == "balanced",
         refit=flags.refit, unknown_coverage=flags.unknown_coverage, bottleneck_dir=flags.bottleneck_dir,
@@ -154,12 +163,7 @@ def _add_poets_flags(parser: CommandParser) -> None:
     group.add_argument("--architecture", default="", metavar="NAME", help="Poets' spelling of --tfhub_module: "
                        "inception_v3, mobilenet_0.50_224 and their like")
     group.add_argument("--checkpoint_path", metavar="FILE", help="ignored: nothing is lost without")
-    group.add_argument("--flip_left_right", action="store_true", help="when all layers are trained: mirror every "
-                       "other photo")
-    for name, what in zip(DISTORTIONS[1:], ("cut out at random, P percent smaller than the photo",
-                                            "enlarge at random, by up to P percent",
-                                            "lighten or darken at random, by up to P percent")):
-        group.add_argument(f"--{name}", type=whole_number, default=0, metavar="P", help=f"the same: {what}")
+    add_distortion_flags(group)
 
 
 def _architecture(flags: argparse.Namespace) -> str:
@@ -173,12 +177,15 @@ def _architecture(flags: argparse.Namespace) -> str:
     return architecture
 
 
+def _variations(flags: argparse.Namespace) -> tuple[Distortions, int] | None:
+    distortions = distortions_of(flags)
+    if not (distortions or flags.augmented_views):
+        return None
+    return distortions or USUAL_DISTORTIONS, flags.augmented_views or USUAL_VARIATIONS
+
+
 def _steps(flags: argparse.Namespace) -> StepSettings | None:
-    """What training by steps was asked, or None; says what is ignored and refuses what is not there."""
-    distorting = [f"--{name}" for name in DISTORTIONS if getattr(flags, name)]
-    if distorting:
-        raise UserError(f"Training on {', '.join(distorting)} needs all layers trained: the last layer alone learns "
-                        "from photos as they are.", "Add --fine_tune_epochs, or leave them away.", exit_code=2)
+    """What training by steps was asked, or None; says what is ignored."""
     if flags.checkpoint_path is not None:
         log.info("Ignored: --checkpoint_path. Bottlenecks are kept as they are computed; the rest takes seconds.")
     given = {name: getattr(flags, name) for name in StepSettings.__dataclass_fields__

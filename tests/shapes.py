@@ -1,0 +1,73 @@
+"""Small pictures of ten shapes: what a network can learn and a weighted sum of pixels cannot."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+SHAPES = ("checks", "cross", "disc", "frame", "plus", "ring", "square", "stripes_across", "stripes_down", "triangle")
+
+
+def write_shapes(root: Path, count: int, size: int = 32, seed: int = 0) -> None:
+    """Writes `count` pictures of each shape, of any colour, place and size, in noise, on a mottled ground."""
+    random = np.random.default_rng(seed)
+    for label in SHAPES:
+        (root / label).mkdir(parents=True)
+        for number in range(count):
+            drawn(label, size, random).save(root / label / f"{number:04d}.png")
+
+
+def drawn(label: str, size: int, random: np.random.Generator) -> Image.Image:
+    """One picture."""
+    patches = Image.fromarray(random.integers(0, 256, (4, 4, 3), np.uint8))
+    ground = np.asarray(patches.resize((size, size), Image.Resampling.BICUBIC), np.float32)
+    ink = random.integers(0, 256, 3).astype(np.float32)
+    while np.abs(ink - ground.mean((0, 1))).max() < 90:  # else it cannot be seen
+        ink = random.integers(0, 256, 3).astype(np.float32)
+    large = 4 * size  # drawn larger and reduced: smooth edges
+    mask = Image.new("L", (large, large))
+    radius = random.uniform(0.22, 0.38) * large
+    x, y = random.uniform(radius, large - radius, 2)
+    _draw(ImageDraw.Draw(mask), label, x, y, radius)
+    mask = mask.rotate(random.uniform(-12, 12), center=(x, y)).filter(ImageFilter.BoxBlur(1))
+    share = np.asarray(mask.resize((size, size), Image.Resampling.BOX), np.float32)[..., None] / 255
+    pixels = ground * (1 - share) + ink * share + random.normal(0, 12, (size, size, 3))
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def _draw(pen: ImageDraw.ImageDraw, label: str, x: float, y: float, r: float) -> None:
+    box, band = (x - r, y - r, x + r, y + r), 0.45 * r
+    if label == "disc":
+        pen.ellipse(box, 255)
+    elif label == "ring":
+        pen.ellipse(box, outline=255, width=round(band))
+    elif label == "square":
+        pen.rectangle(box, 255)
+    elif label == "frame":
+        pen.rectangle(box, outline=255, width=round(band))
+    elif label == "triangle":
+        pen.polygon([(x, y - r), (x - r, y + r), (x + r, y + r)], 255)
+    elif label == "plus":
+        pen.rectangle((x - r, y - band / 2, x + r, y + band / 2), 255)
+        pen.rectangle((x - band / 2, y - r, x + band / 2, y + r), 255)
+    elif label == "cross":
+        pen.line((x - r, y - r, x + r, y + r), 255, round(band))
+        pen.line((x - r, y + r, x + r, y - r), 255, round(band))
+    else:
+        _draw_pattern(pen, label, x, y, r)
+
+
+def _draw_pattern(pen: ImageDraw.ImageDraw, label: str, x: float, y: float, r: float) -> None:
+    """Three stripes, or the five dark fields of a board of nine, in a square."""
+    third = 2 * r / 3
+    for row in range(3):
+        for column in range(3):
+            left, top = x - r + column * third, y - r + row * third
+            if label == "checks":
+                filled = (row + column) % 2 == 0
+                pen.rectangle((left, top, left + third, top + third), 255 if filled else 0)
+            elif label == "stripes_across":
+                pen.rectangle((left, top, left + third, top + 0.55 * third), 255)
+            else:
+                pen.rectangle((left, top, left + 0.55 * third, top + third), 255)
