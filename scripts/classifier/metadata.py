@@ -1,9 +1,7 @@
 """What a classifier says of itself: labels, input, how it was made and how good it is, as JSON beside its files."""
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -144,6 +142,8 @@ def _trained_on(bottlenecks: Bottlenecks, split: Split) -> str:
 
 def versions() -> dict[str, str]:
     """The versions of the libraries that decide what a classifier answers."""
+    import importlib.metadata  # here, because label_image starts without them
+    import platform
     found = {"poets": __version__, "python": platform.python_version()}
     for package in ("tensorflow", "ai-edge-litert", "numpy", "scipy", "pillow"):
         try:

@@ -92,8 +92,9 @@ class BottleneckCache:
                  self._database.execute("SELECT path, size, mtime_ns, digest FROM files")}
         found = {}
         for path in paths:
-            row = known.get(_key(path))
-            if row is not None and row[:2] == file_stamp(path):
+            text = str(path)  # paths of text are quicker than Path
+            row = known.get(_key(text))
+            if row is not None and row[:2] == file_stamp(text):
                 found[path] = row[2]
         return found
 
@@ -157,7 +158,7 @@ class BottleneckCache:
                             "Free some space, or give another folder with --bottleneck_dir.") from error
 
 
-def file_stamp(path: Path) -> tuple[int, int] | None:
+def file_stamp(path: Path | str) -> tuple[int, int] | None:
     """Size in bytes and modification time in nanoseconds, or None where there is no such file."""
     try:
         status = os.stat(path)
@@ -166,6 +167,6 @@ def file_stamp(path: Path) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _key(path: Path) -> str:
+def _key(path: Path | str) -> str:
     """The absolute path as text that SQLite takes, whatever bytes a file name is made of."""
     return os.fsencode(os.path.abspath(path)).decode("utf-8", "backslashreplace")

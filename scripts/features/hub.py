@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from scripts.console import UserError, one_line, os_error_sentence
 from scripts.download import download_file, extract_tar_gz, is_gzip
 
@@ -135,6 +133,7 @@ def _tensorflow_hub_folder(address: str) -> Path | None:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Lets one process at a time fetch a file or folder; the lock goes with its process, however that ends."""
+    from filelock import FileLock, Timeout  # here, because label_image starts without it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock"))

@@ -7,7 +7,6 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from scripts.console import UserError, import_tensorflow, nearest, one_line, quiet_native_code
 from scripts.download import download_file
@@ -61,6 +60,8 @@ class KerasModule:
         return features, size, size
 
     def _load(self, application: Any, size: int, weights: str | None = "imagenet") -> Any:
+        from unittest import mock  # here, because label_image starts without it
+
         import keras
         files = sys.modules[keras.utils.get_file.__module__]
         try:

@@ -23,7 +23,7 @@ PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".
                             ".heic", ".heif", ".avif", ".jp2", ".ppm", ".pgm", ".ico"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Photo:
     """One file of a class folder.
 

@@ -78,3 +78,20 @@ def test_lenet_in_gray_gives_colours_and_their_brightness_the_same_label(capsys:
         answers.append({each["label"]: each["score"] for each in json.loads(capsys.readouterr().out)["labels"]})
     assert answers[0].keys() == answers[1].keys()
     assert all(abs(answers[0][label] - answers[1][label]) < 0.02 for label in answers[0])
+
+
+def test_imagenet_weights_that_cannot_be_had_are_an_error(capsys: pytest.CaptureFixture) -> None:
+    write_shapes(Path("shapes"), 6)
+    assert retrain.main(["--image_dir=shapes", "--architecture=resnet50_v2", "--weights=imagenet", "--image_size=32",
+                         "--nodoctor", "--offline"]) == 1
+    said = capsys.readouterr().err
+    assert "The weights of keras:ResNet50V2 are not on this machine" in said and "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_resnet50_v2_trains_from_random_weights(capsys: pytest.CaptureFixture) -> None:
+    write_shapes(Path("shapes"), 12)
+    assert retrain.main(["--image_dir=shapes", "--architecture=resnet50_v2", "--image_size=32", "--nodoctor",
+                         "--train_epochs=1", "--optimizer=sgd"]) == 0
+    metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
+    assert metadata["network"]["handle"] == "resnet50_v2" and metadata["head"]["optimizer"] == "sgd"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from scripts import label_image, retrain
 from scripts.classifier import load_classifier
