@@ -5,16 +5,14 @@ import json
 import logging
 import re
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from scripts.classifier import UNKNOWN_LABEL, Answer, Classifier, load_classifier
+from scripts.classifier import UNKNOWN_LABEL, Answer, Classifier, load_classifier, were_trained_on
 from scripts.console import UserError, progress_bar, run_command
 from scripts.console.settings import EvaluateSettings, evaluate_settings
 from scripts.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
-from scripts.features import core_count
-from scripts.photos import Photo, PhotoError, PhotoTree, photo_digest, read_photo, read_tree
+from scripts.photos import Photo, PhotoTree, read_photo, read_tree
 from scripts.report import accuracy_lines, class_lines, describe_evaluation, unknown_lines, write_report
 
 log = logging.getLogger("scripts.evaluate")
@@ -130,9 +128,8 @@ def _without_trained_on(classifier: Classifier, photos: list[Photo]) -> tuple[li
     """The photos that took no part in the training, by their content, and what is to be said of that."""
     if classifier.metadata is None:
         return photos, []
-    with ThreadPoolExecutor(core_count()) as pool:
-        trained_on = classifier.metadata.were_trained_on(list(pool.map(_digest, photos)))
-    new = [photo for photo, known in zip(photos, trained_on) if not known]
+    known = were_trained_on(classifier.metadata, photos)
+    new = [photo for photo, is_known in zip(photos, known) if not is_known]
     if len(new) == len(photos):
         return photos, []
     if not new:
@@ -141,13 +138,6 @@ def _without_trained_on(classifier: Classifier, photos: list[Photo]) -> tuple[li
     note = f"{len(photos) - len(new)} of these photos took part in the training; the other {len(new)} are evaluated."
     log.info(note)
     return new, [note]
-
-
-def _digest(photo: Photo) -> str:
-    try:
-        return photo_digest(read_photo(photo.path))
-    except PhotoError:
-        return ""
 
 
 def _answers(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], list[Answer]]:

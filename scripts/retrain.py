@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from scripts.checkup import Finding, examine, write_findings
-from scripts.classifier import (UNKNOWN_LABEL, Destinations, Exported, Proof, check_destinations, check_output_name,
-                                describe_classifier, export_classifier, export_graph, load_classifier)
+from scripts.classifier import (UNKNOWN_LABEL, Destinations, Exported, Proof, check_destinations, check_formats,
+                                check_output_name, convert, describe_classifier, export_classifier, export_graph,
+                                load_classifier, open_graph)
 from scripts.console import (UserError, check_output_folder, import_tensorflow, run_command, stage)
 from scripts.console.settings import (DEFAULT_TFLITE, Distortions, NetworkSettings, RetrainSettings, StepSettings,
                                       retrain_settings)
@@ -23,8 +24,9 @@ from scripts.features import (Bottlenecks, Extractor, build_application, core_co
                               extract_distorted, load_network, open_extractor)
 from scripts.photos import (TEST, TRAINING, VALIDATION, PhotoTree, Split, check_class_sizes, fold_photos,
                             identify_photos, read_tree, split_photos, split_with_test_photos, with_test_folder)
-from scripts.report import (accuracy_lines, confusion_picture, cross_validation_lines, curves_picture,
-                            describe_retraining, finding_lines, photo_lines, unknown_lines, write_report)
+from scripts.report import (accuracy_lines, confusion_picture, conversion_header, conversion_line, conversion_notes,
+                            cross_validation_lines, curves_picture, describe_retraining, finding_lines, photo_lines,
+                            unknown_lines, write_report)
 from scripts.training import (Epoch, HeadFit, NetworkFit, Step, StepsFit, Untrained, Variations, balanced_draw,
                               fit_head, fit_head_by_steps, fit_unknown_score, from_scratch, out_of_fold_probabilities,
                               to_fine_tune, train_whole_network, write_summaries)
@@ -52,6 +54,7 @@ def retrain(settings: RetrainSettings) -> int:
     destinations = Destinations(settings.output_graph, settings.output_labels, settings.saved_model_dir)
     check_output_name(settings.final_tensor_name)
     check_destinations(destinations)
+    check_formats(settings.export)
     check_output_folder(settings.summaries_dir)
     with stage("list"):
         tree = _read_photos(settings)
@@ -71,6 +74,8 @@ def retrain(settings: RetrainSettings) -> int:
     exported = export_classifier(trained, fit.head, metadata, destinations, proof)
     command = _labelling_command(destinations)
     _say_files(exported)
+    with stage("export of other forms"):
+        _convert(destinations.graph, bottlenecks, split, settings.export)
     with stage("doctor"):
         findings = None
         if extractor and settings.doctor:
@@ -271,6 +276,18 @@ def _examine(bottlenecks: Bottlenecks, extractor: Extractor, split: Split, path:
     write_findings(path, findings)
     print(*finding_lines(findings, path, MOST_FINDINGS), sep="\n", flush=True)
     return findings
+
+
+def _convert(path: Path, bottlenecks: Bottlenecks, split: Split, formats: Sequence[str]) -> None:
+    """The written graph in other forms, beside it."""
+    if not formats:
+        return
+    photos = bottlenecks.tree.photos
+    print(conversion_header(), flush=True)
+    found = convert(open_graph(path), formats, path.parent, [photos[row] for row in split.rows(TEST)],
+                    [photos[row] for row in split.rows(TRAINING)],
+                    lambda converted: print(conversion_line(converted), flush=True))
+    print(*conversion_notes(found), sep="\n", flush=True)
 
 
 def _write_pictures(folder: Path, fit: Fit, metrics: Metrics | None, labels: Sequence[str]) -> None:

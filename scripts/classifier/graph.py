@@ -47,6 +47,20 @@ def add_classifier(pixels: Any, definition: Any, head: Head, output_name: str) -
     return Answers(probabilities, None if head.unknown is None else _unknown_score(bottleneck, head.unknown))
 
 
+def frozen_answers(pixels: Any, definition: Any, output_node: str, has_score: bool) -> Answers:
+    """Adds a whole frozen classifier to the graph that is being built.
+
+    Args:
+        pixels: as in `add_classifier`.
+        definition: what `add_classifier` made, frozen.
+        output_node: of its probabilities.
+        has_score: whether it has a score for unknown photos, too.
+    """
+    nodes = [f"{output_node}:0"] + ([f"{UNKNOWN_SCORE}:0"] if has_score else [])
+    found = import_tensorflow().graph_util.import_graph_def(definition, {INPUT_NODE: pixels}, nodes, name="classifier")
+    return Answers(found[0], found[1] if has_score else None)
+
+
 def _unknown_score(bottleneck: Any, unknown: UnknownScore) -> Any:
     """`UnknownScore.scores` as operations: float32 [n, depth] to [n]."""
     tensorflow = import_tensorflow()

@@ -33,13 +33,18 @@ def load_poets_graph(path: Path, content: bytes, stated: GraphSettings) -> Class
     Raises:
         UserError: it is no such graph, its labels are missing or too many, or how to feed it cannot be known.
     """
+    graph, taken, batch, classes = open_poets_graph(path, content, stated)
+    run = run_poets_graph(graph, batch)
+    engine = _GraphEngine(run, 1 if batch == 1 else TENSORFLOW_BATCH)
+    return Classifier(_labels(path, stated.labels, classes), taken, engine)
+
+
+def open_poets_graph(path: Path, content: bytes, stated: GraphSettings) -> tuple[PoetsGraph, Input, int | None, int]:
+    """The same without labels: the graph, how it takes photos, its batch (None: any) and the number of its classes."""
     graph = read_poets_graph(content, str(path), stated.input_layer, stated.output_layer)
     mean, std = _scale(graph.network, stated, path)
     height, width, batch, classes = _fitting(graph, stated, path, (mean, std))
-    run = run_poets_graph(graph, batch)
-    engine = _GraphEngine(run, 1 if batch == 1 else TENSORFLOW_BATCH)
-    labels = _labels(path, stated.labels, classes)
-    return Classifier(labels, Input(height, width, POETS_PIXELS_VERSION, mean, std), engine)
+    return graph, Input(height, width, POETS_PIXELS_VERSION, mean, std), batch, classes
 
 
 def load_poets_tflite(path: Path, content: bytes, stated: GraphSettings) -> Classifier:

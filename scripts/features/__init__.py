@@ -8,12 +8,13 @@ from .extractor import (INPUT_NODE, OUTPUT_NODE, Extractor, convert_to_tflite, l
 from .keras_applications import build_application
 from .module import NetworkFunction
 from .modules import DEFAULT_IMAGE_SIZE
-from .poets_graphs import OWN_MARK, PoetsGraph, PoetsNetwork, network_of, read_poets_graph, run_poets_graph
+from .poets_graphs import (OWN_MARK, PoetsGraph, PoetsNetwork, imported, network_of, parse_graph, read_poets_graph,
+                           run_poets_graph)
 from .views import VIEW_COUNTS, averaged
 
 __all__ = ["BottleneckCache", "Bottlenecks", "CACHE_NAME", "DEFAULT_IMAGE_SIZE", "Engine", "Extractor", "INPUT_NODE",
            "LiteRTEngine", "LiteRTModel", "NetworkFunction", "NotForPhotosError", "OUTPUT_NODE", "OWN_MARK",
            "PoetsGraph", "PoetsNetwork", "TENSORFLOW_BATCH", "TensorFlowEngine", "VIEW_COUNTS", "averaged",
            "build_application", "convert_to_tflite", "core_count", "extract_bottlenecks", "extract_distorted",
-           "load_frozen_graph", "load_network", "network_of", "open_extractor", "prepare_extractor",
-           "read_poets_graph", "run_poets_graph", "side_by_side"]
+           "imported", "load_frozen_graph", "load_network", "network_of", "open_extractor", "parse_graph",
+           "prepare_extractor", "read_poets_graph", "run_poets_graph", "side_by_side"]

@@ -75,6 +75,10 @@ class LiteRTModel:
         self._interpreter.resize_tensor_input(inputs[0]["index"], [1, *size, 3])
         return size
 
+    def tensors(self) -> list[dict[str, Any]]:
+        """Type and quantization of the input and of each output, as LiteRT describes them."""
+        return [self._input, *self._outputs]
+
     def run(self, photo: np.ndarray) -> np.ndarray:
         """float32 [1, height, width, 3] as the network takes it -> float32 [1, outputs]; 8-bit files are converted."""
         self._interpreter.set_tensor(self._input["index"], _quantized(photo, self._input))

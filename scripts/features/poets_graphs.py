@@ -87,7 +87,7 @@ def read_poets_graph(content: bytes, source: str, input_layer: str | None = None
     Raises:
         UserError: it is no GraphDef, or a node is not to be found; the sentence lists the candidates.
     """
-    definition = _parsed(content, source)
+    definition = parse_graph(content, source)
     nodes = {node.name: node for node in definition.node}
     for layer in (input_layer, output_layer):
         if layer is not None and layer not in nodes:
@@ -98,7 +98,8 @@ def read_poets_graph(content: bytes, source: str, input_layer: str | None = None
     return PoetsGraph(definition, network, input_name, _shape(nodes[input_name]), output_name)
 
 
-def _parsed(content: bytes, source: str) -> Any:
+def parse_graph(content: bytes, source: str) -> Any:
+    """The GraphDef in a file's bytes; raises a UserError, which calls it `source`, where there is none."""
     graph_def = import_tensorflow().compat.v1.GraphDef
     try:
         definition = graph_def.FromString(content)

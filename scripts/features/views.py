@@ -7,7 +7,7 @@ from scripts.console import import_tensorflow
 
 from .module import NetworkFunction
 
-# The whole photo; and its mirror image; and both again closer.
+# The whole photo; and its middle, closer; and the mirror images of both.
 VIEW_COUNTS = (1, 2, 4)
 # Share of height and width that the closer views show.
 CLOSER = 7 / 8
@@ -29,8 +29,9 @@ def averaged(network: NetworkFunction, height: int, width: int, views: int) -> N
     tensorflow = import_tensorflow()
 
     def features(pixels: Any) -> Any:
-        seen = [pixels] if views == 2 else [pixels, _closer(tensorflow, pixels, height, width)]
-        seen += [tensorflow.reverse(each, [2]) for each in seen]
+        seen = [pixels, _closer(tensorflow, pixels, height, width)]
+        if views == 4:
+            seen += [tensorflow.reverse(each, [2]) for each in seen]
         answers = tensorflow.split(network(tensorflow.concat(seen, 0)), views)
         return tensorflow.add_n(answers) / views
     return features

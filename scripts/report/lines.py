@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from scripts.checkup import KINDS, Finding
+from scripts.classifier import Converted
 from scripts.evaluation import Metrics, Rejection, wilson_interval
 from scripts.photos import PhotoTree
 
@@ -16,6 +17,8 @@ MOST_COUNTED = 10
 MOST_CLASSES = 50
 LONGEST_LABEL = 28
 MOST_CONFUSIONS = 3
+# Accuracy that a converted file may lose without a warning.
+MOST_LOST = 0.02
 
 
 def accuracy_lines(metrics: Metrics, labels: Sequence[str], name: str) -> list[str]:
@@ -86,6 +89,36 @@ def cross_validation_lines(metrics: Metrics, folds: Sequence[float]) -> list[str
             *_wrapped(f"95% interval {100 * low:.1f}-{100 * high:.1f}%; folds from {100 * min(folds):.1f} to "
                       f"{100 * max(folds):.1f}%, spread {100 * np.std(folds, ddof=1):.1f}. Each fold is answered by a "
                       "head (the optimum, not steps) that the others trained.")]
+
+
+def conversion_header() -> str:
+    """The head of the table whose rows are `conversion_line`."""
+    return f"{'form':<15} {'MB':>6}  {'same label':>12}  {'largest':>8}  {'accuracy (95% interval)':>23}  {'ms':>5}"
+
+
+def conversion_line(converted: Converted) -> str:
+    """A converted file beside its graph: size, agreement, largest difference of a probability, accuracy, time."""
+    metrics = converted.metrics
+    accuracy = "-" if metrics is None else (f"{metrics.accuracy:.1%} ({100 * metrics.interval[0]:.1f}-"
+                                            f"{100 * metrics.interval[1]:.1f}%)")
+    same = f"{converted.agreeing} of {converted.count}" if converted.count else "-"
+    largest = f"{converted.largest:.1g}" if converted.count else "-"
+    time = "-" if converted.milliseconds is None else f"{converted.milliseconds:.1f}"
+    return (f"{converted.name:<15} {converted.size / 1e6:>6.1f}  {same:>12}  {largest:>8}  {accuracy:>23}  {time:>5}")
+
+
+def conversion_notes(converted: Sequence[Converted]) -> list[str]:
+    """Where the files are, and a warning for each that lost accuracy."""
+    lines = _wrapped("Largest: difference of a probability to the graph's. ms: for one photo on one thread here, "
+                     "without decoding; tfjs runs in browsers only, its files were put together again and run here.")
+    own = converted[0].metrics
+    for each in converted[1:]:
+        lines.append(f"  {each.path}")
+        if own and each.metrics and own.accuracy - each.metrics.accuracy > MOST_LOST:
+            lost = 100 * (own.accuracy - each.metrics.accuracy)
+            lines += _wrapped(f"WARNING: {each.name} is right {lost:.1f} points less often than the graph, on "
+                              f"{each.count} photos.")
+    return lines
 
 
 def photo_lines(tree: PhotoTree) -> list[str]:

@@ -39,7 +39,7 @@ def test_the_graph_gives_the_mean_over_views_made_by_hand(views: int, tiny_modul
     pixels = np.random.default_rng(0).random((3, 32, 32, 3), np.float32)
     by_hand = []
     for photo in pixels:
-        seen = [photo, photo[:, ::-1]] + ([closer(photo), closer(photo)[:, ::-1]] if views == 4 else [])
+        seen = [photo, closer(photo)] + ([photo[:, ::-1], closer(photo)[:, ::-1]] if views == 4 else [])
         run = LiteRTModel(extractor.tflite_path).run
         by_hand.append(np.mean([run(np.ascontiguousarray(view)[None])[0] for view in seen], axis=0))
     lite = LiteRTModel(averaged.tflite_path).run

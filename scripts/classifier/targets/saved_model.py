@@ -1,6 +1,7 @@
 """A SavedModel with two signatures: photos as arrays, and photos as JPEG or PNG bytes."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from scripts.features import Extractor
 from scripts.photos import decoded_size
 from scripts.training import Head
 
-from ..graph import UNKNOWN_SCORE, add_classifier, read_graph
+from ..graph import UNKNOWN_SCORE, Answers, add_classifier, read_graph
 from ..metadata import UNKNOWN_LABEL, Metadata
 
 # TensorFlow Serving leaves this folder of a SavedModel alone.
@@ -17,7 +18,15 @@ METADATA_PATH = Path("assets.extra") / "metadata.json"
 
 
 def write_saved_model(folder: Path, extractor: Extractor, head: Head, labels: list[str]) -> None:
-    """Writes the SavedModel.
+    """Writes extractor and head as a SavedModel; its signatures are those of `save_answers`."""
+    definition = read_graph(extractor)
+    save_answers(folder, lambda pixels: add_classifier(pixels, definition, head, "probabilities"),
+                 (extractor.height, extractor.width), labels, head.unknown.threshold if head.unknown else None)
+
+
+def save_answers(folder: Path, network: Callable[[Any], Answers], size: tuple[int, int], labels: list[str],
+                 threshold: float | None) -> None:
+    """Writes a SavedModel.
 
     Signatures, each with outputs `probabilities` float32 [n, classes] and `label` string [n]:
         serving_default: `image` float32 [n, height, width, 3] in [0, 1].
@@ -25,20 +34,25 @@ def write_saved_model(folder: Path, extractor: Extractor, head: Head, labels: li
         predict_bytes: `image_bytes` string [n], JPEG or PNG files. They are decoded and resized in the graph, without
             EXIF rotation and transparency: a client turns such photos upright, and lays them over white, first.
 
-    A head with a score for unknown photos adds the output `unknown_score` float32 [n], and the label of photos beyond
-    its threshold is `unknown`.
+    With a threshold there is the output `unknown_score` float32 [n], too, and the label of photos beyond the threshold
+    is `unknown`.
+
+    Args:
+        folder: made anew.
+        network: from float32 [n, height, width, 3] in [0, 1] to its answers; adds itself to a graph.
+        size: height and width of its input, in pixels.
+        labels: in output order.
+        threshold: of the scores for unknown photos; None where the network has none.
     """
     tensorflow = import_tensorflow()
-    definition = read_graph(extractor)
-    size = (extractor.height, extractor.width)
 
     def answers(pixels: Any) -> dict[str, Any]:
-        probabilities, score = add_classifier(pixels, definition, head, "probabilities")
+        probabilities, score = network(pixels)
         label = tensorflow.gather(tensorflow.constant(labels), tensorflow.argmax(probabilities, axis=1))
-        if head.unknown is None:
+        if threshold is None:
             return {"probabilities": probabilities, "label": label}
         return {"probabilities": probabilities, UNKNOWN_SCORE: score,
-                "label": tensorflow.where(score > head.unknown.threshold, UNKNOWN_LABEL, label)}
+                "label": tensorflow.where(score > threshold, UNKNOWN_LABEL, label)}
 
     module = tensorflow.Module()
     module.serve = tensorflow.function(

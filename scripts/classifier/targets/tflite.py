@@ -2,16 +2,23 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from scripts.console import UserError
-from scripts.features import Extractor, convert_to_tflite
+import numpy as np
+
+from scripts.console import UserError, import_tensorflow, quiet_native_code
+from scripts.features import INPUT_NODE, Extractor, LiteRTModel, convert_to_tflite
+from scripts.photos import network_input
 from scripts.training import Head
 
-from ..graph import add_classifier, read_graph
+from ..graph import Answers, add_classifier, read_graph
 from ..metadata import Metadata
+from .tflite_metadata import with_metadata
 
+FLOAT32, FLOAT16, QUANTIZED = "tflite", "tflite_float16", "tflite_int8"
 LABELS_ENTRY, METADATA_ENTRY = "labels.txt", "metadata.json"
 
 
@@ -25,6 +32,73 @@ def tflite_model(extractor: Extractor, head: Head) -> bytes:
     def outputs(pixels: Any) -> Any:
         return [each for each in add_classifier(pixels, definition, head, "probabilities") if each is not None]
     return convert_to_tflite(outputs, extractor.height, extractor.width)
+
+
+def convert_answers(network: Callable[[Any], Answers], height: int, width: int, kind: str, name: str,
+                    calibration: np.ndarray | None) -> bytes:
+    """A network's probabilities as a .tflite for one photo, described inside for readers of TensorFlow Lite metadata.
+
+    Args:
+        network: from float32 [n, height, width, 3] in [0, 1] to its answers; adds itself to a graph.
+        height, width, kind, calibration: as in `convert_function`.
+        name: of the classifier.
+    """
+    model = convert_function(lambda pixels: network(pixels).probabilities, height, width, kind, calibration)
+    return with_metadata(model, name, LABELS_ENTRY)
+
+
+def convert_function(network: Callable[[Any], Any], height: int, width: int, kind: str,
+                     calibration: np.ndarray | None = None) -> bytes:
+    """A function as a .tflite for one photo.
+
+    Args:
+        network: from a float32 tensor [n, height, width, 3] to its answers; adds itself to a graph.
+        height, width: in pixels.
+        kind: tflite: float32; tflite_float16: weights of 16 bits; tflite_dynamic: weights of 8 bits; tflite_int8:
+            weights and activations of 8 bits, from the photo's bytes to uint8 in steps of 1 / 256.
+        calibration: for tflite_int8, uint8 [n, height, width, 3]: photos that show the range of every activation.
+
+    Raises:
+        UserError: the converter made something else of it.
+    """
+    tensorflow = import_tensorflow()
+    spec = tensorflow.TensorSpec([1, height, width, 3], tensorflow.float32, name=INPUT_NODE)
+    with quiet_native_code(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Statistics for quantized inputs")  # `calibration` has them
+        concrete = tensorflow.function(network).get_concrete_function(spec)
+        converter = tensorflow.lite.TFLiteConverter.from_concrete_functions([concrete])
+        if kind != FLOAT32:
+            converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
+        if kind == FLOAT16:
+            converter.target_spec.supported_types = [tensorflow.float16]
+        if kind == QUANTIZED:
+            assert calibration is not None
+            converter.representative_dataset = lambda: ([photo] for photo in _whole_range(calibration))
+            converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = tensorflow.uint8
+        model = converter.convert()
+    if kind == QUANTIZED:
+        _check_takes_bytes(model)
+    return model
+
+
+def _whole_range(calibration: np.ndarray) -> Iterator[np.ndarray]:
+    """Photos one by one, the first with a black and a white pixel: the input's range is then exactly [0, 1]."""
+    for number, photo in enumerate(calibration):
+        pixels = network_input(photo[None])
+        if number == 0:
+            pixels[0, 0, 0], pixels[0, 0, 1] = 0.0, 1.0
+        yield pixels
+
+
+def _check_takes_bytes(model: bytes) -> None:
+    """Raises a UserError unless a photo's bytes are what the network takes, and bytes are what it gives."""
+    tensors = LiteRTModel(model).tensors()
+    scale, zero_point = tensors[0]["quantization"]
+    if any(each["dtype"] != np.uint8 for each in tensors) or zero_point != 0 or abs(255 * scale - 1) > 1e-3:
+        found = ", ".join(f"{each['dtype'].__name__} {each['quantization']}" for each in tensors)
+        raise UserError(f"The quantized network does not take the photo's bytes as they are ({found}).",
+                        "Please report this, with the module you used.")
 
 
 def packed(model: bytes, metadata: Metadata) -> bytes:

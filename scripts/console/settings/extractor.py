@@ -31,8 +31,8 @@ def add_extractor_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--image_size", type=image_side, metavar="PIXELS",
                        help=f"side of the extractor's input, for modules that take any ({DEFAULT_MODULE}: 320; "
                        "smaller is faster)")
-    group.add_argument("--views", type=int, choices=[1, 2, 4], default=1, help="look at each photo twice (mirrored, "
-                       "too) or 4 times (closer, too) and average, in every file, at twice or 4 times the cost "
+    group.add_argument("--views", type=int, choices=[1, 2, 4], default=1, help="look at each photo twice (closer, "
+                       "too) or 4 times (mirrored, too) and average, in every file, at twice or 4 times the cost "
                        "(default 1)")
     group.add_argument("--offline", action="store_true", help="use no network: what is not here is an error")
 

@@ -12,6 +12,7 @@ from ..flags import (CommandParser, batch_size, batch_size_or_all, coverage, fol
                      positive_integer, whole_number)
 from ..logging import configure_logging
 from .distortions import USUAL_DISTORTIONS, Distortions, add_distortion_flags, distortions_of
+from .export import EXPORT_FORMATS, formats
 from .extractor import ExtractorSettings, add_extractor_flags, add_storage_flags, extractor_settings
 from .network import ARCHITECTURES, NetworkSettings, add_network_flags, network_settings
 from .places import DEFAULT_GRAPH, DEFAULT_LABELS, TF_FILES
@@ -51,6 +52,7 @@ class RetrainSettings:
     output_graph: Path
     output_labels: Path
     saved_model_dir: Path | None
+    export: tuple[str, ...]
     final_tensor_name: str
     extractor: ExtractorSettings
     testing_percentage: float
@@ -106,6 +108,8 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
                        help=f"the labels, one a line (default {DEFAULT_LABELS})")
     files.add_argument("--saved_model_dir", type=path, metavar="DIR",
                        help="also write a SavedModel to DIR/1, DIR/2, ...")
+    files.add_argument("--export", type=formats, default=(), metavar="FORM[,FORM...]", help="also convert the graph, "
+                       f"into its folder: {', '.join(EXPORT_FORMATS)}")
     files.add_argument("--final_tensor_name", default="final_result", metavar="NAME",
                        help="name of the graph's result (default final_result)")
     add_storage_flags(files)
@@ -129,7 +133,7 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
     return RetrainSettings(
         image_dir=flags.image_dir, test_dir=flags.test_dir, output_graph=flags.output_graph,
         output_labels=flags.output_labels,
-        saved_model_dir=flags.saved_model_dir, final_tensor_name=flags.final_tensor_name,
+        saved_model_dir=flags.saved_model_dir, export=flags.export, final_tensor_name=flags.final_tensor_name,
         extractor=extractor_settings(flags, _architecture(flags)), steps=steps, network=network,
         variations=None if network else _variations(flags),
         testing_percentage=0.0 if flags.test_dir else flags.testing_percentage,
@@ -210,4 +214,4 @@ def _steps(flags: argparse.Namespace) -> StepSettings | None:
 def _recorded(flags: argparse.Namespace) -> dict[str, Any]:
     """The flags as the metadata keeps them: paths as text, without those not given and those that change no result."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in sorted(vars(flags).items())
-            if value is not None and name not in ("debug", "logging_verbosity", "offline", "checkpoint_path")}
+            if value not in (None, ()) and name not in ("debug", "logging_verbosity", "offline", "checkpoint_path")}

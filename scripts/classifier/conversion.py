@@ -1,0 +1,312 @@
+"""A retrained graph in other forms, each proven on photos before it is kept."""
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scripts.console import UserError, import_tensorflow
+from scripts.console.settings import EXPORT_FORMATS
+from scripts.evaluation import Metrics, evaluate
+from scripts.features import LiteRTModel, core_count, load_frozen_graph
+from scripts.photos import Photo, PhotoError, load_pixels, network_input, read_photo
+
+from .graph import UNKNOWN_SCORE, Answers, frozen_answers
+from .load import load_classifier, load_signature
+from .metadata import Metadata
+from .parity import TOLERANCE
+from .targets.onnx import check_onnx_is_installed, onnx_model, open_onnx
+from .targets.saved_model import METADATA_PATH, save_answers, write_metadata
+from .targets.tfjs import MODEL, read_tfjs, write_tfjs
+from .targets.tflite import QUANTIZED, convert_answers, packed
+
+# These compute what the graph computes; the others have coarser weights, and how much that matters is told.
+EXACT = ("tflite", "tfjs", "saved_model", "onnx")
+# What each is called behind the graph's stem.
+ENDINGS = {"tflite": "_float32.tflite", "tflite_float16": "_float16.tflite", "tflite_dynamic": "_dynamic.tflite",
+           "tflite_int8": "_int8.tflite", "tfjs": "_tfjs", "saved_model": "_saved_model", "onnx": ".onnx"}
+# Photos that show which numbers flow where, for 8-bit weights and activations.
+MOST_CALIBRATING = 100
+MOST_PROVING = 500
+TIMED = 20
+# From float32 [1, height, width, 3] in [0, 1] to float32 [1, classes].
+Runner = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A .pb that retrain wrote, to be converted.
+
+    Attributes:
+        path: of the file.
+        metadata: of the classifier.
+        definition: GraphDef.
+    """
+
+    path: Path
+    metadata: Metadata
+    definition: Any
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of its input, in pixels."""
+        return self.metadata.input["height"], self.metadata.input["width"]
+
+    def answers(self, pixels: Any) -> Answers:
+        """Adds the graph to the one that is being built."""
+        return frozen_answers(pixels, self.definition, self.metadata.nodes["output"],
+                              self.metadata.unknown is not None)
+
+    def nodes(self) -> dict[str, str]:
+        """Names of its nodes: `input`, `probabilities`, and `unknown_score` where there is one."""
+        found = {"input": self.metadata.nodes["input"], "probabilities": self.metadata.nodes["output"]}
+        return {**found, UNKNOWN_SCORE: UNKNOWN_SCORE} if self.metadata.unknown else found
+
+    def description(self) -> dict[str, Any]:
+        """What a program that runs a converted file needs to know."""
+        threshold = {"unknown_threshold": self.metadata.unknown["threshold"]} if self.metadata.unknown else {}
+        return {"labels": self.metadata.labels, "height": self.size[0], "width": self.size[1], **threshold}
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A converted file, and how its answers compare with the graph's.
+
+    Attributes:
+        name: one of EXPORT_FORMATS, or what it was made from.
+        path: of the file or folder.
+        size: in bytes.
+        count: photos compared.
+        agreeing: of them, those with the same most probable label.
+        largest: largest difference of a probability; nan without photos.
+        metrics: how good it is on the photos; None without photos.
+        milliseconds: median for one photo on one thread, without decoding; None where it cannot be run here.
+    """
+
+    name: str
+    path: Path
+    size: int
+    count: int
+    agreeing: int
+    largest: float
+    metrics: Metrics | None
+    milliseconds: float | None
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Raises a UserError where a form needs a package that is not installed, before any work is done."""
+    if "onnx" in formats:
+        check_onnx_is_installed()
+
+
+def open_graph(path: Path) -> Graph:
+    """Opens a .pb that retrain wrote.
+
+    Raises:
+        UserError: it is something else, or does not belong to the metadata beside it.
+    """
+    content = path.read_bytes() if path.is_file() else b""
+    if path.is_dir() or content[4:8] == b"TFL3":
+        raise UserError(f"{path} is already converted; conversions begin with the .pb that retrain wrote.",
+                        "Give that one with --graph.")
+    metadata = load_classifier(path).metadata
+    if metadata is None:
+        raise UserError(f"{path} was not written by retrain, so its labels and input are not part of it.",
+                        "Poets' graphs can be run by label_image and rounded by quantize_graph.")
+    return Graph(path, metadata, import_tensorflow().compat.v1.GraphDef.FromString(content))
+
+
+def convert(graph: Graph, formats: Sequence[str], folder: Path, proving: Sequence[Photo],
+            calibrating: Sequence[Photo], on_converted: Callable[[Converted], None] = lambda converted: None
+            ) -> list[Converted]:
+    """Writes a graph in other forms into a folder, and proves each on photos before it is put in its place.
+
+    Args:
+        graph: from `open_graph`.
+        formats: of EXPORT_FORMATS.
+        folder: made if it is missing.
+        proving: photos that it was not trained on; of more than MOST_PROVING, so many, evenly spread.
+        calibrating: photos that it was trained on, for tflite_int8: of each class alike, up to MOST_CALIBRATING.
+        on_converted: told of each as soon as it is done.
+
+    Returns:
+        The graph itself first, then a row for each format.
+
+    Raises:
+        UserError: a form cannot be made, or does not answer as it must; the others that came before stay.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, photos = _loaded(_spread(proving, MOST_PROVING), graph.size)
+    classes = np.array([graph.metadata.labels.index(photo.label) for photo in rows], np.int64)
+    reference = _Comparison(photos, classes, None)
+    expected, own = reference.measure("graph (.pb)", graph.path, _frozen_runner(graph))
+    on_converted(own)
+    comparison, found = _Comparison(photos, classes, expected), [own]
+    for name in formats:
+        staged = folder / f".{graph.path.stem}{ENDINGS[name]}.partial"
+        _remove(staged)
+        try:
+            _WRITERS[name](graph, staged, calibrating)
+            _, row = comparison.measure(name, staged, _opened(name, staged, graph))
+            _check(row)
+            destination = folder / f"{graph.path.stem}{ENDINGS[name]}"
+            _remove_own(destination)
+            os.replace(staged, destination)
+        finally:
+            _remove(staged)
+        found.append(replace(row, path=destination))
+        on_converted(found[-1])
+    return found
+
+
+class _Comparison:
+    """Photos that every form answers."""
+
+    def __init__(self, pixels: np.ndarray, classes: np.ndarray, expected: np.ndarray | None):
+        self._pixels, self._classes, self._expected = pixels, classes, expected
+
+    def measure(self, name: str, path: Path, open_runner: Callable[[], Runner]) -> tuple[np.ndarray, Converted]:
+        """All answers, float32 [photos, classes], and how they compare."""
+        answers = self._answers(open_runner)
+        expected = answers if self._expected is None else self._expected
+        count = len(answers)
+        row = Converted(
+            name, path, _size(path), count, int((answers.argmax(1) == expected.argmax(1)).sum()) if count else 0,
+            float(np.abs(answers - expected).max()) if count else float("nan"),
+            evaluate(answers, self._classes) if count and np.isfinite(answers).all() else None,
+            None if name == "tfjs" or not count else self._milliseconds(open_runner()))
+        return answers, row
+
+    def _answers(self, open_runner: Callable[[], Runner]) -> np.ndarray:
+        """On all cores, each with a runner of its own."""
+        if not len(self._pixels):
+            return np.empty((0, 0), np.float32)
+        parts = np.array_split(np.arange(len(self._pixels)), min(core_count(), len(self._pixels)))
+
+        def work(rows: np.ndarray) -> np.ndarray:
+            run = open_runner()
+            return np.concatenate([run(network_input(self._pixels[row:row + 1])) for row in rows])
+        with ThreadPoolExecutor(len(parts)) as pool:
+            return np.concatenate(list(pool.map(work, parts)))
+
+    def _milliseconds(self, run: Runner) -> float:
+        seconds = []
+        for row in range(min(TIMED, len(self._pixels))):
+            photo = network_input(self._pixels[row:row + 1])
+            start = time.perf_counter()
+            run(photo)
+            seconds.append(time.perf_counter() - start)
+        return 1000 * float(np.median(seconds))
+
+
+def _check(row: Converted) -> None:
+    if row.count and row.metrics is None:
+        raise UserError(f"The converted {row.name} gives answers that are not finite. It is not kept.",
+                        "Please report this, with the module you used.")
+    if row.name in EXACT and row.largest > TOLERANCE:
+        raise UserError(f"The converted {row.name} does not give the answers of the graph: they differ by up to "
+                        f"{row.largest:.1g}, and {TOLERANCE:g} is allowed. It is not kept.",
+                        "Please report this, with the module you used.")
+
+
+def _spread(photos: Sequence[Photo], most: int) -> list[Photo]:
+    """At most so many, evenly spread."""
+    return [photos[row] for row in np.unique(np.linspace(0, len(photos) - 1, min(most, len(photos))).astype(int))]
+
+
+def _loaded(photos: Sequence[Photo], size: tuple[int, int]) -> tuple[list[Photo], np.ndarray]:
+    """The photos that can be read, and their pixels: uint8 [photos, height, width, 3]."""
+    def pixels(photo: Photo) -> np.ndarray | None:
+        try:
+            return load_pixels(read_photo(photo.path), *size)
+        except PhotoError:
+            return None
+    with ThreadPoolExecutor(core_count()) as pool:
+        found = list(zip(photos, pool.map(pixels, photos)))
+    kept = [(photo, each) for photo, each in found if each is not None]
+    return [photo for photo, _ in kept], np.array([each for _, each in kept], np.uint8).reshape(-1, *size, 3)
+
+
+def _calibration(graph: Graph, photos: Sequence[Photo]) -> np.ndarray:
+    """Uint8 [n, height, width, 3]: photos of all classes alike."""
+    by_class = [[photo for photo in photos if photo.label == label] for label in graph.metadata.labels]
+    each = max(1, MOST_CALIBRATING // len(by_class))
+    pixels = _loaded([photo for members in by_class for photo in _spread(members, each)], graph.size)[1]
+    if not len(pixels):
+        raise UserError("tflite_int8 needs photos it was trained on, to see how large its numbers get.",
+                        "Give the folder it was trained on with --image_dir.")
+    return pixels
+
+
+def _write_tflite(graph: Graph, path: Path, calibrating: Sequence[Photo], name: str) -> None:
+    calibration = _calibration(graph, calibrating) if name == QUANTIZED else None
+    model = convert_answers(graph.answers, *graph.size, name, graph.path.stem, calibration)
+    # Phones read one output: the probabilities.
+    path.write_bytes(packed(model, replace(graph.metadata, unknown=None)))
+
+
+def _write_tfjs(graph: Graph, folder: Path, _: Sequence[Photo]) -> None:
+    folder.mkdir()
+    write_tfjs(folder, graph.definition, graph.nodes(), graph.size, graph.description())
+    shutil.copy(Path(__file__).parent / "targets" / "tfjs_page.html", folder / "index.html")
+
+
+def _write_saved_model(graph: Graph, folder: Path, _: Sequence[Photo]) -> None:
+    threshold = graph.metadata.unknown["threshold"] if graph.metadata.unknown else None
+    save_answers(folder, graph.answers, graph.size, graph.metadata.labels, threshold)
+    write_metadata(folder, graph.metadata)
+
+
+def _write_onnx(graph: Graph, path: Path, _: Sequence[Photo]) -> None:
+    path.write_bytes(onnx_model(graph.definition, graph.nodes(), graph.description()))
+
+
+_WRITERS: dict[str, Callable[[Graph, Path, Sequence[Photo]], None]] = {
+    **{name: lambda graph, path, photos, name=name: _write_tflite(graph, path, photos, name)  # type: ignore[misc]
+       for name in EXPORT_FORMATS if name.startswith("tflite")},
+    "tfjs": _write_tfjs, "saved_model": _write_saved_model, "onnx": _write_onnx}
+
+
+def _frozen_runner(graph: Graph) -> Callable[[], Runner]:
+    content = graph.definition.SerializeToString()
+    return lambda: load_frozen_graph(content, graph.metadata.nodes["input"], graph.metadata.nodes["output"])
+
+
+def _opened(name: str, path: Path, graph: Graph) -> Callable[[], Runner]:
+    """What opens a written file as its users do, once for each thread."""
+    if name.startswith("tflite"):
+        model = path.read_bytes()
+        return lambda: LiteRTModel(model).run
+    if name == "onnx":
+        return lambda: open_onnx(path, "probabilities")
+    if name == "tfjs":  # as a browser puts it together, but in TensorFlow
+        return _frozen_runner(replace(graph, definition=read_tfjs(path)))
+    signature = load_signature(path, "serving_default")
+    constant = import_tensorflow().constant
+    return lambda: lambda photos: signature(image=constant(photos))["probabilities"].numpy()
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _remove_own(path: Path) -> None:
+    """Removes what an earlier conversion wrote; raises a UserError for a folder that it did not write."""
+    if path.is_dir() and any(path.iterdir()) and not ((path / MODEL).exists() or (path / METADATA_PATH).exists()):
+        raise UserError(f"{path} is a folder of something else; it is left as it is.", "Give another --output_dir.")
+    _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
