@@ -66,10 +66,11 @@ def _unknown_score(bottleneck: Any, unknown: UnknownScore) -> Any:
     tensorflow = import_tensorflow()
     with tensorflow.name_scope(UNKNOWN_SCOPE):
         length = tensorflow.sqrt(tensorflow.reduce_sum(bottleneck * bottleneck, axis=1, keepdims=True))
-        similarities = tensorflow.matmul(bottleneck / tensorflow.maximum(length, 1e-6),
-                                         tensorflow.constant(unknown.references.T.copy()))
-        nearest = tensorflow.math.top_k(similarities, unknown.nearest).values
-        neighbours = 1 - tensorflow.reduce_mean(nearest, axis=1)
+        unit = bottleneck / tensorflow.maximum(length, 1e-6)
+        references = tensorflow.constant(unknown.references)
+        nearest = tensorflow.math.top_k(tensorflow.matmul(unit, references, transpose_b=True), unknown.nearest).indices
+        gaps = unit[:, None] - tensorflow.gather(references, nearest)
+        neighbours = tensorflow.reduce_mean(tensorflow.reduce_sum(gaps * gaps, axis=2), axis=1) / 2
         projected = tensorflow.matmul(bottleneck, tensorflow.constant(unknown.projection)) - unknown.shift
         coupled = tensorflow.matmul(projected, tensorflow.constant(unknown.coupling))
         relative = (tensorflow.reduce_min(unknown.offsets - 2 * projected, axis=1)

@@ -29,7 +29,7 @@ class UnknownScore:
 
     With x a bottleneck and t = x @ projection - shift:
 
-        neighbours = 1 - mean of the NEAREST largest (x / |x|) @ references.T
+        neighbours = mean of |x / |x| - r|^2 / 2 over the NEAREST references r: one minus the cosine
         relative = min(offsets - 2 t) + t @ coupling @ t
 
     Attributes:
@@ -60,11 +60,13 @@ class UnknownScore:
 
     def parts(self, bottlenecks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Float32 [n, depth] to neighbours and relative as above, float32 [n] each."""
-        similarities = _unit(bottlenecks) @ self.references.T
-        nearest = np.partition(similarities, -self.nearest, axis=1)[:, -self.nearest:]
+        unit = _unit(bottlenecks)
+        nearest = np.argpartition(unit @ self.references.T, -self.nearest, axis=1)[:, -self.nearest:]
+        # The difference, not 1 - cosine: of photos that are much alike, float32 would leave nothing but noise.
+        gaps = unit[:, None] - self.references[nearest]
         projected = bottlenecks @ self.projection - self.shift
         relative = (self.offsets - 2 * projected).min(axis=1) + np.sum(projected @ self.coupling * projected, axis=1)
-        return 1 - nearest.mean(axis=1), relative
+        return np.square(gaps).sum(axis=2).mean(axis=1) / 2, relative
 
     def scores(self, bottlenecks: np.ndarray) -> np.ndarray:
         """Float32 [n, depth] to float32 [n]: the larger, the less like the training photos."""

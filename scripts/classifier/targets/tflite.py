@@ -25,13 +25,15 @@ LABELS_ENTRY, METADATA_ENTRY = "labels.txt", "metadata.json"
 def tflite_model(extractor: Extractor, head: Head) -> bytes:
     """The classifier as a float32 .tflite for one photo: float32 [1, height, width, 3] in [0, 1] -> [1, classes].
 
-    A head with a score for unknown photos adds a second output, float32 [1].
+    It describes itself to readers of TensorFlow Lite metadata. A head with a score for unknown photos adds a second
+    output, float32 [1], of which such readers know nothing; then it does not.
     """
     definition = read_graph(extractor)
 
     def outputs(pixels: Any) -> Any:
         return [each for each in add_classifier(pixels, definition, head, "probabilities") if each is not None]
-    return convert_to_tflite(outputs, extractor.height, extractor.width)
+    model = convert_to_tflite(outputs, extractor.height, extractor.width)
+    return model if head.unknown else with_metadata(model, extractor.name, LABELS_ENTRY)
 
 
 def convert_answers(network: Callable[[Any], Answers], height: int, width: int, kind: str, name: str,
