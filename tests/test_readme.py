@@ -2,14 +2,21 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from scripts import label_image
+from scripts import label_image, retrain
+from scripts.console import import_tensorflow
 from scripts.photos.samples import write_digits
+from tests.conftest import write_photos
 
+# Blocks of Python that a comment says are run here.
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
+RUN = re.findall(r"<!-- tests/test_readme.py runs this -->\n```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_python_example_trains_and_writes_a_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -19,17 +26,47 @@ def test_the_python_example_trains_and_writes_a_classifier(tmp_path: Path, monke
     for photo in sorted((tmp_path / "tf_files" / "digits").glob("*/*.png")):
         if int(photo.stem) >= 400:  # the rest would only take longer
             photo.unlink()
-    code, = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code = RUN[1]
     exec(compile(code.replace('models")', 'models", 96)'), "README.md", "exec"), {})
     said = re.fullmatch(r"(\d+\.\d)% of \d+ test photos, 95% interval .*\n", capsys.readouterr().out)
     assert said and float(said[1]) > 60
     assert label_image.main(["--graph=digits.tflite", "tf_files/digits/7/0007.png"]) == 0
 
 
+@pytest.fixture
+def shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_module: Path, model_dir: Path) -> None:
+    """A classifier of generated photos in tf_files/, and a photo."""
+    monkeypatch.chdir(tmp_path)
+    for hue, label in enumerate(("daisy", "rose")):
+        write_photos(Path("photos") / label, 20, hue)
+        shutil.copy(f"photos/{label}/000.png", f"{label}.jpg")
+    shutil.copy("photos/rose/003.png", "photo.jpg")
+    assert retrain.main(["--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
+                         "--nodoctor", "--export=tflite_int8"]) == 0
+
+
+@pytest.mark.parametrize("graph", ["retrained_graph", "retrained_graph_int8"])
+def test_the_example_without_tensorflow_labels_a_photo(graph: str, shapes: None) -> None:
+    code = RUN[0].replace("tf_files/retrained_graph.", f"tf_files/{graph}.")
+    done = subprocess.run([sys.executable, "-c", f"{code}\nimport sys; assert 'tensorflow' not in sys.modules"],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("rose ")
+
+
+def test_the_example_with_a_network_of_ones_own_writes_its_files(shapes: None) -> None:
+    import_tensorflow()
+    import keras
+    model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    exec(compile(RUN[2], "README.md", "exec"), {"model": model})
+    assert {path.name for path in Path().glob("own*")} == {"own.pb", "own.txt", "own.tflite", "own.json",
+                                                           "own_saved_model"}
+
+
 def test_every_flag_that_it_names_is_one() -> None:
     settings = (Path(label_image.__file__).parent / "console" / "settings").glob("*.py")
     known = set(re.findall(r'"--?([a-z_0-9]+)"', "".join(path.read_text("utf-8") for path in settings))) | {
         "help", "logdir", "input_height", "input_width", "input_mean", "input_std", "input_layer", "output_layer",
-        "random_crop", "random_scale", "random_brightness"}
+        "export", "random_crop", "random_scale", "random_brightness"}
     told = README.split("## What is not there yet")[0]
     assert {flag for flag in re.findall(r"--([a-z_0-9]+)", told)} <= known
