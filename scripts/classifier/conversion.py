@@ -21,7 +21,7 @@ from scripts.photos import Photo, PhotoError, load_pixels, network_input, read_p
 from .graph import UNKNOWN_SCORE, Answers, frozen_answers
 from .load import load_classifier, load_signature
 from .metadata import Metadata
-from .parity import TOLERANCE
+from .parity import MOST_PHOTOS, TOLERANCE, check_predict_bytes
 from .targets.onnx import check_onnx_is_installed, onnx_model, open_onnx
 from .targets.saved_model import METADATA_PATH, save_answers, write_metadata
 from .targets.tfjs import MODEL, read_tfjs, write_tfjs
@@ -156,6 +156,8 @@ def convert(graph: Graph, formats: Sequence[str], folder: Path, proving: Sequenc
             _WRITERS[name](graph, staged, calibrating)
             _, row = comparison.measure(name, staged, _opened(name, staged, graph))
             _check(row)
+            if name == "saved_model":
+                _check_bytes(graph, staged, rows)
             destination = folder / f"{graph.path.stem}{ENDINGS[name]}"
             _remove_own(destination)
             os.replace(staged, destination)
@@ -214,6 +216,15 @@ def _check(row: Converted) -> None:
         raise UserError(f"The converted {row.name} does not give the answers of the graph: they differ by up to "
                         f"{row.largest:.1g}, and {TOLERANCE:g} is allowed. It is not kept.",
                         "Please report this, with the module you used.")
+
+
+def _check_bytes(graph: Graph, folder: Path, photos: Sequence[Photo]) -> None:
+    """The same for the signature of a SavedModel that takes photos as files, on some of the photos."""
+    photos, pixels = _loaded(_spread(photos, MOST_PHOTOS), graph.size)
+    if photos:
+        classifier = load_classifier(graph.path)
+        check_predict_bytes(folder, [read_photo(photo.path) for photo in photos], classifier.outputs(pixels),
+                            classifier.unknown_threshold)
 
 
 def _spread(photos: Sequence[Photo], most: int) -> list[Photo]:
