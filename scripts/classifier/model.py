@@ -97,6 +97,14 @@ class Classifier:
         with ThreadPoolExecutor(min(core_count(), len(parts))) as pool:  # an engine for one photo runs one a core
             return np.concatenate(list(pool.map(self._run, parts)))
 
+    def answer_photo(self, photo: bytes) -> Answer:
+        """The answer to one photo's file."""
+        return self._answer(photo, lambda data: data)
+
+    def answer_array(self, array: np.ndarray) -> Answer:
+        """The answer to one photo as the network takes it: float32 [height, width, 3]."""
+        return self._answer_of(self._runner()(array[None])[0])
+
     def _run(self, pixels: np.ndarray) -> np.ndarray:
         return self._runner()(self.input.scaled(pixels))
 

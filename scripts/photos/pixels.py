@@ -122,10 +122,10 @@ class PhotoHeader:
     width: int
 
 
-def photo_header(path: str | os.PathLike[str]) -> PhotoHeader | None:
-    """Reads no more of a photo than its header; None where it has none that can be read."""
+def photo_header(source: str | os.PathLike[str] | bytes) -> PhotoHeader | None:
+    """Reads no more of a photo (path, or its bytes) than its header; None where it has none that can be read."""
     try:
-        with open(path, "rb") as file:
+        with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
             photo = _image(file)
             kind = "JPEG" if photo.format == "MPO" else photo.format or ""
             return PhotoHeader(kind, photo.height, photo.width)
