@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 
 # Nothing from elsewhere, nothing inline, in no frame.
 SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'; base-uri 'none'; "
-                               "form-action 'self'",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'; "
+                               "base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "geolocation=(), microphone=()", "Cache-Control": "no-store"}
 RETRY_SECONDS = 1

@@ -22,8 +22,9 @@ const answer = (file, result) => {
   image.addEventListener("error", () => image.remove());
   const name = element("small", {textContent: file.name});
   if (result.error) {
+    const reason = `${result.error[0].toUpperCase()}${result.error.slice(1)}.`;
     return element("li", {className: "result"}, image, element("div", {},
-      element("h2", {className: "error"}, "No answer", name), element("p", {textContent: `${result.error}.`})));
+      element("h2", {className: "error"}, "No answer", name), element("p", {textContent: reason})));
   }
   const title = result.unknown ? "Unknown: unlike the training photos" : result.labels[0].label;
   return element("li", {className: "result"}, image, element("div", {},
@@ -42,15 +43,17 @@ const send = async files => {
 const label = async files => {
   const photos = [...files];
   if (!photos.length) return;
+  let labelled = 0;
   try {
     for (let start = 0; start < photos.length; start += MOST_AT_ONCE) {
       const some = photos.slice(start, start + MOST_AT_ONCE);
       say(`Looking at ${photos.length === 1 ? "the photo" : `${start + some.length} of ${photos.length} photos`}…`);
       const results = await send(some);
+      labelled += results.filter(result => !result.error).length;
       byId("results").prepend(...results.map((result, i) => answer(some[i], result)));
     }
     say(photos.length === 1 ? byId("results").querySelector("h2").firstChild.textContent
-      : `${photos.length} photos labelled.`);
+      : `${labelled} of ${photos.length} photos labelled.`);
   } catch (error) {
     say(error instanceof TypeError ? "The server cannot be reached." : error.message);
   }

@@ -1,0 +1,223 @@
+"""The addresses: TensorFlow Serving's protocol, the form for files, and an answer in words to nonsense."""
+from __future__ import annotations
+
+import base64
+import io
+import json
+import sys
+from pathlib import Path
+
+import flask.testing
+import numpy as np
+import pytest
+from PIL import Image
+
+from scripts.classifier import Classifier, load_classifier
+from scripts.console import import_tensorflow
+from scripts.serving import Inference, Limits, create_app
+
+PREDICT = "/v1/models/classifier:predict"
+LIMITS = Limits(photos=4, pixels=1_000_000, request_bytes=2 * 2 ** 20)
+
+
+@pytest.fixture(scope="module")
+def classifier(retrained: Path) -> Classifier:
+    return load_classifier(retrained / "tf_files" / "retrained_graph.tflite")
+
+
+@pytest.fixture(scope="module")
+def client(classifier: Classifier) -> flask.testing.FlaskClient:
+    return create_app(classifier, Inference(classifier, 2, LIMITS), "classifier", LIMITS).test_client()
+
+
+@pytest.fixture(scope="module")
+def photo(retrained: Path) -> bytes:
+    return (retrained / "photos" / "red" / "003.jpg").read_bytes()
+
+
+def b64(data: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(data).decode()}
+
+
+def png(width: int, height: int) -> bytes:
+    content = io.BytesIO()
+    Image.new("L", (width, height)).save(content, "PNG")
+    return content.getvalue()
+
+
+def test_the_status_is_tensorflow_servings(client) -> None:
+    expected = {"model_version_status": [{"version": "1", "state": "AVAILABLE",
+                                          "status": {"error_code": "OK", "error_message": ""}}]}
+    for address in ("/v1/models/classifier", "/v1/models/classifier/versions/1"):
+        assert client.get(address).json == expected
+    for address, servable in (("/v1/models/other", "Latest(other)"),
+                              ("/v1/models/classifier/versions/2", "Specific(classifier, 2)")):
+        answer = client.get(address)
+        assert (answer.status_code, answer.json) == (404, {"error": f"Servable not found for request: {servable}"})
+
+
+def test_the_metadata_lists_both_signatures(client) -> None:
+    found = client.get("/v1/models/classifier/metadata").json
+    assert found["model_spec"] == {"name": "classifier", "signature_name": "", "version": "1"}
+    signatures = found["metadata"]["signature_def"]["signature_def"]
+    assert set(signatures) == {"serving_default", "predict_bytes"}
+    image = signatures["serving_default"]["inputs"]["image"]
+    assert image["dtype"] == "DT_FLOAT"
+    assert [each["size"] for each in image["tensor_shape"]["dim"]] == ["-1", "32", "32", "3"]
+    assert signatures["predict_bytes"]["inputs"]["image_bytes"]["dtype"] == "DT_STRING"
+    assert set(signatures["predict_bytes"]["outputs"]) == {"probabilities", "label"}
+
+
+@pytest.mark.parametrize("instance", [b64, lambda data: {"image_bytes": b64(data)}])
+@pytest.mark.parametrize("signature", [{}, {"signature_name": "predict_bytes"}])
+def test_photos_as_bytes_get_the_classifiers_answers(client, classifier: Classifier, photo: bytes, instance, signature
+                                                     ) -> None:
+    answer = client.post(PREDICT, json={"instances": [instance(photo)] * 2, **signature})
+    expected = classifier.answer_photo(photo).probabilities
+    assert answer.status_code == 200 and list(answer.json) == ["predictions"]
+    for row in answer.json["predictions"]:
+        assert row["label"] == "red" and row["probabilities"] == pytest.approx(expected.tolist())
+
+
+def test_float_arrays_and_columns_get_the_same_answers(client, classifier: Classifier, photo: bytes) -> None:
+    pixels = (classifier.input.pixels(photo).astype(np.float32) / 255).tolist()
+    rows = client.post(PREDICT, json={"instances": [pixels], "signature_name": "serving_default"}).json
+    named = client.post(PREDICT, json={"instances": [{"image": pixels}]}).json
+    columns = client.post(PREDICT, json={"inputs": {"image": [pixels]}}).json
+    by_bytes = client.post(PREDICT, json={"inputs": {"image_bytes": [b64(photo)]}}).json
+    assert rows == named and columns == by_bytes
+    assert columns == {"outputs": {name: [rows["predictions"][0][name]] for name in ("probabilities", "label")}}
+
+
+def test_the_same_request_to_the_saved_model_gives_the_same_answer(client, retrained: Path) -> None:
+    tensorflow = import_tensorflow()
+    signature = tensorflow.saved_model.load(str(retrained / "saved" / "1")).signatures["predict_bytes"]
+    largest = 0.0
+    for path in sorted((retrained / "photos").glob("*/*.jpg"))[::9]:
+        row = client.post(PREDICT, json={"instances": [b64(path.read_bytes())]}).json["predictions"][0]
+        other = signature(image_bytes=tensorflow.constant([path.read_bytes()]))
+        assert set(row) == set(other) and row["label"] == other["label"].numpy()[0].decode()
+        largest = max(largest, np.abs(other["probabilities"].numpy()[0] - row["probabilities"]).max())
+    assert largest < 0.03
+
+
+def test_a_reject_option_is_honoured(retrained: Path) -> None:
+    classifier = load_classifier(retrained / "unknown" / "g.tflite")
+    client = create_app(classifier, Inference(classifier, 1, LIMITS), "classifier", LIMITS).test_client()
+    noise = np.random.default_rng(0).random((32, 32, 3)).tolist()
+    row = client.post(PREDICT, json={"instances": [noise]}).json["predictions"][0]
+    assert row["label"] == "unknown" and row["unknown_score"] > classifier.unknown_threshold
+    content = io.BytesIO()
+    Image.fromarray((np.array(noise) * 255).astype(np.uint8)).save(content, "PNG")
+    content.seek(0)
+    result, = client.post("/label", data={"f": (content, "noise.png")}).json["results"]
+    assert result["unknown"] is True and result["labels"]
+
+
+def test_the_form_labels_many_files_and_says_which_cannot_be_used(client, photo: bytes) -> None:
+    files = [(io.BytesIO(photo), "a.jpg"), (io.BytesIO(b"nonsense"), "b.jpg")]
+    answer = client.post("/label", data={"file": files, "top_k": "2"})
+    good, bad = answer.json["results"]
+    assert answer.status_code == 200 and good["file"] == "a.jpg"
+    assert [len(good["labels"]), good["labels"][0]["label"]] == [2, "red"]
+    assert bad == {"file": "b.jpg", "error": "not a photo in a format that can be read here"}
+
+
+NONSENSE = {
+    "no JSON": (b"{", "The request is not valid JSON"), "a number": (b"1", "must be a JSON object"),
+    "nothing": (b"", "not valid JSON"), "deep": (b"[" * 100_000, "not valid JSON"),
+    "NaN": (b'{"instances": [NaN]}', "NaN is no JSON number"), "no bytes": (b"\xff\xfe", "not valid JSON"),
+    "no instances": (b"{}", 'either "instances" or "inputs"'),
+    "both": (b'{"instances": [1], "inputs": [1]}', 'either "instances" or "inputs"'),
+    "empty": (b'{"instances": []}', "at least one photo"), "a text": (b'{"instances": "x"}', "at least one photo"),
+    "a shape": (b'{"instances": [[1, 2]]}', "has the shape [2], not [32, 32, 3]"),
+    "ragged": (b'{"instances": [[[1], [1, 2]]]}', "is not an array of numbers"),
+    "words": (b'{"instances": [["a"]]}', "is not an array of numbers"),
+    "huge": (b'{"instances": [[1e999]]}', "has the shape"),
+    "base64": (b'{"instances": [{"b64": "?"}]}', "is not valid base64"),
+    "b64 of a number": (b'{"instances": [{"b64": 1}]}', 'must be {"b64"'),
+    "no photo": (b'{"instances": [{"b64": "AAAA"}]}', "Instance 0 cannot be used: not a photo"),
+    "signature": (b'{"signature_name": "x", "instances": [{"b64": "AAAA"}]}', "There is no signature 'x'"),
+    "floats wanted": (b'{"signature_name": "serving_default", "instances": [{"b64": "AAAA"}]}', "takes arrays"),
+    "two inputs": (b'{"inputs": {"image": [], "image_bytes": []}}', 'must hold either "image"'),
+    "too many": (json.dumps({"instances": [{"b64": "AAAA"}] * 5}).encode(), "5 photos are more than the 4"),
+    "a bomb": (json.dumps({"instances": [b64(png(5_000, 5_000))]}).encode(), "25 million pixels, more than the 1"),
+}
+
+
+@pytest.mark.parametrize("body, sentence", NONSENSE.values(), ids=NONSENSE)
+def test_nonsense_gets_a_sentence(client, body: bytes, sentence: str) -> None:
+    answer = client.post(PREDICT, data=body)
+    assert answer.status_code == 400 and sentence in answer.json["error"]
+    assert "/" not in answer.json["error"].replace("multipart/form-data", "") and "\n" not in answer.json["error"]
+
+
+@pytest.mark.parametrize("data, sentence", [
+    ({}, "No photo was sent"), ({"file": (io.BytesIO(b"x"), "a"), "top_k": "0"}, "top_k must be"),
+    ({"file": (io.BytesIO(b"x"), "a"), "top_k": "many"}, "top_k must be"),
+    ({"file": [(io.BytesIO(b"x"), f"{i}") for i in range(5)]}, "5 photos are more than the 4"),
+    ({"file": (io.BytesIO(b"nonsense"), "a.jpg")}, "a.jpg cannot be used: not a photo"),
+])
+def test_a_form_that_cannot_be_followed_gets_a_sentence(client, data: dict, sentence: str) -> None:
+    answer = client.post("/label", data=data)
+    assert answer.status_code == 400 and sentence in answer.json["error"]
+
+
+def test_a_request_that_is_too_large_is_refused(client) -> None:
+    assert client.post(PREDICT, data=b" " * (LIMITS.request_bytes + 1)).status_code == 413
+    assert client.get("/nowhere").json == {"error": "There is nothing at this address."}
+    answer = client.get("/label")
+    assert answer.status_code == 405 and "POST" in answer.headers["Allow"]
+
+
+def test_a_full_queue_says_when_to_come_back(classifier: Classifier, photo: bytes) -> None:
+    full = Limits(waiting=0)
+    app = create_app(classifier, Inference(classifier, 1, full), "classifier", full)
+    answer = app.test_client().post(PREDICT, json={"instances": [b64(photo)] * 2})
+    assert answer.status_code == 503 and answer.headers["Retry-After"] == "1"
+    assert answer.json == {"error": "The server has too much to do. Try again soon."}
+    assert app.test_client().post(PREDICT, json={"instances": [b64(photo)]}).status_code == 200
+
+
+def test_every_answer_has_the_headers_that_keep_browsers_safe(client) -> None:
+    for address in ("/", "/page/page.js", "/healthz", "/nowhere"):
+        headers = client.get(address).headers
+        assert "default-src 'self'" in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff" and headers["X-Frame-Options"] == "DENY"
+
+
+def test_a_mistake_of_ours_tells_nothing_of_the_inside(classifier: Classifier, monkeypatch: pytest.MonkeyPatch,
+                                                       photo: bytes) -> None:
+    inference = Inference(classifier, 1, LIMITS)
+    client = create_app(classifier, inference, "classifier", LIMITS).test_client()
+    monkeypatch.setattr(inference, "answers", lambda photos: 1 / 0)
+    answer = client.post(PREDICT, json={"instances": [b64(photo)]})
+    assert (answer.status_code, answer.json) == (500, {"error": "The server made a mistake; its log says which."})
+
+
+def test_operators_see_counts(client, photo: bytes) -> None:
+    client.post(PREDICT, json={"instances": [b64(photo)]})
+    text = client.get("/metrics").get_data(as_text=True)
+    assert 'poets_requests_total{address="/v1/models/<model>:predict",status="200"}' in text
+    assert "poets_photos_waiting 0.0" in text and "poets_request_seconds_bucket" in text
+
+
+def test_the_description_names_every_address(client) -> None:
+    document = client.get("/openapi.json").json
+    assert set(document["paths"]) == {"/label", "/healthz"} | {
+        f"/v1/models/classifier{version}{what}" for version in ("", "/versions/1")
+        for what in ("", "/metadata", ":predict")}
+    assert "red" in document["info"]["description"]
+
+
+def test_serving_needs_no_tensorflow(retrained: Path) -> None:
+    import subprocess
+    code = ("import sys; from scripts.serving import *; from scripts.classifier import load_classifier\n"
+            f"c = load_classifier({str(retrained / 'tf_files' / 'retrained_graph.tflite')!r}); l = Limits()\n"
+            "app = create_app(c, Inference(c, 1, l), 'x', l)\n"
+            f"photo = open({str(retrained / 'photos' / 'red' / '003.jpg')!r}, 'rb')\n"
+            "r = app.test_client().post('/label', data={'f': photo})\n"
+            "assert r.json['results'][0]['labels'][0]['label'] == 'red', r.json\n"
+            "assert 'tensorflow' not in sys.modules")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

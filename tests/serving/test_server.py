@@ -1,0 +1,195 @@
+"""A real server: many clients, slow ones, rude ones, and a stop in the middle of work."""
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scripts.console.settings import serve_settings
+from tests.serving.conftest import Server
+
+PREDICT = "/v1/models/classifier:predict"
+
+
+def post(port: int, path: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("POST", path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def instance(photo: Path) -> bytes:
+    return json.dumps({"instances": [{"b64": base64.b64encode(photo.read_bytes()).decode()}]}).encode()
+
+
+@pytest.fixture(scope="module")
+def body(retrained: Path) -> bytes:
+    return instance(retrained / "photos" / "red" / "003.jpg")
+
+
+def test_it_listens_on_this_machine_alone_unless_told() -> None:
+    assert serve_settings([]).host == "127.0.0.1" and serve_settings([]).port == 8501
+
+
+def test_32_clients_at_once_all_get_the_answer_of_their_photo(server: Server, retrained: Path) -> None:
+    photos = sorted((retrained / "photos").glob("*/*.jpg"))
+
+    def ask(photo: Path) -> bool:
+        status, answer = post(server.port, PREDICT, instance(photo))
+        return status == 200 and json.loads(answer)["predictions"][0]["label"] == photo.parent.name
+    with ThreadPoolExecutor(32) as pool:
+        right = list(pool.map(ask, photos * 3))
+    assert np.mean(right) > 0.95
+
+
+def test_a_client_that_sends_a_byte_now_and_then_is_cut_off_and_others_are_served(
+        server: Server, body: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as slow:
+        slow.sendall(b"POST /label HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        began = time.monotonic()
+        while time.monotonic() - began < 40:
+            try:
+                slow.sendall(b"x")
+                slow.settimeout(0.5)
+                if slow.recv(1000) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+        assert 15 < time.monotonic() - began < 30
+    assert post(server.port, PREDICT, body)[0] == 200
+
+
+@pytest.mark.parametrize("request_text, status", [
+    (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000 + b"\r\n\r\n", b"431"),
+    (b"nonsense\r\n\r\n", b"400"), (b"GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", b"404"),
+    (b"GET /page/../app.py HTTP/1.1\r\nHost: x\r\n\r\n", b"404"),
+    (b"POST /label HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n", b"413"),
+    (b"POST /label HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
+])
+def test_rude_requests_get_a_4xx_without_path_or_stack(request_text: bytes, status: bytes, server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(request_text)
+        answer = connection.recv(65536)
+    assert answer.split(b" ")[1] == status
+    assert b"Traceback" not in answer and b"site-packages" not in answer
+
+
+def test_a_stop_finishes_what_is_under_way(start_server, retrained: Path) -> None:
+    photo = base64.b64encode((retrained / "photos" / "red" / "003.jpg").read_bytes()).decode()
+    many = json.dumps({"instances": [{"b64": photo}] * 64}).encode()
+    with start_server() as running:
+        answers: list[int] = []
+        clients = [threading.Thread(target=lambda: answers.append(post(running.port, PREDICT, many)[0]))
+                   for _ in range(2)]
+        for client in clients:
+            client.start()
+        time.sleep(0.05)
+        running.process.send_signal(signal.SIGTERM)
+        for client in clients:
+            client.join(30)
+        assert answers == [200, 200]
+        assert "Stopped." in running.stop() and running.process.returncode == 0
+        with pytest.raises(OSError):
+            urllib.request.urlopen(running.address, timeout=5)
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    (["--port=70000"], "is more than 65535"), (["--model_name=a/b"], "is part of an address"),
+    (["--graph=nothing.tflite"], "There is no classifier at nothing.tflite"),
+    (["--host=203.0.113.9", "--port=0"], "Nothing can listen at 203.0.113.9:0"),
+])
+def test_what_cannot_be_served_gets_a_sentence(arguments: list[str], sentence: str, retrained: Path) -> None:
+    graph = [] if any("--graph" in each for each in arguments) else [
+        f"--graph={retrained / 'tf_files' / 'retrained_graph.tflite'}"]
+    done = subprocess.run([sys.executable, "-m", "scripts.serve", *graph, *arguments], capture_output=True, text=True)
+    assert done.returncode in (1, 2) and sentence in done.stderr and "Traceback" not in done.stderr
+
+
+def resident(process: subprocess.Popen) -> int:
+    """Bytes of memory that a process holds (Linux)."""
+    return 1024 * int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())[1])
+
+
+@pytest.mark.slow
+def test_10000_good_and_bad_requests_leave_the_memory_flat(start_server, body: bytes, retrained: Path) -> None:
+    form = (b"--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.jpg\"\r\n\r\n"
+            + (retrained / "photos" / "blue" / "001.jpg").read_bytes() + b"\r\n--x--\r\n")
+    kinds = [(PREDICT, body, {}, 200), (PREDICT, body[:-9], {}, 400), (PREDICT, b"[" * 5000, {}, 400),
+             ("/label", form, {"Content-Type": "multipart/form-data; boundary=x"}, 200),
+             ("/label", form[:90], {"Content-Type": "multipart/form-data; boundary=x"}, 400),
+             ("/nothing", b"", {}, 404), (PREDICT, b'{"instances": [{"b64": "AAAA"}]}', {}, 400)]
+    draw = random.Random(0)
+    with start_server() as running:
+        def work(_: int) -> None:
+            path, content, headers, status = draw.choice(kinds)
+            assert post(running.port, path, content, headers)[0] == status
+
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(work, range(3000)))
+            before = resident(running.process)
+            list(pool.map(work, range(10_000)))
+        assert resident(running.process) < before + 20 * 2 ** 20
+        assert "Traceback" not in running.stop()
+
+
+@pytest.mark.slow
+def test_the_description_of_the_addresses_is_true(server: Server, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    tools = tmp_path / "venv" / "bin"
+    subprocess.run([str(tools / "python"), "-m", "pip", "install", "--quiet", "schemathesis"], check=True)
+    done = subprocess.run(
+        [str(tools / "schemathesis"), "run", f"{server.address}openapi.json", "--max-examples=60", "--seed=1",
+         "--checks=not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"],
+        cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-5000:]
+
+
+@pytest.mark.slow
+def test_the_container_has_all_that_it_names(tmp_path: Path, retrained: Path) -> None:
+    root = Path(__file__).resolve().parents[2]
+    dockerfile = (root / "Dockerfile").read_text("utf-8")
+    ignored = (root / ".dockerignore").read_text("utf-8")
+    for line in re.findall(r"^COPY (.+)", dockerfile, re.MULTILINE):
+        for name in line.split()[:-1]:
+            assert (root / name).exists() and f"!{name}" in ignored
+            subprocess.run(["cp", "-r", str(root / name), str(tmp_path)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    tools = tmp_path / "venv" / "bin"
+    listing, = re.findall(r'RUN python -c "(.+?)" >', dockerfile, re.DOTALL)
+    needed = subprocess.run([sys.executable, "-c", listing.replace("\\\n", "\n").replace("\n    ", "\n")],
+                            cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "tensorflow" not in needed
+    (tmp_path / "serve.txt").write_text(needed)
+    for what in (["-r", "serve.txt"], ["--no-deps", "."]):
+        subprocess.run([str(tools / "python"), "-m", "pip", "install", "--quiet", *what], cwd=tmp_path, check=True)
+    command = json.loads(re.search(r"^CMD (\[.+\])", dockerfile, re.MULTILINE)[1])
+    graph = retrained / "tf_files" / "retrained_graph.tflite"
+    process = subprocess.Popen([str(tools / command[0]), "--host=127.0.0.1", "--port=0", f"--graph={graph}"],
+                               cwd=tmp_path, text=True, stdout=subprocess.PIPE)
+    try:
+        address = next(line for line in process.stdout if line.startswith("Page")).split()[1]
+        assert urllib.request.urlopen(f"{address}healthz").status == 200
+        assert b"/page/page.js" in urllib.request.urlopen(address).read()
+        assert urllib.request.urlopen(f"{address}page/page.js").status == 200
+    finally:
+        process.kill()
+        process.wait()
