@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.load --graph=tf_files/retrained_graph.tflite --image_dir=PHOTOS [--clients=32]
 
-The bound: cores / (single-thread decoding + single-thread inference a photo), measured in turn with the server. Clients
+The bound: cores / (decoding + inference of a photo on a single thread), measured in turn with the server. Clients
 are threads of a process of their own, on the same cores.
 """
 from __future__ import annotations

@@ -77,7 +77,7 @@ def test_the_keyboard_opens_the_files_and_a_screen_reader_is_told(page, retraine
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "files"
     with page.expect_file_chooser() as chosen:
-        page.keyboard.press("Enter")
+        page.keyboard.press("Space")
     chosen.value.set_files(str(retrained / "photos" / "red" / "005.jpg"))
     assert headings(page, 1) == ["red"]
     status = page.locator("#status")
