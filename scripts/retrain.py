@@ -1,12 +1,10 @@
 """python -m scripts.retrain --image_dir=FOLDER: trains an image classifier on a folder of photos per class."""
 from __future__ import annotations
 
-import datetime
 import logging
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +15,21 @@ from scripts.classifier import (UNKNOWN_LABEL, Destinations, Exported, Proof, ch
                                 check_output_name, convert, describe_classifier, export_classifier, export_graph,
                                 load_classifier, open_graph)
 from scripts.console import (UserError, check_output_folder, import_tensorflow, run_command, stage)
-from scripts.console.settings import (DEFAULT_TFLITE, Distortions, NetworkSettings, RetrainSettings, StepSettings,
-                                      retrain_settings)
+from scripts.console.settings import DEFAULT_TFLITE, RetrainSettings, retrain_settings
 from scripts.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
-from scripts.features import (Bottlenecks, Extractor, build_application, core_count, extract_bottlenecks,
-                              extract_distorted, load_network, open_extractor)
-from scripts.photos import (TEST, TRAINING, VALIDATION, PhotoTree, Split, check_class_sizes, fold_photos,
+from scripts.features import Bottlenecks, Extractor, core_count, extract_bottlenecks, open_extractor
+from scripts.photos import (TEST, TRAINING, PhotoTree, Split, check_class_sizes, fold_photos,
                             identify_photos, read_tree, split_photos, split_with_test_photos, with_test_folder)
 from scripts.report import (accuracy_lines, confusion_picture, conversion_header, conversion_line, conversion_notes,
                             cross_validation_lines, curves_picture, describe_retraining, finding_lines, photo_lines,
                             unknown_lines, write_report)
-from scripts.training import (Epoch, HeadFit, NetworkFit, Step, StepsFit, Untrained, Variations, balanced_draw,
-                              fit_head, fit_head_by_steps, fit_unknown_score, from_scratch, out_of_fold_probabilities,
-                              to_fine_tune, train_whole_network, write_summaries)
+from scripts.training import (Fit, StepsFit, balanced_draw, generator, out_of_fold_probabilities, train,
+                              write_summaries)
 
 # More bad photos than this are counted, not listed; --logging_verbosity=DEBUG lists all.
 MOST_LISTED = 50
 # Of each kind of the doctor's findings.
 MOST_FINDINGS = 1
-# With fewer validation photos than this a share of 95 % or so cannot be kept well.
-FEW_FOR_COVERAGE = 40
-
-# What a training gives.
-Fit = HeadFit | StepsFit | NetworkFit
-
 log = logging.getLogger("scripts.retrain")
 
 
@@ -63,7 +52,7 @@ def retrain(settings: RetrainSettings) -> int:
         seen, split = _split(seen, settings)
     _say_split(split)
     folds = fold_photos(seen.tree, split, settings.cross_validate) if settings.cross_validate else None
-    trained, bottlenecks, fit = _train(extractor, seen, split, settings)
+    trained, bottlenecks, fit = train(extractor, seen, split, settings, _store(extractor, seen, split, settings))
     with stage("evaluation"):
         metrics, rejection, proof = _final_evaluation(bottlenecks, split, fit, settings)
     crossed = None if folds is None else _cross_validation(bottlenecks, folds, settings.balanced)
@@ -136,120 +125,16 @@ def _look_at_photos(tree: PhotoTree, settings: RetrainSettings) -> tuple[Extract
     return extractor, bottlenecks
 
 
-def _train(extractor: Extractor | None, seen: Bottlenecks, split: Split, settings: RetrainSettings
-           ) -> tuple[Extractor, Bottlenecks, Fit]:
-    """The last layer on what the extractor sees, and all layers where that was asked: what labels photos then."""
-    fit: Fit
-    if extractor and not (settings.network and settings.network.architecture):
-        fit = _train_last_layer(extractor, seen, split, settings)
-        trained, bottlenecks = extractor, seen
-        if settings.network:
-            trained, bottlenecks, fit = _fine_tune(settings.network, extractor, seen, split, fit, settings)
-    else:
-        trained, bottlenecks, fit = _train_from_scratch(settings, seen, split)
-    if settings.unknown_coverage:
-        fit = _with_unknown_score(fit, bottlenecks, split, settings.unknown_coverage)
-    return trained, bottlenecks, fit
-
-
-def _train_last_layer(extractor: Extractor, seen: Bottlenecks, split: Split, settings: RetrainSettings) -> Fit:
-    variations = None
-    if settings.variations:
-        with stage("extract varied photos"):
-            variations = _vary(extractor, seen, split, *settings.variations, settings.bottleneck_dir)
-    with stage("head"):
-        if settings.steps is not None:
-            return _fit_by_steps(seen, split, settings, settings.steps, extractor, variations)
-        fit = _fit_to_optimum(seen, split, settings, settings.refit, variations)
-        again = "; trained again with the validation photos" if fit.refitted else ""
-        print(f"Head: L2 strength {fit.l2:.2g}{again}", flush=True)
-        return fit
-
-
-def _vary(extractor: Extractor, seen: Bottlenecks, split: Split, distortions: Distortions, count: int,
-          bottleneck_dir: Path) -> Variations:
-    """Bottlenecks of varied training and validation photos; of a photo that is gone by now, those of it as it was."""
-    rows = np.concatenate([split.rows(TRAINING), split.rows(VALIDATION)])
-    photos = [seen.tree.photos[row] for row in rows]
-    found, computed = extract_distorted(photos, extractor, bottleneck_dir, distortions, count)
-    print(f"Bottlenecks of {count} varied copies of {len(rows)} photos: {computed} computed", flush=True)
-    gone = np.isnan(found).any((1, 2))
-    if gone.any():
-        log.warning("%d photos were gone or changed before they could be varied.", gone.sum())
-        found[gone] = seen.matrix[rows[gone], None]
-    return Variations(*np.split(found, [len(split.rows(TRAINING))]))
-
-
-def _fine_tune(network: NetworkSettings, extractor: Extractor, seen: Bottlenecks, split: Split, frozen: Fit,
-               settings: RetrainSettings) -> tuple[Extractor, Bottlenecks, Fit]:
-    loaded = load_network(settings.extractor.tfhub_module, settings.extractor.model_dir,
-                          settings.extractor.image_size, settings.extractor.offline)
-    # It starts without the validation photos, which tell its best epoch.
-    start = _fit_to_optimum(seen, split, settings, refit=False)
-    untrained = to_fine_tune(loaded, extractor, start.head, network.batch_norm)
-    trained, bottlenecks, fit = _train_all_layers(untrained, network, seen, split, settings)
-    rows = split.rows(VALIDATION)
-    before = evaluate(start.head.probabilities(seen.matrix[rows]), seen.tree.classes()[rows]).cross_entropy
-    after = fit.validation_loss
-    kept = "the fine-tuned network is kept" if after < before else "the network as it was is kept"
-    print(f"Validation loss {before:.4f} before fine-tuning, {after:.4f} after epoch {fit.best + 1}: {kept}",
-          flush=True)
-    return (trained, bottlenecks, fit) if after < before else (extractor, seen, frozen)
-
-
-def _train_from_scratch(settings: RetrainSettings, seen: Bottlenecks, split: Split
-                        ) -> tuple[Extractor, Bottlenecks, Fit]:
-    assert settings.network is not None
-    untrained = from_scratch(settings.network, settings.extractor.image_size, settings.seed,
-                             lambda size, pretrained: build_application(
-                                 "ResNet50V2", size, pretrained, settings.extractor.model_dir,
-                                 settings.extractor.offline))
-    return _train_all_layers(untrained, settings.network, seen, split, settings)
-
-
-def _train_all_layers(untrained: Untrained, network: NetworkSettings, seen: Bottlenecks, split: Split,
-                      settings: RetrainSettings) -> tuple[Extractor, Bottlenecks, NetworkFit]:
-    with stage("network"):
-        trained, fit = train_whole_network(untrained, seen.tree, split, network, settings.seed,
-                                           settings.extractor.views, settings.bottleneck_dir, _say_epoch)
-    with stage("extract again"):
-        return trained, extract_bottlenecks(seen.tree, trained, settings.bottleneck_dir), fit
-
-
-def _say_epoch(epoch: Epoch) -> None:
-    print(f"Epoch {epoch.number + 1}: train loss {epoch.train_loss:.4f}, accuracy {epoch.train_accuracy:.1%}; "
-          f"validation loss {epoch.validation_loss:.4f}, accuracy {epoch.validation_accuracy:.1%}", flush=True)
-
-
-def _fit_to_optimum(bottlenecks: Bottlenecks, split: Split, settings: RetrainSettings, refit: bool,
-                    variations: Variations | None = None) -> HeadFit:
-    classes = bottlenecks.tree.classes()
-    train, validation = split.rows(TRAINING), split.rows(VALIDATION)
-    return fit_head(bottlenecks.matrix[train], classes[train], bottlenecks.matrix[validation], classes[validation],
-                    len(bottlenecks.tree.labels), balanced=settings.balanced, refit=refit, variations=variations)
-
-
-def _fit_by_steps(bottlenecks: Bottlenecks, split: Split, settings: RetrainSettings, steps: StepSettings,
-                  extractor: Extractor, variations: Variations | None) -> StepsFit:
-    """Poets' training, with Poets' lines."""
-    classes = bottlenecks.tree.classes()
-    train, validation = split.rows(TRAINING), split.rows(VALIDATION)
-    x, y = bottlenecks.matrix[train], classes[train]
-    if variations is not None:
-        varied = variations.train
-        x, y = np.concatenate([x, *varied]), np.append(y, np.repeat(y, varied.shape[1]))
-
+def _store(extractor: Extractor | None, seen: Bottlenecks, split: Split, settings: RetrainSettings
+           ) -> Callable[[StepsFit], None]:
+    """Writes the graph of a training by steps that is under way, as Poets did."""
     def store(fit: StepsFit) -> None:
-        path = steps.intermediate_output_graphs_dir / f"intermediate_{fit.count}.pb"
+        assert extractor and settings.steps
+        path = settings.steps.intermediate_output_graphs_dir / f"intermediate_{fit.count}.pb"
         print(f"Save intermediate result to : {path}", flush=True)
         export_graph(path, extractor, fit.head, describe_classifier(
-            extractor, bottlenecks, split, fit, None, settings.final_tensor_name, settings.flags))
-    return fit_head_by_steps(
-        x, y, bottlenecks.matrix[validation], classes[validation], len(bottlenecks.tree.labels),
-        _random(settings.seed), count=steps.how_many_training_steps, learning_rate=steps.learning_rate,
-        batch_size=steps.train_batch_size, validation_batch_size=steps.validation_batch_size,
-        interval=steps.eval_step_interval, on_step=_say_step, store_interval=steps.intermediate_store_frequency,
-        on_store=store)
+            extractor, seen, split, fit, None, settings.final_tensor_name, settings.flags))
+    return store
 
 
 def _check_no_folder_is_unknown(tree: PhotoTree) -> None:
@@ -258,17 +143,6 @@ def _check_no_folder_is_unknown(tree: PhotoTree) -> None:
             raise UserError(f"With --unknown_coverage, {label} is what photos of no class are called, and a folder "
                             "has that name.", "Move it elsewhere; evaluate can say how many of its photos are called "
                             "so.", exit_code=2)
-
-
-def _with_unknown_score(fit: Fit, bottlenecks: Bottlenecks, split: Split, coverage: float
-                        ) -> Fit:
-    train, validation = split.rows(TRAINING), split.rows(VALIDATION)
-    if len(validation) < FEW_FOR_COVERAGE:
-        log.warning("The threshold for unknown photos rests on %d validation photos: of new ones, far more or fewer "
-                    "than %.0f%% may be called unknown.", len(validation), 100 * (1 - coverage))
-    unknown = fit_unknown_score(bottlenecks.matrix[train], bottlenecks.tree.classes()[train],
-                                bottlenecks.matrix[validation], coverage)
-    return replace(fit, head=replace(fit.head, unknown=unknown))
 
 
 def _examine(bottlenecks: Bottlenecks, extractor: Extractor, split: Split, path: Path) -> list[Finding]:
@@ -301,11 +175,6 @@ def _labelling_command(destinations: Destinations) -> str:
     return f"python -m scripts.label_image{graph} --image=PHOTO"
 
 
-def _random(seed: int) -> np.random.Generator:
-    """A generator for any seed; NumPy's own take none below 0."""
-    return np.random.default_rng(seed % 2 ** 63)
-
-
 def _final_evaluation(bottlenecks: Bottlenecks, split: Split, fit: Fit,
                       settings: RetrainSettings) -> tuple[Metrics | None, Rejection | None, Proof]:
     """Evaluates on the test photos (None if there are none) and keeps the answers that the files must give."""
@@ -319,7 +188,7 @@ def _final_evaluation(bottlenecks: Bottlenecks, split: Split, fit: Fit,
         return None, None, proof
     classes = bottlenecks.tree.classes()[rows]
     if settings.steps and settings.steps.test_batch_size != -1:
-        drawn = balanced_draw(classes, settings.steps.test_batch_size, _random(settings.seed))
+        drawn = balanced_draw(classes, settings.steps.test_batch_size, generator(settings.seed))
         print(f"Test accuracy of a batch drawn evenly from the classes = "
               f"{evaluate(probabilities[drawn], classes[drawn]).accuracy:.1%} (N={len(drawn)})")
     metrics = evaluate(probabilities, classes)
@@ -363,15 +232,6 @@ def _say_bottlenecks(bottlenecks: Bottlenecks, extractor: Extractor) -> None:
 def _say_split(split: Split) -> None:
     parts = ", ".join(f"{count} {name}" for name, count in split.counts().items())
     print(f"Split: {parts} photos", flush=True)
-
-
-def _say_step(step: Step) -> None:
-    now = datetime.datetime.now()
-    print(f"{now}: Step {step.number}: Train accuracy = {step.train_accuracy:.1%}")
-    print(f"{now}: Step {step.number}: Cross entropy = {step.train_loss:f}")
-    if step.validation_count:
-        print(f"{now}: Step {step.number}: Validation accuracy = {step.validation_accuracy:.1%} "
-              f"(N={step.validation_count})")
 
 
 def _say_files(exported: Exported) -> None:

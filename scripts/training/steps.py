@@ -125,6 +125,11 @@ def fit_head_by_steps(train_x: np.ndarray, train_y: np.ndarray, validation_x: np
     return StepsFit(Head(weights, bias, temperature), tuple(steps), learning_rate, batch_size, count)
 
 
+def generator(seed: int) -> np.random.Generator:
+    """A generator for any seed; NumPy's own take none below 0."""
+    return np.random.default_rng(seed % 2 ** 63)
+
+
 def balanced_draw(y: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
     """Draws `size` rows as Poets does: a class that has photos, then a photo of it, with replacement: int [size]."""
     return _draw(_rows_by_class(y), size, random)
