@@ -1,7 +1,7 @@
 """The features room: pretrained networks, and photos to bottlenecks through them."""
 from .cache import CACHE_NAME, BottleneckCache
 from .engines import (TENSORFLOW_BATCH, Engine, LiteRTEngine, LiteRTModel, NotForPhotosError, TensorFlowEngine,
-                      core_count, load_frozen_graph, side_by_side)
+                      core_count, has_gpu, load_frozen_graph, side_by_side)
 from .extraction import Bottlenecks, extract_bottlenecks, extract_distorted
 from .extractor import (INPUT_NODE, OUTPUT_NODE, Extractor, convert_to_tflite, load_network, open_extractor,
                         prepare_extractor)
@@ -16,5 +16,5 @@ __all__ = ["BottleneckCache", "Bottlenecks", "CACHE_NAME", "DEFAULT_IMAGE_SIZE",
            "LiteRTEngine", "LiteRTModel", "NetworkFunction", "NotForPhotosError", "OUTPUT_NODE", "OWN_MARK",
            "PoetsGraph", "PoetsNetwork", "TENSORFLOW_BATCH", "TensorFlowEngine", "VIEW_COUNTS", "averaged",
            "build_application", "convert_to_tflite", "core_count", "extract_bottlenecks", "extract_distorted",
-           "imported", "load_frozen_graph", "load_network", "network_of", "open_extractor", "parse_graph",
+           "has_gpu", "imported", "load_frozen_graph", "load_network", "network_of", "open_extractor", "parse_graph",
            "prepare_extractor", "read_poets_graph", "run_poets_graph", "side_by_side"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,12 +13,14 @@ import numpy as np
 
 from scripts.console import UserError
 from scripts.console.settings import NetworkSettings
-from scripts.features import Extractor, NetworkFunction, averaged, core_count, prepare_extractor
+from scripts.features import Extractor, NetworkFunction, averaged, core_count, has_gpu, prepare_extractor
 from scripts.photos import TRAINING, VALIDATION, PhotoTree, Split, store_pixels
 
 from .head import Head
 from .loop import Epoch, LoopSettings, NetworkFit, train_network
 from .networks import PRESETS, TrainableNetwork, build_convnet
+
+log = logging.getLogger(__name__)
 
 RESNET_SIZE = 224
 
@@ -111,6 +114,8 @@ def train_whole_network(untrained: Untrained, tree: PhotoTree, split: Split, set
         settings.epochs, settings.batch_size, settings.optimizer, settings.learning_rate, patience=settings.patience,
         monitor=settings.monitor, mixed_precision=settings.mixed_precision,
         label_smoothing=0.1 if untrained.kind == "fine_tuned" else 0.0, seed=seed, distortions=settings.distortions)
+    if settings.mixed_precision and not has_gpu():
+        log.info("--mixed_precision changes nothing here: there is no GPU.")
     key = _key(untrained, split, loop, settings, views)
     folder = work_dir / "training" / key
     classes = tree.classes()

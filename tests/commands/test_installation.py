@@ -50,7 +50,8 @@ def test_every_command_says_its_flags_after_a_bare_install(version: str, tmp_pat
     run([python, "-m", "venv", "env"], tmp_path)
     scripts = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin")
     run([str(scripts / "python"), "-m", "pip", "install", "--quiet", "--editable", str(checkout)], tmp_path)
-    for command in ("retrain", "label_image", "evaluate", "doctor", "show_image", "sample_photos"):
+    for command in ("retrain", "label_image", "evaluate", "export", "serve", "doctor", "show_image", "sample_photos",
+                    "quantize_graph", "count_ops", "graph_pb2tb"):
         assert "usage:" in run([str(scripts / "python"), "-m", f"scripts.{command}", "--help"], tmp_path)
         assert "usage:" in run([str(scripts / f"poets-{command.replace('_', '-')}"), "--help"], tmp_path)
     shutil.rmtree(tmp_path / "env")

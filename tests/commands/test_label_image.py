@@ -182,7 +182,8 @@ sys.exit(code)
 
 @pytest.mark.parametrize("command, arguments", [
     ("label_image", ["--image=photos/red/000.png"]), ("label_image", ["--help"]), ("retrain", ["--help"]),
-    ("sample_photos", ["--help"])])
+    ("sample_photos", ["--help"]), ("evaluate", ["--help"]), ("export", ["--help"]), ("serve", ["--help"]),
+    ("quantize_graph", ["--help"]), ("doctor", ["--help"])])
 def test_tensorflow_is_not_imported(command: str, arguments: list[str]) -> None:
     probe = subprocess.run([sys.executable, "-c", PROBE.format(command=command, arguments=arguments)], text=True,
                            capture_output=True, env={"PYTHONPATH": str(ROOT), "COLUMNS": "80"})

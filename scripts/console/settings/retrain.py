@@ -14,7 +14,8 @@ from ..logging import configure_logging
 from .distortions import USUAL_DISTORTIONS, Distortions, add_distortion_flags, distortions_of
 from .export import EXPORT_FORMATS, formats
 from .extractor import ExtractorSettings, add_extractor_flags, add_storage_flags, extractor_settings
-from .network import ARCHITECTURES, NetworkSettings, add_network_flags, network_settings
+from .network import (ARCHITECTURES, FINE_TUNING_RATE, SCRATCH_RATE, NetworkSettings, add_network_flags,
+                      network_settings)
 from .places import DEFAULT_GRAPH, DEFAULT_LABELS, TF_FILES
 
 log = logging.getLogger(__name__)
@@ -151,7 +152,8 @@ def _add_poets_flags(parser: CommandParser) -> None:
     group.add_argument("--how_many_training_steps", type=positive_integer, metavar="N",
                        help=f"steps (default {default.how_many_training_steps})")
     group.add_argument("--learning_rate", type=positive, metavar="X",
-                       help=f"how far a step goes (default {default.learning_rate})")
+                       help=f"how far a step goes (default {default.learning_rate}; all layers {FINE_TUNING_RATE:g}, from "
+                       f"scratch {SCRATCH_RATE:g})")
     group.add_argument("--train_batch_size", type=batch_size, metavar="N", help="photos a step, each of a class "
                        f"drawn at random (default {default.train_batch_size})")
     group.add_argument("--validation_batch_size", type=batch_size_or_all, metavar="N",
