@@ -152,8 +152,8 @@ def _add_poets_flags(parser: CommandParser) -> None:
     group.add_argument("--how_many_training_steps", type=positive_integer, metavar="N",
                        help=f"steps (default {default.how_many_training_steps})")
     group.add_argument("--learning_rate", type=positive, metavar="X",
-                       help=f"how far a step goes (default {default.learning_rate}; all layers {FINE_TUNING_RATE:g}, from "
-                       f"scratch {SCRATCH_RATE:g})")
+                       help=f"how far a step goes (default {default.learning_rate}; all layers "
+                       f"{FINE_TUNING_RATE:g}, from scratch {SCRATCH_RATE:g})")
     group.add_argument("--train_batch_size", type=batch_size, metavar="N", help="photos a step, each of a class "
                        f"drawn at random (default {default.train_batch_size})")
     group.add_argument("--validation_batch_size", type=batch_size_or_all, metavar="N",
