@@ -33,8 +33,11 @@ def export(settings: ExportSettings) -> int:
         log.warning("The classifier was trained on all of these photos: the files can be compared, but the accuracy "
                     "says nothing about new photos.")
     print(conversion_header(), flush=True)
-    found = convert(graph, settings.formats, settings.output_dir, new or trained, trained, _say)
-    print(*conversion_notes(found), sep="\n")
+    if "tflite_int8" in settings.formats and not trained and new:
+        log.warning("No photo that the classifier was trained on is here; tflite_int8 sees the range of its numbers "
+                    "in the photos that prove it.")
+    found = convert(graph, settings.formats, settings.output_dir, new or trained, trained or new, _say)
+    print(*conversion_notes(found, graph.metadata.unknown is not None), sep="\n")
     return 0
 
 

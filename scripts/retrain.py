@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from scripts.checkup import Finding, examine, write_findings
-from scripts.classifier import (UNKNOWN_LABEL, Destinations, Exported, Proof, check_destinations, check_formats,
-                                check_output_name, convert, describe_classifier, export_classifier, export_graph,
-                                load_classifier, open_graph)
+from scripts.classifier import (UNKNOWN_LABEL, Destinations, Exported, Proof, check_conversion, check_destinations,
+                                check_formats, check_output_name, convert, describe_classifier, export_classifier,
+                                export_graph, load_classifier, open_graph)
 from scripts.console import (UserError, check_output_folder, import_tensorflow, run_command, stage)
 from scripts.console.settings import DEFAULT_TFLITE, RetrainSettings, retrain_settings
 from scripts.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
@@ -44,6 +44,7 @@ def retrain(settings: RetrainSettings) -> int:
     check_output_name(settings.final_tensor_name)
     check_destinations(destinations)
     check_formats(settings.export)
+    check_conversion(settings.export, destinations.graph.parent, destinations.graph)
     check_output_folder(settings.summaries_dir)
     with stage("list"):
         tree = _read_photos(settings)
@@ -63,8 +64,6 @@ def retrain(settings: RetrainSettings) -> int:
     exported = export_classifier(trained, fit.head, metadata, destinations, proof)
     command = _labelling_command(destinations)
     _say_files(exported)
-    with stage("export of other forms"):
-        _convert(destinations.graph, bottlenecks, split, settings.export)
     with stage("doctor"):
         findings = None
         if extractor and settings.doctor:
@@ -76,7 +75,9 @@ def retrain(settings: RetrainSettings) -> int:
     with stage("summaries"):
         _write_pictures(settings.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), fit, metrics,
                         bottlenecks.tree.labels)
-    print(f"Report:         {destinations.report}")
+    print(f"Report:         {destinations.report}", flush=True)
+    with stage("export of other forms"):
+        _convert(destinations.graph, bottlenecks, split, settings.export)
     print(f"Label a photo:  {command}")
     return 0
 
@@ -158,10 +159,11 @@ def _convert(path: Path, bottlenecks: Bottlenecks, split: Split, formats: Sequen
         return
     photos = bottlenecks.tree.photos
     print(conversion_header(), flush=True)
-    found = convert(open_graph(path), formats, path.parent, [photos[row] for row in split.rows(TEST)],
+    graph = open_graph(path)
+    found = convert(graph, formats, path.parent, [photos[row] for row in split.rows(TEST)],
                     [photos[row] for row in split.rows(TRAINING)],
                     lambda converted: print(conversion_line(converted), flush=True))
-    print(*conversion_notes(found), sep="\n", flush=True)
+    print(*conversion_notes(found, graph.metadata.unknown is not None), sep="\n", flush=True)
 
 
 def _write_pictures(folder: Path, fit: Fit, metrics: Metrics | None, labels: Sequence[str]) -> None:

@@ -1,5 +1,5 @@
 """The classifier room: weights to files, files to answers, and the proof that both agree."""
-from .conversion import Converted, Graph, check_formats, convert, open_graph
+from .conversion import Converted, Graph, check_conversion, check_formats, convert, open_graph
 from .export import Destinations, Exported, Proof, check_destinations, export_classifier, export_graph
 from .graph_files import count_operations, write_for_tensorboard, write_rounded, write_tflite
 from .known_photos import were_trained_on
@@ -12,7 +12,7 @@ from .targets.frozen_graph import check_output_name
 from .wrap import Wrapped, wrap
 
 __all__ = ["Answer", "Classifier", "Converted", "Destinations", "Exported", "Graph", "Metadata", "Parity", "Proof",
-           "UNKNOWN_LABEL", "Wrapped", "check_destinations", "check_file", "check_formats", "check_output_name",
-           "convert", "count_operations", "describe_classifier", "export_classifier", "export_graph",
-           "load_classifier", "occlusion_maps", "open_graph", "were_trained_on", "wrap", "write_for_tensorboard",
-           "write_rounded", "write_tflite"]
+           "UNKNOWN_LABEL", "Wrapped", "check_conversion", "check_destinations", "check_file", "check_formats",
+           "check_output_name", "convert", "count_operations", "describe_classifier", "export_classifier",
+           "export_graph", "load_classifier", "occlusion_maps", "open_graph", "were_trained_on", "wrap",
+           "write_for_tensorboard", "write_rounded", "write_tflite"]

@@ -24,7 +24,7 @@ from .metadata import Metadata
 from .parity import MOST_PHOTOS, TOLERANCE, check_predict_bytes
 from .targets.onnx import check_onnx_is_installed, onnx_model, open_onnx
 from .targets.saved_model import METADATA_PATH, save_answers, write_metadata
-from .targets.tfjs import MODEL, read_tfjs, write_tfjs
+from .targets.tfjs import MODEL, SHARDS, is_own_tfjs, read_tfjs, write_tfjs
 from .targets.tflite import QUANTIZED, convert_answers, packed
 
 # These compute what the graph computes; the others have coarser weights, and how much that matters is told.
@@ -32,6 +32,7 @@ EXACT = ("tflite", "tfjs", "saved_model", "onnx")
 # What each is called behind the graph's stem.
 ENDINGS = {"tflite": "_float32.tflite", "tflite_float16": "_float16.tflite", "tflite_dynamic": "_dynamic.tflite",
            "tflite_int8": "_int8.tflite", "tfjs": "_tfjs", "saved_model": "_saved_model", "onnx": ".onnx"}
+PAGE = "index.html"
 # Photos that show which numbers flow where, for 8-bit weights and activations.
 MOST_CALIBRATING = 100
 MOST_PROVING = 500
@@ -143,6 +144,7 @@ def convert(graph: Graph, formats: Sequence[str], folder: Path, proving: Sequenc
         UserError: a form cannot be made, or does not answer as it must; the others that came before stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    check_conversion(formats, folder, graph.path)
     rows, photos = _loaded(_spread(proving, MOST_PROVING), graph.size)
     classes = np.array([graph.metadata.labels.index(photo.label) for photo in rows], np.int64)
     reference = _Comparison(photos, classes, None)
@@ -159,8 +161,7 @@ def convert(graph: Graph, formats: Sequence[str], folder: Path, proving: Sequenc
             if name == "saved_model":
                 _check_bytes(graph, staged, rows)
             destination = folder / f"{graph.path.stem}{ENDINGS[name]}"
-            _remove_own(destination)
-            os.replace(staged, destination)
+            _put(staged, destination)
         finally:
             _remove(staged)
         found.append(replace(row, path=destination))
@@ -266,7 +267,7 @@ def _write_tflite(graph: Graph, path: Path, calibrating: Sequence[Photo], name: 
 def _write_tfjs(graph: Graph, folder: Path, _: Sequence[Photo]) -> None:
     folder.mkdir()
     write_tfjs(folder, graph.definition, graph.nodes(), graph.size, graph.description())
-    shutil.copy(Path(__file__).parent / "targets" / "tfjs_page.html", folder / "index.html")
+    shutil.copy(Path(__file__).parent / "targets" / "tfjs_page.html", folder / PAGE)
 
 
 def _write_saved_model(graph: Graph, folder: Path, _: Sequence[Photo]) -> None:
@@ -309,11 +310,32 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _remove_own(path: Path) -> None:
-    """Removes what an earlier conversion wrote; raises a UserError for a folder that it did not write."""
-    if path.is_dir() and any(path.iterdir()) and not ((path / MODEL).exists() or (path / METADATA_PATH).exists()):
-        raise UserError(f"{path} is a folder of something else; it is left as it is.", "Give another --output_dir.")
-    _remove(path)
+def check_conversion(formats: Sequence[str], folder: Path, graph: Path) -> None:
+    """Raises a UserError where a form would take the place of something that no conversion wrote."""
+    for name in formats:
+        path = folder / f"{graph.stem}{ENDINGS[name]}"
+        if path.is_file() and name in ("tfjs", "saved_model"):
+            raise UserError(f"{path} is a file, where a folder is to be written.", "Move it away.")
+        if path.is_dir() and any(path.iterdir()) and not _is_own(path):
+            raise UserError(f"{path} is a folder of something else; it is left as it is.", "Move it away.")
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether a conversion wrote a folder."""
+    return (folder / METADATA_PATH).exists() or is_own_tfjs(folder)
+
+
+def _put(staged: Path, destination: Path) -> None:
+    """Puts what was written in its place; what a person put into a page's folder stays there."""
+    if destination.is_dir() and is_own_tfjs(destination):
+        for old in destination.glob(SHARDS):
+            old.unlink()
+        for new in sorted(staged.iterdir(), key=lambda path: path.name == MODEL):  # the model last
+            if new.name != PAGE or not (destination / PAGE).exists():
+                os.replace(new, destination / new.name)
+        return
+    _remove(destination)
+    os.replace(staged, destination)
 
 
 def _remove(path: Path) -> None:

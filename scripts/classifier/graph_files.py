@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from scripts.console import UserError, import_tensorflow, write_file
+from scripts.console import UserError, import_tensorflow, one_line, write_file
 from scripts.console.settings import GraphSettings
 from scripts.features import OWN_MARK, imported, parse_graph
 
+from .graph import UNKNOWN_SCOPE
 from .metadata import Metadata
 from .poets import open_poets_graph
 from .targets.tflite import convert_function
@@ -35,7 +36,8 @@ def round_weights(content: bytes, source: str, levels: int = 256) -> bytes:
     definition = parse_graph(content, source)
     for node in definition.node:
         tensor = node.attr["value"].tensor if node.op == "Const" else None
-        if tensor is None or tensor.dtype != import_tensorflow().float32.as_datatype_enum:
+        if tensor is None or tensor.dtype != import_tensorflow().float32.as_datatype_enum \
+                or node.name.startswith(f"{UNKNOWN_SCOPE}/"):  # its threshold was found with exact numbers
             continue
         values = make_ndarray(tensor)
         tensor.CopyFrom(make_tensor_proto(_rounded(values, levels), shape=values.shape))
@@ -56,12 +58,25 @@ def write_rounded(graph: Path, output: Path, levels: int = 256) -> None:
     One that retrain wrote gets its metadata beside it, without the test's figures, which were another graph's.
     """
     content = round_weights(graph.read_bytes(), str(graph), levels)
-    beside = graph.with_suffix(".json")
+    beside, new_beside = graph.with_suffix(".json"), output.with_suffix(".json")
+    if OWN_MARK.encode() not in content or not beside.is_file():
+        write_file(output, content)
+        return
+    if new_beside.resolve() == beside.resolve() or new_beside.exists() and not _describes(new_beside, output):
+        raise UserError(f"{new_beside} describes something else; that of {output.name} would take its place.",
+                        "Give --output another name.")
+    metadata = Metadata.from_json(beside.read_text("utf-8"), str(beside))
     write_file(output, content)
-    if OWN_MARK.encode() in content and beside.is_file():
-        metadata = Metadata.from_json(beside.read_text("utf-8"), str(beside))
-        hashes = {output.name: hashlib.sha256(content).hexdigest()}
-        write_file(output.with_suffix(".json"), replace(metadata, files=hashes, test=None).to_json())
+    hashes = {output.name: hashlib.sha256(content).hexdigest()}
+    write_file(new_beside, replace(metadata, files=hashes, test=None).to_json())
+
+
+def _describes(beside: Path, graph: Path) -> bool:
+    """Whether a file is the metadata of a graph alone."""
+    try:
+        return list(Metadata.from_json(beside.read_text("utf-8"), "").files) == [graph.name]
+    except (UserError, OSError, UnicodeDecodeError):
+        return False
 
 
 def write_tflite(graph: Path, output: Path, kind: str, output_node: str | None = None) -> None:
@@ -81,8 +96,12 @@ def write_tflite(graph: Path, output: Path, kind: str, output_node: str | None =
         raise UserError(f"{graph} was written by retrain.", "Convert it with: python -m scripts.export "
                         f"--graph={graph} --to={kind}")
     found, taken, _, _ = open_poets_graph(graph, content, GraphSettings(output_layer=output_node))
-    write_file(output, convert_function(lambda pixels: imported(found, pixels, found.output), taken.height,
-                                        taken.width, kind))
+    try:
+        model = convert_function(lambda pixels: imported(found, pixels, found.output), taken.height, taken.width, kind)
+    except Exception as error:  # the converter raises bare Exception
+        raise UserError(f"{graph} cannot be converted: {one_line(error)}",
+                        "Graphs of 8-bit operations never can; give the float graph.") from error
+    write_file(output, model)
 
 
 def count_operations(content: bytes, source: str) -> dict[str, list[Any]]:

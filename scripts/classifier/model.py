@@ -102,8 +102,10 @@ class Classifier:
         return self._answer(photo, lambda data: data)
 
     def answer_array(self, array: np.ndarray) -> Answer:
-        """The answer to one photo as the network takes it: float32 [height, width, 3]."""
-        return self._answer_of(self._runner()(array[None])[0])
+        """The answer to one photo's pixels in [0, 1]: float32 [height, width, 3]."""
+        given = self.input.scaled(array[None] * np.float32(255)) if self.input.version == POETS_PIXELS_VERSION else (
+            array[None])
+        return self._answer_of(self._runner()(given)[0])
 
     def _run(self, pixels: np.ndarray) -> np.ndarray:
         return self._runner()(self.input.scaled(pixels))

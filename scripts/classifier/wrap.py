@@ -90,7 +90,13 @@ def wrap(model: Any, labels: Sequence[str]) -> Wrapped:
         UserError: the model takes or gives something else, or ends in a softmax.
     """
     import_tensorflow()
-    given, answered = tuple(model.input_shape), tuple(model.output_shape)
+    if any(not isinstance(label, str) or not label or len(label.splitlines()) > 1 for label in labels):
+        raise UserError("Labels are texts of one line each.")
+    try:
+        given, answered = tuple(model.input_shape), tuple(model.output_shape)
+    except AttributeError:
+        raise UserError("The model does not say what it takes and gives.", "Build it as keras.Model(inputs, outputs), "
+                        "or as keras.Sequential that begins with keras.Input.") from None
     if len(given) != 4 or given[3] != 3 or not all(given[1:]):
         raise UserError(f"The model takes {list(given)}, not photos of one size, [n, height, width, 3].")
     if len(answered) != 2 or answered[1] != len(labels) or not 2 <= len(set(labels)) == len(labels):

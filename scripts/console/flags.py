@@ -14,6 +14,7 @@ from .errors import UserError, nearest
 # Far beyond what any network gains from; more would only fill the memory.
 MOST_PIXELS_A_SIDE = 2048
 MOST_PHOTOS_A_BATCH = 100_000
+MOST_COPIES = 100
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -94,6 +95,14 @@ def batch_size(text: str) -> int:
 def batch_size_or_all(text: str) -> int:
     """The same, of which -1 means all."""
     return -1 if int(text) == -1 else batch_size(text)
+
+
+def copies(text: str) -> int:
+    """A flag's value as a number of copies of a photo."""
+    value = positive_integer(text)
+    if value > MOST_COPIES:
+        raise argparse.ArgumentTypeError(f"{text} is more than {MOST_COPIES} copies of a photo.")
+    return value
 
 
 def folds(text: str) -> int:

@@ -107,10 +107,12 @@ def conversion_line(converted: Converted) -> str:
     return (f"{converted.name:<15} {converted.size / 1e6:>6.1f}  {same:>12}  {largest:>8}  {accuracy:>23}  {time:>5}")
 
 
-def conversion_notes(converted: Sequence[Converted]) -> list[str]:
-    """Where the files are, and a warning for each that lost accuracy."""
+def conversion_notes(converted: Sequence[Converted], has_score: bool) -> list[str]:
+    """Where the files are, what they lack (of a graph with a score for unknown photos), and who lost accuracy."""
     lines = _wrapped("Largest: difference of a probability to the graph's. ms: for one photo on one thread here, "
                      "without decoding; tfjs runs in browsers only, its files were put together again and run here.")
+    if has_score and any(each.name.startswith("tflite") for each in converted):
+        lines += _wrapped("The .tflite forms carry the probabilities alone: they never answer unknown.")
     own = converted[0].metrics
     for each in converted[1:]:
         lines.append(f"  {each.path}")

@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import flask
@@ -26,6 +28,8 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "geolocation=(), microphone=()", "Cache-Control": "no-store"}
 RETRY_SECONDS = 1
 DEFAULT_TOP_K = 5
+# Numbers take many times their text's memory: of bodies of so many bytes, so many are parsed at a time.
+LARGE_BODY, LARGE_AT_ONCE = 2 ** 20, 2
 
 
 def create_app(classifier: Classifier, inference: Inference, name: str, limits: Limits) -> flask.Flask:
@@ -39,7 +43,7 @@ def create_app(classifier: Classifier, inference: Inference, name: str, limits: 
     """
     app = flask.Flask(__name__, static_folder="page", static_url_path="/page")
     app.config.update(MAX_CONTENT_LENGTH=limits.request_bytes, MAX_FORM_PARTS=4 * limits.photos,
-                      MAX_FORM_MEMORY_SIZE=64 * 1024)
+                      MAX_FORM_MEMORY_SIZE=limits.request_bytes)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     statistics = Statistics(lambda: inference.waiting)
     _add_protocol(app, classifier, inference, name, limits)
@@ -67,6 +71,8 @@ def create_app(classifier: Classifier, inference: Inference, name: str, limits: 
 
 def _add_protocol(app: flask.Flask, classifier: Classifier, inference: Inference, name: str, limits: Limits) -> None:
     """TensorFlow Serving's addresses, with and without the version."""
+    read_json = _json_reader()
+
     def check(model: str, version: int | None) -> None:
         if model != name or version not in (None, int(protocol.VERSION)):
             wanted = f"Specific({model}, {version})" if version is not None else f"Latest({model})"
@@ -82,7 +88,7 @@ def _add_protocol(app: flask.Flask, classifier: Classifier, inference: Inference
 
     def predict(model: str, version: int | None = None) -> dict[str, Any]:
         check(model, version)
-        photos, columns = protocol.photos_of(_json(), classifier, limits.photos)
+        photos, columns = protocol.photos_of(read_json(limits.photos), classifier, limits.photos)
         return protocol.predictions(inference.answers(photos), classifier, columns)
     for start in ("/v1/models/<model>", "/v1/models/<model>/versions/<int:version>"):
         kind = "version" if "version" in start else "model"
@@ -91,12 +97,23 @@ def _add_protocol(app: flask.Flask, classifier: Classifier, inference: Inference
         app.add_url_rule(f"{start}:predict", f"{kind}_predict", predict, methods=["POST"])
 
 
-def _json() -> Any:
-    """The request's body; any content type, as TensorFlow Serving takes it."""
-    try:
-        return json.loads(flask.request.get_data(cache=False), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise protocol.RequestError(f"The request is not valid JSON: {str(error)[:100]}.") from None
+def _json_reader() -> Callable[[int], Any]:
+    """Gives what reads a request's body; any content type, as TensorFlow Serving takes it."""
+    large = threading.Semaphore(LARGE_AT_ONCE)
+
+    def read(photos: int) -> Any:
+        body = flask.request.get_data(cache=False)
+        # Objects without end would fill the memory before they could be counted: a photo has at most two.
+        if body.count(b"{") > 2 * photos + 10:
+            raise protocol.RequestError(f"There are more photos than the {photos} that are taken at a time.")
+        try:
+            if len(body) < LARGE_BODY:
+                return json.loads(body, parse_constant=_refuse)
+            with large:
+                return json.loads(body, parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:
+            raise protocol.RequestError(f"The request is not valid JSON: {str(error)[:100]}.") from None
+    return read
 
 
 def _refuse(constant: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from scripts.classifier import Answer, Classifier
 from scripts.photos import photo_header
 
-# A photo as its file's bytes, or as the network takes it: float32 [height, width, 3].
+# A photo as its file's bytes, or its pixels in [0, 1]: float32 [height, width, 3].
 Photo = bytes | np.ndarray
 
 
@@ -34,7 +34,7 @@ class Limits:
     request_bytes: int = 32 * 2 ** 20
     photos: int = 64
     pixels: int = 50_000_000
-    waiting: int = 128
+    waiting: int = 64
     seconds: float = 30.0
     idle_seconds: int = 20
     connections: int = 200

@@ -48,7 +48,7 @@ def photos_of(request: Any, classifier: Classifier, most: int) -> tuple[list[Pho
         raise RequestError(f"{len(values)} photos are more than the {most} that are taken at a time.")
     values = [_unnamed(value) for value in values]
     signature = request.get("signature_name") or (BYTES if _is_binary(values[0]) else FLOATS)
-    if signature not in INPUTS:
+    if not isinstance(signature, str) or signature not in INPUTS:
         raise RequestError(f"There is no signature {signature!r}; there are {FLOATS} and {BYTES}.")
     read = _bytes if signature == BYTES else _array
     return [read(value, number, classifier) for number, value in enumerate(values)], columns

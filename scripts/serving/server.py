@@ -14,8 +14,8 @@ from scripts.console import UserError, one_line
 
 from .inference import Limits
 
-# More than photos can wait: requests beyond them are answered with 503 instead of waiting unseen.
-THREADS = 48
+# Beside those whose photos wait: for requests that are turned away, and for operators.
+SPARE_THREADS = 48
 STOP_SECONDS = 20.0
 
 
@@ -46,7 +46,8 @@ def run_server(app: Any, host: str, port: int, limits: Limits, on_ready: Callabl
         UserError: nothing can listen there.
     """
     try:
-        server = create_server(app, host=host, port=port, threads=THREADS, ident=None, expose_tracebacks=False,
+        server = create_server(app, host=host, port=port, threads=limits.waiting + SPARE_THREADS, ident=None,
+                               expose_tracebacks=False,
                                clear_untrusted_proxy_headers=True, max_request_header_size=32 * 1024,
                                max_request_body_size=limits.request_bytes + 64 * 1024,
                                channel_timeout=limits.idle_seconds, cleanup_interval=2,

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.console import UserError, import_tensorflow, progress_bar, quiet_native_code
+from scripts.console import UserError, import_tensorflow, one_line, progress_bar, quiet_native_code
 from scripts.console.settings import Distortions
 from scripts.evaluation import fit_temperature
 
@@ -137,6 +137,9 @@ def train_network(network: TrainableNetwork, start: Head | None, classes: int, t
         loss, accuracy = run.train_epoch(len(epochs), *train)
         log_probabilities = run.log_probabilities(validation[0])
         own = log_probabilities[np.arange(len(validation[1])), validation[1]]
+        if not np.isfinite(own).all():
+            raise UserError(f"In epoch {len(epochs) + 1} the loss is no longer finite: --learning_rate="
+                            f"{settings.learning_rate:g} is too large.", "Try a tenth of it.")
         epochs.append(Epoch(len(epochs), loss, accuracy, float(-own.mean()),
                             float((log_probabilities.argmax(1) == validation[1]).mean())))
         on_epoch(epochs[-1])
@@ -159,7 +162,7 @@ def loss_at(temperature: float, log_probabilities: np.ndarray, classes: np.ndarr
 def _best(epochs: list[Epoch], monitor: str) -> int:
     if monitor == "accuracy":
         return int(np.argmax([epoch.validation_accuracy for epoch in epochs]))
-    return int(np.argmin([epoch.validation_loss for epoch in epochs]))
+    return int(np.nanargmin([epoch.validation_loss for epoch in epochs]))
 
 
 def _is_out_of_patience(epochs: list[Epoch], settings: LoopSettings) -> bool:
@@ -214,7 +217,7 @@ class _Run:
     def resumed(self) -> list[Epoch]:
         """Loads the last checkpoint, if there is one; the epochs that are behind it."""
         if self._last.latest_checkpoint:
-            self._last.restore_or_initialize()
+            self._restore(self._last)
             log.info("The training goes on at step %d, where it was stopped.", int(self._step.numpy()))
         return [Epoch(**each) for each in json.loads(self._history.numpy())]
 
@@ -232,7 +235,7 @@ class _Run:
                 bar.update()
                 if time.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
                     self._save()
-        loss, accuracy = self._sums.numpy() / (self._steps_an_epoch * size)
+        loss, accuracy = self._sums.numpy() / min(self._steps_an_epoch * size, len(classes))
         return float(loss), float(accuracy)
 
     def _batches(self, batches: list[np.ndarray], pixels: np.ndarray, classes: np.ndarray) -> Any:
@@ -262,8 +265,17 @@ class _Run:
 
     def restore_best(self) -> None:
         """Puts back the weights of the best epoch."""
-        if self._best.latest_checkpoint:
-            self._best.restore_or_initialize()
+        self._restore(self._best)
+
+    def _restore(self, manager: Any) -> None:
+        try:
+            if manager.restore_or_initialize():
+                return
+            reason = "it is missing."
+        except Exception as error:  # whatever damaged files make TensorFlow raise
+            reason = one_line(error)
+        raise UserError(f"The checkpoint in {manager.directory} cannot be read: {reason}",
+                        f"Delete {Path(manager.directory).parent} to train from the beginning.")
 
     def head(self, temperature: float) -> Head:
         """The last layer as it is."""

@@ -116,7 +116,7 @@ def train_whole_network(untrained: Untrained, tree: PhotoTree, split: Split, set
         label_smoothing=0.1 if untrained.kind == "fine_tuned" else 0.0, seed=seed, distortions=settings.distortions)
     if settings.mixed_precision and not has_gpu():
         log.info("--mixed_precision changes nothing here: there is no GPU.")
-    key = _key(untrained, split, loop, settings, views)
+    key = _key(untrained, tree, split, loop, settings, views)
     folder = work_dir / "training" / key
     classes = tree.classes()
     parts = []
@@ -138,9 +138,10 @@ def train_whole_network(untrained: Untrained, tree: PhotoTree, split: Split, set
     return extractor, fit
 
 
-def _key(untrained: Untrained, split: Split, loop: LoopSettings, settings: NetworkSettings, views: int) -> str:
+def _key(untrained: Untrained, tree: PhotoTree, split: Split, loop: LoopSettings, settings: NetworkSettings,
+         views: int) -> str:
     """Names a training: the same network, photos and settings, and no others, go on from its checkpoints."""
     start = untrained.start and hashlib.blake2b(untrained.start.weights.tobytes(), digest_size=16).hexdigest()
     everything = [untrained.identity, untrained.kind, untrained.height, untrained.width, start, split.digest,
-                  asdict(loop), settings.dropout, views]
+                  asdict(loop), settings.dropout, views, [photo.label for photo in tree.photos]]
     return hashlib.blake2b(json.dumps(everything).encode(), digest_size=8).hexdigest()

@@ -1,6 +1,7 @@
 """What training all layers gains over the last layer alone, on the same splits.
 
     python -m tests.benchmarks.fine_tuning --image_dir=PHOTOS [--tfhub_module=HANDLE] [--image_size=224] [--epochs=3]
+        [--learning_rate=1e-4]
 
 Each split is trained twice by the retrain command; the gain is that in the test accuracy of what it delivers, paired
 by split: where the validation photos prefer the network as it was, that is delivered and the gain is 0.
@@ -27,6 +28,7 @@ def main() -> None:
     parser.add_argument("--tfhub_module", default="efficientnet_lite0")
     parser.add_argument("--image_size", type=int, default=224)
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--learning_rate", type=float, default=1e-4)
     parser.add_argument("--testing_percentage", type=float, default=20)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--work_dir", type=Path, default=Path("tf_files"))
@@ -54,6 +56,7 @@ def trained(flags: argparse.Namespace, seed: int, epochs: int) -> tuple[float, b
         code = retrain.main([
             f"--image_dir={flags.image_dir}", f"--tfhub_module={flags.tfhub_module}",
             f"--image_size={flags.image_size}", f"--fine_tune_epochs={epochs}", f"--seed={seed}", "--nodoctor",
+            *([f"--learning_rate={flags.learning_rate}"] if epochs else []),
             f"--testing_percentage={flags.testing_percentage}", f"--model_dir={flags.work_dir / 'models'}",
             f"--bottleneck_dir={flags.work_dir / 'bottlenecks'}", f"--output_graph={folder / 'graph.pb'}",
             f"--output_labels={folder / 'labels.txt'}", f"--summaries_dir={folder / 'summaries'}"])

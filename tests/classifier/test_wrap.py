@@ -54,6 +54,8 @@ def test_all_files_answer_as_the_network_does(tmp_path: Path, photos: list[Path]
     (lambda: network(2), ["a", "b", "c"], "gives .* for 3 labels"),
     (lambda: network(2), ["a", "a"], "at least two labels"),
     (lambda: network(3, activation="softmax"), ["a", "b", "c"], "ends in a softmax"),
+    (lambda: network(2), ["a", "b\nc"], "texts of one line"), (lambda: network(2), [1, 2], "texts of one line"),
+    (lambda: object(), ["a", "b"], "does not say what it takes"),
 ])
 def test_a_network_that_does_not_fit_is_refused(model, labels: list[str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):

@@ -14,7 +14,8 @@ import pytest
 
 from scripts import count_ops, export, graph_pb2tb, label_image, quantize_graph, retrain
 from scripts.classifier import conversion, load_classifier
-from scripts.console import import_tensorflow
+from scripts.classifier.targets.tfjs import write_tfjs
+from scripts.console import UserError, import_tensorflow
 from scripts.console.settings import EXPORT_FORMATS
 from scripts.features import LiteRTModel
 from scripts.photos import load_pixels, network_input
@@ -165,6 +166,43 @@ def test_onnx_without_its_packages_is_said_before_any_work(monkeypatch: pytest.M
     assert not list(Path("tf_files/exported").iterdir())
 
 
+def test_what_a_person_put_into_the_pages_folder_stays_there() -> None:
+    assert export.main(["--to=tfjs"]) == 0
+    folder = Path("tf_files/exported/retrained_graph_tfjs")
+    (folder / "tf.min.js").write_text("// from npm")
+    (folder / "index.html").write_text("my own page")
+    (folder / "group1-shard7of9.bin").write_text("of a larger network")
+    (folder / "model.json").write_text(json.dumps({"generatedBy": "poets"}))
+    assert export.main(["--to=tfjs"]) == 0
+    assert (folder / "tf.min.js").exists() and (folder / "index.html").read_text() == "my own page"
+    assert not (folder / "group1-shard7of9.bin").exists()
+    assert conversion.read_tfjs(folder).node
+
+
+def test_a_page_of_something_else_is_left_alone(capsys: pytest.CaptureFixture) -> None:
+    model = Path("tf_files/exported/retrained_graph_tfjs/model.json")
+    model.parent.mkdir(parents=True)
+    model.write_text('{"generatedBy": "somebody"}')
+    assert export.main(["--to=tfjs"]) == 1
+    assert "is a folder of something else" in capsys.readouterr().err and "somebody" in model.read_text()
+
+
+@pytest.mark.parametrize("views", [2, 4])
+def test_views_are_quantized_too(views: int, tiny_module: Path, model_dir: Path,
+                                 capsys: pytest.CaptureFixture) -> None:
+    assert retrain.main(["--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
+                         "--nodoctor", f"--views={views}", "--export=tflite_int8,tfjs"]) == 0
+    assert list(rows(capsys.readouterr().out)) == ["graph (.pb)", "tflite_int8", "tfjs"]
+
+
+def test_operations_that_a_browser_lacks_are_refused(tmp_path: Path) -> None:
+    tensorflow = import_tensorflow()
+    with tensorflow.Graph().as_default() as graph:
+        tensorflow.math.erfc(tensorflow.compat.v1.placeholder(tensorflow.float32, [1], name="input"), name="answer")
+    with pytest.raises(UserError, match="TensorFlow.js cannot compute Erfc"):
+        write_tfjs(tmp_path, graph.as_graph_def(), {"input": "input", "probabilities": "answer"}, (1, 1), {})
+
+
 def test_a_folder_of_something_else_is_left_alone(capsys: pytest.CaptureFixture) -> None:
     mine = Path("tf_files/exported/retrained_graph_tfjs/diary.txt")
     mine.parent.mkdir(parents=True)
@@ -226,6 +264,8 @@ def test_an_old_graph_becomes_tensorflow_lite(mode: str, old_graph: Path, flower
 
 @pytest.mark.parametrize("arguments, sentence", [
     (["--input=tf_files/retrained_graph.pb", "--output=o.pb", "--mode=eightbit"], "TensorFlow no longer has"),
+    (["--input=tf_files/retrained_graph.pb", "--output=tf_files/retrained_graph.json"], "must end in .pb"),
+    (["--input=tf_files/retrained_graph.pb", "--output=unknown/g.pb"], "describes something else"),
     (["--input=tf_files/retrained_graph.pb", "--output=o.pb", "--mode=fast"], "There is no --mode=fast"),
     (["--input=tf_files/retrained_graph.pb", "--output=tf_files/retrained_graph.pb"], "are the same file"),
     (["--input=nothing.pb", "--output=o.pb"], "There is no graph at nothing.pb"),

@@ -84,11 +84,43 @@ def test_fine_tuning_keeps_whichever_is_better_and_says_so(tiny_module: Path, mo
     (["--fine_tune_epochs=2", "--augmented_views=2"], "is for the last layer alone"),
     (["--architecture=lenet", "--batch_norm=training"], "always learns its own"),
     (["--checkpoint=best"], "without one there are no checkpoints"),
+    (["--architecture=lenet", "--cross_validate=5"], "knows all folds"),
+    (["--augmented_views=1000"], "more than 100 copies"),
 ])
 def test_what_does_not_fit_gets_a_sentence(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=photos", *arguments]) == 2
     said = capsys.readouterr().err
     assert sentence in said and "Traceback" not in said
+
+
+def test_flags_of_another_training_are_said_to_be_ignored(tiny_module: Path, model_dir: Path,
+                                                          capsys: pytest.CaptureFixture) -> None:
+    command = ["--image_dir=photos", "--nodoctor"]
+    assert retrain.main([*command, f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}", "--dropout=0.5",
+                         "--patience=2"]) == 0
+    assert "Ignored: --dropout, --patience. It belongs to a training of all layers" in capsys.readouterr().err
+    assert retrain.main([*command, "--architecture=lenet", "--train_epochs=1", "--class_weight=balanced"]) == 0
+    assert "Ignored: --class_weight. It belongs to the training of the last layer" in capsys.readouterr().err
+
+
+def test_other_labels_are_another_training(capsys: pytest.CaptureFixture) -> None:
+    command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=1", "--nodoctor"]
+    assert retrain.main(command) == 0
+    Path("photos/blue").rename("photos/zinc")
+    capsys.readouterr()
+    assert retrain.main(command) == 0
+    assert "goes on at step" not in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_is_said(capsys: pytest.CaptureFixture) -> None:
+    command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=1", "--nodoctor"]
+    assert retrain.main(command) == 0
+    for path in Path("tf_files/bottlenecks/training").glob("*/last/*.data*"):
+        path.write_bytes(path.read_bytes()[:100])
+    capsys.readouterr()
+    assert retrain.main(command) == 1
+    said = capsys.readouterr().err
+    assert "The checkpoint in" in said and "to train from the beginning" in said and "Traceback" not in said
 
 
 def test_a_photo_too_small_for_a_network_is_said(capsys: pytest.CaptureFixture) -> None:

@@ -123,6 +123,25 @@ def test_the_form_labels_many_files_and_says_which_cannot_be_used(client, photo:
     assert bad == {"file": "b.jpg", "error": "not a photo in a format that can be read here"}
 
 
+@pytest.mark.parametrize("photos, width", [(1, 1200), (3, 300), (4, 100)])
+def test_photos_of_any_usual_size_are_taken(client, photos: int, width: int) -> None:
+    content = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (400, width, 3), np.uint8)).save(content, "PNG")
+    data = {"file": [(io.BytesIO(content.getvalue()), f"{number}.png") for number in range(photos)]}
+    answer = client.post("/label", data=data)
+    assert answer.status_code == 200, (len(content.getvalue()), answer.json)
+    assert len(answer.json["results"]) == photos
+
+
+def test_arrays_for_a_graph_of_poets_are_scaled_as_its_photos_are(shared_data: Path) -> None:
+    graph = shared_data / "poets_graphs" / "license_plates_mobilenet_0.25_128" / "retrained_graph.tflite"
+    classifier = load_classifier(graph)
+    photo = next((shared_data / "photos" / "flowers" / "roses").glob("*.jpg")).read_bytes()
+    array = (classifier.input.pixels(photo) / 255).astype(np.float32)
+    assert np.allclose(classifier.answer_array(array).probabilities, classifier.answer_photo(photo).probabilities,
+                       atol=1e-4)
+
+
 NONSENSE = {
     "no JSON": (b"{", "The request is not valid JSON"), "a number": (b"1", "must be a JSON object"),
     "nothing": (b"", "not valid JSON"), "deep": (b"[" * 100_000, "not valid JSON"),
@@ -138,6 +157,8 @@ NONSENSE = {
     "b64 of a number": (b'{"instances": [{"b64": 1}]}', 'must be {"b64"'),
     "no photo": (b'{"instances": [{"b64": "AAAA"}]}', "Instance 0 cannot be used: not a photo"),
     "signature": (b'{"signature_name": "x", "instances": [{"b64": "AAAA"}]}', "There is no signature 'x'"),
+    "signatures": (b'{"signature_name": ["a"], "instances": [{"b64": "AAAA"}]}', "There is no signature ['a']"),
+    "objects": (b'{"instances": [' + b"{}," * 100_000 + b"{}]}", "more photos than the 4"),
     "floats wanted": (b'{"signature_name": "serving_default", "instances": [{"b64": "AAAA"}]}', "takes arrays"),
     "two inputs": (b'{"inputs": {"image": [], "image_bytes": []}}', 'must hold either "image"'),
     "too many": (json.dumps({"instances": [{"b64": "AAAA"}] * 5}).encode(), "5 photos are more than the 4"),

@@ -178,6 +178,24 @@ def test_a_checkpoint_of_a_run_that_was_stopped_gives_the_network_as_it_was(chec
     assert fit.validation_loss <= fit.epochs[0].validation_loss + 1e-4
 
 
+def test_a_loss_that_is_not_finite_ends_the_training_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no longer finite: --learning_rate=inf is too large"):
+        train(tmp_path, replace(SETTINGS, learning_rate=float("inf"), optimizer="sgd", warm_up=0))
+
+
+def test_batches_larger_than_the_set_do_not_blur_the_figures(tmp_path: Path) -> None:
+    fit, _ = train(tmp_path, replace(SETTINGS, epochs=8, batch_size=1000, learning_rate=0.02))
+    assert fit.epochs[-1].train_accuracy > 0.5 and fit.epochs[0].train_loss > 0.5
+
+
+def test_a_best_checkpoint_that_is_gone_is_said(tmp_path: Path) -> None:
+    train(tmp_path)
+    for path in (tmp_path / "best").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="best cannot be read: it is missing. Delete"):
+        train(tmp_path)
+
+
 def test_without_a_checkpoint_there_is_nothing_to_take(tmp_path: Path) -> None:
     network = build_convnet(SMALL, 16, 16, grayscale=False, dropout=0.1, seed=0)
     with pytest.raises(UserError, match="There is no checkpoint of such a training"):

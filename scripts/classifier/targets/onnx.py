@@ -13,7 +13,7 @@ from scripts.console import UserError, one_line, quiet_native_code
 
 # Runs in onnxruntime since 1.10 (2021).
 OPSET = 15
-NEEDS_EXTRA = "Run: pip install 'poets[onnx]' (or: pip install tf2onnx onnxruntime)."
+NEEDS_EXTRA = "Run: pip install tf2onnx onnxruntime"
 
 
 def check_onnx_is_installed() -> None:
@@ -62,5 +62,8 @@ def open_onnx(path: Path, output: str) -> Callable[[np.ndarray], np.ndarray]:
     import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises its own kinds, which share no base
+        raise UserError(f"The network cannot be expressed in ONNX: {one_line(error)}", "Leave onnx away.") from error
     return lambda photos: session.run([output], {"input": photos})[0]

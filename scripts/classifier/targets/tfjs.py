@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 
 from scripts import __version__
+from scripts.console import UserError
 
-MODEL = "model.json"
+from .tfjs_operations import OPERATIONS
+
+MODEL, SHARDS, OWN = "model.json", "group1-shard*of*.bin", "poets"
 # Browsers keep files of up to 4 MiB in their caches.
 SHARD_BYTES = 4 << 20
 # TensorFlow.js has no 64-bit numbers.
@@ -32,15 +35,21 @@ def write_tfjs(folder: Path, definition: Any, nodes: dict[str, str], size: tuple
         size: height and width of the input.
         description: whatever a page wants to know; it is JSON, and becomes the model's userDefinedMetadata, with the
             outputs' names: so `predict` gives them by name, even a single one.
+
+    Raises:
+        UserError: TensorFlow.js cannot compute the graph.
     """
     from google.protobuf import json_format
     from tensorflow import make_ndarray
+    _check_operations(definition)
     topology = type(definition).FromString(definition.SerializeToString())
     weights, content = [], bytearray()
     for node in topology.node:
         if node.op == "Const":
             value = make_ndarray(node.attr["value"].tensor)
             value = value.astype(NARROWED.get(value.dtype, value.dtype))
+            if value.dtype not in STORED_TYPES:
+                raise UserError(f"TensorFlow.js has no numbers of the kind {value.dtype} that {node.name} holds.")
             weights.append({"name": node.name, "shape": list(value.shape), "dtype": STORED_TYPES[value.dtype]})
             content += value.tobytes()
             _empty(node.attr["value"].tensor)
@@ -50,12 +59,19 @@ def write_tfjs(folder: Path, definition: Any, nodes: dict[str, str], size: tuple
         (folder / name).write_bytes(shard)
     outputs = {name: {"name": f"{node}:0", "dtype": "DT_FLOAT"} for name, node in nodes.items() if name != "input"}
     (folder / MODEL).write_text(json.dumps({
-        "format": "graph-model", "generatedBy": "poets", "convertedBy": f"poets {__version__}",
+        "format": "graph-model", "generatedBy": OWN, "convertedBy": f"poets {__version__}",
         "signature": {"inputs": {"image": {"name": f"{nodes['input']}:0", "dtype": "DT_FLOAT", "tensorShape": {
             "dim": [{"size": str(side)} for side in (-1, *size, 3)]}}}, "outputs": outputs},
         "userDefinedMetadata": {**description, "structuredOutputKeys": list(outputs)},
         "modelTopology": json_format.MessageToDict(topology),
         "weightsManifest": [{"paths": names, "weights": weights}]}), "utf-8")
+
+
+def _check_operations(definition: Any) -> None:
+    lacking = sorted({node.op for node in definition.node} - OPERATIONS)
+    if lacking:
+        raise UserError(f"TensorFlow.js cannot compute {', '.join(lacking)}, which this network needs.",
+                        "Leave tfjs away, or train another network.")
 
 
 def read_tfjs(folder: Path) -> Any:
@@ -76,6 +92,14 @@ def read_tfjs(folder: Path) -> Any:
             wide = np.dtype({3: "int32", 9: "int64", 2: "float64"}.get(tensor.dtype, value.dtype))
             tensor.CopyFrom(make_tensor_proto(value.astype(wide), shape=weight["shape"]))
     return definition
+
+
+def is_own_tfjs(folder: Path) -> bool:
+    """Whether `write_tfjs` wrote a folder's model."""
+    try:
+        return json.loads((folder / MODEL).read_text("utf-8")).get("generatedBy") == OWN
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _empty(tensor: Any) -> None:

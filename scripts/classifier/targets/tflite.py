@@ -67,7 +67,10 @@ def convert_function(network: Callable[[Any], Any], height: int, width: int, kin
     spec = tensorflow.TensorSpec([1, height, width, 3], tensorflow.float32, name=INPUT_NODE)
     with quiet_native_code(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Statistics for quantized inputs")  # `calibration` has them
-        concrete = tensorflow.function(network).get_concrete_function(spec)
+        # Pixels are not below 0, so ReLU leaves them as they are; it keeps the input's scale its own, where views of
+        # it are put together and must all have one.
+        given = (lambda pixels: network(tensorflow.nn.relu(pixels))) if kind == QUANTIZED else network
+        concrete = tensorflow.function(given).get_concrete_function(spec)
         converter = tensorflow.lite.TFLiteConverter.from_concrete_functions([concrete])
         if kind != FLOAT32:
             converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]

@@ -67,6 +67,9 @@ def quantize_settings(arguments: list[str] | None) -> QuantizeSettings:
     names = [name.split(":")[0] for name in flags.output_node_names.split(",") if name]
     if len(names) > 1:
         raise UserError("A classifier has one result; --output_node_names gives several.", exit_code=2)
+    ending = ".pb" if flags.mode == "weights_rounded" else ".tflite"
+    if flags.output.suffix != ending:
+        raise UserError(f"--output={flags.output} must end in {ending}.", exit_code=2)
     _check_is_file(flags.input)
     check_output_file(flags.output, "--output")
     if flags.output.resolve() == flags.input.resolve():

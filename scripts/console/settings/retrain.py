@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..flags import (CommandParser, batch_size, batch_size_or_all, coverage, folds, path, percentage, positive,
+from ..flags import (CommandParser, batch_size, batch_size_or_all, copies, coverage, folds, path, percentage, positive,
                      positive_integer, whole_number)
 from ..logging import configure_logging
 from .distortions import USUAL_DISTORTIONS, Distortions, add_distortion_flags, distortions_of
@@ -22,6 +22,12 @@ log = logging.getLogger(__name__)
 
 # Copies of each photo where its flags ask for varied ones and none says how many.
 USUAL_VARIATIONS = 4
+# What each kind of training knows.
+NETWORK_FLAGS = ("train_epochs", "batch_size", "optimizer", "dropout", "patience", "monitor", "batch_norm",
+                 "mixed_precision")
+STEP_FLAGS = ("solver", "how_many_training_steps", "train_batch_size", "validation_batch_size", "test_batch_size",
+              "eval_step_interval", "intermediate_store_frequency")
+HEAD_FLAGS = (*STEP_FLAGS, "class_weight")
 # Any of these asks for Poets' training by steps.
 ASKS_FOR_STEPS = ("how_many_training_steps", "learning_rate", "train_batch_size")
 
@@ -98,7 +104,7 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
                           "the training photos, but not to a share C of the validation photos (0.95, say)")
     training.add_argument("--solver", choices=["lbfgs", "sgd"],
                           help="lbfgs: the head's optimum (default); sgd: Poets' steps")
-    training.add_argument("--augmented_views", type=positive_integer, metavar="K", help="train the head on K varied "
+    training.add_argument("--augmented_views", type=copies, metavar="K", help="train the head on K varied "
                           "copies of each photo, too: as --flip_left_right and its like say, else mirrored and "
                           f"enlarged (default with one of them: {USUAL_VARIATIONS})")
     add_network_flags(parser.add_argument_group("training the network", "All layers, not the last alone."))
@@ -127,10 +133,14 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
     flags = parser.parse(arguments)
     configure_logging(flags.logging_verbosity)
     network = network_settings(flags)
+    _say_what_is_ignored(flags, parser, network)
     steps = None if network else _steps(flags)
     if flags.unknown_coverage and not flags.validation_percentage:
         raise UserError("--unknown_coverage needs validation photos to find its threshold by.",
                         "Give a --validation_percentage above 0.", exit_code=2)
+    if network and flags.cross_validate:
+        raise UserError("--cross_validate is for the last layer alone: a network that was trained on the photos knows "
+                        "all folds.", "Leave it away.", exit_code=2)
     return RetrainSettings(
         image_dir=flags.image_dir, test_dir=flags.test_dir, output_graph=flags.output_graph,
         output_labels=flags.output_labels,
@@ -181,6 +191,20 @@ def _architecture(flags: argparse.Namespace) -> str:
         raise UserError(f"--tfhub_module={module} and --architecture={architecture} ask for two extractors.",
                         "Give one of them.", exit_code=2)
     return architecture
+
+
+def _say_what_is_ignored(flags: argparse.Namespace, parser: CommandParser, network: NetworkSettings | None) -> None:
+    """Flags that were given but belong to another kind of training."""
+    names: tuple[str, ...]
+    if network is None:
+        names, of = NETWORK_FLAGS, "a training of all layers (--fine_tune_epochs, or --architecture=lenet)"
+    elif network.architecture:
+        names, of = HEAD_FLAGS, "the training of the last layer alone"
+    else:  # the last layer is trained first, to its optimum
+        names, of = (*STEP_FLAGS, "train_epochs", "dropout"), "another kind of training"
+    ignored = [f"--{name}" for name in names if getattr(flags, name) != parser.get_default(name)]
+    if ignored:
+        log.info("Ignored: %s. It belongs to %s.", ", ".join(ignored), of)
 
 
 def _variations(flags: argparse.Namespace) -> tuple[Distortions, int] | None:

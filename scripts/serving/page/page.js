@@ -1,6 +1,8 @@
 "use strict";
 
-const MOST_AT_ONCE = 64;
+// Of a request; the server takes a little more.
+const MOST_PHOTOS = 64, MOST_BYTES = 30e6;
+const TRIES = 10;
 const byId = id => document.getElementById(id);
 const say = text => { byId("status").textContent = text; };
 
@@ -31,10 +33,34 @@ const answer = (file, result) => {
     element("h2", {}, title, name), element("table", {}, element("tbody", {}, ...result.labels.map(row)))));
 };
 
-const send = async files => {
+const wait = seconds => new Promise(done => setTimeout(done, 1000 * seconds));
+
+// Photos in groups that a request may hold.
+const grouped = photos => {
+  const groups = [];
+  let bytes = Infinity;
+  for (const photo of photos) {
+    if (bytes + photo.size > MOST_BYTES || groups.at(-1).length === MOST_PHOTOS) {
+      groups.push([]);
+      bytes = 0;
+    }
+    groups.at(-1).push(photo);
+    bytes += photo.size;
+  }
+  return groups;
+};
+
+const send = async (files, tries = TRIES) => {
+  if (files[0].size > MOST_BYTES) {
+    return [{error: `It has more than ${MOST_BYTES / 1e6} MB`}];
+  }
   const body = new FormData();
   for (const file of files) body.append("file", file, file.name || "photo");
   const response = await fetch("label", {method: "POST", body});
+  if (response.status === 503 && tries > 1) { // too much to do
+    await wait(Number(response.headers.get("Retry-After")) || 1);
+    return send(files, tries - 1);
+  }
   const found = await response.json().catch(() => ({error: `The server answered ${response.status}.`}));
   if (!found.results) throw new Error(found.error);
   return found.results;
@@ -45,9 +71,10 @@ const label = async files => {
   if (!photos.length) return;
   let labelled = 0;
   try {
-    for (let start = 0; start < photos.length; start += MOST_AT_ONCE) {
-      const some = photos.slice(start, start + MOST_AT_ONCE);
-      say(`Looking at ${photos.length === 1 ? "the photo" : `${start + some.length} of ${photos.length} photos`}…`);
+    let looked = 0;
+    for (const some of grouped(photos)) {
+      looked += some.length;
+      say(`Looking at ${photos.length === 1 ? "the photo" : `${looked} of ${photos.length} photos`}…`);
       const results = await send(some);
       labelled += results.filter(result => !result.error).length;
       byId("results").prepend(...results.map((result, i) => answer(some[i], result)));
