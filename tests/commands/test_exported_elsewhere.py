@@ -112,7 +112,8 @@ def served(folder: Path) -> Iterator[str]:
 def test_a_browser_gives_our_answers_and_the_page_shows_them(flower_classifier: Path, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
     page_folder = flower_classifier / "tf_files" / "exported" / "retrained_graph_tfjs"
-    subprocess.run(["npm", "install", "--silent", "--prefix", str(tmp_path), "@tensorflow/tfjs@4"], check=True)
+    subprocess.run(["npm", "install", "--silent", "--prefix", str(tmp_path), "@tensorflow/tfjs@4"], check=True,
+                   timeout=300)
     shutil.copy(tmp_path / "node_modules" / "@tensorflow" / "tfjs" / "dist" / "tf.min.js", page_folder)
     for name in [*names("resized"), *names("raw")]:
         shutil.copy(flower_classifier / name, page_folder)
