@@ -12,12 +12,11 @@ import numpy as np
 
 from scripts.console import stage
 from scripts.console.settings import Distortions, NetworkSettings, RetrainSettings, StepSettings
-from scripts.evaluation import evaluate
 from scripts.features import (Bottlenecks, Extractor, build_application, extract_bottlenecks, extract_distorted,
                               load_network)
 from scripts.photos import TRAINING, VALIDATION, Split
 
-from .head import HeadFit, Variations, fit_head
+from .head import Head, HeadFit, Variations, fit_head
 from .loop import Epoch, NetworkFit
 from .steps import Step, StepsFit, fit_head_by_steps, generator
 from .unknown import fit_unknown_score
@@ -105,12 +104,22 @@ def _fine_tune(network: NetworkSettings, extractor: Extractor, seen: Bottlenecks
     untrained = to_fine_tune(loaded, extractor, start.head, network.batch_norm)
     trained, bottlenecks, fit = _train_all_layers(untrained, network, seen, split, settings)
     rows = split.rows(VALIDATION)
-    before = evaluate(start.head.probabilities(seen.matrix[rows]), seen.tree.classes()[rows]).cross_entropy
-    after = fit.validation_loss
-    kept = "the fine-tuned network is kept" if after < before else "the network as it was is kept"
-    print(f"Validation loss {before:.4f} before fine-tuning, {after:.4f} after epoch {fit.best + 1}: {kept}",
-          flush=True)
-    return (trained, bottlenecks, fit) if after < before else (extractor, seen, frozen)
+    before = _losses(start.head, seen, rows)
+    gain = before - _losses(fit.head, bottlenecks, rows)
+    # The last layer alone is trained again with the validation photos, the network is not: that is worth something,
+    # and a difference that few photos show may be chance. So it must win by more than its standard error.
+    error = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else np.inf
+    better = gain.mean() > error
+    kept = "the fine-tuned network is kept" if better else "the network as it was is kept"
+    print(f"Validation loss {before.mean():.4f} before fine-tuning, {(before - gain).mean():.4f} after epoch "
+          f"{fit.best + 1} (better by {gain.mean():.4f} ± {error:.4f}): {kept}", flush=True)
+    return (trained, bottlenecks, fit) if better else (extractor, seen, frozen)
+
+
+def _losses(head: Head, bottlenecks: Bottlenecks, rows: np.ndarray) -> np.ndarray:
+    """Cross-entropy of some photos, each, in nats: float64 [rows]."""
+    answers = head.probabilities(bottlenecks.matrix[rows]).astype(np.float64)
+    return -np.log(np.maximum(answers[np.arange(len(rows)), bottlenecks.tree.classes()[rows]], 1e-12))
 
 
 def _train_from_scratch(settings: RetrainSettings, seen: Bottlenecks, split: Split

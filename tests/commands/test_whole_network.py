@@ -67,9 +67,11 @@ def test_fine_tuning_keeps_whichever_is_better_and_says_so(tiny_module: Path, mo
     for more in (["--fine_tune_epochs=25", "--learning_rate=0.01"], ["--fine_tune_epochs=1", "--learning_rate=9"]):
         assert retrain.main([*command, *more]) == 0
         said = capsys.readouterr().out
-        before, after, kept = re.search(r"Validation loss (\S+) before fine-tuning, (\S+) after epoch \d+: (.*)",
-                                        said).groups()
-        assert (float(after) < float(before)) == (kept == "the fine-tuned network is kept")
+        before, after, gain, error, kept = re.search(
+            r"Validation loss (\S+) before fine-tuning, (\S+) after epoch \d+ \(better by (\S+) ± (\S+)\): (.*)",
+            said).groups()
+        assert float(before) - float(after) == pytest.approx(float(gain), abs=2e-4)
+        assert (float(gain) > float(error)) == (kept == "the fine-tuned network is kept")
         seen.append(json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))["network"]["kind"])
         assert seen[-1] == kinds[kept]
     assert seen == ["fine_tuned", "frozen_features"]
