@@ -109,8 +109,9 @@ def conversion_line(converted: Converted) -> str:
 
 def conversion_notes(converted: Sequence[Converted], has_score: bool) -> list[str]:
     """Where the files are, what they lack (of a graph with a score for unknown photos), and who lost accuracy."""
-    lines = _wrapped("Largest: difference of a probability to the graph's. ms: for one photo on one thread here, "
-                     "without decoding; tfjs runs in browsers only, its files were put together again and run here.")
+    lines = _wrapped("Largest: difference of a probability to the graph's. ms: for one photo here, without decoding, "
+                     "on one thread (the .pb and the SavedModel on all cores); tfjs runs in browsers only, its files "
+                     "were put together again and run here.")
     if has_score and any(each.name.startswith("tflite") for each in converted):
         lines += _wrapped("The .tflite forms carry the probabilities alone: they never answer unknown.")
     own = converted[0].metrics
