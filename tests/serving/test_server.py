@@ -95,14 +95,14 @@ def test_rude_requests_get_a_4xx_without_path_or_stack(request_text: bytes, stat
 
 def test_a_stop_finishes_what_is_under_way(start_server, retrained: Path) -> None:
     photo = base64.b64encode((retrained / "photos" / "red" / "003.jpg").read_bytes()).decode()
-    many = json.dumps({"instances": [{"b64": photo}] * 64}).encode()
+    many = json.dumps({"instances": [{"b64": photo}] * 30}).encode()
     with start_server() as running:
         answers: list[int] = []
         clients = [threading.Thread(target=lambda: answers.append(post(running.port, PREDICT, many)[0]))
                    for _ in range(2)]
         for client in clients:
             client.start()
-        time.sleep(0.05)
+        time.sleep(0.2)
         running.process.send_signal(signal.SIGTERM)
         for client in clients:
             client.join(30)
