@@ -21,7 +21,7 @@ from scripts.photos import Photo, PhotoError, load_pixels, network_input, read_p
 from .graph import UNKNOWN_SCORE, Answers, frozen_answers
 from .load import load_classifier, load_signature
 from .metadata import Metadata
-from .parity import MOST_PHOTOS, TOLERANCE, check_predict_bytes
+from .parity import MOST_PHOTOS, TOLERANCE, check_predict_bytes, evenly_spread
 from .targets.onnx import check_onnx_is_installed, onnx_model, open_onnx
 from .targets.saved_model import METADATA_PATH, save_answers, write_metadata
 from .targets.tfjs import MODEL, SHARDS, is_own_tfjs, read_tfjs, write_tfjs
@@ -159,7 +159,7 @@ def convert(graph: Graph, formats: Sequence[str], folder: Path, proving: Sequenc
             _, row = comparison.measure(name, staged, _opened(name, staged, graph))
             _check(row)
             if name == "saved_model":
-                _check_bytes(graph, staged, rows)
+                _check_bytes(graph, staged, rows, photos)
             destination = folder / f"{graph.path.stem}{ENDINGS[name]}"
             _put(staged, destination)
         finally:
@@ -219,18 +219,18 @@ def _check(row: Converted) -> None:
                         "Please report this, with the module you used.")
 
 
-def _check_bytes(graph: Graph, folder: Path, photos: Sequence[Photo]) -> None:
+def _check_bytes(graph: Graph, folder: Path, photos: Sequence[Photo], pixels: np.ndarray) -> None:
     """The same for the signature of a SavedModel that takes photos as files, on some of the photos."""
-    photos, pixels = _loaded(_spread(photos, MOST_PHOTOS), graph.size)
-    if photos:
+    rows = evenly_spread(len(photos), MOST_PHOTOS)
+    if len(rows):
         classifier = load_classifier(graph.path)
-        check_predict_bytes(folder, [read_photo(photo.path) for photo in photos], classifier.outputs(pixels),
+        check_predict_bytes(folder, [read_photo(photos[row].path) for row in rows], classifier.outputs(pixels[rows]),
                             classifier.unknown_threshold)
 
 
 def _spread(photos: Sequence[Photo], most: int) -> list[Photo]:
     """At most so many, evenly spread."""
-    return [photos[row] for row in np.unique(np.linspace(0, len(photos) - 1, min(most, len(photos))).astype(int))]
+    return [photos[row] for row in evenly_spread(len(photos), most)]
 
 
 def _loaded(photos: Sequence[Photo], size: tuple[int, int]) -> tuple[list[Photo], np.ndarray]:

@@ -17,7 +17,7 @@ from scripts.photos import Photo, PhotoError, load_photos, photo_digest, read_ph
 from scripts.training import Head
 
 from .metadata import Metadata
-from .parity import MOST_PHOTOS, Parity, check_file, check_predict_bytes
+from .parity import MOST_PHOTOS, Parity, check_file, check_predict_bytes, evenly_spread
 from .targets.frozen_graph import frozen_graph
 from .targets.saved_model import write_metadata, write_saved_model
 from .targets.tflite import packed, tflite_model
@@ -77,7 +77,7 @@ class Proof:
 
     def sample(self) -> Proof:
         """At most MOST_PHOTOS of them, evenly spread."""
-        rows = np.unique(np.linspace(0, len(self.photos) - 1, min(MOST_PHOTOS, len(self.photos))).astype(int))
+        rows = evenly_spread(len(self.photos), MOST_PHOTOS)
         return Proof(tuple(self.photos[row] for row in rows), self.outputs[rows])
 
 

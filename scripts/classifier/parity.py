@@ -56,6 +56,11 @@ class Parity:
                 f"{self.largest:.1g}{scores}")
 
 
+def evenly_spread(count: int, most: int) -> np.ndarray:
+    """Indices of at most so many of `count` things, evenly spread, in order: int [n]."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
+
+
 def compare(name: str, answers: np.ndarray, expected: np.ndarray, threshold: float | None, tolerance: float,
             score_tolerance: float) -> Parity:
     """Compares outputs, float [photos, classes] each; with a threshold, one more column of scores."""
