@@ -118,8 +118,8 @@ def _fine_tune(network: NetworkSettings, extractor: Extractor, seen: Bottlenecks
 
 def _losses(head: Head, bottlenecks: Bottlenecks, rows: np.ndarray) -> np.ndarray:
     """Cross-entropy of some photos, each, in nats: float64 [rows]."""
-    answers = head.probabilities(bottlenecks.matrix[rows]).astype(np.float64)
-    return -np.log(np.maximum(answers[np.arange(len(rows)), bottlenecks.tree.classes()[rows]], 1e-12))
+    answers = head.log_probabilities(bottlenecks.matrix[rows]).astype(np.float64)
+    return -np.maximum(answers[np.arange(len(rows)), bottlenecks.tree.classes()[rows]], np.log(1e-12))
 
 
 def _train_from_scratch(settings: RetrainSettings, seen: Bottlenecks, split: Split
