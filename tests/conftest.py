@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scripts import retrain
 from scripts.console import import_tensorflow
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -76,3 +77,22 @@ def tiny_module(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prepared extractors, shared by all tests of a session: preparing one takes seconds."""
     return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
+def retrained(tmp_path_factory: pytest.TempPathFactory, tiny_module: Path, model_dir: Path) -> Path:
+    """A folder with photos/, a classifier of them in tf_files/ and saved/, and one with a reject option in unknown/.
+
+    It is shared: tests that write beside it take a copy.
+    """
+    folder = tmp_path_factory.mktemp("retrained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for hue, label in enumerate(("red", "green", "blue")):
+            write_photos(Path("photos") / label, 40, hue, suffix=".jpg")
+        command = ["--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}", "--nodoctor",
+                   "--testing_percentage=20", "--validation_percentage=20"]
+        assert retrain.main([*command, "--saved_model_dir=saved"]) == 0
+        assert retrain.main([*command, "--output_graph=unknown/g.pb", "--output_labels=unknown/l.txt",
+                             "--unknown_coverage=0.9"]) == 0
+    return folder

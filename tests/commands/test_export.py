@@ -19,26 +19,9 @@ from scripts.console import UserError, import_tensorflow
 from scripts.console.settings import EXPORT_FORMATS
 from scripts.features import LiteRTModel
 from scripts.photos import load_pixels, network_input
-from tests.conftest import write_photos
 
-PHOTO = Path("photos/red/003.png")
+PHOTO = Path("photos/red/003.jpg")
 LOADABLE = ("_float32.tflite", "_float16.tflite", "_dynamic.tflite", "_int8.tflite", "_saved_model")
-
-
-@pytest.fixture(scope="module")
-def retrained(tmp_path_factory: pytest.TempPathFactory, tiny_module: Path, model_dir: Path) -> Path:
-    """A folder with photos and a classifier of them in tf_files/, with a reject option in unknown/."""
-    folder = tmp_path_factory.mktemp("retrained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for hue, label in enumerate(("red", "green", "blue")):
-            write_photos(Path("photos") / label, 40, hue)
-        command = ["--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}", "--nodoctor",
-                   "--testing_percentage=20", "--validation_percentage=20"]
-        assert retrain.main(command) == 0
-        assert retrain.main([*command, "--output_graph=unknown/g.pb", "--output_labels=unknown/l.txt",
-                             "--unknown_coverage=0.9"]) == 0
-    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -269,7 +252,7 @@ def test_an_old_graph_becomes_tensorflow_lite(mode: str, old_graph: Path, flower
     (["--input=tf_files/retrained_graph.pb", "--output=o.pb", "--mode=fast"], "There is no --mode=fast"),
     (["--input=tf_files/retrained_graph.pb", "--output=tf_files/retrained_graph.pb"], "are the same file"),
     (["--input=nothing.pb", "--output=o.pb"], "There is no graph at nothing.pb"),
-    (["--input=photos/red/003.png", "--output=o.pb"], "is not a TensorFlow graph"),
+    (["--input=photos/red/003.jpg", "--output=o.pb"], "is not a TensorFlow graph"),
     (["--input=tf_files/retrained_graph.pb", "--output=o.tflite", "--mode=tflite"], "python -m scripts.export"),
 ])
 def test_what_cannot_be_quantized_gets_a_sentence(arguments: list[str], sentence: str,

@@ -1,4 +1,4 @@
-"""Classifiers to serve, and a server of them."""
+"""A server of the small classifiers."""
 from __future__ import annotations
 
 import contextlib
@@ -12,26 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import retrain
-from tests.conftest import write_photos
-
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="session")
-def retrained(tmp_path_factory: pytest.TempPathFactory, tiny_module: Path, model_dir: Path) -> Path:
-    """A folder with photos/, a classifier in tf_files/ and saved/, and one with a reject option in unknown/."""
-    folder = tmp_path_factory.mktemp("served")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for hue, label in enumerate(("red", "green", "blue")):
-            write_photos(Path("photos") / label, 30, hue, suffix=".jpg")
-        command = ["--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}", "--nodoctor",
-                   "--validation_percentage=20"]
-        assert retrain.main([*command, "--saved_model_dir=saved"]) == 0
-        assert retrain.main([*command, "--output_graph=unknown/g.pb", "--output_labels=unknown/l.txt",
-                             "--unknown_coverage=0.9"]) == 0
-    return folder
 
 
 @dataclass
