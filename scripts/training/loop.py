@@ -19,7 +19,7 @@ from scripts.console import UserError, import_tensorflow, one_line, progress_bar
 from scripts.console.settings import Distortions
 from scripts.evaluation import fit_temperature
 
-from .head import Head
+from .head import Head, HeadFit
 from .networks import TrainableNetwork
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,11 @@ class LoopSettings:
 
 @dataclass(frozen=True)
 class Epoch:
-    """Figures behind an epoch: losses in nats (without smoothing for validation), accuracies 0 to 1, seconds."""
+    """Figures behind an epoch: losses in nats, accuracies 0 to 1.
+
+    The validation loss is that at the best temperature, which the classifier will have: training on smoothed labels
+    makes a network less certain, and that alone would make its first epoch look the best.
+    """
 
     number: int
     train_loss: float
@@ -79,25 +83,27 @@ class NetworkFit:
     """A trained network's last layer, and how the training went; the network itself is changed in place.
 
     Attributes:
-        head: of the best epoch, with a temperature by the validation photos.
+        head: of the best epoch, with a temperature by the validation photos, or the one in `solved`.
         epochs: in order, as far as it went.
         best: index of the epoch whose weights these are.
-        validation_loss: of the head with its temperature, in nats.
         settings: it was trained with.
+        name: fine_tuned or from_scratch.
+        solved: the last layer, where it was solved once more on what the trained network sees; or None.
     """
 
     head: Head
     epochs: tuple[Epoch, ...]
     best: int
-    validation_loss: float
     settings: LoopSettings
     name: str
+    solved: HeadFit | None = None
 
     def description(self) -> dict[str, Any]:
         """For the metadata."""
+        last_layer = {"l2": self.solved.l2, "refitted": self.solved.refitted} if self.solved else {}
         return {"solver": self.name, "optimizer": self.settings.optimizer, "epochs": len(self.epochs),
                 "best_epoch": self.best + 1, "learning_rate": self.settings.learning_rate,
-                "temperature": self.head.temperature}
+                "temperature": self.head.temperature, **last_layer}
 
     def curves(self) -> dict[str, list[dict[str, float]]]:
         """Figures for TensorBoard, by run: `step` (an epoch) and what was measured there."""
@@ -136,21 +142,19 @@ def train_network(network: TrainableNetwork, start: Head | None, classes: int, t
     while not (checkpoint or len(epochs) == settings.epochs or _is_out_of_patience(epochs, settings)):
         loss, accuracy = run.train_epoch(len(epochs), *train)
         log_probabilities = run.log_probabilities(validation[0])
-        own = log_probabilities[np.arange(len(validation[1])), validation[1]]
-        if not np.isfinite(own).all():
+        if not np.isfinite(log_probabilities).all():
             raise UserError(f"In epoch {len(epochs) + 1} the loss is no longer finite: --learning_rate="
                             f"{settings.learning_rate:g} is too large.", "Try a tenth of it.")
-        epochs.append(Epoch(len(epochs), loss, accuracy, float(-own.mean()),
+        temperature = fit_temperature(log_probabilities, validation[1])
+        epochs.append(Epoch(len(epochs), loss, accuracy, loss_at(temperature, log_probabilities, validation[1]),
                             float((log_probabilities.argmax(1) == validation[1]).mean())))
         on_epoch(epochs[-1])
         run.end_epoch(epochs, best=_best(epochs, settings.monitor) == len(epochs) - 1)
     taken = len(epochs) - 1 if checkpoint == "last" else _best(epochs, settings.monitor)
     if checkpoint != "last":
         run.restore_best()
-    answers = run.log_probabilities(validation[0])
-    temperature = fit_temperature(answers, validation[1])
-    return NetworkFit(run.head(temperature), tuple(epochs), taken,
-                      loss_at(temperature, answers, validation[1]), settings, name)
+    temperature = fit_temperature(run.log_probabilities(validation[0]), validation[1])
+    return NetworkFit(run.head(temperature), tuple(epochs), taken, settings, name)
 
 
 def loss_at(temperature: float, log_probabilities: np.ndarray, classes: np.ndarray) -> float:

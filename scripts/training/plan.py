@@ -103,17 +103,21 @@ def _fine_tune(network: NetworkSettings, extractor: Extractor, seen: Bottlenecks
     start = _fit_to_optimum(seen, split, settings, refit=False)
     untrained = to_fine_tune(loaded, extractor, start.head, network.batch_norm)
     trained, bottlenecks, fit = _train_all_layers(untrained, network, seen, split, settings)
+    # The last layer fits its training photos all but perfectly by then; solved again, it answers new ones better.
+    solved = _fit_to_optimum(bottlenecks, split, settings, refit=False)
     rows = split.rows(VALIDATION)
     before = _losses(start.head, seen, rows)
-    gain = before - _losses(fit.head, bottlenecks, rows)
-    # The last layer alone is trained again with the validation photos, the network is not: that is worth something,
-    # and a difference that few photos show may be chance. So it must win by more than its standard error.
+    gain = before - _losses(solved.head, bottlenecks, rows)
+    # A difference that few photos show may be chance, so it must be more than its standard error.
     error = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else np.inf
     better = gain.mean() > error
     kept = "the fine-tuned network is kept" if better else "the network as it was is kept"
     print(f"Validation loss {before.mean():.4f} before fine-tuning, {(before - gain).mean():.4f} after epoch "
           f"{fit.best + 1} (better by {gain.mean():.4f} ± {error:.4f}): {kept}", flush=True)
-    return (trained, bottlenecks, fit) if better else (extractor, seen, frozen)
+    if not better:
+        return extractor, seen, frozen
+    final = _fit_to_optimum(bottlenecks, split, settings, refit=True) if settings.refit else solved
+    return trained, bottlenecks, replace(fit, head=final.head, solved=final)
 
 
 def _losses(head: Head, bottlenecks: Bottlenecks, rows: np.ndarray) -> np.ndarray:

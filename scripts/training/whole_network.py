@@ -109,6 +109,9 @@ def train_whole_network(untrained: Untrained, tree: PhotoTree, split: Split, set
         views: of each photo, whose answers are averaged, in training one alone.
         work_dir: checkpoints, decoded photos and the result go below it; the same training goes on there.
         on_epoch: told of every epoch.
+
+    Raises:
+        UserError: there is nothing to resume; what `train_network` raises.
     """
     loop = LoopSettings(
         settings.epochs, settings.batch_size, settings.optimizer, settings.learning_rate, patience=settings.patience,
@@ -118,6 +121,9 @@ def train_whole_network(untrained: Untrained, tree: PhotoTree, split: Split, set
         log.info("--mixed_precision changes nothing here: there is no GPU.")
     key = _key(untrained, tree, split, loop, settings, views)
     folder = work_dir / "training" / key
+    if settings.resume and not folder.is_dir():
+        raise UserError("There is nothing to resume: no training of these photos with these flags was begun.",
+                        "Give the flags it was started with, or leave --resume away.")
     classes = tree.classes()
     parts = []
     for part in (TRAINING, VALIDATION):

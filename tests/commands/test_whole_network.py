@@ -72,8 +72,9 @@ def test_fine_tuning_keeps_whichever_is_better_and_says_so(tiny_module: Path, mo
             said).groups()
         assert float(before) - float(after) == pytest.approx(float(gain), abs=2e-4)
         assert (float(gain) > float(error)) == (kept == "the fine-tuned network is kept")
-        seen.append(json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))["network"]["kind"])
-        assert seen[-1] == kinds[kept]
+        metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
+        seen.append(metadata["network"]["kind"])
+        assert seen[-1] == kinds[kept] and metadata["head"]["refitted"]
     assert seen == ["fine_tuned", "frozen_features"]
 
 
@@ -86,6 +87,7 @@ def test_fine_tuning_keeps_whichever_is_better_and_says_so(tiny_module: Path, mo
     (["--fine_tune_epochs=2", "--augmented_views=2"], "is for the last layer alone"),
     (["--architecture=lenet", "--batch_norm=training"], "always learns its own"),
     (["--checkpoint=best"], "without one there are no checkpoints"),
+    (["--resume"], "--resume is for a training of all layers"),
     (["--architecture=lenet", "--cross_validate=5"], "knows all folds"),
     (["--augmented_views=1000"], "more than 100 copies"),
 ])
@@ -112,6 +114,18 @@ def test_other_labels_are_another_training(capsys: pytest.CaptureFixture) -> Non
     capsys.readouterr()
     assert retrain.main(command) == 0
     assert "goes on at step" not in capsys.readouterr().err
+
+
+def test_resume_goes_on_with_a_training_and_begins_none(capsys: pytest.CaptureFixture) -> None:
+    command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=2", "--nodoctor"]
+    assert retrain.main([*command, "--resume"]) == 1
+    said = capsys.readouterr().err
+    assert "nothing to resume" in said and "leave --resume away" in said
+    assert retrain.main(command) == 0
+    first = Path("tf_files/retrained_graph.pb").read_bytes()
+    assert retrain.main([*command, "--resume"]) == 0
+    assert "goes on at step" in capsys.readouterr().err
+    assert Path("tf_files/retrained_graph.pb").read_bytes() == first
 
 
 def test_a_damaged_checkpoint_is_said(capsys: pytest.CaptureFixture) -> None:

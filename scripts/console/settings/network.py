@@ -25,6 +25,7 @@ class NetworkSettings:
         monitor: loss or accuracy, of the validation photos: what the best epoch is best in.
         batch_norm: whether a fine-tuned network's batches are normalised by their own statistics.
         mixed_precision: compute in 16 bits where a GPU does it faster.
+        resume: refuse to begin a training that no earlier run has begun.
         checkpoint: best or last, to train no further; empty: train.
         distortions: of the photos, at every step anew.
     """
@@ -41,6 +42,7 @@ class NetworkSettings:
     monitor: str
     batch_norm: bool
     mixed_precision: bool
+    resume: bool
     checkpoint: str
     distortions: Distortions
 
@@ -65,6 +67,8 @@ def add_network_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--batch_norm", choices=["frozen", "training"], default="frozen", help="of a network that is "
                        "fine-tuned: keep its statistics (default), or learn them from the photos")
     group.add_argument("--mixed_precision", action="store_true", help="train in 16 bits on a GPU")
+    group.add_argument("--resume", action="store_true", help="go on where a training with the same flags was stopped, "
+                       "and do not begin another (without it: go on, or begin)")
     group.add_argument("--checkpoint", choices=["best", "last"], default="", help="train no further: make the files "
                        "from this checkpoint of a training with the same flags that was stopped")
 
@@ -85,9 +89,10 @@ def network_settings(flags: argparse.Namespace) -> NetworkSettings | None:
         raise UserError(f"--color_mode=grayscale is for networks from scratch ({', '.join(ARCHITECTURES[:3])}).",
                         exit_code=2)
     if not (architecture or flags.fine_tune_epochs):
-        if flags.checkpoint:
-            raise UserError("--checkpoint is for a training of all layers (--fine_tune_epochs or --architecture); "
-                            "without one there are no checkpoints.", exit_code=2)
+        if flags.checkpoint or flags.resume:
+            raise UserError(f"--{'resume' if flags.resume else 'checkpoint'} is for a training of all layers "
+                            "(--fine_tune_epochs or --architecture); without one there are no checkpoints.",
+                            exit_code=2)
         return None
     if flags.augmented_views:
         raise UserError("--augmented_views is for the last layer alone: when all layers are trained, photos are "
@@ -108,5 +113,5 @@ def network_settings(flags: argparse.Namespace) -> NetworkSettings | None:
         optimizer=flags.optimizer,
         learning_rate=flags.learning_rate or (SCRATCH_RATE if architecture else FINE_TUNING_RATE),
         dropout=flags.dropout, patience=flags.patience, monitor=flags.monitor,
-        batch_norm=flags.batch_norm == "training", mixed_precision=flags.mixed_precision, checkpoint=flags.checkpoint,
-        distortions=distortions)
+        batch_norm=flags.batch_norm == "training", mixed_precision=flags.mixed_precision, resume=flags.resume,
+        checkpoint=flags.checkpoint, distortions=distortions)

@@ -27,6 +27,7 @@ NETWORK_FLAGS = ("train_epochs", "batch_size", "optimizer", "dropout", "patience
                  "mixed_precision")
 STEP_FLAGS = ("solver", "how_many_training_steps", "train_batch_size", "validation_batch_size", "test_batch_size",
               "eval_step_interval", "intermediate_store_frequency")
+CHANGE_NOTHING = ("debug", "logging_verbosity", "offline", "checkpoint_path", "resume")
 HEAD_FLAGS = (*STEP_FLAGS, "class_weight")
 # Any of these asks for Poets' training by steps.
 ASKS_FOR_STEPS = ("how_many_training_steps", "learning_rate", "train_batch_size")
@@ -240,4 +241,4 @@ def _steps(flags: argparse.Namespace) -> StepSettings | None:
 def _recorded(flags: argparse.Namespace) -> dict[str, Any]:
     """The flags as the metadata keeps them: paths as text, without those not given and those that change no result."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in sorted(vars(flags).items())
-            if value not in (None, ()) and name not in ("debug", "logging_verbosity", "offline", "checkpoint_path")}
+            if value not in (None, ()) and name not in CHANGE_NOTHING}
