@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from scripts.classifier import Converted, Graph, check_formats, convert, open_graph, were_trained_on
-from scripts.console import run_command
+from scripts.console import UserError, run_command
 from scripts.console.settings import ExportSettings, export_settings
 from scripts.photos import Photo, read_tree
 from scripts.report import conversion_header, conversion_line, conversion_notes
@@ -43,10 +43,16 @@ def export(settings: ExportSettings) -> int:
 
 def _photos(graph: Graph, image_dir: Path | None) -> list[Photo]:
     """Photos of the classifier's labels: of the folder that is given, else of those it was trained and tested on."""
-    folders = [image_dir] if image_dir else [Path(folder) for name in ("image_dir", "test_dir")
-                                             if (folder := graph.metadata.flags.get(name)) and Path(folder).is_dir()]
-    return [photo for folder in folders for photo in read_tree(folder, least_classes=1).photos
-            if photo.label in graph.metadata.labels]
+    remembered = [graph.metadata.flags.get(name) for name in ("image_dir", "test_dir")]
+    folders = [image_dir] if image_dir else [Path(folder) for folder in remembered if folder and Path(folder).is_dir()]
+    found: list[Photo] = []
+    for folder in folders:
+        try:
+            found += read_tree(folder, least_classes=1).photos
+        except UserError:
+            if image_dir:
+                raise  # a folder that was only remembered may be empty by now
+    return [photo for photo in found if photo.label in graph.metadata.labels]
 
 
 def _say(converted: Converted) -> None:

@@ -103,8 +103,8 @@ def _split(seen: Bottlenecks, settings: RetrainSettings) -> tuple[Bottlenecks, S
     tested = {photo.digest for photo, test in zip(seen.tree.photos, tests) if test}
     kept = tests | [photo.digest not in tested for photo in seen.tree.photos]
     if not kept.all():
-        log.warning("%d photos of %s are also in %s; they only test.", (~kept).sum(), settings.image_dir,
-                    settings.test_dir)
+        log.warning("Also in %s, and left to the test: %d of the photos of %s.", settings.test_dir, (~kept).sum(),
+                    settings.image_dir)
     seen = seen.only(kept)
     return seen, split_with_test_photos(seen.tree, seen.looks, tests[kept], settings.validation_percentage,
                                         settings.seed)

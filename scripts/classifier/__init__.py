@@ -1,6 +1,7 @@
 """The classifier room: weights to files, files to answers, and the proof that both agree."""
-from .conversion import Converted, Graph, check_conversion, check_formats, convert, open_graph
+from .conversion import Converted, check_formats, convert, open_graph
 from .export import Destinations, Exported, Proof, check_destinations, export_classifier, export_graph
+from .forms import Graph, check_conversion
 from .graph_files import count_operations, write_for_tensorboard, write_rounded, write_tflite
 from .known_photos import were_trained_on
 from .load import load_classifier

@@ -1,79 +1,31 @@
 """A retrained graph in other forms, each proven on photos before it is kept."""
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from scripts.console import UserError, import_tensorflow
-from scripts.console.settings import EXPORT_FORMATS
 from scripts.evaluation import Metrics, evaluate
-from scripts.features import LiteRTModel, core_count, load_frozen_graph
+from scripts.features import core_count
 from scripts.photos import Photo, PhotoError, load_pixels, network_input, read_photo
 
-from .graph import UNKNOWN_SCORE, Answers, frozen_answers
-from .load import load_classifier, load_signature
-from .metadata import Metadata
+from .forms import ENDINGS, WRITERS, Graph, Runner, check_conversion, frozen_runner, opened, put, remove
+from .load import load_classifier
 from .parity import MOST_PHOTOS, TOLERANCE, check_predict_bytes, evenly_spread
-from .targets.onnx import check_onnx_is_installed, onnx_model, open_onnx
-from .targets.saved_model import METADATA_PATH, save_answers, write_metadata
-from .targets.tfjs import MODEL, SHARDS, is_own_tfjs, read_tfjs, write_tfjs
-from .targets.tflite import QUANTIZED, convert_answers, packed
+from .targets.onnx import check_onnx_is_installed
+from .targets.tflite import QUANTIZED
 
 # These compute what the graph computes; the others have coarser weights, and how much that matters is told.
 EXACT = ("tflite", "tfjs", "saved_model", "onnx")
-# What each is called behind the graph's stem.
-ENDINGS = {"tflite": "_float32.tflite", "tflite_float16": "_float16.tflite", "tflite_dynamic": "_dynamic.tflite",
-           "tflite_int8": "_int8.tflite", "tfjs": "_tfjs", "saved_model": "_saved_model", "onnx": ".onnx"}
-PAGE = "index.html"
 # Photos that show which numbers flow where, for 8-bit weights and activations.
 MOST_CALIBRATING = 100
 MOST_PROVING = 500
 TIMED = 20
-# From float32 [1, height, width, 3] in [0, 1] to float32 [1, classes].
-Runner = Callable[[np.ndarray], np.ndarray]
-
-
-@dataclass(frozen=True, eq=False)
-class Graph:
-    """A .pb that retrain wrote, to be converted.
-
-    Attributes:
-        path: of the file.
-        metadata: of the classifier.
-        definition: GraphDef.
-    """
-
-    path: Path
-    metadata: Metadata
-    definition: Any
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of its input, in pixels."""
-        return self.metadata.input["height"], self.metadata.input["width"]
-
-    def answers(self, pixels: Any) -> Answers:
-        """Adds the graph to the one that is being built."""
-        return frozen_answers(pixels, self.definition, self.metadata.nodes["output"],
-                              self.metadata.unknown is not None)
-
-    def nodes(self) -> dict[str, str]:
-        """Names of its nodes: `input`, `probabilities`, and `unknown_score` where there is one."""
-        found = {"input": self.metadata.nodes["input"], "probabilities": self.metadata.nodes["output"]}
-        return {**found, UNKNOWN_SCORE: UNKNOWN_SCORE} if self.metadata.unknown else found
-
-    def description(self) -> dict[str, Any]:
-        """What a program that runs a converted file needs to know."""
-        threshold = {"unknown_threshold": self.metadata.unknown["threshold"]} if self.metadata.unknown else {}
-        return {"labels": self.metadata.labels, "height": self.size[0], "width": self.size[1], **threshold}
 
 
 @dataclass(frozen=True)
@@ -148,22 +100,22 @@ def convert(graph: Graph, formats: Sequence[str], folder: Path, proving: Sequenc
     rows, photos = _loaded(_spread(proving, MOST_PROVING), graph.size)
     classes = np.array([graph.metadata.labels.index(photo.label) for photo in rows], np.int64)
     reference = _Comparison(photos, classes, None)
-    expected, own = reference.measure("graph (.pb)", graph.path, _frozen_runner(graph))
+    expected, own = reference.measure("graph (.pb)", graph.path, frozen_runner(graph))
     on_converted(own)
     comparison, found = _Comparison(photos, classes, expected), [own]
     for name in formats:
         staged = folder / f".{graph.path.stem}{ENDINGS[name]}.partial"
-        _remove(staged)
+        remove(staged)
         try:
-            _WRITERS[name](graph, staged, calibrating)
-            _, row = comparison.measure(name, staged, _opened(name, staged, graph))
+            WRITERS[name](graph, staged, _calibration(graph, calibrating) if name == QUANTIZED else None)
+            _, row = comparison.measure(name, staged, opened(name, staged, graph))
             _check(row)
             if name == "saved_model":
                 _check_bytes(graph, staged, rows, photos)
             destination = folder / f"{graph.path.stem}{ENDINGS[name]}"
-            _put(staged, destination)
+            put(staged, destination)
         finally:
-            _remove(staged)
+            remove(staged)
         found.append(replace(row, path=destination))
         on_converted(found[-1])
     return found
@@ -257,89 +209,6 @@ def _calibration(graph: Graph, photos: Sequence[Photo]) -> np.ndarray:
     return pixels
 
 
-def _write_tflite(graph: Graph, path: Path, calibrating: Sequence[Photo], name: str) -> None:
-    calibration = _calibration(graph, calibrating) if name == QUANTIZED else None
-    model = convert_answers(graph.answers, *graph.size, name, graph.path.stem, calibration)
-    # Phones read one output: the probabilities.
-    path.write_bytes(packed(model, replace(graph.metadata, unknown=None)))
-
-
-def _write_tfjs(graph: Graph, folder: Path, _: Sequence[Photo]) -> None:
-    folder.mkdir()
-    write_tfjs(folder, graph.definition, graph.nodes(), graph.size, graph.description())
-    shutil.copy(Path(__file__).parent / "targets" / "tfjs_page.html", folder / PAGE)
-
-
-def _write_saved_model(graph: Graph, folder: Path, _: Sequence[Photo]) -> None:
-    threshold = graph.metadata.unknown["threshold"] if graph.metadata.unknown else None
-    save_answers(folder, graph.answers, graph.size, graph.metadata.labels, threshold)
-    write_metadata(folder, graph.metadata)
-
-
-def _write_onnx(graph: Graph, path: Path, _: Sequence[Photo]) -> None:
-    path.write_bytes(onnx_model(graph.definition, graph.nodes(), graph.description()))
-
-
-_WRITERS: dict[str, Callable[[Graph, Path, Sequence[Photo]], None]] = {
-    **{name: lambda graph, path, photos, name=name: _write_tflite(graph, path, photos, name)  # type: ignore[misc]
-       for name in EXPORT_FORMATS if name.startswith("tflite")},
-    "tfjs": _write_tfjs, "saved_model": _write_saved_model, "onnx": _write_onnx}
-
-
-def _frozen_runner(graph: Graph) -> Callable[[], Runner]:
-    content = graph.definition.SerializeToString()
-    return lambda: load_frozen_graph(content, graph.metadata.nodes["input"], graph.metadata.nodes["output"])
-
-
-def _opened(name: str, path: Path, graph: Graph) -> Callable[[], Runner]:
-    """What opens a written file as its users do, once for each thread."""
-    if name.startswith("tflite"):
-        model = path.read_bytes()
-        return lambda: LiteRTModel(model).run
-    if name == "onnx":
-        return lambda: open_onnx(path, "probabilities")
-    if name == "tfjs":  # as a browser puts it together, but in TensorFlow
-        return _frozen_runner(replace(graph, definition=read_tfjs(path)))
-    signature = load_signature(path, "serving_default")
-    constant = import_tensorflow().constant
-    return lambda: lambda photos: signature(image=constant(photos))["probabilities"].numpy()
-
-
 def _size(path: Path) -> int:
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def check_conversion(formats: Sequence[str], folder: Path, graph: Path) -> None:
-    """Raises a UserError where a form would take the place of something that no conversion wrote."""
-    for name in formats:
-        path = folder / f"{graph.stem}{ENDINGS[name]}"
-        if path.is_file() and name in ("tfjs", "saved_model"):
-            raise UserError(f"{path} is a file, where a folder is to be written.", "Move it away.")
-        if path.is_dir() and any(path.iterdir()) and not _is_own(path):
-            raise UserError(f"{path} is a folder of something else; it is left as it is.", "Move it away.")
-
-
-def _is_own(folder: Path) -> bool:
-    """Whether a conversion wrote a folder."""
-    return (folder / METADATA_PATH).exists() or is_own_tfjs(folder)
-
-
-def _put(staged: Path, destination: Path) -> None:
-    """Puts what was written in its place; what a person put into a page's folder stays there."""
-    if destination.is_dir() and is_own_tfjs(destination):
-        for old in destination.glob(SHARDS):
-            old.unlink()
-        for new in sorted(staged.iterdir(), key=lambda path: path.name == MODEL):  # the model last
-            if new.name != PAGE or not (destination / PAGE).exists():
-                os.replace(new, destination / new.name)
-        return
-    _remove(destination)
-    os.replace(staged, destination)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

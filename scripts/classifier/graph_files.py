@@ -57,15 +57,16 @@ def write_rounded(graph: Path, output: Path, levels: int = 256) -> None:
 
     One that retrain wrote gets its metadata beside it, without the test's figures, which were another graph's.
     """
-    content = round_weights(graph.read_bytes(), str(graph), levels)
+    content = graph.read_bytes()
     beside, new_beside = graph.with_suffix(".json"), output.with_suffix(".json")
     if OWN_MARK.encode() not in content or not beside.is_file():
-        write_file(output, content)
+        write_file(output, round_weights(content, str(graph), levels))
         return
     if new_beside.resolve() == beside.resolve() or new_beside.exists() and not _describes(new_beside, output):
         raise UserError(f"{new_beside} describes something else; that of {output.name} would take its place.",
                         "Give --output another name.")
     metadata = Metadata.from_json(beside.read_text("utf-8"), str(beside))
+    content = round_weights(content, str(graph), levels)
     write_file(output, content)
     hashes = {output.name: hashlib.sha256(content).hexdigest()}
     write_file(new_beside, replace(metadata, files=hashes, test=None).to_json())

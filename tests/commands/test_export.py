@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from scripts import count_ops, export, graph_pb2tb, label_image, quantize_graph, retrain
-from scripts.classifier import conversion, load_classifier
+from scripts.classifier import conversion, forms, load_classifier
 from scripts.classifier.targets.tfjs import write_tfjs
 from scripts.console import UserError, import_tensorflow
 from scripts.console.settings import EXPORT_FORMATS
@@ -51,7 +51,7 @@ def test_every_form_is_written_and_proven_on_the_test_photos(capsys: pytest.Capt
         assert np.abs(load_classifier(path).probabilities(pixels)[0] - expected).max() < 0.15
         assert label_image.main([str(PHOTO), f"--graph={path}", "--top_k=1"]) == 0
         assert "red (score=" in capsys.readouterr().out
-    onnx = conversion.open_onnx(Path("tf_files/exported/retrained_graph.onnx"), "probabilities")
+    onnx = forms.open_onnx(Path("tf_files/exported/retrained_graph.onnx"), "probabilities")
     assert np.abs(onnx(network_input(pixels))[0] - expected).max() < 1e-4
     assert not list(Path("tf_files/exported").glob(".*"))
 
@@ -85,7 +85,7 @@ def test_the_unknown_score_goes_where_programs_can_use_it_and_phones_get_the_pro
     pixels = load_pixels(PHOTO.read_bytes(), 32, 32)[None]
     expected = load_classifier(Path("unknown/g.pb")).outputs(pixels)[0, -1]
     assert load_classifier(Path("out/g_saved_model")).outputs(pixels)[0, -1] == pytest.approx(expected, rel=1e-3)
-    score = conversion.open_onnx(Path("out/g.onnx"), "unknown_score")(network_input(pixels))
+    score = forms.open_onnx(Path("out/g.onnx"), "unknown_score")(network_input(pixels))
     assert score[0] == pytest.approx(expected, rel=1e-3)
     model = json.loads(Path("out/g_tfjs/model.json").read_text("utf-8"))
     assert model["userDefinedMetadata"]["structuredOutputKeys"] == ["probabilities", "unknown_score"]
@@ -95,15 +95,15 @@ def test_the_unknown_score_goes_where_programs_can_use_it_and_phones_get_the_pro
 @pytest.mark.parametrize("name", ["tfjs", "tflite"])
 def test_a_file_with_other_answers_is_not_kept(name: str, monkeypatch: pytest.MonkeyPatch,
                                                capsys: pytest.CaptureFixture) -> None:
-    write = conversion._WRITERS[name]
+    write = forms.WRITERS[name]
 
     def write_wrong(graph, path: Path, photos) -> None:
         definition = type(graph.definition).FromString(graph.definition.SerializeToString())
         bias = next(node for node in definition.node if node.name.endswith("final_biases")).attr["value"].tensor
         values = import_tensorflow().make_ndarray(bias) + np.float32([200, 0, 0])
         bias.CopyFrom(import_tensorflow().make_tensor_proto(values))
-        write(conversion.Graph(graph.path, graph.metadata, definition), path, photos)
-    monkeypatch.setitem(conversion._WRITERS, name, write_wrong)
+        write(forms.Graph(graph.path, graph.metadata, definition), path, photos)
+    monkeypatch.setitem(forms.WRITERS, name, write_wrong)
     assert export.main([f"--to={name}"]) == 1
     assert "does not give the answers of the graph" in capsys.readouterr().err
     assert not list(Path("tf_files/exported").iterdir())
@@ -116,8 +116,11 @@ def test_retrain_exports_beside_its_graph(tiny_module: Path, model_dir: Path, ca
     assert Path("tf_files/retrained_graph_int8.tflite").exists() and Path("tf_files/retrained_graph.onnx").exists()
 
 
-def test_without_photos_nothing_is_proven_and_that_is_said(capsys: pytest.CaptureFixture) -> None:
+@pytest.mark.parametrize("left", ["nothing", "an empty folder"])
+def test_without_photos_nothing_is_proven_and_that_is_said(left: str, capsys: pytest.CaptureFixture) -> None:
     Path("photos").rename("elsewhere")
+    if left == "an empty folder":
+        Path("photos").mkdir()
     assert export.main(["--to=tflite_float16"]) == 0
     said = capsys.readouterr()
     assert "There are no photos to prove the files on" in said.err and rows(said.out) == {}
@@ -159,7 +162,7 @@ def test_what_a_person_put_into_the_pages_folder_stays_there() -> None:
     assert export.main(["--to=tfjs"]) == 0
     assert (folder / "tf.min.js").exists() and (folder / "index.html").read_text() == "my own page"
     assert not (folder / "group1-shard7of9.bin").exists()
-    assert conversion.read_tfjs(folder).node
+    assert forms.read_tfjs(folder).node
 
 
 def test_a_page_of_something_else_is_left_alone(capsys: pytest.CaptureFixture) -> None:

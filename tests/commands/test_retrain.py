@@ -266,7 +266,7 @@ def test_a_second_folder_makes_the_final_test(workplace: Path, photo_folder: Pat
     assert run(photo_folder, tiny_module, model_dir, f"--test_dir={tmp_path / 'test'}") == 0
     said, noted = capsys.readouterr()
     assert "20 test photos" in said and re.search(r"^Final test accuracy = .*\(N=20\)", said, re.MULTILINE)
-    assert f"1 photos of {photo_folder} are also in {tmp_path / 'test'}; they only test." in noted
+    assert f"Also in {tmp_path / 'test'}, and left to the test: 1 of the photos of {photo_folder}." in noted
     assert re.search(r"^ +2 leak$", said, re.MULTILINE)
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
     assert sum(metadata["split"]["counts"].values()) == 59 + 20

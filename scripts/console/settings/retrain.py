@@ -27,10 +27,11 @@ NETWORK_FLAGS = ("train_epochs", "batch_size", "optimizer", "dropout", "patience
                  "mixed_precision")
 STEP_FLAGS = ("solver", "how_many_training_steps", "train_batch_size", "validation_batch_size", "test_batch_size",
               "eval_step_interval", "intermediate_store_frequency")
-CHANGE_NOTHING = ("debug", "logging_verbosity", "offline", "checkpoint_path", "resume")
 HEAD_FLAGS = (*STEP_FLAGS, "class_weight")
 # Any of these asks for Poets' training by steps.
 ASKS_FOR_STEPS = ("how_many_training_steps", "learning_rate", "train_batch_size")
+# These change no result, so the metadata leaves them out.
+CHANGE_NOTHING = ("debug", "logging_verbosity", "offline", "checkpoint_path", "resume")
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,33 @@ class RetrainSettings:
 
 def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
     """Reads retrain's command line (None: the process's own); raises UserError with exit code 2 for a wrong one."""
+    parser = _parser()
+    flags = parser.parse(arguments)
+    configure_logging(flags.logging_verbosity)
+    network = network_settings(flags)
+    _say_what_is_ignored(flags, parser, network)
+    steps = None if network else _steps(flags)
+    if flags.unknown_coverage and not flags.validation_percentage:
+        raise UserError("--unknown_coverage needs validation photos to find its threshold by.",
+                        "Give a --validation_percentage above 0.", exit_code=2)
+    if network and flags.cross_validate:
+        raise UserError("--cross_validate is for the last layer alone: a network that was trained on the photos knows "
+                        "all folds.", "Leave it away.", exit_code=2)
+    return RetrainSettings(
+        image_dir=flags.image_dir, test_dir=flags.test_dir, output_graph=flags.output_graph,
+        output_labels=flags.output_labels,
+        saved_model_dir=flags.saved_model_dir, export=flags.export, final_tensor_name=flags.final_tensor_name,
+        extractor=extractor_settings(flags, _architecture(flags)), steps=steps, network=network,
+        variations=None if network else _variations(flags),
+        testing_percentage=0.0 if flags.test_dir else flags.testing_percentage,
+        validation_percentage=flags.validation_percentage, seed=flags.seed, balanced=flags.class_weight == "balanced",
+        refit=flags.refit, unknown_coverage=flags.unknown_coverage, bottleneck_dir=flags.bottleneck_dir,
+        doctor=flags.doctor, summaries_dir=flags.summaries_dir,
+        print_misclassified_test_images=flags.print_misclassified_test_images,
+        cross_validate=flags.cross_validate, flags=_recorded(flags))
+
+
+def _parser() -> CommandParser:
     parser = CommandParser(prog="scripts.retrain", description="Trains an image classifier on your own photos: one "
                            "folder per class, in one folder. Writes a graph, its labels and a .tflite, proves that "
                            "they answer alike, and says how good the classifier is.")
@@ -131,29 +159,7 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
     answers.add_argument("--print_misclassified_test_images", action="store_true",
                          help="list the test photos with a wrong answer")
     _add_poets_flags(parser)
-    flags = parser.parse(arguments)
-    configure_logging(flags.logging_verbosity)
-    network = network_settings(flags)
-    _say_what_is_ignored(flags, parser, network)
-    steps = None if network else _steps(flags)
-    if flags.unknown_coverage and not flags.validation_percentage:
-        raise UserError("--unknown_coverage needs validation photos to find its threshold by.",
-                        "Give a --validation_percentage above 0.", exit_code=2)
-    if network and flags.cross_validate:
-        raise UserError("--cross_validate is for the last layer alone: a network that was trained on the photos knows "
-                        "all folds.", "Leave it away.", exit_code=2)
-    return RetrainSettings(
-        image_dir=flags.image_dir, test_dir=flags.test_dir, output_graph=flags.output_graph,
-        output_labels=flags.output_labels,
-        saved_model_dir=flags.saved_model_dir, export=flags.export, final_tensor_name=flags.final_tensor_name,
-        extractor=extractor_settings(flags, _architecture(flags)), steps=steps, network=network,
-        variations=None if network else _variations(flags),
-        testing_percentage=0.0 if flags.test_dir else flags.testing_percentage,
-        validation_percentage=flags.validation_percentage, seed=flags.seed, balanced=flags.class_weight == "balanced",
-        refit=flags.refit, unknown_coverage=flags.unknown_coverage, bottleneck_dir=flags.bottleneck_dir,
-        doctor=flags.doctor, summaries_dir=flags.summaries_dir,
-        print_misclassified_test_images=flags.print_misclassified_test_images,
-        cross_validate=flags.cross_validate, flags=_recorded(flags))
+    return parser
 
 
 def _add_poets_flags(parser: CommandParser) -> None:
