@@ -35,10 +35,10 @@ def main() -> None:
     flags = parser.parse_args()
     rows = []
     for seed in range(flags.seeds):
-        frozen, _, _ = trained(flags, seed, 0)
-        tuned, kept, seconds = trained(flags, seed, flags.epochs)
+        frozen, _, _, _ = trained(flags, seed, 0)
+        tuned, kept, seconds, said = trained(flags, seed, flags.epochs)
         rows.append((frozen, tuned, kept, seconds))
-        print(f"seed {seed}: {frozen:.4f} {tuned:.4f} {'kept' if kept else 'not kept'} {seconds:.0f} s", flush=True)
+        print(f"seed {seed}: {frozen:.4f} {tuned:.4f} {seconds:.0f} s; {said}", flush=True)
     before, after, kept, seconds = np.array(rows, float).T
     gain = after - before
     error = gain.std(ddof=1) / len(gain) ** 0.5
@@ -47,8 +47,8 @@ def main() -> None:
           f"| {int(kept.sum())} of {len(kept)} | {np.median(seconds):.0f} |")
 
 
-def trained(flags: argparse.Namespace, seed: int, epochs: int) -> tuple[float, bool, float]:
-    """Test accuracy of what retrain delivers, whether it is fine-tuned, and seconds."""
+def trained(flags: argparse.Namespace, seed: int, epochs: int) -> tuple[float, bool, float, str]:
+    """Test accuracy of what retrain delivers, whether it is fine-tuned, seconds, and what was said of the choice."""
     folder = flags.work_dir / "fine_tuning"
     said = io.StringIO()
     start = time.perf_counter()
@@ -63,8 +63,9 @@ def trained(flags: argparse.Namespace, seed: int, epochs: int) -> tuple[float, b
     assert code == 0, said.getvalue()
     seconds = time.perf_counter() - start
     metadata = json.loads((folder / "graph.json").read_text("utf-8"))
-    assert re.search("Final test accuracy", said.getvalue())
-    return metadata["test"]["accuracy"], metadata["network"]["kind"] == "fine_tuned", seconds
+    choice = re.search("^Validation loss .*$", said.getvalue(), re.MULTILINE)
+    return (metadata["test"]["accuracy"], metadata["network"]["kind"] == "fine_tuned", seconds,
+            choice[0] if choice else "")
 
 
 if __name__ == "__main__":
