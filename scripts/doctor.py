@@ -27,7 +27,7 @@ def doctor(settings: DoctorSettings) -> int:
     extractor = open_extractor(settings.extractor.tfhub_module, settings.extractor.model_dir,
                                settings.extractor.image_size, settings.extractor.offline)
     bottlenecks = extract_bottlenecks(tree, extractor, settings.bottleneck_dir)
-    findings = examine(bottlenecks, extractor, _usual_split(bottlenecks))
+    findings = examine(bottlenecks, _usual_split(bottlenecks), extractor.height)
     path = settings.output_dir / "findings.csv"
     write_findings(path, findings)
     print(*finding_lines(findings, path, MOST_SHOWN), sep="\n")

@@ -18,7 +18,7 @@ from scripts.console import (UserError, check_output_folder, import_tensorflow, 
 from scripts.console.settings import DEFAULT_TFLITE, RetrainSettings, retrain_settings
 from scripts.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
 from scripts.features import Bottlenecks, Extractor, core_count, extract_bottlenecks, open_extractor
-from scripts.photos import (TEST, TRAINING, PhotoTree, Split, check_class_sizes, fold_photos,
+from scripts.photos import (TEST, TRAINING, Photo, PhotoTree, Split, check_class_sizes, fold_photos,
                             identify_photos, read_tree, split_photos, split_with_test_photos, with_test_folder)
 from scripts.report import (accuracy_lines, confusion_picture, conversion_header, conversion_line, conversion_notes,
                             cross_validation_lines, curves_picture, describe_retraining, finding_lines, photo_lines,
@@ -53,13 +53,13 @@ def retrain(settings: RetrainSettings) -> int:
         seen, split = _split(seen, settings)
     _say_split(split)
     folds = fold_photos(seen.tree, split, settings.cross_validate) if settings.cross_validate else None
-    trained, bottlenecks, fit = train(extractor, seen, split, settings, _store(extractor, seen, split, settings))
+    trained, bottlenecks, left, fit = train(extractor, seen, split, settings, _store(extractor, seen, split, settings))
     with stage("evaluation"):
-        metrics, rejection, proof = _final_evaluation(bottlenecks, split, fit, settings)
+        metrics, rejection, proof = _final_evaluation(bottlenecks, left, fit, settings)
     crossed = None if folds is None else _cross_validation(bottlenecks, folds, settings.balanced)
     with stage("TensorFlow"):
         import_tensorflow()
-    metadata = describe_classifier(trained, bottlenecks, split, fit, metrics, settings.final_tensor_name,
+    metadata = describe_classifier(trained, bottlenecks, left, fit, metrics, settings.final_tensor_name,
                                    settings.flags, rejection, crossed)
     exported = export_classifier(trained, fit.head, metadata, destinations, proof)
     command = _labelling_command(destinations)
@@ -67,17 +67,17 @@ def retrain(settings: RetrainSettings) -> int:
     with stage("doctor"):
         findings = None
         if extractor and settings.doctor:
-            findings = _examine(seen, extractor, split, destinations.findings)
+            findings = _examine(seen, split, trained.height, destinations.findings)
     with stage("report"):
         write_report(destinations.report, describe_retraining(
-            bottlenecks, split, proof.outputs, metrics, rejection, metadata, findings, fit.curves(),
+            bottlenecks, left, proof.outputs, metrics, rejection, metadata, findings, fit.curves(),
             load_classifier(destinations.tflite), command))
     with stage("summaries"):
         _write_pictures(settings.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), fit, metrics,
                         bottlenecks.tree.labels)
     print(f"Report:         {destinations.report}", flush=True)
     with stage("export of other forms"):
-        _convert(destinations.graph, bottlenecks, split, settings.export)
+        _convert(destinations.graph, bottlenecks, left, settings.export)
     print(f"Label a photo:  {command}")
     return 0
 
@@ -102,6 +102,9 @@ def _split(seen: Bottlenecks, settings: RetrainSettings) -> tuple[Bottlenecks, S
     tests = np.array([photo.path in paths for photo in seen.tree.photos])
     tested = {photo.digest for photo, test in zip(seen.tree.photos, tests) if test}
     kept = tests | [photo.digest not in tested for photo in seen.tree.photos]
+    if not kept[~tests].any():
+        raise UserError(f"All photos of {settings.image_dir} are also in {settings.test_dir}: none is left to train "
+                        "on.", "Give a --test_dir with other photos.")
     if not kept.all():
         log.warning("Also in %s, and left to the test: %d of the photos of %s.", settings.test_dir, (~kept).sum(),
                     settings.image_dir)
@@ -113,8 +116,9 @@ def _split(seen: Bottlenecks, settings: RetrainSettings) -> tuple[Bottlenecks, S
 def _look_at_photos(tree: PhotoTree, settings: RetrainSettings) -> tuple[Extractor | None, Bottlenecks]:
     """The extractor and all bottlenecks; for a network from scratch without the doctor nobody needs them."""
     if settings.network and settings.network.architecture and not settings.doctor:
-        known, looks = identify_photos(tree, core_count())
-        return None, Bottlenecks(known, np.empty((len(known.photos), 0), np.float32), looks, (), 0, "")
+        known, looks, unreadable = identify_photos(tree, core_count())
+        _say_unreadable(unreadable)
+        return None, Bottlenecks(known, np.empty((len(known.photos), 0), np.float32), looks, unreadable, 0, "")
     own_size = settings.network and settings.network.architecture  # --image_size is the other network's then
     with stage("extractor"):
         extractor = open_extractor(settings.extractor.tfhub_module, settings.extractor.model_dir,
@@ -146,8 +150,8 @@ def _check_no_folder_is_unknown(tree: PhotoTree) -> None:
                             "so.", exit_code=2)
 
 
-def _examine(bottlenecks: Bottlenecks, extractor: Extractor, split: Split, path: Path) -> list[Finding]:
-    findings = examine(bottlenecks, extractor, split)
+def _examine(bottlenecks: Bottlenecks, split: Split, side: int, path: Path) -> list[Finding]:
+    findings = examine(bottlenecks, split, side)
     write_findings(path, findings)
     print(*finding_lines(findings, path, MOST_FINDINGS), sep="\n", flush=True)
     return findings
@@ -223,12 +227,17 @@ def _say_bottlenecks(bottlenecks: Bottlenecks, extractor: Extractor) -> None:
     photos = len(bottlenecks.tree.photos)
     print(f"Bottlenecks by {extractor.name} at {extractor.height} x {extractor.width} pixels: "
           f"{bottlenecks.computed} computed, {photos} in all", flush=True)
-    if bottlenecks.unreadable:
-        print(f"{len(bottlenecks.unreadable)} files cannot be used and are left out:")
-        for photo, reason in bottlenecks.unreadable[:MOST_LISTED]:
-            print(f"  {photo.path}: {reason}")
-        if len(bottlenecks.unreadable) > MOST_LISTED:
-            print(f"  and {len(bottlenecks.unreadable) - MOST_LISTED} more")
+    _say_unreadable(bottlenecks.unreadable)
+
+
+def _say_unreadable(unreadable: Sequence[tuple[Photo, str]]) -> None:
+    if not unreadable:
+        return
+    print(f"{len(unreadable)} files cannot be used and are left out:")
+    for photo, reason in unreadable[:MOST_LISTED]:
+        print(f"  {photo.path}: {reason}")
+    if len(unreadable) > MOST_LISTED:
+        print(f"  and {len(unreadable) - MOST_LISTED} more")
 
 
 def _say_split(split: Split) -> None:

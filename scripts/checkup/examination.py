@@ -4,7 +4,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-from scripts.features import Bottlenecks, Extractor
+from scripts.features import Bottlenecks
 from scripts.photos import PhotoTree, Split
 
 from .copies import find_copies
@@ -17,13 +17,13 @@ from .wrong_labels import Suspicion, suspect_labels
 log = logging.getLogger(__name__)
 
 
-def examine(bottlenecks: Bottlenecks, extractor: Extractor, split: Split) -> list[Finding]:
+def examine(bottlenecks: Bottlenecks, split: Split, side: int) -> list[Finding]:
     """Looks at every photo, by its file and by its bottleneck; changes nothing.
 
     Args:
         bottlenecks: of at least two classes.
-        extractor: what made them.
         split: of the same photos.
+        side: of the input of the network that labels such photos, in pixels.
 
     Returns:
         Findings in the order in which a person should look at them.
@@ -31,7 +31,7 @@ def examine(bottlenecks: Bottlenecks, extractor: Extractor, split: Split) -> lis
     tree = bottlenecks.tree
     neighbours = find_neighbours(bottlenecks.matrix)
     suspicion = suspect_labels(bottlenecks.matrix, tree.classes(), split.groups, neighbours)
-    return ranked([*find_unreadable(bottlenecks.unreadable), *find_odd_files(tree, extractor.height),
+    return ranked([*find_unreadable(bottlenecks.unreadable), *find_odd_files(tree, side),
                    *find_imbalance(tree), *find_copies(tree, bottlenecks.looks, neighbours, split),
                    *_wrong_labels(tree, suspicion), *find_outliers(tree, bottlenecks.matrix)])
 

@@ -16,6 +16,7 @@ from scripts.training import Head
 
 from .export import Destinations, Exported, Proof, check_destinations, export_classifier
 from .metadata import Metadata
+from .targets.frozen_graph import check_output_name
 
 # Photos that a network answers at a time; it only bounds memory.
 BATCH = 32
@@ -59,6 +60,9 @@ class Wrapped:
                 does not give the network's answers; nothing has been replaced then.
         """
         check_destinations(destinations)
+        check_output_name(final_tensor_name)
+        if isinstance(photos, str):
+            raise UserError("The photos for the proof are a list of paths.", f"Give [{photos!r}].")
         try:
             files = [read_photo(Path(path)) for path in photos]
             pixels = load_photos(files, self.height, self.width, core_count())
@@ -87,9 +91,11 @@ def wrap(model: Any, labels: Sequence[str]) -> Wrapped:
         labels: in the order of the logits, at least two, each once.
 
     Raises:
-        UserError: the model takes or gives something else, or ends in a softmax.
+        UserError: the model takes or gives something else, or ends in a softmax or sigmoids.
     """
     import_tensorflow()
+    if isinstance(labels, str):
+        raise UserError("The labels are a list of texts.", "Give one text for each class.")
     if any(not isinstance(label, str) or not label or len(label.splitlines()) > 1 for label in labels):
         raise UserError("Labels are texts of one line each.")
     try:
@@ -104,7 +110,14 @@ def wrap(model: Any, labels: Sequence[str]) -> Wrapped:
                         "at least two labels.")
     wrapped = Wrapped(model, tuple(labels), given[1], given[2], model.name)
     probe = model(np.random.default_rng(0).random((2, *given[1:]), np.float32), training=False).numpy()
-    if (probe >= 0).all() and np.allclose(probe.sum(1), 1, atol=1e-4):
-        raise UserError("The model ends in a softmax; logits are wanted.",
+    if probe.dtype != np.float32:
+        raise UserError(f"The model answers in {probe.dtype}; float32 is wanted.",
+                        'Give its last layer dtype="float32".')
+    if not np.isfinite(probe).all():
+        raise UserError("The model answers with numbers that are not finite.", "Train it again.")
+    sums_to_one = (probe >= 0).all() and np.allclose(probe.sum(1), 1, atol=1e-4)
+    last = getattr(getattr(model.layers[-1], "activation", None), "__name__", "")
+    if sums_to_one or last in ("softmax", "sigmoid"):
+        raise UserError(f"The model ends in {'sigmoids' if last == 'sigmoid' else 'a softmax'}; logits are wanted.",
                         "Leave the activation of its last layer away.")
     return wrapped

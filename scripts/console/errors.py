@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import io
 import os
 import shutil
@@ -83,6 +84,8 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
 
 def os_error_sentence(error: OSError) -> str:
     """A full disk, a missing permission and their like as one sentence that names the file."""
+    if error.errno == errno.ENOSPC and not error.filename:
+        return "There is no space left on the disk. Make room, and give the same command again: it goes on."
     reason = error.strerror or one_line(error).rstrip(".")
     return f"{error.filename}: {reason}." if error.filename else f"{reason}."
 

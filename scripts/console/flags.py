@@ -145,6 +145,14 @@ def score(text: str) -> float:
     return value
 
 
+def dropout(text: str) -> float:
+    """A flag's value as a share of units to leave out, from 0 and below 1."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share from 0 and below 1.")
+    return value
+
+
 def coverage(text: str) -> float:
     """A flag's value as a share above 0, at most 1."""
     value = float(text)

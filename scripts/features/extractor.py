@@ -221,7 +221,8 @@ def _check_engines_agree(graph: Any, tflite: bytes, height: int, width: int, nam
     model = LiteRTModel(tflite)
     got = np.concatenate([model.run(photo[None]) for photo in probe])
     if not (np.isfinite(expected).all() and np.isfinite(got).all()):
-        raise UserError(f"The module {name} answers with numbers that are not finite.", "Fetch it again.")
+        raise UserError(f"{name} answers with numbers that are not finite.",
+                        "If it was fetched, fetch it again; if it was trained here, try a tenth of --learning_rate.")
     difference = np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-6)
     if difference > ENGINE_TOLERANCE:
         raise UserError(f"The module {name} gives other features in TensorFlow Lite than in TensorFlow (they differ "

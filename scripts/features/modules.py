@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.console import UserError, nearest
+from scripts.console.settings import SCRATCH_NETWORKS
 from scripts.download import is_gzip
 
 from . import efficientnet_lite
@@ -92,13 +93,13 @@ def _unknown(handle: str) -> UserError:
     if "/" in handle or Path(handle).name != handle:
         return UserError(f"There is no file or folder {handle}.", "Give a SavedModel's folder or .tar.gz, or a frozen "
                          f"graph of Poets; {efficientnet_lite.NAME} needs no file.")
-    guess = nearest(handle.lower(), [efficientnet_lite.NAME, *architecture_names()])
+    guess = nearest(handle.lower(), [efficientnet_lite.NAME, *architecture_names(), *SCRATCH_NETWORKS])
     return UserError(
         f"There is no extractor {handle!r}" + (f"; did you mean {guess}?" if guess else "."),
         f"It can be {efficientnet_lite.NAME}, inception_v3, mobilenet_<{'|'.join(WIDTHS)}>_<{'|'.join(SIZES)}>"
         "[_quantized], "
         f"{PREFIX}<network of keras.applications>, a SavedModel's folder or .tar.gz, a frozen graph of Poets, or an "
-        "address of TF Hub or Kaggle.")
+        f"address of TF Hub or Kaggle; as --architecture also, from scratch, {', '.join(SCRATCH_NETWORKS)}.")
 
 
 @dataclass(frozen=True)

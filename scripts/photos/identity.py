@@ -1,7 +1,6 @@
 """Photos by what they are: digest and look of every file, without a network."""
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -12,7 +11,8 @@ from .pixels import PhotoError, load_pixels, read_photo
 from .tree import Photo, PhotoTree, photo_digest
 
 
-def identify_photos(tree: PhotoTree, workers: int) -> tuple[PhotoTree, np.ndarray]:
+def identify_photos(tree: PhotoTree, workers: int
+                    ) -> tuple[PhotoTree, np.ndarray, tuple[tuple[Photo, str], ...]]:
     """Reads every photo: what `split_photos` needs, as an extraction finds it.
 
     Args:
@@ -20,20 +20,23 @@ def identify_photos(tree: PhotoTree, workers: int) -> tuple[PhotoTree, np.ndarra
         workers: threads.
 
     Returns:
-        The tree of those that could be read, with their digests, and uint8 [photos, LOOK_BYTES].
+        The tree of those that could be read, with their digests; uint8 [photos, LOOK_BYTES]; and (photo, reason) of
+        the others.
     """
     with ThreadPoolExecutor(workers) as pool:
-        found: Iterable[tuple[Photo, bytes] | None] = pool.map(_identified, tree.photos)
-        known = [each for each in found if each is not None]
+        found = list(pool.map(_identified, tree.photos))
+    known = [(photo, look) for photo, look, reason in found if not reason]
     photos = tuple(photo for photo, _ in known)
     labels = {photo.label for photo in photos}
     looks = np.frombuffer(b"".join(look for _, look in known), np.uint8).reshape(len(known), LOOK_BYTES)
-    return PhotoTree(tree.root, tuple(label for label in tree.labels if label in labels), photos), looks
+    return (PhotoTree(tree.root, tuple(label for label in tree.labels if label in labels), photos), looks,
+            tuple((photo, reason) for photo, _, reason in found if reason))
 
 
-def _identified(photo: Photo) -> tuple[Photo, bytes] | None:
+def _identified(photo: Photo) -> tuple[Photo, bytes, str]:
     try:
         data = read_photo(photo.path)
-        return replace(photo, digest=photo_digest(data)), photo_look(load_pixels(data, LOOK_HEIGHT, LOOK_WIDTH))
-    except PhotoError:
-        return None
+        look = photo_look(load_pixels(data, LOOK_HEIGHT, LOOK_WIDTH))
+    except PhotoError as error:
+        return photo, b"", str(error)
+    return replace(photo, digest=photo_digest(data)), look, ""

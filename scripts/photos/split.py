@@ -47,6 +47,12 @@ class Split:
         """The rows of a part in tree order: int64 [photos of the part]."""
         return np.flatnonzero(self.parts == part)
 
+    def only(self, tree: PhotoTree, kept: np.ndarray) -> Split:
+        """The split of some of the tree's photos: those where bool [photos] says so."""
+        photos = tuple(photo for photo, keep in zip(tree.photos, kept) if keep)
+        return replace(self, parts=self.parts[kept], groups=self.groups[kept],
+                       digest=_split_digest(replace(tree, photos=photos), self.parts[kept]))
+
     def counts(self) -> dict[str, int]:
         """How many photos each part has."""
         return {name: int((self.parts == part).sum()) for part, name in enumerate(PARTS)}

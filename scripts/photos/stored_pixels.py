@@ -26,20 +26,30 @@ def store_pixels(photos: Sequence[Photo], height: int, width: int, folder: Path,
     content = "".join(photo.digest for photo in photos)
     key = hashlib.blake2b(f"{content}/{height}/{width}/{PIXELS_VERSION}".encode(), digest_size=6).hexdigest()
     path = folder / f"pixels-{key}.npy"
-    if not path.exists():
-        part = path.with_suffix(".part")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            stored = np.lib.format.open_memmap(part, "w+", np.uint8, (len(photos), height, width, 3))
-            with ThreadPoolExecutor(workers) as pool, progress_bar(len(photos), "Decoding", "photo") as bar:
-                for row, pixels in enumerate(pool.map(lambda photo: load_pixels(photo.path, height, width), photos)):
-                    stored[row] = pixels
-                    bar.update()
-            stored.flush()
-            part.replace(path)
-        except PhotoError as error:
-            raise UserError(f"A photo cannot be read any more: {error}.", "Run the same command again.") from error
-        except OSError as error:
-            raise UserError(f"The decoded photos cannot be kept in {folder}: {error.strerror}.",
-                            "Give another folder with --bottleneck_dir.") from error
+    try:
+        return np.load(path, mmap_mode="r")
+    except (FileNotFoundError, ValueError):  # not there yet, or cut short
+        _store(photos, height, width, path, workers)
     return np.load(path, mmap_mode="r")
+
+
+def _store(photos: Sequence[Photo], height: int, width: int, path: Path, workers: int) -> None:
+    part = path.with_suffix(".part")
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(photos), height, width, 3)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Written, not mapped: a full disk is an error here, and the end of the process there.
+        with part.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            with ThreadPoolExecutor(workers) as pool, progress_bar(len(photos), "Decoding", "photo") as bar:
+                for pixels in pool.map(lambda photo: load_pixels(photo.path, height, width), photos):
+                    file.write(pixels.tobytes())
+                    bar.update()
+        part.replace(path)
+    except PhotoError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"A photo cannot be read any more: {error}.", "Run the same command again.") from error
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"The decoded photos cannot be kept in {path.parent}: {error.strerror}.",
+                        "Give another folder with --bottleneck_dir.") from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -35,7 +36,7 @@ class LoopSettings:
 
     Attributes:
         epochs: times that every photo is seen.
-        batch_size: photos a step.
+        batch_size: photos a step, at most; an epoch is divided into steps as even as can be.
         optimizer: adamw, adam, rmsprop or sgd (with momentum 0.9).
         learning_rate: its peak, reached after `warm_up` steps; then it falls to 0 along a cosine.
         warm_up: steps; at most a quarter of all.
@@ -65,10 +66,11 @@ class LoopSettings:
 
 @dataclass(frozen=True)
 class Epoch:
-    """Figures behind an epoch: losses in nats, accuracies 0 to 1.
+    """Figures behind an epoch: losses (cross-entropy with the labels as they are) in nats, accuracies 0 to 1.
 
-    The validation loss is that at the best temperature, which the classifier will have: training on smoothed labels
-    makes a network less certain, and that alone would make its first epoch look the best.
+    Those of the training photos are means over the epoch's steps, of varied photos, with dropout and the like. The
+    validation loss is that at the best temperature, which the classifier will have: training on smoothed labels makes
+    a network less certain, and that alone would make its first epoch look the best.
     """
 
     number: int
@@ -85,7 +87,8 @@ class NetworkFit:
     Attributes:
         head: of the best epoch, with a temperature by the validation photos, or the one in `solved`.
         epochs: in order, as far as it went.
-        best: index of the epoch whose weights these are.
+        best: index of the epoch whose weights these are; None: the checkpoint of a training that was stopped.
+        steps: done in all.
         settings: it was trained with.
         name: fine_tuned or from_scratch.
         solved: the last layer, where it was solved once more on what the trained network sees; or None.
@@ -93,16 +96,18 @@ class NetworkFit:
 
     head: Head
     epochs: tuple[Epoch, ...]
-    best: int
+    best: int | None
+    steps: int
     settings: LoopSettings
     name: str
     solved: HeadFit | None = None
 
     def description(self) -> dict[str, Any]:
         """For the metadata."""
+        state = {} if self.best is None else {"best_epoch": self.best + 1}
         last_layer = {"l2": self.solved.l2, "refitted": self.solved.refitted} if self.solved else {}
         return {"solver": self.name, "optimizer": self.settings.optimizer, "epochs": len(self.epochs),
-                "best_epoch": self.best + 1, "learning_rate": self.settings.learning_rate,
+                "steps": self.steps, **state, "learning_rate": self.settings.learning_rate,
                 "temperature": self.head.temperature, **last_layer}
 
     def curves(self) -> dict[str, list[dict[str, float]]]:
@@ -139,10 +144,16 @@ def train_network(network: TrainableNetwork, start: Head | None, classes: int, t
     if checkpoint and not epochs:
         raise UserError("There is no checkpoint of such a training that has ended an epoch.",
                         "Give the flags it was started with, and the same photos, or leave --checkpoint away.")
-    while not (checkpoint or len(epochs) == settings.epochs or _is_out_of_patience(epochs, settings)):
+    if checkpoint:
+        log.info("The %s checkpoint is taken; the training had come to step %d.", checkpoint, run.steps)
+    elif _has_ended(epochs, settings):
+        log.info("This training has ended before; its network is taken.")
+    elif run.steps:
+        log.info("The training goes on at step %d, where it was stopped.", run.steps)
+    while not (checkpoint or _has_ended(epochs, settings)):
         loss, accuracy = run.train_epoch(len(epochs), *train)
         log_probabilities = run.log_probabilities(validation[0])
-        if not np.isfinite(log_probabilities).all():
+        if not (np.isfinite(log_probabilities).all() and np.isfinite(loss)):
             raise UserError(f"In epoch {len(epochs) + 1} the loss is no longer finite: --learning_rate="
                             f"{settings.learning_rate:g} is too large.", "Try a tenth of it.")
         temperature = fit_temperature(log_probabilities, validation[1])
@@ -150,11 +161,11 @@ def train_network(network: TrainableNetwork, start: Head | None, classes: int, t
                             float((log_probabilities.argmax(1) == validation[1]).mean())))
         on_epoch(epochs[-1])
         run.end_epoch(epochs, best=_best(epochs, settings.monitor) == len(epochs) - 1)
-    taken = len(epochs) - 1 if checkpoint == "last" else _best(epochs, settings.monitor)
+    best = None if checkpoint == "last" else _best(epochs, settings.monitor)
     if checkpoint != "last":
         run.restore_best()
     temperature = fit_temperature(run.log_probabilities(validation[0]), validation[1])
-    return NetworkFit(run.head(temperature), tuple(epochs), taken, settings, name)
+    return NetworkFit(run.head(temperature), tuple(epochs), best, run.steps, settings, name)
 
 
 def loss_at(temperature: float, log_probabilities: np.ndarray, classes: np.ndarray) -> float:
@@ -169,8 +180,11 @@ def _best(epochs: list[Epoch], monitor: str) -> int:
     return int(np.nanargmin([epoch.validation_loss for epoch in epochs]))
 
 
-def _is_out_of_patience(epochs: list[Epoch], settings: LoopSettings) -> bool:
-    return 0 < settings.patience <= len(epochs) - 1 - (_best(epochs, settings.monitor) if epochs else 0)
+def _has_ended(epochs: list[Epoch], settings: LoopSettings) -> bool:
+    if not epochs:
+        return False
+    idle = len(epochs) - 1 - _best(epochs, settings.monitor)
+    return len(epochs) == settings.epochs or 0 < settings.patience <= idle
 
 
 class _Run:
@@ -180,7 +194,7 @@ class _Run:
                  settings: LoopSettings, photos: int, folder: Path):
         self._tf = tensorflow = import_tensorflow()
         self._network, self._settings = network, settings
-        self._steps_an_epoch = max(1, photos // settings.batch_size)
+        self._steps_an_epoch = math.ceil(photos / settings.batch_size)
         with quiet_native_code():
             traced = tensorflow.function(lambda pixels: network(pixels, True)).get_concrete_function(
                 tensorflow.TensorSpec([None, *size, 3], tensorflow.float32))
@@ -203,11 +217,15 @@ class _Run:
         own = [variable.value for variable in self._optimizer.variables]
         everything = {**state, **{f"optimizer{number}": variable for number, variable in enumerate(own)},
                       "step": self._step, "sums": self._sums, "history": self._history}
-        self._last = tensorflow.train.CheckpointManager(tensorflow.train.Checkpoint(**everything),
-                                                        str(folder / "last"), max_to_keep=1)
-        self._best = tensorflow.train.CheckpointManager(tensorflow.train.Checkpoint(**state),
-                                                        str(folder / "best"), max_to_keep=1)
+        self._last = self._manager(folder / "last", everything)
+        self._best = self._manager(folder / "best", state)
         self._saved_at = time.monotonic()
+
+    def _manager(self, folder: Path, variables: dict[str, Any]) -> Any:
+        try:
+            return self._tf.train.CheckpointManager(self._tf.train.Checkpoint(**variables), str(folder), max_to_keep=1)
+        except ValueError as error:
+            raise _unreadable(folder, one_line(error)) from error
 
     def _first_head(self, start: Head | None, depth: int, classes: int) -> tuple[Any, Any]:
         if start is not None:
@@ -218,20 +236,22 @@ class _Run:
         return (self._tf.Variable(random.uniform(-limit, limit, (depth, classes)).astype(np.float32)),
                 self._tf.Variable(np.zeros(classes, np.float32)))
 
+    @property
+    def steps(self) -> int:
+        """Done so far."""
+        return int(self._step.numpy())
+
     def resumed(self) -> list[Epoch]:
         """Loads the last checkpoint, if there is one; the epochs that are behind it."""
         if self._last.latest_checkpoint:
             self._restore(self._last)
-            log.info("The training goes on at step %d, where it was stopped.", int(self._step.numpy()))
         return [Epoch(**each) for each in json.loads(self._history.numpy())]
 
     def train_epoch(self, epoch: int, pixels: np.ndarray, classes: np.ndarray) -> tuple[float, float]:
         """Goes through the photos once, from where the last checkpoint was; mean loss and accuracy."""
         order = np.random.default_rng([self._settings.seed % 2 ** 63, epoch]).permutation(len(classes))
-        size = self._settings.batch_size
-        done = int(self._step.numpy()) - epoch * self._steps_an_epoch
-        batches = [np.sort(order[start * size:(start + 1) * size])
-                   for start in range(done, self._steps_an_epoch)]
+        done = self.steps - epoch * self._steps_an_epoch
+        batches = [np.sort(batch) for batch in np.array_split(order, self._steps_an_epoch)[done:]]
         data = self._batches(batches, pixels, classes)
         with progress_bar(self._steps_an_epoch, f"Epoch {epoch + 1}", "step", done=done) as bar:
             for photos, truth in data:
@@ -239,7 +259,7 @@ class _Run:
                 bar.update()
                 if time.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
                     self._save()
-        loss, accuracy = self._sums.numpy() / min(self._steps_an_epoch * size, len(classes))
+        loss, accuracy = self._sums.numpy() / len(classes)
         return float(loss), float(accuracy)
 
     def _batches(self, batches: list[np.ndarray], pixels: np.ndarray, classes: np.ndarray) -> Any:
@@ -258,14 +278,21 @@ class _Run:
     def end_epoch(self, epochs: list[Epoch], best: bool) -> None:
         """Makes an epoch survive the process."""
         if best:
-            self._best.save()
+            self._write(self._best)
         self._sums.assign([0.0, 0.0])
         self._history.assign(json.dumps([asdict(each) for each in epochs]))
         self._save()
 
     def _save(self) -> None:
-        self._last.save()
+        self._write(self._last)
         self._saved_at = time.monotonic()
+
+    def _write(self, manager: Any) -> None:
+        try:
+            manager.save()
+        except (OSError, self._tf.errors.OpError) as error:
+            raise UserError(f"No checkpoint can be written into {manager.directory}: is the disk full?",
+                            "Make room, or give another --bottleneck_dir.") from error
 
     def restore_best(self) -> None:
         """Puts back the weights of the best epoch."""
@@ -278,8 +305,7 @@ class _Run:
             reason = "it is missing."
         except Exception as error:  # whatever damaged files make TensorFlow raise
             reason = one_line(error)
-        raise UserError(f"The checkpoint in {manager.directory} cannot be read: {reason}",
-                        f"Delete {Path(manager.directory).parent} to train from the beginning.")
+        raise _unreadable(Path(manager.directory), reason)
 
     def head(self, temperature: float) -> Head:
         """The last layer as it is."""
@@ -312,9 +338,15 @@ class _Run:
         self._optimizer.apply_gradients([(gradient, variable) for gradient, variable in zip(gradients, self._trained)
                                          if gradient is not None])
         right = tensorflow.argmax(logits, axis=1) == classes
-        self._sums.assign_add([tensorflow.reduce_sum(losses),
+        plain = tensorflow.nn.sparse_softmax_cross_entropy_with_logits(classes, logits)
+        self._sums.assign_add([tensorflow.reduce_sum(plain),
                                tensorflow.reduce_sum(tensorflow.cast(right, tensorflow.float32))])
         self._step.assign_add(1)
+
+
+def _unreadable(folder: Path, reason: str) -> UserError:
+    return UserError(f"The checkpoint in {folder} cannot be read: {reason}",
+                     f"Delete {folder.parent} to train from the beginning.")
 
 
 def _in_order(variables: Any) -> list[Any]:

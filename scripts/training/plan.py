@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scripts.console import stage
+from scripts.console import UserError, stage
 from scripts.console.settings import Distortions, NetworkSettings, RetrainSettings, StepSettings
 from scripts.features import (Bottlenecks, Extractor, build_application, extract_bottlenecks, extract_distorted,
                               load_network)
-from scripts.photos import TRAINING, VALIDATION, Split
+from scripts.photos import PARTS, TEST, TRAINING, VALIDATION, Split
 
 from .head import Head, HeadFit, Variations, fit_head
 from .loop import Epoch, NetworkFit
@@ -32,10 +32,12 @@ Fit = HeadFit | StepsFit | NetworkFit
 
 
 class Trained(NamedTuple):
-    """What labels photos: an extractor, what it sees in the photos, and the last layer with how it was found."""
+    """What labels photos: an extractor, what it sees in the photos, their split, and the last layer with how it was
+    found. Photos that went or changed while a network was trained are in neither."""
 
     extractor: Extractor
     bottlenecks: Bottlenecks
+    split: Split
     fit: Fit
 
 
@@ -53,17 +55,16 @@ def train(extractor: Extractor | None, seen: Bottlenecks, split: Split, settings
     Raises:
         UserError: what was asked does not fit the photos or the extractor.
     """
-    fit: Fit
     if extractor and not (settings.network and settings.network.architecture):
-        fit = _train_last_layer(extractor, seen, split, settings, on_store)
-        trained, bottlenecks = extractor, seen
+        trained = Trained(extractor, seen, split, _train_last_layer(extractor, seen, split, settings, on_store))
         if settings.network:
-            trained, bottlenecks, fit = _fine_tune(settings.network, extractor, seen, split, fit, settings)
+            trained = _fine_tune(settings.network, trained, settings)
     else:
-        trained, bottlenecks, fit = _train_from_scratch(settings, seen, split)
+        trained = _train_from_scratch(settings, seen, split)
     if settings.unknown_coverage:
-        fit = _with_unknown_score(fit, bottlenecks, split, settings.unknown_coverage)
-    return Trained(trained, bottlenecks, fit)
+        return trained._replace(fit=_with_unknown_score(trained.fit, trained.bottlenecks, trained.split,
+                                                        settings.unknown_coverage))
+    return trained
 
 
 def _train_last_layer(extractor: Extractor, seen: Bottlenecks, split: Split, settings: RetrainSettings,
@@ -95,29 +96,31 @@ def _vary(extractor: Extractor, seen: Bottlenecks, split: Split, distortions: Di
     return Variations(*np.split(found, [len(split.rows(TRAINING))]))
 
 
-def _fine_tune(network: NetworkSettings, extractor: Extractor, seen: Bottlenecks, split: Split, frozen: Fit,
-               settings: RetrainSettings) -> tuple[Extractor, Bottlenecks, Fit]:
+def _fine_tune(network: NetworkSettings, frozen: Trained, settings: RetrainSettings) -> Trained:
+    """All layers, from the frozen network; whichever of both answers the validation photos better."""
+    extractor, seen, split, _ = frozen
     loaded = load_network(settings.extractor.tfhub_module, settings.extractor.model_dir,
                           settings.extractor.image_size, settings.extractor.offline)
     # It starts without the validation photos, which tell its best epoch.
     start = _fit_to_optimum(seen, split, settings, refit=False)
     untrained = to_fine_tune(loaded, extractor, start.head, network.batch_norm)
-    trained, bottlenecks, fit = _train_all_layers(untrained, network, seen, split, settings)
+    trained, bottlenecks, left, fit = _train_all_layers(untrained, network, seen, split, settings)
     # The last layer fits its training photos all but perfectly by then; solved again, it answers new ones better.
-    solved = _fit_to_optimum(bottlenecks, split, settings, refit=False)
-    rows = split.rows(VALIDATION)
-    before = _losses(start.head, seen, rows)
-    gain = before - _losses(solved.head, bottlenecks, rows)
+    solved = _fit_to_optimum(bottlenecks, left, settings, refit=False)
+    before = _losses(start.head, _same_photos(seen, bottlenecks), left.rows(VALIDATION))
+    gain = before - _losses(solved.head, bottlenecks, left.rows(VALIDATION))
     # A difference that few photos show may be chance, so it must be more than its standard error.
     error = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else np.inf
     better = gain.mean() > error
     kept = "the fine-tuned network is kept" if better else "the network as it was is kept"
-    print(f"Validation loss {before.mean():.4f} before fine-tuning, {(before - gain).mean():.4f} after epoch "
-          f"{fit.best + 1} (better by {gain.mean():.4f} ± {error:.4f}): {kept}", flush=True)
+    state = f"step {fit.steps}" if fit.best is None else f"epoch {fit.best + 1}"
+    print(f"Validation loss {before.mean():.4f} before fine-tuning, {(before - gain).mean():.4f} after {state}, with "
+          f"the last layer solved again ({'better' if gain.mean() > 0 else 'worse'} by {abs(gain.mean()):.4f} ± "
+          f"{error:.4f}): {kept}", flush=True)
     if not better:
-        return extractor, seen, frozen
-    final = _fit_to_optimum(bottlenecks, split, settings, refit=True) if settings.refit else solved
-    return trained, bottlenecks, replace(fit, head=final.head, solved=final)
+        return frozen
+    final = _fit_to_optimum(bottlenecks, left, settings, refit=True) if settings.refit else solved
+    return Trained(trained, bottlenecks, left, replace(fit, head=final.head, solved=final))
 
 
 def _losses(head: Head, bottlenecks: Bottlenecks, rows: np.ndarray) -> np.ndarray:
@@ -126,23 +129,57 @@ def _losses(head: Head, bottlenecks: Bottlenecks, rows: np.ndarray) -> np.ndarra
     return -np.maximum(answers[np.arange(len(rows)), bottlenecks.tree.classes()[rows]], np.log(1e-12))
 
 
-def _train_from_scratch(settings: RetrainSettings, seen: Bottlenecks, split: Split
-                        ) -> tuple[Extractor, Bottlenecks, Fit]:
+def _train_from_scratch(settings: RetrainSettings, seen: Bottlenecks, split: Split) -> Trained:
     assert settings.network is not None
     untrained = from_scratch(settings.network, settings.extractor.image_size, settings.seed,
                              lambda size, pretrained: build_application(
                                  "ResNet50V2", size, pretrained, settings.extractor.model_dir,
                                  settings.extractor.offline))
-    return _train_all_layers(untrained, settings.network, seen, split, settings)
+    return Trained(*_train_all_layers(untrained, settings.network, seen, split, settings))
 
 
 def _train_all_layers(untrained: Untrained, network: NetworkSettings, seen: Bottlenecks, split: Split,
-                      settings: RetrainSettings) -> tuple[Extractor, Bottlenecks, NetworkFit]:
+                      settings: RetrainSettings) -> tuple[Extractor, Bottlenecks, Split, NetworkFit]:
     with stage("network"):
         trained, fit = train_whole_network(untrained, seen.tree, split, network, settings.seed,
                                            settings.extractor.views, settings.bottleneck_dir, _say_epoch)
     with stage("extract again"):
-        return trained, extract_bottlenecks(seen.tree, trained, settings.bottleneck_dir), fit
+        found = extract_bottlenecks(seen.tree, trained, settings.bottleneck_dir)
+    bottlenecks = _same_photos(found, seen)
+    left = split
+    if len(bottlenecks.tree.photos) < len(seen.tree.photos):
+        kept = _are_among(seen, bottlenecks)
+        left = split.only(seen.tree, kept)
+        log.warning("%d photos were gone or changed when the training had ended. They are left out of all figures.",
+                    (~kept).sum())
+        _check_parts(bottlenecks, split, left)
+    return trained, bottlenecks, left, fit
+
+
+def _are_among(some: Bottlenecks, others: Bottlenecks) -> np.ndarray:
+    """Which of the photos are, unchanged, among the others: bool [photos]."""
+    known = {(photo.path, photo.digest) for photo in others.tree.photos}
+    return np.array([(photo.path, photo.digest) in known for photo in some.tree.photos], bool)
+
+
+def _same_photos(some: Bottlenecks, others: Bottlenecks) -> Bottlenecks:
+    """Those of the photos that are also among the others, with the labels of all."""
+    found = some.only(_are_among(some, others))
+    labels = tuple(sorted({*some.tree.labels, *others.tree.labels}))
+    return replace(found, tree=replace(found.tree, labels=labels))
+
+
+def _check_parts(bottlenecks: Bottlenecks, before: Split, left: Split) -> None:
+    """Raises a UserError where photos that went leave a class without training, or a part without any."""
+    trained = set(bottlenecks.tree.classes()[left.rows(TRAINING)])
+    for number, label in enumerate(bottlenecks.tree.labels):
+        if number not in trained:
+            raise UserError(f"All training photos of {label} went while the network was trained.",
+                            "Put them back, and give the same command again: nothing is trained twice.")
+    for part in (VALIDATION, TEST):
+        if len(before.rows(part)) and not len(left.rows(part)):
+            raise UserError(f"All {PARTS[part]} photos went while the network was trained.",
+                            "Put them back, and give the same command again: nothing is trained twice.")
 
 
 def _say_epoch(epoch: Epoch) -> None:

@@ -1,6 +1,7 @@
 """All layers trained: an extractor fine-tuned, or a network from scratch; either becomes an extractor again."""
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.console import UserError
+from scripts.console import UserError, import_tensorflow
 from scripts.console.settings import NetworkSettings
 from scripts.features import Extractor, NetworkFunction, averaged, core_count, has_gpu, prepare_extractor
 from scripts.photos import TRAINING, VALIDATION, PhotoTree, Split, store_pixels
@@ -87,6 +88,9 @@ def from_scratch(settings: NetworkSettings, image_size: int | None, seed: int,
             raise UserError(f"--architecture={name} does not take photos of {size} x {size} pixels: {error}.",
                             "Give a larger --image_size.") from error
     else:
+        import_tensorflow()
+        import keras
+        keras.utils.set_random_seed(seed % 2 ** 31)
         size = image_size or RESNET_SIZE
         model = resnet(size, settings.pretrained)
 
@@ -121,27 +125,36 @@ def train_whole_network(untrained: Untrained, tree: PhotoTree, split: Split, set
         log.info("--mixed_precision changes nothing here: there is no GPU.")
     key = _key(untrained, tree, split, loop, settings, views)
     folder = work_dir / "training" / key
-    if settings.resume and not folder.is_dir():
-        raise UserError("There is nothing to resume: no training of these photos with these flags was begun.",
-                        "Give the flags it was started with, or leave --resume away.")
-    classes = tree.classes()
-    parts = []
-    for part in (TRAINING, VALIDATION):
-        rows = split.rows(part)
-        pixels = store_pixels([tree.photos[row] for row in rows], untrained.height, untrained.width, folder,
-                              core_count())
-        parts.append((pixels, classes[rows]))
+    if (settings.resume or settings.checkpoint) and not folder.is_dir():
+        flag = "resume" if settings.resume else "checkpoint"
+        raise UserError("There is no checkpoint: no training of these photos with these flags was begun.",
+                        f"Give the flags it was started with, or leave --{flag} away.")
     answering = averaged(lambda photos: untrained.network(photos, False), untrained.height, untrained.width, views)
-    fit = train_network(lambda photos, training: untrained.network(photos, True) if training else answering(photos),
-                        untrained.start, len(tree.labels), parts[0], parts[1], loop, folder, untrained.kind, on_epoch,
-                        settings.checkpoint)
-    del parts, pixels  # the files are open as long as the arrays live
-    for path in folder.glob("pixels-*"):
-        path.unlink()
+
+    def network(photos: Any, training: bool) -> Any:
+        return untrained.network(photos, True) if training else answering(photos)
+
+    def decoded(part: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = split.rows(part)
+        photos = [tree.photos[row] for row in rows]
+        return (store_pixels(photos, untrained.height, untrained.width, folder, core_count()), tree.classes()[rows])
+    try:
+        fit = train_network(network, untrained.start, len(tree.labels), decoded(TRAINING), decoded(VALIDATION), loop,
+                            folder, untrained.kind, on_epoch, settings.checkpoint)
+    except UserError:
+        _forget_pixels(folder)
+        raise
+    _forget_pixels(folder)
     weights = hashlib.blake2b(np.ascontiguousarray(fit.head.weights).tobytes(), digest_size=16).hexdigest()
     extractor = prepare_extractor(answering, untrained.height, untrained.width, untrained.name, untrained.handle,
                                   f"{untrained.kind}/{key}/{weights}", folder / f"extractor-{weights[:12]}")
     return extractor, fit
+
+
+def _forget_pixels(folder: Path) -> None:
+    for path in folder.glob("pixels-*"):
+        with contextlib.suppress(OSError):  # Windows keeps a file while an array shows it
+            path.unlink()
 
 
 def _key(untrained: Untrained, tree: PhotoTree, split: Split, loop: LoopSettings, settings: NetworkSettings,

@@ -34,7 +34,7 @@ def main() -> None:
         shutil.copytree(flags.image_dir, root, ignore=shutil.ignore_patterns("*.txt"))
         planted = plant(root, flags.copies)
         found = extract_bottlenecks(read_tree(root), extractor, Path(folder))
-        findings = examine(found, extractor, split_photos(found.tree, found.looks))
+        findings = examine(found, split_photos(found.tree, found.looks), extractor.height)
         pairs = {frozenset((each.file, each.other)) for each in findings
                  if each.kind in ("exact_duplicate", "near_duplicate")}
     wanted, hit = Counter(planted.values()), Counter(kind for pair, kind in planted.items() if pair in pairs)

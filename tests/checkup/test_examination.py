@@ -28,7 +28,7 @@ def examined(root: Path, extractor: Extractor, work: Path, parts: dict[str, int]
     if parts:
         planted = [parts.get(photo.path.name, part) for photo, part in zip(found.tree.photos, split.parts)]
         split = replace(split, parts=np.array(planted, np.int8))
-    return examine(found, extractor, split)
+    return examine(found, split, extractor.height)
 
 
 def named(findings: list[Finding], kind: str) -> set[str]:
@@ -198,10 +198,10 @@ def test_one_photo_a_class_and_one_picture_in_all_classes_are_no_trouble(
         for number in range(6):
             shutil.copy(tmp_path / "ones" / "a" / "000.png", tmp_path / "same" / label / f"{number}.png")
     found = extract_bottlenecks(read_tree(tmp_path / "ones"), extractor, tmp_path)
-    kinds = {each.kind for each in examine(found, extractor, split_photos(found.tree, found.looks, 0, 0))}
+    kinds = {each.kind for each in examine(found, split_photos(found.tree, found.looks, 0, 0), extractor.height)}
     assert "likely_wrong_label" not in kinds
     found = extract_bottlenecks(read_tree(tmp_path / "same"), extractor, tmp_path)
-    kinds = {each.kind for each in examine(found, extractor, split_photos(found.tree, found.looks, 0, 0))}
+    kinds = {each.kind for each in examine(found, split_photos(found.tree, found.looks, 0, 0), extractor.height)}
     assert {"exact_duplicate", "label_conflict"} <= kinds
 
 

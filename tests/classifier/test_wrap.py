@@ -13,14 +13,14 @@ from scripts.photos import load_photos
 from tests.conftest import write_photos
 
 
-def network(answers: int = 3, size: int = 24, activation: str | None = None):
+def network(answers: int = 3, size: int = 24, activation: str | None = None, dtype: str = "float32"):
     import_tensorflow()
     import keras
     keras.utils.set_random_seed(1)
     return keras.Sequential([
         keras.Input((size, size, 3)), keras.layers.Rescaling(2.0, -1.0), keras.layers.Conv2D(6, 3, activation="relu"),
         keras.layers.BatchNormalization(), keras.layers.Flatten(), keras.layers.Dropout(0.5),
-        keras.layers.Dense(answers, activation=activation)], name="own")
+        keras.layers.Dense(answers, activation=activation, dtype=dtype)], name="own")
 
 
 @pytest.fixture
@@ -54,6 +54,8 @@ def test_all_files_answer_as_the_network_does(tmp_path: Path, photos: list[Path]
     (lambda: network(2), ["a", "b", "c"], "gives .* for 3 labels"),
     (lambda: network(2), ["a", "a"], "at least two labels"),
     (lambda: network(3, activation="softmax"), ["a", "b", "c"], "ends in a softmax"),
+    (lambda: network(3, activation="sigmoid"), ["a", "b", "c"], "ends in sigmoids"),
+    (lambda: network(2, dtype="float16"), ["a", "b"], "answers in float16"), (lambda: network(2), "ab", "a list"),
     (lambda: network(2), ["a", "b\nc"], "texts of one line"), (lambda: network(2), [1, 2], "texts of one line"),
     (lambda: object(), ["a", "b"], "does not say what it takes"),
 ])

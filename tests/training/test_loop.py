@@ -118,6 +118,28 @@ def test_smoothed_labels_do_not_make_an_uncertain_network_look_worse(tmp_path: P
     features = network(VALIDATION[0].astype(np.float32) / 255, False).numpy()
     uncertain = -replace(fit.head, temperature=1.0).log_probabilities(features)[np.arange(40), VALIDATION[1]].mean()
     assert fit.epochs[fit.best].validation_loss < 0.7 * uncertain
+    assert fit.epochs[-1].train_loss < 0.6  # the labels' own entropy, smoothed so, is 0.61
+
+
+class Seen:
+    """Photos that remember which of them were asked for."""
+
+    def __init__(self, pixels: np.ndarray):
+        self.pixels, self.shape = pixels, pixels.shape
+        self.rows: list[np.ndarray] = []
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        self.rows.append(rows)
+        return self.pixels[rows]
+
+
+def test_an_epoch_sees_every_photo_once_in_steps_of_like_size(tmp_path: Path) -> None:
+    network = build_convnet(SMALL, 16, 16, grayscale=False, dropout=0, seed=0)
+    seen = Seen(TRAIN[0])
+    fit = train_network(network, None, 2, (seen, TRAIN[1]), VALIDATION, replace(SETTINGS, epochs=1, batch_size=100),
+                        tmp_path, "from_scratch", lambda epoch: None)
+    assert sorted(np.concatenate(seen.rows)) == list(range(160))
+    assert [len(rows) for rows in seen.rows] == [80, 80] and fit.steps == 2
 
 
 def test_constants_cannot_be_trained(tmp_path: Path) -> None:

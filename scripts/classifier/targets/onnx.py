@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ def onnx_model(definition: Any, nodes: dict[str, str], description: dict[str, An
         UserError: tf2onnx cannot convert the graph.
     """
     import tf2onnx
+    # It logs the traceback of every optimizer that it then does without.
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     try:
         with quiet_native_code():
             model, _ = tf2onnx.convert.from_graph_def(

@@ -5,10 +5,11 @@ import argparse
 from dataclasses import dataclass
 
 from ..errors import UserError
-from ..flags import batch_size, positive_integer, score, whole_number
+from ..flags import batch_size, dropout, positive_integer, whole_number
 from .distortions import USUAL_DISTORTIONS, Distortions, distortions_of
 
-ARCHITECTURES = ("lenet", "cifar_cnn", "casting_cnn", "resnet50_v2")
+RESNET = "resnet50_v2"
+SCRATCH_NETWORKS = ("lenet", "cifar_cnn", "casting_cnn", RESNET)
 OPTIMIZERS = ("adamw", "adam", "rmsprop", "sgd")
 FINE_TUNING_RATE, SCRATCH_RATE = 1e-4, 1e-3
 
@@ -18,7 +19,7 @@ class NetworkSettings:
     """How the whole network is trained.
 
     Attributes:
-        architecture: one of ARCHITECTURES, trained from scratch; empty: the extractor is fine-tuned.
+        architecture: one of SCRATCH_NETWORKS, trained from scratch; empty: the extractor is fine-tuned.
         pretrained: begin with ImageNet's weights (resnet50_v2).
         grayscale: the network sees the brightness alone.
         epochs, batch_size, optimizer, learning_rate, dropout, patience: as the flags say.
@@ -52,10 +53,10 @@ def add_network_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--fine_tune_epochs", type=whole_number, default=0, metavar="N", help="train all layers of the "
                        "extractor, too, for N epochs (4 do much; minutes); the better of both is kept")
     group.add_argument("--train_epochs", type=positive_integer, default=20, metavar="N", help="epochs of a network "
-                       f"that --architecture trains from scratch: {', '.join(ARCHITECTURES)} (default 20)")
+                       f"that --architecture trains from scratch: {', '.join(SCRATCH_NETWORKS)} (default 20)")
     group.add_argument("--batch_size", type=batch_size, default=32, metavar="N", help="photos a step (default 32)")
     group.add_argument("--optimizer", choices=OPTIMIZERS, default="adamw", help="default adamw")
-    group.add_argument("--dropout", type=score, metavar="P", help="share of units left out (default: the network's)")
+    group.add_argument("--dropout", type=dropout, metavar="P", help="share of units left out (default: the network's)")
     group.add_argument("--patience", type=whole_number, default=0, metavar="N", help="end after N epochs without a "
                        "better one (default 0: go on to the last)")
     group.add_argument("--monitor", choices=["loss", "accuracy"], default="loss", help="what the best epoch is best "
@@ -75,18 +76,18 @@ def add_network_flags(group: argparse._ArgumentGroup) -> None:
 
 def network_settings(flags: argparse.Namespace) -> NetworkSettings | None:
     """What those flags say, or None where the extractor stays as it is; raises UserError for what does not fit."""
-    architecture = flags.architecture.lower() if flags.architecture.lower() in ARCHITECTURES else ""
+    architecture = flags.architecture.lower() if flags.architecture.lower() in SCRATCH_NETWORKS else ""
     if architecture and flags.tfhub_module:
         raise UserError(f"--architecture={architecture} is trained from scratch and needs no --tfhub_module.",
                         "Give one of them.", exit_code=2)
     if architecture and flags.fine_tune_epochs:
         raise UserError(f"--architecture={architecture} is trained from scratch; its epochs are --train_epochs.",
                         exit_code=2)
-    if flags.weights == "imagenet" and architecture != "resnet50_v2":
+    if flags.weights == "imagenet" and architecture != RESNET:
         raise UserError("--weights=imagenet is for --architecture=resnet50_v2; other extractors have theirs.",
                         exit_code=2)
-    if flags.color_mode == "grayscale" and architecture not in ARCHITECTURES[:3]:
-        raise UserError(f"--color_mode=grayscale is for networks from scratch ({', '.join(ARCHITECTURES[:3])}).",
+    if flags.color_mode == "grayscale" and architecture not in SCRATCH_NETWORKS[:3]:
+        raise UserError(f"--color_mode=grayscale is for networks from scratch ({', '.join(SCRATCH_NETWORKS[:3])}).",
                         exit_code=2)
     if not (architecture or flags.fine_tune_epochs):
         if flags.checkpoint or flags.resume:
@@ -112,6 +113,6 @@ def network_settings(flags: argparse.Namespace) -> NetworkSettings | None:
         epochs=flags.train_epochs if architecture else flags.fine_tune_epochs, batch_size=flags.batch_size,
         optimizer=flags.optimizer,
         learning_rate=flags.learning_rate or (SCRATCH_RATE if architecture else FINE_TUNING_RATE),
-        dropout=flags.dropout, patience=flags.patience, monitor=flags.monitor,
+        dropout=None if architecture == RESNET else flags.dropout, patience=flags.patience, monitor=flags.monitor,
         batch_norm=flags.batch_norm == "training", mixed_precision=flags.mixed_precision, resume=flags.resume,
         checkpoint=flags.checkpoint, distortions=distortions)

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..files import check_is_not_among
 from ..flags import (CommandParser, batch_size, batch_size_or_all, copies, coverage, folds, path, percentage, positive,
                      positive_integer, whole_number)
 from ..logging import configure_logging
 from .distortions import USUAL_DISTORTIONS, Distortions, add_distortion_flags, distortions_of
 from .export import EXPORT_FORMATS, formats
 from .extractor import ExtractorSettings, add_extractor_flags, add_storage_flags, extractor_settings
-from .network import (ARCHITECTURES, FINE_TUNING_RATE, SCRATCH_RATE, NetworkSettings, add_network_flags,
+from .network import (SCRATCH_NETWORKS, FINE_TUNING_RATE, RESNET, SCRATCH_RATE, NetworkSettings, add_network_flags,
                       network_settings)
 from .places import DEFAULT_GRAPH, DEFAULT_LABELS, TF_FILES
 
@@ -26,7 +27,7 @@ USUAL_VARIATIONS = 4
 NETWORK_FLAGS = ("train_epochs", "batch_size", "optimizer", "dropout", "patience", "monitor", "batch_norm",
                  "mixed_precision")
 STEP_FLAGS = ("solver", "how_many_training_steps", "train_batch_size", "validation_batch_size", "test_batch_size",
-              "eval_step_interval", "intermediate_store_frequency")
+              "eval_step_interval", "intermediate_store_frequency", "intermediate_output_graphs_dir")
 HEAD_FLAGS = (*STEP_FLAGS, "class_weight")
 # Any of these asks for Poets' training by steps.
 ASKS_FOR_STEPS = ("how_many_training_steps", "learning_rate", "train_batch_size")
@@ -86,6 +87,7 @@ def retrain_settings(arguments: list[str] | None) -> RetrainSettings:
     parser = _parser()
     flags = parser.parse(arguments)
     configure_logging(flags.logging_verbosity)
+    _check_places(flags)
     network = network_settings(flags)
     _say_what_is_ignored(flags, parser, network)
     steps = None if network else _steps(flags)
@@ -189,10 +191,21 @@ def _add_poets_flags(parser: CommandParser) -> None:
     add_distortion_flags(group)
 
 
+def _check_places(flags: argparse.Namespace) -> None:
+    """What is written among the photos would be a class of its own, or photos of one, the next time."""
+    for name in ("output_graph", "output_labels"):
+        given = getattr(flags, name)
+        check_is_not_among(given.parent, f"--{name}", flags.image_dir, given)
+    for name in ("saved_model_dir", "bottleneck_dir", "model_dir", "summaries_dir", "intermediate_output_graphs_dir"):
+        given = getattr(flags, name)
+        if given is not None:
+            check_is_not_among(given, f"--{name}", flags.image_dir, given)
+
+
 def _architecture(flags: argparse.Namespace) -> str:
     """Poets' word for the extractor; an empty one counts as not given (an unset variable of a shell)."""
     module, architecture = flags.tfhub_module, flags.architecture
-    if architecture.lower() in ARCHITECTURES:
+    if architecture.lower() in SCRATCH_NETWORKS:
         return ""
     if module and architecture and module.lower() != architecture.lower():
         raise UserError(f"--tfhub_module={module} and --architecture={architecture} ask for two extractors.",
@@ -207,11 +220,19 @@ def _say_what_is_ignored(flags: argparse.Namespace, parser: CommandParser, netwo
         names, of = NETWORK_FLAGS, "a training of all layers (--fine_tune_epochs, or --architecture=lenet)"
     elif network.architecture:
         names, of = HEAD_FLAGS, "the training of the last layer alone"
+        if network.architecture == RESNET:
+            names, of = (*names, "dropout"), "another kind of training"
     else:  # the last layer is trained first, to its optimum
         names, of = (*STEP_FLAGS, "train_epochs", "dropout"), "another kind of training"
-    ignored = [f"--{name}" for name in names if getattr(flags, name) != parser.get_default(name)]
-    if ignored:
-        log.info("Ignored: %s. It belongs to %s.", ", ".join(ignored), of)
+    _say_ignored([f"--{name}" for name in names if getattr(flags, name) != parser.get_default(name)], of)
+    if flags.test_dir:
+        _say_ignored([name for name in ("--testing_percentage",) if flags.testing_percentage
+                      != parser.get_default("testing_percentage")], "a test with photos of --image_dir")
+
+
+def _say_ignored(names: list[str], of: str) -> None:
+    if names:
+        log.info("Ignored: %s. %s to %s.", ", ".join(names), "It belongs" if len(names) == 1 else "They belong", of)
 
 
 def _variations(flags: argparse.Namespace) -> tuple[Distortions, int] | None:
