@@ -53,14 +53,15 @@ def retrain(settings: RetrainSettings) -> int:
         seen, split = _split(seen, settings)
     _say_split(split)
     folds = fold_photos(seen.tree, split, settings.cross_validate) if settings.cross_validate else None
-    trained, bottlenecks, left, fit = train(extractor, seen, split, settings, _store(extractor, seen, split, settings))
+    trained, bottlenecks, left, fit, choice = train(extractor, seen, split, settings,
+                                                    _store(extractor, seen, split, settings))
     with stage("evaluation"):
         metrics, rejection, proof = _final_evaluation(bottlenecks, left, fit, settings)
     crossed = None if folds is None else _cross_validation(bottlenecks, folds, settings.balanced)
     with stage("TensorFlow"):
         import_tensorflow()
     metadata = describe_classifier(trained, bottlenecks, left, fit, metrics, settings.final_tensor_name,
-                                   settings.flags, rejection, crossed)
+                                   settings.flags, rejection, crossed, choice)
     exported = export_classifier(trained, fit.head, metadata, destinations, proof)
     command = _labelling_command(destinations)
     _say_files(exported)

@@ -28,7 +28,7 @@ class Metadata:
         labels: in output order.
         input: `height` and `width` in pixels, `pixels`: version of the pixel contract.
         nodes: names of the frozen graph's `input` and `output`.
-        network: `kind`, `handle` and `digest` of the extractor.
+        network: `kind`, `handle` and `digest` of the extractor; `fine_tuning`: where that was tried, what came of it.
         head: `solver`, `temperature`, and what else the solver has to say.
         unknown: the reject option: photos with a score above `threshold` are called unknown; `coverage` of the
             validation photos are not. None without.
@@ -103,8 +103,8 @@ class Metadata:
 def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: Split,
                         fit: HeadFit | StepsFit | NetworkFit, test: Metrics | None,
                         final_tensor_name: str = "final_result", flags: dict[str, Any] | None = None,
-                        rejection: Rejection | None = None, cross_validation: dict[str, Any] | None = None
-                        ) -> Metadata:
+                        rejection: Rejection | None = None, cross_validation: dict[str, Any] | None = None,
+                        fine_tuning: str = "") -> Metadata:
     """The metadata of a classifier that is about to be exported.
 
     Args:
@@ -114,13 +114,15 @@ def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: S
         flags: what else is worth remembering of how it was made.
         rejection: the test of the reject option, or None.
         cross_validation: as in Metadata.
+        fine_tuning: what came of it where it was tried.
     """
     return Metadata(
         labels=list(bottlenecks.tree.labels),
         input={"height": extractor.height, "width": extractor.width, "pixels": PIXELS_VERSION},
         nodes={"input": INPUT_NODE, "output": final_tensor_name},
         network={"kind": fit.name if isinstance(fit, NetworkFit) else "frozen_features",
-                 "handle": extractor.handle, "digest": extractor.digest},
+                 "handle": extractor.handle, "digest": extractor.digest,
+                 **({"fine_tuning": fine_tuning} if fine_tuning else {})},
         head=fit.description(),
         unknown=None if fit.head.unknown is None else {
             "threshold": fit.head.unknown.threshold, "coverage": fit.head.unknown.coverage,

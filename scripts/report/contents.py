@@ -134,6 +134,7 @@ def _facts(metadata: Metadata) -> dict[str, Any]:
                      for name, value in metadata.head.items())
     return {"extractor": f"{metadata.network['handle']} at {metadata.input['height']} x {metadata.input['width']} "
                          "pixels",
+            **({"fine-tuning": metadata.network["fine_tuning"]} if "fine_tuning" in metadata.network else {}),
             "head": head,
             "flags": ", ".join(f"{name}={value}" for name, value in metadata.flags.items() if value) or "none",
             **({"cross-validation": _crossed(metadata.cross_validation)} if metadata.cross_validation else {}),

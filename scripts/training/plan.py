@@ -33,12 +33,14 @@ Fit = HeadFit | StepsFit | NetworkFit
 
 class Trained(NamedTuple):
     """What labels photos: an extractor, what it sees in the photos, their split, and the last layer with how it was
-    found. Photos that went or changed while a network was trained are in neither."""
+    found. Photos that went or changed while a network was trained are in neither. `choice`: how fine-tuning compares
+    with the network as it was, and which is kept; empty where nothing was to choose."""
 
     extractor: Extractor
     bottlenecks: Bottlenecks
     split: Split
     fit: Fit
+    choice: str = ""
 
 
 def train(extractor: Extractor | None, seen: Bottlenecks, split: Split, settings: RetrainSettings,
@@ -98,7 +100,7 @@ def _vary(extractor: Extractor, seen: Bottlenecks, split: Split, distortions: Di
 
 def _fine_tune(network: NetworkSettings, frozen: Trained, settings: RetrainSettings) -> Trained:
     """All layers, from the frozen network; whichever of both answers the validation photos better."""
-    extractor, seen, split, _ = frozen
+    extractor, seen, split, *_ = frozen
     loaded = load_network(settings.extractor.tfhub_module, settings.extractor.model_dir,
                           settings.extractor.image_size, settings.extractor.offline)
     # It starts without the validation photos, which tell its best epoch.
@@ -114,13 +116,14 @@ def _fine_tune(network: NetworkSettings, frozen: Trained, settings: RetrainSetti
     better = gain.mean() > error
     kept = "the fine-tuned network is kept" if better else "the network as it was is kept"
     state = f"step {fit.steps}" if fit.best is None else f"epoch {fit.best + 1}"
-    print(f"Validation loss {before.mean():.4f} before fine-tuning, {(before - gain).mean():.4f} after {state}, with "
-          f"the last layer solved again ({'better' if gain.mean() > 0 else 'worse'} by {abs(gain.mean()):.4f} ± "
-          f"{error:.4f}): {kept}", flush=True)
+    choice = (f"Validation loss {before.mean():.4f} before fine-tuning, {(before - gain).mean():.4f} after {state}, "
+              f"with the last layer solved again ({'better' if gain.mean() > 0 else 'worse'} by "
+              f"{abs(gain.mean()):.4f} ± {error:.4f}): {kept}")
+    print(choice, flush=True)
     if not better:
-        return frozen
+        return frozen._replace(choice=choice)
     final = _fit_to_optimum(bottlenecks, left, settings, refit=True) if settings.refit else solved
-    return Trained(trained, bottlenecks, left, replace(fit, head=final.head, solved=final))
+    return Trained(trained, bottlenecks, left, replace(fit, head=final.head, solved=final), choice)
 
 
 def _losses(head: Head, bottlenecks: Bottlenecks, rows: np.ndarray) -> np.ndarray:

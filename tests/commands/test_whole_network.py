@@ -78,6 +78,8 @@ def test_fine_tuning_keeps_whichever_is_better_and_says_so(tiny_module: Path, mo
         won = word == "better" and float(gain) > float(error)
         assert won == (kept == "the fine-tuned network is kept")
         metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
+        assert metadata["network"]["fine_tuning"] in said
+        assert metadata["network"]["fine_tuning"] in Path("tf_files/retrained_graph.html").read_text("utf-8")
         seen.append(metadata["network"]["kind"])
         assert seen[-1] == kinds[kept] and metadata["head"]["refitted"]
     assert seen == ["fine_tuned", "frozen_features"]
