@@ -51,4 +51,6 @@ def check_output_folder(folder: Path) -> None:
 def check_is_not_among(folder: Path, flag: str, image_dir: Path, given: Path) -> None:
     """Raises a UserError where a folder lies below the one of the photos: what is in there would count as a class."""
     if image_dir.resolve() in folder.resolve().parents:
-        raise UserError(f"{flag}={given} lies among the photos of {image_dir}.", "Give a place outside.", exit_code=2)
+        photos = image_dir if image_dir.name else image_dir.resolve()
+        raise UserError(f"{flag}={given} lies among the photos of {photos}.", "Give a place outside, or start the "
+                        "command in another folder.", exit_code=2)

@@ -147,6 +147,14 @@ def test_nothing_is_written_among_the_photos(flag: str, capsys: pytest.CaptureFi
     assert f"{flag} lies among the photos of photos" in capsys.readouterr().err
 
 
+def test_a_command_given_in_the_photos_folder_says_that_its_files_would_be_photos(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path / "photos")
+    assert retrain.main(["--image_dir=."]) == 2
+    said = capsys.readouterr().err
+    assert f"lies among the photos of {tmp_path / 'photos'}" in said and "start the command in another folder" in said
+
+
 @pytest.mark.parametrize("arguments, sentence", [
     (["--architecture=lenet", "--fine_tune_epochs=2"], "its epochs are --train_epochs"),
     (["--architecture=lenet", "--tfhub_module=x"], "needs no --tfhub_module"),
