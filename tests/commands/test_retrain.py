@@ -138,10 +138,10 @@ def test_no_test_photos_no_figure(workplace: Path, photo_folder: Path, tiny_modu
     ([], 2, "required: --image_dir"),
     (["--image_dir=nowhere"], 1, "There is no folder nowhere."),
     (["--image_dir=~/surely/not/there"], 1, "There is no folder " + os.path.expanduser("~")),
-    (["--image_dir=.", "--testing_percentage=120"], 2, "120 is not a percentage"),
-    (["--image_dir=.", "--final_tensor_name=a b"], 2, "no name for a TensorFlow node"),
-    (["--image_dir=.", "--output_graph=."], 2, "is a folder"),
-    (["--image_dir=.", "--image_size=0"], 2, "whole number of at least 1"),
+    (["--image_dir=photos", "--testing_percentage=120"], 2, "120 is not a percentage"),
+    (["--image_dir=photos", "--final_tensor_name=a b"], 2, "no name for a TensorFlow node"),
+    (["--image_dir=photos", "--output_graph=."], 2, "is a folder"),
+    (["--image_dir=photos", "--image_size=0"], 2, "whole number of at least 1"),
 ])
 def test_a_wrong_command_line_is_one_sentence(workplace: Path, capsys: pytest.CaptureFixture, arguments: list[str],
                                               code: int, sentence: str) -> None:
