@@ -93,7 +93,7 @@ def _vary(extractor: Extractor, seen: Bottlenecks, split: Split, distortions: Di
     print(f"Bottlenecks of {count} varied copies of {len(rows)} photos: {computed} computed", flush=True)
     gone = np.isnan(found).any((1, 2))
     if gone.any():
-        log.warning("%d photos were gone or changed before they could be varied.", gone.sum())
+        log.warning("Gone or changed before they could be varied: %d of the photos.", gone.sum())
         found[gone] = seen.matrix[rows[gone], None]
     return Variations(*np.split(found, [len(split.rows(TRAINING))]))
 
@@ -153,7 +153,7 @@ def _train_all_layers(untrained: Untrained, network: NetworkSettings, seen: Bott
     if len(bottlenecks.tree.photos) < len(seen.tree.photos):
         kept = _are_among(seen, bottlenecks)
         left = split.only(seen.tree, kept)
-        log.warning("%d photos were gone or changed when the training had ended. They are left out of all figures.",
+        log.warning("Gone or changed when the training had ended, and left out of all figures: %d of the photos.",
                     (~kept).sum())
         _check_parts(bottlenecks, split, left)
     return trained, bottlenecks, left, fit
@@ -167,8 +167,9 @@ def _are_among(some: Bottlenecks, others: Bottlenecks) -> np.ndarray:
 
 def _same_photos(some: Bottlenecks, others: Bottlenecks) -> Bottlenecks:
     """Those of the photos that are also among the others, with the labels of all."""
-    found = some.only(_are_among(some, others))
+    kept = _are_among(some, others)
     labels = tuple(sorted({*some.tree.labels, *others.tree.labels}))
+    found = some if kept.all() else some.only(kept)
     return replace(found, tree=replace(found.tree, labels=labels))
 
 

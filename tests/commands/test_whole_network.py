@@ -110,7 +110,7 @@ def test_photos_that_go_during_the_training_are_left_out_and_shift_no_other(
     monkeypatch.setattr(plan, "_say_epoch", lambda epoch: (said(epoch), gone.unlink(missing_ok=True)))
     capsys.readouterr()
     assert retrain.main(command) == 0
-    assert "1 photos were gone or changed" in capsys.readouterr().err
+    assert "left out of all figures: 1 of the photos" in capsys.readouterr().err
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
     assert metadata["network"]["kind"] == whole["network"]["kind"] == kind
     assert metadata["test"]["count"] == whole["test"]["count"]
