@@ -20,6 +20,7 @@ from scripts.console import UserError, import_tensorflow, one_line, progress_bar
 from scripts.console.settings import Distortions
 from scripts.evaluation import fit_temperature
 
+from .augmentation import distorted
 from .head import Head, HeadFit
 from .networks import TrainableNetwork
 
@@ -144,12 +145,7 @@ def train_network(network: TrainableNetwork, start: Head | None, classes: int, t
     if checkpoint and not epochs:
         raise UserError("There is no checkpoint of such a training that has ended an epoch.",
                         "Give the flags it was started with, and the same photos, or leave --checkpoint away.")
-    if checkpoint:
-        log.info("The %s checkpoint is taken; the training had come to step %d.", checkpoint, run.steps)
-    elif _has_ended(epochs, settings):
-        log.info("This training has ended before; its network is taken.")
-    elif run.steps:
-        log.info("The training goes on at step %d, where it was stopped.", run.steps)
+    _say_where_it_stands(run.steps, checkpoint, _has_ended(epochs, settings))
     while not (checkpoint or _has_ended(epochs, settings)):
         loss, accuracy = run.train_epoch(len(epochs), *train)
         log_probabilities = run.log_probabilities(validation[0])
@@ -166,6 +162,15 @@ def train_network(network: TrainableNetwork, start: Head | None, classes: int, t
         run.restore_best()
     temperature = fit_temperature(run.log_probabilities(validation[0]), validation[1])
     return NetworkFit(run.head(temperature), tuple(epochs), best, run.steps, settings, name)
+
+
+def _say_where_it_stands(steps: int, checkpoint: str, ended: bool) -> None:
+    if checkpoint:
+        log.info("The %s checkpoint is taken; the training had come to step %d.", checkpoint, steps)
+    elif ended:
+        log.info("This training has ended before; its network is taken.")
+    elif steps:
+        log.info("The training goes on at step %d, where it was stopped.", steps)
 
 
 def loss_at(temperature: float, log_probabilities: np.ndarray, classes: np.ndarray) -> float:
@@ -369,38 +374,3 @@ def _optimizer(settings: LoopSettings, steps: int) -> Any:
     # Rewrites every function for a GPU, of Keras or not; without a GPU nothing.
     import_tensorflow().config.optimizer.set_experimental_options({"auto_mixed_precision": True})
     return keras.optimizers.LossScaleOptimizer(optimizer)
-
-
-def distorted(photos: Any, distortions: Distortions, seed: int, step: Any) -> Any:
-    """Varies photos at random, the same for the same seed and step.
-
-    Args:
-        photos: float32 tensor [n, height, width, 3] in [0, 1].
-        distortions: how.
-        seed: of the training.
-        step: int64 scalar.
-
-    Returns:
-        The same shape and range.
-    """
-    if not distortions:
-        return photos
-    tensorflow = import_tensorflow()
-    count, height, width = tensorflow.shape(photos)[0], photos.shape[1], photos.shape[2]
-
-    def uniform(number: int, low: float, high: float) -> Any:
-        key = tensorflow.stack([tensorflow.constant(seed % 2 ** 31 * 16 + number, tensorflow.int64), step])
-        return tensorflow.random.stateless_uniform([count], key, low, high)
-    side = 1 / ((1 + distortions.crop / 100) * uniform(0, 1.0, 1.0001 + distortions.scale / 100))
-    top, left = ((1 - side) * uniform(number, 0.0, 1.0) for number in (1, 2))
-    right = left + side
-    if distortions.flip:
-        mirrored = uniform(3, 0.0, 1.0) < 0.5
-        left, right = tensorflow.where(mirrored, right, left), tensorflow.where(mirrored, left, right)
-    # crop_and_resize takes its corners at the centres of the outermost pixels.
-    boxes = tensorflow.stack([top, left, top + side, right], axis=1)
-    photos = tensorflow.image.crop_and_resize(photos, boxes, tensorflow.range(count), [height, width])
-    if distortions.brightness:
-        share = distortions.brightness / 100
-        photos *= uniform(4, max(0.0, 1 - share), 1 + share)[:, None, None, None]
-    return tensorflow.clip_by_value(photos, 0.0, 1.0)

@@ -11,7 +11,7 @@ from scripts.console import UserError, import_tensorflow
 from scripts.console.settings import Distortions
 from scripts.training import Head, LoopSettings, NetworkFit, build_convnet, train_network
 from scripts.training import loop as loop_module
-from scripts.training.loop import distorted
+from scripts.training.augmentation import distorted
 from scripts.training.networks import ConvNet
 
 SMALL = ConvNet(16, (4, 8), (3, 3), (16,))
