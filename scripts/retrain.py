@@ -234,7 +234,8 @@ def _say_bottlenecks(bottlenecks: Bottlenecks, extractor: Extractor) -> None:
 def _say_unreadable(unreadable: Sequence[tuple[Photo, str]]) -> None:
     if not unreadable:
         return
-    print(f"{len(unreadable)} files cannot be used and are left out:")
+    print(f"{len(unreadable)} files cannot be used and are left out:" if len(unreadable) > 1 else
+          "1 file cannot be used and is left out:")
     for photo, reason in unreadable[:MOST_LISTED]:
         print(f"  {photo.path}: {reason}")
     if len(unreadable) > MOST_LISTED:

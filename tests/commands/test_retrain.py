@@ -115,7 +115,7 @@ def test_the_unreadable_are_listed_and_the_run_goes_on(workplace: Path, photo_fo
     (photo_folder / "red" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
     assert run(photo_folder, tiny_module, model_dir) == 0
     said = capsys.readouterr().out
-    assert "1 files cannot be used and are left out" in said and "red/broken.jpg: " in said
+    assert "1 file cannot be used and is left out" in said and "red/broken.jpg: " in said
 
 
 def test_cross_validation_answers_every_photo(workplace: Path, photo_folder: Path, tiny_module: Path,

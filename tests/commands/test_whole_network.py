@@ -131,7 +131,7 @@ def test_files_that_cannot_be_read_are_listed_without_the_doctor_too(capsys: pyt
     Path("photos/red/broken.png").write_bytes(b"no photo")
     assert retrain.main(["--image_dir=photos", "--nodoctor", "--architecture=lenet", "--train_epochs=1"]) == 0
     said = capsys.readouterr().out
-    assert "1 files cannot be used" in said and "photos/red/broken.png: not a photo" in said
+    assert "1 file cannot be used" in said and "photos/red/broken.png: not a photo" in said
 
 
 def test_a_test_folder_that_holds_all_photos_leaves_none_to_train_on(capsys: pytest.CaptureFixture) -> None:
