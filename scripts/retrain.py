@@ -61,7 +61,7 @@ def retrain(settings: RetrainSettings) -> int:
     with stage("TensorFlow"):
         import_tensorflow()
     metadata = describe_classifier(trained, bottlenecks, left, fit, metrics, settings.final_tensor_name,
-                                   settings.flags, rejection, crossed, choice)
+                                   settings.flags, rejection, crossed, choice, split.known(seen.tree))
     exported = export_classifier(trained, fit.head, metadata, destinations, proof)
     command = _labelling_command(destinations)
     _say_files(exported)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from scripts import __version__
 from scripts.console import UserError, one_line
 from scripts.evaluation import Metrics, Rejection
 from scripts.features import INPUT_NODE, Bottlenecks, Extractor
-from scripts.photos import PIXELS_VERSION, TEST, Split
+from scripts.photos import PIXELS_VERSION, Split
 from scripts.training import HeadFit, NetworkFit, StepsFit
 
 FORMAT = "poets-classifier-1"
@@ -104,7 +104,7 @@ def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: S
                         fit: HeadFit | StepsFit | NetworkFit, test: Metrics | None,
                         final_tensor_name: str = "final_result", flags: dict[str, Any] | None = None,
                         rejection: Rejection | None = None, cross_validation: dict[str, Any] | None = None,
-                        fine_tuning: str = "") -> Metadata:
+                        fine_tuning: str = "", trained_on: Set[str] = frozenset()) -> Metadata:
     """The metadata of a classifier that is about to be exported.
 
     Args:
@@ -115,6 +115,7 @@ def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: S
         rejection: the test of the reject option, or None.
         cross_validation: as in Metadata.
         fine_tuning: what came of it where it was tried.
+        trained_on: digests of photos that trained or chose and are in the split no more.
     """
     return Metadata(
         labels=list(bottlenecks.tree.labels),
@@ -128,7 +129,7 @@ def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: S
             "threshold": fit.head.unknown.threshold, "coverage": fit.head.unknown.coverage,
             "references": len(fit.head.unknown.references), "test": rejection and rejection.to_dict()},
         split={"seed": split.seed, "digest": split.digest, "counts": split.counts(),
-               "trained_on": _trained_on(bottlenecks, split)},
+               "trained_on": _joined(split.known(bottlenecks.tree) | trained_on)},
         cross_validation=cross_validation,
         test=None if test is None else {
             "accuracy": test.accuracy, "interval": list(test.interval), "count": test.count,
@@ -136,10 +137,8 @@ def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: S
         flags=flags or {})
 
 
-def _trained_on(bottlenecks: Bottlenecks, split: Split) -> str:
-    digests = {photo.digest[:KNOWN_DIGITS] for photo, part in zip(bottlenecks.tree.photos, split.parts)
-               if part != TEST}
-    return "".join(sorted(digests))
+def _joined(digests: Iterable[str]) -> str:
+    return "".join(sorted({digest[:KNOWN_DIGITS] for digest in digests}))
 
 
 def versions() -> dict[str, str]:

@@ -48,6 +48,13 @@ def check_output_folder(folder: Path) -> None:
         raise UserError(f"Nothing can be written into {folder}.", "Choose another place.")
 
 
+def check_is_apart(folder: Path, flag: str, image_dir: Path, given: Path) -> None:
+    """Raises a UserError where a folder is that of the photos, or lies below it: folders in there count as classes."""
+    if folder.resolve() == image_dir.resolve():
+        raise UserError(f"{flag}={given} is the folder of the photos.", "Give another.", exit_code=2)
+    check_is_not_among(folder, flag, image_dir, given)
+
+
 def check_is_not_among(folder: Path, flag: str, image_dir: Path, given: Path) -> None:
     """Raises a UserError where a folder lies below the one of the photos: what is in there would count as a class."""
     if image_dir.resolve() in folder.resolve().parents:

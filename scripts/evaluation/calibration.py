@@ -9,17 +9,18 @@ LOWEST, HIGHEST = 0.2, 5.0
 LEAST_PHOTOS = 20
 
 
-def fit_temperature(log_probabilities: np.ndarray, classes: np.ndarray) -> float:
+def fit_temperature(log_probabilities: np.ndarray, classes: np.ndarray, least: int = LEAST_PHOTOS) -> float:
     """The temperature T for which softmax(logits / T) has the least cross-entropy on held-out photos.
 
     Args:
         log_probabilities: float [photos, classes]; logits will do, since what a row shares does not count.
         classes: int [photos], the true class of each.
+        least: photos, below which it is 1.
 
     Returns:
-        T, within [LOWEST, HIGHEST]; 1 where there are fewer than LEAST_PHOTOS photos.
+        T, within [LOWEST, HIGHEST]; 1 where there are fewer than `least` photos.
     """
-    if len(classes) < LEAST_PHOTOS:
+    if len(classes) < least:
         return 1.0
     from scipy.optimize import minimize_scalar  # here, because label_image starts without SciPy
     logits = log_probabilities.astype(np.float64)

@@ -94,8 +94,9 @@ def _unknown(handle: str) -> UserError:
         return UserError(f"There is no file or folder {handle}.", "Give a SavedModel's folder or .tar.gz, or a frozen "
                          f"graph of Poets; {efficientnet_lite.NAME} needs no file.")
     guess = nearest(handle.lower(), [efficientnet_lite.NAME, *architecture_names(), *SCRATCH_NETWORKS])
+    meant = f"--architecture={guess}" if guess in SCRATCH_NETWORKS else guess
     return UserError(
-        f"There is no extractor {handle!r}" + (f"; did you mean {guess}?" if guess else "."),
+        f"There is no extractor {handle!r}" + (f"; did you mean {meant}?" if meant else "."),
         f"It can be {efficientnet_lite.NAME}, inception_v3, mobilenet_<{'|'.join(WIDTHS)}>_<{'|'.join(SIZES)}>"
         "[_quantized], "
         f"{PREFIX}<network of keras.applications>, a SavedModel's folder or .tar.gz, a frozen graph of Poets, or an "

@@ -47,6 +47,10 @@ class Split:
         """The rows of a part in tree order: int64 [photos of the part]."""
         return np.flatnonzero(self.parts == part)
 
+    def known(self, tree: PhotoTree) -> set[str]:
+        """Digests of the tree's photos that train or choose; the others are new to what is trained."""
+        return {photo.digest for photo, part in zip(tree.photos, self.parts) if part != TEST}
+
     def only(self, tree: PhotoTree, kept: np.ndarray) -> Split:
         """The split of some of the tree's photos: those where bool [photos] says so."""
         photos = tuple(photo for photo, keep in zip(tree.photos, kept) if keep)

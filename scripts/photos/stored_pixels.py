@@ -28,7 +28,7 @@ def store_pixels(photos: Sequence[Photo], height: int, width: int, folder: Path,
     path = folder / f"pixels-{key}.npy"
     try:
         return np.load(path, mmap_mode="r")
-    except (FileNotFoundError, ValueError):  # not there yet, or cut short
+    except (FileNotFoundError, ValueError, EOFError):  # not there yet, or cut short
         _store(photos, height, width, path, workers)
     return np.load(path, mmap_mode="r")
 

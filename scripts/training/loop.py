@@ -27,6 +27,8 @@ from .networks import TrainableNetwork
 log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 30.0
+# Grows when steps, figures or variables change their meaning: what an older loop left is not gone on with.
+LOOP_VERSION = 2
 # Photos of a validation batch; it only bounds memory.
 VALIDATION_BATCH = 64
 
@@ -152,7 +154,7 @@ def train_network(network: TrainableNetwork, start: Head | None, classes: int, t
         if not (np.isfinite(log_probabilities).all() and np.isfinite(loss)):
             raise UserError(f"In epoch {len(epochs) + 1} the loss is no longer finite: --learning_rate="
                             f"{settings.learning_rate:g} is too large.", "Try a tenth of it.")
-        temperature = fit_temperature(log_probabilities, validation[1])
+        temperature = fit_temperature(log_probabilities, validation[1], least=1)
         epochs.append(Epoch(len(epochs), loss, accuracy, loss_at(temperature, log_probabilities, validation[1]),
                             float((log_probabilities.argmax(1) == validation[1]).mean())))
         on_epoch(epochs[-1])

@@ -109,7 +109,8 @@ def _fine_tune(network: NetworkSettings, frozen: Trained, settings: RetrainSetti
     trained, bottlenecks, left, fit = _train_all_layers(untrained, network, seen, split, settings)
     # The last layer fits its training photos all but perfectly by then; solved again, it answers new ones better.
     solved = _fit_to_optimum(bottlenecks, left, settings, refit=False)
-    before = _losses(start.head, _same_photos(seen, bottlenecks), left.rows(VALIDATION))
+    same = _same_photos(seen, bottlenecks)
+    before = _losses(start.head, same, left.rows(VALIDATION))
     gain = before - _losses(solved.head, bottlenecks, left.rows(VALIDATION))
     # A difference that few photos show may be chance, so it must be more than its standard error.
     error = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else np.inf
@@ -121,7 +122,7 @@ def _fine_tune(network: NetworkSettings, frozen: Trained, settings: RetrainSetti
               f"{abs(gain.mean()):.4f} ± {error:.4f}): {kept}")
     print(choice, flush=True)
     if not better:
-        return frozen._replace(choice=choice)
+        return frozen._replace(bottlenecks=same, split=left, choice=choice)
     final = _fit_to_optimum(bottlenecks, left, settings, refit=True) if settings.refit else solved
     return Trained(trained, bottlenecks, left, replace(fit, head=final.head, solved=final), choice)
 

@@ -18,7 +18,7 @@ from scripts.features import Extractor, NetworkFunction, averaged, core_count, h
 from scripts.photos import TRAINING, VALIDATION, PhotoTree, Split, store_pixels
 
 from .head import Head
-from .loop import Epoch, LoopSettings, NetworkFit, train_network
+from .loop import LOOP_VERSION, Epoch, LoopSettings, NetworkFit, train_network
 from .networks import PRESETS, TrainableNetwork, build_convnet
 
 log = logging.getLogger(__name__)
@@ -161,6 +161,6 @@ def _key(untrained: Untrained, tree: PhotoTree, split: Split, loop: LoopSettings
          views: int) -> str:
     """Names a training: the same network, photos and settings, and no others, go on from its checkpoints."""
     start = untrained.start and hashlib.blake2b(untrained.start.weights.tobytes(), digest_size=16).hexdigest()
-    everything = [untrained.identity, untrained.kind, untrained.height, untrained.width, start, split.digest,
-                  asdict(loop), settings.dropout, views, [photo.label for photo in tree.photos]]
+    everything = [LOOP_VERSION, untrained.identity, untrained.kind, untrained.height, untrained.width, start,
+                  split.digest, asdict(loop), settings.dropout, views, [photo.label for photo in tree.photos]]
     return hashlib.blake2b(json.dumps(everything).encode(), digest_size=8).hexdigest()

@@ -91,17 +91,19 @@ def first_training_photo(root: Path, label: str, validation: float) -> Path:
     return next(tree.photos[row].path for row in split.rows(TRAINING) if tree.photos[row].label == label)
 
 
-@pytest.mark.parametrize("kind", ["from_scratch", "fine_tuned"])
+@pytest.mark.parametrize("kind", ["from_scratch", "fine_tuned", "frozen_features"])
 def test_photos_that_go_during_the_training_are_left_out_and_shift_no_other(
         kind: str, tiny_module: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture) -> None:
     command = ["--image_dir=photos", "--nodoctor", "--architecture=lenet", "--train_epochs=3",
                "--validation_percentage=30"]
-    if kind == "fine_tuned":
+    if kind != "from_scratch":
         shutil.rmtree("photos")
         write_stripes(Path("photos"), 80)
         command = ["--image_dir=photos", "--nodoctor", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
-                   "--fine_tune_epochs=25", "--learning_rate=0.01", "--validation_percentage=30"]
+                   "--validation_percentage=30", *(["--fine_tune_epochs=25", "--learning_rate=0.01"]
+                                                   if kind == "fine_tuned" else
+                                                   ["--fine_tune_epochs=1", "--learning_rate=9"])]
     assert retrain.main(command) == 0
     whole = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
     gone = first_training_photo(Path("photos"), whole["labels"][0], 30)
@@ -118,6 +120,8 @@ def test_photos_that_go_during_the_training_are_left_out_and_shift_no_other(
     assert abs(metadata["test"]["accuracy"] - whole["test"]["accuracy"]) <= (0.1 if kind == "fine_tuned" else 0)
     assert sum(metadata["split"]["counts"].values()) == sum(whole["split"]["counts"].values()) - 1
     assert metadata["split"]["digest"] != whole["split"]["digest"]
+    # It was trained on the photo all the same: should that come back, it is not new.
+    assert metadata["split"]["trained_on"] == whole["split"]["trained_on"]
 
 
 def test_a_class_that_goes_during_the_training_is_said(monkeypatch: pytest.MonkeyPatch,
@@ -145,6 +149,18 @@ def test_a_test_folder_that_holds_all_photos_leaves_none_to_train_on(capsys: pyt
 def test_nothing_is_written_among_the_photos(flag: str, capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=photos", flag]) == 2
     assert f"{flag} lies among the photos of photos" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [["--summaries_dir=photos"], ["--saved_model_dir=photos"], ["--model_dir=photos"],
+                                   ["--output_graph=photos/g.pb", "--export=tfjs"]])
+def test_no_folder_is_written_beside_those_of_the_classes(flags: list[str], capsys: pytest.CaptureFixture) -> None:
+    assert retrain.main(["--image_dir=photos", *flags]) == 2
+    assert f"{flags[0]} is the folder of the photos" in capsys.readouterr().err
+
+
+def test_nothing_is_written_among_the_photos_of_the_test(capsys: pytest.CaptureFixture) -> None:
+    assert retrain.main(["--image_dir=elsewhere", "--test_dir=photos", "--bottleneck_dir=photos/b"]) == 2
+    assert "--bottleneck_dir=photos/b lies among the photos of photos" in capsys.readouterr().err
 
 
 def test_a_command_given_in_the_photos_folder_says_that_its_files_would_be_photos(

@@ -26,10 +26,11 @@ def test_they_are_the_decoded_photos_and_are_decoded_once(photos: list[Photo], t
     assert (store_pixels(photos, 20, 24, tmp_path / "work", 2) == expected).all()
 
 
-def test_a_file_that_was_cut_short_is_made_again(photos: list[Photo], tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [0, 50, -100])
+def test_a_file_that_was_cut_short_is_made_again(kept: int, photos: list[Photo], tmp_path: Path) -> None:
     expected = np.array(store_pixels(photos, 20, 24, tmp_path / "work", 2))
     path, = (tmp_path / "work").glob("pixels-*.npy")
-    path.write_bytes(path.read_bytes()[:-100])
+    path.write_bytes(path.read_bytes()[:kept])
     assert (store_pixels(photos, 20, 24, tmp_path / "work", 2) == expected).all()
 
 

@@ -5,8 +5,8 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import UserError, nearest
-from ..files import check_is_not_among, check_output_folder
+from ..errors import nearest
+from ..files import check_is_apart, check_output_folder
 from ..flags import CommandParser, path
 from ..logging import configure_logging
 from .places import DEFAULT_GRAPH, TF_FILES
@@ -52,9 +52,6 @@ def export_settings(arguments: list[str] | None) -> ExportSettings:
     flags = parser.parse(arguments)
     configure_logging(flags.logging_verbosity)
     if flags.image_dir:
-        if flags.output_dir.resolve() == flags.image_dir.resolve():
-            raise UserError(f"--output_dir={flags.output_dir} is the folder of the photos.", "Give another.",
-                            exit_code=2)
-        check_is_not_among(flags.output_dir, "--output_dir", flags.image_dir, flags.output_dir)
+        check_is_apart(flags.output_dir, "--output_dir", flags.image_dir, flags.output_dir)
     check_output_folder(flags.output_dir)
     return ExportSettings(flags.graph, flags.output_dir, flags.image_dir, flags.to)

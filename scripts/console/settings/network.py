@@ -113,6 +113,7 @@ def network_settings(flags: argparse.Namespace) -> NetworkSettings | None:
         epochs=flags.train_epochs if architecture else flags.fine_tune_epochs, batch_size=flags.batch_size,
         optimizer=flags.optimizer,
         learning_rate=flags.learning_rate or (SCRATCH_RATE if architecture else FINE_TUNING_RATE),
-        dropout=None if architecture == RESNET else flags.dropout, patience=flags.patience, monitor=flags.monitor,
+        dropout=flags.dropout if architecture in SCRATCH_NETWORKS[:3] else None, patience=flags.patience,
+        monitor=flags.monitor,
         batch_norm=flags.batch_norm == "training", mixed_precision=flags.mixed_precision, resume=flags.resume,
         checkpoint=flags.checkpoint, distortions=distortions)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..files import check_is_not_among
+from ..files import check_is_apart, check_is_not_among
 from ..flags import (CommandParser, batch_size, batch_size_or_all, copies, coverage, folds, path, percentage, positive,
                      positive_integer, whole_number)
 from ..logging import configure_logging
@@ -193,13 +193,16 @@ def _add_poets_flags(parser: CommandParser) -> None:
 
 def _check_places(flags: argparse.Namespace) -> None:
     """What is written among the photos would be a class of its own, or photos of one, the next time."""
-    for name in ("output_graph", "output_labels"):
-        given = getattr(flags, name)
-        check_is_not_among(given.parent, f"--{name}", flags.image_dir, given)
-    for name in ("saved_model_dir", "bottleneck_dir", "model_dir", "summaries_dir", "intermediate_output_graphs_dir"):
-        given = getattr(flags, name)
-        if given is not None:
-            check_is_not_among(given, f"--{name}", flags.image_dir, given)
+    folders = ["saved_model_dir", "bottleneck_dir", "model_dir", "summaries_dir", "intermediate_output_graphs_dir"]
+    for photos in filter(None, (flags.image_dir, flags.test_dir)):
+        for name in ("output_graph", "output_labels"):
+            given = getattr(flags, name)
+            check = check_is_apart if flags.export else check_is_not_among  # some forms are folders beside the graph
+            check(given.parent, f"--{name}", photos, given)
+        for name in folders:
+            given = getattr(flags, name)
+            if given is not None:
+                check_is_apart(given, f"--{name}", photos, given)
 
 
 def _architecture(flags: argparse.Namespace) -> str:
