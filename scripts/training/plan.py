@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from .whole_network import Untrained, from_scratch, to_fine_tune, train_whole_ne
 
 log = logging.getLogger("scripts.retrain")
 
+# Of a terminal, less one.
+WIDTH = 79
 # With fewer validation photos than this a share of 95 % or so cannot be kept well.
 FEW_FOR_COVERAGE = 40
 
@@ -120,7 +123,7 @@ def _fine_tune(network: NetworkSettings, frozen: Trained, settings: RetrainSetti
     choice = (f"Validation loss {before.mean():.4f} before fine-tuning, {(before - gain).mean():.4f} after {state}, "
               f"with the last layer solved again ({'better' if gain.mean() > 0 else 'worse'} by "
               f"{abs(gain.mean()):.4f} ± {error:.4f}): {kept}")
-    print(choice, flush=True)
+    print(textwrap.fill(choice, WIDTH, subsequent_indent="  "), flush=True)
     if not better:
         return frozen._replace(bottlenecks=same, split=left, choice=choice)
     final = _fit_to_optimum(bottlenecks, left, settings, refit=True) if settings.refit else solved
@@ -189,7 +192,7 @@ def _check_parts(bottlenecks: Bottlenecks, before: Split, left: Split) -> None:
 
 def _say_epoch(epoch: Epoch) -> None:
     print(f"Epoch {epoch.number + 1}: train loss {epoch.train_loss:.4f}, accuracy {epoch.train_accuracy:.1%}; "
-          f"validation loss {epoch.validation_loss:.4f}, accuracy {epoch.validation_accuracy:.1%}", flush=True)
+          f"validation loss {epoch.validation_loss:.4f}, {epoch.validation_accuracy:.1%}", flush=True)
 
 
 def _fit_to_optimum(bottlenecks: Bottlenecks, split: Split, settings: RetrainSettings, refit: bool,

@@ -63,7 +63,7 @@ def trained(flags: argparse.Namespace, seed: int, epochs: int) -> tuple[float, b
     assert code == 0, said.getvalue()
     seconds = time.perf_counter() - start
     metadata = json.loads((folder / "graph.json").read_text("utf-8"))
-    choice = re.search("^Validation loss .*$", said.getvalue(), re.MULTILINE)
+    choice = re.search("Validation loss .*? is kept", " ".join(said.getvalue().split()))
     return (metadata["test"]["accuracy"], metadata["network"]["kind"] == "fine_tuned", seconds,
             choice[0] if choice else "")
 

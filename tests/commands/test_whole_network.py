@@ -70,15 +70,16 @@ def test_fine_tuning_keeps_whichever_is_better_and_says_so(tiny_module: Path, mo
     seen = []
     for more in (["--fine_tune_epochs=25", "--learning_rate=0.01"], ["--fine_tune_epochs=1", "--learning_rate=9"]):
         assert retrain.main([*command, *more]) == 0
-        said = capsys.readouterr().out
+        printed = capsys.readouterr().out
+        said = " ".join(printed.split())
         before, after, word, gain, error, kept = re.search(
             r"Validation loss (\S+) before fine-tuning, (\S+) after epoch \d+, with the last layer solved again "
-            r"\((better|worse) by (\S+) ± (\S+)\): (.*)", said).groups()
+            r"\((better|worse) by (\S+) ± (\S+)\): (the .*? is kept)", said).groups()
         assert abs(float(before) - float(after)) == pytest.approx(float(gain), abs=2e-4)
         won = word == "better" and float(gain) > float(error)
         assert won == (kept == "the fine-tuned network is kept")
         metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
-        assert metadata["network"]["fine_tuning"] in said
+        assert metadata["network"]["fine_tuning"] in said and max(map(len, printed.splitlines())) <= 80
         assert metadata["network"]["fine_tuning"] in Path("tf_files/retrained_graph.html").read_text("utf-8")
         seen.append(metadata["network"]["kind"])
         assert seen[-1] == kinds[kept] and metadata["head"]["refitted"]
