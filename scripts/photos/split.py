@@ -100,7 +100,8 @@ def split_photos(tree: PhotoTree, looks: np.ndarray, testing_percentage: float =
     units, own_part = _units(tree, group_of, shares, seed)
     joined = sum(units[group].part != part for group, part in zip(group_of, own_part))
     if joined:
-        notes.append(f"{joined} photos are near duplicates of others and follow them to their part of the split.")
+        notes.append("1 photo is a near duplicate of another and follows it to its part of the split." if joined == 1
+                     else f"{joined} photos are near duplicates of others and follow them to their part of the split.")
     notes += _repair(tree.labels, units, wanted, shares)
     parts = np.array([units[group].part for group in group_of], np.int8)
     for note in notes[:MOST_SAID]:
