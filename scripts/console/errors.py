@@ -11,6 +11,9 @@ import textwrap
 import traceback
 from collections.abc import Callable, Iterable
 
+# Of the lines that commands print, so that a terminal of 80 columns breaks none.
+LINE_WIDTH = 79
+
 
 class UserError(Exception):
     """Something that the person at the keyboard can put right.

@@ -45,8 +45,7 @@ class Bottlenecks:
 
     def only(self, kept: np.ndarray) -> Bottlenecks:
         """Some of the photos: those where bool [photos] says so."""
-        photos = tuple(photo for photo, keep in zip(self.tree.photos, kept) if keep)
-        return replace(self, tree=replace(self.tree, photos=photos), matrix=self.matrix[kept], looks=self.looks[kept])
+        return replace(self, tree=self.tree.only(kept), matrix=self.matrix[kept], looks=self.looks[kept])
 
 
 @dataclass(frozen=True)

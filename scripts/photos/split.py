@@ -53,9 +53,8 @@ class Split:
 
     def only(self, tree: PhotoTree, kept: np.ndarray) -> Split:
         """The split of some of the tree's photos: those where bool [photos] says so."""
-        photos = tuple(photo for photo, keep in zip(tree.photos, kept) if keep)
         return replace(self, parts=self.parts[kept], groups=self.groups[kept],
-                       digest=_split_digest(replace(tree, photos=photos), self.parts[kept]))
+                       digest=_split_digest(tree.only(kept), self.parts[kept]))
 
     def counts(self) -> dict[str, int]:
         """How many photos each part has."""
@@ -123,9 +122,8 @@ def split_with_test_photos(tree: PhotoTree, looks: np.ndarray, tests: np.ndarray
         tests: bool [photos].
         validation_percentage, seed: of the others.
     """
-    others = np.flatnonzero(~tests)
-    rest = split_photos(replace(tree, photos=tuple(tree.photos[row] for row in others)), looks[others], 0,
-                        validation_percentage, seed)
+    others = ~tests
+    rest = split_photos(tree.only(others), looks[others], 0, validation_percentage, seed)
     parts = np.full(len(tree.photos), TEST, np.int8)
     parts[others] = rest.parts
     groups = np.unique(_groups(tree, looks, 2)[0], return_inverse=True)[1].astype(np.int64)

@@ -7,7 +7,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +56,10 @@ class PhotoTree:
         """The photos' classes as indices into `labels`: int64 [photos]."""
         index = {label: i for i, label in enumerate(self.labels)}
         return np.array([index[photo.label] for photo in self.photos], np.int64)
+
+    def only(self, kept: np.ndarray) -> PhotoTree:
+        """The same labels with some of the photos: those where bool [photos] says so."""
+        return replace(self, photos=tuple(photo for photo, keep in zip(self.photos, kept) if keep))
 
     def counts(self) -> dict[str, int]:
         """How many photos each label has, in label order."""

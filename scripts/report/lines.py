@@ -9,10 +9,10 @@ import numpy as np
 
 from scripts.checkup import KINDS, Finding
 from scripts.classifier import Converted
+from scripts.console import LINE_WIDTH
 from scripts.evaluation import Metrics, Rejection, wilson_interval
 from scripts.photos import PhotoTree
 
-WIDTH = 79
 MOST_COUNTED = 10
 MOST_CLASSES = 50
 LONGEST_LABEL = 28
@@ -129,7 +129,7 @@ def photo_lines(tree: PhotoTree) -> list[str]:
     counts = tree.counts()
     listed = ", ".join(f"{label} {count}" for label, count in list(counts.items())[:MOST_COUNTED])
     more = f" and {len(counts) - MOST_COUNTED} more" if len(counts) > MOST_COUNTED else ""
-    return textwrap.wrap(f"{len(tree.photos)} files in {len(counts)} classes: {listed}{more}", WIDTH,
+    return textwrap.wrap(f"{len(tree.photos)} files in {len(counts)} classes: {listed}{more}", LINE_WIDTH,
                          subsequent_indent="  ", break_long_words=False)
 
 
@@ -148,7 +148,7 @@ def finding_lines(findings: Sequence[Finding], path: Path, most: int) -> list[st
 
 
 def _cut(line: str) -> str:
-    return line if len(line) <= WIDTH else line[:WIDTH - 3] + "..."
+    return line if len(line) <= LINE_WIDTH else line[:LINE_WIDTH - 3] + "..."
 
 
 def _percent(share: float | None) -> str:
@@ -156,4 +156,4 @@ def _percent(share: float | None) -> str:
 
 
 def _wrapped(sentence: str) -> list[str]:
-    return textwrap.wrap(sentence, WIDTH, initial_indent="  ", subsequent_indent="  ", break_long_words=False)
+    return textwrap.wrap(sentence, LINE_WIDTH, initial_indent="  ", subsequent_indent="  ", break_long_words=False)

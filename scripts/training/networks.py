@@ -45,6 +45,13 @@ PRESETS = {
 }
 
 
+def seed_weights(seed: int) -> None:
+    """Makes the random weights of the next networks depend on the seed alone; it may be any whole number."""
+    import_tensorflow()
+    import keras
+    keras.utils.set_random_seed(seed % 2 ** 31)
+
+
 def build_convnet(preset: ConvNet, height: int, width: int, *, grayscale: bool, dropout: float | None, seed: int
                   ) -> TrainableNetwork:
     """A preset with random weights.
@@ -58,9 +65,8 @@ def build_convnet(preset: ConvNet, height: int, width: int, *, grayscale: bool, 
     Raises:
         ValueError: the input is too small for so many blocks.
     """
-    import_tensorflow()
+    seed_weights(seed)
     import keras
-    keras.utils.set_random_seed(seed % 2 ** 31)
     least = 2 ** len(preset.filters)
     if min(height, width) < least:
         raise ValueError(f"it needs at least {least} x {least} pixels")

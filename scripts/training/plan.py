@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scripts.console import UserError, stage
+from scripts.console import LINE_WIDTH, UserError, stage
 from scripts.console.settings import Distortions, NetworkSettings, RetrainSettings, StepSettings
 from scripts.features import (Bottlenecks, Extractor, build_application, extract_bottlenecks, extract_distorted,
                               load_network)
@@ -25,8 +25,6 @@ from .whole_network import Untrained, from_scratch, to_fine_tune, train_whole_ne
 
 log = logging.getLogger("scripts.retrain")
 
-# Of a terminal, less one.
-WIDTH = 79
 # With fewer validation photos than this a share of 95 % or so cannot be kept well.
 FEW_FOR_COVERAGE = 40
 
@@ -123,7 +121,7 @@ def _fine_tune(network: NetworkSettings, frozen: Trained, settings: RetrainSetti
     choice = (f"Validation loss {before.mean():.4f} before fine-tuning, {(before - gain).mean():.4f} after {state}, "
               f"with the last layer solved again ({'better' if gain.mean() > 0 else 'worse'} by "
               f"{abs(gain.mean()):.4f} ± {error:.4f}): {kept}")
-    print(textwrap.fill(choice, WIDTH, subsequent_indent="  "), flush=True)
+    print(textwrap.fill(choice, LINE_WIDTH, subsequent_indent="  "), flush=True)
     if not better:
         return frozen._replace(bottlenecks=same, split=left, choice=choice)
     final = _fit_to_optimum(bottlenecks, left, settings, refit=True) if settings.refit else solved
@@ -170,11 +168,10 @@ def _are_among(some: Bottlenecks, others: Bottlenecks) -> np.ndarray:
 
 
 def _same_photos(some: Bottlenecks, others: Bottlenecks) -> Bottlenecks:
-    """Those of the photos that are also among the others, with the labels of all."""
+    """Those of the photos that are also among the others, with the labels of those."""
     kept = _are_among(some, others)
-    labels = tuple(sorted({*some.tree.labels, *others.tree.labels}))
     found = some if kept.all() else some.only(kept)
-    return replace(found, tree=replace(found.tree, labels=labels))
+    return replace(found, tree=replace(found.tree, labels=others.tree.labels))
 
 
 def _check_parts(bottlenecks: Bottlenecks, before: Split, left: Split) -> None:

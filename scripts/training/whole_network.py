@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from scripts.console import UserError, import_tensorflow
+from scripts.console import UserError
 from scripts.console.settings import NetworkSettings
 from scripts.features import Extractor, NetworkFunction, averaged, core_count, has_gpu, prepare_extractor
 from scripts.photos import TRAINING, VALIDATION, PhotoTree, Split, store_pixels
 
 from .head import Head
 from .loop import LOOP_VERSION, Epoch, LoopSettings, NetworkFit, train_network
-from .networks import PRESETS, TrainableNetwork, build_convnet
+from .networks import PRESETS, TrainableNetwork, build_convnet, seed_weights
 
 log = logging.getLogger(__name__)
 
@@ -88,9 +88,7 @@ def from_scratch(settings: NetworkSettings, image_size: int | None, seed: int,
             raise UserError(f"--architecture={name} does not take photos of {size} x {size} pixels: {error}.",
                             "Give a larger --image_size.") from error
     else:
-        import_tensorflow()
-        import keras
-        keras.utils.set_random_seed(seed % 2 ** 31)
+        seed_weights(seed)
         size = image_size or RESNET_SIZE
         model = resnet(size, settings.pretrained)
 

@@ -9,7 +9,8 @@ from ..flags import batch_size, dropout, positive_integer, whole_number
 from .distortions import USUAL_DISTORTIONS, Distortions, distortions_of
 
 RESNET = "resnet50_v2"
-SCRATCH_NETWORKS = ("lenet", "cifar_cnn", "casting_cnn", RESNET)
+CONVNETS = ("lenet", "cifar_cnn", "casting_cnn")
+SCRATCH_NETWORKS = (*CONVNETS, RESNET)
 OPTIMIZERS = ("adamw", "adam", "rmsprop", "sgd")
 FINE_TUNING_RATE, SCRATCH_RATE = 1e-4, 1e-3
 
@@ -86,8 +87,8 @@ def network_settings(flags: argparse.Namespace) -> NetworkSettings | None:
     if flags.weights == "imagenet" and architecture != RESNET:
         raise UserError("--weights=imagenet is for --architecture=resnet50_v2; other extractors have theirs.",
                         exit_code=2)
-    if flags.color_mode == "grayscale" and architecture not in SCRATCH_NETWORKS[:3]:
-        raise UserError(f"--color_mode=grayscale is for networks from scratch ({', '.join(SCRATCH_NETWORKS[:3])}).",
+    if flags.color_mode == "grayscale" and architecture not in CONVNETS:
+        raise UserError(f"--color_mode=grayscale is for networks from scratch ({', '.join(CONVNETS)}).",
                         exit_code=2)
     if not (architecture or flags.fine_tune_epochs):
         if flags.checkpoint or flags.resume:
@@ -113,7 +114,6 @@ def network_settings(flags: argparse.Namespace) -> NetworkSettings | None:
         epochs=flags.train_epochs if architecture else flags.fine_tune_epochs, batch_size=flags.batch_size,
         optimizer=flags.optimizer,
         learning_rate=flags.learning_rate or (SCRATCH_RATE if architecture else FINE_TUNING_RATE),
-        dropout=flags.dropout if architecture in SCRATCH_NETWORKS[:3] else None, patience=flags.patience,
-        monitor=flags.monitor,
-        batch_norm=flags.batch_norm == "training", mixed_precision=flags.mixed_precision, resume=flags.resume,
-        checkpoint=flags.checkpoint, distortions=distortions)
+        dropout=flags.dropout if architecture in CONVNETS else None, patience=flags.patience,
+        monitor=flags.monitor, batch_norm=flags.batch_norm == "training", mixed_precision=flags.mixed_precision,
+        resume=flags.resume, checkpoint=flags.checkpoint, distortions=distortions)

@@ -228,9 +228,8 @@ def _say_what_is_ignored(flags: argparse.Namespace, parser: CommandParser, netwo
     else:  # the last layer is trained first, to its optimum
         names, of = (*STEP_FLAGS, "train_epochs", "dropout"), "another kind of training"
     _say_ignored([f"--{name}" for name in names if getattr(flags, name) != parser.get_default(name)], of)
-    if flags.test_dir:
-        _say_ignored([name for name in ("--testing_percentage",) if flags.testing_percentage
-                      != parser.get_default("testing_percentage")], "a test with photos of --image_dir")
+    if flags.test_dir and flags.testing_percentage != parser.get_default("testing_percentage"):
+        _say_ignored(["--testing_percentage"], "a test with photos of --image_dir")
 
 
 def _say_ignored(names: list[str], of: str) -> None:
