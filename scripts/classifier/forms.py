@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.console import UserError, import_tensorflow
+from scripts.console import UserError
 from scripts.console.settings import EXPORT_FORMATS
 from scripts.features import LiteRTModel, load_frozen_graph
 
@@ -111,8 +111,7 @@ def opened(name: str, path: Path, graph: Graph) -> Callable[[], Runner]:
     if name == "tfjs":  # as a browser puts it together, but in TensorFlow
         return frozen_runner(replace(graph, definition=read_tfjs(path)))
     signature = load_signature(path, "serving_default")
-    constant = import_tensorflow().constant
-    return lambda: lambda photos: signature(image=constant(photos))["probabilities"].numpy()
+    return lambda: lambda photos: signature(image=photos)["probabilities"]
 
 
 def check_conversion(formats: Sequence[str], folder: Path, graph: Path) -> None:

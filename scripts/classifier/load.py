@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.console import UserError, import_tensorflow, one_line, quiet_native_code
+from scripts.console import UserError, full_precision, import_tensorflow, one_line, quiet_native_code
 from scripts.console.settings import GraphSettings
 from scripts.features import (OWN_MARK, TENSORFLOW_BATCH, Engine, LiteRTEngine, LiteRTModel, TensorFlowEngine,
                               side_by_side)
@@ -126,18 +126,16 @@ class SavedModelEngine:
         self._folder = folder
 
     def open(self) -> Callable[[np.ndarray], np.ndarray]:
-        signature: Any = load_signature(self._folder, "serving_default")
-        tensorflow = import_tensorflow()
-        outputs = [name for name in ("probabilities", UNKNOWN_SCORE) if name in signature.structured_outputs]
+        signature = load_signature(self._folder, "serving_default")
 
         def run(photos: np.ndarray) -> np.ndarray:
-            answers = signature(image=tensorflow.constant(photos))
-            return side_by_side([answers[name].numpy() for name in outputs])
+            answers = signature(image=photos)
+            return side_by_side([answers[name] for name in ("probabilities", UNKNOWN_SCORE) if name in answers])
         return run
 
 
-def load_signature(folder: Path, name: str) -> Callable:
-    """A signature of a SavedModel; keeps the model alive as long as the signature lives."""
+def load_signature(folder: Path, name: str) -> Callable[..., dict[str, np.ndarray]]:
+    """A signature of a SavedModel as a function from arrays to arrays, each by name, computed in full precision."""
     tensorflow = import_tensorflow()
     try:
         with quiet_native_code():
@@ -145,5 +143,10 @@ def load_signature(folder: Path, name: str) -> Callable:
     except Exception as error:  # whatever a damaged file makes TensorFlow raise
         raise UserError(f"The SavedModel {folder} cannot be loaded: {one_line(error)}", RUN_AGAIN) from error
     signature = loaded.signatures[name]
-    signature.kept_alive_with = loaded
-    return signature
+
+    def call(**inputs: Any) -> dict[str, np.ndarray]:
+        with full_precision:
+            answers = signature(**{name: tensorflow.constant(value) for name, value in inputs.items()})
+        return {output: tensor.numpy() for output, tensor in answers.items()}
+    call.model = loaded  # type: ignore[attr-defined]  # its variables live as long as the function
+    return call

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.console import UserError, import_tensorflow
+from scripts.console import UserError
 from scripts.features import side_by_side
 from scripts.photos import is_plain
 
@@ -110,12 +110,11 @@ def check_predict_bytes(folder: Path, files: list[bytes], expected: np.ndarray, 
     if not plain:
         return None
     signature = load_signature(folder, "predict_bytes")
-    constant = import_tensorflow().constant
     names = ["probabilities"] + ([] if threshold is None else [UNKNOWN_SCORE])
     answers = []
     for row in plain:
-        given = signature(image_bytes=constant(files[row:row + 1]))
-        answers.append(side_by_side([given[name].numpy() for name in names]))
+        given = signature(image_bytes=files[row:row + 1])
+        answers.append(side_by_side([given[name] for name in names]))
     return _proven(compare(f"{folder.name} predict_bytes", np.concatenate(answers), expected[plain], threshold,
                            BYTES_TOLERANCE, SCORE_BYTES_TOLERANCE))
 

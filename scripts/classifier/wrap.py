@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.console import UserError, import_tensorflow
+from scripts.console import UserError, full_precision, import_tensorflow
 from scripts.features import INPUT_NODE, core_count, prepare_extractor
 from scripts.photos import PIXELS_VERSION, Photo, PhotoError, load_photos, network_input, photo_digest, read_photo
 from scripts.training import Head
@@ -42,8 +42,9 @@ class Wrapped:
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Uint8 [n, height, width, 3] to probabilities, float32 [n, labels], by the network itself."""
         softmax = import_tensorflow().nn.softmax
-        found = [softmax(self.model(network_input(pixels[start:start + BATCH]), training=False)).numpy()
-                 for start in range(0, len(pixels), BATCH)]
+        with full_precision:
+            found = [softmax(self.model(network_input(pixels[start:start + BATCH]), training=False)).numpy()
+                     for start in range(0, len(pixels), BATCH)]
         return np.concatenate(found) if found else np.empty((0, len(self.labels)), np.float32)
 
     def export(self, destinations: Destinations, photos: Sequence[Path | str] = (),

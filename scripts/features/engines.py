@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from scripts.console import import_tensorflow, quiet_native_code
+from scripts.console import full_precision, import_tensorflow, quiet_native_code
 
 # On 2 cores larger batches are no faster and only take memory.
 TENSORFLOW_BATCH = 16
@@ -169,15 +169,17 @@ class TensorFlowEngine:
 def load_frozen_graph(graph: bytes, input_node: str, *output_nodes: str) -> Callable[[np.ndarray], np.ndarray]:
     """A serialized GraphDef as a function from float32 [n, height, width, 3] to the output nodes' columns."""
     tensorflow = import_tensorflow()
-    # TF32 keeps ten bits of the mantissa: other bottlenecks than a CPU gives.
-    tensorflow.config.experimental.enable_tensor_float_32_execution(False)
     v1 = tensorflow.compat.v1
     with quiet_native_code(), tensorflow.Graph().as_default():
         v1.import_graph_def(v1.GraphDef.FromString(graph), name="")
         # A session starts in half the time of a function made from the same graph, and is no slower afterwards.
         session = v1.Session()
     outputs = [f"{node}:0" for node in output_nodes]
-    return lambda photos: side_by_side(session.run(outputs, {f"{input_node}:0": photos}))
+
+    def run(photos: np.ndarray) -> np.ndarray:
+        with full_precision:
+            return side_by_side(session.run(outputs, {f"{input_node}:0": photos}))
+    return run
 
 
 def choose_engine(tflite: Path, graph: Path, input_node: str, output_node: str) -> Engine:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.console import UserError, import_tensorflow, one_line, quiet_native_code
+from scripts.console import UserError, full_precision, import_tensorflow, one_line, quiet_native_code
 from scripts.photos import PIXELS_VERSION
 
 from .engines import LiteRTModel
@@ -217,7 +217,8 @@ def convert_to_tflite(function: Any, height: int, width: int) -> bytes:
 def _check_engines_agree(graph: Any, tflite: bytes, height: int, width: int, name: str) -> None:
     tensorflow = import_tensorflow()
     probe = np.random.default_rng(0).random((2, height, width, 3), np.float32)
-    expected = np.asarray(graph(tensorflow.constant(probe))[0])
+    with full_precision:
+        expected = np.asarray(graph(tensorflow.constant(probe))[0])
     model = LiteRTModel(tflite)
     got = np.concatenate([model.run(photo[None]) for photo in probe])
     if not (np.isfinite(expected).all() and np.isfinite(got).all()):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.console import UserError, import_tensorflow, one_line, quiet_native_code
+from scripts.console import UserError, full_precision, import_tensorflow, one_line, quiet_native_code
 
 from .architectures import INCEPTION_GRAPH
 from .module import NetworkFunction
@@ -177,14 +177,17 @@ def run_poets_graph(graph: PoetsGraph, batch: int | None) -> Callable[[np.ndarra
         UserError: TensorFlow cannot run the graph.
     """
     tensorflow = import_tensorflow()
-    tensorflow.config.experimental.enable_tensor_float_32_execution(False)
     spec = tensorflow.TensorSpec([batch, None, None, 3], tensorflow.float32)
     try:
         with quiet_native_code():
             function = tensorflow.compat.v1.wrap_function(lambda pixels: imported(graph, pixels, graph.output), [spec])
     except Exception as error:  # ValueError for most things, but whatever a damaged graph makes TensorFlow raise
         raise UserError(f"This TensorFlow cannot run the graph: {one_line(error)}", NOT_A_GRAPH) from error
-    return lambda photos: np.asarray(function(tensorflow.constant(photos)))
+
+    def run(photos: np.ndarray) -> np.ndarray:
+        with full_precision:
+            return np.asarray(function(tensorflow.constant(photos)))
+    return run
 
 
 def imported(graph: PoetsGraph, pixels: Any, node: str) -> Any:

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from scripts.console import UserError, import_tensorflow, one_line, progress_bar, quiet_native_code
+from scripts.console import (UserError, auto_mixed_precision, import_tensorflow, one_line, progress_bar,
+                             quiet_native_code)
 from scripts.console.settings import Distortions
 from scripts.evaluation import fit_temperature
 
@@ -140,6 +141,14 @@ def train_network(network: TrainableNetwork, start: Head | None, classes: int, t
     Raises:
         UserError: the network has no weights to train, or there is no such checkpoint.
     """
+    # Grappler rewrites every function for a GPU, of Keras or not; without a GPU nothing.
+    with auto_mixed_precision(settings.mixed_precision):
+        return _trained(network, start, classes, train, validation, settings, folder, name, on_epoch, checkpoint)
+
+
+def _trained(network: TrainableNetwork, start: Head | None, classes: int, train: tuple[np.ndarray, np.ndarray],
+             validation: tuple[np.ndarray, np.ndarray], settings: LoopSettings, folder: Path, name: str,
+             on_epoch: Callable[[Epoch], None], checkpoint: str) -> NetworkFit:
     run = _Run(network, start, classes, train[0].shape[1:3], settings, len(train[1]), folder)
     epochs = run.resumed()
     for epoch in epochs:
@@ -373,6 +382,4 @@ def _optimizer(settings: LoopSettings, steps: int) -> Any:
     optimizer = kinds[settings.optimizer]()
     if not settings.mixed_precision:
         return optimizer
-    # Rewrites every function for a GPU, of Keras or not; without a GPU nothing.
-    import_tensorflow().config.optimizer.set_experimental_options({"auto_mixed_precision": True})
     return keras.optimizers.LossScaleOptimizer(optimizer)

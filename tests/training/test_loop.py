@@ -49,6 +49,15 @@ def test_it_learns_what_no_pixel_tells(tmp_path: Path) -> None:
     assert said == list(range(6)) and fit.epochs[-1].train_loss < fit.epochs[0].train_loss
 
 
+def test_mixed_precision_ends_with_the_training(tmp_path: Path) -> None:
+    optimizer = import_tensorflow().config.optimizer
+    during: list[bool] = []
+    train(tmp_path, replace(SETTINGS, epochs=1, mixed_precision=True),
+          lambda epoch: during.append(optimizer.get_experimental_options().get("auto_mixed_precision", False)))
+    assert during == [True]
+    assert not optimizer.get_experimental_options().get("auto_mixed_precision", False)
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     return train(tmp_path_factory.mktemp("undisturbed"))[1]
