@@ -1,2 +1,1 @@
-"""Poets: retrain an image classifier on your own photos."""
-__version__ = "3.0.0"
+"""The commands under the names that old command lines use; each one calls `tfpoets.cli`."""

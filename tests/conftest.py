@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts import retrain
-from scripts.console import import_tensorflow
+from tfpoets.cli import retrain
+from tfpoets.tf_runtime import import_tensorflow
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

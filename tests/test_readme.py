@@ -1,6 +1,7 @@
 """What the README shows works as it stands."""
 from __future__ import annotations
 
+import importlib
 import re
 import shutil
 import subprocess
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from scripts import label_image, retrain
-from scripts.console import import_tensorflow
-from scripts.photos.samples import write_digits
 from tests.conftest import write_photos
+from tfpoets.cli import label_image, retrain
+from tfpoets.cli.main import COMMANDS
+from tfpoets.cli.shared_flags import GRAPH_FLAGS
+from tfpoets.data.samples import write_digits
+from tfpoets.tf_runtime import import_tensorflow
 
 # Blocks of Python that a comment says are run here.
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
@@ -64,9 +67,8 @@ def test_the_example_with_a_network_of_ones_own_writes_its_files(shapes: None) -
 
 
 def test_every_flag_that_it_names_is_one() -> None:
-    settings = (Path(label_image.__file__).parent / "console" / "settings").glob("*.py")
-    known = set(re.findall(r'"--?([a-z_0-9]+)"', "".join(path.read_text("utf-8") for path in settings))) | {
-        "help", "logdir", "input_height", "input_width", "input_mean", "input_std", "input_layer", "output_layer",
-        "export", "gpus", "random_crop", "random_scale", "random_brightness"}
+    modules = [importlib.import_module(f"tfpoets.cli.{name}") for name in COMMANDS]
+    known = {flag.name for module in modules for group in module.FLAGS for flag in group.flags} | {
+        flag.name for flag in GRAPH_FLAGS.flags} | {"help", "version", "logdir", "gpus"}
     told = README.split("## What is not there yet")[0]
     assert {flag for flag in re.findall(r"--([a-z_0-9]+)", told)} <= known

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("command", [["-m", "flake8", "scripts", "tests"], ["-m", "mypy"],
+@pytest.mark.parametrize("command", [["-m", "flake8", "tfpoets", "scripts", "tests"], ["-m", "mypy"],
                                      ["-c", "from importlinter.cli import lint_imports_command as main; main()"]],
                          ids=["flake8", "mypy", "imports point one way"])
 def test_the_code_passes(command: list[str]) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.evaluation import evaluate
-from scripts.features import extract_bottlenecks, open_extractor
-from scripts.photos import TEST, TRAINING, VALIDATION, read_tree, split_photos
-from scripts.training import fit_head
+from tfpoets.data import TEST, TRAINING, VALIDATION, SplitOptions, read_tree, split_photos
+from tfpoets.evaluation import evaluate
+from tfpoets.extractors import extract_bottlenecks, open_extractor
+from tfpoets.training import fit_head
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     rows: dict[str, list[tuple[float, float]]] = {"fitted": [], "none (T = 1)": []}
     temperatures = []
     for seed in range(flags.seeds):
-        split = split_photos(found.tree, found.looks, seed=seed)
+        split = split_photos(found.tree, found.looks, SplitOptions(seed=seed))
         train, validation, test = (split.rows(part) for part in (TRAINING, VALIDATION, TEST))
         head = fit_head(found.matrix[train], classes[train], found.matrix[validation], classes[validation],
                         len(found.tree.labels)).head

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.photos import read_tree
+from tfpoets.data import read_tree
 
 from .timing import Times, in_turn
 
@@ -98,7 +98,7 @@ class Workplace:
         self.runs += 1
         cache = "warm" if kind == "warm" else f"cold{self.runs}"
         start = time.perf_counter()
-        said = self.python("-m", "scripts.retrain", f"--image_dir={self.photos}", f"--bottleneck_dir={cache}",
+        said = self.python("-m", "tfpoets", "retrain", f"--image_dir={self.photos}", f"--bottleneck_dir={cache}",
                            f"--model_dir={self.model_dir}", "--logging_verbosity=DEBUG")
         total = time.perf_counter() - start
         stages = {name: float(seconds) for name, seconds in re.findall(r"Stage (.+?): (\d+\.\d+) s", said)}
@@ -130,9 +130,9 @@ def print_labelling(workplace: Workplace, image_dir: Path, runs: int) -> None:
     photos = [photo.path.resolve() for photo in read_tree(image_dir).photos]
     chosen = [photos[place] for place in np.linspace(0, len(photos) - 1, min(600, len(photos))).astype(int)]
     one, bare, many = in_turn([
-        lambda: workplace.python("-m", "scripts.label_image", f"--graph={graph}", photos[0]),
+        lambda: workplace.python("-m", "tfpoets", "label_image", f"--graph={graph}", photos[0]),
         lambda: workplace.python("-c", BARE, graph, photos[0]),
-        lambda: workplace.python("-m", "scripts.label_image", f"--graph={graph}", "--format=csv", *chosen)], runs)
+        lambda: workplace.python("-m", "tfpoets", "label_image", f"--graph={graph}", "--format=csv", *chosen)], runs)
     print("\n| label_image | seconds | |\n|---|---|---|")
     print(f"| one photo | {one.text()} | {one.over(bare).text()} times a bare script ({bare.text()} s) |")
     rate = Times(tuple(len(chosen) / (a - b) for a, b in zip(many.seconds, one.seconds)))

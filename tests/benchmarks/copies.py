@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from scripts.checkup import examine
-from scripts.features import extract_bottlenecks, open_extractor
-from scripts.photos import read_tree, split_photos
+from tfpoets.data import read_tree, split_photos
+from tfpoets.doctor import examine
+from tfpoets.extractors import extract_bottlenecks, open_extractor
 
 KINDS = {"exact": None, "JPEG quality 30": (1.0, 30), "JPEG quality 75": (1.0, 75), "half size": (0.5, 85),
          "a third of the size": (1 / 3, 85), "twice the size": (2.0, 85)}

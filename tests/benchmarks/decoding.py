@@ -14,7 +14,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from scripts.photos import load_pixels, read_photo, read_tree
+from tfpoets.data import load_pixels, read_photo, read_tree
 
 from .extraction import gather
 from .timing import in_turn

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from scripts.console import quiet_native_code
-from scripts.features import (INPUT_NODE, OUTPUT_NODE, Extractor, LiteRTModel, core_count, load_frozen_graph,
-                              open_extractor)
-from scripts.photos import load_photos, network_input, read_tree
+from tfpoets.data import load_photos, network_input, read_tree
+from tfpoets.extractors import (INPUT_NODE, OUTPUT_NODE, Extractor, LiteRTModel, core_count, load_frozen_graph,
+                                open_extractor)
+from tfpoets.tf_runtime import quiet_native_code
 
 from .timing import in_turn
 

@@ -21,10 +21,10 @@ import numpy as np
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from scripts.console import import_tensorflow
-from scripts.features import Extractor, LiteRTModel, core_count, extract_bottlenecks, open_extractor
-from scripts.photos import (LOOK_HEIGHT, LOOK_WIDTH, load_pixels, load_sizes, network_input, photo_digest, photo_look,
-                            read_photo, read_tree)
+from tfpoets.data import (LOOK_HEIGHT, LOOK_WIDTH, load_pixels, load_sizes, network_input, photo_digest, photo_look,
+                          read_photo, read_tree)
+from tfpoets.extractors import Extractor, LiteRTModel, core_count, extract_bottlenecks, open_extractor
+from tfpoets.tf_runtime import import_tensorflow
 
 from .timing import in_turn
 

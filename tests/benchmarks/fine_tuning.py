@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts import retrain
+from tfpoets.cli import retrain
 
 
 def main() -> None:

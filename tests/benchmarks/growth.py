@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.features import BottleneckCache, Extractor, extract_bottlenecks
-from scripts.photos import LOOK_BYTES, read_tree
+from tfpoets.data import LOOK_BYTES, read_tree
+from tfpoets.extractors import BottleneckCache, Extractor, extract_bottlenecks
 
 SIZES = (1_000, 10_000, 100_000)
 CLASSES = 10

@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from scripts.training import HeadFit, fit_head
+from tfpoets.training import HeadFit, fit_head
 
 from .timing import in_turn
 

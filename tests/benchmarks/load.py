@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.classifier import load_classifier
-from scripts.features import core_count
-from scripts.photos import read_tree
+from tfpoets.data import read_tree
+from tfpoets.extractors import core_count
+from tfpoets.inference import load_classifier
 
 PREDICT = "/v1/models/classifier:predict"
 
@@ -40,7 +40,7 @@ def main() -> None:
     tree = read_tree(flags.image_dir)
     photos = [tree.photos[row].path.read_bytes()
               for row in np.linspace(0, len(tree.photos) - 1, min(flags.photos, len(tree.photos))).astype(int)]
-    process = subprocess.Popen([sys.executable, "-m", "scripts.serve", "--port=0", f"--graph={flags.graph}"],
+    process = subprocess.Popen([sys.executable, "-m", "tfpoets", "serve", "--port=0", f"--graph={flags.graph}"],
                                stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     try:
         assert process.stdout is not None

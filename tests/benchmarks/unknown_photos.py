@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from scripts.features import Bottlenecks, extract_bottlenecks, open_extractor
-from scripts.photos import TEST, TRAINING, VALIDATION, Split, read_tree, split_photos
-from scripts.training import fit_head, fit_unknown_score
+from tfpoets.data import TEST, TRAINING, VALIDATION, Split, SplitOptions, read_tree, split_photos
+from tfpoets.extractors import Bottlenecks, extract_bottlenecks, open_extractor
+from tfpoets.training import fit_head, fit_unknown_score
 
 COVERAGE = 0.95
 
@@ -35,7 +35,7 @@ def main() -> None:
     known, strangers = (extract_bottlenecks(read_tree(folder, least_classes=1), extractor,
                                             flags.work_dir / "bottlenecks")
                         for folder in (flags.image_dir, flags.strangers))
-    seeds = [areas_of(known, strangers.matrix, split_photos(known.tree, known.looks, 20, 10, seed))
+    seeds = [areas_of(known, strangers.matrix, split_photos(known.tree, known.looks, SplitOptions(20, 10, seed)))
              for seed in range(flags.seeds)]
     print(f"{extractor.name} at {extractor.height}, {len(known.matrix)} photos, {len(strangers.matrix)} strangers")
     print("| score | a class left out | lowest class | strangers |")

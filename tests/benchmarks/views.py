@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.console.settings import USUAL_DISTORTIONS
-from scripts.evaluation import evaluate
-from scripts.features import (VIEW_COUNTS, Bottlenecks, Extractor, extract_bottlenecks, extract_distorted,
-                              open_extractor)
-from scripts.photos import TEST, TRAINING, VALIDATION, read_tree, split_photos
-from scripts.training import Variations, fit_head, out_of_fold_probabilities
+from tfpoets.data import TEST, TRAINING, USUAL_AUGMENTATION, VALIDATION, SplitOptions, read_tree, split_photos
+from tfpoets.evaluation import evaluate
+from tfpoets.extractors import (VIEW_COUNTS, Bottlenecks, Extractor, extract_augmented, extract_bottlenecks,
+                                open_extractor)
+from tfpoets.training import Variations, fit_head, out_of_fold_probabilities
 
 FOLDS = 5
 COPIES = (0, 1, 4)
@@ -55,10 +54,10 @@ def folds(seen: Bottlenecks) -> str:
 def copies(seen: Bottlenecks, extractor: Extractor, cache: Path, seeds: int) -> list[str]:
     """A row for each number of copies."""
     y = seen.tree.classes()
-    varied, _ = extract_distorted(seen.tree.photos, extractor, cache, USUAL_DISTORTIONS, max(COPIES))
+    varied, _ = extract_augmented(seen.tree.photos, extractor, cache, USUAL_AUGMENTATION, max(COPIES))
     found = np.empty((seeds, len(COPIES)))
     for seed in range(seeds):
-        split = split_photos(seen.tree, seen.looks, 20, 10, seed)
+        split = split_photos(seen.tree, seen.looks, SplitOptions(20, 10, seed))
         train, validation, test = (split.rows(part) for part in (TRAINING, VALIDATION, TEST))
         for column, count in enumerate(COPIES):
             variations = Variations(varied[train, :count], varied[validation, :count]) if count else None

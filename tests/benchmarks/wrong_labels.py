@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from scripts.checkup import find_neighbours, suspect_labels
-from scripts.features import extract_bottlenecks, open_extractor
-from scripts.photos import read_tree, split_photos
+from tfpoets.data import read_tree, split_photos
+from tfpoets.doctor import find_neighbours, suspect_labels
+from tfpoets.extractors import extract_bottlenecks, open_extractor
 
 FLIPPED = 0.05
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.console import UserError
-from scripts.download import extract_tar_gz
+from tfpoets.download import extract_tar_gz
+from tfpoets.errors import TfpoetsError
 
 LIMIT = 1_000_000
 
@@ -54,7 +54,7 @@ def test_files_and_folders_come_out_as_they_were(tmp_path: Path) -> None:
 def test_nothing_leaves_the_folder(tmp_path: Path, member: tuple[tarfile.TarInfo, bytes], sentence: str) -> None:
     packed = archive_of(tmp_path, (tarfile.TarInfo("saved_model.pb"), b"graph"), member)
     (tmp_path / "out").mkdir()
-    with pytest.raises(UserError, match=sentence):
+    with pytest.raises(TfpoetsError, match=sentence):
         extract_tar_gz(packed, tmp_path / "out", LIMIT)
     assert files(tmp_path) == {"module.tar.gz": packed.read_bytes(), "out/saved_model.pb": b"graph"}
 
@@ -63,7 +63,7 @@ def test_a_small_archive_that_grows_without_end_is_stopped(tmp_path: Path) -> No
     packed = archive_of(tmp_path, (tarfile.TarInfo("zeros"), bytes(LIMIT + 1)))
     assert packed.stat().st_size < 10_000
     (tmp_path / "out").mkdir()
-    with pytest.raises(UserError, match="unpacks to more than the 1 MB"):
+    with pytest.raises(TfpoetsError, match="unpacks to more than the 1 MB"):
         extract_tar_gz(packed, tmp_path / "out", LIMIT)
     assert files(tmp_path / "out") == {}
 
@@ -71,7 +71,7 @@ def test_a_small_archive_that_grows_without_end_is_stopped(tmp_path: Path) -> No
 def test_a_header_of_megabytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
     packed = archive_of(tmp_path, (tarfile.TarInfo("a" * 3_000_000), b"x"))
     (tmp_path / "out").mkdir()
-    with pytest.raises(UserError, match=r"holds a header of 3,\d{3},\d{3} bytes"):
+    with pytest.raises(TfpoetsError, match=r"holds a header of 3,\d{3},\d{3} bytes"):
         extract_tar_gz(packed, tmp_path / "out", 100 * LIMIT)
 
 
@@ -81,7 +81,7 @@ def test_names_that_no_file_can_have_are_damage(tmp_path: Path) -> None:
     for each in (member, tarfile.TarInfo("/".join(["deep"] * 1800))):
         packed = archive_of(tmp_path, (each, b"x"))
         (tmp_path / "out").mkdir(exist_ok=True)
-        with pytest.raises((UserError, OSError)):
+        with pytest.raises((TfpoetsError, OSError)):
             extract_tar_gz(packed, tmp_path / "out", LIMIT)
 
 
@@ -93,5 +93,5 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, damage) -> None:
     packed = archive_of(tmp_path, (tarfile.TarInfo("saved_model.pb"), bytes(range(256)) * 100))
     packed.write_bytes(damage(packed.read_bytes()))
     (tmp_path / "out").mkdir()
-    with pytest.raises(UserError, match="module.tar.gz is damaged or cut short"):
+    with pytest.raises(TfpoetsError, match="module.tar.gz is damaged or cut short"):
         extract_tar_gz(packed, tmp_path / "out", LIMIT)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.console import UserError
-from scripts.download import download_file, fetch_bytes
 from tests.download.local_server import body, pieces, redirect, serving, status
+from tfpoets.download import download_file, fetch_bytes
+from tfpoets.errors import TfpoetsError
 
 CONTENT = bytes(range(256)) * 1000
 LIMIT = 1_000_000
@@ -29,11 +29,11 @@ def no_proxy_of_this_machine(monkeypatch):
 
 def failure(url: str, max_bytes: int = LIMIT, timeout: float = 5.0) -> str:
     """The sentence that fetching `url` ends in."""
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(TfpoetsError) as caught:
         fetch_bytes(url, max_bytes, timeout)
     assert caught.value.exit_code == 1
     assert "\n" not in str(caught.value)
-    assert caught.value.what.endswith(".") and caught.value.try_instead.endswith(".")
+    assert caught.value.problem.endswith(".") and caught.value.remedy.endswith(".")
     return str(caught.value)
 
 
@@ -245,7 +245,7 @@ def test_a_download_has_the_permissions_of_any_new_file(tmp_path):
 def test_a_failed_download_leaves_the_old_file_and_nothing_beside_it(reply, options, tmp_path):
     destination = tmp_path / "module.tgz"
     destination.write_bytes(b"old")
-    with serving({"/module.tgz": reply}) as server, pytest.raises(UserError):
+    with serving({"/module.tgz": reply}) as server, pytest.raises(TfpoetsError):
         download_file(f"{server.url}/module.tgz", destination,
                       **{"what": "Downloading", "max_bytes": LIMIT, "timeout": 5.0, **options})
     assert destination.read_bytes() == b"old"
@@ -253,9 +253,9 @@ def test_a_failed_download_leaves_the_old_file_and_nothing_beside_it(reply, opti
 
 
 def test_a_wrong_hash_is_said_with_both_hashes(tmp_path):
-    with serving({"/module.tgz": body(CONTENT)}) as server, pytest.raises(UserError) as caught:
+    with serving({"/module.tgz": body(CONTENT)}) as server, pytest.raises(TfpoetsError) as caught:
         download(server, tmp_path / "module.tgz", sha256="0" * 64)
-    assert "0" * 64 in caught.value.what and hashlib.sha256(CONTENT).hexdigest() in caught.value.what
+    assert "0" * 64 in caught.value.problem and hashlib.sha256(CONTENT).hexdigest() in caught.value.problem
 
 
 def test_a_file_that_cannot_be_written_is_not_blamed_on_the_network(tmp_path):

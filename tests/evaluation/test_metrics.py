@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import (accuracy_score, confusion_matrix, log_loss, precision_recall_fscore_support,
                              top_k_accuracy_score)
 
-from scripts.evaluation import (calibration_bins, calibration_error, evaluate, evaluate_unknown, fit_temperature,
+from tfpoets.evaluation import (calibration_bins, calibration_error, evaluate, evaluate_unknown, fit_temperature,
                                 wilson_interval)
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts import retrain
-from scripts.checkup import Finding
-from scripts.evaluation import calibration_bins, evaluate
-from scripts.report import Look, Mistake, ReportContent, confusion_picture, curves_picture, write_report
-from scripts.report.pictures import CELL, GAP, GOOD, GROUND
 from tests.conftest import write_photos
+from tfpoets.cli import retrain
+from tfpoets.doctor import Finding
+from tfpoets.evaluation import calibration_bins, evaluate
+from tfpoets.report import Look, Mistake, ReportContent, confusion_picture, curves_picture, write_report
+from tfpoets.report.pictures import CELL, GAP, GOOD, GROUND
 
 EVIL = "<script>alert(1)</script>\"'&"
 

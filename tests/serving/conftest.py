@@ -43,8 +43,8 @@ def start_server(retrained: Path) -> Callable[..., contextlib.AbstractContextMan
     def start(*arguments: str) -> Iterator[Server]:
         graph = retrained / "tf_files" / "retrained_graph.tflite"
         process = subprocess.Popen(
-            [sys.executable, "-m", "scripts.serve", "--port=0", f"--graph={graph}", *arguments], cwd=ROOT, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+            [sys.executable, "-m", "tfpoets", "serve", "--port=0", f"--graph={graph}", *arguments], cwd=ROOT,
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONUNBUFFERED": "1"})
         assert process.stdout is not None
         lines = []
         try:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.classifier import Classifier, load_classifier
-from scripts.console import import_tensorflow
-from scripts.serving import Inference, Limits, create_app
+from tfpoets.inference import Classifier, load_classifier
+from tfpoets.serving import Inference, Limits, create_app
+from tfpoets.tf_runtime import import_tensorflow
 
 PREDICT = "/v1/models/classifier:predict"
 LIMITS = Limits(photos=4, pixels=1_000_000, request_bytes=2 * 2 ** 20)

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.console.settings import serve_settings
 from tests.serving.conftest import Server
+from tfpoets.cli.serve import options_from
 
 PREDICT = "/v1/models/classifier:predict"
 
@@ -45,7 +45,7 @@ def body(retrained: Path) -> bytes:
 
 
 def test_it_listens_on_this_machine_alone_unless_told() -> None:
-    assert serve_settings([]).host == "127.0.0.1" and serve_settings([]).port == 8501
+    assert options_from({}).host == "127.0.0.1" and options_from({}).port == 8501
 
 
 def test_32_clients_at_once_all_get_the_answer_of_their_photo(server: Server, retrained: Path) -> None:
@@ -120,7 +120,8 @@ def test_a_stop_finishes_what_is_under_way(start_server, retrained: Path) -> Non
 def test_what_cannot_be_served_gets_a_sentence(arguments: list[str], sentence: str, retrained: Path) -> None:
     graph = [] if any("--graph" in each for each in arguments) else [
         f"--graph={retrained / 'tf_files' / 'retrained_graph.tflite'}"]
-    done = subprocess.run([sys.executable, "-m", "scripts.serve", *graph, *arguments], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "tfpoets", "serve", *graph, *arguments],
+                          capture_output=True, text=True)
     assert done.returncode in (1, 2) and sentence in done.stderr and "Traceback" not in done.stderr
 
 

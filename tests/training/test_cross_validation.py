@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from scripts.evaluation import evaluate
-from scripts.training import fit_head, out_of_fold_probabilities
+from tfpoets.evaluation import evaluate
+from tfpoets.training import HeadOptions, fit_head, out_of_fold_probabilities
 
 
 def test_labels_of_pure_noise_are_not_guessed() -> None:
@@ -13,7 +13,8 @@ def test_labels_of_pure_noise_are_not_guessed() -> None:
     answers = out_of_fold_probabilities(x, y, np.arange(300) // 2 % 5, 2)
     assert evaluate(answers, y).interval[0] < 0.5
     assert np.allclose(answers.sum(1), 1, atol=1e-5)
-    assert evaluate(fit_head(x, y, x[:0], y[:0], 2, l2_grid=[1e-3]).head.probabilities(x), y).accuracy > 0.99
+    head = fit_head(x, y, x[:0], y[:0], 2, HeadOptions(l2_grid=(1e-3,))).head
+    assert evaluate(head.probabilities(x), y).accuracy > 0.99
 
 
 def test_what_can_be_learnt_is_found_in_every_fold() -> None:

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from scripts.training import L2_GRID, Head, HeadFit, Variations, fit_head
-from scripts.training import head as head_module
-from scripts.training.head import UNTRIED_L2, answers_of, _folds, principal_axes, Problem
+from tfpoets.training import L2_GRID, Head, HeadFit, HeadOptions, Variations, fit_head, head as head_module
+from tfpoets.training.head import UNTRIED_L2, Problem, _folds, answers_of, principal_axes
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,9 @@ NONE = Photos(np.empty((0, 48), np.float32), np.empty(0, int))
 VALIDATION = bottlenecks([9, 8, 8, 9, 8], 48, seed=1)
 
 
-def calibrated_fit(train: Photos, validation: Photos, **options) -> HeadFit:
-    return fit_head(train.x, train.y, validation.x, validation.y, int(train.y.max()) + 1, **options)
+def calibrated_fit(train: Photos, validation: Photos, variations: Variations | None = None, **options) -> HeadFit:
+    return fit_head(train.x, train.y, validation.x, validation.y, int(train.y.max()) + 1, HeadOptions(**options),
+                    variations)
 
 
 def fit(train: Photos, validation: Photos, **options) -> HeadFit:
@@ -102,7 +102,7 @@ def optimum(photos: Photos, l2: float, balanced: bool = False) -> float:
 @pytest.mark.parametrize("l2", [1.0, 0.1, 0.003])
 @pytest.mark.parametrize("photos", [MANY, FEW], ids=["more photos than features", "fewer"])
 def test_ends_at_scikit_learns_optimum(photos: Photos, l2: float, balanced: bool) -> None:
-    head = fit(photos, photos, l2_grid=[l2], balanced=balanced, refit=False).head
+    head = fit(photos, photos, l2_grid=[l2], class_weight="balanced" if balanced else "none", refit=False).head
     assert objective(head, photos, l2, balanced) == pytest.approx(optimum(photos, l2, balanced), rel=1e-6)
     model = scikit_learn(photos, l2, balanced)
     centre, scale = scale_of(photos.x)
@@ -191,13 +191,13 @@ def test_without_refitting_validation_photos_only_choose() -> None:
 
 
 def test_balanced_classes_count_alike() -> None:
-    result = fit(MANY, VALIDATION, balanced=True)
+    result = fit(MANY, VALIDATION, class_weight="balanced")
     both = MANY + VALIDATION
     assert objective(result.head, both, result.l2, True) == pytest.approx(optimum(both, result.l2, True), rel=1e-6)
     rare = MANY.y == 4
     plain = fit(MANY, VALIDATION)
     assert result.head.probabilities(MANY.x[rare])[:, 4].mean() > plain.head.probabilities(MANY.x[rare])[:, 4].mean()
-    losses = -np.log(fit(MANY, VALIDATION, balanced=True, refit=False).head.probabilities(MANY.x)[
+    losses = -np.log(fit(MANY, VALIDATION, class_weight="balanced", refit=False).head.probabilities(MANY.x)[
         np.arange(len(MANY.y)), MANY.y])
     chosen = next(step for step in result.path if step.l2 == result.l2)
     assert chosen.train_loss == pytest.approx(np.mean([losses[MANY.y == k].mean() for k in range(5)]), rel=1e-2)
@@ -248,7 +248,7 @@ def test_identical_bottlenecks_answer_with_the_classes_shares(depth: int) -> Non
 def test_a_class_of_one_photo_is_learned() -> None:
     train = bottlenecks([30, 30, 1], 48, seed=0, spread=2)
     for validation in (bottlenecks([5, 5, 1], 48, seed=1, spread=2), NONE):
-        head = fit(train, validation, balanced=True).head
+        head = fit(train, validation, class_weight="balanced").head
         assert head.probabilities(train.x[train.y == 2])[0].argmax() == 2
 
 

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.console import UserError, import_tensorflow
-from scripts.console.settings import Distortions
-from scripts.training import Head, LoopSettings, NetworkFit, build_convnet, train_network
-from scripts.training import loop as loop_module
-from scripts.training.augmentation import distorted
-from scripts.training.networks import ConvNet
+from tfpoets.data import AugmentationOptions
+from tfpoets.errors import TfpoetsError
+from tfpoets.tf_runtime import import_tensorflow
+from tfpoets.training import Head, LoopOptions, NetworkFit, build_convnet, loop as loop_module, train_network
+from tfpoets.training.augmentation import distorted
+from tfpoets.training.networks import ConvNet
 
 SMALL = ConvNet(16, (4, 8), (3, 3), (16,))
-SETTINGS = LoopSettings(epochs=3, batch_size=16, optimizer="adam", learning_rate=5e-3, warm_up=5,
-                        label_smoothing=0.0, seed=3)
+OPTIONS = LoopOptions(epochs=3, batch_size=16, optimizer="adam", learning_rate=5e-3, warm_up=5,
+                      label_smoothing=0.0, seed=3)
 
 
 def stripes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -34,17 +34,17 @@ def stripes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 TRAIN, VALIDATION, TEST = stripes(160, 0), stripes(40, 1), stripes(100, 2)
 
 
-def train(folder: Path, settings: LoopSettings = SETTINGS, on_epoch=lambda epoch: None, start: Head | None = None,
+def train(folder: Path, options: LoopOptions = OPTIONS, on_epoch=lambda epoch: None, start: Head | None = None,
           dropout: float = 0.1) -> tuple[NetworkFit, np.ndarray]:
     """The fit, and the answers to the test photos."""
     network = build_convnet(SMALL, 16, 16, grayscale=False, dropout=dropout, seed=0)
-    fit = train_network(network, start, 2, TRAIN, VALIDATION, settings, folder, "from_scratch", on_epoch)
+    fit = train_network(network, start, 2, TRAIN, VALIDATION, options, folder, "from_scratch", on_epoch)
     return fit, fit.head.probabilities(network(TEST[0].astype(np.float32) / 255, False).numpy())
 
 
 def test_it_learns_what_no_pixel_tells(tmp_path: Path) -> None:
     said: list[int] = []
-    fit, answers = train(tmp_path, replace(SETTINGS, epochs=6), lambda epoch: said.append(epoch.number))
+    fit, answers = train(tmp_path, replace(OPTIONS, epochs=6), lambda epoch: said.append(epoch.number))
     assert (answers.argmax(1) == TEST[1]).mean() > 0.95
     assert said == list(range(6)) and fit.epochs[-1].train_loss < fit.epochs[0].train_loss
 
@@ -52,7 +52,7 @@ def test_it_learns_what_no_pixel_tells(tmp_path: Path) -> None:
 def test_mixed_precision_ends_with_the_training(tmp_path: Path) -> None:
     optimizer = import_tensorflow().config.optimizer
     during: list[bool] = []
-    train(tmp_path, replace(SETTINGS, epochs=1, mixed_precision=True),
+    train(tmp_path, replace(OPTIONS, epochs=1, mixed_precision=True),
           lambda epoch: during.append(optimizer.get_experimental_options().get("auto_mixed_precision", False)))
     assert during == [True]
     assert not optimizer.get_experimental_options().get("auto_mixed_precision", False)
@@ -103,7 +103,7 @@ def test_a_training_that_is_done_is_not_done_again(tmp_path: Path, undisturbed: 
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_a_run_that_gets_worse(tmp_path: Path) -> None:
-    wild = replace(SETTINGS, epochs=12, learning_rate=0.5, optimizer="sgd", warm_up=30, patience=2)
+    wild = replace(OPTIONS, epochs=12, learning_rate=0.5, optimizer="sgd", warm_up=30, patience=2)
     fit, _ = train(tmp_path, wild)
     losses = [epoch.validation_loss for epoch in fit.epochs]
     assert fit.best == int(np.argmin(losses)) and len(losses) == fit.best + 3 < 12
@@ -113,7 +113,7 @@ def test_it_begins_with_the_head_that_is_given(tmp_path: Path) -> None:
     network = build_convnet(SMALL, 16, 16, grayscale=False, dropout=0, seed=0)
     head = Head(np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32), np.ones(2, np.float32), 2.0)
     expected = head.probabilities(network(TEST[0].astype(np.float32) / 255, False).numpy())
-    _, answers = train(tmp_path, replace(SETTINGS, epochs=1, learning_rate=1e-9), start=head, dropout=0)
+    _, answers = train(tmp_path, replace(OPTIONS, epochs=1, learning_rate=1e-9), start=head, dropout=0)
     own = np.exp(np.log(answers) - np.log(answers).mean(1, keepdims=True))
     wanted = np.exp(np.log(expected) - np.log(expected).mean(1, keepdims=True))
     ratio = np.log(own[:, 0]) / np.log(wanted[:, 0])  # the same but for the temperature that was fitted
@@ -121,7 +121,7 @@ def test_it_begins_with_the_head_that_is_given(tmp_path: Path) -> None:
 
 
 def test_smoothed_labels_do_not_make_an_uncertain_network_look_worse(tmp_path: Path) -> None:
-    smoothed = replace(SETTINGS, epochs=6, label_smoothing=0.6)
+    smoothed = replace(OPTIONS, epochs=6, label_smoothing=0.6)
     network = build_convnet(SMALL, 16, 16, grayscale=False, dropout=0, seed=0)
     fit = train_network(network, None, 2, TRAIN, VALIDATION, smoothed, tmp_path, "fine_tuned", lambda epoch: None)
     features = network(VALIDATION[0].astype(np.float32) / 255, False).numpy()
@@ -145,7 +145,7 @@ class Seen:
 def test_an_epoch_sees_every_photo_once_in_steps_of_like_size(tmp_path: Path) -> None:
     network = build_convnet(SMALL, 16, 16, grayscale=False, dropout=0, seed=0)
     seen = Seen(TRAIN[0])
-    fit = train_network(network, None, 2, (seen, TRAIN[1]), VALIDATION, replace(SETTINGS, epochs=1, batch_size=100),
+    fit = train_network(network, None, 2, (seen, TRAIN[1]), VALIDATION, replace(OPTIONS, epochs=1, batch_size=100),
                         tmp_path, "from_scratch", lambda epoch: None)
     assert sorted(np.concatenate(seen.rows)) == list(range(160))
     assert [len(rows) for rows in seen.rows] == [80, 80] and fit.steps == 2
@@ -153,26 +153,26 @@ def test_an_epoch_sees_every_photo_once_in_steps_of_like_size(tmp_path: Path) ->
 
 def test_constants_cannot_be_trained(tmp_path: Path) -> None:
     tensorflow = import_tensorflow()
-    with pytest.raises(UserError, match="constants only"):
+    with pytest.raises(TfpoetsError, match="constants only"):
         train_network(lambda pixels, training: tensorflow.reduce_mean(pixels, [1, 2]), None, 2, TRAIN, VALIDATION,
-                      SETTINGS, tmp_path, "fine_tuned", lambda epoch: None)
+                      OPTIONS, tmp_path, "fine_tuned", lambda epoch: None)
 
 
 def test_distortions_are_the_same_for_the_same_step_and_stay_in_range() -> None:
     tensorflow = import_tensorflow()
     photos = tensorflow.constant(TRAIN[0][:8].astype(np.float32) / 255)
-    every = Distortions(flip=True, crop=10, scale=20, brightness=30)
+    every = AugmentationOptions(flip_left_right=True, random_crop=10, random_scale=20, random_brightness=30)
     one, again, other = (distorted(photos, every, 5, tensorflow.constant(step, tensorflow.int64)).numpy()
                          for step in (7, 7, 8))
     assert (one == again).all() and not np.allclose(one, other)
     assert one.min() >= 0 and one.max() <= 1 and one.shape == photos.shape
-    assert distorted(photos, Distortions(), 5, 7) is photos
+    assert distorted(photos, AugmentationOptions(), 5, 7) is photos
 
 
 def test_flipping_mirrors_some_photos_and_changes_no_other() -> None:
     tensorflow = import_tensorflow()
     photos = TRAIN[0][:32].astype(np.float32) / 255
-    flipped = distorted(tensorflow.constant(photos), Distortions(flip=True), 0,
+    flipped = distorted(tensorflow.constant(photos), AugmentationOptions(flip_left_right=True), 0,
                         tensorflow.constant(0, tensorflow.int64)).numpy()
     same = np.abs(flipped - photos).max((1, 2, 3)) < 0.01
     mirrored = np.abs(flipped - photos[:, :, ::-1]).max((1, 2, 3)) < 0.01
@@ -193,12 +193,12 @@ def test_a_photo_too_small_for_the_blocks_is_refused() -> None:
 
 
 def test_the_epoch_with_the_best_accuracy_is_kept_where_that_is_asked(tmp_path: Path) -> None:
-    fit, _ = train(tmp_path, replace(SETTINGS, epochs=5, learning_rate=0.05, monitor="accuracy"))
+    fit, _ = train(tmp_path, replace(OPTIONS, epochs=5, learning_rate=0.05, monitor="accuracy"))
     assert fit.best == int(np.argmax([epoch.validation_accuracy for epoch in fit.epochs]))
 
 
 def test_mixed_precision_scales_the_loss_and_learns_the_same(tmp_path: Path, undisturbed: np.ndarray) -> None:
-    fit, answers = train(tmp_path, replace(SETTINGS, mixed_precision=True))
+    fit, answers = train(tmp_path, replace(OPTIONS, mixed_precision=True))
     # Without a GPU all stays in 32 bits, so only the scaling is left, which must fall out again.
     np.testing.assert_allclose(answers, undisturbed, atol=1e-3)
 
@@ -209,9 +209,9 @@ def test_a_checkpoint_of_a_run_that_was_stopped_gives_the_network_as_it_was(chec
         if epoch.number == 1:
             raise KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, replace(SETTINGS, epochs=20), on_epoch=stop)
+        train(tmp_path, replace(OPTIONS, epochs=20), on_epoch=stop)
     network = build_convnet(SMALL, 16, 16, grayscale=False, dropout=0.1, seed=0)
-    fit = train_network(network, None, 2, TRAIN, VALIDATION, replace(SETTINGS, epochs=20), tmp_path, "from_scratch",
+    fit = train_network(network, None, 2, TRAIN, VALIDATION, replace(OPTIONS, epochs=20), tmp_path, "from_scratch",
                         lambda epoch: None, checkpoint)
     assert len(fit.epochs) == 1  # the second had not been saved when it was stopped
     answers = fit.head.log_probabilities(network(VALIDATION[0].astype(np.float32) / 255, False).numpy())
@@ -219,12 +219,12 @@ def test_a_checkpoint_of_a_run_that_was_stopped_gives_the_network_as_it_was(chec
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no longer finite: --learning_rate=inf is too large"):
-        train(tmp_path, replace(SETTINGS, learning_rate=float("inf"), optimizer="sgd", warm_up=0))
+    with pytest.raises(TfpoetsError, match="no longer finite: --learning_rate=inf is too large"):
+        train(tmp_path, replace(OPTIONS, learning_rate=float("inf"), optimizer="sgd", warm_up=0))
 
 
 def test_batches_larger_than_the_set_do_not_blur_the_figures(tmp_path: Path) -> None:
-    fit, _ = train(tmp_path, replace(SETTINGS, epochs=8, batch_size=1000, learning_rate=0.02))
+    fit, _ = train(tmp_path, replace(OPTIONS, epochs=8, batch_size=1000, learning_rate=0.02))
     assert fit.epochs[-1].train_accuracy > 0.5 and fit.epochs[0].train_loss > 0.5
 
 
@@ -232,12 +232,12 @@ def test_a_best_checkpoint_that_is_gone_is_said(tmp_path: Path) -> None:
     train(tmp_path)
     for path in (tmp_path / "best").iterdir():
         path.unlink()
-    with pytest.raises(UserError, match="best cannot be read: it is missing. Delete"):
+    with pytest.raises(TfpoetsError, match="best cannot be read: it is missing. Delete"):
         train(tmp_path)
 
 
 def test_without_a_checkpoint_there_is_nothing_to_take(tmp_path: Path) -> None:
     network = build_convnet(SMALL, 16, 16, grayscale=False, dropout=0.1, seed=0)
-    with pytest.raises(UserError, match="There is no checkpoint of such a training"):
-        train_network(network, None, 2, TRAIN, VALIDATION, SETTINGS, tmp_path, "from_scratch", lambda epoch: None,
-                      "best")
+    with pytest.raises(TfpoetsError, match="There is no checkpoint of such a training"):
+        train_network(network, None, 2, TRAIN, VALIDATION, replace(OPTIONS, checkpoint="best"), tmp_path,
+                      "from_scratch", lambda epoch: None)

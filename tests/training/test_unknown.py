@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scripts.training import fit_unknown_score
+from tfpoets.training import fit_unknown_score
 
 
 def clusters(seed: int = 0, count: int = 60, depth: int = 40, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:

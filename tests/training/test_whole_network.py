@@ -6,15 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scripts.console import import_tensorflow
-from scripts.console.settings import NetworkSettings, retrain_settings
-from scripts.training import from_scratch
-
-
-def settings(architecture: str) -> NetworkSettings:
-    found = retrain_settings(["--image_dir=photos", f"--architecture={architecture}"]).network
-    assert found is not None
-    return found
+from tfpoets.tf_runtime import import_tensorflow
+from tfpoets.training import NetworkOptions, from_scratch
 
 
 def small_application(size: int, pretrained: bool) -> Any:
@@ -27,6 +20,7 @@ def small_application(size: int, pretrained: bool) -> Any:
 @pytest.mark.parametrize("architecture", ["lenet", "cifar_cnn", "casting_cnn", "resnet50_v2"])
 def test_the_seed_decides_the_first_weights(architecture: str) -> None:
     photos = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
-    one, again, other = (from_scratch(settings(architecture), 32, seed, small_application).network(photos, False)
+    options = NetworkOptions(architecture=architecture)
+    one, again, other = (from_scratch(options, 32, seed, small_application).network(photos, False)
                          for seed in (1, 1, 2))
     assert np.array_equal(one, again) and not np.allclose(one, other)

@@ -1,5 +1,0 @@
-"""The download room: the only way to the network, with limits on time and size and one sentence for every failure."""
-from .archive import extract_tar_gz, is_gzip
-from .download import download_file, fetch_bytes
-
-__all__ = ["download_file", "extract_tar_gz", "fetch_bytes", "is_gzip"]

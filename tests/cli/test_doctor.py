@@ -1,0 +1,64 @@
+"""The doctor command as a person uses it."""
+from __future__ import annotations
+
+import csv
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tfpoets.cli import doctor, retrain
+from tfpoets.data.samples import write_digits
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_it_says_what_is_wrong_writes_it_down_and_changes_nothing(
+        photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(photo_folder / "red" / "001.png", photo_folder / "green" / "twin.png")
+    before = contents(photo_folder)
+    assert doctor.main([f"--image_dir={photo_folder}", "--output_dir=looked_at", f"--tfhub_module={tiny_module}",
+                        f"--model_dir={model_dir}"]) == 0
+    said = capsys.readouterr().out
+    assert "things to look at, all of them in" in said and "green/twin.png has another label than its copy" in said
+    assert all(len(line) < 80 for line in said.splitlines() if str(tmp_path) not in line)
+    rows = list(csv.DictReader(Path("looked_at/findings.csv").open()))
+    assert [row["kind"] for row in rows[:2]] == ["label_conflict", "label_conflict"]
+    assert set(rows[0]) >= {"kind", "file", "score", "suggestion"} and contents(photo_folder) == before
+
+
+def test_it_is_part_of_every_retrain_unless_sent_away(
+        photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(photo_folder / "red" / "001.png", photo_folder / "red" / "twin.png")
+    command = [f"--image_dir={photo_folder}", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}"]
+    assert retrain.main([*command, "--nodoctor"]) == 0
+    assert "Data doctor" not in capsys.readouterr().out
+    assert not Path("tf_files/retrained_graph_findings.csv").exists()
+    assert retrain.main(command) == 0
+    assert "Data doctor: " in capsys.readouterr().out
+    assert "exact_duplicate" in Path("tf_files/retrained_graph_findings.csv").read_text()
+
+
+def test_the_digits_have_a_sane_list(tmp_path: Path, tiny_module: Path, model_dir: Path,
+                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_digits(tmp_path / "digits")
+    assert doctor.main([f"--image_dir={tmp_path / 'digits'}", f"--tfhub_module={tiny_module}",
+                        f"--model_dir={model_dir}"]) == 0
+    kinds = {row["kind"] for row in csv.DictReader((tmp_path / "tf_files/doctor/findings.csv").open())}
+    assert kinds <= {"likely_wrong_label", "outlier", "near_duplicate"}
+
+
+@pytest.mark.parametrize("arguments, code", [([], 2), (["--image_dir=nowhere"], 1)])
+def test_what_is_wrong_gets_a_sentence(arguments: list[str], code: int, tmp_path: Path,
+                                       monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert doctor.main(arguments) == code
+    assert "Error: " in capsys.readouterr().err

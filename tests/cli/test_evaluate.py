@@ -1,0 +1,168 @@
+"""The evaluate command as a person uses it."""
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import write_photos
+from tfpoets.cli import evaluate, retrain
+from tfpoets.data import photo_digest
+from tfpoets.inference import load_classifier
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny_module: Path, model_dir: Path) -> Path:
+    """A folder with a retrained classifier in tf_files and new photos of its classes in `new`."""
+    folder = tmp_path_factory.mktemp("workplace")
+    for hue, label in enumerate(("red", "green", "blue")):
+        write_photos(folder / "photos" / label, 20, hue)
+        write_photos(folder / "new" / label, 4 + hue, hue, seed=50)
+    files = folder / "tf_files"
+    assert retrain.main([f"--image_dir={folder / 'photos'}", f"--tfhub_module={tiny_module}",
+                         f"--model_dir={model_dir}", f"--output_graph={files / 'retrained_graph.pb'}",
+                         f"--output_labels={files / 'retrained_labels.txt'}", f"--bottleneck_dir={files / 'b'}",
+                         f"--summaries_dir={files / 's'}"]) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def there(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(trained, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def accuracy(said: str) -> tuple[float, int]:
+    share, count = re.search(r"^Accuracy = (\d+\.\d)% \(N=(\d+)\), 95% interval \d+\.\d-\d+\.\d%$", said,
+                             re.MULTILINE).groups()
+    return float(share), int(count)
+
+
+@pytest.mark.parametrize("graph", [[], ["tf_files/retrained_graph.pb"], ["--graph=tf_files/retrained_graph.tflite"]])
+def test_the_share_of_right_answers_is_that_of_the_answers(graph: list[str], capsys: pytest.CaptureFixture) -> None:
+    shutil.copy("new/red/000.png", "new/blue/red_in_truth.png")
+    assert evaluate.main([*graph, "--image_dir=new"]) == 0
+    said = capsys.readouterr().out
+    classifier = load_classifier(Path("tf_files/retrained_graph.tflite"))
+    right = []
+    for label in classifier.labels:
+        paths = sorted(Path("new", label).iterdir())
+        for _, answer in classifier.label_photos(paths, lambda path: path.read_bytes()):
+            right.append(classifier.labels[int(answer.probabilities.argmax())] == label)
+    assert accuracy(said) == (round(100 * float(np.mean(right)), 1), 16) and not all(right)
+    assert "always answering blue would reach 43.8%" in said
+    assert re.search(r"^Cross entropy = \d\.\d{4} ± \d\.\d{4}\nExpected calibration error = \d+\.\d% "
+                     r"\(of few photos: mostly chance\)$", said, re.MULTILINE)
+    assert "Most often taken for another: blue for red (1)." in said
+    assert all(len(line) < 80 for line in said.splitlines())
+
+
+def test_the_figures_are_to_be_had_as_json(capsys: pytest.CaptureFixture) -> None:
+    assert evaluate.main(["--image_dir=new", "--format=json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["count"] == 15 and found["labels"] == ["blue", "green", "red"]
+    assert sum(map(sum, found["confusion_matrix"])) == 15 and found["interval"][0] < found["accuracy"]
+    assert {name: each["support"] for name, each in found["per_class"].items()} == {"blue": 6, "green": 5, "red": 4}
+    assert 0 <= found["expected_calibration_error"] <= 1 and found["cross_entropy"] > 0
+    assert found["top_k"]["3"] == 1
+
+
+def test_a_report_is_written_when_it_is_asked_for(capsys: pytest.CaptureFixture) -> None:
+    shutil.copy("new/red/000.png", "new/blue/red_in_truth.png")
+    assert evaluate.main(["--image_dir=new", "--report=looked_at.html"]) == 0
+    assert "Report: looked_at.html" in capsys.readouterr().out
+    page = Path("looked_at.html").read_text("utf-8")
+    assert "An evaluation of retrained_graph.tflite on new" in page and "red_in_truth.png" in page
+    assert "Of 16 photos, this classifier named" in page
+    assert "Wrong answers (1)" in page and "How it was trained" not in page
+
+
+def test_what_cannot_take_part_is_said(capsys: pytest.CaptureFixture) -> None:
+    Path("new/red/broken.jpg").write_bytes(b"no photo")
+    Path("new/green").rename("new/violet")
+    assert evaluate.main(["--image_dir=new"]) == 0
+    captured = capsys.readouterr()
+    assert accuracy(captured.out)[1] == 10
+    assert "no label of that name: violet." in captured.err and "There are no photos of green." in captured.err
+    assert "new/red/broken.jpg is left out: not a photo in a format that can be read here." in captured.err
+
+
+def test_one_class_alone_can_be_evaluated(capsys: pytest.CaptureFixture) -> None:
+    for label in ("red", "green"):
+        shutil.rmtree(Path("new", label))
+    assert evaluate.main(["--image_dir=new", "--input_mean=3", "--labels=missing.txt"]) == 0
+    captured = capsys.readouterr()
+    assert accuracy(captured.out)[1] == 6
+    assert "Ignored: --input_mean, --labels. This classifier knows its own input and labels." in captured.err
+
+
+def test_of_photos_that_it_was_trained_on_only_the_test_part_counts_wherever_they_lie(
+        capsys: pytest.CaptureFixture, trained: Path) -> None:
+    metadata = load_classifier(Path("tf_files/retrained_graph.tflite")).metadata
+    shutil.copytree(trained / "photos", "moved")
+    assert evaluate.main(["--image_dir=moved"]) == 0
+    captured = capsys.readouterr()
+    count = metadata.test["count"]
+    assert f"{60 - count} of these photos took part in the training; the other {count} are evaluated" in captured.err
+    assert accuracy(captured.out) == (round(100 * metadata.test["accuracy"], 1), count)
+    shutil.copy("new/red/000.png", "moved/red/added.png")
+    assert evaluate.main(["--image_dir=moved"]) == 0
+    assert accuracy(capsys.readouterr().out)[1] == count + 1
+
+
+def test_of_training_photos_alone_it_is_said_that_they_say_nothing(capsys: pytest.CaptureFixture, trained: Path
+                                                                   ) -> None:
+    metadata = load_classifier(Path("tf_files/retrained_graph.tflite")).metadata
+    for path in sorted((trained / "photos").glob("*/*.png")):
+        if metadata.were_trained_on([photo_digest(path.read_bytes())])[0]:
+            target = Path("known", path.parent.name, path.name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    assert evaluate.main(["--image_dir=known"]) == 0
+    assert "was trained on all of these photos" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("report, sentence", [
+    ("tf_files/retrained_graph.tflite", "must end in .html"), ("new/red/000.html", "lies among the photos of new"),
+    ("tf_files", "must end in .html"), ("folder.html", "is a folder")])
+def test_a_report_overwrites_nothing_of_yours(report: str, sentence: str, capsys: pytest.CaptureFixture) -> None:
+    Path("folder.html").mkdir()
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    assert evaluate.main(["--image_dir=new", f"--report={report}"]) == 2
+    assert sentence in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+
+
+def test_a_report_makes_its_folder(capsys: pytest.CaptureFixture) -> None:
+    assert evaluate.main(["--image_dir=new", "--report=a/b/report.html"]) == 0
+    assert Path("a/b/report.html").exists()
+
+
+@pytest.mark.parametrize("arguments, code, sentence", [
+    (["--image_dir=nowhere"], 1, "There is no folder nowhere."), ([], 1, "There is no folder tf_files/flower_photos"),
+    (["missing.pb", "--image_dir=new"], 1, "There is no classifier at missing.pb."),
+    (["a.pb", "--graph=b.pb"], 2, "Two graphs were given: a.pb and b.pb."),
+    (["--image_dir=other"], 1, "No folder of other is called like a label of .* \\(blue, green, red\\)."),
+])
+def test_what_is_wrong_gets_a_sentence(arguments: list[str], code: int, sentence: str,
+                                       capsys: pytest.CaptureFixture) -> None:
+    for hue, label in enumerate(("cat", "dog")):
+        write_photos(Path("other") / label, 2, hue)
+    assert evaluate.main(arguments) == code
+    said = capsys.readouterr().err
+    assert re.search(sentence, said) and "Traceback" not in said
+
+
+def test_poets_graphs_are_evaluated_and_their_spelling_of_labels_is_known(
+        shared_data: Path, flowers: Path, capsys: pytest.CaptureFixture) -> None:
+    graph = shared_data / "poets_graphs" / "glasses_mobilenet_0.25_224" / "retrained_graph.pb"
+    for folder, label in (("With-Glasses", "daisy"), ("without glasses", "roses")):
+        Path("people", folder).mkdir(parents=True)
+        for photo in sorted((flowers / label).iterdir())[:3]:
+            shutil.copy(photo, Path("people", folder))
+    assert evaluate.main([str(graph), "--image_dir=people"]) == 0
+    assert accuracy(capsys.readouterr().out)[1] == 6

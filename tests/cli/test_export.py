@@ -1,0 +1,280 @@
+"""Exports as a person makes them: every form proven beside its graph, and Poets' tools for graph files."""
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfpoets.cli import count_ops, export, graph_pb2tb, label_image, quantize_graph, retrain
+from tfpoets.data import load_pixels, network_input
+from tfpoets.errors import TfpoetsError
+from tfpoets.export import FORMATS, conversion, forms
+from tfpoets.export.targets.tfjs import write_tfjs
+from tfpoets.extractors import LiteRTModel
+from tfpoets.inference import load_classifier
+from tfpoets.tf_runtime import import_tensorflow
+
+PHOTO = Path("photos/red/003.jpg")
+LOADABLE = ("_float32.tflite", "_float16.tflite", "_dynamic.tflite", "_int8.tflite", "_saved_model")
+
+
+@pytest.fixture(autouse=True)
+def workplace(retrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(retrained, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def rows(said: str) -> dict[str, list[str]]:
+    """The proof table: size, photos that agree, photos, largest difference."""
+    found = re.findall(r"^(\S+|graph \(\.pb\)) +([\d.]+) +(\d+) of (\d+) +(\S+) +[\d.]+% \(", said, re.MULTILINE)
+    return {name: rest for name, *rest in found}
+
+
+def test_every_form_is_written_and_proven_on_the_test_photos(capsys: pytest.CaptureFixture) -> None:
+    assert export.main([f"--to={','.join(FORMATS)}"]) == 0
+    table = rows(capsys.readouterr().out)
+    assert list(table) == ["graph (.pb)", *FORMATS]
+    tests = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))["test"]["count"]
+    for name, (_, agreeing, count, largest) in table.items():
+        assert int(count) == tests and int(agreeing) >= 0.9 * tests, name
+        assert float(largest) < (1e-4 if name in conversion.EXACT else 0.2), name
+    pixels = load_pixels(PHOTO.read_bytes(), 32, 32)[None]
+    expected = load_classifier(Path("tf_files/retrained_graph.pb")).probabilities(pixels)[0]
+    for ending in LOADABLE:
+        path = Path(f"tf_files/exported/retrained_graph{ending}")
+        assert np.abs(load_classifier(path).probabilities(pixels)[0] - expected).max() < 0.15
+        assert label_image.main([str(PHOTO), f"--graph={path}", "--top_k=1"]) == 0
+        assert "red (score=" in capsys.readouterr().out
+    onnx = forms.open_onnx(Path("tf_files/exported/retrained_graph.onnx"), "probabilities")
+    assert np.abs(onnx(network_input(pixels))[0] - expected).max() < 1e-4
+    assert not list(Path("tf_files/exported").glob(".*"))
+
+
+def test_the_quantized_network_takes_a_photos_bytes_and_gives_bytes() -> None:
+    assert export.main(["--to=tflite_int8"]) == 0
+    taken, given = LiteRTModel(Path("tf_files/exported/retrained_graph_int8.tflite")).tensors()
+    assert taken["dtype"] == given["dtype"] == np.uint8
+    assert taken["quantization"] == (pytest.approx(1 / 255, rel=1e-3), 0)
+    assert given["quantization"] == (pytest.approx(1 / 256), 0)
+
+
+@pytest.mark.parametrize("path", ["tf_files/retrained_graph.tflite",
+                                  "tf_files/exported/retrained_graph_float16.tflite"])
+def test_a_tflite_describes_itself_to_phones(path: str) -> None:
+    assert export.main(["--to=tflite_float16"]) == 0
+    from tensorflow.lite.python import schema_py_generated as schema
+    content = Path(path).read_bytes()
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+    entry, = (each for each in model.metadata if each.name == b"TFLITE_METADATA")
+    description = model.buffers[entry.buffer].data.tobytes()
+    assert description[4:8] == b"M001" and b"labels.txt" in description
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("labels.txt").decode().split() == ["blue", "green", "red"]
+
+
+def test_the_unknown_score_goes_where_programs_can_use_it_and_phones_get_the_probabilities_alone() -> None:
+    assert export.main(["--graph=unknown/g.pb", "--to=tflite,tfjs,saved_model,onnx", "--output_dir=out"]) == 0
+    assert LiteRTModel(Path("out/g_float32.tflite")).outputs == 3
+    assert load_classifier(Path("out/g_float32.tflite")).unknown_threshold is None
+    pixels = load_pixels(PHOTO.read_bytes(), 32, 32)[None]
+    expected = load_classifier(Path("unknown/g.pb")).outputs(pixels)[0, -1]
+    assert load_classifier(Path("out/g_saved_model")).outputs(pixels)[0, -1] == pytest.approx(expected, rel=1e-3)
+    score = forms.open_onnx(Path("out/g.onnx"), "unknown_score")(network_input(pixels))
+    assert score[0] == pytest.approx(expected, rel=1e-3)
+    model = json.loads(Path("out/g_tfjs/model.json").read_text("utf-8"))
+    assert model["userDefinedMetadata"]["structuredOutputKeys"] == ["probabilities", "unknown_score"]
+    assert model["userDefinedMetadata"]["unknown_threshold"] == load_classifier(Path("unknown/g.pb")).unknown_threshold
+
+
+@pytest.mark.parametrize("name", ["tfjs", "tflite"])
+def test_a_file_with_other_answers_is_not_kept(name: str, monkeypatch: pytest.MonkeyPatch,
+                                               capsys: pytest.CaptureFixture) -> None:
+    write = forms.WRITERS[name]
+
+    def write_wrong(graph, path: Path, photos) -> None:
+        definition = type(graph.definition).FromString(graph.definition.SerializeToString())
+        bias = next(node for node in definition.node if node.name.endswith("final_biases")).attr["value"].tensor
+        values = import_tensorflow().make_ndarray(bias) + np.float32([200, 0, 0])
+        bias.CopyFrom(import_tensorflow().make_tensor_proto(values))
+        write(forms.Graph(graph.path, graph.metadata, definition), path, photos)
+    monkeypatch.setitem(forms.WRITERS, name, write_wrong)
+    assert export.main([f"--to={name}"]) == 1
+    assert "does not give the answers of the graph" in capsys.readouterr().err
+    assert not list(Path("tf_files/exported").iterdir())
+
+
+def test_retrain_exports_beside_its_graph(tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+    assert retrain.main(["--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
+                         "--nodoctor", "--export=tflite_int8,onnx"]) == 0
+    assert list(rows(capsys.readouterr().out)) == ["graph (.pb)", "tflite_int8", "onnx"]
+    assert Path("tf_files/retrained_graph_int8.tflite").exists() and Path("tf_files/retrained_graph.onnx").exists()
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty folder"])
+def test_without_photos_nothing_is_proven_and_that_is_said(left: str, capsys: pytest.CaptureFixture) -> None:
+    Path("photos").rename("elsewhere")
+    if left == "an empty folder":
+        Path("photos").mkdir()
+    assert export.main(["--to=tflite_float16"]) == 0
+    said = capsys.readouterr()
+    assert "There are no photos to prove the files on" in said.err and rows(said.out) == {}
+    assert export.main(["--to=tflite_int8"]) == 1
+    assert "tflite_int8 needs photos it was trained on" in capsys.readouterr().err
+    assert export.main(["--to=tflite_int8", "--image_dir=elsewhere"]) == 0
+    assert "tflite_int8" in rows(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("arguments, code, sentence", [
+    (["--to=tflit"], 2, "did you mean tflite"), (["--to=,"], 2, "name some of"),
+    (["--to=tfjs", "--graph=tf_files/retrained_graph.tflite"], 1, "is already converted"),
+    (["--to=tfjs", "--graph=nothing.pb"], 1, "There is no classifier at nothing.pb"),
+    (["--to=tfjs", "--image_dir=photos", "--output_dir=photos/out"], 2, "lies among the photos"),
+])
+def test_what_cannot_be_exported_gets_a_sentence(arguments: list[str], code: int, sentence: str,
+                                                 capsys: pytest.CaptureFixture) -> None:
+    assert export.main(arguments) == code
+    said = capsys.readouterr().err
+    assert sentence in said and "Traceback" not in said
+
+
+def test_onnx_without_its_packages_is_said_before_any_work(monkeypatch: pytest.MonkeyPatch,
+                                                           capsys: pytest.CaptureFixture) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "tf2onnx" else find(name))
+    assert export.main(["--to=tfjs,onnx"]) == 1
+    assert "ONNX needs tf2onnx, which is not installed. Run: pip install" in capsys.readouterr().err
+    assert not list(Path("tf_files/exported").iterdir())
+
+
+def test_what_a_person_put_into_the_pages_folder_stays_there() -> None:
+    assert export.main(["--to=tfjs"]) == 0
+    folder = Path("tf_files/exported/retrained_graph_tfjs")
+    (folder / "tf.min.js").write_text("// from npm")
+    (folder / "index.html").write_text("my own page")
+    (folder / "group1-shard7of9.bin").write_text("of a larger network")
+    (folder / "model.json").write_text(json.dumps({"generatedBy": "poets"}))
+    assert export.main(["--to=tfjs"]) == 0
+    assert (folder / "tf.min.js").exists() and (folder / "index.html").read_text() == "my own page"
+    assert not (folder / "group1-shard7of9.bin").exists()
+    assert forms.read_tfjs(folder).node
+
+
+def test_a_page_of_something_else_is_left_alone(capsys: pytest.CaptureFixture) -> None:
+    model = Path("tf_files/exported/retrained_graph_tfjs/model.json")
+    model.parent.mkdir(parents=True)
+    model.write_text('{"generatedBy": "somebody"}')
+    assert export.main(["--to=tfjs"]) == 1
+    assert "is a folder of something else" in capsys.readouterr().err and "somebody" in model.read_text()
+
+
+@pytest.mark.parametrize("views", [2, 4])
+def test_views_are_quantized_too(views: int, tiny_module: Path, model_dir: Path,
+                                 capsys: pytest.CaptureFixture) -> None:
+    assert retrain.main(["--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
+                         "--nodoctor", f"--views={views}", "--export=tflite_int8,tfjs"]) == 0
+    assert list(rows(capsys.readouterr().out)) == ["graph (.pb)", "tflite_int8", "tfjs"]
+
+
+def test_operations_that_a_browser_lacks_are_refused(tmp_path: Path) -> None:
+    tensorflow = import_tensorflow()
+    with tensorflow.Graph().as_default() as graph:
+        tensorflow.math.erfc(tensorflow.compat.v1.placeholder(tensorflow.float32, [1], name="input"), name="answer")
+    with pytest.raises(TfpoetsError, match="TensorFlow.js cannot compute Erfc"):
+        write_tfjs(tmp_path, graph.as_graph_def(), {"input": "input", "probabilities": "answer"}, (1, 1), {})
+
+
+def test_a_folder_of_something_else_is_left_alone(capsys: pytest.CaptureFixture) -> None:
+    mine = Path("tf_files/exported/retrained_graph_tfjs/diary.txt")
+    mine.parent.mkdir(parents=True)
+    mine.write_text("dear diary")
+    assert export.main(["--to=tfjs"]) == 1
+    assert "is a folder of something else" in capsys.readouterr().err and mine.read_text() == "dear diary"
+
+
+@pytest.fixture
+def old_graph(shared_data: Path, tmp_path: Path) -> Path:
+    """A graph that Poets made, and its labels."""
+    folder = shared_data / "poets_graphs" / "surface_defects_mobilenet_0.25_128"
+    return Path(shutil.copytree(folder, tmp_path / "old")) / "retrained_graph.pb"
+
+
+def test_rounded_weights_pack_well_and_keep_the_graph(old_graph: Path, flowers: Path,
+                                                      capsys: pytest.CaptureFixture) -> None:
+    output = old_graph.with_name("rounded_graph.pb")
+    assert quantize_graph.main([f"--input={old_graph}", f"--output={output}", "--output_node_names=final_result",
+                                "--mode=weights_rounded"]) == 0
+    before, after = (path.read_bytes() for path in (old_graph, output))
+    assert len(zlib.compress(after)) < 0.5 * len(zlib.compress(before))
+    tensorflow = import_tensorflow()
+    graphs = [tensorflow.compat.v1.GraphDef.FromString(content) for content in (before, after)]
+    assert [node.name for node in graphs[0].node] == [node.name for node in graphs[1].node]
+    for nodes in zip(*(graph.node for graph in graphs)):
+        if nodes[0].op == "Const" and nodes[0].attr["dtype"].type == tensorflow.float32.as_datatype_enum:
+            old, new = (tensorflow.make_ndarray(node.attr["value"].tensor) for node in nodes)
+            assert len(np.unique(new)) <= 256 and np.abs(new - old).max() <= 0.51 * np.ptp(old) / 255 + 1e-6
+    shutil.copy(old_graph.with_name("retrained_labels.txt"), output.with_name("rounded_labels.txt"))
+    capsys.readouterr()
+    labels = []
+    photo = next(flowers.glob("roses/*.jpg"))
+    for path in (old_graph, output):
+        assert label_image.main([str(photo), f"--graph={path}", "--top_k=1"]) == 0
+        labels.append(capsys.readouterr().out.split(" (")[0])
+    assert labels[0] == labels[1]
+
+
+def test_a_rounded_graph_of_ours_can_be_used_and_claims_no_accuracy() -> None:
+    assert quantize_graph.main(["--input=tf_files/retrained_graph.pb", "--output=rounded/g.pb"]) == 0
+    metadata = load_classifier(Path("rounded/g.pb")).metadata
+    assert metadata is not None and metadata.test is None and metadata.labels == ["blue", "green", "red"]
+
+
+@pytest.mark.parametrize("mode", ["tflite_float16", "tflite_dynamic"])
+def test_an_old_graph_becomes_tensorflow_lite(mode: str, old_graph: Path, flowers: Path,
+                                              capsys: pytest.CaptureFixture) -> None:
+    output = old_graph.with_name("retrained_graph.tflite")
+    assert quantize_graph.main([f"--input={old_graph}", f"--output={output}", f"--mode={mode}"]) == 0
+    capsys.readouterr()
+    scores = []
+    photo = next(flowers.glob("roses/*.jpg"))
+    for path in (old_graph, output):
+        assert label_image.main([str(photo), f"--graph={path}", "--format=jsonl", "--top_k=1"]) == 0
+        scores.append(json.loads(capsys.readouterr().out)["labels"][0])
+    assert scores[0]["label"] == scores[1]["label"] and abs(scores[0]["score"] - scores[1]["score"]) < 0.1
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    (["--input=tf_files/retrained_graph.pb", "--output=o.pb", "--mode=eightbit"], "TensorFlow no longer has"),
+    (["--input=tf_files/retrained_graph.pb", "--output=tf_files/retrained_graph.json"], "must end in .pb"),
+    (["--input=tf_files/retrained_graph.pb", "--output=unknown/g.pb"], "describes something else"),
+    (["--input=tf_files/retrained_graph.pb", "--output=o.pb", "--mode=fast"], "There is no --mode=fast"),
+    (["--input=tf_files/retrained_graph.pb", "--output=tf_files/retrained_graph.pb"], "are the same file"),
+    (["--input=nothing.pb", "--output=o.pb"], "There is no graph at nothing.pb"),
+    (["--input=photos/red/003.jpg", "--output=o.pb"], "is not a TensorFlow graph"),
+    (["--input=tf_files/retrained_graph.pb", "--output=o.tflite", "--mode=tflite"], "python -m scripts.export"),
+])
+def test_what_cannot_be_quantized_gets_a_sentence(arguments: list[str], sentence: str,
+                                                  capsys: pytest.CaptureFixture) -> None:
+    assert quantize_graph.main(arguments) in (1, 2)
+    said = capsys.readouterr().err
+    assert sentence in said and "Traceback" not in said and not Path("o.pb").exists()
+
+
+def test_operations_are_counted_and_drawn(old_graph: Path, capsys: pytest.CaptureFixture) -> None:
+    assert count_ops.main([str(old_graph)]) == 0
+    said = capsys.readouterr().out
+    total = int(re.match(r"(\d+) operations", said)[1])
+    assert total == sum(int(count) for count in re.findall(r"^ +(\d+) \w", said, re.MULTILINE))
+    for name, count in (("final_result", 1), ("DepthwiseConv2dNative", 13), ("nothing", 0)):
+        assert count_ops.main([str(old_graph), name]) == 0
+        assert capsys.readouterr().out == f"{count} {name}\n"
+    assert graph_pb2tb.main(["board", str(old_graph)]) == 0
+    events = import_tensorflow().compat.v1.train.summary_iterator(str(next(Path("board").iterdir())))
+    graph = next(event.graph_def for event in events if event.graph_def)
+    assert len(import_tensorflow().compat.v1.GraphDef.FromString(graph).node) == total

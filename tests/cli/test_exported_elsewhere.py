@@ -1,0 +1,137 @@
+"""Exported files in the programs they are made for: MediaPipe, and TensorFlow.js in a real browser."""
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.server
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfpoets.cli import export, retrain
+from tfpoets.data import load_pixels
+from tfpoets.inference import load_classifier
+
+pytestmark = pytest.mark.slow
+
+PHOTOS = 8
+# Of a probability, between the program and Python, from the same pixels.
+TOLERANCE = 1e-3
+
+LABEL_WITH_MEDIAPIPE = """
+import json, sys
+import mediapipe, numpy
+from mediapipe.tasks.python import BaseOptions, vision
+from PIL import Image
+options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_path=sys.argv[1]))
+with vision.ImageClassifier.create_from_options(options) as classifier:
+    for path in sys.argv[2:]:
+        pixels = numpy.array(Image.open(path).convert("RGB"))
+        found = classifier.classify(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels))
+        print("ANSWER", json.dumps({each.category_name: each.score for each in found.classifications[0].categories}))
+"""
+
+
+@pytest.fixture(scope="module")
+def flower_classifier(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Iterator[Path]:
+    """A folder with a classifier of the flowers in tf_files/, and real photos, raw and resized by our pixels."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    flowers = shared_data / "photos" / "flowers"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert retrain.main([f"--image_dir={flowers}", "--nodoctor", "--tfhub_module="
+                             f"{shared_data / 'modules' / 'mobilenet_v1_025_128'}"]) == 0
+        assert export.main(["--to=tflite,tflite_float16,tflite_int8,tfjs"]) == 0
+        for number, path in enumerate(sorted(flowers.glob("*/*.jpg"))[::600 // PHOTOS][:PHOTOS]):
+            shutil.copy(path, f"raw{number}.jpg")
+            Image.fromarray(load_pixels(path.read_bytes(), 128, 128)).save(f"resized{number}.png")
+        yield folder
+
+
+def expected(folder: Path, graph: str, kind: str) -> np.ndarray:
+    """Float32 [photos, classes]: our answers to raw or to resized photos."""
+    classifier = load_classifier(folder / graph)
+    pixels = np.stack([classifier.input.pixels((folder / name).read_bytes()) for name in names(kind)])
+    return classifier.probabilities(pixels)
+
+
+def names(kind: str) -> list[str]:
+    return [f"{kind}{number}.{'jpg' if kind == 'raw' else 'png'}" for number in range(PHOTOS)]
+
+
+@pytest.fixture(scope="module")
+def mediapipe_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter of its own, with MediaPipe."""
+    environment = tmp_path_factory.mktemp("mediapipe") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    python = environment / "bin" / "python"
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", "mediapipe", "pillow"], check=True)
+    return python
+
+
+@pytest.mark.parametrize("form", ["retrained_graph.tflite", "exported/retrained_graph_float32.tflite",
+                                  "exported/retrained_graph_float16.tflite",
+                                  "exported/retrained_graph_int8.tflite"])
+def test_mediapipe_gives_our_answers(form: str, flower_classifier: Path, mediapipe_python: Path,
+                                     capsys: pytest.CaptureFixture) -> None:
+    graph = f"tf_files/{form}"
+    labels = load_classifier(flower_classifier / graph).labels
+    largest = {}
+    for kind in ("resized", "raw"):
+        done = subprocess.run([str(mediapipe_python), "-c", LABEL_WITH_MEDIAPIPE, graph, *names(kind)],
+                              cwd=flower_classifier, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        answers = [json.loads(line.removeprefix("ANSWER ")) for line in done.stdout.splitlines()
+                   if line.startswith("ANSWER")]
+        given = np.array([[answer[label] for label in labels] for answer in answers])
+        largest[kind] = np.abs(given - expected(flower_classifier, graph, kind)).max()
+    with capsys.disabled():  # MediaPipe resizes raw photos without antialiasing, so that is told and no more
+        print(f"\nMediaPipe, {form}: largest difference {largest['resized']:.1g} on photos resized by our pixels, "
+              f"{largest['raw']:.2g} on raw photos")
+    assert largest["resized"] < TOLERANCE
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """A folder over HTTP on this machine alone."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_a_browser_gives_our_answers_and_the_page_shows_them(flower_classifier: Path, tmp_path: Path) -> None:
+    from playwright.sync_api import sync_playwright
+    page_folder = flower_classifier / "tf_files" / "exported" / "retrained_graph_tfjs"
+    subprocess.run(["npm", "install", "--silent", "--prefix", str(tmp_path), "@tensorflow/tfjs@4"], check=True,
+                   timeout=300)
+    shutil.copy(tmp_path / "node_modules" / "@tensorflow" / "tfjs" / "dist" / "tf.min.js", page_folder)
+    for name in [*names("resized"), *names("raw")]:
+        shutil.copy(flower_classifier / name, page_folder)
+    labels = load_classifier(flower_classifier / "tf_files" / "retrained_graph.tflite").labels
+    wanted = expected(flower_classifier, "tf_files/retrained_graph.tflite", "resized")
+    with served(page_folder) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"),
+                                             args=["--no-sandbox", "--enable-unsafe-swiftshader"])
+        page = browser.new_page(viewport={"width": 400, "height": 800})
+        for name, probabilities in zip(names("resized"), wanted):
+            page.goto(f"{address}/index.html?photo={name}")
+            page.wait_for_selector("#answers tr", timeout=60_000)
+            found = dict(line.split("\t\t") for line in page.inner_text("#answers").splitlines())
+            assert max(abs(float(found[label]) - each) for label, each in zip(labels, probabilities)) < TOLERANCE
+        page.set_input_files("#file", str(flower_classifier / "raw0.jpg"))
+        page.wait_for_function("document.querySelector('#photo').src.startsWith('blob:')")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400, "wider than a phone"
+        (flower_classifier / "text.jpg").write_text("no photo")
+        page.set_input_files("#file", str(flower_classifier / "text.jpg"))
+        page.wait_for_function("document.querySelector('#message').textContent.includes('no photo')")
+        browser.close()

@@ -1,0 +1,66 @@
+"""What an earlier version computed is used as it is: caches, prepared extractors, checkpoints, classifiers."""
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tfpoets.cli import evaluate, export, label_image, retrain
+
+ARCHIVE = Path(__file__).resolve().parents[1] / "compatibility" / "version_f862d5e.tar.gz"
+COMMON = ["--image_dir=photos", "--model_dir=models", "--bottleneck_dir=bottlenecks", "--nodoctor",
+          "--testing_percentage=20", "--validation_percentage=20", "--output_graph=new/g.pb",
+          "--output_labels=new/l.txt"]
+CLASSIFIERS = ["classifier/g.tflite", "classifier/g.pb", "classifier/saved"]
+
+
+@pytest.fixture(autouse=True)
+def old_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files in a folder of their own, which is the working folder."""
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_no_bottleneck_is_computed_again(capsys: pytest.CaptureFixture) -> None:
+    prepared = list(Path("models").iterdir())
+    assert retrain.main([*COMMON, "--tfhub_module=module", "--augmented_views=2", "--flip_left_right",
+                         "--random_brightness=10", "--unknown_coverage=0.9"]) == 0
+    said = capsys.readouterr()
+    assert "0 computed, 24 in all" in said.out
+    assert "2 varied copies of 19 photos: 0 computed" in said.out
+    assert "Preparing" not in said.err and list(Path("models").iterdir()) == prepared
+    old, new = (json.loads(Path(folder, "g.json").read_text("utf-8")) for folder in ("classifier", "new"))
+    assert [new[part] for part in ("split", "network")] == [old[part] for part in ("split", "network")]
+
+
+def test_a_stopped_training_goes_on(capsys: pytest.CaptureFixture) -> None:
+    assert retrain.main([*COMMON, "--architecture=lenet", "--image_size=8", "--train_epochs=3", "--optimizer=sgd",
+                         "--random_crop=10", "--resume"]) == 0
+    said = capsys.readouterr()
+    assert "goes on at step" in said.err
+    assert json.loads(Path("new/g.json").read_text("utf-8"))["head"]["epochs"] == 3
+
+
+def test_every_form_of_a_classifier_labels_photos(capsys: pytest.CaptureFixture) -> None:
+    answers = []
+    for graph in CLASSIFIERS:
+        assert label_image.main([f"--graph={graph}", "photos", "--format=jsonl", "--top_k=1"]) == 0
+        answers.append([json.loads(line) for line in capsys.readouterr().out.splitlines()])
+    assert len(answers[0]) == 24
+    for others in answers[1:]:
+        assert [each["labels"][0]["label"] for each in others] == [each["labels"][0]["label"] for each in answers[0]]
+        assert [each["unknown"] for each in others] == [each["unknown"] for each in answers[0]]
+
+
+@pytest.mark.parametrize("graph", CLASSIFIERS)
+def test_a_classifier_still_knows_its_training_photos(graph: str, capsys: pytest.CaptureFixture) -> None:
+    assert evaluate.main([f"--graph={graph}", "--image_dir=photos", "--format=json"]) == 0
+    assert json.loads(capsys.readouterr().out)["count"] == 5
+
+
+def test_a_graph_is_exported_and_finds_the_photos_of_its_training(capsys: pytest.CaptureFixture) -> None:
+    assert export.main(["--graph=classifier/g.pb", "--to=tflite", "--output_dir=exported"]) == 0
+    assert "5 of 5" in capsys.readouterr().out

@@ -1,0 +1,98 @@
+"""Networks from scratch on what they are for: thousands of small pictures, and gray photos of castings."""
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+
+from tests.shapes import write_shapes
+from tfpoets.cli import evaluate, label_image, retrain
+from tfpoets.data import load_photos, read_tree
+
+# What the walkthroughs' networks need on two cores.
+MOST_SECONDS = 360
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def accuracy_of_pixels(root: Path) -> float:
+    """Of a logistic regression on pixels, on every tenth photo."""
+    tree = read_tree(root)
+    pixels = load_photos([photo.path for photo in tree.photos], 32, 32, 2).reshape(len(tree.photos), -1) / 255
+    test = np.arange(len(pixels)) % 10 == 0
+    y = tree.classes()
+    return float(LogisticRegression(C=0.01, max_iter=200).fit(pixels[~test], y[~test]).score(pixels[test], y[test]))
+
+
+@pytest.mark.slow
+def test_the_cifar_network_learns_shapes_that_pixels_do_not_tell(capsys: pytest.CaptureFixture) -> None:
+    write_shapes(Path("shapes"), 500)
+    start = time.monotonic()
+    assert retrain.main(["--image_dir=shapes", "--architecture=cifar_cnn", "--train_epochs=12",
+                         "--nodoctor"]) == 0
+    seconds = time.monotonic() - start
+    accuracy = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))["test"]["accuracy"]
+    pixels = accuracy_of_pixels(Path("shapes"))
+    with capsys.disabled():
+        print(f"\n5,000 shapes: cifar_cnn {accuracy:.1%} in {seconds:.0f} s; logistic regression {pixels:.1%}")
+    assert pixels < 0.6 and accuracy > 0.95 and seconds < MOST_SECONDS
+
+
+def test_castings_go_through_retrain_evaluate_and_report_in_gray(shared_data: Path, capsys: pytest.CaptureFixture
+                                                                 ) -> None:
+    castings = shared_data / "photos" / "casting"
+    assert retrain.main([f"--image_dir={castings / 'train'}", f"--test_dir={castings / 'test'}",
+                         "--architecture=casting_cnn", "--color_mode=grayscale", "--image_size=96", "--batch_size=16",
+                         "--train_epochs=12", "--validation_percentage=20", "--flip_left_right", "--nodoctor"]) == 0
+    said, noted = capsys.readouterr()
+    assert "left to the test: 1 of the photos of" in noted  # cast_ok_0_1172.jpeg lies in both
+    metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
+    assert metadata["test"]["count"] == 60 and metadata["input"] == {"height": 96, "width": 96, "pixels": 1}
+    assert metadata["test"]["interval"][0] > 0.5, "no better than a coin"
+    assert re.search(r"Epoch 12: train loss", said)
+    assert evaluate.main([f"--image_dir={castings / 'test'}", "--format=json", "--report=castings.html"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["accuracy"] == pytest.approx(metadata["test"]["accuracy"]) and found["count"] == 60
+    for page in ("castings.html", "tf_files/retrained_graph.html"):
+        assert "def_front" in Path(page).read_text("utf-8")
+
+
+def test_lenet_in_gray_gives_colours_and_their_brightness_the_same_label(capsys: pytest.CaptureFixture) -> None:
+    write_shapes(Path("shapes"), 20, size=28)
+    assert retrain.main(["--image_dir=shapes", "--architecture=lenet", "--color_mode=grayscale", "--image_size=28",
+                         "--train_epochs=2", "--nodoctor"]) == 0
+    capsys.readouterr()
+    photo = Path("shapes/ring/0000.png")
+    Image.open(photo).convert("L").save("gray.png")
+    answers = []
+    for path in (photo, Path("gray.png")):
+        assert label_image.main([str(path), "--format=jsonl"]) == 0
+        answers.append({each["label"]: each["score"] for each in json.loads(capsys.readouterr().out)["labels"]})
+    assert answers[0].keys() == answers[1].keys()
+    assert all(abs(answers[0][label] - answers[1][label]) < 0.02 for label in answers[0])
+
+
+def test_imagenet_weights_that_cannot_be_had_are_an_error(capsys: pytest.CaptureFixture) -> None:
+    write_shapes(Path("shapes"), 6)
+    assert retrain.main(["--image_dir=shapes", "--architecture=resnet50_v2", "--weights=imagenet", "--image_size=32",
+                         "--nodoctor", "--offline"]) == 1
+    said = capsys.readouterr().err
+    assert "The weights of keras:ResNet50V2 are not on this machine" in said and "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_resnet50_v2_trains_from_random_weights(capsys: pytest.CaptureFixture) -> None:
+    write_shapes(Path("shapes"), 12)
+    assert retrain.main(["--image_dir=shapes", "--architecture=resnet50_v2", "--image_size=32", "--nodoctor",
+                         "--train_epochs=1", "--optimizer=sgd"]) == 0
+    metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
+    assert metadata["network"]["handle"] == "resnet50_v2" and metadata["head"]["optimizer"] == "sgd"

@@ -1,0 +1,196 @@
+"""The label_image command as a person uses it."""
+from __future__ import annotations
+
+import csv
+import functools
+import http.server
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import write_photos
+from tfpoets.cli import label_image, retrain
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, tiny_module: Path, model_dir: Path) -> Path:
+    """A folder with a retrained classifier at the default places, and some photos."""
+    folder = tmp_path_factory.mktemp("workplace")
+    for hue, label in enumerate(("red", "green", "blue")):
+        write_photos(folder / "photos" / label, 20, hue)
+    files = folder / "tf_files"
+    assert retrain.main([f"--image_dir={folder / 'photos'}", f"--tfhub_module={tiny_module}",
+                         f"--model_dir={model_dir}", f"--output_graph={files / 'retrained_graph.pb'}",
+                         f"--output_labels={files / 'retrained_labels.txt'}", f"--bottleneck_dir={files / 'b'}",
+                         f"--summaries_dir={files / 's'}"]) == 0
+    (folder / "broken.jpg").write_bytes(b"no photo")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def there(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
+
+
+def answers(capsys: pytest.CaptureFixture, *arguments: str, code: int = 0) -> list[dict]:
+    assert label_image.main(["--format=jsonl", *arguments]) == code
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_one_photo_gives_poets_lines_best_first(capsys: pytest.CaptureFixture) -> None:
+    assert label_image.main(["--image=photos/red/000.png"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and lines[0].startswith("red (score=")
+    assert all(re.fullmatch(r"(red|green|blue) \(score=\d\.\d{5}\)", line) for line in lines)
+
+
+def test_several_photos_are_named(capsys: pytest.CaptureFixture) -> None:
+    assert label_image.main(["photos/red/000.png", "photos/blue/001.png", "--top_k=1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "photos/red/000.png" and lines[1].startswith("  red (score=")
+    assert lines[2] == "photos/blue/001.png" and lines[3].startswith("  blue (score=")
+
+
+def test_files_folders_patterns_and_lists_are_labelled_in_order(capsys: pytest.CaptureFixture,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("photos/red/007.png\n\nphotos/red/008.png\n"))
+    found = answers(capsys, "photos/red/001.png", "photos/green", "photos/blue/00[0-3].png", "-")
+    assert [answer["image"] for answer in found] == (
+        ["photos/red/001.png"] + [f"photos/green/{n:03d}.png" for n in range(20)]
+        + [f"photos/blue/00{n}.png" for n in range(4)] + ["photos/red/007.png", "photos/red/008.png"])
+
+
+def test_all_others_are_labelled_when_one_fails(capsys: pytest.CaptureFixture) -> None:
+    found = answers(capsys, "photos/red/000.png", "broken.jpg", "missing.jpg", "photos/red/001.png", code=1)
+    assert ["labels" in answer for answer in found] == [True, False, False, True]
+    assert found[1]["error"] == "not a photo in a format that can be read here"
+    assert found[2]["error"] == "there is no such file"
+
+
+def test_in_text_a_failed_photo_is_said_on_standard_error(capsys: pytest.CaptureFixture) -> None:
+    assert label_image.main(["broken.jpg"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err == "broken.jpg: not a photo in a format that can be read here\n"
+
+
+def test_csv_has_a_row_for_each_label(capsys: pytest.CaptureFixture) -> None:
+    assert label_image.main(["--format=csv", "--top_k=2", "photos/red/000.png", "broken.jpg"]) == 1
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["image"], row["rank"]) for row in rows] == [
+        ("photos/red/000.png", "1"), ("photos/red/000.png", "2"), ("broken.jpg", "")]
+    assert rows[0]["label"] == "red" and rows[2]["error"]
+
+
+def test_top_k_and_min_score_choose_labels(capsys: pytest.CaptureFixture) -> None:
+    whole, = answers(capsys, "photos/red/000.png")
+    assert sum(entry["score"] for entry in whole["labels"]) == pytest.approx(1, abs=1e-5)
+    assert answers(capsys, "photos/red/000.png", "--top_k=2")[0]["labels"] == whole["labels"][:2]
+    second = whole["labels"][1]["score"]
+    assert answers(capsys, "photos/red/000.png", f"--min_score={second}")[0]["labels"] == whole["labels"][:2]
+    assert label_image.main(["photos/red/000.png", "--min_score=1"]) == 0
+    assert capsys.readouterr().out == "(no label with such a score)\n"
+
+
+def test_photos_are_sorted_into_folders_and_nothing_is_overwritten(capsys: pytest.CaptureFixture,
+                                                                   tmp_path: Path) -> None:
+    arguments = ["photos/red", "photos/blue", f"--sort_into={tmp_path / 'sorted'}"]
+    for _ in range(2):
+        assert label_image.main(arguments) == 0
+    files = sorted(path for path in (tmp_path / "sorted").rglob("*") if path.is_file())
+    assert sorted(path.read_bytes() for path in files) == sorted(
+        path.read_bytes() for label in ("red", "blue") for path in Path("photos", label).iterdir())
+    capsys.readouterr()
+    labels = {answer["labels"][0]["label"] for answer in answers(capsys, "photos/red", "photos/blue")}
+    assert labels == {path.parent.name for path in files}
+
+
+@pytest.mark.parametrize("more, ignored", [
+    (["--input_mean=0", "--input_std=255"], "Ignored: --input_mean, --input_std."),
+    (["--input_height=224", "--input_width=224"], "Ignored: --input_height, --input_width."),
+    (["--input_layer=Mul", "--output_layer=softmax"], "Ignored: --input_layer, --output_layer."),
+    (["--labels=broken.jpg"], "Ignored: --labels."),
+    (["--labels=tf_files/retrained_labels.txt", "--input_height=32", "--input_layer=input"], None),
+])
+def test_flags_that_contradict_the_classifier_are_ignored_with_one_line(capsys: pytest.CaptureFixture, more: list[str],
+                                                                        ignored: str | None) -> None:
+    label_image.main(["--image=photos/red/000.png"])
+    expected = capsys.readouterr().out
+    assert label_image.main(["--image=photos/red/000.png", *more]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == expected
+    assert captured.err == (f"{ignored} This classifier knows its own input and labels.\n" if ignored else "")
+
+
+@pytest.fixture
+def server(workplace: Path) -> Iterator[str]:
+    """The photos over http."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(workplace))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_address[1]}"
+        running.shutdown()
+
+
+def test_addresses_are_labelled_like_files(server: str, capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    file, address, missing = answers(capsys, "photos/red/000.png", f"{server}/photos/red/000.png",
+                                     f"{server}/none.jpg", f"--sort_into={tmp_path}", code=1)
+    assert address["labels"] == file["labels"]
+    assert "404" in missing["error"] or "not found" in missing["error"].lower()
+    assert (tmp_path / file["labels"][0]["label"] / "000.png").exists()
+
+
+@pytest.mark.parametrize("arguments, code, sentence", [
+    ([], 2, "No photo was given."), (["--imag=x"], 2, "did you mean --image?"),
+    (["--graph=nowhere.pb", "x.jpg"], 1, "no classifier at nowhere.pb"), (["nothing*.jpg"], 1, "No file matches"),
+    (["--min_score=7", "x.jpg"], 2, "not a score"), (["tf_files/b"], 1, "no photos in tf_files/b"),
+])
+def test_a_wrong_command_line_is_one_sentence(capsys: pytest.CaptureFixture, arguments: list[str], code: int,
+                                              sentence: str) -> None:
+    assert label_image.main(arguments) == code
+    said = capsys.readouterr().err
+    assert sentence in said and said.count("\n") == 1 and "Traceback" not in said
+
+
+def test_a_reader_that_has_gone_ends_it_quietly() -> None:
+    piped = subprocess.run(f"{sys.executable} -m scripts.label_image photos | head -1", shell=True, text=True,
+                           capture_output=True, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"})
+    assert piped.stdout.startswith("photos/blue/000.png") and piped.stderr == ""
+
+
+PROBE = """
+import sys
+from scripts.{command} import main
+try:
+    code = main({arguments})
+except SystemExit as stop:
+    code = stop.code
+slow = [name for name in ("tensorflow", "keras", "sklearn", "scipy", "matplotlib") if name in sys.modules]
+assert not slow, slow
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("command, arguments", [
+    ("label_image", ["--image=photos/red/000.png"]), ("label_image", ["--help"]), ("retrain", ["--help"]),
+    ("sample_photos", ["--help"]), ("evaluate", ["--help"]), ("export", ["--help"]), ("serve", ["--help"]),
+    ("quantize_graph", ["--help"]), ("doctor", ["--help"])])
+def test_tensorflow_is_not_imported(command: str, arguments: list[str]) -> None:
+    probe = subprocess.run([sys.executable, "-c", PROBE.format(command=command, arguments=arguments)], text=True,
+                           capture_output=True, env={"PYTHONPATH": str(ROOT), "COLUMNS": "80"})
+    assert probe.returncode == 0, probe.stderr
+    assert probe.stdout and max(map(len, probe.stdout.splitlines())) <= 80
+
+
+def test_copies_of_a_classifier_need_one_file_only(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    shutil.copy("tf_files/retrained_graph.tflite", tmp_path / "mine.tflite")
+    assert label_image.main([f"--graph={tmp_path / 'mine.tflite'}", "photos/red/000.png"]) == 0

@@ -1,0 +1,65 @@
+"""Whatever goes wrong ends in a sentence and an exit code, and in a traceback only for those who ask."""
+from __future__ import annotations
+
+import pytest
+
+from tfpoets.cli.messages import set_flags
+from tfpoets.cli.parser import Flag, Group, option_values, parse_flags
+from tfpoets.cli.running import UsageError, run_command
+from tfpoets.errors import OptionError, TfpoetsError
+
+FLAGS = (Group("", (Flag("image_dir", "photos", "image_dir"), Flag("steps", "how many", "training.steps", int))),)
+
+
+def failing(error: BaseException):
+    def command(arguments: list[str] | None) -> int:
+        raise error
+    return command
+
+
+@pytest.mark.parametrize("error, code, sentence", [
+    (TfpoetsError("The folder is empty.", "Put photos in."), 1, "Error: The folder is empty. Put photos in.\n"),
+    (UsageError("There is no flag --x."), 2, "Error: There is no flag --x.\n"),
+    (OptionError("`views`=3 is not one of 1, 2, 4."), 2, "Error: `views`=3 is not one of 1, 2, 4.\n"),
+    (OSError(28, "No space left on device", "tf_files/x"), 1, "Error: tf_files/x: No space left on device.\n"),
+    (KeyError("oops"), 1, "Error: this should not have happened: KeyError: 'oops'. Run the same command with --debug "
+                          "to see where.\n"),
+    (KeyboardInterrupt(), 130, "Stopped. What was finished is kept: the same command goes on from there.\n"),
+])
+def test_errors_are_one_sentence_and_an_exit_code(error: BaseException, code: int, sentence: str,
+                                                  capsys: pytest.CaptureFixture) -> None:
+    set_flags({})
+    assert run_command(failing(error), []) == code
+    assert capsys.readouterr().err == sentence
+
+
+def test_options_in_errors_become_flags_and_commands_take_the_form_of_the_call(capsys: pytest.CaptureFixture) -> None:
+    set_flags({"handle": "tfhub_module", "image_size": "image_size"})
+    run_command(failing(TfpoetsError("`handle`=x takes no `image_size`, and `unknown` is no option.",
+                                     "Run `tfpoets retrain`.")), [])
+    assert capsys.readouterr().err == ("Error: --tfhub_module=x takes no --image_size, and `unknown` is no option. "
+                                       "Run "
+                                       "tfpoets retrain.\n")
+
+
+def test_debug_shows_where_it_happened(capsys: pytest.CaptureFixture) -> None:
+    run_command(failing(KeyError("oops")), ["--debug"])
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given, sentence", [
+    (["--image_dri=x"], "There is no flag --image_dri; did you mean --image_dir?"),
+    (["--image-dir=x"], "There is no flag --image-dir; did you mean --image_dir?"),
+    (["--xyzzy"], "There is no flag --xyzzy."),
+    (["stray"], "There is no place for 'stray'"),
+])
+def test_a_misspelt_flag_names_the_nearest(given: list[str], sentence: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_flags("test", "", FLAGS, given)
+    assert sentence in str(caught.value)
+
+
+def test_only_flags_that_were_given_set_options() -> None:
+    given = parse_flags("test", "", FLAGS, ["--steps=3"])
+    assert given == {"steps": 3}
+    assert option_values(given, FLAGS) == {"training": {"steps": 3}}

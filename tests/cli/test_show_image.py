@@ -1,0 +1,46 @@
+"""The show_image command as a person uses it, and its function for notebooks."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfpoets.cli import show_image
+from tfpoets.report.pictures import GAP, TEXT, TILE
+
+
+@pytest.fixture(autouse=True)
+def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_every_class_has_a_row_of_its_photos(photo_folder: Path, capsys: pytest.CaptureFixture) -> None:
+    (photo_folder / "green" / "000.png").write_bytes(b"no photo")
+    assert show_image.main([str(photo_folder), "--photos_per_class=3"]) == 0
+    assert capsys.readouterr().out.startswith("tf_files/photos.png: ")
+    with Image.open("tf_files/photos.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    assert pixels.shape[1] == 3 * (TILE + GAP) + GAP
+    for row, colour in enumerate((2, 1, 0)):  # blue, green, red: the order of the labels
+        top = row * (TILE + TEXT + 3 * GAP) + TEXT + 2 * GAP
+        tile = pixels[top:top + TILE, 2 * (TILE + GAP) + GAP:][:, :TILE].mean((0, 1))
+        assert tile.argmax() == colour
+
+
+@pytest.mark.parametrize("arguments, code, words", [
+    ([], 2, "required: FOLDER"), (["nowhere"], 1, "There is no folder nowhere"),
+    (["nowhere", "--output=x.gif"], 2, "must end in .png or .jpg")])
+def test_what_is_wrong_gets_a_sentence(arguments: list[str], code: int, words: str,
+                                       capsys: pytest.CaptureFixture) -> None:
+    assert show_image.main(arguments) == code
+    assert words in capsys.readouterr().err
+
+
+def test_in_a_notebook_a_photo_is_shown_with_its_credit(photo_folder: Path, capsys: pytest.CaptureFixture) -> None:
+    (photo_folder / "LICENSE.txt").write_text("red/001.png CC-BY by Ada\nred/002.png CC-BY by Bob\n")
+    picture = show_image.show_image(photo_folder / "red" / "002.png")
+    assert picture.size == (48, 48) and capsys.readouterr().out == "red/002.png CC-BY by Bob\n"
+    show_image.show_image(photo_folder / "blue" / "002.png")
+    assert capsys.readouterr().out == ""

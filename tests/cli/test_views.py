@@ -1,0 +1,70 @@
+"""--views and --augmented_views as a person uses them."""
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageOps
+
+from tests.conftest import write_photos
+from tfpoets.cli import label_image, retrain
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for hue, label in enumerate(("red", "green", "blue")):
+        write_photos(tmp_path / "photos" / label, 20, hue)
+
+
+@pytest.fixture
+def command(tiny_module: Path, model_dir: Path) -> list[str]:
+    return ["--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}", "--nodoctor"]
+
+
+def scores(path: str, capsys: pytest.CaptureFixture) -> dict[str, float]:
+    capsys.readouterr()
+    assert label_image.main([path, "--format=jsonl"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    return {each["label"]: each["score"] for each in found["labels"]}
+
+
+def test_files_made_with_views_give_a_photo_and_its_mirror_image_the_same_scores(
+        command: list[str], capsys: pytest.CaptureFixture) -> None:
+    # Neighbours of two classes, side by side: such a photo is no class's, so its scores show what changes.
+    photo = Image.open("photos/red/003.png")
+    photo.paste(Image.open("photos/green/003.png").crop((0, 0, 20, 48)), (0, 0))
+    photo.save("photo.png")
+    ImageOps.mirror(photo).save("mirrored.png")
+    differences = []
+    for views in (1, 4):
+        assert retrain.main([*command, f"--views={views}"]) == 0
+        one, other = (scores(path, capsys) for path in ("photo.png", "mirrored.png"))
+        differences.append(max(abs(one[label] - other[label]) for label in one))
+    assert differences[1] < 1e-5 < 1e-3 < differences[0]
+
+
+def test_varied_copies_train_the_head_once_computed_and_test_no_one(command: list[str],
+                                                                    capsys: pytest.CaptureFixture) -> None:
+    assert retrain.main([*command, "--augmented_views=3", "--saved_model_dir=saved"]) == 0
+    said = capsys.readouterr().out
+    counts = {name: int(re.search(rf"(\d+) {name}", said)[1]) for name in ("training", "validation", "test")}
+    trained = counts["training"] + counts["validation"]
+    assert f"Bottlenecks of 3 varied copies of {trained} photos: {3 * trained} computed" in said
+    metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
+    assert metadata["test"]["count"] == counts["test"] and metadata["options"]["training"]["augmented_views"] == 3
+    assert retrain.main([*command, "--augmented_views=4"]) == 0
+    assert f"Bottlenecks of 4 varied copies of {trained} photos: {trained} computed" in capsys.readouterr().out
+
+
+def test_poets_distortion_flags_vary_photos_for_the_last_layer_and_for_poets_steps(
+        command: list[str], capsys: pytest.CaptureFixture) -> None:
+    heads = []
+    for more in ([], ["--flip_left_right", "--random_crop=10", "--random_scale=10", "--random_brightness=10"]):
+        for solver in ([], ["--how_many_training_steps=20"]):
+            assert retrain.main([*command, *more, *solver]) == 0
+            assert ("4 varied copies of" in capsys.readouterr().out) == bool(more)
+            heads.append(Path("tf_files/retrained_graph.pb").read_bytes())
+    assert len(set(heads)) == 4

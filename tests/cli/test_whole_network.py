@@ -1,0 +1,278 @@
+"""Training all layers as a person does it: --fine_tune_epochs, and --architecture for networks from scratch."""
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import write_photos
+from tfpoets.cli import evaluate, label_image, retrain
+from tfpoets.data import TRAINING, SplitOptions, identify_photos, load_pixels, read_tree, split_photos
+from tfpoets.inference import load_classifier
+from tfpoets.training import plan
+
+
+@pytest.fixture(autouse=True)
+def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for hue, label in enumerate(("red", "green", "blue")):
+        write_photos(tmp_path / "photos" / label, 30, hue)
+
+
+def test_a_network_from_scratch_goes_through_export_evaluate_and_label_image(capsys: pytest.CaptureFixture) -> None:
+    assert retrain.main(["--image_dir=photos", "--architecture=lenet", "--train_epochs=4", "--nodoctor",
+                         "--validation_percentage=20", "--saved_model_dir=saved"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^Epoch 4: train loss \d\.\d{4}, accuracy \d+\.\d%; validation loss", said, re.MULTILINE)
+    metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
+    assert metadata["network"]["kind"] == "from_scratch" and metadata["network"]["handle"] == "lenet"
+    assert metadata["input"]["height"] == 32 and metadata["head"]["epochs"] == 4
+    assert evaluate.main(["saved", "--image_dir=photos", "--format=json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == pytest.approx(metadata["test"]["accuracy"])
+    assert label_image.main(["photos/red/000.png", "--top_k=1"]) == 0
+    assert "(score=" in capsys.readouterr().out
+    assert "Where it looks" in Path("tf_files/retrained_graph.html").read_text("utf-8")
+    assert not list(Path("tf_files/bottlenecks/training").glob("*/pixels-*"))
+
+
+def test_a_gray_network_is_trained_and_the_doctor_looks_with_the_extractor(
+        tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+    command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=1", "--color_mode=grayscale",
+               "--image_size=24", f"--model_dir={model_dir}"]
+    assert retrain.main([*command, "--nodoctor"]) == 0
+    assert "Data doctor" not in capsys.readouterr().out
+    assert json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))["input"]["width"] == 24
+
+
+def write_stripes(root: Path, count: int) -> None:
+    """Faint stripes across or down in noise, which random features hardly tell apart."""
+    random = np.random.default_rng(0)
+    for label in ("across", "down"):
+        (root / label).mkdir(parents=True)
+        for number in range(count):
+            pixels = random.normal(128, 40, (32, 32, 3))
+            pixels[random.integers(0, 2)::2] += 25
+            pixels = pixels if label == "across" else pixels.transpose(1, 0, 2)
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / label / f"{number}.png")
+
+
+def test_fine_tuning_keeps_whichever_is_better_and_says_so(tiny_module: Path, model_dir: Path,
+                                                           capsys: pytest.CaptureFixture) -> None:
+    write_stripes(Path("stripes"), 80)
+    command = ["--image_dir=stripes", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
+               "--validation_percentage=30", "--nodoctor"]
+    kinds = {"the network as it was is kept": "frozen_features", "the fine-tuned network is kept": "fine_tuned"}
+    seen = []
+    for more in (["--fine_tune_epochs=25", "--learning_rate=0.01"], ["--fine_tune_epochs=1", "--learning_rate=9"]):
+        assert retrain.main([*command, *more]) == 0
+        printed = capsys.readouterr().out
+        said = " ".join(printed.split())
+        before, after, word, gain, error, kept = re.search(
+            r"Validation loss (\S+) before fine-tuning, (\S+) after epoch \d+, with the last layer solved again "
+            r"\((better|worse) by (\S+) ± (\S+)\): (the .*? is kept)", said).groups()
+        assert abs(float(before) - float(after)) == pytest.approx(float(gain), abs=2e-4)
+        won = word == "better" and float(gain) > float(error)
+        assert won == (kept == "the fine-tuned network is kept")
+        metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
+        assert metadata["network"]["fine_tuning"] in said and max(map(len, printed.splitlines())) <= 80
+        assert metadata["network"]["fine_tuning"] in Path("tf_files/retrained_graph.html").read_text("utf-8")
+        seen.append(metadata["network"]["kind"])
+        assert seen[-1] == kinds[kept] and metadata["head"]["refitted"]
+    assert seen == ["fine_tuned", "frozen_features"]
+
+
+def first_training_photo(root: Path, label: str, validation: float) -> Path:
+    tree, looks, _ = identify_photos(read_tree(root), 1)
+    split = split_photos(tree, looks, SplitOptions(10, validation))
+    return next(tree.photos[row].path for row in split.rows(TRAINING) if tree.photos[row].label == label)
+
+
+@pytest.mark.parametrize("kind", ["from_scratch", "fine_tuned", "frozen_features"])
+def test_photos_that_go_during_the_training_are_left_out_and_shift_no_other(
+        kind: str, tiny_module: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture) -> None:
+    command = ["--image_dir=photos", "--nodoctor", "--architecture=lenet", "--train_epochs=3",
+               "--validation_percentage=30"]
+    if kind != "from_scratch":
+        shutil.rmtree("photos")
+        write_stripes(Path("photos"), 80)
+        command = ["--image_dir=photos", "--nodoctor", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
+                   "--validation_percentage=30", *(["--fine_tune_epochs=25", "--learning_rate=0.01"]
+                                                   if kind == "fine_tuned" else
+                                                   ["--fine_tune_epochs=1", "--learning_rate=9"])]
+    assert retrain.main(command) == 0
+    whole = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
+    gone = first_training_photo(Path("photos"), whole["labels"][0], 30)
+    shutil.rmtree("tf_files")
+    said = plan._say_epoch
+    monkeypatch.setattr(plan, "_say_epoch", lambda epoch: (said(epoch), gone.unlink(missing_ok=True)))
+    capsys.readouterr()
+    assert retrain.main(command) == 0
+    assert "left out of all figures: 1 of the photos" in capsys.readouterr().err
+    metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
+    assert metadata["network"]["kind"] == whole["network"]["kind"] == kind
+    assert metadata["test"]["count"] == whole["test"]["count"]
+    # The last layer of the fine-tuned network is solved without the photo; the other network never notices.
+    assert abs(metadata["test"]["accuracy"] - whole["test"]["accuracy"]) <= (0.1 if kind == "fine_tuned" else 0)
+    assert sum(metadata["split"]["counts"].values()) == sum(whole["split"]["counts"].values()) - 1
+    assert metadata["split"]["digest"] != whole["split"]["digest"]
+    # It was trained on the photo all the same: should that come back, it is not new.
+    assert metadata["split"]["trained_on"] == whole["split"]["trained_on"]
+
+
+def test_a_class_that_goes_during_the_training_is_said(monkeypatch: pytest.MonkeyPatch,
+                                                       capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(plan, "_say_epoch", lambda epoch: shutil.rmtree("photos/blue", ignore_errors=True))
+    assert retrain.main(["--image_dir=photos", "--nodoctor", "--architecture=lenet", "--train_epochs=1"]) == 1
+    assert "All training photos of blue went while" in capsys.readouterr().err
+
+
+def test_files_that_cannot_be_read_are_listed_without_the_doctor_too(capsys: pytest.CaptureFixture) -> None:
+    Path("photos/red/broken.png").write_bytes(b"no photo")
+    assert retrain.main(["--image_dir=photos", "--nodoctor", "--architecture=lenet", "--train_epochs=1"]) == 0
+    said = capsys.readouterr().out
+    assert "1 file cannot be used" in said and "photos/red/broken.png: not a photo" in said
+
+
+def test_a_test_folder_that_holds_all_photos_leaves_none_to_train_on(capsys: pytest.CaptureFixture) -> None:
+    assert retrain.main(["--image_dir=photos", "--test_dir=photos", "--nodoctor", "--architecture=lenet"]) == 1
+    assert "none is left to train on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--output_graph=photos/red/g.pb", "--output_labels=photos/new/l.txt",
+                                  "--bottleneck_dir=photos/b", "--summaries_dir=photos/s",
+                                  "--saved_model_dir=photos/m"])
+def test_nothing_is_written_among_the_photos(flag: str, capsys: pytest.CaptureFixture) -> None:
+    assert retrain.main(["--image_dir=photos", flag]) == 2
+    assert f"{flag} lies among the photos of photos" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [["--summaries_dir=photos"], ["--saved_model_dir=photos"], ["--model_dir=photos"],
+                                   ["--output_graph=photos/g.pb", "--export=tfjs"]])
+def test_no_folder_is_written_beside_those_of_the_classes(flags: list[str], capsys: pytest.CaptureFixture) -> None:
+    assert retrain.main(["--image_dir=photos", *flags]) == 2
+    assert f"{flags[0]} is the folder of the photos" in capsys.readouterr().err
+
+
+def test_nothing_is_written_among_the_photos_of_the_test(capsys: pytest.CaptureFixture) -> None:
+    assert retrain.main(["--image_dir=elsewhere", "--test_dir=photos", "--bottleneck_dir=photos/b"]) == 2
+    assert "--bottleneck_dir=photos/b lies among the photos of photos" in capsys.readouterr().err
+
+
+def test_a_command_given_in_the_photos_folder_says_that_its_files_would_be_photos(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path / "photos")
+    assert retrain.main(["--image_dir=."]) == 2
+    said = capsys.readouterr().err
+    assert f"lies among the photos of {tmp_path / 'photos'}" in said and "start the command in another folder" in said
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    (["--architecture=lenet", "--fine_tune_epochs=2"], "its epochs are --train_epochs"),
+    (["--architecture=lenet", "--tfhub_module=x"], "needs no --tfhub_module"),
+    (["--architecture=lenet", "--validation_percentage=0"], "needs validation photos"),
+    (["--architecture=lenet", "--dropout=1"], "is not a share from 0 and below 1"),
+    (["--color_mode=grayscale"], "is for networks from scratch"),
+    (["--weights=imagenet"], "is for --architecture=resnet50_v2"),
+    (["--fine_tune_epochs=2", "--augmented_views=2"], "is for the last layer alone"),
+    (["--architecture=lenet", "--batch_norm=training"], "always learns its own"),
+    (["--checkpoint=best"], "without one there are no checkpoints"),
+    (["--resume"], "--resume is for a training of all layers"),
+    (["--architecture=lenet", "--cross_validate=5"], "knows all folds"),
+    (["--augmented_views=1000"], "more than 100 copies"),
+])
+def test_what_does_not_fit_gets_a_sentence(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture) -> None:
+    assert retrain.main(["--image_dir=photos", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said and "Traceback" not in said
+
+
+def test_flags_of_another_training_are_said_to_be_ignored(tiny_module: Path, model_dir: Path,
+                                                          capsys: pytest.CaptureFixture) -> None:
+    command = ["--image_dir=photos", "--nodoctor"]
+    assert retrain.main([*command, f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}", "--dropout=0.5",
+                         "--patience=2"]) == 0
+    assert "Ignored: --dropout, --patience. They belong to a training of all layers" in capsys.readouterr().err
+    assert retrain.main([*command, "--architecture=lenet", "--train_epochs=1", "--class_weight=balanced"]) == 0
+    assert "Ignored: --class_weight. It belongs to the training of the last layer" in capsys.readouterr().err
+
+
+def test_other_labels_are_another_training(capsys: pytest.CaptureFixture) -> None:
+    command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=1", "--nodoctor"]
+    assert retrain.main(command) == 0
+    Path("photos/blue").rename("photos/zinc")
+    capsys.readouterr()
+    assert retrain.main(command) == 0
+    assert "goes on at step" not in capsys.readouterr().err
+
+
+def stop_when_epoch_is_said(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stops a run as Ctrl-C does, before that epoch is saved."""
+    said = plan._say_epoch
+
+    def say_or_stop(epoch) -> None:
+        said(epoch)
+        if epoch.number + 1 == number:
+            raise KeyboardInterrupt
+    monkeypatch.setattr(plan, "_say_epoch", say_or_stop)
+
+
+def test_resume_goes_on_with_a_training_and_begins_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                        capsys: pytest.CaptureFixture) -> None:
+    command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=2", "--nodoctor"]
+    for flag in ("--checkpoint=best", "--resume"):
+        assert retrain.main([*command, flag]) == 1
+        said = capsys.readouterr().err
+        assert "There is no checkpoint" in said and f"leave {flag.split('=')[0]} away" in said
+    assert not Path("tf_files/bottlenecks/training").exists()
+    stop_when_epoch_is_said(2, monkeypatch)
+    assert retrain.main(command) == 130
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert retrain.main([*command, "--resume"]) == 0
+    assert "goes on at step 3" in capsys.readouterr().err
+    photo = load_pixels(Path("photos/red/000.png").read_bytes(), 32, 32)[None]
+    resumed = load_classifier(Path("tf_files/retrained_graph.pb")).probabilities(photo)
+    shutil.rmtree("tf_files")
+    assert retrain.main(command) == 0
+    undisturbed = load_classifier(Path("tf_files/retrained_graph.pb")).probabilities(photo)
+    assert np.abs(resumed - undisturbed).max() < 1e-6
+    capsys.readouterr()
+    assert retrain.main([*command, "--resume"]) == 0
+    assert "has ended before" in capsys.readouterr().err
+
+
+def test_the_last_checkpoint_is_no_best_epoch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=9", "--nodoctor"]
+    stop_when_epoch_is_said(3, monkeypatch)
+    assert retrain.main(command) == 130
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    heads = []
+    for which in ("best", "last"):
+        assert retrain.main([*command, f"--checkpoint={which}"]) == 0
+        heads.append(json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))["head"])
+    assert [head["epochs"] for head in heads] == [2, 2] and [head["steps"] for head in heads] == [6, 6]
+    assert heads[0]["best_epoch"] in (1, 2) and "best_epoch" not in heads[1]
+
+
+@pytest.mark.parametrize("damaged, kept", [("*.data*", 100), ("checkpoint", 0)])
+def test_a_damaged_checkpoint_is_said(damaged: str, kept: int, capsys: pytest.CaptureFixture) -> None:
+    command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=1", "--nodoctor"]
+    assert retrain.main(command) == 0
+    for path in Path("tf_files/bottlenecks/training").glob(f"*/last/{damaged}"):
+        path.write_bytes(path.read_bytes()[:kept])
+    capsys.readouterr()
+    assert retrain.main(command) == 1
+    said = capsys.readouterr().err
+    assert "The checkpoint in" in said and "to train from the beginning" in said and "Traceback" not in said
+
+
+def test_a_photo_too_small_for_a_network_is_said(capsys: pytest.CaptureFixture) -> None:
+    assert retrain.main(["--image_dir=photos", "--architecture=cifar_cnn", "--image_size=8", "--nodoctor"]) == 1
+    assert "does not take photos of 8 x 8 pixels: it needs at least 16 x 16" in capsys.readouterr().err

@@ -1,0 +1,86 @@
+"""A folder of class folders is read as the user means it, or the user is told what to give instead."""
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from tfpoets.data import read_tree
+from tfpoets.errors import TfpoetsError
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
+def test_folder_names_are_labels_in_sorted_order_and_photos_follow_them(tmp_path: Path) -> None:
+    tree = read_tree(touch(tmp_path, "roses/b.jpg", "daisy/z.PNG", "roses/a.jpeg"))
+    assert tree.labels == ("daisy", "roses")
+    assert [(photo.label, photo.path.name) for photo in tree.photos] == [
+        ("daisy", "z.PNG"), ("roses", "a.jpeg"), ("roses", "b.jpg")]
+    assert tree.counts() == {"daisy": 1, "roses": 2}
+    assert tree.classes().tolist() == [0, 1, 1]
+
+
+def test_labels_are_kept_as_they_are_written(tmp_path: Path) -> None:
+    names = ["C++", "C#", "日本", "中国", "Rose", "rose"]
+    tree = read_tree(touch(tmp_path, *(f"{name}/a.jpg" for name in names)))
+    assert tree.labels == tuple(sorted(names))
+
+
+def test_names_that_macos_decomposed_are_composed(tmp_path: Path) -> None:
+    tree = read_tree(touch(tmp_path, unicodedata.normalize("NFD", "Café") + "/a.jpg", "Tee/a.jpg"))
+    assert unicodedata.normalize("NFC", "Café") in tree.labels
+
+
+def test_two_spellings_of_one_name_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, *(unicodedata.normalize(form, "Café") + "/a.jpg" for form in ("NFC", "NFD")), "Tee/a.jpg")
+    with pytest.raises(TfpoetsError, match="Two folders are called"):
+        read_tree(tmp_path)
+
+
+def test_a_name_with_a_line_break_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TfpoetsError, match="line break"):
+        read_tree(touch(tmp_path, "a\nb/a.jpg", "c/a.jpg"))
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TfpoetsError, match="not valid text"):
+        read_tree(touch(tmp_path, b"\xff\xfe".decode("utf-8", "surrogateescape") + "/a.jpg", "c/a.jpg"))
+
+
+def test_what_systems_leave_behind_is_not_mentioned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    junk = ["a/.DS_Store", "a/Thumbs.db", "b/desktop.ini", "b/._x.jpg", ".git/x.jpg", "__MACOSX/a/x.jpg",
+            "LICENSE.txt"]
+    tree = read_tree(touch(tmp_path, "a/1.jpg", "b/1.jpg", *junk))
+    assert [photo.path.name for photo in tree.photos] == ["1.jpg", "1.jpg"]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("files, given, sentence", [
+    (["daisy/a.jpg", "daisy/b.jpg"], "daisy", "looks like one class.*Give the folder above it"),
+    (["flowers/daisy/a.jpg", "flowers/rose/b.jpg"], ".", "one level too deep.*flowers"),
+    (["daisy/a.jpg"], ".", "one class only .daisy."),
+    (["daisy/.DS_Store"], ".", "no photos in the folders"),
+    ([], ".", "no photos in the folders"),
+    (["flowers/daisy/a.jpg"], "flower", "no folder.*Did you mean .*flowers"),
+    (["flowers.zip"], "flowers.zip", "is a file.*unpack"),
+])
+def test_a_wrong_folder_gets_the_sentence_that_helps(tmp_path: Path, files: list[str], given: str,
+                                                     sentence: str) -> None:
+    touch(tmp_path, *files)
+    with pytest.raises(TfpoetsError, match=sentence):
+        read_tree(tmp_path / given)
+
+
+def test_photos_that_are_not_used_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(tmp_path, "a/1.jpg", "b/1.jpg", "stray.jpg", "b/more/2.jpg", "b/more/3.jpg")
+    (tmp_path / "empty").mkdir()
+    tree = read_tree(tmp_path)
+    assert tree.labels == ("a", "b") and len(tree.photos) == 2
+    said = " ".join(caplog.messages)
+    assert "1 photos lie in" in said and "2 photos lie deeper" in said and "empty holds no files" in said

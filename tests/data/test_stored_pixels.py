@@ -1,0 +1,52 @@
+"""Decoded photos on disk: the same as decoding, decoded once, whatever happens to the file."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import write_photos
+from tfpoets.data import Photo, load_pixels, stored_pixels
+from tfpoets.data.stored_pixels import store_pixels
+from tfpoets.errors import TfpoetsError
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Photo]:
+    write_photos(tmp_path / "red", 6, 0)
+    return [Photo(path, "red", path.stem) for path in sorted((tmp_path / "red").iterdir())]
+
+
+def test_they_are_the_decoded_photos_and_are_decoded_once(photos: list[Photo], tmp_path: Path,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = np.array([load_pixels(photo.path, 20, 24) for photo in photos])
+    assert (store_pixels(photos, 20, 24, tmp_path / "work", 2) == expected).all()
+    monkeypatch.setattr(stored_pixels, "load_pixels", lambda *_: pytest.fail("it decodes again"))
+    assert (store_pixels(photos, 20, 24, tmp_path / "work", 2) == expected).all()
+
+
+@pytest.mark.parametrize("kept", [0, 50, -100])
+def test_a_file_that_was_cut_short_is_made_again(kept: int, photos: list[Photo], tmp_path: Path) -> None:
+    expected = np.array(store_pixels(photos, 20, 24, tmp_path / "work", 2))
+    path, = (tmp_path / "work").glob("pixels-*.npy")
+    path.write_bytes(path.read_bytes()[:kept])
+    assert (store_pixels(photos, 20, 24, tmp_path / "work", 2) == expected).all()
+
+
+def test_no_space_is_said_and_leaves_nothing(photos: list[Photo], tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="this system has no limit on a file's size")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(TfpoetsError, match="The decoded photos cannot be kept in .*work"):
+            store_pixels(photos, 20, 24, tmp_path / "work", 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_a_photo_that_is_gone_is_said(photos: list[Photo], tmp_path: Path) -> None:
+    photos[3].path.unlink()
+    with pytest.raises(TfpoetsError, match="cannot be read any more"):
+        store_pixels(photos, 20, 24, tmp_path / "work", 2)

@@ -1,0 +1,57 @@
+"""A small classifier with the photos it was tested on."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.conftest import write_photos
+from tfpoets.data import TEST, TRAINING, VALIDATION, SplitOptions, read_tree, split_photos
+from tfpoets.evaluation import evaluate
+from tfpoets.export import ExportOptions, Exported, Metadata, Proof, describe_classifier, export_classifier
+from tfpoets.extractors import Extractor, extract_bottlenecks, open_extractor
+from tfpoets.training import Head, fit_head
+
+
+class Trained(NamedTuple):
+    """What export takes."""
+
+    extractor: Extractor
+    head: Head
+    metadata: Metadata
+    proof: Proof
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_module: Path, model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Three generated classes on the tiny module."""
+    root = tmp_path_factory.mktemp("trained")
+    for hue, label in enumerate(("blå", "C++", "日本")):
+        write_photos(root / "photos" / label, 30, hue, suffix=".jpg")
+    extractor = open_extractor(str(tiny_module), model_dir)
+    found = extract_bottlenecks(read_tree(root / "photos"), extractor, root / "cache")
+    split = split_photos(found.tree, found.looks, SplitOptions(30, 10))
+    y = found.tree.classes()
+    train, validation, test = (split.rows(part) for part in (TRAINING, VALIDATION, TEST))
+    fit = fit_head(found.matrix[train], y[train], found.matrix[validation], y[validation], 3)
+    answers = fit.head.probabilities(found.matrix[test])
+    metrics = evaluate(answers, y[test])
+    assert metrics.accuracy > 0.8
+    metadata = describe_classifier(extractor, found, split, fit, metrics)
+    return Trained(extractor, fit.head, metadata, Proof(tuple(found.tree.photos[row] for row in test), answers))
+
+
+@pytest.fixture
+def destinations(tmp_path: Path) -> ExportOptions:
+    """All kinds of files."""
+    return ExportOptions(tmp_path / "out" / "graph.pb", tmp_path / "out" / "labels.txt", tmp_path / "out" / "saved")
+
+
+@pytest.fixture
+def exported(trained: Trained, destinations: ExportOptions) -> Exported:
+    """The classifier written to `destinations`."""
+    destinations.output_graph.parent.mkdir()
+    assert destinations.saved_model_dir
+    destinations.saved_model_dir.mkdir()
+    return export_classifier(*trained[:3], destinations, trained.proof)

@@ -1,0 +1,249 @@
+"""Every exported file gives training's answers, or is not kept."""
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfpoets.data import Photo, load_photos, load_pixels, read_photo
+from tfpoets.errors import TfpoetsError
+from tfpoets.export import (ExportOptions, Exported, Metadata, check_destinations, check_file, check_output_name,
+                            export_classifier, publish as export_module)
+from tfpoets.inference import load_classifier
+from tfpoets.tf_runtime import import_tensorflow
+from tfpoets.training import Head
+
+from .conftest import Trained
+
+
+def proof_pixels(trained: Trained) -> np.ndarray:
+    return load_photos([photo.path for photo in trained.proof.photos], 32, 32, 2)
+
+
+def test_all_files_are_written_and_proven(exported: Exported, destinations: ExportOptions, trained: Trained) -> None:
+    names = [path.name for path in exported.files]
+    assert names == ["graph.pb", "labels.txt", "graph.tflite", "1", "graph.json"]
+    assert [parity.name for parity in exported.parities] == ["graph.pb", "graph.tflite", "SavedModel",
+                                                             "SavedModel, predict_bytes"]
+    count = len([photo.path for photo in trained.proof.photos])
+    assert all(parity.count == parity.agreeing == count and parity.largest < 1e-4 for parity in exported.parities[:3])
+    assert exported.parities[3].largest < 0.03
+    assert destinations.output_labels.read_text("utf-8") == "C++\nblå\n日本\n"
+    assert sorted(path.name for path in destinations.output_graph.parent.iterdir()) == [
+        "graph.json", "graph.pb", "graph.tflite", "labels.txt", "saved"]
+
+
+@pytest.mark.parametrize("name", ["graph.pb", "graph.tflite", "saved", "saved/1"])
+def test_each_loaded_file_gives_trainings_answers(exported: Exported, destinations: ExportOptions, trained: Trained,
+                                                  name: str) -> None:
+    classifier = load_classifier(destinations.output_graph.parent / name)
+    assert classifier.labels == ("C++", "blå", "日本")
+    answers = list(classifier.label_photos([photo.path for photo in trained.proof.photos], read_photo))
+    assert [source for source, _ in answers] == list([photo.path for photo in trained.proof.photos])
+    given = np.stack([answer.probabilities for _, answer in answers])
+    assert np.abs(given - trained.proof.outputs).max() < 1e-4
+
+
+def with_one_weight_changed(content: bytes, weights: np.ndarray) -> bytes:
+    """Adds 0.5 to the largest weight of the head where its bytes stand in an exported file."""
+    flat = weights.ravel()
+    row = flat.tobytes() if flat.tobytes() in content else np.ascontiguousarray(weights.T).ravel().tobytes()
+    start = content.index(row)
+    values = np.frombuffer(row, np.float32).copy()
+    values[np.abs(values).argmax()] += 0.5
+    return content[:start] + values.tobytes() + content[start + len(row):]
+
+
+@pytest.mark.parametrize("name", ["graph.pb", "graph.tflite"])
+def test_a_file_with_one_weight_changed_fails_the_proof(exported: Exported, destinations: ExportOptions,
+                                                        trained: Trained, name: str) -> None:
+    path = destinations.output_graph.parent / name
+    check_file(path, proof_pixels(trained), trained.proof.outputs)
+    content = with_one_weight_changed(path.read_bytes(), trained.head.weights)
+    path.write_bytes(content)
+    metadata = json.loads(destinations.metadata.read_text("utf-8"))
+    metadata["files"][name] = hashlib.sha256(content).hexdigest()
+    destinations.metadata.write_text(json.dumps(metadata), "utf-8")
+    with pytest.raises(TfpoetsError, match="does not give the answers of training"):
+        check_file(path, proof_pixels(trained), trained.proof.outputs)
+
+
+def test_answers_that_are_not_finite_fail_the_proof(trained: Trained, destinations: ExportOptions) -> None:
+    broken = Head(np.full_like(trained.head.weights, np.nan), trained.head.bias)
+    destinations.output_graph.parent.mkdir()
+    with pytest.raises(TfpoetsError, match="does not give the answers of training"):
+        export_classifier(trained.extractor, broken, trained.metadata, replace(destinations, saved_model_dir=None),
+                          trained.proof)
+
+
+def test_a_failed_proof_leaves_the_old_files_as_they_were(exported: Exported, destinations: ExportOptions,
+                                                          trained: Trained) -> None:
+    before = {path: path.read_bytes() for path in destinations.output_graph.parent.rglob("*") if path.is_file()}
+    other = Head(trained.head.weights * 2, trained.head.bias)
+    with pytest.raises(TfpoetsError):
+        export_classifier(trained.extractor, other, trained.metadata, destinations, trained.proof)
+    after = {path: path.read_bytes() for path in destinations.output_graph.parent.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_what_a_killed_run_left_aside_is_cleared(exported: Exported, destinations: ExportOptions,
+                                                 trained: Trained) -> None:
+    leftover = destinations.output_graph.parent / ".graph.partial" / "graph.pb"
+    leftover.parent.mkdir()
+    leftover.write_bytes(b"half")
+    export_classifier(*trained[:3], destinations, trained.proof)
+    assert not leftover.exists()
+
+
+def test_saved_models_are_numbered(exported: Exported, destinations: ExportOptions, trained: Trained) -> None:
+    assert export_classifier(*trained[:3], destinations, trained.proof).files[3].name == "2"
+
+
+def test_a_graph_that_is_not_the_one_described_is_refused(exported: Exported, destinations: ExportOptions) -> None:
+    destinations.output_graph.write_bytes(destinations.output_graph.read_bytes() + b"\0")
+    with pytest.raises(TfpoetsError, match="is not the file that graph.json describes.*Run retrain"):
+        load_classifier(destinations.output_graph)
+    destinations.metadata.unlink()
+    with pytest.raises(TfpoetsError, match="no metadata beside it"):
+        load_classifier(destinations.output_graph)
+
+
+@pytest.mark.parametrize("kept", [0, 10, 2000, -1000, -1])
+def test_a_tflite_that_is_cut_short_is_refused(exported: Exported, destinations: ExportOptions, kept: int) -> None:
+    destinations.tflite.write_bytes(destinations.tflite.read_bytes()[:kept])
+    with pytest.raises(TfpoetsError):
+        load_classifier(destinations.tflite)
+
+
+def test_the_tflite_carries_labels_that_zip_readers_find(exported: Exported, destinations: ExportOptions) -> None:
+    with zipfile.ZipFile(destinations.tflite) as archive:
+        assert archive.read("labels.txt").decode() == "C++\nblå\n日本\n"
+        assert json.loads(archive.read("metadata.json"))["input"] == {"height": 32, "width": 32, "pixels": 1}
+
+
+def test_the_graph_has_poets_nodes(exported: Exported, destinations: ExportOptions) -> None:
+    graph = import_tensorflow().compat.v1.GraphDef.FromString(destinations.output_graph.read_bytes())
+    nodes = {node.name: node for node in graph.node}
+    assert [side.size for side in nodes["input"].attr["shape"].shape.dim] == [-1, 32, 32, 3]
+    assert nodes["final_result"].op == "Softmax"
+
+
+def test_the_saved_model_answers_bytes_and_arrays_with_probabilities_and_label(
+        exported: Exported, destinations: ExportOptions, trained: Trained) -> None:
+    tensorflow = import_tensorflow()
+    loaded = tensorflow.saved_model.load(str(exported.files[3]))
+    files = [path.read_bytes() for path in [photo.path for photo in trained.proof.photos][:5]]
+    by_bytes = loaded.signatures["predict_bytes"](image_bytes=tensorflow.constant(files))
+    pixels = np.stack([load_pixels(data, 32, 32) for data in files]) / np.float32(255)
+    by_arrays = loaded.signatures["serving_default"](image=tensorflow.constant(pixels))
+    expected = trained.proof.outputs[:5]
+    labels = [trained.metadata.labels[i] for i in expected.argmax(1)]
+    for answer, tolerance in ((by_bytes, 0.03), (by_arrays, 1e-4)):
+        assert np.abs(answer["probabilities"].numpy() - expected).max() < tolerance
+        assert [label.decode() for label in answer["label"].numpy()] == labels
+
+
+@pytest.mark.parametrize("size", [(500, 333), (1400, 1401), (2811, 2605), (40, 20)])
+def test_predict_bytes_sees_the_pixels_of_the_contract(size: tuple[int, int]) -> None:
+    from tfpoets.export.targets.saved_model import _decoded
+    noise = np.random.default_rng(0).integers(0, 256, (size[1] // 20 + 1, size[0] // 20 + 1, 3), np.uint8)
+    for format_ in ("JPEG", "PNG"):
+        file = io.BytesIO()
+        Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(file, format_)
+        encoded = import_tensorflow().constant([file.getvalue()])
+        decoded = _decoded(import_tensorflow(), encoded, (224, 300)).numpy()[0] * 255
+        difference = np.abs(decoded - load_pixels(file.getvalue(), 224, 300))
+        assert difference.max() < 1.5 and difference.mean() < 0.1
+
+
+@pytest.mark.parametrize("change, sentence", [
+    ({"format": "other"}, "its format is not"), ({"labels": ["one"]}, "its labels"),
+    ({"input": {"height": "x", "width": 3, "pixels": 1}}, "its input size"),
+    ({"input": {"height": 3, "width": 3, "pixels": 99}}, "pixels version 99"),
+    ({"nodes": {}}, "input"), ({"surprise": 1}, "surprise"),
+])
+def test_metadata_that_cannot_be_trusted_is_refused(trained: Trained, change: dict, sentence: str) -> None:
+    text = trained.metadata.to_json()
+    assert Metadata.from_json(text, "x") == trained.metadata
+    with pytest.raises(TfpoetsError, match=f"metadata of x cannot be used: .*{sentence}"):
+        Metadata.from_json(json.dumps(json.loads(text) | change), "x")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "1:0", "input", "module/x", "final_training_ops/y", "x/"])
+def test_names_that_no_node_can_have_are_refused(name: str) -> None:
+    with pytest.raises(TfpoetsError, match="final_tensor_name"):
+        check_output_name(name)
+
+
+@pytest.mark.parametrize("name", ["final_result", "softmax/out", "Result.1"])
+def test_other_names_are_honoured(trained: Trained, tmp_path: Path, name: str) -> None:
+    check_output_name(name)
+    metadata = replace(trained.metadata, nodes={"input": "input", "output": name})
+    export_classifier(trained.extractor, trained.head, metadata, ExportOptions(tmp_path / "g.pb", tmp_path / "l.txt"),
+                      trained.proof)
+    assert load_classifier(tmp_path / "g.pb").labels
+
+
+def test_places_where_nothing_can_be_written_are_found_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "g.pb").mkdir()
+    for graph, sentence in (("file/g.pb", "cannot be made"), ("g.pb", "is a folder"), ("g.tflite", "must not end in")):
+        with pytest.raises(TfpoetsError, match=sentence):
+            check_destinations(ExportOptions(tmp_path / graph, tmp_path / "labels.txt"))
+
+
+def test_at_most_32_photos_prove_a_file(trained: Trained) -> None:
+    many = replace(trained.proof, photos=trained.proof.photos * 20, outputs=np.tile(trained.proof.outputs, (20, 1)))
+    sample = many.sample()
+    assert len(sample.photos) == export_module.MOST_PHOTOS == 32 and len(sample.outputs) == 32
+
+
+def test_loading_nothing_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(TfpoetsError, match="no classifier at.*scripts.retrain"):
+        load_classifier(tmp_path / "none.tflite")
+    with pytest.raises(TfpoetsError, match="not a SavedModel that retrain wrote"):
+        load_classifier(tmp_path)
+
+
+def test_a_folder_of_versions_means_the_newest(exported: Exported, destinations: ExportOptions) -> None:
+    saved = destinations.saved_model_dir
+    assert saved
+    shutil.copytree(saved / "1", saved / "10")
+    path = saved / "10" / "assets.extra" / "metadata.json"
+    path.write_text(path.read_text("utf-8").replace("C++", "C"), "utf-8")
+    assert load_classifier(saved).labels[0] == "C"
+
+
+@pytest.mark.parametrize("graph, labels", [("g.pb", "g.html"), ("g.pb", "g_findings.csv"), ("l.txt", "l.txt"),
+                                           ("g.pb", "g.json")])
+def test_files_that_would_overwrite_one_another_are_refused(graph: str, labels: str, tmp_path: Path) -> None:
+    with pytest.raises(TfpoetsError, match="other files of the graph would go there"):
+        check_destinations(ExportOptions(tmp_path / graph, tmp_path / labels))
+
+
+@pytest.mark.parametrize("name", ["g.html", "g_findings.csv", "g.tflite"])
+def test_a_folder_where_a_file_would_go_is_said_beforehand(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(TfpoetsError, match="is a folder"):
+        check_destinations(ExportOptions(tmp_path / "g.pb", tmp_path / "l.txt"))
+
+
+def test_photos_that_have_gone_or_changed_since_do_not_count_in_the_proof(
+        trained: Trained, destinations: ExportOptions, tmp_path: Path) -> None:
+    destinations.output_graph.parent.mkdir()
+    photos = [Photo(tmp_path / f"{number}.jpg", photo.label, photo.digest)
+              for number, photo in enumerate(trained.proof.photos)]
+    for copy, photo in zip(photos[2:], trained.proof.photos[2:]):
+        shutil.copy(photo.path, copy.path)
+    shutil.copy(trained.proof.photos[5].path, photos[1].path)
+    exported = export_classifier(*trained[:3], replace(destinations, saved_model_dir=None),
+                                 replace(trained.proof, photos=photos))
+    assert [parity.count for parity in exported.parities] == [len(photos) - 2] * 2

@@ -1,0 +1,31 @@
+"""Occlusion maps say where in a photo the answer comes from."""
+from __future__ import annotations
+
+import numpy as np
+
+from tfpoets.inference import Classifier, occlusion_maps
+from tfpoets.inference.classifier import Input
+
+
+class LooksAtOneCorner:
+    """Two labels; the first is as likely as the upper right corner is bright."""
+
+    name, batch_size = "stub", 1
+
+    def open(self):
+        def run(photos: np.ndarray) -> np.ndarray:
+            bright = photos[:, :8, -8:].mean(axis=(1, 2, 3))
+            return np.stack([bright, 1 - bright], axis=1).astype(np.float32)
+        return run
+
+
+def test_the_map_is_high_where_the_answer_comes_from_and_zero_elsewhere() -> None:
+    classifier = Classifier(["bright corner", "other"], Input(28, 56), LooksAtOneCorner())
+    photos = np.full((3, 28, 56, 3), 255, np.uint8)
+    photos[2] = 127
+    first, second, gray = occlusion_maps(classifier, photos, np.array([0, 1, 0]))
+    assert first.shape == (6, 6)
+    assert first[0, 5] > 0.4 and first.argmax() == 5
+    assert np.abs(first[3:]).max() < 1e-6 and np.abs(first[:, :3]).max() < 1e-6
+    assert np.allclose(second, -first, atol=1e-6) and np.abs(gray).max() < 1e-6
+    assert (photos[:2] == 255).all()

@@ -1,0 +1,36 @@
+"""Retrain an image classifier on your own photos.
+
+The names below are imported when they are first used: `import tfpoets` alone loads neither NumPy nor TensorFlow, and
+changes nothing in the program that imports it.
+"""
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "3.0.0"
+
+_NAMES = {
+    "tfpoets.data": ("read_tree", "split_photos"),
+    "tfpoets.errors": ("TfpoetsError",),
+    "tfpoets.evaluation": ("evaluate",),
+    "tfpoets.export": ("wrap",),
+    "tfpoets.extractors": ("extract_bottlenecks", "open_extractor"),
+    "tfpoets.inference": ("load_classifier",),
+    "tfpoets.pipeline": ("RetrainOptions", "retrain"),
+    "tfpoets.training": ("fit_head",),
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
+__all__ = ["__version__", *sorted(_MODULES)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'tfpoets' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

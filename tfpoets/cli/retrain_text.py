@@ -1,0 +1,125 @@
+"""What `retrain` prints: the events of a retraining as lines."""
+from __future__ import annotations
+
+import datetime
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tfpoets import pipeline
+from tfpoets.data import Photo
+from tfpoets.export import Converted
+from tfpoets.training import CopiesExtracted, Epoch, HeadSolved, NetworksCompared, Step
+
+from .messages import LINE_WIDTH
+from .text import (accuracy_lines, conversion_header, conversion_line, conversion_notes, cross_validation_lines,
+                   finding_lines, photo_lines, unknown_lines)
+
+# More bad photos than this are counted, not listed; the report has all.
+MOST_LISTED = 50
+# Of each kind of the doctor's findings.
+MOST_FINDINGS = 1
+
+
+class EventPrinter:
+    """Prints each event as it comes.
+
+    Args:
+        mistakes: list the test photos with a wrong answer, too.
+    """
+
+    def __init__(self, mistakes: bool = False):
+        self._mistakes = mistakes
+        self._lines: dict[type, Callable[[Any], Sequence[str]]] = {
+            pipeline.PhotosRead: lambda event: photo_lines(event.tree),
+            pipeline.BottlenecksExtracted: _extraction_lines,
+            pipeline.PhotosSplit: _split_lines,
+            CopiesExtracted: lambda event: [f"Bottlenecks of {event.copies} varied copies of {event.photos} photos: "
+                                            f"{event.computed} computed"],
+            HeadSolved: _head_lines,
+            Step: _step_lines,
+            Epoch: _epoch_lines,
+            NetworksCompared: lambda event: textwrap.wrap(event.choice, LINE_WIDTH, subsequent_indent="  "),
+            pipeline.IntermediateGraph: lambda event: [f"Save intermediate result to : {event.path}"],
+            pipeline.Evaluated: self._evaluation_lines,
+            pipeline.CrossValidated: lambda event: cross_validation_lines(event.metrics, event.folds),
+            pipeline.FilesWritten: _file_lines,
+            pipeline.PhotosExamined: lambda event: finding_lines(event.findings, event.path, MOST_FINDINGS),
+            pipeline.ReportWritten: lambda event: [f"Report:         {event.path}"],
+            pipeline.ConversionStarted: lambda event: [conversion_header()],
+            Converted: lambda event: [conversion_line(event)],
+            pipeline.ConversionEnded: lambda event: conversion_notes(event.converted, event.has_score)}
+
+    def __call__(self, event: Any) -> None:
+        """Print an event's lines; an event that has none is passed over."""
+        for line in self._lines.get(type(event), lambda _: ())(event):
+            print(line)
+        sys.stdout.flush()
+
+    def _evaluation_lines(self, event: pipeline.Evaluated) -> list[str]:
+        if event.metrics is None:
+            return ["No photos were kept for a test, so how good the classifier is cannot be said."]
+        lines = []
+        if event.drawn:
+            lines.append(f"Test accuracy of a batch drawn evenly from the classes = {event.drawn[0]:.1%} "
+                         f"(N={event.drawn[1]})")
+        lines += accuracy_lines(event.metrics, event.labels, "Final test accuracy")
+        if event.rejection:
+            lines += unknown_lines(event.rejection, "test photos")
+        if self._mistakes:
+            lines.append("=== MISCLASSIFIED TEST IMAGES ===")
+            answers = (event.labels[answer] for answer in event.probabilities.argmax(1))
+            lines += [f"{str(photo.path):>70}  {answer}" for photo, answer in zip(event.photos, answers)
+                      if answer != photo.label]
+        return lines
+
+
+def _extraction_lines(event: pipeline.BottlenecksExtracted) -> list[str]:
+    found, extractor = event.bottlenecks, event.extractor
+    first = [f"Bottlenecks by {extractor.name} at {extractor.height} x {extractor.width} pixels: "
+             f"{found.computed} computed, {len(found.tree.photos)} in all"] if extractor else []
+    return first + _unreadable_lines(found.unreadable)
+
+
+def _unreadable_lines(unreadable: Sequence[tuple[Photo, str]]) -> list[str]:
+    if not unreadable:
+        return []
+    lines = ["1 file cannot be used and is left out:" if len(unreadable) == 1 else
+             f"{len(unreadable)} files cannot be used and are left out:"]
+    lines += [f"  {photo.path}: {reason}" for photo, reason in unreadable[:MOST_LISTED]]
+    more = len(unreadable) - MOST_LISTED
+    return lines + ([f"  and {more} more"] if more > 0 else [])
+
+
+def _split_lines(event: pipeline.PhotosSplit) -> list[str]:
+    parts = ", ".join(f"{count} {name}" for name, count in event.split.counts().items())
+    return [f"Split: {parts} photos"]
+
+
+def _head_lines(event: HeadSolved) -> list[str]:
+    again = "; trained again with the validation photos" if event.fit.refitted else ""
+    return [f"Head: L2 strength {event.fit.l2:.2g}{again}"]
+
+
+def _step_lines(step: Step) -> list[str]:
+    """The lines of TensorFlow for Poets."""
+    start = f"{datetime.datetime.now()}: Step {step.number}:"
+    lines = [f"{start} Train accuracy = {step.train_accuracy:.1%}", f"{start} Cross entropy = {step.train_loss:f}"]
+    if step.validation_count:
+        lines.append(f"{start} Validation accuracy = {step.validation_accuracy:.1%} (N={step.validation_count})")
+    return lines
+
+
+def _epoch_lines(epoch: Epoch) -> list[str]:
+    return [f"Epoch {epoch.number + 1}: train loss {epoch.train_loss:.4f}, accuracy {epoch.train_accuracy:.1%}; "
+            f"validation loss {epoch.validation_loss:.4f}, {epoch.validation_accuracy:.1%}"]
+
+
+def _file_lines(event: pipeline.FilesWritten) -> list[str]:
+    exported = event.exported
+    lines = ["Written:", *(f"  {path}" for path in exported.files)]
+    if exported.parities:
+        lines.append("Checked on test photos: same labels, and the largest difference of a score")
+    return lines + [f"  {parity.name:<26} {f'{parity.agreeing} of {parity.count}':>11} {parity.largest:10.1g}"
+                    for parity in exported.parities]

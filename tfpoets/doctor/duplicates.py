@@ -1,0 +1,108 @@
+"""Photos that are there twice: the same bytes, the same picture, under two labels, or on both sides of the split."""
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from tfpoets.data import PARTS, TEST, PhotoTree, Split, near_duplicate_pairs
+
+from .findings import Finding
+from .neighbours import Neighbours
+
+# Photos nearer to one another than this share of the set's usual nearest distance show one scene. It is no tool for
+# re-encoded or resized copies, which a network sees as far apart as other photos: the perceptual hash finds those.
+SCENE_SHARE = 0.15
+# More look-alikes than this are not told pair by pair but photo by photo (a burst), and more than this share of the
+# set are how the set looks (castings on a plate, digits).
+MOST_IN_PAIRS = 8
+SHARE_OF_THE_SET = 0.3
+
+
+def find_copies(tree: PhotoTree, looks: np.ndarray, neighbours: Neighbours, split: Split | None) -> Iterator[Finding]:
+    """Findings of the kinds exact_duplicate, near_duplicate, label_conflict and leak, two rows a pair.
+
+    Args:
+        tree: photos with their digests.
+        looks: uint8 [photos, LOOK_BYTES].
+        neighbours: of the photos' bottlenecks.
+        split: of the same photos; None: leaks are not looked for.
+    """
+    exact = _same_bytes(tree)
+    near = _same_picture(tree, looks, neighbours)
+    near, bursts = _without_bursts(near, len(tree.photos))
+    for rows in bursts:
+        yield from _burst(tree, rows, split)
+    for kind, pairs in (("exact_duplicate", exact), ("near_duplicate", near)):
+        for first, second, score in pairs:
+            yield from _both(tree, kind, first, second, score, "is the same picture as")
+            if tree.photos[first].label != tree.photos[second].label:
+                yield from _both(tree, "label_conflict", first, second, score, "has another label than its copy")
+            if split is not None and _leaks(split, first, second):
+                yield from _both(tree, "leak", first, second, score,
+                                 f"is in the {PARTS[split.parts[first]]} and {PARTS[split.parts[second]]} parts, with")
+
+
+def _leaks(split: Split, first: int, second: int) -> bool:
+    parts = (split.parts[first], split.parts[second])
+    return parts[0] != parts[1] and TEST in parts
+
+
+def _both(tree: PhotoTree, kind: str, first: int, second: int, score: float, says: str) -> Iterator[Finding]:
+    for row, other in ((first, second), (second, first)):
+        photo, copy = tree.photos[row], tree.photos[other]
+        yield Finding(kind, photo.path, score, f"{says} {copy.label}/{copy.path.name}", copy.path)
+
+
+def _same_bytes(tree: PhotoTree) -> list[tuple[int, int, float]]:
+    first: dict[str, int] = {}
+    return [(first[photo.digest], row, 1.0) for row, photo in enumerate(tree.photos)
+            if first.setdefault(photo.digest, row) != row]
+
+
+def _same_picture(tree: PhotoTree, looks: np.ndarray, neighbours: Neighbours) -> list[tuple[int, int, float]]:
+    """Pairs of different bytes that show one picture, with a score from 0 to 1."""
+    bits = looks.shape[1] * 8
+    pairs = {(int(a), int(b)): 1 - float(np.bitwise_count(looks[a] ^ looks[b]).sum()) / bits
+             for a, b in near_duplicate_pairs(looks)}
+    distances = 1 - neighbours.similarities
+    limit = SCENE_SHARE * float(np.median(distances[:, 0]))
+    for row, place in zip(*np.nonzero(distances < limit)):
+        other = int(neighbours.rows[row, place])
+        pair = (min(int(row), other), max(int(row), other))
+        pairs.setdefault(pair, float(neighbours.similarities[row, place]))
+    return [(a, b, score) for (a, b), score in sorted(pairs.items())
+            if tree.photos[a].digest != tree.photos[b].digest]
+
+
+def _without_bursts(pairs: list[tuple[int, int, float]], photos: int
+                    ) -> tuple[list[tuple[int, int, float]], list[np.ndarray]]:
+    """Pairs of small groups of look-alikes, and the rows of each larger group; nothing where the set looks so."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    first, second = np.array([pair[:2] for pair in pairs], int).reshape(-1, 2).T
+    links = coo_array((np.ones(len(pairs)), (first, second)), (photos, photos))
+    group_of = connected_components(links, directed=False)[1]
+    sizes = np.bincount(group_of)
+    if sizes.max() > max(SHARE_OF_THE_SET * photos, MOST_IN_PAIRS):
+        return [], []
+    bursts = [np.flatnonzero(group_of == group) for group in np.flatnonzero(sizes > MOST_IN_PAIRS)]
+    return [pair for pair in pairs if sizes[group_of[pair[0]]] <= MOST_IN_PAIRS], bursts
+
+
+def _burst(tree: PhotoTree, rows: np.ndarray, split: Split | None) -> Iterator[Finding]:
+    """One row a photo and kind for a group of look-alikes."""
+    labels = Counter(tree.photos[row].label for row in rows)
+    usual = labels.most_common(1)[0][0]
+    for row in rows:
+        photo = tree.photos[row]
+        yield Finding("near_duplicate", photo.path, len(rows) / len(tree.photos),
+                      f"is one of {len(rows)} photos that look alike")
+        if photo.label != usual:
+            yield Finding("label_conflict", photo.path, labels[usual] / len(rows),
+                          f"looks like {labels[usual]} photos of {usual}")
+        if split is not None and split.parts[row] == TEST and (split.parts[rows] != TEST).any():
+            yield Finding("leak", photo.path, float((split.parts[rows] != TEST).mean()),
+                          f"is in the {PARTS[TEST]} part, and {int((split.parts[rows] != TEST).sum())} photos that "
+                          "look like it are not")

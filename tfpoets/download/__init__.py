@@ -1,0 +1,5 @@
+"""The only code that opens a network connection."""
+from .archive import extract_tar_gz, is_gzip
+from .download import download_file, fetch_bytes
+
+__all__ = ["download_file", "extract_tar_gz", "fetch_bytes", "is_gzip"]

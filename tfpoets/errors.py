@@ -1,0 +1,117 @@
+"""The errors that this library raises on purpose, and helpers for their messages."""
+from __future__ import annotations
+
+import difflib
+import errno
+import re
+from collections.abc import Iterable
+
+_OPTION = re.compile(r"`([a-z_]+)`")
+
+
+class TfpoetsError(Exception):
+    """The base class of all errors that this library raises on purpose.
+
+    Options are named in backticks, as in "`image_size` must be at least 1"; the command line shows them as its flags.
+
+    Attributes:
+        problem: one sentence that states what is wrong, with the names and numbers that matter.
+        remedy: one sentence that states what to do about it; may be empty.
+        option: the name of the option concerned, or ""; by default the first one that `problem` names.
+    """
+
+    def __init__(self, problem: str, remedy: str = "", option: str = ""):
+        super().__init__(f"{problem} {remedy}".strip())
+        named = _OPTION.search(problem)
+        self.problem = problem
+        self.remedy = remedy
+        self.option = option or (named[1] if named else "")
+
+
+class OptionError(TfpoetsError, ValueError):
+    """An option has a value that it cannot have, or two options contradict each other."""
+
+
+class DataError(TfpoetsError):
+    """A folder of photos, or the photos in it, cannot be used."""
+
+
+class PhotoError(TfpoetsError):
+    """A single photo cannot be used; `problem` is the reason as part of a sentence, without the name of the file."""
+
+
+class ExtractorError(TfpoetsError):
+    """A pretrained network is missing, damaged, or of a kind that cannot be used; or its cache cannot be written."""
+
+
+class TrainingError(TfpoetsError):
+    """A training cannot begin, continue or end."""
+
+
+class ExportError(TfpoetsError):
+    """A file cannot be written, or does not give the answers that it must give."""
+
+
+class ModelError(TfpoetsError):
+    """A classifier or graph cannot be loaded."""
+
+
+class DownloadError(TfpoetsError):
+    """A file cannot be downloaded, or an archive cannot be unpacked."""
+
+
+def one_line(error: BaseException, limit: int = 200) -> str:
+    """Return the message of `error` on one line, at most `limit` characters, ending in a full stop."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if len(text) > limit:
+        text = text[:limit - 3] + "..."
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """Return the one of `words` that a misspelt `word` probably means, or None."""
+    return next(iter(difflib.get_close_matches(word, list(words), n=1)), None)
+
+
+def os_error_sentence(error: OSError) -> str:
+    """Return a sentence that names the file and the reason: a full disk, a missing permission, and so on."""
+    if error.errno == errno.ENOSPC and not error.filename:
+        return "There is no space left on the disk. Make room, and give the same command again: it goes on."
+    reason = error.strerror or one_line(error).rstrip(".")
+    return f"{error.filename}: {reason}." if error.filename else f"{reason}."
+
+
+def check_range(option: str, value: float | None, *, least: float | None = None, most: float | None = None,
+                above: float | None = None, below: float | None = None, whole: bool = False) -> None:
+    """Check the value of a numeric option; None is always allowed.
+
+    Args:
+        option: the name of the option.
+        value: its value.
+        least, most: inclusive limits.
+        above, below: exclusive limits.
+        whole: whether only whole numbers are allowed.
+
+    Raises:
+        OptionError: the value is not such a number.
+    """
+    if value is None:
+        return
+    limits = [text for limit, text in ((least, f"at least {least}"), (above, f"above {above}"),
+                                       (most, f"at most {most}"), (below, f"below {below}")) if limit is not None]
+    kind = "a whole number" if whole else "a number"
+    fits = (isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+            and value == value and abs(value) != float("inf")
+            and (least is None or value >= least) and (most is None or value <= most)
+            and (above is None or value > above) and (below is None or value < below))
+    if not fits:
+        raise OptionError(f"`{option}`={value} is not {' '.join([kind, ' and '.join(limits)]).strip()}.")
+
+
+def check_choice(option: str, value: str, choices: Iterable[str]) -> None:
+    """Check the value of an option that has a few possible values; raise OptionError for another one."""
+    choices = tuple(choices)
+    if value not in choices:
+        guess = nearest(str(value), choices)
+        raise OptionError(f"`{option}`={value} is not possible" + (f"; did you mean {guess}?" if guess else "."),
+                          f"It can be {', '.join(choices)}.")

@@ -1,0 +1,73 @@
+"""ONNX, by tf2onnx; both it and onnxruntime come with the extra `onnx`."""
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfpoets.errors import ExportError, one_line
+from tfpoets.tf_runtime import quiet_native_code
+
+# Runs in onnxruntime since 1.10 (2021).
+OPSET = 15
+NEEDS_EXTRA = "Run: pip install tf2onnx onnxruntime"
+
+
+def check_onnx_is_installed() -> None:
+    """Raises an ExportError where the packages that write and prove ONNX files are missing."""
+    missing = [name for name in ("tf2onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ExportError(f"ONNX needs {' and '.join(missing)}, which is not installed.", NEEDS_EXTRA)
+
+
+def onnx_model(definition: Any, nodes: dict[str, str], description: dict[str, Any]) -> bytes:
+    """Converts a frozen graph.
+
+    Args:
+        definition: GraphDef without variables.
+        nodes: name of its node for each input (`input`) and output; the model's are called by the keys.
+        description: kept as `poets` among the model's properties, as JSON.
+
+    Raises:
+        ExportError: tf2onnx cannot convert the graph.
+    """
+    import tf2onnx
+    # It logs the traceback of every optimizer that it then does without.
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+    try:
+        with quiet_native_code():
+            model, _ = tf2onnx.convert.from_graph_def(
+                definition, input_names=[f"{nodes['input']}:0"],
+                output_names=[f"{node}:0" for name, node in nodes.items() if name != "input"], opset=OPSET)
+    except Exception as error:  # tf2onnx raises many kinds
+        raise ExportError(f"The graph cannot be converted to ONNX: {one_line(error)}") from error
+    _rename(model.graph, {f"{node}:0": name for name, node in nodes.items()})
+    entry = model.metadata_props.add()
+    entry.key, entry.value = "poets", json.dumps(description)
+    return model.SerializeToString(deterministic=True)
+
+
+def _rename(graph: Any, names: dict[str, str]) -> None:
+    """Gives the model's inputs and outputs plain names."""
+    for each in (*graph.input, *graph.output):
+        each.name = names.get(each.name, each.name)
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+
+
+def open_onnx(path: Path, output: str) -> Callable[[np.ndarray], np.ndarray]:
+    """A model in onnxruntime on one thread: float32 [n, height, width, 3] to one of its outputs."""
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises its own kinds, which share no base
+        raise ExportError(f"The network cannot be expressed in ONNX: {one_line(error)}", "Leave onnx away.") from error
+    return lambda photos: session.run([output], {"input": photos})[0]

@@ -1,0 +1,309 @@
+"""Photos to bottlenecks: every core decodes and infers, and nothing is computed that the cache already holds."""
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from tfpoets.data import (LOOK_BYTES, LOOK_HEIGHT, LOOK_WIDTH, AugmentationOptions, Photo, PhotoTree, augment_pixels,
+                          load_pixels, load_sizes, network_input, photo_digest, photo_look, read_photo)
+from tfpoets.errors import PhotoError
+from tfpoets.progress import progress_bar
+
+from .cache import BottleneckCache, file_stamp
+from .engines import Engine, choose_engine, core_count
+from .extractor import INPUT_NODE, OUTPUT_NODE, Extractor
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Bottlenecks:
+    """What an extractor makes of a tree of photos.
+
+    Attributes:
+        tree: the photos that could be read, with their digests, in tree order.
+        matrix: float32 [photos, depth], a row each.
+        looks: uint8 [photos, LOOK_BYTES], their perceptual hashes.
+        unreadable: (photo, reason) of those that are left out.
+        computed: how many bottlenecks were not in the cache.
+        engine: what computes bottlenecks on this machine.
+    """
+
+    tree: PhotoTree
+    matrix: np.ndarray
+    looks: np.ndarray
+    unreadable: tuple[tuple[Photo, str], ...]
+    computed: int
+    engine: str
+
+    def only(self, kept: np.ndarray) -> Bottlenecks:
+        """Some of the photos: those where bool [photos] says so."""
+        return replace(self, tree=self.tree.only(kept), matrix=self.matrix[kept], looks=self.looks[kept])
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is wanted of every photo.
+
+    Attributes:
+        extractor: what sees it.
+        key: under which the cache keeps it.
+        views: their numbers.
+        augmentation: what makes a view of the pixels; None: there is one, the photo as it is, and its look.
+    """
+
+    extractor: Extractor
+    key: str
+    views: Sequence[int] = (0,)
+    augmentation: AugmentationOptions | None = None
+
+    def pixels(self, photo: bytes, digest: str, views: Sequence[int]) -> tuple[list[np.ndarray], bytes]:
+        """Some views of a photo, uint8 [height, width, 3] each, and its look."""
+        size = (self.extractor.height, self.extractor.width)
+        if self.augmentation is None:
+            pixels, look = load_sizes(photo, (size, (LOOK_HEIGHT, LOOK_WIDTH)))
+            return [pixels], photo_look(look)
+        pixels = load_pixels(photo, *size)
+        return [augment_pixels(pixels, self.augmentation, digest, view) for view in views], b""
+
+
+@dataclass
+class _Read:
+    """What a worker found out about one file, and made of it: of each of `views` pixels first, then a vector."""
+
+    photo: Photo
+    stamp: tuple[int, int] | None
+    digest: str = ""
+    reason: str = ""
+    look: bytes = b""
+    views: Sequence[int] = ()
+    pixels: Sequence[np.ndarray] = ()
+    vectors: Sequence[np.ndarray] = ()
+
+
+def extract_bottlenecks(tree: PhotoTree, extractor: Extractor, bottleneck_dir: Path | str,
+                        workers: int | None = None) -> Bottlenecks:
+    """Computes the bottlenecks that the cache lacks, and loads all of them.
+
+    Files whose size and time stamp are known are not even opened. A photo that cannot be read is left out and listed;
+    a class of which none can be read is left out too.
+
+    Args:
+        tree: the photos, from `read_tree`.
+        extractor: from `open_extractor`.
+        bottleneck_dir: folder of the cache.
+        workers: threads that decode; None: one a core.
+
+    Raises:
+        ExtractorError: the cache cannot be written.
+    """
+    engine = _engine_of(extractor)
+    task = _Task(extractor, extractor.digest)
+    with BottleneckCache(bottleneck_dir) as cache:
+        digests = cache.known_digests(photo.path for photo in tree.photos)
+        reasons: dict[Path, str] = {}
+        computed = 0
+        while True:
+            computed += _extract_missing(tree.photos, task, engine, cache, digests, reasons, workers or core_count())
+            bottlenecks, damaged = _collect(tree, extractor, cache, digests, reasons, computed, engine.name)
+            if not damaged:
+                return bottlenecks
+            log.warning("%d bottlenecks in the cache are damaged and are computed again.", len(damaged))
+            cache.forget(extractor.digest, damaged)
+
+
+def extract_augmented(photos: Sequence[Photo], extractor: Extractor, bottleneck_dir: Path | str,
+                      augmentation: AugmentationOptions, count: int) -> tuple[np.ndarray, int]:
+    """Bottlenecks of photos as `augment_pixels` varies them, from the cache where it has them.
+
+    Args:
+        photos: with their digests.
+        extractor: from `open_extractor`.
+        bottleneck_dir: folder of the cache.
+        augmentation: how; other ones are kept apart.
+        count: variations of each photo.
+
+    Returns:
+        Float32 [photos, count, depth], and how many of them were computed. Rows of a photo that is gone by now, or
+        changed, are nan.
+
+    Raises:
+        ExtractorError: the cache cannot be written.
+    """
+    engine = _engine_of(extractor)
+    task = _Task(extractor, f"{extractor.digest}/{augmentation.key}", range(1, count + 1), augmentation)
+    found = np.full((len(photos), count, extractor.depth), np.nan, np.float32)
+    rows: dict[str, list[int]] = {}
+    for row, photo in enumerate(photos):
+        rows.setdefault(photo.digest, []).append(row)
+    with BottleneckCache(bottleneck_dir) as cache:
+        digests = {photo.path: photo.digest for photo in photos}
+        computed = 0
+        for _ in range(2):  # once more where rows in the cache turn out damaged
+            computed += _extract_missing(photos, task, engine, cache, dict(digests), {}, core_count())
+            for view in task.views:
+                for digest, _, vector in cache.rows(task.key, extractor.depth, view):
+                    found[rows.get(digest, []), view - 1] = vector
+            lacking = np.flatnonzero(np.isnan(found).any((1, 2)))
+            if not len(lacking):
+                break
+            cache.forget(task.key, {photos[int(row)].digest for row in lacking})
+    return found, computed
+
+
+def _engine_of(extractor: Extractor) -> Engine:
+    return choose_engine(extractor.tflite_path, extractor.graph_path, INPUT_NODE, OUTPUT_NODE)
+
+
+def _extract_missing(photos: Sequence[Photo], task: _Task, engine: Engine, cache: BottleneckCache,
+                     digests: dict[Path, str], reasons: dict[Path, str], workers: int) -> int:
+    """Fills the cache, `digests` and `reasons` for every photo; returns how many bottlenecks were computed."""
+    there = {view: cache.digests_with_vector(task.key, view) for view in task.views}
+    missing = [photo for photo in photos if photo.path not in reasons
+               and not all(digests.get(photo.path) in known for known in there.values())]
+    computed = 0
+    unreadable: dict[str, str] = {}
+    what = "Bottlenecks" if task.augmentation is None else "Augmented"
+    with progress_bar(len(photos), what, "photo", done=len(photos) - len(missing)) as bar:
+        for read in _infer(_Workers(missing, there, task, engine, min(workers, len(missing))), engine, cache):
+            bar.update()
+            if read.reason:
+                reasons[read.photo.path] = unreadable[read.digest] = read.reason
+                continue
+            digests[read.photo.path] = read.digest
+            cache.add_file(read.photo.path, read.digest, read.stamp)
+            if read.look:
+                cache.add_look(read.digest, read.look)
+            for view, vector in zip(read.views, read.vectors):
+                cache.add_vector(task.key, read.digest, vector, engine.name, view)
+                computed += 1
+    cache.commit()
+    # A file with the same bytes as an unreadable one was not tried again: it shares the reason.
+    reasons.update({path: unreadable[digest] for path, digest in digests.items() if digest in unreadable})
+    return computed
+
+
+def _infer(reads: "_Workers", engine: Engine, cache: BottleneckCache) -> Iterator[_Read]:
+    """Hands on what workers read; where the engine takes batches, runs them on the way."""
+    waiting: list[_Read] = []
+    run: Callable | None = None
+    for read in reads:
+        if read is None:
+            cache.commit_if_due()
+        elif not read.pixels:
+            yield read
+        else:
+            waiting.append(read)
+        if waiting and (reads.finished or sum(len(item.pixels) for item in waiting) >= engine.batch_size):
+            run = run or engine.open()
+            vectors = iter(run(network_input(np.stack([pixels for item in waiting for pixels in item.pixels]))))
+            for item in waiting:
+                item.vectors = list(islice(vectors, len(item.pixels)))
+                item.pixels = ()
+                yield item
+            waiting = []
+
+
+class _Workers:
+    """Threads that read, decode and, where the engine takes one photo at a time, infer; iterating gives their results.
+
+    Gives None after a second without a result. The queue is short so that a killed run has computed little that is not
+    yet committed.
+    """
+
+    def __init__(self, photos: list[Photo], there: dict[int, set[str]], task: _Task, engine: Engine, count: int):
+        self._photos = iter(photos)
+        self._there = there
+        self._task, self._engine = task, engine
+        self._left = len(photos)
+        self._lock = threading.Lock()
+        self._results: queue.Queue = queue.Queue(maxsize=max(1, engine.batch_size - 1))
+        self._stopped = threading.Event()
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(count)]
+
+    @property
+    def finished(self) -> bool:
+        """Whether every photo's result has been handed out."""
+        return self._left == 0
+
+    def __iter__(self) -> Iterator[_Read | None]:
+        for thread in self._threads:
+            thread.start()
+        try:
+            while self._left:
+                try:
+                    result = self._results.get(timeout=1)
+                except queue.Empty:
+                    yield None
+                    continue
+                if isinstance(result, BaseException):
+                    raise result
+                self._left -= 1
+                yield result
+        finally:
+            self._stopped.set()
+
+    def _work(self) -> None:
+        run = None
+        try:
+            while not self._stopped.is_set():
+                with self._lock:
+                    photo = next(self._photos, None)
+                if photo is None:
+                    return
+                read = self._read(photo)
+                if read.pixels and self._engine.batch_size == 1:
+                    run = run or self._engine.open()
+                    read.vectors = [run(network_input(pixels[None]))[0] for pixels in read.pixels]
+                    read.pixels = ()
+                self._put(read)
+        except BaseException as error:  # noqa: B036 - handed to the thread that waits, which raises it
+            self._put(error)
+
+    def _put(self, result: _Read | BaseException) -> None:
+        while not self._stopped.is_set():
+            try:
+                return self._results.put(result, timeout=1)
+            except queue.Full:
+                continue
+
+    def _read(self, photo: Photo) -> _Read:
+        read = _Read(photo, file_stamp(photo.path))
+        try:
+            data = read_photo(photo.path)
+            read.digest = photo_digest(data)
+            with self._lock:
+                read.views = [view for view, known in self._there.items() if read.digest not in known]
+                for known in self._there.values():
+                    known.add(read.digest)  # of two files with the same bytes one is computed
+            if read.views:
+                read.pixels, read.look = self._task.pixels(data, read.digest, read.views)
+        except PhotoError as error:
+            read.reason = str(error)
+        return read
+
+
+def _collect(tree: PhotoTree, extractor: Extractor, cache: BottleneckCache, digests: dict[Path, str],
+             reasons: dict[Path, str], computed: int, engine: str) -> tuple[Bottlenecks, list[str]]:
+    """Loads what the cache holds, and the digests of photos whose rows in it are damaged."""
+    readable = [Photo(photo.path, photo.label, digests[photo.path]) for photo in tree.photos
+                if photo.path not in reasons]
+    rows: dict[str, list[int]] = {}
+    for row, photo in enumerate(readable):
+        rows.setdefault(photo.digest, []).append(row)
+    matrix = np.empty((len(readable), extractor.depth), np.float32)
+    looks = np.empty((len(readable), LOOK_BYTES), np.uint8)
+    for digest, look, vector in cache.rows(extractor.digest, extractor.depth):
+        for row in rows.pop(digest, ()):
+            matrix[row], looks[row] = vector, np.frombuffer(look, np.uint8)
+    unreadable = tuple((photo, reasons[photo.path]) for photo in tree.photos if photo.path in reasons)
+    with_photos = {photo.label for photo in readable}
+    kept = PhotoTree(tree.root, tuple(label for label in tree.labels if label in with_photos), tuple(readable))
+    return Bottlenecks(kept, matrix, looks, unreadable, computed, engine), list(rows)

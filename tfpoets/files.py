@@ -1,0 +1,63 @@
+"""Files that a command writes: whole or not at all, never over what is the user's, and refused before the work."""
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tfpoets.errors import OptionError, TfpoetsError
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Writes a file so that it appears when it is whole; text as UTF-8, what UTF-8 cannot say with backslashes.
+
+    Raises:
+        TfpoetsError: it cannot be written.
+    """
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError as error:
+        if part.is_file():
+            part.unlink()
+        raise TfpoetsError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def check_output_file(path: Path, option: str, image_dir: Path | None = None) -> None:
+    """Makes the folder of a file that will be written.
+
+    Raises:
+        TfpoetsError: it could not be written, or would lie among the photos of a class in `image_dir`.
+    """
+    if path.is_dir() or not path.name:
+        raise OptionError(f"`{option}`={path} is a folder; a file is to be written there.")
+    if image_dir is not None:
+        check_is_not_among(path.parent, option, image_dir, path)
+    check_output_folder(path.parent)
+
+
+def check_output_folder(folder: Path) -> None:
+    """Makes a folder; raises a TfpoetsError where nothing can be written into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TfpoetsError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+    if not os.access(folder, os.W_OK):
+        raise TfpoetsError(f"Nothing can be written into {folder}.", "Choose another place.")
+
+
+def check_is_apart(folder: Path, option: str, image_dir: Path, given: Path) -> None:
+    """Raise an OptionError where a folder is that of the photos or lies below it: folders in there are classes."""
+    if folder.resolve() == image_dir.resolve():
+        raise OptionError(f"`{option}`={given} is the folder of the photos.", "Give another.")
+    check_is_not_among(folder, option, image_dir, given)
+
+
+def check_is_not_among(folder: Path, option: str, image_dir: Path, given: Path) -> None:
+    """Raise an OptionError where a folder lies below the one of the photos: it would count as a class."""
+    if image_dir.resolve() in folder.resolve().parents:
+        photos = image_dir if image_dir.name else image_dir.resolve()
+        raise OptionError(f"`{option}`={given} lies among the photos of {photos}.", "Give a place outside, or start "
+                          "the command in another folder.")

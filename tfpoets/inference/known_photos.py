@@ -1,0 +1,23 @@
+"""Which photos a classifier knows already."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from tfpoets.data import Photo, photo_digest, read_photo
+from tfpoets.errors import PhotoError
+from tfpoets.export import Metadata
+from tfpoets.extractors import core_count
+
+
+def were_trained_on(metadata: Metadata, photos: Sequence[Photo]) -> list[bool]:
+    """Whether each photo, wherever it lies by now, trained a classifier or helped to choose it; reads all of them."""
+    with ThreadPoolExecutor(core_count()) as pool:
+        return metadata.were_trained_on(list(pool.map(_digest, photos)))
+
+
+def _digest(photo: Photo) -> str:
+    try:
+        return photo_digest(read_photo(photo.path))
+    except PhotoError:
+        return ""

@@ -1,0 +1,60 @@
+"""The one place that loads a classifier, whatever its form."""
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from tfpoets.errors import ModelError
+from tfpoets.export import TFLITE_IDENTIFIER, Metadata, open_exported
+
+from .classifier import Classifier, Input
+from .legacy import LegacyGraphOptions, load_poets_graph, load_poets_tflite
+
+log = logging.getLogger(__name__)
+
+
+def load_classifier(path: Path, stated: LegacyGraphOptions = LegacyGraphOptions()) -> Classifier:
+    """Loads a classifier: a .tflite (alone, without TensorFlow), a .pb, or a SavedModel folder.
+
+    Args:
+        path: the file; or the SavedModel's folder, or the folder of its numbered versions (the highest is taken).
+        stated: what a person says of a graph that Poets made; what retrain wrote knows its own, and what contradicts
+            that is said to be ignored.
+
+    Raises:
+        ModelError: there is no such classifier, or its files do not belong together.
+    """
+    classifier = _load(Path(path), stated)
+    if classifier.metadata is not None:
+        _log_what_is_ignored(classifier, classifier.metadata, stated)
+    return classifier
+
+
+def _load(path: Path, stated: LegacyGraphOptions) -> Classifier:
+    if not path.exists():
+        raise ModelError(f"There is no classifier at {path}.",
+                         "Make one with `tfpoets retrain`.")
+    content = b"" if path.is_dir() else path.read_bytes()
+    opened = open_exported(path, content)
+    if opened is not None:
+        metadata, engine = opened
+        return Classifier(metadata.labels, Input(metadata.input["height"], metadata.input["width"]), engine, metadata)
+    load = load_poets_tflite if content[4:8] == TFLITE_IDENTIFIER else load_poets_graph
+    return load(path, content, stated)
+
+
+def _log_what_is_ignored(classifier: Classifier, metadata: Metadata, stated: LegacyGraphOptions) -> None:
+    own = {"input_height": classifier.input.height, "input_width": classifier.input.width,
+           "input_layer": metadata.nodes["input"], "output_layer": metadata.nodes["output"]}
+    ignored = [f"`{name}`" for name, value in stated.given().items() if name != "labels" and value != own.get(name)]
+    if stated.labels and not _holds(stated.labels, classifier.labels):
+        ignored.append("`labels`")
+    if ignored:
+        log.info("Ignored: %s. This classifier knows its own input and labels.", ", ".join(ignored))
+
+
+def _holds(path: Path, labels: tuple[str, ...]) -> bool:
+    try:
+        return tuple(path.read_text("utf-8").splitlines()) == labels
+    except (OSError, UnicodeDecodeError):
+        return False

@@ -1,0 +1,401 @@
+"""A whole retraining, from a folder of photos to proven files and a report.
+
+`retrain` prints nothing. It tells its caller how it goes by events, the small classes below and those of
+`tfpoets.training`; the command line turns them into text.
+"""
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfpoets.data import (TEST, TRAINING, Photo, PhotoTree, Split, SplitOptions, check_class_sizes, fold_photos,
+                          identify_photos, read_tree, split_photos, split_with_test_photos, with_test_folder)
+from tfpoets.doctor import Finding, examine, write_findings
+from tfpoets.errors import DataError, OptionError, check_range
+from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
+from tfpoets.export import (UNKNOWN_LABEL, Converted, ExportOptions, Exported, Proof, check_conversion,
+                            check_destinations, check_formats, convert, describe_classifier, export_classifier,
+                            export_graph, open_graph)
+from tfpoets.extractors import (Bottlenecks, Extractor, ExtractorOptions, core_count, extract_bottlenecks,
+                                open_extractor)
+from tfpoets.files import check_is_apart, check_is_not_among, check_output_folder
+from tfpoets.inference import load_classifier
+from tfpoets.progress import stage
+from tfpoets.report import confusion_picture, curves_picture, describe_retraining, write_report
+from tfpoets.tf_runtime import import_tensorflow
+from tfpoets.training import (Fit, Listener, StepsFit, Trained, Training, TrainingOptions, balanced_draw,
+                              check_batch_size, generator, out_of_fold_probabilities, train, write_summaries)
+
+log = logging.getLogger(__name__)
+
+TF_FILES = Path("tf_files")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainOptions:
+    """A retraining.
+
+    Attributes:
+        image_dir: folder that holds one folder of photos per class; a folder's name is its label.
+        test_dir: a second folder with the same classes, whose photos make the final test; None: a share of
+            `image_dir`.
+        split: how photos are divided.
+        extractor: which pretrained network is used.
+        training: what is trained.
+        files: what is written.
+        cross_validate: number of folds in which every photo is also answered by a head that never saw it; None: none.
+        doctor: whether to look for problems in the photos.
+        bottleneck_dir: folder of the cache, and of checkpoints.
+        summaries_dir: folder of the curves, one folder a run.
+        intermediate_output_graphs_dir: folder of the graphs of a training by steps that is under way.
+        test_batch_size: also report the accuracy of so many test photos, drawn evenly from the classes; -1: do not.
+    """
+
+    image_dir: Path
+    test_dir: Path | None = None
+    split: SplitOptions = SplitOptions()
+    extractor: ExtractorOptions = ExtractorOptions()
+    training: TrainingOptions = TrainingOptions()
+    files: ExportOptions = ExportOptions()
+    cross_validate: int | None = None
+    doctor: bool = True
+    bottleneck_dir: Path = TF_FILES / "bottlenecks"
+    summaries_dir: Path = TF_FILES / "training_summaries"
+    intermediate_output_graphs_dir: Path = TF_FILES / "intermediate_graphs"
+    test_batch_size: int = -1
+
+    def __post_init__(self) -> None:
+        for name in ("image_dir", "test_dir", "bottleneck_dir", "summaries_dir", "intermediate_output_graphs_dir"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, Path(getattr(self, name)))  # text will do, too
+        # One fold is held out, one chooses, the rest train.
+        check_range("cross_validate", self.cross_validate, least=3, most=100, whole=True)
+        check_batch_size("test_batch_size", self.test_batch_size)
+        self._check_places()
+        self._check_training()
+
+    def _check_places(self) -> None:
+        """What is written among the photos would be a class of its own, or photos of one, the next time."""
+        for photos in filter(None, (self.image_dir, self.test_dir)):
+            for name in ("output_graph", "output_labels"):
+                given = getattr(self.files, name)
+                # Some forms are folders beside the graph.
+                check = check_is_apart if self.files.formats else check_is_not_among
+                check(given.parent, name, photos, given)
+            for name, folder in (("saved_model_dir", self.files.saved_model_dir),
+                                 ("bottleneck_dir", self.bottleneck_dir), ("model_dir", self.extractor.model_dir),
+                                 ("summaries_dir", self.summaries_dir),
+                                 ("intermediate_output_graphs_dir", self.intermediate_output_graphs_dir)):
+                if folder is not None:
+                    check_is_apart(folder, name, photos, folder)
+
+    def _check_training(self) -> None:
+        training, validates = self.training, bool(self.split.validation_percentage)
+        if training.all_layers and not validates:
+            raise OptionError("Training a network needs validation photos to tell its best epoch by.",
+                              "Give a `validation_percentage` above 0.", "validation_percentage")
+        if training.unknown_coverage and not validates:
+            raise OptionError("`unknown_coverage` needs validation photos to find its threshold by.",
+                              "Give a `validation_percentage` above 0.")
+        if training.all_layers and self.cross_validate:
+            raise OptionError("`cross_validate` is for the last layer alone: a network that was trained on the photos "
+                              "knows all folds.", "Omit it.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options as JSON takes them, paths as text, without those that change no result."""
+        return _as_json({name: value for name, value in asdict(self).items() if value is not None})
+
+
+# These change no result.
+WITHOUT_EFFECT = ("offline", "resume")
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _as_json(each) for name, each in value.items()
+                if each not in (None, (), "") and name not in WITHOUT_EFFECT}
+    if isinstance(value, tuple):
+        return [_as_json(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+@dataclass(frozen=True)
+class PhotosRead:
+    """Event: the folder has been listed."""
+
+    tree: PhotoTree
+
+
+@dataclass(frozen=True)
+class BottlenecksExtracted:
+    """Event: there are bottlenecks of all photos that can be read; `extractor` is None where none were needed."""
+
+    bottlenecks: Bottlenecks
+    extractor: Extractor | None
+
+
+@dataclass(frozen=True)
+class PhotosSplit:
+    """Event: the photos have been divided."""
+
+    split: Split
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Event: the final test is done.
+
+    Attributes:
+        labels: in output order.
+        photos: of the test.
+        probabilities: float32 [photos, labels].
+        metrics: None where no photo was kept for the test.
+        drawn: (accuracy, photos) of a batch drawn evenly from the classes, or None.
+        rejection: figures of the reject option, or None.
+    """
+
+    labels: Sequence[str]
+    photos: Sequence[Photo]
+    probabilities: np.ndarray
+    metrics: Metrics | None
+    drawn: tuple[float, int] | None = None
+    rejection: Rejection | None = None
+
+
+@dataclass(frozen=True)
+class CrossValidated:
+    """Event: every photo has been answered by a head that never saw it; `folds` are the folds' accuracies."""
+
+    metrics: Metrics
+    folds: Sequence[float]
+
+
+@dataclass(frozen=True)
+class IntermediateGraph:
+    """Event: the graph of a training that is under way is about to be written."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class FilesWritten:
+    """Event: the classifier's files are proven and in place."""
+
+    exported: Exported
+
+
+@dataclass(frozen=True)
+class PhotosExamined:
+    """Event: the doctor has written its findings to a file."""
+
+    findings: Sequence[Finding]
+    path: Path
+
+
+@dataclass(frozen=True)
+class ReportWritten:
+    """Event: the report is in place."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class ConversionStarted:
+    """Event: the graph is about to be converted; an event Converted follows for each form."""
+
+
+@dataclass(frozen=True)
+class ConversionEnded:
+    """Event: all forms are in place."""
+
+    converted: Sequence[Converted]
+    has_score: bool
+
+
+def retrain(options: RetrainOptions, on_event: Listener = lambda event: None,
+            label_command: Callable[[Path], str] = lambda path: f"tfpoets label_image {path}") -> None:
+    """Retrain a classifier and write its files.
+
+    Args:
+        options: how.
+        on_event: is told how it goes.
+        label_command: gives the command that labels a photo with the classifier in a file, for the report.
+
+    Raises:
+        TfpoetsError: the photos or options cannot be used, or a file cannot be written or does not give the answers of
+            the final test; no file has been replaced then.
+    """
+    files, training = options.files, Training(options.training, options.extractor, options.bottleneck_dir, on_event)
+    check_destinations(files)
+    check_formats(files.formats)
+    check_conversion(files.formats, files.output_graph.parent, files.output_graph)
+    check_output_folder(options.summaries_dir)
+    with stage("list"):
+        tree = _read_photos(options)
+    on_event(PhotosRead(tree))
+    extractor, seen = _extract(tree, options)
+    on_event(BottlenecksExtracted(seen, extractor))
+    with stage("split"):
+        seen, split = _split(seen, options)
+    on_event(PhotosSplit(split))
+    folds = fold_photos(seen.tree, split, options.cross_validate) if options.cross_validate else None
+    trained = train(extractor, seen, split, training, _store(extractor, seen, split, options, on_event))
+    with stage("evaluation"):
+        evaluated, proof = _evaluate(trained, options)
+    on_event(evaluated)
+    crossed = None if folds is None else _cross_validate(trained, folds, options, on_event)
+    with stage("TensorFlow"):
+        import_tensorflow()
+    metadata = describe_classifier(trained.extractor, trained.bottlenecks, trained.split, trained.fit,
+                                   evaluated.metrics, files.final_tensor_name, options.to_dict(), evaluated.rejection,
+                                   crossed, trained.choice, split.known(seen.tree))
+    on_event(FilesWritten(export_classifier(trained.extractor, trained.fit.head, metadata, files, proof)))
+    findings = None
+    if extractor and options.doctor:
+        findings = _examine(seen, split, trained.extractor, files.findings, on_event)
+    with stage("report"):
+        write_report(files.report, describe_retraining(
+            trained.bottlenecks, trained.split, proof.outputs, evaluated.metrics, evaluated.rejection, metadata,
+            findings, trained.fit.curves(), load_classifier(files.tflite), label_command(files.tflite)))
+    with stage("summaries"):
+        _write_pictures(options.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), trained.fit, evaluated.metrics,
+                        trained.bottlenecks.tree.labels)
+    on_event(ReportWritten(files.report))
+    with stage("export of other forms"):
+        _convert(trained, files, on_event)
+
+
+def _read_photos(options: RetrainOptions) -> PhotoTree:
+    tree = read_tree(options.image_dir)
+    check_class_sizes(tree, _split_options(options))
+    if options.test_dir:
+        tree = with_test_folder(tree, options.test_dir)
+    if options.training.unknown_coverage:
+        _check_no_folder_is_unknown(tree)
+    return tree
+
+
+def _split_options(options: RetrainOptions) -> SplitOptions:
+    """How the photos of `image_dir` are divided: those of `test_dir` test, where there is one."""
+    if options.test_dir is None:
+        return options.split
+    return SplitOptions(0, options.split.validation_percentage, options.split.seed)
+
+
+def _check_no_folder_is_unknown(tree: PhotoTree) -> None:
+    for label in tree.labels:
+        if label.casefold() == UNKNOWN_LABEL:
+            raise OptionError(f"With `unknown_coverage`, {label} is what photos of no class are called, and a folder "
+                              "has that name.", "Move it elsewhere; evaluate can say how many of its photos are "
+                                                "called "
+                              "so.")
+
+
+def _extract(tree: PhotoTree, options: RetrainOptions) -> tuple[Extractor | None, Bottlenecks]:
+    """The extractor and all bottlenecks; for a network from scratch without the doctor nobody needs them."""
+    network, asked = options.training.network, options.extractor
+    if network and not options.doctor:
+        known, looks, unreadable = identify_photos(tree, core_count())
+        return None, Bottlenecks(known, np.empty((len(known.photos), 0), np.float32), looks, unreadable, 0, "")
+    with stage("extractor"):  # of a network from scratch, `image_size` and `views` are the network's
+        extractor = open_extractor(asked.handle, asked.model_dir, None if network else asked.image_size, asked.offline,
+                                   1 if network else asked.views)
+    with stage("extract"):
+        return extractor, extract_bottlenecks(tree, extractor, options.bottleneck_dir)
+
+
+def _split(seen: Bottlenecks, options: RetrainOptions) -> tuple[Bottlenecks, Split]:
+    """Which part each photo belongs to; photos of `image_dir` that are also in `test_dir` are left out."""
+    if options.test_dir is None:
+        return seen, split_photos(seen.tree, seen.looks, options.split)
+    paths = {photo.path for photo in read_tree(options.test_dir, least_classes=1).photos}
+    tests = np.array([photo.path in paths for photo in seen.tree.photos])
+    tested = {photo.digest for photo, test in zip(seen.tree.photos, tests) if test}
+    kept = tests | [photo.digest not in tested for photo in seen.tree.photos]
+    if not kept[~tests].any():
+        raise DataError(f"All photos of {options.image_dir} are also in {options.test_dir}: none is left to train on.",
+                        "Give a `test_dir` with other photos.")
+    if not kept.all():
+        log.warning("Also in %s, and left to the test: %d of the photos of %s.", options.test_dir, (~kept).sum(),
+                    options.image_dir)
+    seen = seen.only(kept)
+    return seen, split_with_test_photos(seen.tree, seen.looks, tests[kept], options.split)
+
+
+def _store(extractor: Extractor | None, seen: Bottlenecks, split: Split, options: RetrainOptions, on_event: Listener
+           ) -> Callable[[StepsFit], None]:
+    """Writes the graph of a training by steps that is under way, as TensorFlow for Poets did."""
+    def store(fit: StepsFit) -> None:
+        assert extractor
+        path = options.intermediate_output_graphs_dir / f"intermediate_{fit.count}.pb"
+        on_event(IntermediateGraph(path))
+        export_graph(path, extractor, fit.head, describe_classifier(
+            extractor, seen, split, fit, None, options.files.final_tensor_name, options.to_dict()))
+    return store
+
+
+def _evaluate(trained: Trained, options: RetrainOptions) -> tuple[Evaluated, Proof]:
+    """The figures of the test photos, and the answers that the files must give."""
+    tree, fit = trained.bottlenecks.tree, trained.fit
+    rows = trained.split.rows(TEST)
+    outputs = fit.head.outputs(trained.bottlenecks.matrix[rows])
+    probabilities = outputs[:, :len(tree.labels)]
+    photos = [tree.photos[row] for row in rows]
+    proof = Proof(photos, outputs)
+    if not photos:
+        return Evaluated(tree.labels, photos, probabilities, None), proof
+    classes = tree.classes()[rows]
+    drawn = None
+    if options.training.sgd and not options.training.all_layers and options.test_batch_size != -1:
+        chosen = balanced_draw(classes, options.test_batch_size, generator(options.split.seed))
+        drawn = evaluate(probabilities[chosen], classes[chosen]).accuracy, len(chosen)
+    rejection = None
+    if fit.head.unknown is not None:
+        rejection = evaluate_unknown(outputs[:, -1], probabilities.argmax(1) == classes, fit.head.unknown.threshold)
+    return Evaluated(tree.labels, photos, probabilities, evaluate(probabilities, classes), drawn, rejection), proof
+
+
+def _cross_validate(trained: Trained, folds: np.ndarray, options: RetrainOptions, on_event: Listener
+                    ) -> dict[str, Any]:
+    """Answers every photo by a head that never saw it nor one that looks like it, and tells how good that was."""
+    bottlenecks = trained.bottlenecks
+    classes = bottlenecks.tree.classes()
+    answers = out_of_fold_probabilities(bottlenecks.matrix, classes, folds, len(bottlenecks.tree.labels),
+                                        options.training.head)
+    accuracies = [evaluate(answers[folds == fold], classes[folds == fold]).accuracy for fold in np.unique(folds)]
+    metrics = evaluate(answers, classes)
+    on_event(CrossValidated(metrics, accuracies))
+    return {"folds": len(accuracies), "accuracy": metrics.accuracy, "interval": list(metrics.interval),
+            "count": metrics.count, "spread": float(np.std(accuracies, ddof=1))}
+
+
+def _examine(seen: Bottlenecks, split: Split, extractor: Extractor, path: Path, on_event: Listener) -> list[Finding]:
+    with stage("doctor"):
+        findings = examine(seen, split, extractor.height)
+        write_findings(path, findings)
+    on_event(PhotosExamined(findings, path))
+    return findings
+
+
+def _write_pictures(folder: Path, fit: Fit, metrics: Metrics | None, labels: Sequence[str]) -> None:
+    confusion = confusion_picture(metrics, labels) if metrics else None
+    write_summaries(folder, fit.curves(), {"confusion": np.asarray(confusion)} if confusion else None)
+    curves_picture(fit.curves()).save(folder / "curves.png")
+
+
+def _convert(trained: Trained, files: ExportOptions, on_event: Listener) -> None:
+    """The written graph in other forms, beside it."""
+    if not files.formats:
+        return
+    on_event(ConversionStarted())
+    photos = trained.bottlenecks.tree.photos
+    graph = open_graph(files.output_graph)
+    test, training = ([photos[row] for row in trained.split.rows(part)] for part in (TEST, TRAINING))
+    found = convert(graph, files.formats, files.output_graph.parent, test, training, on_event)
+    on_event(ConversionEnded(found, graph.metadata.unknown is not None))

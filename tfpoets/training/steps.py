@@ -1,0 +1,215 @@
+"""Poets' way to the last layer: stochastic gradient descent on class-balanced batches.
+
+As googlecodelabs/tensorflow-for-poets-2, scripts/retrain.py, does it: the softmax's mean cross-entropy without a
+penalty, a constant learning rate, weights drawn from a truncated normal distribution of standard deviation 0.001, a
+bias of zeros. A photo of a batch is drawn by its class first, then among the photos of that class, with replacement.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from tfpoets.errors import TrainingError, check_range
+from tfpoets.evaluation import fit_temperature
+
+from .head import Head
+
+WEIGHTS_DEVIATION = 0.001
+# More would only fill the memory.
+MOST_PHOTOS_A_BATCH = 100_000
+
+
+@dataclass(frozen=True)
+class SGDOptions:
+    """A training of the last layer by gradient steps, as TensorFlow for Poets does it; batch sizes of -1 mean all
+    photos.
+
+    Attributes:
+        how_many_training_steps: steps.
+        learning_rate: what the gradient is multiplied by.
+        train_batch_size: photos a step.
+        validation_batch_size: photos drawn for each evaluation; -1: all.
+        eval_step_interval: steps from one evaluation to the next; the last step is always evaluated.
+        intermediate_store_frequency: steps from one state that is stored to the next; 0: never.
+    """
+
+    how_many_training_steps: int = 4000
+    learning_rate: float = 0.01
+    train_batch_size: int = 100
+    validation_batch_size: int = 100
+    eval_step_interval: int = 10
+    intermediate_store_frequency: int = 0
+
+    def __post_init__(self) -> None:
+        check_range("how_many_training_steps", self.how_many_training_steps, least=1, whole=True)
+        check_range("learning_rate", self.learning_rate, above=0)
+        check_range("train_batch_size", self.train_batch_size, least=1, most=MOST_PHOTOS_A_BATCH, whole=True)
+        check_batch_size("validation_batch_size", self.validation_batch_size)
+        check_range("eval_step_interval", self.eval_step_interval, least=1, whole=True)
+        check_range("intermediate_store_frequency", self.intermediate_store_frequency, least=0, whole=True)
+
+
+def check_batch_size(option: str, value: int) -> None:
+    """Check a number of photos at a time, of which -1 means all; raise OptionError for another one."""
+    if value != -1:
+        check_range(option, value, least=1, most=MOST_PHOTOS_A_BATCH, whole=True)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one printed line of the training says.
+
+    Attributes:
+        number: of the step, from 0.
+        train_loss, validation_loss: mean cross-entropy of the batch, in nats; nan without validation photos.
+        train_accuracy, validation_accuracy: shares of the batch, 0 to 1.
+        validation_count: photos in the validation batch.
+    """
+
+    number: int
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    validation_count: int
+
+
+@dataclass(frozen=True)
+class StepsFit:
+    """A head and the steps that led to it.
+
+    Attributes:
+        head: as the last step left it.
+        steps: those that were evaluated.
+        learning_rate, batch_size, count: of the training.
+    """
+
+    head: Head
+    steps: tuple[Step, ...]
+    learning_rate: float
+    batch_size: int
+    count: int
+
+    def description(self) -> dict[str, Any]:
+        """For the metadata."""
+        return {"solver": "sgd", "how_many_training_steps": self.count, "learning_rate": self.learning_rate,
+                "train_batch_size": self.batch_size, "temperature": self.head.temperature}
+
+    def curves(self) -> dict[str, list[dict[str, float]]]:
+        """Figures for TensorBoard, by run: `step` and what was measured there."""
+        return {"train": [{"step": step.number, "cross_entropy": step.train_loss, "accuracy": step.train_accuracy}
+                          for step in self.steps],
+                "validation": [{"step": step.number, "cross_entropy": step.validation_loss,
+                                "accuracy": step.validation_accuracy} for step in self.steps
+                               if step.validation_count]}
+
+
+def fit_head_by_steps(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray, validation_y: np.ndarray,
+                      classes: int, random: np.random.Generator, options: SGDOptions = SGDOptions(),
+                      on_step: Callable[[Step], None] = lambda step: None,
+                      on_store: Callable[[StepsFit], None] = lambda fit: None) -> StepsFit:
+    """Trains a head by Poets' steps, and adds a temperature, chosen by all validation photos.
+
+    Same arguments, same machine: the same bytes.
+
+    Args:
+        train_x: float32 [n, depth], bottlenecks as the extractor gives them.
+        train_y: int [n], 0 to classes - 1, each at least once.
+        validation_x, validation_y: the same for validation; may be empty.
+        classes: how many there are.
+        random: draws weights and batches.
+        options: how.
+        on_step: is handed each evaluation as it is made.
+        on_store: is handed the training as it stands, `count` being the steps so far.
+
+    Raises:
+        TrainingError: the learning rate is so large that the loss is not finite.
+    """
+    count, batch_size, learning_rate = (options.how_many_training_steps, options.train_batch_size,
+                                        options.learning_rate)
+    interval, store_interval = options.eval_step_interval, options.intermediate_store_frequency
+    weights = _truncated_normal(random, (train_x.shape[1], classes))
+    bias = np.zeros(classes, np.float32)
+    rows, validation_rows = _rows_by_class(train_y), _rows_by_class(validation_y)
+    steps = []
+    with threadpool_limits(1, user_api="blas"), np.errstate(over="ignore", invalid="ignore"):
+        rate = np.float32(learning_rate)
+        for number in range(count):
+            chosen = _draw(rows, batch_size, random)
+            x, y = train_x[chosen], train_y[chosen]
+            error = Head(weights, bias).probabilities(x)
+            error[np.arange(batch_size), y] -= 1
+            error *= rate / np.float32(batch_size)
+            weights = weights - x.T @ error
+            bias = bias - error.sum(axis=0)
+            if number % interval == 0 or number == count - 1:
+                head = Head(weights, bias)
+                steps.append(_evaluated(number, head, (x, y), _validation_batch(
+                    validation_x, validation_y, validation_rows, options.validation_batch_size, random)))
+                _check_finite(steps[-1], learning_rate)
+                on_step(steps[-1])
+            if store_interval and number and number % store_interval == 0:
+                on_store(StepsFit(Head(weights, bias), tuple(steps), learning_rate, batch_size, number))
+        head = Head(weights, bias)
+        temperature = fit_temperature(head.logits(validation_x), validation_y)
+    return StepsFit(Head(weights, bias, temperature), tuple(steps), learning_rate, batch_size, count)
+
+
+def generator(seed: int) -> np.random.Generator:
+    """A generator for any seed; NumPy's own take none below 0."""
+    return np.random.default_rng(seed % 2 ** 63)
+
+
+def balanced_draw(y: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
+    """Draws `size` rows as Poets does: a class that has photos, then a photo of it, with replacement: int [size]."""
+    return _draw(_rows_by_class(y), size, random)
+
+
+def _rows_by_class(y: np.ndarray) -> list[np.ndarray]:
+    return [np.flatnonzero(y == label) for label in np.unique(y)]
+
+
+def _draw(rows: list[np.ndarray], size: int, random: np.random.Generator) -> np.ndarray:
+    drawn = random.integers(len(rows), size=size)
+    places = random.random(size)
+    return np.array([rows[label][int(place * len(rows[label]))] for label, place in zip(drawn, places)])
+
+
+def _validation_batch(x: np.ndarray, y: np.ndarray, rows: list[np.ndarray], size: int,
+                      random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    if size == -1 or not len(y):
+        return x, y
+    chosen = _draw(rows, size, random)
+    return x[chosen], y[chosen]
+
+
+def _evaluated(number: int, head: Head, train: tuple[np.ndarray, np.ndarray],
+               validation: tuple[np.ndarray, np.ndarray]) -> Step:
+    return Step(number, *_loss_and_accuracy(head, *train), *_loss_and_accuracy(head, *validation), len(validation[1]))
+
+
+def _loss_and_accuracy(head: Head, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    if not len(y):
+        return float("nan"), float("nan")
+    log_probabilities = head.log_probabilities(x)
+    true = log_probabilities[np.arange(len(y)), y]
+    return float(-true.mean()), float(np.mean(log_probabilities.argmax(axis=1) == y))
+
+
+def _check_finite(step: Step, learning_rate: float) -> None:
+    if not np.isfinite(step.train_loss):
+        raise TrainingError(f"After {step.number} steps the loss is not finite: `learning_rate`={learning_rate:g} is "
+                            "too "
+                            "large.", "Try a tenth of it.")
+
+
+def _truncated_normal(random: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Float32, of WEIGHTS_DEVIATION; what lies beyond two deviations is drawn again."""
+    drawn = random.standard_normal(shape)
+    while (far := np.abs(drawn) > 2).any():
+        drawn[far] = random.standard_normal(int(far.sum()))
+    return (WEIGHTS_DEVIATION * drawn).astype(np.float32)

@@ -1,0 +1,215 @@
+"""All layers trained: an extractor fine-tuned, or a network from scratch; either becomes an extractor again."""
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfpoets.data import TRAINING, USUAL_AUGMENTATION, VALIDATION, AugmentationOptions, PhotoTree, Split, store_pixels
+from tfpoets.errors import OptionError, TfpoetsError, TrainingError, check_choice, check_range
+from tfpoets.extractors import Extractor, NetworkFunction, averaged, core_count, has_gpu, prepare_extractor
+
+from .head import Head
+from .loop import LOOP_VERSION, Epoch, LoopOptions, NetworkFit, train_network
+from .networks import PRESETS, TrainableNetwork, build_convnet, seed_weights
+
+log = logging.getLogger(__name__)
+
+RESNET, RESNET_SIZE = "resnet50_v2", 224
+CONVNETS = tuple(PRESETS)
+ARCHITECTURES = (*CONVNETS, RESNET)
+COLOR_MODES = ("rgb", "grayscale")
+WEIGHTS = ("none", "imagenet")
+BATCH_NORMS = ("frozen", "training")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuningOptions(LoopOptions):
+    """How a pretrained network is trained further, all layers of it.
+
+    Attributes:
+        batch_norm: "frozen": keep the statistics of batch normalisation; "training": learn them from the photos.
+    """
+
+    epochs: int = 4
+    augmentation: AugmentationOptions = USUAL_AUGMENTATION
+    batch_norm: str = "frozen"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("batch_norm", self.batch_norm, BATCH_NORMS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions(LoopOptions):
+    """Which network is trained from scratch, and how.
+
+    Attributes:
+        architecture: one of ARCHITECTURES.
+        weights: "imagenet" to begin resnet50_v2 with ImageNet's weights, or "none".
+        color_mode: "rgb", or "grayscale": the network sees the brightness alone.
+        dropout: share of units left out; None: the network's own.
+    """
+
+    architecture: str
+    epochs: int = 20
+    learning_rate: float = 1e-3
+    label_smoothing: float = 0.0
+    weights: str = "none"
+    color_mode: str = "rgb"
+    dropout: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("architecture", self.architecture, ARCHITECTURES)
+        check_choice("weights", self.weights, WEIGHTS)
+        check_choice("color_mode", self.color_mode, COLOR_MODES)
+        check_range("dropout", self.dropout, least=0, below=1)
+        if self.weights == "imagenet" and self.architecture != RESNET:
+            raise OptionError(f"`weights`=imagenet is for `architecture`={RESNET}; other extractors have theirs.")
+        if self.color_mode == "grayscale" and self.architecture == RESNET:
+            raise OptionError(f"`color_mode`=grayscale is for networks from scratch ({', '.join(CONVNETS)}).")
+
+
+@dataclass(frozen=True, eq=False)
+class Untrained:
+    """A network before its training.
+
+    Attributes:
+        network: with its first weights.
+        height, width: of its input, in pixels.
+        name, handle: for messages and the metadata.
+        identity: tells its first weights from all others.
+        kind: fine_tuned or from_scratch.
+        start: the last layer to begin with, or None.
+    """
+
+    network: TrainableNetwork
+    height: int
+    width: int
+    name: str
+    handle: str
+    identity: str
+    kind: str
+    start: Head | None = None
+
+
+def to_fine_tune(loaded: tuple[NetworkFunction, int, int], extractor: Extractor, head: Head,
+                 options: FineTuningOptions) -> Untrained:
+    """The extractor's network with its variables, and the head that was solved for it.
+
+    Args:
+        loaded: from `load_network`.
+        extractor, head: of the same network.
+        options: with `batch_norm` "training" each batch is normalised by its own statistics, which are kept; else they
+            stay as they were pretrained (scale and shift are trained in any case): small batches of new photos mostly
+            blur them.
+    """
+    network, height, width = loaded
+    batch_norm = options.batch_norm == "training"
+
+    def trained(pixels: Any, training: bool) -> Any:
+        return network(pixels, training=True) if training and batch_norm else network(pixels)
+    return Untrained(trained, height, width, f"{extractor.name}, fine-tuned", extractor.handle,
+                     f"{extractor.digest}/{batch_norm}", "fine_tuned", head)
+
+
+def from_scratch(options: NetworkOptions, image_size: int | None, seed: int,
+                 resnet: Callable[[int, bool], Any]) -> Untrained:
+    """A network with random weights (or ImageNet's, for resnet50_v2 where that is asked for).
+
+    Args:
+        options: which.
+        image_size: side of its input, in pixels; None: the network's own.
+        seed: of the weights.
+        resnet: gives ResNet50V2 as a Keras model for a side and whether ImageNet's weights are wanted.
+    """
+    name, grayscale, pretrained = (options.architecture, options.color_mode == "grayscale",
+                                   options.weights == "imagenet")
+    identity = f"{name}/{seed}/{grayscale}/{pretrained}"
+    if name in PRESETS:
+        size = image_size or PRESETS[name].image_size
+        try:
+            network = build_convnet(PRESETS[name], size, size, grayscale=grayscale, dropout=options.dropout,
+                                    seed=seed)
+        except ValueError as error:
+            raise TrainingError(f"`architecture`={name} does not take photos of {size} x {size} pixels: {error}.",
+                                "Give a larger `image_size`.") from error
+    else:
+        seed_weights(seed)
+        size = image_size or RESNET_SIZE
+        model = resnet(size, pretrained)
+
+        def network(pixels: Any, training: bool) -> Any:
+            return model(pixels * 2 - 1, training=training)
+    return Untrained(network, size, size, name, name, identity, "from_scratch")
+
+
+def train_whole_network(untrained: Untrained, tree: PhotoTree, split: Split,
+                        options: FineTuningOptions | NetworkOptions, views: int, work_dir: Path,
+                        on_epoch: Callable[[Epoch], None]) -> tuple[Extractor, NetworkFit]:
+    """Trains a network on the training photos, and prepares the best of its epochs as an extractor.
+
+    Args:
+        untrained: its network is changed in place.
+        tree: photos with their digests.
+        split: of the same.
+        options: how.
+        views: of each photo, whose answers are averaged, in training one alone.
+        work_dir: checkpoints, decoded photos and the result go below it; the same training goes on there.
+        on_epoch: told of every epoch.
+
+    Raises:
+        TrainingError: there is nothing to resume; what `train_network` raises.
+    """
+    if options.mixed_precision and not has_gpu():
+        log.info("`mixed_precision` changes nothing here: there is no GPU.")
+    key = _key(untrained, tree, split, options, views)
+    folder = work_dir / "training" / key
+    if (options.resume or options.checkpoint) and not folder.is_dir():
+        given = "resume" if options.resume else "checkpoint"
+        raise TrainingError("There is no checkpoint: no training of these photos with these options was begun.",
+                            f"Give the options it was started with, or omit `{given}`.")
+    answering = averaged(lambda photos: untrained.network(photos, False), untrained.height, untrained.width, views)
+
+    def network(photos: Any, training: bool) -> Any:
+        return untrained.network(photos, True) if training else answering(photos)
+
+    def decoded(part: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = split.rows(part)
+        photos = [tree.photos[row] for row in rows]
+        return (store_pixels(photos, untrained.height, untrained.width, folder, core_count()), tree.classes()[rows])
+    try:
+        fit = train_network(network, untrained.start, len(tree.labels), decoded(TRAINING), decoded(VALIDATION),
+                            options, folder, untrained.kind, on_epoch)
+    except TfpoetsError:
+        _forget_pixels(folder)
+        raise
+    _forget_pixels(folder)
+    weights = hashlib.blake2b(np.ascontiguousarray(fit.head.weights).tobytes(), digest_size=16).hexdigest()
+    extractor = prepare_extractor(answering, untrained.height, untrained.width, untrained.name, untrained.handle,
+                                  f"{untrained.kind}/{key}/{weights}", folder / f"extractor-{weights[:12]}")
+    return extractor, fit
+
+
+def _forget_pixels(folder: Path) -> None:
+    for path in folder.glob("pixels-*"):
+        with contextlib.suppress(OSError):  # Windows keeps a file while an array shows it
+            path.unlink()
+
+
+def _key(untrained: Untrained, tree: PhotoTree, split: Split, options: FineTuningOptions | NetworkOptions, views: int
+         ) -> str:
+    """Names a training: the same network, photos and options, and no others, go on from its checkpoints."""
+    start = untrained.start and hashlib.blake2b(untrained.start.weights.tobytes(), digest_size=16).hexdigest()
+    dropout = options.dropout if isinstance(options, NetworkOptions) and options.architecture in CONVNETS else None
+    everything = [LOOP_VERSION, untrained.identity, untrained.kind, untrained.height, untrained.width, start,
+                  split.digest, options.identity(), dropout, views, [photo.label for photo in tree.photos]]
+    return hashlib.blake2b(json.dumps(everything).encode(), digest_size=8).hexdigest()
