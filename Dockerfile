@@ -1,4 +1,4 @@
-# Serves a classifier: docker build -t poets . && docker run -p 8501:8501 -v "$PWD/tf_files:/classifier:ro" poets
+# Serves a classifier: docker build -t tfpoets . && docker run -p 8501:8501 -v "$PWD/tf_files:/classifier:ro" tfpoets
 FROM python:3.12-slim
 
 WORKDIR /app
@@ -6,7 +6,7 @@ COPY setup.cfg pyproject.toml README.md LICENSE ./
 # What serving needs and no more, which is the list of the extra `serve`: no TensorFlow.
 RUN python -c "import configparser; setup = configparser.ConfigParser(); setup.read('setup.cfg'); \
     print(setup['options.extras_require']['serve'])" > /tmp/serve.txt && pip install --no-cache-dir -r /tmp/serve.txt
-COPY scripts ./scripts
+COPY tfpoets ./tfpoets
 RUN pip install --no-cache-dir --no-deps .
 
 RUN useradd --create-home --uid 1000 poet
@@ -16,4 +16,4 @@ EXPOSE 8501
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8501/healthz', timeout=4)"]
 # The exec form: SIGTERM reaches the server, which finishes what is under way.
-CMD ["poets-serve", "--host=0.0.0.0", "--port=8501", "--graph=/classifier/retrained_graph.tflite"]
+CMD ["tfpoets", "serve", "--host=0.0.0.0", "--port=8501", "--graph=/classifier/retrained_graph.tflite"]

@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 help:
 	@echo "make demo    retrain on handwritten digits and label one: no photos, no network but the package index needed"
 	@echo "make test    run the tests"
-	@echo "make lint    flake8, mypy and the direction of imports alone"
+	@echo "make lint    ruff, mypy and the direction of imports alone"
 	@echo "make clean   remove .venv"
 
 install: .venv/installed

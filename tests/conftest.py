@@ -18,7 +18,7 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def shared_data() -> Path:
     """The folder of real photos and modules beside the checkout; where it is missing the test is skipped."""
     if not SHARED_DATA.is_dir():
-        if os.environ.get("POETS_REQUIRE_SHARED_DATA"):
+        if os.environ.get("TFPOETS_REQUIRE_SHARED_DATA"):
             pytest.fail(f"{SHARED_DATA} is missing, and it is required here")
         pytest.skip("needs the real photos of ../shared/data, which are not in this repository")
     return SHARED_DATA

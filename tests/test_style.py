@@ -10,9 +10,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("command", [["-m", "flake8", "tfpoets", "scripts", "tests"], ["-m", "mypy"],
+@pytest.mark.parametrize("command", [["-m", "ruff", "check", "tfpoets", "scripts", "tests"], ["-m", "mypy"],
                                      ["-c", "from importlinter.cli import lint_imports_command as main; main()"]],
-                         ids=["flake8", "mypy", "imports point one way"])
+                         ids=["ruff", "mypy", "imports point one way"])
 def test_the_code_passes(command: list[str]) -> None:
     result = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr

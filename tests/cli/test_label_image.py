@@ -169,7 +169,7 @@ def test_a_reader_that_has_gone_ends_it_quietly() -> None:
 
 PROBE = """
 import sys
-from scripts.{command} import main
+from tfpoets.cli.{command} import main
 try:
     code = main({arguments})
 except SystemExit as stop:

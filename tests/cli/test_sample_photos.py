@@ -62,7 +62,7 @@ def test_other_sets_have_folders_of_their_own(name, folder, image_dir, tmp_path,
 
 
 def test_help_costs_neither_tensorflow_nor_sklearn(tmp_path):
-    program = ("import atexit, sys; from scripts.sample_photos import main\n"
+    program = ("import atexit, sys; from tfpoets.cli.sample_photos import main\n"
                "try: main(['--help'])\n"
                "finally: print('LOADED', *({'tensorflow', 'keras', 'sklearn'} & set(sys.modules)))")
     told = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, text=True, capture_output=True)

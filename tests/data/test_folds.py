@@ -56,5 +56,5 @@ def test_more_folds_than_photos_are_refused_with_the_number_that_fits(photo_fold
     tree = PhotoTree(tmp_path, ("a", "b"), tuple(
         Photo(tmp_path / label / str(number), label, f"{label}{number}") for label in "ab" for number in range(4)))
     split = Split(np.zeros(8, np.int8), 0, "", np.arange(8))
-    with pytest.raises(TfpoetsError, match="too few for a cross-validation in 5 folds.*--cross_validate=4"):
+    with pytest.raises(TfpoetsError, match="too few for a cross-validation in 5 folds.*`cross_validate`=4"):
         fold_photos(tree, split, 5)

@@ -105,7 +105,7 @@ def test_a_folder_with_something_else_in_it_is_refused_and_kept(tmp_path):
     for write in (samples.write_digits, samples.write_flowers, samples.write_cifar10):
         with pytest.raises(TfpoetsError, match="not empty") as caught:
             write(tmp_path / "mine")
-        assert str(tmp_path / "mine") in caught.value.problem and "--output_dir" in caught.value.remedy
+        assert str(tmp_path / "mine") in caught.value.problem and "`output_dir`" in caught.value.remedy
     assert files(tmp_path / "mine") == {"diary.txt": b"dear diary"}
 
 
@@ -126,7 +126,7 @@ def test_an_empty_folder_and_a_link_to_one_are_filled(tmp_path):
 
 def test_digits_killed_half_way_leave_no_folder_and_the_next_run_writes_them(tmp_path):
     program = ("import sys, time; from pathlib import Path; from PIL import Image\n"
-               "from scripts.photos import samples\n"
+               "from tfpoets.data import samples\n"
                "save = Image.Image.save\n"
                "def slowly(*arguments): save(*arguments); time.sleep(0.05)\n"
                "Image.Image.save = slowly\n"
@@ -194,7 +194,7 @@ def test_flowers_are_checked_against_the_published_hash_unless_told_otherwise(tm
 def test_flowers_that_cannot_be_had_point_to_the_digits_that_need_no_network(tmp_path):
     with serving({}) as server, pytest.raises(TfpoetsError) as caught:
         samples.write_flowers(tmp_path / "flowers", f"{server.url}/flower_photos.tgz")
-    assert "flower_photos.tgz" in caught.value.problem and "sample_photos digits" in caught.value.remedy
+    assert "flower_photos.tgz" in caught.value.problem and "`tfpoets sample_photos` digits" in caught.value.remedy
     assert os.listdir(tmp_path) == []
 
 

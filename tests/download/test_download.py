@@ -14,7 +14,7 @@ import pytest
 
 from tests.download.local_server import body, pieces, redirect, serving, status
 from tfpoets.download import download_file, fetch_bytes
-from tfpoets.errors import TfpoetsError
+from tfpoets.errors import DownloadError, TfpoetsError
 
 CONTENT = bytes(range(256)) * 1000
 LIMIT = 1_000_000
@@ -31,7 +31,7 @@ def failure(url: str, max_bytes: int = LIMIT, timeout: float = 5.0) -> str:
     """The sentence that fetching `url` ends in."""
     with pytest.raises(TfpoetsError) as caught:
         fetch_bytes(url, max_bytes, timeout)
-    assert caught.value.exit_code == 1
+    assert isinstance(caught.value, DownloadError)
     assert "\n" not in str(caught.value)
     assert caught.value.problem.endswith(".") and caught.value.remedy.endswith(".")
     return str(caught.value)
@@ -40,7 +40,7 @@ def failure(url: str, max_bytes: int = LIMIT, timeout: float = 5.0) -> str:
 def test_fetching_gives_the_bytes_served_and_names_the_program():
     with serving({"/photo.png": body(CONTENT)}) as server:
         assert fetch_bytes(f"{server.url}/photo.png", LIMIT) == CONTENT
-    assert server.requests[0][1]["User-Agent"].startswith("poets")
+    assert server.requests[0][1]["User-Agent"].startswith("tfpoets")
 
 
 def test_an_answer_without_a_length_is_taken_whole():
@@ -276,7 +276,7 @@ def test_leftovers_of_killed_downloads_go_and_those_of_running_ones_stay(tmp_pat
 
 
 def test_a_download_killed_half_way_leaves_no_file_of_that_name(tmp_path):
-    program = ("import sys; from pathlib import Path; from scripts.download import download_file; "
+    program = ("import sys; from pathlib import Path; from tfpoets.download import download_file; "
                "download_file(sys.argv[1], Path(sys.argv[2]), what='', max_bytes=10**6)")
     with serving({"/module.tgz": pieces([CONTENT, b"x"], pause=20, announced=len(CONTENT) + 1)}) as server:
         process = subprocess.Popen([sys.executable, "-c", program, f"{server.url}/module.tgz",

@@ -109,7 +109,7 @@ def test_saved_models_are_numbered(exported: Exported, destinations: ExportOptio
 
 def test_a_graph_that_is_not_the_one_described_is_refused(exported: Exported, destinations: ExportOptions) -> None:
     destinations.output_graph.write_bytes(destinations.output_graph.read_bytes() + b"\0")
-    with pytest.raises(TfpoetsError, match="is not the file that graph.json describes.*Run retrain"):
+    with pytest.raises(TfpoetsError, match="is not the file that graph.json describes.*Run `tfpoets retrain`"):
         load_classifier(destinations.output_graph)
     destinations.metadata.unlink()
     with pytest.raises(TfpoetsError, match="no metadata beside it"):
@@ -207,7 +207,7 @@ def test_at_most_32_photos_prove_a_file(trained: Trained) -> None:
 
 
 def test_loading_nothing_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(TfpoetsError, match="no classifier at.*scripts.retrain"):
+    with pytest.raises(TfpoetsError, match="no classifier at.*`tfpoets retrain`"):
         load_classifier(tmp_path / "none.tflite")
     with pytest.raises(TfpoetsError, match="not a SavedModel that retrain wrote"):
         load_classifier(tmp_path)

@@ -150,5 +150,5 @@ def test_a_file_that_is_no_cache_is_put_aside(photo_folder: Path, extractor: Ext
 
 def test_a_cache_that_cannot_be_made_is_one_sentence(photo_folder: Path, extractor: Extractor, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(TfpoetsError, match="cannot be opened.*--bottleneck_dir"):
+    with pytest.raises(TfpoetsError, match="cannot be opened.*`bottleneck_dir`"):
         extract(photo_folder, extractor, tmp_path / "file")

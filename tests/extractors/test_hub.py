@@ -102,7 +102,7 @@ def test_no_server_and_offline_say_what_to_do_by_hand_and_doing_it_helps(tmp_pat
         address = server.url + PATH
     with pytest.raises(TfpoetsError, match="refuses connections"):
         open_extractor(address, tmp_path)
-    with pytest.raises(TfpoetsError, match="--offline forbids") as caught:
+    with pytest.raises(TfpoetsError, match="`offline` forbids") as caught:
         open_extractor(address, tmp_path, offline=True)
     place = Path(str(caught.value).split("by hand at ")[1].split(", or")[0])
     place.write_bytes(packed)
@@ -124,7 +124,7 @@ def test_a_download_that_was_damaged_later_is_fetched_again(tmp_path: Path, pack
 def test_two_processes_download_once(tmp_path: Path, packed: bytes) -> None:
     slowly = pieces([packed[start:start + 500] for start in range(0, len(packed), 500)], pause=0.02,
                     announced=len(packed))
-    code = ("import sys; from pathlib import Path; from scripts.features import hub; "
+    code = ("import sys; from pathlib import Path; from tfpoets.extractors import hub; "
             "print(hub.fetch_module(sys.argv[1], Path(sys.argv[2])))")
     with serving({PATH + QUERY: slowly}) as server:
         runs = [subprocess.Popen([sys.executable, "-c", code, server.url + PATH, str(tmp_path)],
@@ -135,7 +135,7 @@ def test_two_processes_download_once(tmp_path: Path, packed: bytes) -> None:
 
 
 def test_a_killed_download_leaves_nothing_that_counts_and_no_lock(tmp_path: Path, packed: bytes) -> None:
-    code = ("import sys; from pathlib import Path; from scripts.features import hub; "
+    code = ("import sys; from pathlib import Path; from tfpoets.extractors import hub; "
             "hub.fetch_module(sys.argv[1], Path(sys.argv[2]))")
     replies = {PATH + QUERY: stalling(packed)}
     with serving(replies) as server:
@@ -276,5 +276,5 @@ def test_waiting_for_another_run_is_said(tmp_path: Path, packed: bytes, caplog: 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, packed: bytes) -> None:
     (tmp_path / "models").write_text("a file")
     with serving({PATH + QUERY: body(packed)}) as server:
-        with pytest.raises(TfpoetsError, match="Modules cannot be kept in .*--model_dir"):
+        with pytest.raises(TfpoetsError, match="Modules cannot be kept in .*`model_dir`"):
             open_extractor(server.url + PATH, tmp_path / "models")

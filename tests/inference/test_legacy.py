@@ -96,7 +96,7 @@ def test_a_label_file_that_does_not_match_the_graph_is_refused(shared_data: Path
     with pytest.raises(TfpoetsError, match="There is no label file"):
         load_classifier(graph, LegacyGraphOptions(labels=tmp_path / "none.txt"))
     alone = Path(shutil.copy(graph, tmp_path / "g.tflite"))
-    with pytest.raises(TfpoetsError, match=r"labels of .* \(5 of them\) are not beside it. Give them with --labels"):
+    with pytest.raises(TfpoetsError, match=r"labels of .* \(5 of them\) are not beside it. Give them with `labels`"):
         load_classifier(alone)
 
 
@@ -180,7 +180,7 @@ def test_poets_inception_graph_is_fed_behind_its_own_decoder_one_photo_at_a_time
 
 def test_an_unknown_network_is_refused_until_its_scale_is_stated(tmp_path: Path) -> None:
     path = write_graph(tmp_path / "retrained_graph.pb", "SomeNet/maps")
-    with pytest.raises(TfpoetsError, match="none of the networks that Poets used.*--input_mean and --input_std"):
+    with pytest.raises(TfpoetsError, match="none of the networks that Poets used.*`input_mean` and `input_std`"):
         load_classifier(path)
     assert load_classifier(path, LegacyGraphOptions(input_mean=0, input_std=1)).labels == ("a", "b", "c")
 
@@ -207,7 +207,7 @@ def test_the_nodes_that_are_named_are_the_ones_that_are_used(small_graph: Path) 
     later = load_classifier(small_graph, LegacyGraphOptions(input_layer="MobilenetV1/maps", output_layer="Reshape"))
     assert np.allclose(later.probabilities(pixels), before_softmax.probabilities(pixels))
     with pytest.raises(TfpoetsError, match="the node AvgPool gives .* numbers for . photos. Say another "
-                                           "--output_layer"):
+                                           "`output_layer`"):
         load_classifier(small_graph, LegacyGraphOptions(output_layer="AvgPool"))
 
 
@@ -232,7 +232,7 @@ def test_a_tflite_for_any_size_takes_the_one_that_is_stated(tmp_path: Path) -> N
     path = tflite_of(tmp_path / "g.tflite", lambda pixels: tensorflow.nn.softmax(tensorflow.reduce_mean(
         pixels, [1, 2])), tensorflow.TensorSpec([1, None, None, 3], tensorflow.float32))
     scale = {"input_mean": 0.0, "input_std": 1.0}
-    with pytest.raises(TfpoetsError, match="takes any size; say one with --input_height and --input_width"):
+    with pytest.raises(TfpoetsError, match="takes any size; say one with `input_height` and `input_width`"):
         load_classifier(path, LegacyGraphOptions(**scale))
     classifier = load_classifier(path, LegacyGraphOptions(input_height=40, input_width=30, **scale))
     pixels = np.zeros((1, 40, 30, 3), np.float32)

@@ -109,7 +109,7 @@ def test_every_retrain_writes_one(photo_folder: Path, tiny_module: Path, model_d
                          "--output_graph=out/my_graph.pb", *extra]) == 0
     page = Elements(Path("out/my_graph.html").read_text("utf-8"))
     assert "A classifier of blue, green, red & <b>bold<" in page.text
-    assert "python -m scripts.label_image --graph=out/my_graph.tflite --image=PHOTO" in page.text
+    assert "tfpoets label_image --graph=out/my_graph.tflite --image=PHOTO" in page.text
     assert page.of("b") == [] or all("bold" not in str(each) for each in page.of("b"))
 
 

@@ -219,8 +219,8 @@ def test_a_mistake_of_ours_tells_nothing_of_the_inside(classifier: Classifier, m
 def test_operators_see_counts(client, photo: bytes) -> None:
     client.post(PREDICT, json={"instances": [b64(photo)]})
     text = client.get("/metrics").get_data(as_text=True)
-    assert 'poets_requests_total{address="/v1/models/<model>:predict",status="200"}' in text
-    assert "poets_photos_waiting 0.0" in text and "poets_request_seconds_bucket" in text
+    assert 'tfpoets_requests_total{address="/v1/models/<model>:predict",status="200"}' in text
+    assert "tfpoets_photos_waiting 0.0" in text and "tfpoets_request_seconds_bucket" in text
 
 
 def test_the_description_names_every_address(client) -> None:
@@ -233,7 +233,7 @@ def test_the_description_names_every_address(client) -> None:
 
 def test_serving_needs_no_tensorflow(retrained: Path) -> None:
     import subprocess
-    code = ("import sys; from scripts.serving import *; from scripts.classifier import load_classifier\n"
+    code = ("import sys; from tfpoets.serving import *; from tfpoets.inference import load_classifier\n"
             f"c = load_classifier({str(retrained / 'tf_files' / 'retrained_graph.tflite')!r}); l = Limits()\n"
             "app = create_app(c, Inference(c, 1, l), 'x', l)\n"
             f"photo = open({str(retrained / 'photos' / 'red' / '003.jpg')!r}, 'rb')\n"

@@ -211,16 +211,16 @@ def test_a_checkpoint_of_a_run_that_was_stopped_gives_the_network_as_it_was(chec
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, replace(OPTIONS, epochs=20), on_epoch=stop)
     network = build_convnet(SMALL, 16, 16, grayscale=False, dropout=0.1, seed=0)
-    fit = train_network(network, None, 2, TRAIN, VALIDATION, replace(OPTIONS, epochs=20), tmp_path, "from_scratch",
-                        lambda epoch: None, checkpoint)
+    fit = train_network(network, None, 2, TRAIN, VALIDATION, replace(OPTIONS, epochs=20, checkpoint=checkpoint),
+                        tmp_path, "from_scratch", lambda epoch: None)
     assert len(fit.epochs) == 1  # the second had not been saved when it was stopped
     answers = fit.head.log_probabilities(network(VALIDATION[0].astype(np.float32) / 255, False).numpy())
     assert -answers[np.arange(40), VALIDATION[1]].mean() == pytest.approx(fit.epochs[0].validation_loss, abs=1e-4)
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(TfpoetsError, match="no longer finite: --learning_rate=inf is too large"):
-        train(tmp_path, replace(OPTIONS, learning_rate=float("inf"), optimizer="sgd", warm_up=0))
+    with pytest.raises(TfpoetsError, match=r"no longer finite: `learning_rate`=1e\+30 is too large"):
+        train(tmp_path, replace(OPTIONS, learning_rate=1e30, optimizer="sgd", warm_up=0))
 
 
 def test_batches_larger_than_the_set_do_not_blur_the_figures(tmp_path: Path) -> None:

@@ -91,5 +91,5 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_learning_rate_beyond_all_measure_is_named() -> None:
     x, y = problem()
-    with pytest.raises(TfpoetsError, match="--learning_rate=1e.38 is too large"):
+    with pytest.raises(TfpoetsError, match="`learning_rate`=1e.38 is too large"):
         train(x, y, how_many_training_steps=100, learning_rate=1e38)

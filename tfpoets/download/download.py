@@ -32,7 +32,7 @@ SLOWEST_BYTES_PER_SECOND = 1000
 # A download writes to its file at least once a time-out; a file untouched for this long belongs to a killed run.
 ABANDONED_SECONDS = 3600
 CHUNK_BYTES = 1 << 16
-USER_AGENT = "poets (Python urllib)"
+USER_AGENT = "tfpoets (Python urllib)"
 
 CHECK_ADDRESS = "Check the address."
 CHECK_NETWORK = "Check the address and the network, including http_proxy and https_proxy where a proxy is needed."

@@ -15,11 +15,11 @@ class Statistics:
 
     def __init__(self, waiting: Callable[[], int]):
         self._registry = CollectorRegistry()
-        self._requests = Counter("poets_requests", "Requests by address and status.", ["address", "status"],
+        self._requests = Counter("tfpoets_requests", "Requests by address and status.", ["address", "status"],
                                  registry=self._registry)
-        self._seconds = Histogram("poets_request_seconds", "Time from the request to its answer.", ["address"],
+        self._seconds = Histogram("tfpoets_request_seconds", "Time from the request to its answer.", ["address"],
                                   registry=self._registry)
-        Gauge("poets_photos_waiting", "Photos being answered or waiting for it.",
+        Gauge("tfpoets_photos_waiting", "Photos being answered or waiting for it.",
               registry=self._registry).set_function(waiting)
 
     def count(self, address: str, status: int, seconds: float) -> None:

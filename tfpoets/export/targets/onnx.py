@@ -31,7 +31,7 @@ def onnx_model(definition: Any, nodes: dict[str, str], description: dict[str, An
     Args:
         definition: GraphDef without variables.
         nodes: name of its node for each input (`input`) and output; the model's are called by the keys.
-        description: kept as `poets` among the model's properties, as JSON.
+        description: kept as `tfpoets` among the model's properties, as JSON.
 
     Raises:
         ExportError: tf2onnx cannot convert the graph.
@@ -48,7 +48,7 @@ def onnx_model(definition: Any, nodes: dict[str, str], description: dict[str, An
         raise ExportError(f"The graph cannot be converted to ONNX: {one_line(error)}") from error
     _rename(model.graph, {f"{node}:0": name for name, node in nodes.items()})
     entry = model.metadata_props.add()
-    entry.key, entry.value = "poets", json.dumps(description)
+    entry.key, entry.value = "tfpoets", json.dumps(description)
     return model.SerializeToString(deterministic=True)
 
 

@@ -16,7 +16,9 @@ from tfpoets.errors import ExportError
 
 from .tfjs_operations import OPERATIONS
 
-MODEL, SHARDS, OWN = "model.json", "group1-shard*of*.bin", "poets"
+MODEL, SHARDS = "model.json", "group1-shard*of*.bin"
+# `generatedBy` of the models that this program writes; the second is how version f862d5e called itself.
+OWN = ("tfpoets", "poets")
 # Browsers keep files of up to 4 MiB in their caches.
 SHARD_BYTES = 4 << 20
 # TensorFlow.js has no 64-bit numbers.
@@ -59,7 +61,7 @@ def write_tfjs(folder: Path, definition: Any, nodes: dict[str, str], size: tuple
         (folder / name).write_bytes(shard)
     outputs = {name: {"name": f"{node}:0", "dtype": "DT_FLOAT"} for name, node in nodes.items() if name != "input"}
     (folder / MODEL).write_text(json.dumps({
-        "format": "graph-model", "generatedBy": OWN, "convertedBy": f"poets {__version__}",
+        "format": "graph-model", "generatedBy": OWN[0], "convertedBy": f"tfpoets {__version__}",
         "signature": {"inputs": {"image": {"name": f"{nodes['input']}:0", "dtype": "DT_FLOAT", "tensorShape": {
             "dim": [{"size": str(side)} for side in (-1, *size, 3)]}}}, "outputs": outputs},
         "userDefinedMetadata": {**description, "structuredOutputKeys": list(outputs)},
@@ -97,7 +99,7 @@ def read_tfjs(folder: Path) -> Any:
 def is_own_tfjs(folder: Path) -> bool:
     """Whether `write_tfjs` wrote a folder's model."""
     try:
-        return json.loads((folder / MODEL).read_text("utf-8")).get("generatedBy") == OWN
+        return json.loads((folder / MODEL).read_text("utf-8")).get("generatedBy") in OWN
     except (OSError, ValueError, AttributeError):
         return False
 

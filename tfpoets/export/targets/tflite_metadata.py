@@ -56,7 +56,7 @@ def _description(name: str, labels_file: str) -> bytes:
         6: _tables(builder, [labels])})
     graph = _table(builder, 10, {2: _tables(builder, [photo]), 3: _tables(builder, [answer])})
     builder.Finish(_table(builder, 8, {
-        0: _text(builder, name), 1: _text(builder, "An image classifier retrained by Poets."),
+        0: _text(builder, name), 1: _text(builder, "An image classifier retrained by tfpoets."),
         3: _tables(builder, [graph]), 7: _text(builder, MIN_PARSER_VERSION)}), file_identifier=METADATA_IDENTIFIER)
     return bytes(builder.Output())
 
