@@ -97,15 +97,24 @@ def check_range(option: str, value: float | None, *, least: float | None = None,
     """
     if value is None:
         return
-    limits = [text for limit, text in ((least, f"at least {least}"), (above, f"above {above}"),
-                                       (most, f"at most {most}"), (below, f"below {below}")) if limit is not None]
-    kind = "a whole number" if whole else "a number"
     fits = (isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
             and value == value and abs(value) != float("inf")
             and (least is None or value >= least) and (most is None or value <= most)
             and (above is None or value > above) and (below is None or value < below))
     if not fits:
-        raise OptionError(f"`{option}`={value} is not {' '.join([kind, ' and '.join(limits)]).strip()}.")
+        shown = f"{value:g}" if isinstance(value, float) else value
+        raise OptionError(f"`{option}`={shown} is not {'a whole' if whole else 'a'} number"
+                          f"{_range_words(least, most, above, below)}.")
+
+
+def _range_words(least: float | None, most: float | None, above: float | None, below: float | None) -> str:
+    low = "" if least is None and above is None else f"above {above}" if least is None else f"{least}"
+    high = "" if most is None and below is None else f"below {below}" if most is None else f"{most}"
+    if low and high:
+        return f" from {low} to {high}" if least is not None else f" {low} and up to {high}"
+    if low:
+        return f" {low}" if least is None else f" of at least {low}"
+    return f" of at most {high}" if high else " that is finite"
 
 
 def check_choice(option: str, value: str, choices: Iterable[str]) -> None:

@@ -257,7 +257,7 @@ def test_an_old_graph_becomes_tensorflow_lite(mode: str, old_graph: Path, flower
     (["--input=tf_files/retrained_graph.pb", "--output=tf_files/retrained_graph.pb"], "are the same file"),
     (["--input=nothing.pb", "--output=o.pb"], "There is no graph at nothing.pb"),
     (["--input=photos/red/003.jpg", "--output=o.pb"], "is not a TensorFlow graph"),
-    (["--input=tf_files/retrained_graph.pb", "--output=o.tflite", "--mode=tflite"], "python -m scripts.export"),
+    (["--input=tf_files/retrained_graph.pb", "--output=o.tflite", "--mode=tflite"], "tfpoets export"),
 ])
 def test_what_cannot_be_quantized_gets_a_sentence(arguments: list[str], sentence: str,
                                                   capsys: pytest.CaptureFixture) -> None:

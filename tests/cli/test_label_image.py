@@ -152,7 +152,7 @@ def test_addresses_are_labelled_like_files(server: str, capsys: pytest.CaptureFi
 @pytest.mark.parametrize("arguments, code, sentence", [
     ([], 2, "No photo was given."), (["--imag=x"], 2, "did you mean --image?"),
     (["--graph=nowhere.pb", "x.jpg"], 1, "no classifier at nowhere.pb"), (["nothing*.jpg"], 1, "No file matches"),
-    (["--min_score=7", "x.jpg"], 2, "not a score"), (["tf_files/b"], 1, "no photos in tf_files/b"),
+    (["--min_score=7", "x.jpg"], 2, "is not a number from 0 to 1"), (["tf_files/b"], 1, "no photos in tf_files/b"),
 ])
 def test_a_wrong_command_line_is_one_sentence(capsys: pytest.CaptureFixture, arguments: list[str], code: int,
                                               sentence: str) -> None:

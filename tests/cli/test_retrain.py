@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import write_photos
+from tfpoets import pipeline
 from tfpoets.cli import label_image, retrain
 from tfpoets.data import read_photo
 from tfpoets.extractors import CACHE_NAME, BottleneckCache
@@ -86,8 +87,8 @@ def test_labelling_gives_each_test_photo_the_probability_of_the_evaluation(
         workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture) -> None:
     proofs = []
-    export = retrain.export_classifier
-    monkeypatch.setattr(retrain, "export_classifier", lambda *given: (proofs.append(given[-1]), export(*given))[1])
+    export = pipeline.export_classifier
+    monkeypatch.setattr(pipeline, "export_classifier", lambda *given: (proofs.append(given[-1]), export(*given))[1])
     assert run(photo_folder, tiny_module, model_dir, "--testing_percentage=30") == 0
     capsys.readouterr()
     for graph in ("tf_files/retrained_graph.tflite", "tf_files/retrained_graph.pb"):
@@ -138,10 +139,10 @@ def test_no_test_photos_no_figure(workplace: Path, photo_folder: Path, tiny_modu
     ([], 2, "required: --image_dir"),
     (["--image_dir=nowhere"], 1, "There is no folder nowhere."),
     (["--image_dir=~/surely/not/there"], 1, "There is no folder " + os.path.expanduser("~")),
-    (["--image_dir=photos", "--testing_percentage=120"], 2, "120 is not a percentage"),
+    (["--image_dir=photos", "--testing_percentage=120"], 2, "120 is not a number from 0 to below 100"),
     (["--image_dir=photos", "--final_tensor_name=a b"], 2, "no name for a TensorFlow node"),
     (["--image_dir=photos", "--output_graph=."], 2, "is a folder"),
-    (["--image_dir=photos", "--image_size=0"], 2, "whole number of at least 1"),
+    (["--image_dir=photos", "--image_size=0"], 2, "whole number from 1 to 2048"),
 ])
 def test_a_wrong_command_line_is_one_sentence(workplace: Path, capsys: pytest.CaptureFixture, arguments: list[str],
                                               code: int, sentence: str) -> None:

@@ -28,7 +28,7 @@ def test_without_arguments_it_writes_the_digits_to_tf_files_and_says_what_to_run
     assert (first.returncode, first.stderr) == (0, "")
     assert first.stdout.splitlines() == [f"Wrote 1,797 photos in 10 class folders to {folder}.",
                                          "Retrain on them with:",
-                                         f"    python -m scripts.retrain --image_dir={folder}"]
+                                         f"    python -m tfpoets retrain --image_dir={folder}"]
     assert second.returncode == 0
     assert second.stdout.startswith(f"{folder} is complete already: 1,797 photos.\nRetrain on them with:")
     assert len(list((tmp_path / folder).glob("?/*.png"))) == 1797
@@ -42,8 +42,8 @@ def test_the_line_to_run_next_can_be_pasted_with_spaces_in_it(tmp_path, monkeypa
     (tmp_path / "my photos" / "digits" / "7" / "0007.png").write_bytes(b"x")
     assert sample_photos.main(["digits", f"--output_dir={tmp_path}/my photos/digits"]) == 0
     line = capsys.readouterr().out.splitlines()[-1].strip()
-    # The shell's own reading of the line, with `python -m scripts.retrain` replaced by something that tells.
-    told = subprocess.run(line.replace("python -m scripts.retrain", "printf '%s|'"), shell=True, text=True,
+    # The shell's own reading of the line, with `tfpoets retrain` replaced by something that tells.
+    told = subprocess.run(line.replace("tfpoets retrain", "printf '%s|'"), shell=True, text=True,
                           capture_output=True)
     assert told.stdout == f"--image_dir={tmp_path}/my photos/digits|"
 
@@ -67,7 +67,7 @@ def test_help_costs_neither_tensorflow_nor_sklearn(tmp_path):
                "finally: print('LOADED', *({'tensorflow', 'keras', 'sklearn'} & set(sys.modules)))")
     told = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, text=True, capture_output=True)
     assert told.returncode == 0
-    assert "usage: scripts.sample_photos" in told.stdout and "--output_dir" in told.stdout
+    assert "usage: tfpoets sample_photos" in told.stdout and "--output_dir" in told.stdout
     assert told.stdout.splitlines()[-1].strip() == "LOADED"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from PIL import Image
 
 from tests.conftest import write_photos
 from tfpoets.cli import evaluate, label_image, retrain
+from tfpoets.cli.retrain_text import EventPrinter
 from tfpoets.data import TRAINING, SplitOptions, identify_photos, load_pixels, read_tree, split_photos
 from tfpoets.inference import load_classifier
-from tfpoets.training import plan
+from tfpoets.training import Epoch
 
 
 @pytest.fixture(autouse=True)
@@ -109,8 +111,7 @@ def test_photos_that_go_during_the_training_are_left_out_and_shift_no_other(
     whole = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
     gone = first_training_photo(Path("photos"), whole["labels"][0], 30)
     shutil.rmtree("tf_files")
-    said = plan._say_epoch
-    monkeypatch.setattr(plan, "_say_epoch", lambda epoch: (said(epoch), gone.unlink(missing_ok=True)))
+    on_epoch(monkeypatch, lambda epoch: gone.unlink(missing_ok=True))
     capsys.readouterr()
     assert retrain.main(command) == 0
     assert "left out of all figures: 1 of the photos" in capsys.readouterr().err
@@ -127,7 +128,7 @@ def test_photos_that_go_during_the_training_are_left_out_and_shift_no_other(
 
 def test_a_class_that_goes_during_the_training_is_said(monkeypatch: pytest.MonkeyPatch,
                                                        capsys: pytest.CaptureFixture) -> None:
-    monkeypatch.setattr(plan, "_say_epoch", lambda epoch: shutil.rmtree("photos/blue", ignore_errors=True))
+    on_epoch(monkeypatch, lambda epoch: shutil.rmtree("photos/blue", ignore_errors=True))
     assert retrain.main(["--image_dir=photos", "--nodoctor", "--architecture=lenet", "--train_epochs=1"]) == 1
     assert "All training photos of blue went while" in capsys.readouterr().err
 
@@ -176,7 +177,7 @@ def test_a_command_given_in_the_photos_folder_says_that_its_files_would_be_photo
     (["--architecture=lenet", "--fine_tune_epochs=2"], "its epochs are --train_epochs"),
     (["--architecture=lenet", "--tfhub_module=x"], "needs no --tfhub_module"),
     (["--architecture=lenet", "--validation_percentage=0"], "needs validation photos"),
-    (["--architecture=lenet", "--dropout=1"], "is not a share from 0 and below 1"),
+    (["--architecture=lenet", "--dropout=1"], "is not a number from 0 to below 1"),
     (["--color_mode=grayscale"], "is for networks from scratch"),
     (["--weights=imagenet"], "is for --architecture=resnet50_v2"),
     (["--fine_tune_epochs=2", "--augmented_views=2"], "is for the last layer alone"),
@@ -184,7 +185,7 @@ def test_a_command_given_in_the_photos_folder_says_that_its_files_would_be_photo
     (["--checkpoint=best"], "without one there are no checkpoints"),
     (["--resume"], "--resume is for a training of all layers"),
     (["--architecture=lenet", "--cross_validate=5"], "knows all folds"),
-    (["--augmented_views=1000"], "more than 100 copies"),
+    (["--augmented_views=1000"], "is not a whole number from 1 to 100"),
 ])
 def test_what_does_not_fit_gets_a_sentence(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=photos", *arguments]) == 2
@@ -211,15 +212,23 @@ def test_other_labels_are_another_training(capsys: pytest.CaptureFixture) -> Non
     assert "goes on at step" not in capsys.readouterr().err
 
 
+def on_epoch(monkeypatch: pytest.MonkeyPatch, act: Callable[[Epoch], object]) -> None:
+    """Acts at the end of every epoch, after its line is printed."""
+    tell = EventPrinter.__call__
+
+    def tell_and_act(self: EventPrinter, event: object) -> None:
+        tell(self, event)
+        if isinstance(event, Epoch):
+            act(event)
+    monkeypatch.setattr(EventPrinter, "__call__", tell_and_act)
+
+
 def stop_when_epoch_is_said(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stops a run as Ctrl-C does, before that epoch is saved."""
-    said = plan._say_epoch
-
-    def say_or_stop(epoch) -> None:
-        said(epoch)
+    def stop(epoch: Epoch) -> None:
         if epoch.number + 1 == number:
             raise KeyboardInterrupt
-    monkeypatch.setattr(plan, "_say_epoch", say_or_stop)
+    on_epoch(monkeypatch, stop)
 
 
 def test_resume_goes_on_with_a_training_and_begins_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -228,7 +237,7 @@ def test_resume_goes_on_with_a_training_and_begins_none(tmp_path: Path, monkeypa
     for flag in ("--checkpoint=best", "--resume"):
         assert retrain.main([*command, flag]) == 1
         said = capsys.readouterr().err
-        assert "There is no checkpoint" in said and f"leave {flag.split('=')[0]} away" in said
+        assert "There is no checkpoint" in said and f"or omit {flag.split('=')[0]}." in said
     assert not Path("tf_files/bottlenecks/training").exists()
     stop_when_epoch_is_said(2, monkeypatch)
     assert retrain.main(command) == 130

@@ -57,8 +57,9 @@ class Flag:
         """Add the flag to a parser's group; where it is not given there is no value at all."""
         common: dict[str, Any] = {"help": self.help, "default": argparse.SUPPRESS}
         if self.nargs:
-            nargs: dict[str, Any] = {} if self.nargs == "1" else {"nargs": self.nargs}
-            group.add_argument(self.name, type=self.parse, metavar=self.metavar, **nargs, **common)
+            # Not SUPPRESS, which argparse would parse as if the user had written it.
+            nargs: dict[str, Any] = {} if self.nargs == "1" else {"nargs": self.nargs, "default": None}
+            group.add_argument(self.name, type=self.parse, metavar=self.metavar, **{**common, **nargs})
         elif self.value is not None:
             group.add_argument(f"--{self.name}", action="store_const", const=self.value, **common)
         else:
@@ -141,7 +142,7 @@ class _Parser(argparse.ArgumentParser):
         flags, unknown = self.parse_known_args(arguments)
         if unknown:
             self.error(self._unknown_sentence(unknown[0]))
-        return vars(flags)
+        return {name: value for name, value in vars(flags).items() if value not in (None, [])}
 
     def error(self, message: str) -> NoReturn:
         sentence = message[:1].upper() + message[1:]

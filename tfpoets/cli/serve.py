@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.errors import ModelError, TfpoetsError, one_line
+from tfpoets.errors import ModelError, TfpoetsError, check_range, one_line
 from tfpoets.extractors import core_count
 from tfpoets.inference import LegacyGraphOptions, load_classifier
 
@@ -39,6 +39,9 @@ class ServeOptions:
     model_name: str = "classifier"
     legacy: LegacyGraphOptions = LegacyGraphOptions()
 
+    def __post_init__(self) -> None:
+        check_range("port", self.port, least=0, most=HIGHEST_PORT, whole=True)
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command: arguments without the program's name (None: the process's own) to exit code."""
@@ -50,8 +53,6 @@ def main(arguments: list[str] | None = None) -> int:
 def options_from(given: dict[str, Any]) -> ServeOptions:
     """Return the options that the flags ask for."""
     options = ServeOptions(**option_values(given, FLAGS), legacy=legacy_options(given))
-    if not 0 <= options.port <= HIGHEST_PORT:
-        raise UsageError(f"--port={options.port} is not a port: they go from 0 to {HIGHEST_PORT}.")
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", options.model_name):
         raise UsageError(f"--model_name={options.model_name} is part of an address: letters, digits and _ . - only.")
     return options
