@@ -29,11 +29,23 @@ def test_the_python_example_trains_and_writes_a_classifier(tmp_path: Path, monke
     for photo in sorted((tmp_path / "tf_files" / "digits").glob("*/*.png")):
         if int(photo.stem) >= 400:  # the rest would only take longer
             photo.unlink()
-    code = RUN[1]
+    code = RUN[2]
     exec(compile(code.replace('models")', 'models", 96)'), "README.md", "exec"), {})
     said = re.fullmatch(r"(\d+\.\d)% of \d+ test photos, 95% interval .*\n", capsys.readouterr().out)
     assert said and float(said[1]) > 60
     assert label_image.main(["--graph=digits.tflite", "tf_files/digits/7/0007.png"]) == 0
+
+
+def test_the_shortest_python_example_trains_and_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                       capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_digits(tmp_path / "tf_files" / "digits")
+    for photo in sorted((tmp_path / "tf_files" / "digits").glob("*/*.png")):
+        if int(photo.stem) >= 200:  # the rest would only take longer
+            photo.unlink()
+    exec(compile(RUN[1], "README.md", "exec"), {})
+    said = capsys.readouterr()
+    assert re.fullmatch(r"\d 0\.\d+\n", said.out) and said.err == ""
 
 
 @pytest.fixture
@@ -61,7 +73,7 @@ def test_the_example_with_a_network_of_ones_own_writes_its_files(shapes: None) -
     import_tensorflow()
     import keras
     model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
-    exec(compile(RUN[2], "README.md", "exec"), {"model": model})
+    exec(compile(RUN[3], "README.md", "exec"), {"model": model})
     assert {path.name for path in Path().glob("own*")} == {"own.pb", "own.txt", "own.tflite", "own.json",
                                                            "own_saved_model"}
 

@@ -46,6 +46,19 @@ def test_it_is_part_of_every_retrain_unless_sent_away(
     assert "exact_duplicate" in Path("tf_files/retrained_graph_findings.csv").read_text()
 
 
+def test_views_are_those_of_a_retrain(photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path,
+                                      monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = [f"--image_dir={photo_folder}", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}"]
+    assert doctor.main(command) == 0
+    found = Path("tf_files/doctor/findings.csv").read_text()
+    assert doctor.main([*command, "--views=4"]) == 0
+    assert Path("tf_files/doctor/findings.csv").read_text() != found  # scores of other vectors
+    capsys.readouterr()
+    assert retrain.main([*command, "--views=4", "--nodoctor"]) == 0
+    assert "0 computed, 60 in all" in capsys.readouterr().out
+
+
 def test_the_digits_have_a_sane_list(tmp_path: Path, tiny_module: Path, model_dir: Path,
                                      monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -3,15 +3,20 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from tfpoets.cli.main import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = ("3.11", "3.12", "3.13")
+MOST_HELP_SECONDS = 0.15
 
 
 def find_python(version: str) -> str | None:
@@ -42,25 +47,42 @@ def run(command: list[str], cwd: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_command_says_its_flags_after_a_bare_install(version: str, tmp_path: Path) -> None:
+def test_pip_installs_the_library_and_one_command(version: str, tmp_path: Path) -> None:
     python = find_python(version)
     if python is None:
         pytest.skip(f"Python {version} is not installed here")
-    checkout = clone(tmp_path / "poets")
+    checkout = clone(tmp_path / "clone")
     run([python, "-m", "venv", "env"], tmp_path)
-    scripts = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin")
-    run([str(scripts / "python"), "-m", "pip", "install", "--quiet", "--editable", str(checkout)], tmp_path)
-    for command in ("retrain", "label_image", "evaluate", "export", "serve", "doctor", "show_image", "sample_photos",
-                    "quantize_graph", "count_ops", "graph_pb2tb"):
-        assert "usage:" in run([str(scripts / "python"), "-m", f"scripts.{command}", "--help"], tmp_path)
-        assert "usage:" in run([str(scripts / f"poets-{command.replace('_', '-')}"), "--help"], tmp_path)
+    installed = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin")
+    own_python, command = str(installed / "python"), str(installed / "tfpoets")
+    run([own_python, "-m", "pip", "install", "--quiet", str(checkout)], tmp_path)
+    assert run([own_python, "-c", "from importlib.util import find_spec; print(find_spec('scripts'))"],
+               tmp_path) == "None\n"
+    listed = run([command, "--help"], tmp_path)
+    for name, summary in COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(summary)}$", listed, re.MULTILINE)
+        for form in ([command], [own_python, "-m", "tfpoets"]):
+            said = "tfpoets" if form == [command] else "python -m tfpoets"
+            assert run([*form, name, "--help"], tmp_path).startswith(f"usage: {said} {name}")
+        # The old names work in a clone.
+        assert f"usage: python -m scripts.{name}" in run([own_python, "-m", f"scripts.{name}", "--help"], checkout)
+    seconds = []
+    for _ in range(7):
+        start = time.perf_counter()
+        run([command, "--help"], tmp_path)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < MOST_HELP_SECONDS, seconds
+    # Everything that is no Python file is installed, too: the report, the page of the server and that of tfjs.
+    for folder, name in (("report", "page.html.j2"), ("serving/page", "index.html"),
+                         ("export/targets", "tfjs_page.html")):
+        assert list(installed.parent.glob(f"**/site-packages/tfpoets/{folder}/{name}"))
     shutil.rmtree(tmp_path / "env")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_demo_sets_itself_up_in_a_clean_clone(tmp_path: Path) -> None:
-    checkout = clone(tmp_path / "poets")
+    checkout = clone(tmp_path / "clone")
     said = run(["make", "demo"], checkout)
     assert "Final test accuracy = " in said
     assert "\n7 (score=" in said

@@ -194,7 +194,8 @@ def test_nothing_is_said_on_the_terminal_even_about_odd_photos(messy, tmp_path):
     samples_per_pixel = struct.pack("<HHI", 277, 3, 1)
     three_bands = encoded(colourful(8, 8), "TIFF")
     many_bands.write_bytes(three_bands.replace(samples_per_pixel + b"\3", samples_per_pixel + b" "))
-    script = ("import sys\nfrom tfpoets.data.decode import load_pixels\nfrom tfpoets.errors import PhotoError\n"
+    script = ("import sys\nfrom tfpoets.cli.messages import configure_messages\nconfigure_messages()\n"
+              "from tfpoets.data.decode import load_pixels\nfrom tfpoets.errors import PhotoError\n"
               "for path in sys.argv[1:]:\n"
               "    try: load_pixels(path, 8, 8)\n"
               "    except PhotoError: pass\n")

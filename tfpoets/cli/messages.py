@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 import textwrap
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -70,6 +71,11 @@ def configure_messages(level: str = "INFO") -> None:
     logger.setLevel(level)
     logger.propagate = False
     hide_native_messages(level != "DEBUG")
+    # A photo's small oddities (EXIF cut off, a palette with holes) are no news to a person with ten thousand photos.
+    # The filter holds for the whole process: warnings.catch_warnings() swaps a global list and puts the old one back,
+    # which goes wrong where several threads load photos at once.
+    warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     show_progress(_bar)
 
 

@@ -5,7 +5,7 @@ from .decode import (PIXELS_VERSION, decoded_size, is_plain, load_photo, load_ph
                      network_input, photo_header, read_photo)
 from .duplicates import LOOK_BYTES, LOOK_HEIGHT, LOOK_WIDTH, look_distances, near_duplicate_pairs, photo_look
 from .folds import fold_photos
-from .formats import suffixes_of
+from .formats import begins_like_a_photo, suffixes_of
 from .identity import identify_photos
 from .legacy_decode import POETS_PIXELS_VERSION, load_poets_pixels, resize_bilinear
 from .sources import expand_sources, is_address, read_source
@@ -15,8 +15,8 @@ from .stored_pixels import store_pixels
 
 __all__ = ["LOOK_BYTES", "LOOK_HEIGHT", "LOOK_WIDTH", "PARTS", "PIXELS_VERSION", "POETS_PIXELS_VERSION", "TEST",
            "TRAINING", "USUAL_AUGMENTATION", "VALIDATION", "AugmentationOptions", "Photo", "PhotoTree", "Split",
-           "SplitOptions", "augment_pixels", "check_class_sizes", "decoded_size", "expand_sources", "fold_photos",
-           "identify_photos", "is_address", "is_plain", "load_photo", "load_photos", "load_pixels",
-           "load_poets_pixels", "load_sizes", "look_distances", "near_duplicate_pairs", "network_input",
+           "SplitOptions", "augment_pixels", "begins_like_a_photo", "check_class_sizes", "decoded_size",
+           "expand_sources", "fold_photos", "identify_photos", "is_address", "is_plain", "load_photo", "load_photos",
+           "load_pixels", "load_poets_pixels", "load_sizes", "look_distances", "near_duplicate_pairs", "network_input",
            "photo_digest", "photo_header", "photo_look", "read_photo", "read_source", "read_tree", "resize_bilinear",
            "split_photos", "split_with_test_photos", "store_pixels", "suffixes_of", "with_test_folder"]

@@ -4,10 +4,8 @@ from __future__ import annotations
 import errno
 import functools
 import io
-import logging
 import os
 import re
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,12 +33,6 @@ MAX_PIXELS = 250_000_000
 MAX_BYTES = 512 * 2 ** 20
 # Pillow warns above its limit and refuses above twice its limit; the refusal is wanted, the warning (below) is not.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
-
-# A photo's small oddities (EXIF cut off, a palette with holes) are no news to a person with ten thousand photos.
-# The filter holds for the whole process and is set once: warnings.catch_warnings() swaps a global list and puts the
-# old one back, which goes wrong where several threads load photos at once.
-warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
-logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 # A JPEG is decoded at a reduced scale that leaves the resizing filter this many times the pixels it needs: with 2, no
 # more than 1 answer in 2,000 differs from a full decode, with 1, up to 1 in 50 (tests/benchmarks/RESULTS.md).

@@ -1,0 +1,44 @@
+"""One table of image formats: what is listed, what is read and what is told of a suffix agree."""
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfpoets.data import begins_like_a_photo, expand_sources, load_pixels, suffixes_of
+from tfpoets.data.formats import FORMATS
+
+WRITABLE = [each for each in FORMATS if each.name not in ("HEIF",)]
+
+
+def encoded(name: str) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)).save(content, name)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("each", WRITABLE, ids=lambda each: each.name)
+def test_a_file_of_each_format_begins_as_the_table_says_and_is_read(each) -> None:
+    content = encoded(each.name)
+    assert each.magic.match(content) and begins_like_a_photo(content[:16])
+    assert load_pixels(content, 8, 8).shape == (8, 8, 3)
+
+
+def test_text_does_not_begin_like_a_photo() -> None:
+    assert not any(map(begins_like_a_photo, (b"", b"daisy, roses", b"<html>", b"%PDF-1.7", b"\0" * 16)))
+
+
+def test_a_folder_is_listed_with_every_suffix_in_upper_and_lower_case(tmp_path: Path) -> None:
+    names = [f"photo{suffix}" for each in FORMATS for suffix in each.suffixes]
+    names += [name.upper() for name in names]
+    for name in [*names, "notes.txt", "labels.csv", ".hidden.jpg"]:
+        (tmp_path / name).touch()
+    assert sorted(Path(each).name for each in expand_sources([str(tmp_path)])) == sorted(names)
+
+
+def test_the_usual_suffix_comes_first() -> None:
+    assert [suffixes_of(name)[0] for name in ("JPEG", "PNG", "HEIF")] == [".jpg", ".png", ".heic"]
+    assert suffixes_of("PSD") == ()
