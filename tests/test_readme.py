@@ -22,13 +22,18 @@ README = (Path(__file__).resolve().parents[1] / "README.md").read_text("utf-8")
 RUN = re.findall(r"<!-- tests/test_readme.py runs this -->\n```python\n(.*?)```", README, re.DOTALL)
 
 
+def write_some_digits(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes so many of the digits to tf_files/digits in `folder`, the working folder: all would only take longer."""
+    monkeypatch.chdir(folder)
+    write_digits(folder / "tf_files" / "digits")
+    for photo in sorted((folder / "tf_files" / "digits").glob("*/*.png")):
+        if int(photo.stem) >= count:
+            photo.unlink()
+
+
 def test_the_python_example_trains_and_writes_a_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                            capsys: pytest.CaptureFixture) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_digits(tmp_path / "tf_files" / "digits")
-    for photo in sorted((tmp_path / "tf_files" / "digits").glob("*/*.png")):
-        if int(photo.stem) >= 400:  # the rest would only take longer
-            photo.unlink()
+    write_some_digits(400, tmp_path, monkeypatch)
     code = RUN[2]
     exec(compile(code.replace('models")', 'models", 96)'), "README.md", "exec"), {})
     said = re.fullmatch(r"(\d+\.\d)% of \d+ test photos, 95% interval .*\n", capsys.readouterr().out)
@@ -38,11 +43,7 @@ def test_the_python_example_trains_and_writes_a_classifier(tmp_path: Path, monke
 
 def test_the_shortest_python_example_trains_and_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                        capsys: pytest.CaptureFixture) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_digits(tmp_path / "tf_files" / "digits")
-    for photo in sorted((tmp_path / "tf_files" / "digits").glob("*/*.png")):
-        if int(photo.stem) >= 200:  # the rest would only take longer
-            photo.unlink()
+    write_some_digits(200, tmp_path, monkeypatch)
     exec(compile(RUN[1], "README.md", "exec"), {})
     said = capsys.readouterr()
     assert re.fullmatch(r"\d 0\.\d+\n", said.out) and said.err == ""

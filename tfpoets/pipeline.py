@@ -147,7 +147,7 @@ class PhotosSplit:
     split: Split
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluated:
     """Event: the final test is done.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfpoets.evaluation import evaluate
-from tfpoets.training import HeadOptions, fit_head, out_of_fold_probabilities
+from tfpoets.training import fit_head, out_of_fold_probabilities
 
 
 def test_labels_of_pure_noise_are_not_guessed() -> None:
@@ -13,7 +13,7 @@ def test_labels_of_pure_noise_are_not_guessed() -> None:
     answers = out_of_fold_probabilities(x, y, np.arange(300) // 2 % 5, 2)
     assert evaluate(answers, y).interval[0] < 0.5
     assert np.allclose(answers.sum(1), 1, atol=1e-5)
-    head = fit_head(x, y, x[:0], y[:0], 2, HeadOptions(l2_grid=(1e-3,))).head
+    head = fit_head(x, y, x[:0], y[:0], 2, l2_grid=[1e-3]).head
     assert evaluate(head.probabilities(x), y).accuracy > 0.99
 
 

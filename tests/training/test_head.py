@@ -1,6 +1,7 @@
 """The head against scikit-learn's optimum, and what it promises whatever the bottlenecks look like."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,9 +47,10 @@ NONE = Photos(np.empty((0, 48), np.float32), np.empty(0, int))
 VALIDATION = bottlenecks([9, 8, 8, 9, 8], 48, seed=1)
 
 
-def calibrated_fit(train: Photos, validation: Photos, variations: Variations | None = None, **options) -> HeadFit:
+def calibrated_fit(train: Photos, validation: Photos, variations: Variations | None = None,
+                   l2_grid: Sequence[float] = L2_GRID, **options) -> HeadFit:
     return fit_head(train.x, train.y, validation.x, validation.y, int(train.y.max()) + 1, HeadOptions(**options),
-                    variations)
+                    variations, l2_grid)
 
 
 def fit(train: Photos, validation: Photos, **options) -> HeadFit:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from tfpoets.errors import check_choice, check_range
+from tfpoets.errors import check_choice
 from tfpoets.evaluation import fit_temperature
 
 from .unknown import UnknownScore
@@ -58,17 +58,13 @@ class HeadOptions:
         class_weight: "none", or "balanced": a photo weighs n / (classes * photos of its class), so that every class
             counts alike.
         refit: fit once more, on training and validation photos, with the chosen strength.
-        l2_grid: strengths to choose from, above 0; evenly spaced in their logarithm they are solved fastest.
     """
 
     class_weight: str = "none"
     refit: bool = True
-    l2_grid: tuple[float, ...] = L2_GRID
 
     def __post_init__(self) -> None:
         check_choice("class_weight", self.class_weight, CLASS_WEIGHTS)
-        for strength in self.l2_grid:
-            check_range("l2_grid", strength, above=0)
 
     @property
     def balanced(self) -> bool:
@@ -175,7 +171,8 @@ class HeadFit:
 
 
 def fit_head(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray, validation_y: np.ndarray,
-             classes: int, options: HeadOptions = HeadOptions(), variations: Variations | None = None) -> HeadFit:
+             classes: int, options: HeadOptions = HeadOptions(), variations: Variations | None = None,
+             l2_grid: Sequence[float] = L2_GRID) -> HeadFit:
     """Chooses L2 strength and temperature by the validation photos and fits the head.
 
     Without validation photos, 5-fold cross-validation inside the training photos chooses: each class in five runs of
@@ -189,6 +186,7 @@ def fit_head(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray,
         classes: how many there are.
         options: how.
         variations: more to fit to; strength and temperature are chosen by photos as they are.
+        l2_grid: strengths to choose from, above 0; evenly spaced in their logarithm they are solved fastest.
 
     Raises:
         ValueError: a class without a training photo, or a bottleneck that is not finite.
@@ -199,11 +197,11 @@ def fit_head(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray,
     # On one thread: idle BLAS threads of NumPy and SciPy that wait for one another cost 30 times what they compute.
     # It also makes the sums, and so the weights, the same on any number of cores.
     with threadpool_limits(1, user_api="blas"):
-        return _fit(train_x, train_y, validation_x, validation_y, classes, options, variations)
+        return _fit(train_x, train_y, validation_x, validation_y, classes, options, variations, l2_grid)
 
 
 def _fit(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray, validation_y: np.ndarray,
-         classes: int, options: HeadOptions, variations: Variations | None) -> HeadFit:
+         classes: int, options: HeadOptions, variations: Variations | None, l2_grid: Sequence[float]) -> HeadFit:
     balanced = options.balanced
     y = np.concatenate([train_y, validation_y]).astype(np.intp)
     depth = train_x.shape[1]
@@ -221,7 +219,7 @@ def _fit(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray, val
     pairs = _folds(y, len(train_y))
     trials = [_Trial(problem(fitted), axes.rows[:len(y)][held], y[held]) for fitted, held in pairs]
     tried = any(len(trial.held_y) for trial in trials)
-    path = _walk(trials, sorted(options.l2_grid, reverse=True) if tried else [UNTRIED_L2], balanced)
+    path = _walk(trials, sorted(l2_grid, reverse=True) if tried else [UNTRIED_L2], balanced)
     best = int(np.argmin([step.validation_loss for step in path]))
     temperature, start, iterations = _temperature(trials, best, path[best].l2)
     refitted = options.refit and len(validation_y) > 0
