@@ -292,9 +292,8 @@ def _check_no_folder_is_unknown(tree: PhotoTree) -> None:
     for label in tree.labels:
         if label.casefold() == UNKNOWN_LABEL:
             raise OptionError(f"With `unknown_coverage`, {label} is what photos of no class are called, and a folder "
-                              "has that name.", "Move it elsewhere; evaluate can say how many of its photos are "
-                                                "called "
-                              "so.")
+                              "has that name.",
+                              "Move it elsewhere; evaluate can say how many of its photos are called so.")
 
 
 def _extract(tree: PhotoTree, options: RetrainOptions) -> tuple[Extractor | None, Bottlenecks]:

@@ -36,10 +36,9 @@ def test_errors_are_one_sentence_and_an_exit_code(error: BaseException, code: in
 def test_options_in_errors_become_flags_and_commands_take_the_form_of_the_call(capsys: pytest.CaptureFixture) -> None:
     set_flags({"handle": "tfhub_module", "image_size": "image_size"})
     run_command(failing(TfpoetsError("`handle`=x takes no `image_size`, and `unknown` is no option.",
-                                     "Run `tfpoets retrain`.")), [])
+                                     "Run `tfpoets retrain`, or: `tfpoets evaluate image_dir=x`")), [])
     assert capsys.readouterr().err == ("Error: --tfhub_module=x takes no --image_size, and `unknown` is no option. "
-                                       "Run "
-                                       "tfpoets retrain.\n")
+                                       "Run tfpoets retrain, or: tfpoets evaluate --image_dir=x\n")
 
 
 def test_debug_shows_where_it_happened(capsys: pytest.CaptureFixture) -> None:

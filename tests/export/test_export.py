@@ -207,7 +207,7 @@ def test_at_most_32_photos_prove_a_file(trained: Trained) -> None:
 
 
 def test_loading_nothing_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(TfpoetsError, match="no classifier at.*`tfpoets retrain`"):
+    with pytest.raises(TfpoetsError, match="no classifier at.*`tfpoets retrain image_dir="):
         load_classifier(tmp_path / "none.tflite")
     with pytest.raises(TfpoetsError, match="not a SavedModel that retrain wrote"):
         load_classifier(tmp_path)

@@ -18,8 +18,8 @@ from .calling import called_as
 # The width of the lines that commands print, so that a terminal of 80 columns breaks none.
 LINE_WIDTH = 79
 
-# Options and commands as the library names them: `image_size`, `tfpoets retrain`.
-_QUOTED = re.compile(r"`(tfpoets )?([a-z_0-9]+)`")
+# Options and commands as the library names them: `image_size`, `tfpoets retrain image_dir=FOLDER`.
+_QUOTED = re.compile(r"`(?:tfpoets (?P<command>[a-z_0-9]+)(?P<options>(?: [a-z_]+=[^ `]+)*)|(?P<option>[a-z_0-9]+))`")
 _flags: dict[str, str] = {}
 
 
@@ -32,13 +32,13 @@ def set_flags(flags: Mapping[str, str]) -> None:
 def as_flags(text: str) -> str:
     """Return a message of the library in the terms of the command line.
 
-    `image_size` becomes --image_size where the running command has such a flag, and `tfpoets retrain` becomes the
-    command in the form in which the user called this one.
+    `image_size` becomes --image_size where the running command has such a flag, and `tfpoets retrain image_dir=FOLDER`
+    becomes the command line that does this, in the form in which the user called this one.
     """
     def shown(match: re.Match[str]) -> str:
-        if match[1]:
-            return called_as(match[2])
-        return f"--{_flags[match[2]]}" if match[2] in _flags else match[0]
+        if match["command"]:
+            return called_as(match["command"]) + match["options"].replace(" ", " --")
+        return f"--{_flags[match['option']]}" if match["option"] in _flags else match[0]
     return _QUOTED.sub(shown, text)
 
 

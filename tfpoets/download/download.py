@@ -87,9 +87,8 @@ def download_file(url: str, destination: Path, *, what: str, max_bytes: int, sha
                 bar.update(len(chunk))
         if sha256 is not None and digest.hexdigest() != sha256.lower():
             raise DownloadError(f"{answer.name} is not the file that was expected: its SHA-256 is "
-                                f"{digest.hexdigest()}, "
-                                f"not {sha256.lower()}.", "Try again; if it stays so, the file at this address "
-                                                          "changed.")
+                                f"{digest.hexdigest()}, not {sha256.lower()}.",
+                                "Try again; if it stays so, the file at this address changed.")
     return destination
 
 

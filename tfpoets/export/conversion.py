@@ -69,7 +69,8 @@ def open_graph(path: Path) -> Graph:
         ExportError: it is something else, or does not belong to the metadata beside it.
     """
     if not path.exists():
-        raise ExportError(f"There is no classifier at {path}.", "Make one with `tfpoets retrain`.")
+        raise ExportError(f"There is no classifier at {path}.",
+                          "Make one with: `tfpoets retrain image_dir=FOLDER_OF_CLASS_FOLDERS`")
     content = path.read_bytes() if path.is_file() else b""
     if path.is_dir() or content[4:8] == b"TFL3":
         raise ExportError(f"{path} is already converted; conversions begin with the .pb that retrain wrote.",

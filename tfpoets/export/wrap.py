@@ -99,9 +99,9 @@ def wrap(model: Any, labels: Sequence[str]) -> Wrapped:
     try:
         given, answered = tuple(model.input_shape), tuple(model.output_shape)
     except AttributeError:
-        raise ExportError("The model does not say what it takes and gives.", "Build it as keras.Model(inputs, "
-                                                                             "outputs), "
-                          "or as keras.Sequential that begins with keras.Input.") from None
+        raise ExportError("The model does not say what it takes and gives.",
+                          "Build it as keras.Model(inputs, outputs), or as keras.Sequential that begins with "
+                          "keras.Input.") from None
     if len(given) != 4 or given[3] != 3 or not all(given[1:]):
         raise ExportError(f"The model takes {list(given)}, not photos of one size, [n, height, width, 3].")
     if len(answered) != 2 or answered[1] != len(labels) or not 2 <= len(set(labels)) == len(labels):

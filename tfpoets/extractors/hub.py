@@ -39,8 +39,8 @@ def hub_address(handle: str) -> str | None:
     """
     if handle.lower().startswith(("http://", "https://")):
         if not urllib.parse.urlsplit(handle).netloc:
-            raise ExtractorError(f"{handle} is no address of a module.", "It ends where the server's name should "
-                                                                         "begin.")
+            raise ExtractorError(f"{handle} is no address of a module.",
+                                 "It ends where the server's name should begin.")
         return handle
     if _KAGGLE_HANDLE.fullmatch(handle.rstrip("/")) and not Path(handle).exists():
         return KAGGLE + handle.rstrip("/")
@@ -174,8 +174,8 @@ def _unpack(archive: Path, folder: Path, source: str, name: str) -> None:
         raise ExtractorError(f"The folder {folder} was put there by hand, but there is no saved_model.pb right in it.",
                              "Put the module's files there, or move the folder away.")
     if not is_gzip(archive):
-        raise ExtractorError(f"{archive} is not a .tar.gz archive.", "Give a module as it was downloaded, or its "
-                                                                     "folder.")
+        raise ExtractorError(f"{archive} is not a .tar.gz archive.",
+                             "Give a module as it was downloaded, or its folder.")
     prefix = f".unpacking-{folder.name}-"
     for left in folder.parent.glob(f"{glob.escape(prefix)}*"):  # by a run that was killed: the lock is ours
         shutil.rmtree(left, ignore_errors=True)

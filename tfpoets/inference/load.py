@@ -33,7 +33,7 @@ def load_classifier(path: Path, stated: LegacyGraphOptions = LegacyGraphOptions(
 def _load(path: Path, stated: LegacyGraphOptions) -> Classifier:
     if not path.exists():
         raise ModelError(f"There is no classifier at {path}.",
-                         "Make one with `tfpoets retrain`.")
+                         "Make one with: `tfpoets retrain image_dir=FOLDER_OF_CLASS_FOLDERS`")
     content = b"" if path.is_dir() else path.read_bytes()
     opened = open_exported(path, content)
     if opened is not None:

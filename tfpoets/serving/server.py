@@ -53,8 +53,8 @@ def run_server(app: Any, host: str, port: int, limits: Limits, on_ready: Callabl
                                channel_timeout=limits.idle_seconds, cleanup_interval=2,
                                connection_limit=limits.connections)
     except (OSError, ValueError) as error:
-        raise TfpoetsError(f"Nothing can listen at {host}:{port}: {one_line(error)}", "Give another `host` or "
-                                                                                      "`port`.") from error
+        raise TfpoetsError(f"Nothing can listen at {host}:{port}: {one_line(error)}",
+                           "Give another `host` or `port`.") from error
     if not hasattr(server, "active_channels"):
         raise OptionError(f"{host} stands for several addresses.", "Give one, such as 127.0.0.1.")
     server.channel_class = _Channel
