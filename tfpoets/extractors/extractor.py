@@ -257,5 +257,4 @@ def _check_engines_agree(graph: Any, tflite: bytes, height: int, width: int, nam
     difference = np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-6)
     if difference > ENGINE_TOLERANCE:
         raise ExtractorError(f"The module {name} gives other features in TensorFlow Lite than in TensorFlow (they "
-                             "differ "
-                             f"by {difference:.1%} of the largest).", "Choose another module.")
+                             f"differ by {difference:.1%} of the largest).", "Choose another module.")

@@ -44,8 +44,7 @@ class PoetsGraphModule:
                                  "Give the float graph, frozen_graph.pb.")
         if graph.network is None:
             raise ExtractorError(f"{self.path} is neither a MobileNet v1 nor an Inception v3, so how to feed it is "
-                                 "not "
-                                 "known.", "Give a SavedModel.")
+                                 "not known.", "Give a SavedModel.")
         pooled = next((name for name in nodes_behind(nodes, graph.output) if nodes[name].op in ("AvgPool", "Mean")),
                       None)
         if pooled is None:

@@ -96,9 +96,8 @@ def _unknown(handle: str) -> ExtractorError:
     return ExtractorError(
         f"There is no extractor {handle!r}" + (f"; did you mean {meant}?" if meant else "."),
         f"It can be {efficientnet_lite.NAME}, inception_v3, mobilenet_<{'|'.join(WIDTHS)}>_<{'|'.join(SIZES)}>"
-        "[_quantized], "
-        f"{PREFIX}<network of keras.applications>, a SavedModel's folder or .tar.gz, a frozen graph of Poets, or an "
-        "address of TF Hub or Kaggle.")
+        f"[_quantized], {PREFIX}<network of keras.applications>, a SavedModel's folder or .tar.gz, a frozen graph of "
+        "Poets, or an address of TF Hub or Kaggle.")
 
 
 @dataclass(frozen=True)

@@ -125,8 +125,7 @@ class SavedModelModule:
                 return signature.call({name: pixels}, output)
             if signature.train is None:
                 raise ExtractorError(f"The module {self.name} was saved for inference only: its batch normalisation "
-                                     "cannot "
-                                     "be trained.", "Leave `batch_norm` away.")
+                                     "cannot be trained.", "Leave `batch_norm` away.")
             return signature.train(pixels)
         return network, height, width
 
@@ -147,12 +146,11 @@ class SavedModelModule:
     def _check_feature_vector(self, taken: Any, given: Any) -> None:
         if taken.shape.rank != 4 or taken.shape[3] != 3 or taken.dtype.name != "float32":
             raise ExtractorError(f"The module {self.folder} is not an image feature vector: it takes "
-                                 f"{taken.dtype.name} "
-                                 f"{shape_text(taken)}, not float32 [n, height, width, 3].", NO_FEATURE_VECTOR)
+                                 f"{taken.dtype.name} {shape_text(taken)}, not float32 [n, height, width, "
+                                 "3].", NO_FEATURE_VECTOR)
         if given.shape.rank is not None and given.shape.rank != 2:
             raise ExtractorError(f"The module {self.folder} is not an image feature vector: it gives "
-                                 f"{shape_text(given)}, "
-                                 "not one vector a photo.", NO_FEATURE_VECTOR)
+                                 f"{shape_text(given)}, not one vector a photo.", NO_FEATURE_VECTOR)
         if taken.shape[0] is not None:
             raise ExtractorError(f"The module {self.folder} takes batches of {taken.shape[0]} photos only.",
                                  "Choose one that takes any number.")

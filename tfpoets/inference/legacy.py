@@ -171,8 +171,7 @@ def _labels(path: Path, given: Path | None, classes: int) -> list[str]:
         labels = _read_labels(given)
         if len(labels) != classes:
             raise ModelError(f"{given} has {len(labels)} labels, but {path} answers with {classes}: they do not "
-                             "belong "
-                             "together.", "Give the label file that was written with the graph.")
+                             "belong together.", "Give the label file that was written with the graph.")
         return labels
     beside = [path.with_name(f"{path.stem.replace('graph', 'labels')}.txt"),
               *(path.with_name(name) for name in LABEL_FILES)]

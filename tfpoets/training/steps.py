@@ -203,8 +203,7 @@ def _loss_and_accuracy(head: Head, x: np.ndarray, y: np.ndarray) -> tuple[float,
 def _check_finite(step: Step, learning_rate: float) -> None:
     if not np.isfinite(step.train_loss):
         raise TrainingError(f"After {step.number} steps the loss is not finite: `learning_rate`={learning_rate:g} is "
-                            "too "
-                            "large.", "Try a tenth of it.")
+                            "too large.", "Try a tenth of it.")
 
 
 def _truncated_normal(random: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
