@@ -28,8 +28,7 @@ FLAGS = (Group("", (
     Flag("output", "what to write", "output", path, "FILE", required=True),
     Flag("output_node_names", "the node with the result, where it is not to be found", metavar="NAME"),
     Flag("mode", "weights_rounded (default): a graph with rounded weights; tflite, tflite_float16 or tflite_dynamic: "
-                 "a "
-         ".tflite of a graph of TensorFlow for Poets (`export` converts retrain's)", "mode", metavar="MODE"),
+         "a .tflite of a graph of TensorFlow for Poets (`export` converts retrain's)", "mode", metavar="MODE"),
     Flag("bitdepth", "round to 2 ** N values (default 8)", "bitdepth", int, "N"))),)
 
 

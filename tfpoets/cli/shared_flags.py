@@ -16,8 +16,7 @@ EXTRACTOR_FLAGS = (
          "SavedModel's folder or .tar.gz; keras:NAME, a network of keras.applications; or a frozen ImageNet graph of "
          "TensorFlow for Poets", "extractor.handle", metavar="HANDLE"),
     Flag("image_size", f"side of the extractor's input, for modules that take any ({EXTRACTOR.handle}: 320; smaller "
-                       "is "
-         "faster)", "extractor.image_size", int, "PIXELS"),
+         "is faster)", "extractor.image_size", int, "PIXELS"),
     Flag("offline", "use no network: what is not here is an error", "extractor.offline", value=True))
 
 VIEWS_FLAG = Flag("views", "average 2 views of each photo (a closer one, too) or 4 (mirrored, too), in every file, at "
