@@ -6,9 +6,13 @@ changes nothing in the program that imports it.
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import Any
 
 __version__ = "3.0.0"
+
+# Notes are shown where the program, or the command line, asks for them.
+logging.getLogger("tfpoets").addHandler(logging.NullHandler())
 
 _NAMES = {
     "tfpoets.data": ("read_tree", "split_photos"),

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import difflib
 import errno
+import math
+import numbers
 import re
 from collections.abc import Iterable
 
@@ -62,7 +64,7 @@ class DownloadError(TfpoetsError):
 
 def one_line(error: BaseException, limit: int = 200) -> str:
     """Return the message of `error` on one line, at most `limit` characters, ending in a full stop."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()).replace("`", "'") or type(error).__name__  # backticks are for our options
     if len(text) > limit:
         text = text[:limit - 3] + "..."
     return text if text.endswith((".", "!", "?")) else text + "."
@@ -97,24 +99,27 @@ def check_range(option: str, value: float | None, *, least: float | None = None,
     """
     if value is None:
         return
-    fits = (isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-            and value == value and abs(value) != float("inf")
+    fits = (isinstance(value, numbers.Integral if whole else numbers.Real) and not isinstance(value, bool)
+            and math.isfinite(value)
             and (least is None or value >= least) and (most is None or value <= most)
             and (above is None or value > above) and (below is None or value < below))
     if not fits:
-        shown = f"{value:g}" if isinstance(value, float) else value
+        shown = f"{value:g}" if isinstance(value, float) and not whole else repr(value)
         raise OptionError(f"`{option}`={shown} is not {'a whole' if whole else 'a'} number"
-                          f"{_range_words(least, most, above, below)}.")
+                          f"{_range_words(least, most, above, below, whole)}.")
 
 
-def _range_words(least: float | None, most: float | None, above: float | None, below: float | None) -> str:
+def _range_words(least: float | None, most: float | None, above: float | None, below: float | None,
+                 whole: bool) -> str:
     low = "" if least is None and above is None else f"above {above}" if least is None else f"{least}"
     high = "" if most is None and below is None else f"below {below}" if most is None else f"{most}"
     if low and high:
         return f" from {low} to {high}" if least is not None else f" {low} and up to {high}"
     if low:
         return f" {low}" if least is None else f" of at least {low}"
-    return f" of at most {high}" if high else " that is finite"
+    if high:
+        return f" of at most {high}"
+    return "" if whole else " that is finite"
 
 
 def check_choice(option: str, value: str, choices: Iterable[str]) -> None:

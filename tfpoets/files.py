@@ -7,6 +7,13 @@ from pathlib import Path
 from tfpoets.errors import OptionError, TfpoetsError
 
 
+def as_path(option: str, value: object) -> Path:
+    """Return the value of an option as a path; raise OptionError for one that is neither a path nor text."""
+    if isinstance(value, str | os.PathLike) and os.fspath(value):
+        return Path(value)
+    raise OptionError(f"`{option}`={value!r} is not a path.")
+
+
 def write_file(path: Path, content: str | bytes) -> None:
     """Writes a file so that it appears when it is whole; text as UTF-8, what UTF-8 cannot say with backslashes.
 

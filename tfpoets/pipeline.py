@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from tfpoets.export import (UNKNOWN_LABEL, Converted, ExportOptions, Exported, P
                             export_graph, open_graph)
 from tfpoets.extractors import (Bottlenecks, Extractor, ExtractorOptions, core_count, extract_bottlenecks,
                                 open_extractor)
-from tfpoets.files import check_is_apart, check_is_not_among, check_output_folder
+from tfpoets.files import as_path, check_is_apart, check_is_not_among, check_output_folder
 from tfpoets.inference import load_classifier
 from tfpoets.progress import stage
 from tfpoets.report import confusion_picture, curves_picture, describe_retraining, write_report
@@ -71,12 +71,14 @@ class RetrainOptions:
     test_batch_size: int = -1
 
     def __post_init__(self) -> None:
-        for name in ("image_dir", "test_dir", "bottleneck_dir", "summaries_dir", "intermediate_output_graphs_dir"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, Path(getattr(self, name)))  # text will do, too
+        for name in ("image_dir", "bottleneck_dir", "summaries_dir", "intermediate_output_graphs_dir"):
+            object.__setattr__(self, name, as_path(name, getattr(self, name)))
+        if self.test_dir is not None:
+            object.__setattr__(self, "test_dir", as_path("test_dir", self.test_dir))
         # One fold is held out, one chooses, the rest train.
         check_range("cross_validate", self.cross_validate, least=3, most=100, whole=True)
         check_batch_size("test_batch_size", self.test_batch_size)
+        object.__setattr__(self, "training", self.training.with_seed(self.split.seed))
         self._check_places()
         self._check_training()
 
@@ -92,8 +94,15 @@ class RetrainOptions:
                                  ("bottleneck_dir", self.bottleneck_dir), ("model_dir", self.extractor.model_dir),
                                  ("summaries_dir", self.summaries_dir),
                                  ("intermediate_output_graphs_dir", self.intermediate_output_graphs_dir)):
+                if name == "intermediate_output_graphs_dir" and not self._stores_graphs:
+                    continue
                 if folder is not None:
                     check_is_apart(folder, name, photos, folder)
+
+    @property
+    def _stores_graphs(self) -> bool:
+        """Whether graphs of a training that is under way are written."""
+        return bool(self.training.sgd and self.training.sgd.intermediate_store_frequency)
 
     def _check_training(self) -> None:
         training, validates = self.training, bool(self.split.validation_percentage)
@@ -219,17 +228,19 @@ class ConversionEnded:
 
 
 def retrain(options: RetrainOptions, on_event: Listener = lambda event: None,
-            label_command: Callable[[Path], str] = lambda path: f"tfpoets label_image {path}") -> None:
+            label_command: Callable[[Path], str] = lambda path: f"tfpoets.load_classifier({str(path)!r})") -> None:
     """Retrain a classifier and write its files.
 
     Args:
         options: how.
         on_event: is told how it goes.
-        label_command: gives the command that labels a photo with the classifier in a file, for the report.
+        label_command: gives the command that labels a photo with the classifier in a file, for the report; by default
+            how Python loads it.
 
     Raises:
         TfpoetsError: the photos or options cannot be used, or a file cannot be written or does not give the answers of
-            the final test; no file has been replaced then.
+            the final test. The classifier's files are replaced together or not at all; findings, report, curves and
+            further forms come after them.
     """
     files, training = options.files, Training(options.training, options.extractor, options.bottleneck_dir, on_event)
     check_destinations(files)
@@ -366,7 +377,7 @@ def _cross_validate(trained: Trained, folds: np.ndarray, options: RetrainOptions
     bottlenecks = trained.bottlenecks
     classes = bottlenecks.tree.classes()
     answers = out_of_fold_probabilities(bottlenecks.matrix, classes, folds, len(bottlenecks.tree.labels),
-                                        options.training.head)
+                                        replace(options.training.head, refit=True))
     accuracies = [evaluate(answers[folds == fold], classes[folds == fold]).accuracy for fold in np.unique(folds)]
     metrics = evaluate(answers, classes)
     on_event(CrossValidated(metrics, accuracies))

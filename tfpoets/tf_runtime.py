@@ -7,12 +7,13 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import TextIO
 
 
 _hidden = False
+_imported = False
 
 
 def hide_native_messages(hidden: bool = True) -> None:
@@ -83,7 +84,8 @@ def import_tensorflow() -> ModuleType:
 
     Where `hide_native_messages` asked for it, TensorFlow's start-up messages and notes are hidden, too.
     """
-    if not _hidden:
+    global _imported
+    if not _hidden or _imported:  # once is enough: what hides messages must not run beside other threads for nothing
         import tensorflow
         return tensorflow
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -93,52 +95,47 @@ def import_tensorflow() -> ModuleType:
         from absl import logging as absl_logging
     tensorflow.get_logger().setLevel(logging.ERROR)
     absl_logging.set_verbosity(absl_logging.ERROR)
+    _imported = True
     return tensorflow
 
 
-class _FullPrecision:
-    """TensorFloat-32 switched off for as long as any thread asks for it; then it is what it was before."""
+class _Setting:
+    """A setting of the whole process that has another value for as long as any thread is inside a block.
 
-    def __init__(self) -> None:
+    Args:
+        value: inside.
+        read, write: get and set it.
+    """
+
+    def __init__(self, value: bool, read: Callable[[], bool], write: Callable[[bool], None]):
+        self._value, self._read, self._write = value, read, write
         self._lock = threading.Lock()
-        self._users = 0
-        self._before = True
+        self._inside = 0
+        self._before = value
 
     def __enter__(self) -> None:
-        experimental = import_tensorflow().config.experimental
         with self._lock:
-            if self._users == 0:
-                self._before = experimental.tensor_float_32_execution_enabled()
-                experimental.enable_tensor_float_32_execution(False)
-            self._users += 1
+            if self._inside == 0:
+                self._before = self._read()
+                self._write(self._value)
+            self._inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            self._users -= 1
-            if self._users == 0:
-                import_tensorflow().config.experimental.enable_tensor_float_32_execution(self._before)
+            self._inside -= 1
+            if self._inside == 0:
+                self._write(self._before)
 
 
 # NVIDIA GPUs since 2020 multiply float32 matrices with 10 bits of the mantissa (TensorFloat-32) unless told otherwise.
 # The vectors then differ from a CPU's by 0.2 % of the largest (seen on an H200). Used wherever vectors are computed or
 # compared; training keeps the faster default.
-full_precision = _FullPrecision()
+full_precision = _Setting(
+    False, lambda: import_tensorflow().config.experimental.tensor_float_32_execution_enabled(),
+    lambda on: import_tensorflow().config.experimental.enable_tensor_float_32_execution(on))
 
-
-@contextlib.contextmanager
-def auto_mixed_precision(enabled: bool) -> Iterator[None]:
-    """Let TensorFlow compute in 16 bits what tolerates it, on a GPU, in all functions that run inside the block.
-
-    The option belongs to the whole process, so it is restored at the end: files that are proven afterwards must be
-    computed in full precision.
-    """
-    if not enabled:
-        yield
-        return
-    optimizer = import_tensorflow().config.optimizer
-    before = bool(optimizer.get_experimental_options().get("auto_mixed_precision", False))
-    optimizer.set_experimental_options({"auto_mixed_precision": True})
-    try:
-        yield
-    finally:
-        optimizer.set_experimental_options({"auto_mixed_precision": before})
+# TensorFlow computes in 16 bits what tolerates it, on a GPU, in all functions that run inside the block. Files that
+# are proven afterwards must be computed in full precision.
+auto_mixed_precision = _Setting(
+    True, lambda: bool(import_tensorflow().config.optimizer.get_experimental_options().get("auto_mixed_precision")),
+    lambda on: import_tensorflow().config.optimizer.set_experimental_options({"auto_mixed_precision": on}))

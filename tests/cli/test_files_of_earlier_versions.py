@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tfpoets.cli import evaluate, export, label_image, retrain
+from tfpoets.cli.parser import parse_flags
+from tfpoets.cli.retrain import options_from
 
 ARCHIVE = Path(__file__).resolve().parents[1] / "compatibility" / "version_f862d5e.tar.gz"
 COMMON = ["--image_dir=photos", "--model_dir=models", "--bottleneck_dir=bottlenecks", "--nodoctor",
@@ -42,6 +44,33 @@ def test_a_stopped_training_goes_on(capsys: pytest.CaptureFixture) -> None:
     said = capsys.readouterr()
     assert "goes on at step" in said.err
     assert json.loads(Path("new/g.json").read_text("utf-8"))["head"]["epochs"] == 3
+
+
+@pytest.mark.parametrize("flags, key", [
+    (["--augmented_views=3"], '{"flip": true, "crop": 0.0, "scale": 41.0, "brightness": 0.0}'),
+    (["--random_scale=10"], '{"flip": false, "crop": 0, "scale": 10, "brightness": 0}')])
+def test_copies_of_photos_have_the_key_that_they_had(flags: list[str], key: str) -> None:
+    copies = options_from(parse_flags("retrain", "", retrain.FLAGS, ["--image_dir=elsewhere", *flags])).training.copies
+    assert copies is not None and copies[0].key == key
+
+
+@pytest.mark.parametrize("flags, key", [
+    (["--fine_tune_epochs=4"],
+     '{"epochs": 4, "batch_size": 32, "optimizer": "adamw", "learning_rate": 0.0001, "warm_up": 30, "weight_decay": '
+     '0.01, '
+     '"label_smoothing": 0.1, "patience": 0, "monitor": "loss", "mixed_precision": false, "distortions": {"flip": '
+     'true, '
+     '"crop": 0.0, "scale": 41.0, "brightness": 0.0}, "seed": 0}'),
+    (["--architecture=lenet", "--random_crop=10", "--seed=7"],
+     '{"epochs": 20, "batch_size": 32, "optimizer": "adamw", "learning_rate": 0.001, "warm_up": 30, "weight_decay": '
+     '0.01, '
+     '"label_smoothing": 0.0, "patience": 0, "monitor": "loss", "mixed_precision": false, "distortions": {"flip": '
+     'false, '
+     '"crop": 10, "scale": 0, "brightness": 0}, "seed": 7}')])
+def test_trainings_of_all_layers_have_the_key_that_they_had(flags: list[str], key: str) -> None:
+    given = parse_flags("retrain", "", retrain.FLAGS, ["--image_dir=elsewhere", *flags])
+    network = options_from(given).training.all_layers
+    assert network is not None and json.dumps(network.identity()) == key
 
 
 def test_every_form_of_a_classifier_labels_photos(capsys: pytest.CaptureFixture) -> None:

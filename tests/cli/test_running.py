@@ -1,13 +1,23 @@
 """Whatever goes wrong ends in a sentence and an exit code, and in a traceback only for those who ask."""
 from __future__ import annotations
 
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from tfpoets.cli.main import COMMANDS
 from tfpoets.cli.messages import set_flags
 from tfpoets.cli.parser import Flag, Group, option_values, parse_flags
 from tfpoets.cli.running import UsageError, run_command
+from tfpoets.cli.shared_flags import GRAPH_FLAGS
 from tfpoets.errors import OptionError, TfpoetsError
 
+ROOT = Path(__file__).resolve().parents[2]
 FLAGS = (Group("", (Flag("image_dir", "photos", "image_dir"), Flag("steps", "how many", "training.steps", int))),)
 
 
@@ -20,7 +30,7 @@ def failing(error: BaseException):
 @pytest.mark.parametrize("error, code, sentence", [
     (TfpoetsError("The folder is empty.", "Put photos in."), 1, "Error: The folder is empty. Put photos in.\n"),
     (UsageError("There is no flag --x."), 2, "Error: There is no flag --x.\n"),
-    (OptionError("`views`=3 is not one of 1, 2, 4."), 2, "Error: `views`=3 is not one of 1, 2, 4.\n"),
+    (OptionError("`views`=3 is not one of 1, 2, 4."), 2, "Error: views=3 is not one of 1, 2, 4.\n"),
     (OSError(28, "No space left on device", "tf_files/x"), 1, "Error: tf_files/x: No space left on device.\n"),
     (KeyError("oops"), 1, "Error: this should not have happened: KeyError: 'oops'. Run the same command with --debug "
                           "to see where.\n"),
@@ -34,10 +44,10 @@ def test_errors_are_one_sentence_and_an_exit_code(error: BaseException, code: in
 
 
 def test_options_in_errors_become_flags_and_commands_take_the_form_of_the_call(capsys: pytest.CaptureFixture) -> None:
-    set_flags({"handle": "tfhub_module", "image_size": "image_size"})
+    set_flags({"handle": "--tfhub_module", "image_size": "--image_size"})
     run_command(failing(TfpoetsError("`handle`=x takes no `image_size`, and `unknown` is no option.",
                                      "Run `tfpoets retrain`, or: `tfpoets evaluate image_dir=x`")), [])
-    assert capsys.readouterr().err == ("Error: --tfhub_module=x takes no --image_size, and `unknown` is no option. "
+    assert capsys.readouterr().err == ("Error: --tfhub_module=x takes no --image_size, and unknown is no option. "
                                        "Run tfpoets retrain, or: tfpoets evaluate --image_dir=x\n")
 
 
@@ -62,3 +72,27 @@ def test_only_flags_that_were_given_set_options() -> None:
     given = parse_flags("test", "", FLAGS, ["--steps=3"])
     assert given == {"steps": 3}
     assert option_values(given, FLAGS) == {"training": {"steps": 3}}
+
+
+def test_every_option_that_a_message_names_is_a_flag_somewhere() -> None:
+    """Names in backticks within raise and log statements of the library."""
+    known = {name for command in COMMANDS for group in importlib.import_module(f"tfpoets.cli.{command}").FLAGS
+             for flag in (*group.flags, *GRAPH_FLAGS.flags) for name in (flag.name, flag.option_name, *flag.also)}
+    named: dict[str, str] = {}
+    for file in (ROOT / "tfpoets").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            calls = isinstance(node, ast.Raise) or (isinstance(node, ast.Call)
+                                                    and ast.unparse(node.func).startswith("log."))
+            if calls and "cli" not in file.parts:
+                text = "".join(part.value for part in ast.walk(node)
+                               if isinstance(part, ast.Constant) and isinstance(part.value, str))
+                named |= {name: file.name for name in re.findall(r"`([a-z_]+)`", text)}
+    assert len(named) > 20
+    # What a program gives, and no command line.
+    assert {name: file for name, file in named.items() if name not in known} == {
+        "sgd": "plan.py", "augmentation": "plan.py"}
+
+
+def test_a_script_prints_commands_in_its_own_form() -> None:
+    said = subprocess.run([sys.executable, "-m", "scripts.count_ops"], cwd=ROOT, capture_output=True, text=True)
+    assert said.returncode == 2 and "(python -m scripts.count_ops --help)" in said.stderr

@@ -1,17 +1,20 @@
 """Vectors are computed in full float32 whatever the host program has set, and its settings are restored."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.inference.test_legacy import write_graph
 from tfpoets.data import read_tree
-from tfpoets.export import check_file
-from tfpoets.extractors import extract_bottlenecks, open_extractor
-from tfpoets.extractors.engines import TensorFlowEngine
-from tfpoets.tf_runtime import auto_mixed_precision, full_precision, import_tensorflow
+from tfpoets.export import check_file, wrap
+from tfpoets.extractors import TensorFlowEngine, extract_bottlenecks, open_extractor
+from tfpoets.inference import load_classifier
+from tfpoets.tf_runtime import auto_mixed_precision, full_precision, hide_native_messages, import_tensorflow
 
 
 def is_on() -> bool:
@@ -29,56 +32,109 @@ def tensor_float_32(request: pytest.FixtureRequest) -> Iterator[bool]:
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """What TensorFloat-32 was in every run of a frozen graph."""
+    """What TensorFloat-32 was in every run of a session, and of a function that takes photos."""
+    from tensorflow.python.eager.polymorphic_function.concrete_function import ConcreteFunction
     found: list[bool] = []
-    session = import_tensorflow().compat.v1.Session
-    run = session.run
 
-    def watched(self, *arguments, **named):
-        found.append(is_on())
-        return run(self, *arguments, **named)
-    monkeypatch.setattr(session, "run", watched)
+    def watch(owner: type, name: str, counts: Callable[..., bool]) -> None:
+        plain = getattr(owner, name)
+
+        def watched(self: Any, *arguments: Any, **named: Any) -> Any:
+            if counts(*arguments, **named):
+                found.append(is_on())
+            return plain(self, *arguments, **named)
+        monkeypatch.setattr(owner, name, watched)
+    watch(import_tensorflow().compat.v1.Session, "run", lambda *_, **__: True)
+    watch(ConcreteFunction, "__call__", lambda *given, **named: any(
+        getattr(each, "shape", None) is not None and each.shape.rank in (1, 4) and hasattr(each, "numpy")
+        for each in (*given, *named.values())))
     return found
 
 
-def test_extraction_restores_it(tmp_path: Path, photo_folder: Path, tiny_module: Path, tensor_float_32: bool,
-                                seen: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preparing_and_extracting_restore_it(tmp_path: Path, photo_folder: Path, tiny_module: Path,
+                                             tensor_float_32: bool, seen: list[bool], monkeypatch: pytest.MonkeyPatch
+                                             ) -> None:
     monkeypatch.setattr("tfpoets.extractors.extraction.choose_engine",
                         lambda _, graph, *nodes: TensorFlowEngine(graph, *nodes))
     extractor = open_extractor(str(tiny_module), tmp_path / "models")  # prepared anew: both engines are compared
-    assert is_on() == tensor_float_32
+    prepared = len(seen)
+    assert prepared and is_on() == tensor_float_32
     assert extract_bottlenecks(read_tree(photo_folder), extractor, tmp_path / "cache").computed == 60
-    assert seen and not any(seen)
+    assert len(seen) > prepared and not any(seen)
     assert is_on() == tensor_float_32
 
 
-def test_the_proof_of_exported_files_restores_it(retrained: Path, tensor_float_32: bool, seen: list[bool]) -> None:
+@pytest.mark.parametrize("name", ["tf_files/retrained_graph.pb", "saved"])
+def test_the_proof_of_exported_files_restores_it(name: str, retrained: Path, tensor_float_32: bool, seen: list[bool]
+                                                 ) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
-    tflite = retrained / "tf_files" / "retrained_graph.tflite"
-    from tfpoets.inference import load_classifier
-    expected = load_classifier(tflite).outputs(pixels)
-    for path in (retrained / "tf_files" / "retrained_graph.pb", retrained / "saved"):
-        assert check_file(path, pixels, expected).proven
-        assert is_on() == tensor_float_32
+    expected = load_classifier(retrained / "tf_files" / "retrained_graph.tflite").outputs(pixels)
+    assert check_file(retrained / name, pixels, expected).proven
     assert seen and not any(seen)
-
-
-def test_it_comes_back_when_the_last_user_has_ended(tensor_float_32: bool) -> None:
-    with full_precision:
-        with full_precision:
-            assert not is_on()
-        assert not is_on()
     assert is_on() == tensor_float_32
 
 
-@pytest.mark.parametrize("before", [True, False])
-def test_mixed_precision_ends_with_its_block(before: bool) -> None:
-    optimizer = import_tensorflow().config.optimizer
-    optimizer.set_experimental_options({"auto_mixed_precision": before})
+def test_a_legacy_graph_restores_it(tmp_path: Path, tensor_float_32: bool, seen: list[bool]) -> None:
+    classifier = load_classifier(write_graph(tmp_path / "retrained_graph.pb", "MobilenetV1/maps"))
+    classifier.outputs(np.zeros((1, classifier.input.height, classifier.input.width, 3), np.float32))
+    assert seen and not any(seen)
+    assert is_on() == tensor_float_32
+
+
+def test_a_wrapped_network_restores_it(tensor_float_32: bool) -> None:
+    import_tensorflow()
+    import keras
+    inside: list[bool] = []
+
+    class Watching(keras.layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            inside.append(is_on())
+            return inputs
+    model = keras.Sequential([keras.Input((8, 8, 3)), Watching(), keras.layers.Flatten(), keras.layers.Dense(2)])
+    wrapped = wrap(model, ["a", "b"])
+    inside.clear()
+    wrapped(np.zeros((2, 8, 8, 3), np.uint8))
+    assert inside == [False]
+    assert is_on() == tensor_float_32
+
+
+@pytest.mark.parametrize("block, read, value", [
+    (full_precision, is_on, False),
+    (auto_mixed_precision, lambda: import_tensorflow().config.optimizer.get_experimental_options().get(
+        "auto_mixed_precision", False), True)], ids=["full", "mixed"])
+def test_a_setting_comes_back_when_the_last_of_two_threads_has_left(block: Any, read: Callable[[], bool], value: bool
+                                                                    ) -> None:
+    before = read()
+    inside, leave = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with block:
+            inside.set()
+            leave.wait(10)
+    thread = threading.Thread(target=first)
+    thread.start()
+    inside.wait(10)
+    with block:
+        leave.set()
+        thread.join()
+        assert read() == value  # the other has left, this one has not
+    assert read() == before
+
+
+def test_a_setting_comes_back_after_an_error() -> None:
+    before = is_on()
+    with pytest.raises(RuntimeError), full_precision:
+        raise RuntimeError
+    assert is_on() == before
+
+
+def test_blocks_do_not_turn_standard_error_aside_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    import_tensorflow()
+    hide_native_messages()
     try:
-        with pytest.raises(RuntimeError), auto_mixed_precision(True):
-            assert optimizer.get_experimental_options()["auto_mixed_precision"]
-            raise RuntimeError
-        assert optimizer.get_experimental_options()["auto_mixed_precision"] == before
+        import_tensorflow()
+        monkeypatch.setattr("tfpoets.tf_runtime._aside", None)  # entering it would fail
+        with full_precision:
+            pass
     finally:
-        optimizer.set_experimental_options({"auto_mixed_precision": False})
+        hide_native_messages(False)

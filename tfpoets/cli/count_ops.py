@@ -1,7 +1,6 @@
 """tfpoets count_ops GRAPH [NAME]: count the operations of a frozen graph."""
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from tfpoets.errors import ModelError
@@ -40,7 +39,3 @@ def check_is_file(graph: Path) -> None:
     """Raise a ModelError where there is no such file."""
     if not graph.is_file():
         raise ModelError(f"There is no graph at {graph}.")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

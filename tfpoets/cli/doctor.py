@@ -1,7 +1,6 @@
 """tfpoets doctor --image_dir=FOLDER: find problems in photos, and change nothing."""
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +76,3 @@ def _usual_split(bottlenecks: Bottlenecks) -> Split:
     except DataError:
         options = SplitOptions(0, 0)
     return split_photos(bottlenecks.tree, bottlenecks.looks, options)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,7 +4,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -206,7 +205,3 @@ def _answers(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], 
                 answered.append(photo)
                 answers.append(answer)
     return answered, answers
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,7 +98,3 @@ def _photos(graph: Graph, image_dir: Path | None) -> list[Photo]:
 
 def _print_row(converted: Converted) -> None:
     print(conversion_line(converted), flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,6 @@
 """tfpoets graph_pb2tb OUT_DIR GRAPH: write a frozen graph so that TensorBoard draws it."""
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from tfpoets.files import check_output_folder
@@ -30,7 +29,3 @@ def write(output_dir: Path, graph: Path) -> int:
     write_for_tensorboard(graph, output_dir)
     print(f"Written. Look at it with: tensorboard --logdir {output_dir}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

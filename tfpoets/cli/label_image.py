@@ -168,7 +168,3 @@ def _copy(source: str, folder: Path, name: str) -> None:
         target.write_bytes(content)
     else:
         shutil.copy2(source, target)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -24,7 +24,7 @@ _flags: dict[str, str] = {}
 
 
 def set_flags(flags: Mapping[str, str]) -> None:
-    """Make `as_flags` use the flags of the command that runs: names of options to names of flags."""
+    """Make `as_flags` use the flags of the command that runs: names of options to what the user writes."""
     _flags.clear()
     _flags.update(flags)
 
@@ -33,12 +33,13 @@ def as_flags(text: str) -> str:
     """Return a message of the library in the terms of the command line.
 
     `image_size` becomes --image_size where the running command has such a flag, and `tfpoets retrain image_dir=FOLDER`
-    becomes the command line that does this, in the form in which the user called this one.
+    becomes the command line that does this, in the form in which the user called this one. Other names lose their
+    backticks.
     """
     def shown(match: re.Match[str]) -> str:
         if match["command"]:
             return called_as(match["command"]) + match["options"].replace(" ", " --")
-        return f"--{_flags[match['option']]}" if match["option"] in _flags else match[0]
+        return _flags.get(match["option"], match["option"])
     return _QUOTED.sub(shown, text)
 
 

@@ -53,6 +53,11 @@ class Flag:
         """The option's own name, without the path to it."""
         return self.option.rsplit(".", 1)[-1] or self.name
 
+    @property
+    def spelling(self) -> str:
+        """How a user writes it."""
+        return (self.metavar or self.name) if self.nargs else f"--{self.name}"
+
     def add_to(self, group: argparse._ActionsContainer) -> None:
         """Add the flag to a parser's group; where it is not given there is no value at all."""
         common: dict[str, Any] = {"help": self.help, "default": argparse.SUPPRESS}
@@ -105,7 +110,7 @@ def parse_flags(command: str, description: str, groups: Sequence[Group], argumen
         added = parser.add_argument_group(group.title, group.description) if group.title else parser
         for flag in group.flags:
             flag.add_to(added)
-    set_flags({name: flag.name for group in groups for flag in group.flags if not flag.nargs
+    set_flags({name: flag.spelling for group in groups for flag in group.flags
                for name in (flag.option_name, *flag.also, flag.name)})
     given = parser.parse(sys.argv[1:] if arguments is None else arguments)
     configure_messages(given.pop("logging_verbosity", "INFO"))

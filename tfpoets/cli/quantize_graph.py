@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +25,8 @@ MOST_BITS = 16
 FLAGS = (Group("", (
     Flag("input", "a frozen graph (.pb)", "input", path, "FILE", required=True),
     Flag("output", "what to write", "output", path, "FILE", required=True),
-    Flag("output_node_names", "the node with the result, where it is not to be found", metavar="NAME"),
+    Flag("output_node_names", "the node with the result, where it is not to be found", metavar="NAME",
+         also=("output_layer",)),
     Flag("mode", "weights_rounded (default): a graph with rounded weights; tflite, tflite_float16 or tflite_dynamic: "
          "a .tflite of a graph of TensorFlow for Poets (`export` converts retrain's)", "mode", metavar="MODE"),
     Flag("bitdepth", "round to 2 ** N values (default 8)", "bitdepth", int, "N"))),)
@@ -144,7 +144,3 @@ def write_tflite(graph: Path, output: Path, kind: str, output_node: str | None =
         raise ModelError(f"{graph} cannot be converted: {one_line(error)}",
                          "Graphs of 8-bit operations never can; give the float graph.") from error
     write_file(output, model)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import logging
-import sys
+import re
 from pathlib import Path
 from typing import Any
 
 from tfpoets.data import SplitOptions
-from tfpoets.errors import nearest
+from tfpoets.errors import ExtractorError, check_range, nearest
 from tfpoets.export import FORMATS, ExportOptions
 from tfpoets.extractors import ExtractorOptions
 from tfpoets.graphs import architecture_names, find_architecture
@@ -152,21 +152,34 @@ def options_from(given: dict[str, Any]) -> RetrainOptions:
         OptionError: a value is not possible.
     """
     values = option_values(given, FLAGS)
-    loop = values.pop("loop", {})
+    loop, steps = values.pop("loop", {}), values.pop("sgd", {})
+    _check_values(given, loop, steps)
     network = _network_options(given, loop)
     training = values.pop("training", {})
     head = HeadOptions(**training.pop("head", {}), refit=not given.get("norefit", False))
     _log_what_is_ignored(given, network)
-    sgd = _sgd_options(given, values.pop("sgd", {})) if network is None else None
+    sgd = _sgd_options(given, steps) if network is None else None
     values["training"] = TrainingOptions(
         **training, head=head, sgd=sgd, fine_tuning=network if isinstance(network, FineTuningOptions) else None,
         network=network if isinstance(network, NetworkOptions) else None,
         augmentation=None if network else augmentation_options(given))
     values["extractor"] = _extractor_options(given)
-    values["split"] = SplitOptions(**values.get("split", {}))
+    split = values.get("split", {})
+    if "test_dir" in given:
+        split["testing_percentage"] = 0
+    values["split"] = SplitOptions(**split)
     values["files"] = ExportOptions(**values.get("files", {}))
-    values.pop("sgd", None)
     return RetrainOptions(**values, doctor=not given.get("nodoctor", False))
+
+
+def _check_values(given: dict[str, Any], loop: dict[str, Any], steps: dict[str, Any]) -> None:
+    """Raise an error for a value that is not possible, also where its flag has no effect in this training."""
+    SGDOptions(**steps)
+    NetworkOptions(architecture=CONVNETS[0], epochs=given.get("train_epochs", SCRATCH.epochs),
+                   dropout=given.get("dropout"), **loop)
+    check_range("testing_percentage", given.get("testing_percentage"), least=0, below=100)
+    if given.get("export") == ():
+        raise UsageError(f"--export: name some of {', '.join(FORMATS)}.")
 
 
 def _scratch_architecture(given: dict[str, Any]) -> str:
@@ -183,12 +196,17 @@ def _extractor_options(given: dict[str, Any]) -> ExtractorOptions:
     if module and architecture and module.lower() != architecture.lower():
         raise UsageError(f"--tfhub_module={module} and --architecture={architecture} ask for two extractors.",
                          "Give one of them.")
-    asked = module or architecture
-    guess = nearest(asked.lower(), [ExtractorOptions().handle, *architecture_names(), *ARCHITECTURES])
-    if guess in ARCHITECTURES and not find_architecture(asked) and not Path(asked).exists():
-        raise UsageError(f"There is no extractor {asked!r}; did you mean --architecture={guess}?",
-                         f"From scratch there are {', '.join(ARCHITECTURES)}.")
+    _check_is_no_misspelt_network(module or architecture)
     return extractor_options(given, architecture)
+
+
+def _check_is_no_misspelt_network(name: str) -> None:
+    """Raise an ExtractorError for a name that is most like one of a network from scratch, which no extractor is."""
+    is_plain = re.fullmatch(r"[\w.]+", name) and not Path(name).exists()  # else a path, an address or keras:NAME
+    guess = nearest(name.lower(), [ExtractorOptions().handle, *architecture_names(), *ARCHITECTURES])
+    if is_plain and guess in ARCHITECTURES and not find_architecture(name):
+        raise ExtractorError(f"There is no extractor {name!r}; did you mean --architecture={guess}?",
+                             f"From scratch there are {', '.join(ARCHITECTURES)}.")
 
 
 def _network_options(given: dict[str, Any], loop: dict[str, Any]) -> FineTuningOptions | NetworkOptions | None:
@@ -269,7 +287,3 @@ def _log_what_is_ignored(given: dict[str, Any], network: FineTuningOptions | Net
 def _log_ignored(flags: list[str], of: str) -> None:
     if flags:
         log.info("Ignored: %s. %s to %s.", ", ".join(flags), "It belongs" if len(flags) == 1 else "They belong", of)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

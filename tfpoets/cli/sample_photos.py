@@ -1,7 +1,6 @@
 """tfpoets sample_photos [SAMPLE]: write sample photos, one folder a class, ready for the retrain command."""
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from tfpoets.data import samples
@@ -31,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
 def write(sample: str = "digits", output_dir: Path | None = None) -> int:
     """Write the photos, print where they are, and return 0."""
     if sample not in WRITERS:
-        raise UsageError(f"Argument SAMPLE: invalid choice: {sample!r} (choose from {', '.join(WRITERS)}).")
+        raise UsageError(f"Argument SAMPLE: invalid choice: {sample!r} (choose from {', '.join(WRITERS)}).",
+                         f"See all flags with --help ({called_as('sample_photos')} --help).")
     written = WRITERS[sample](output_dir or TF_FILES / FOLDERS[sample])
     photos = f"{sum(written.counts.values()):,} photos"
     if written.was_there:
@@ -41,7 +41,3 @@ def write(sample: str = "digits", output_dir: Path | None = None) -> int:
     print("Retrain on them with:")
     print(f"    {command_line('retrain', f'--image_dir={written.image_dir}')}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,7 +85,3 @@ def serve(options: ServeOptions) -> int:
         inference.close()
     print("Stopped.")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,6 @@
 """tfpoets show_image FOLDER: make a picture of some photos of every class; `show_image` for notebooks."""
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +80,3 @@ def _credit(path: Path) -> str:
         return ""
     name = f"{path.resolve().parent.name}/{path.name}"
     return next((line for line in licence.read_text("utf-8", errors="replace").splitlines() if name in line), "")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,7 +13,7 @@ from tfpoets.evaluation import Metrics, Rejection
 from tfpoets.export import Converted
 from tfpoets.report import unknown_sentences
 
-from .messages import LINE_WIDTH, as_flags
+from .messages import LINE_WIDTH
 
 MOST_COUNTED = 10
 MOST_CLASSES = 50
@@ -121,7 +121,7 @@ def finding_lines(findings: Sequence[Finding], path: Path, most: int) -> list[st
         if own:
             lines.append(f"{len(own):>6} {kind}")
         for each in own[:most]:
-            lines.append(_cut(f"       {each.file.parent.name}/{each.file.name} {as_flags(each.suggestion)}"))
+            lines.append(_cut(f"       {each.file.parent.name}/{each.file.name} {each.suggestion}"))
     return lines
 
 

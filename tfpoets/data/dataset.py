@@ -100,7 +100,7 @@ def read_tree(root: Path | str, least_classes: int = 2) -> PhotoTree:
             files[_label(folder, files)] = found
     order = sorted(files)
     _check_classes(root, order, least_classes)
-    _say_what_is_left_out(root, order)
+    _log_what_is_left_out(root, order)
     return PhotoTree(root, tuple(order), tuple(Photo(path, label) for label in order for path in files[label]))
 
 
@@ -184,7 +184,7 @@ def _check_classes(root: Path, labels: list[str], least: int) -> None:
                     "It needs one folder per class, with the photos of that class inside.")
 
 
-def _say_what_is_left_out(root: Path, labels: Sequence[str]) -> None:
+def _log_what_is_left_out(root: Path, labels: Sequence[str]) -> None:
     beside = len(_photo_files(root))
     if beside:
         log.warning("%d photos lie in %s itself, in no class folder; they are not used.", beside, root)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tfpoets.data import Photo, load_pixels, network_input, read_photo
-from tfpoets.errors import ExportError, PhotoError
+from tfpoets.errors import ExportError, ModelError, PhotoError
 from tfpoets.evaluation import Metrics, evaluate
 from tfpoets.extractors import EngineRunner, core_count
 from tfpoets.tf_runtime import import_tensorflow
@@ -66,19 +66,19 @@ def open_graph(path: Path) -> Graph:
     """Opens a .pb that retrain wrote.
 
     Raises:
-        ExportError: it is something else, or does not belong to the metadata beside it.
+        ModelError: it is something else, or does not belong to the metadata beside it.
     """
     if not path.exists():
-        raise ExportError(f"There is no classifier at {path}.",
-                          "Make one with: `tfpoets retrain image_dir=FOLDER_OF_CLASS_FOLDERS`")
+        raise ModelError(f"There is no classifier at {path}.",
+                         "Make one with: `tfpoets retrain image_dir=FOLDER_OF_CLASS_FOLDERS`")
     content = path.read_bytes() if path.is_file() else b""
     if path.is_dir() or content[4:8] == b"TFL3":
-        raise ExportError(f"{path} is already converted; conversions begin with the .pb that retrain wrote.",
-                          "Give that one with `graph`.")
+        raise ModelError(f"{path} is already converted; conversions begin with the .pb that retrain wrote.",
+                         "Give that one with `graph`.")
     opened = open_exported(path, content)
     if opened is None:
-        raise ExportError(f"{path} was not written by retrain, so its labels and input are not part of it.",
-                          "Poets' graphs can be run by label_image and rounded by quantize_graph.")
+        raise ModelError(f"{path} was not written by retrain, so its labels and input are not part of it.",
+                         "Poets' graphs can be run by label_image and rounded by quantize_graph.")
     return Graph(path, opened.metadata, import_tensorflow().compat.v1.GraphDef.FromString(content))
 
 

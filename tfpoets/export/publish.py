@@ -14,7 +14,7 @@ import numpy as np
 from tfpoets.data import Photo, load_photos, photo_digest, read_photo
 from tfpoets.errors import OptionError, PhotoError
 from tfpoets.extractors import Extractor, core_count
-from tfpoets.files import check_output_file, check_output_folder, write_file
+from tfpoets.files import as_path, check_output_file, check_output_folder, write_file
 from tfpoets.progress import stage
 from tfpoets.training import Head
 
@@ -49,9 +49,12 @@ class ExportOptions:
     formats: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("output_graph", "output_labels", "saved_model_dir"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, Path(getattr(self, name)))  # text will do, too
+        for name in ("output_graph", "output_labels"):
+            object.__setattr__(self, name, as_path(name, getattr(self, name)))
+        if self.saved_model_dir is not None:
+            object.__setattr__(self, "saved_model_dir", as_path("saved_model_dir", self.saved_model_dir))
+        if isinstance(self.formats, str) or self.formats is None:
+            raise OptionError(f"`formats`={self.formats!r} is not a tuple of names.")
         check_output_name(self.final_tensor_name)
         check_format_names(self.formats)
 
@@ -103,7 +106,7 @@ class Exported:
 
 
 def check_destinations(destinations: ExportOptions) -> None:
-    """Makes the folders; raises an ExportError where files could not be written, before any work is done."""
+    """Make the folders; raise a TfpoetsError where files could not be written, before any work is done."""
     if destinations.output_graph.suffix in (".tflite", ".json", ".html"):
         raise OptionError(f"`output_graph`={destinations.output_graph} must not end in "
                           f"{destinations.output_graph.suffix}: that file is written beside it.", "Let it end in .pb.")
@@ -137,6 +140,9 @@ def export_classifier(extractor: Extractor, head: Head, metadata: Metadata, dest
     Raises:
         ExportError: a file does not give training's answers; nothing has been replaced then.
     """
+    if metadata.nodes["output"] != destinations.final_tensor_name:
+        raise OptionError(f"`final_tensor_name`={destinations.final_tensor_name} is not the name in the metadata, "
+                          f"{metadata.nodes['output']}.", "Give both the same.")
     proof = proof.sample()
     with _staging(destinations) as staged:
         metadata = _write(extractor, head, metadata, staged)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfpoets.data import PIXELS_VERSION, Photo, load_photos, network_input, photo_digest, read_photo
-from tfpoets.errors import ExportError, PhotoError
+from tfpoets.errors import ExportError, OptionError, PhotoError
 from tfpoets.extractors import INPUT_NODE, core_count, prepare_extractor
 from tfpoets.tf_runtime import full_precision, import_tensorflow
 from tfpoets.training import Head
@@ -58,6 +58,8 @@ class Wrapped:
             ExportError: a photo cannot be read, the network cannot be frozen or converted, a file cannot be written or
                 does not give the network's answers; nothing has been replaced then.
         """
+        if destinations.formats:
+            raise OptionError("`formats` is for a retraining.", "Convert the graph after it is written.")
         check_destinations(destinations)
         if isinstance(photos, str):
             raise ExportError("The photos for the proof are a list of paths.", f"Give [{photos!r}].")

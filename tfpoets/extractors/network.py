@@ -1,4 +1,4 @@
-"""What every kind of pretrained network looks like to the rest of this room."""
+"""What every kind of pretrained network looks like to the rest of this package."""
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -5,6 +5,7 @@ in the middle of an epoch with the same data order, and end where an undisturbed
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -56,7 +57,7 @@ class LoopOptions:
         mixed_precision: on a GPU, compute in 16 bits what tolerates it, and scale the loss (Micikevicius et al. 2018);
             weights stay float32.
         augmentation: of the training photos, anew at every step.
-        seed: of data order, augmentation and the head's first weights.
+        seed: of data order, augmentation and first weights; a retraining takes that of its split.
         resume: refuse to begin a training that no earlier run has begun.
         checkpoint: best or last, to train no further; empty: train.
     """
@@ -81,6 +82,10 @@ class LoopOptions:
         check_range("batch_size", self.batch_size, least=1, most=MOST_PHOTOS_A_BATCH, whole=True)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_range("learning_rate", self.learning_rate, above=0)
+        check_range("warm_up", self.warm_up, least=0, whole=True)
+        check_range("weight_decay", self.weight_decay, least=0)
+        check_range("label_smoothing", self.label_smoothing, least=0, below=1)
+        check_range("seed", self.seed, whole=True)
         check_range("patience", self.patience, least=0, whole=True)
         check_choice("monitor", self.monitor, MONITORS)
         if self.checkpoint:
@@ -167,7 +172,7 @@ def train_network(network: TrainableNetwork, start: Head | None, classes: int, t
         TrainingError: the network has no weights to train, or there is no such checkpoint.
     """
     # Grappler rewrites every function for a GPU, of Keras or not; without a GPU nothing.
-    with auto_mixed_precision(options.mixed_precision):
+    with auto_mixed_precision if options.mixed_precision else contextlib.nullcontext():
         return _trained(network, start, classes, train, validation, options, folder, name, on_epoch)
 
 
@@ -182,7 +187,7 @@ def _trained(network: TrainableNetwork, start: Head | None, classes: int, train:
     if checkpoint and not epochs:
         raise TrainingError("There is no checkpoint of such a training that has ended an epoch.",
                             "Give the options it was started with, and the same photos, or omit `checkpoint`.")
-    _say_where_it_stands(run.steps, checkpoint, _has_ended(epochs, options))
+    _log_where_it_stands(run.steps, checkpoint, _has_ended(epochs, options))
     while not (checkpoint or _has_ended(epochs, options)):
         loss, accuracy = run.train_epoch(len(epochs), *train)
         log_probabilities = run.log_probabilities(validation[0])
@@ -201,7 +206,7 @@ def _trained(network: TrainableNetwork, start: Head | None, classes: int, train:
     return NetworkFit(run.head(temperature), tuple(epochs), best, run.steps, options, name)
 
 
-def _say_where_it_stands(steps: int, checkpoint: str, ended: bool) -> None:
+def _log_where_it_stands(steps: int, checkpoint: str, ended: bool) -> None:
     if checkpoint:
         log.info("The %s checkpoint is taken; the training had come to step %d.", checkpoint, steps)
     elif ended:

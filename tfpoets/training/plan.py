@@ -66,9 +66,19 @@ class TrainingOptions:
         if self.network and self.fine_tuning:
             raise OptionError(f"`architecture`={self.network.architecture} is trained from scratch; there is nothing "
                               "to fine-tune.", "Omit `fine_tuning`.")
+        if self.all_layers and self.sgd:
+            raise OptionError("`sgd` is for the last layer alone.", "Omit it, or train no other layers.")
+        if self.all_layers and self.augmentation:
+            raise OptionError("`augmentation` is for the last layer alone; a network's options have their own.",
+                              "Give it there.")
         if self.all_layers and self.augmented_views:
             raise OptionError("`augmented_views` is for the last layer alone: when all layers are trained, photos are "
                               "varied anew at every step.", "Omit it.")
+
+    def with_seed(self, seed: int) -> TrainingOptions:
+        """Return the same options with the seed of all that is random in the training of all layers."""
+        return replace(self, network=self.network and replace(self.network, seed=seed),
+                       fine_tuning=self.fine_tuning and replace(self.fine_tuning, seed=seed))
 
     @property
     def all_layers(self) -> FineTuningOptions | NetworkOptions | None:
@@ -229,7 +239,7 @@ def _losses(head: Head, bottlenecks: Bottlenecks, rows: np.ndarray) -> np.ndarra
 def _train_from_scratch(training: Training, seen: Bottlenecks, split: Split) -> Trained:
     options, source = training.options.network, training.extractor
     assert options is not None
-    untrained = from_scratch(options, source.image_size, split.seed, lambda size, pretrained: build_application(
+    untrained = from_scratch(options, source.image_size, options.seed, lambda size, pretrained: build_application(
         "ResNet50V2", size, pretrained, source.model_dir, source.offline))
     return Trained(*_train_all_layers(untrained, options, seen, split, training))
 
@@ -237,7 +247,7 @@ def _train_from_scratch(training: Training, seen: Bottlenecks, split: Split) -> 
 def _train_all_layers(untrained: Untrained, options: FineTuningOptions | NetworkOptions, seen: Bottlenecks,
                       split: Split, training: Training) -> tuple[Extractor, Bottlenecks, Split, NetworkFit]:
     with stage("network"):
-        trained, fit = train_whole_network(untrained, seen.tree, split, replace(options, seed=split.seed),
+        trained, fit = train_whole_network(untrained, seen.tree, split, options,
                                            training.extractor.views, training.bottleneck_dir, training.on_event)
     with stage("extract again"):
         found = extract_bottlenecks(seen.tree, trained, training.bottleneck_dir)

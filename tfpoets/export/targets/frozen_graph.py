@@ -25,8 +25,8 @@ def frozen_graph(extractor: Extractor, head: Head, output_name: str) -> bytes:
 
 
 def check_output_name(name: str) -> None:
-    """Raises the ExportError that says why a node cannot be called so."""
-    if not re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*", name) or name.endswith("/"):
+    """Raise the OptionError that says why a node cannot be called so."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*", name) or name.endswith("/"):
         raise OptionError(f"`final_tensor_name`={name} is no name for a TensorFlow node: it takes letters, digits and "
                           "_ . - / and begins with a letter or digit.")
     if name.split("/")[0] in (INPUT_NODE, HEAD_SCOPE, MODULE_SCOPE, UNKNOWN_SCOPE, UNKNOWN_SCORE):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfpoets.data import network_input
-from tfpoets.errors import ExportError
+from tfpoets.errors import ExportError, ModelError
 from tfpoets.extractors import INPUT_NODE, Extractor, LiteRTModel, convert_to_tflite
 from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
 from tfpoets.training import Head
@@ -134,12 +134,12 @@ def unpacked_metadata(model: bytes, source: str) -> Metadata:
     """The metadata inside a .tflite.
 
     Raises:
-        ExportError: there is none.
+        ModelError: there is none.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(model)) as archive:
             return Metadata.from_json(archive.read(METADATA_ENTRY), source)
     except (zipfile.BadZipFile, KeyError):
-        raise ExportError(f"{source} carries no labels and metadata: this program did not write it, or it is cut "
-                          "short.",
-                          "Run retrain to write it anew.") from None
+        raise ModelError(f"{source} carries no labels and metadata: this program did not write it, or it is cut "
+                         "short.",
+                         "Run retrain to write it anew.") from None
