@@ -126,6 +126,13 @@ def test_photos_that_go_during_the_training_are_left_out_and_shift_no_other(
     assert metadata["split"]["trained_on"] == whole["split"]["trained_on"]
 
 
+def test_a_module_for_inference_only_refuses_to_train_its_batch_normalisation(
+        tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+    assert retrain.main(["--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
+                         "--nodoctor", "--fine_tune_epochs=1", "--batch_norm=training"]) == 1
+    assert "saved for inference only" in capsys.readouterr().err
+
+
 def test_a_class_that_goes_during_the_training_is_said(monkeypatch: pytest.MonkeyPatch,
                                                        capsys: pytest.CaptureFixture) -> None:
     on_epoch(monkeypatch, lambda epoch: shutil.rmtree("photos/blue", ignore_errors=True))

@@ -120,5 +120,5 @@ def wrap(model: Any, labels: Sequence[str]) -> Wrapped:
     last = getattr(getattr(model.layers[-1], "activation", None), "__name__", "")
     if sums_to_one or last in ("softmax", "sigmoid"):
         raise ExportError(f"The model ends in {'sigmoids' if last == 'sigmoid' else 'a softmax'}; logits are wanted.",
-                          "Leave the activation of its last layer away.")
+                          "Remove the activation of its last layer.")
     return wrapped

@@ -63,5 +63,5 @@ class PoetsGraphModule:
             raise ExtractorError(f"{self.path} does not state the size of its input.", "Say it with `image_size`.")
         if own and image_size and own != image_size:
             raise ExtractorError(f"The graph {self.path} takes photos of {own} x {own} pixels only, not of "
-                                 f"{image_size} x {image_size}.", "Leave `image_size` away.")
+                                 f"{image_size} x {image_size}.", "Omit `image_size`.")
         return int(own or image_size or 0)

@@ -125,7 +125,7 @@ class SavedModelModule:
                 return signature.call({name: pixels}, output)
             if signature.train is None:
                 raise ExtractorError(f"The module {self.name} was saved for inference only: its batch normalisation "
-                                     "cannot be trained.", "Leave `batch_norm` away.")
+                                     "cannot be trained.", "Omit `batch_norm`.")
             return signature.train(pixels)
         return network, height, width
 
@@ -164,7 +164,7 @@ class SavedModelModule:
                      "changes that.", self.name, *own)
         if image_size is not None and own != (image_size, image_size):
             raise ExtractorError(f"The module {self.name} takes photos of {own[0]} x {own[1]} pixels only, not of "
-                                 f"{image_size} x {image_size}.", "Leave `image_size` away.")
+                                 f"{image_size} x {image_size}.", "Omit `image_size`.")
         return own
 
 

@@ -150,7 +150,7 @@ def _fitting(graph: PoetsGraph, stated: LegacyGraphOptions, path: Path,
     given = stated.input_height or stated.input_width
     raise ModelError(f"{path} does not give one answer a photo at {height} x {width} pixels: {reason}",
                      "Say another `output_layer`." if stated.output_layer else
-                     "Leave `input_height` and `input_width` away." if given else
+                     "Omit `input_height` and `input_width`." if given else
                      "Say the size with `input_height` and `input_width`.")
 
 

@@ -243,7 +243,8 @@ class _Run:
         self._network, self._options = network, options
         self._steps_an_epoch = math.ceil(photos / options.batch_size)
         with quiet_native_code():
-            traced = tensorflow.function(lambda pixels: network(pixels, True)).get_concrete_function(
+            # Without autograph, which would hide an error of ours behind one of its own.
+            traced = tensorflow.function(lambda pixels: network(pixels, True), autograph=False).get_concrete_function(
                 tensorflow.TensorSpec([None, *size, 3], tensorflow.float32))
         if not traced.graph.trainable_variables:
             raise TrainingError("This module holds constants only: none of its layers can be trained.",

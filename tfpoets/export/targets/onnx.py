@@ -69,5 +69,5 @@ def open_onnx(path: Path, output: str) -> Callable[[np.ndarray], np.ndarray]:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own kinds, which share no base
-        raise ExportError(f"The network cannot be expressed in ONNX: {one_line(error)}", "Leave onnx away.") from error
+        raise ExportError(f"The network cannot be expressed in ONNX: {one_line(error)}", "Omit onnx.") from error
     return lambda photos: session.run([output], {"input": photos})[0]

@@ -73,7 +73,7 @@ def _check_operations(definition: Any) -> None:
     lacking = sorted({node.op for node in definition.node} - OPERATIONS)
     if lacking:
         raise ExportError(f"TensorFlow.js cannot compute {', '.join(lacking)}, which this network needs.",
-                          "Leave tfjs away, or train another network.")
+                          "Omit tfjs, or train another network.")
 
 
 def read_tfjs(folder: Path) -> Any:
