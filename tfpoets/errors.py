@@ -64,7 +64,9 @@ class DownloadError(TfpoetsError):
 
 def one_line(error: BaseException, limit: int = 200) -> str:
     """Return the message of `error` on one line, at most `limit` characters, ending in a full stop."""
-    text = " ".join(str(error).split()).replace("`", "'") or type(error).__name__  # backticks are for our options
+    text = " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, TfpoetsError):
+        text = text.replace("`", "'")  # what others put in backticks is no option
     if len(text) > limit:
         text = text[:limit - 3] + "..."
     return text if text.endswith((".", "!", "?")) else text + "."

@@ -133,7 +133,7 @@ def test_every_flag_of_both_poets_works_or_says_what_took_its_place(
     ("--learning_rate=0", 2, "0 is not a number above 0"), ("--learning_rate=nan", 2, "nan is not a number above 0"),
     ("--train_batch_size=-1", 2, "-1 is not a whole number from 1 to 100000"),
     ("--architecture=inception_v3 --tfhub_module=efficientnet_lite0", 2, "ask for two extractors"),
-    ("--architecture=lenett", 2, r"no extractor 'lenett'; did you mean --architecture=lenet\?"),
+    ("--architecture=lenett", 1, r"no extractor 'lenett'; did you mean --architecture=lenet\?"),
     ("--architecture=inception_v5", 1, r"no extractor 'inception_v5'; did you mean inception_v3\?"),
 ])
 def test_flags_that_cannot_be_followed_are_refused_in_a_sentence(

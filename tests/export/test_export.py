@@ -187,9 +187,15 @@ def test_names_that_no_node_can_have_are_refused(name: str) -> None:
 def test_other_names_are_honoured(trained: Trained, tmp_path: Path, name: str) -> None:
     check_output_name(name)
     metadata = replace(trained.metadata, nodes={"input": "input", "output": name})
-    export_classifier(trained.extractor, trained.head, metadata, ExportOptions(tmp_path / "g.pb", tmp_path / "l.txt"),
-                      trained.proof)
+    files = ExportOptions(tmp_path / "g.pb", tmp_path / "l.txt", final_tensor_name=name)
+    export_classifier(trained.extractor, trained.head, metadata, files, trained.proof)
     assert load_classifier(tmp_path / "g.pb").labels
+
+
+def test_two_names_of_one_result_are_refused(trained: Trained, tmp_path: Path) -> None:
+    files = ExportOptions(tmp_path / "g.pb", tmp_path / "l.txt", final_tensor_name="other")
+    with pytest.raises(TfpoetsError, match="`final_tensor_name`=other is not the name in the metadata, final_result"):
+        export_classifier(trained.extractor, trained.head, trained.metadata, files, trained.proof)
 
 
 def test_places_where_nothing_can_be_written_are_found_before_the_work(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tfpoets.errors import TfpoetsError
 from tfpoets.tf_runtime import full_precision, import_tensorflow, quiet_native_code
 
 # On 2 cores larger batches are no faster and only take memory.
@@ -27,7 +28,7 @@ def core_count() -> int:
     return os.cpu_count() or 1
 
 
-class NotForPhotosError(ValueError):
+class NotForPhotosError(TfpoetsError, ValueError):
     """A .tflite that does not turn one photo into one row of numbers; the text says what it does."""
 
 

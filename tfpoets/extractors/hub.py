@@ -113,7 +113,7 @@ def unpack_module(archive: Path, model_dir: Path) -> Path:
 
 def by_hand(archive: Path) -> str:
     """What to do where the network does not help."""
-    return (f"Put its .tar.gz by hand at {archive}, or leave the extractor's flag away: {EMBEDDED} works now, without "
+    return (f"Put its .tar.gz by hand at {archive}, or omit `handle`: {EMBEDDED} works now, without "
             "network.")
 
 

@@ -85,7 +85,7 @@ class KerasModule:
         for path in (kept, keras_own):
             if path.is_file() and _is_file(path, file_hash):
                 return str(path)
-        by_hand = (f"Put that file by hand at {kept}, or leave the extractor's flag away: {EMBEDDED} works now, "
+        by_hand = (f"Put that file by hand at {kept}, or omit `handle`: {EMBEDDED} works now, "
                    "without network.")
         if self._offline:
             raise ExtractorError(f"The weights of {PREFIX}{self._application} are not on this machine ({origin}), and "
