@@ -112,6 +112,9 @@ STEPS = Group("from TensorFlow for Poets", (
     *AUGMENTATION_FLAGS), "Any of the first three, or --solver=sgd, trains by steps as it did.")
 FLAGS = (PHOTOS, Group("extractor", (*EXTRACTOR_FLAGS, VIEWS_FLAG)), HEAD, NETWORK, OUTPUT, ANSWERS, STEPS)
 
+DESCRIPTION = ("Train an image classifier on your own photos: one folder per class, in one folder. Write a graph, its "
+               "labels and a .tflite, prove that they answer alike, and measure how good the classifier is.")
+
 # The flags that each kind of training knows, beyond what all of them know.
 NETWORK_ONLY = ("train_epochs", "batch_size", "optimizer", "dropout", "patience", "monitor", "batch_norm",
                 "mixed_precision")
@@ -127,10 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str] | None) -> int:
-    given = parse_flags("retrain", "Train an image classifier on your own photos: one folder per class, in one "
-                                   "folder. "
-                        "Write a graph, its labels and a .tflite, prove that they answer alike, and measure how good "
-                        "the classifier is.", FLAGS, arguments)
+    given = parse_flags("retrain", DESCRIPTION, FLAGS, arguments)
     printer = EventPrinter(given.pop("print_misclassified_test_images", False))
     options = options_from(given)
     retrain(options, printer, label_command)
