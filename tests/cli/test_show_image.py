@@ -44,3 +44,8 @@ def test_in_a_notebook_a_photo_is_shown_with_its_credit(photo_folder: Path, caps
     assert picture.size == (48, 48) and capsys.readouterr().out == "red/002.png CC-BY by Bob\n"
     show_image.show_image(photo_folder / "blue" / "002.png")
     assert capsys.readouterr().out == ""
+
+
+def test_old_notebooks_find_it_where_it_was() -> None:
+    from scripts import show_image as script
+    assert script.show_image is show_image.show_image and script.main is show_image.main
