@@ -184,8 +184,9 @@ def test_the_container_has_all_that_it_names(tmp_path: Path, retrained: Path) ->
         subprocess.run([str(tools / "python"), "-m", "pip", "install", "--quiet", *what], cwd=tmp_path, check=True)
     command = json.loads(re.search(r"^CMD (\[.+\])", dockerfile, re.MULTILINE)[1])
     graph = retrained / "tf_files" / "retrained_graph.tflite"
-    process = subprocess.Popen([str(tools / command[0]), "--host=127.0.0.1", "--port=0", f"--graph={graph}"],
-                               cwd=tmp_path, text=True, stdout=subprocess.PIPE)
+    assert command[:2] == ["tfpoets", "serve"]
+    process = subprocess.Popen([str(tools / command[0]), command[1], "--host=127.0.0.1", "--port=0",
+                                f"--graph={graph}"], cwd=tmp_path, text=True, stdout=subprocess.PIPE)
     try:
         address = next(line for line in process.stdout if line.startswith("Page")).split()[1]
         assert urllib.request.urlopen(f"{address}healthz").status == 200
