@@ -20,7 +20,7 @@ from tfpoets.training.networks import PRESETS
 EPOCHS, YARDSTICK_PHOTOS = 12, 640
 # A whole retraining against as many epochs of Keras's fit on the same network and machine. Seconds would not do:
 # machines of two cores differ by a factor of three.
-MOST_TIMES_KERAS = 1.5
+MOST_TIMES_KERAS = 2.0
 
 
 @pytest.fixture(autouse=True)
