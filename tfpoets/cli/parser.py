@@ -151,7 +151,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         sentence = message[:1].upper() + message[1:]
-        raise UsageError(sentence if sentence.endswith(".") else sentence + ".",
+        raise UsageError(sentence if sentence.endswith((".", "?")) else sentence + ".",
                          f"See all flags with --help ({self.prog} --help).")
 
     def _unknown_sentence(self, argument: str) -> str:
