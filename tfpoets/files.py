@@ -1,17 +1,31 @@
 """Files that a command writes: whole or not at all, never over what is the user's, and refused before the work."""
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 from tfpoets.errors import OptionError, TfpoetsError
 
 
-def as_path(option: str, value: object) -> Path:
+def _as_path(option: str, value: object) -> Path:
     """Return the value of an option as a path; raise OptionError for one that is neither a path nor text."""
     if isinstance(value, str | os.PathLike) and os.fspath(value):
         return Path(value)
     raise OptionError(f"`{option}`={value!r} is not a path.")
+
+
+def set_paths(options: Any, *names: str) -> None:
+    """Make fields of a frozen dataclass paths, for its `__post_init__`; text will do.
+
+    Raises:
+        OptionError: a value is neither a path nor text, nor None where that is the field's default.
+    """
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if field.name in names and not (value is None and field.default is None):
+            object.__setattr__(options, field.name, _as_path(field.name, value))
 
 
 def write_file(path: Path, content: str | bytes) -> None:

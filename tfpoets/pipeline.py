@@ -24,7 +24,7 @@ from tfpoets.export import (UNKNOWN_LABEL, Converted, ExportOptions, Exported, P
                             export_graph, open_graph)
 from tfpoets.extractors import (Bottlenecks, Extractor, ExtractorOptions, core_count, extract_bottlenecks,
                                 open_extractor)
-from tfpoets.files import as_path, check_is_apart, check_is_not_among, check_output_folder
+from tfpoets.files import check_is_apart, check_is_not_among, check_output_folder, set_paths
 from tfpoets.inference import load_classifier
 from tfpoets.progress import stage
 from tfpoets.report import confusion_picture, curves_picture, describe_retraining, write_report
@@ -71,10 +71,7 @@ class RetrainOptions:
     test_batch_size: int = -1
 
     def __post_init__(self) -> None:
-        for name in ("image_dir", "bottleneck_dir", "summaries_dir", "intermediate_output_graphs_dir"):
-            object.__setattr__(self, name, as_path(name, getattr(self, name)))
-        if self.test_dir is not None:
-            object.__setattr__(self, "test_dir", as_path("test_dir", self.test_dir))
+        set_paths(self, "image_dir", "test_dir", "bottleneck_dir", "summaries_dir", "intermediate_output_graphs_dir")
         # One fold is held out, one chooses, the rest train.
         check_range("cross_validate", self.cross_validate, least=3, most=100, whole=True)
         check_batch_size("test_batch_size", self.test_batch_size)

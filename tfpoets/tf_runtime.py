@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import TextIO
 
-
 _hidden = False
 _imported = False
 

@@ -72,8 +72,8 @@ def options_from(given: dict[str, Any]) -> EvaluateOptions:
     graph, positional = given.get("graph"), given.get("positional")
     if graph and positional and graph != positional:
         raise UsageError(f"Two graphs were given: {positional} and {graph}.")
-    values = {name: value for name, value in option_values(given, FLAGS).items() if name != "legacy"}
-    options = EvaluateOptions(graph or positional or default_graph(), legacy_options(given), **values)
+    values = {**option_values(given, FLAGS), "legacy": legacy_options(given)}
+    options = EvaluateOptions(graph or positional or default_graph(), **values)
     if options.report:
         if options.report.suffix.lower() not in (".html", ".htm"):
             raise UsageError(f"--report={options.report} must end in .html.")

@@ -73,8 +73,7 @@ def options_from(given: dict[str, Any]) -> LabelOptions:
     sources = (*given.get("image", ()), *given.get("sources", ()))
     if not sources:
         raise UsageError("No photo was given.", f"For example: {command_line('label_image', '--image=photo.jpg')}")
-    values = {name: value for name, value in option_values(given, FLAGS).items() if name != "legacy"}
-    return LabelOptions(sources, legacy=legacy_options(given), **values)
+    return LabelOptions(sources, **{**option_values(given, FLAGS), "legacy": legacy_options(given)})
 
 
 def label(options: LabelOptions) -> int:

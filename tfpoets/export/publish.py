@@ -14,7 +14,7 @@ import numpy as np
 from tfpoets.data import Photo, load_photos, photo_digest, read_photo
 from tfpoets.errors import OptionError, PhotoError
 from tfpoets.extractors import Extractor, core_count
-from tfpoets.files import as_path, check_output_file, check_output_folder, write_file
+from tfpoets.files import check_output_file, check_output_folder, set_paths, write_file
 from tfpoets.progress import stage
 from tfpoets.training import Head
 
@@ -49,10 +49,7 @@ class ExportOptions:
     formats: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("output_graph", "output_labels"):
-            object.__setattr__(self, name, as_path(name, getattr(self, name)))
-        if self.saved_model_dir is not None:
-            object.__setattr__(self, "saved_model_dir", as_path("saved_model_dir", self.saved_model_dir))
+        set_paths(self, "output_graph", "output_labels", "saved_model_dir")
         if isinstance(self.formats, str) or self.formats is None:
             raise OptionError(f"`formats`={self.formats!r} is not a tuple of names.")
         check_output_name(self.final_tensor_name)

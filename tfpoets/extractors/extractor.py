@@ -15,7 +15,7 @@ import numpy as np
 
 from tfpoets.data import PIXELS_VERSION
 from tfpoets.errors import ExtractorError, OptionError, check_range, one_line
-from tfpoets.files import as_path
+from tfpoets.files import set_paths
 from tfpoets.tf_runtime import full_precision, import_tensorflow, quiet_native_code
 
 from . import efficientnet_lite
@@ -55,7 +55,7 @@ class ExtractorOptions:
     views: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "model_dir", as_path("model_dir", self.model_dir))
+        set_paths(self, "model_dir")
         check_range("image_size", self.image_size, least=1, most=MOST_PIXELS_A_SIDE, whole=True)
         if self.views not in VIEW_COUNTS:
             raise OptionError(f"`views`={self.views} is not one of {', '.join(map(str, VIEW_COUNTS))}.")

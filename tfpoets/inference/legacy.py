@@ -12,7 +12,7 @@ import numpy as np
 from tfpoets.data import POETS_PIXELS_VERSION
 from tfpoets.errors import ModelError, OptionError, check_range, one_line
 from tfpoets.extractors import TENSORFLOW_BATCH, LiteRTEngine, LiteRTModel, NotForPhotosError
-from tfpoets.files import as_path
+from tfpoets.files import set_paths
 from tfpoets.graphs import PoetsGraph, PoetsNetwork, network_of, read_poets_graph, run_poets_graph
 
 from .classifier import Classifier, Input
@@ -46,8 +46,7 @@ class LegacyGraphOptions:
     output_layer: str | None = None
 
     def __post_init__(self) -> None:
-        if self.labels is not None:
-            object.__setattr__(self, "labels", as_path("labels", self.labels))
+        set_paths(self, "labels")
         for name in ("input_height", "input_width"):
             check_range(name, getattr(self, name), least=1, most=MOST_PIXELS_A_SIDE, whole=True)
         for name in ("input_mean", "input_std"):
