@@ -18,7 +18,7 @@ _NAMES = {
     "tfpoets.data": ("read_tree", "split_photos"),
     "tfpoets.errors": ("TfpoetsError",),
     "tfpoets.evaluation": ("evaluate",),
-    "tfpoets.export": ("wrap",),
+    "tfpoets.exporting": ("wrap",),
     "tfpoets.extractors": ("extract_bottlenecks", "open_extractor"),
     "tfpoets.inference": ("load_classifier",),
     "tfpoets.pipeline": ("RetrainOptions", "retrain"),

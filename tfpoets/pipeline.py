@@ -19,7 +19,7 @@ from tfpoets.data import (TEST, TRAINING, Photo, PhotoTree, Split, SplitOptions,
 from tfpoets.doctor import Finding, examine, write_findings
 from tfpoets.errors import DataError, OptionError, check_range
 from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
-from tfpoets.export import (UNKNOWN_LABEL, Converted, ExportOptions, Exported, Proof, check_conversion,
+from tfpoets.exporting import (UNKNOWN_LABEL, Converted, ExportOptions, Exported, Proof, check_conversion,
                             check_destinations, check_formats, convert, describe_classifier, export_classifier,
                             export_graph, open_graph)
 from tfpoets.extractors import (Bottlenecks, Extractor, ExtractorOptions, core_count, extract_bottlenecks,

@@ -15,8 +15,8 @@ import pytest
 from tfpoets.cli import count_ops, export, graph_pb2tb, label_image, quantize_graph, retrain
 from tfpoets.data import load_pixels, network_input
 from tfpoets.errors import TfpoetsError
-from tfpoets.export import FORMATS, conversion, forms
-from tfpoets.export.targets.tfjs import write_tfjs
+from tfpoets.exporting import FORMATS, conversion, forms
+from tfpoets.exporting.targets.tfjs import write_tfjs
 from tfpoets.extractors import LiteRTModel
 from tfpoets.inference import load_classifier
 from tfpoets.tf_runtime import import_tensorflow

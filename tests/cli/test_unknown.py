@@ -16,7 +16,7 @@ from tests.conftest import write_photos
 from tfpoets.cli import evaluate, label_image, retrain
 from tfpoets.data import load_photos
 from tfpoets.errors import TfpoetsError
-from tfpoets.export import check_file, check_output_name
+from tfpoets.exporting import check_file, check_output_name
 from tfpoets.inference import load_classifier
 from tfpoets.tf_runtime import import_tensorflow
 

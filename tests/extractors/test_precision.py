@@ -11,7 +11,7 @@ import pytest
 
 from tests.inference.test_legacy import write_graph
 from tfpoets.data import read_tree
-from tfpoets.export import check_file, wrap
+from tfpoets.exporting import check_file, wrap
 from tfpoets.extractors import TensorFlowEngine, extract_bottlenecks, open_extractor
 from tfpoets.inference import load_classifier
 from tfpoets.tf_runtime import auto_mixed_precision, full_precision, hide_native_messages, import_tensorflow

@@ -13,7 +13,7 @@ import numpy as np
 from tfpoets.data import Photo, PhotoTree, read_photo, read_tree
 from tfpoets.errors import DataError
 from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
-from tfpoets.export import UNKNOWN_LABEL
+from tfpoets.exporting import UNKNOWN_LABEL
 from tfpoets.files import check_output_file
 from tfpoets.inference import Answer, Classifier, LegacyGraphOptions, load_classifier, were_trained_on
 from tfpoets.progress import progress_bar

@@ -8,7 +8,7 @@ from typing import Any
 
 from tfpoets.data import Photo, read_tree
 from tfpoets.errors import TfpoetsError
-from tfpoets.export import (DEFAULT_GRAPH, FORMATS, Converted, Graph, check_format_names, check_formats, convert,
+from tfpoets.exporting import (DEFAULT_GRAPH, FORMATS, Converted, Graph, check_format_names, check_formats, convert,
                             open_graph)
 from tfpoets.files import check_is_apart, check_output_folder
 from tfpoets.inference import were_trained_on

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from tfpoets.data import expand_sources, is_address, read_source
 from tfpoets.errors import ExportError, check_range
-from tfpoets.export import UNKNOWN_LABEL
+from tfpoets.exporting import UNKNOWN_LABEL
 from tfpoets.inference import Answer, Classifier, LegacyGraphOptions, load_classifier
 
 from .calling import command_line

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfpoets.export import DEFAULT_GRAPH
+from tfpoets.exporting import DEFAULT_GRAPH
 
 TF_FILES = Path("tf_files")
 DEFAULT_TFLITE = DEFAULT_GRAPH.with_suffix(".tflite")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import ModelError, TfpoetsError, check_range, one_line
-from tfpoets.export import UNKNOWN_SCOPE, Metadata, convert_function
+from tfpoets.exporting import UNKNOWN_SCOPE, Metadata, convert_function
 from tfpoets.files import check_output_file, write_file
 from tfpoets.graphs import OWN_MARK, imported, round_weights
 from tfpoets.inference import LegacyGraphOptions, open_poets_graph

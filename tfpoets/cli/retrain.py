@@ -8,7 +8,7 @@ from typing import Any
 
 from tfpoets.data import SplitOptions
 from tfpoets.errors import ExtractorError, check_range, nearest
-from tfpoets.export import FORMATS, ExportOptions
+from tfpoets.exporting import FORMATS, ExportOptions
 from tfpoets.extractors import ExtractorOptions
 from tfpoets.graphs import architecture_names, find_architecture
 from tfpoets.pipeline import RetrainOptions, retrain

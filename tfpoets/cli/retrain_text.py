@@ -9,7 +9,7 @@ from typing import Any
 
 from tfpoets import pipeline
 from tfpoets.data import Photo
-from tfpoets.export import Converted
+from tfpoets.exporting import Converted
 from tfpoets.training import CopiesExtracted, Epoch, HeadSolved, NetworksCompared, Step
 
 from .messages import LINE_WIDTH

@@ -10,7 +10,7 @@ import numpy as np
 from tfpoets.data import PhotoTree
 from tfpoets.doctor import KINDS, Finding
 from tfpoets.evaluation import Metrics, Rejection
-from tfpoets.export import Converted
+from tfpoets.exporting import Converted
 from tfpoets.report import unknown_sentences
 
 from .messages import LINE_WIDTH

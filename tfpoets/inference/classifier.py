@@ -12,7 +12,7 @@ import numpy as np
 
 from tfpoets.data import PIXELS_VERSION, POETS_PIXELS_VERSION, load_pixels, load_poets_pixels, network_input
 from tfpoets.errors import PhotoError
-from tfpoets.export import Metadata
+from tfpoets.exporting import Metadata
 from tfpoets.extractors import Engine, EngineRunner, core_count
 
 Source = TypeVar("Source")

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tfpoets.data import Photo, photo_digest, read_photo
 from tfpoets.errors import PhotoError
-from tfpoets.export import Metadata
+from tfpoets.exporting import Metadata
 from tfpoets.extractors import core_count
 
 

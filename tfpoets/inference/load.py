@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from tfpoets.errors import ModelError
-from tfpoets.export import TFLITE_IDENTIFIER, Metadata, open_exported
+from tfpoets.exporting import TFLITE_IDENTIFIER, Metadata, open_exported
 
 from .classifier import Classifier, Input
 from .legacy import LegacyGraphOptions, load_poets_graph, load_poets_tflite

@@ -11,7 +11,7 @@ from tfpoets.data import TEST, Photo, Split, read_photo
 from tfpoets.doctor import Finding
 from tfpoets.errors import PhotoError
 from tfpoets.evaluation import Metrics, Rejection, calibration_bins
-from tfpoets.export import Metadata
+from tfpoets.exporting import Metadata
 from tfpoets.extractors import Bottlenecks
 from tfpoets.inference import Classifier, occlusion_maps
 

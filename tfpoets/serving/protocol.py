@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.export import UNKNOWN_LABEL
+from tfpoets.exporting import UNKNOWN_LABEL
 from tfpoets.inference import Answer, Classifier
 
 from .inference import Photo

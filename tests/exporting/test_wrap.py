@@ -10,7 +10,7 @@ from tests.conftest import write_photos
 from tfpoets.cli import evaluate, label_image
 from tfpoets.data import load_photos
 from tfpoets.errors import TfpoetsError
-from tfpoets.export import ExportOptions, wrap
+from tfpoets.exporting import ExportOptions, wrap
 from tfpoets.tf_runtime import import_tensorflow
 
 

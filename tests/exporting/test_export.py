@@ -15,7 +15,7 @@ from PIL import Image
 
 from tfpoets.data import Photo, load_photos, load_pixels, read_photo
 from tfpoets.errors import TfpoetsError
-from tfpoets.export import (ExportOptions, Exported, Metadata, check_destinations, check_file, check_output_name,
+from tfpoets.exporting import (ExportOptions, Exported, Metadata, check_destinations, check_file, check_output_name,
                             export_classifier, publish as export_module)
 from tfpoets.inference import load_classifier
 from tfpoets.tf_runtime import import_tensorflow
@@ -153,7 +153,7 @@ def test_the_saved_model_answers_bytes_and_arrays_with_probabilities_and_label(
 
 @pytest.mark.parametrize("size", [(500, 333), (1400, 1401), (2811, 2605), (40, 20)])
 def test_predict_bytes_sees_the_pixels_of_the_contract(size: tuple[int, int]) -> None:
-    from tfpoets.export.targets.saved_model import _decoded
+    from tfpoets.exporting.targets.saved_model import _decoded
     noise = np.random.default_rng(0).integers(0, 256, (size[1] // 20 + 1, size[0] // 20 + 1, 3), np.uint8)
     for format_ in ("JPEG", "PNG"):
         file = io.BytesIO()

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import write_photos
 from tfpoets.data import TEST, TRAINING, VALIDATION, SplitOptions, read_tree, split_photos
 from tfpoets.evaluation import evaluate
-from tfpoets.export import ExportOptions, Exported, Metadata, Proof, describe_classifier, export_classifier
+from tfpoets.exporting import ExportOptions, Exported, Metadata, Proof, describe_classifier, export_classifier
 from tfpoets.extractors import Extractor, extract_bottlenecks, open_extractor
 from tfpoets.training import Head, fit_head
 
