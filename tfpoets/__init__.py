@@ -15,7 +15,7 @@ __version__ = "3.0.0"
 logging.getLogger("tfpoets").addHandler(logging.NullHandler())
 
 _NAMES = {
-    "tfpoets.data": ("read_tree", "split_photos"),
+    "tfpoets.data": ("read_dataset", "split_photos"),
     "tfpoets.errors": ("TfpoetsError",),
     "tfpoets.evaluation": ("evaluate",),
     "tfpoets.exporting": ("wrap",),

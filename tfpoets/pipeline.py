@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import (TEST, TRAINING, Photo, PhotoTree, Split, SplitOptions, check_class_sizes, fold_photos,
-                          identify_photos, read_tree, split_photos, split_with_test_photos, with_test_folder)
+from tfpoets.data import (TEST, TRAINING, Dataset, Photo, Split, SplitOptions, check_class_sizes, fold_photos,
+                          identify_photos, read_dataset, split_photos, split_with_test_photos, with_test_folder)
 from tfpoets.doctor import Finding, examine, write_findings
 from tfpoets.errors import DataError, OptionError, check_range
 from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
 from tfpoets.exporting import (UNKNOWN_LABEL, Converted, ExportOptions, Exported, Proof, check_conversion,
-                            check_destinations, check_formats, convert, describe_classifier, export_classifier,
-                            export_graph, open_graph)
+                               check_destinations, check_formats, convert, describe_classifier, export_classifier,
+                               export_graph, open_graph)
 from tfpoets.extractors import (Bottlenecks, Extractor, ExtractorOptions, core_count, extract_bottlenecks,
                                 open_extractor)
 from tfpoets.files import check_is_apart, check_is_not_among, check_output_folder, set_paths
@@ -135,7 +135,7 @@ def _as_json(value: Any) -> Any:
 class PhotosRead:
     """Event: the folder has been listed."""
 
-    tree: PhotoTree
+    dataset: Dataset
 
 
 @dataclass(frozen=True)
@@ -245,14 +245,14 @@ def retrain(options: RetrainOptions, on_event: Listener = lambda event: None,
     check_conversion(files.formats, files.output_graph.parent, files.output_graph)
     check_output_folder(options.summaries_dir)
     with stage("list"):
-        tree = _read_photos(options)
-    on_event(PhotosRead(tree))
-    extractor, seen = _extract(tree, options)
+        dataset = _read_photos(options)
+    on_event(PhotosRead(dataset))
+    extractor, seen = _extract(dataset, options)
     on_event(BottlenecksExtracted(seen, extractor))
     with stage("split"):
         seen, split = _split(seen, options)
     on_event(PhotosSplit(split))
-    folds = fold_photos(seen.tree, split, options.cross_validate) if options.cross_validate else None
+    folds = fold_photos(seen.dataset, split, options.cross_validate) if options.cross_validate else None
     trained = train(extractor, seen, split, training, _store(extractor, seen, split, options, on_event))
     with stage("evaluation"):
         evaluated, proof = _evaluate(trained, options)
@@ -262,7 +262,7 @@ def retrain(options: RetrainOptions, on_event: Listener = lambda event: None,
         import_tensorflow()
     metadata = describe_classifier(trained.extractor, trained.bottlenecks, trained.split, trained.fit,
                                    evaluated.metrics, files.final_tensor_name, options.to_dict(), evaluated.rejection,
-                                   crossed, trained.choice, split.known(seen.tree))
+                                   crossed, trained.choice, split.known(seen.dataset))
     on_event(FilesWritten(export_classifier(trained.extractor, trained.fit.head, metadata, files, proof)))
     findings = None
     if extractor and options.doctor:
@@ -273,20 +273,20 @@ def retrain(options: RetrainOptions, on_event: Listener = lambda event: None,
             findings, trained.fit.curves(), load_classifier(files.tflite), label_command(files.tflite)))
     with stage("summaries"):
         _write_pictures(options.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), trained.fit, evaluated.metrics,
-                        trained.bottlenecks.tree.labels)
+                        trained.bottlenecks.dataset.labels)
     on_event(ReportWritten(files.report))
     with stage("export of other forms"):
         _convert(trained, files, on_event)
 
 
-def _read_photos(options: RetrainOptions) -> PhotoTree:
-    tree = read_tree(options.image_dir)
-    check_class_sizes(tree, _split_options(options))
+def _read_photos(options: RetrainOptions) -> Dataset:
+    dataset = read_dataset(options.image_dir)
+    check_class_sizes(dataset, _split_options(options))
     if options.test_dir:
-        tree = with_test_folder(tree, options.test_dir)
+        dataset = with_test_folder(dataset, options.test_dir)
     if options.training.unknown_coverage:
-        _check_no_folder_is_unknown(tree)
-    return tree
+        _check_no_folder_is_unknown(dataset)
+    return dataset
 
 
 def _split_options(options: RetrainOptions) -> SplitOptions:
@@ -296,35 +296,35 @@ def _split_options(options: RetrainOptions) -> SplitOptions:
     return SplitOptions(0, options.split.validation_percentage, options.split.seed)
 
 
-def _check_no_folder_is_unknown(tree: PhotoTree) -> None:
-    for label in tree.labels:
+def _check_no_folder_is_unknown(dataset: Dataset) -> None:
+    for label in dataset.labels:
         if label.casefold() == UNKNOWN_LABEL:
             raise OptionError(f"With `unknown_coverage`, {label} is what photos of no class are called, and a folder "
                               "has that name.",
                               "Move it elsewhere; evaluate can say how many of its photos are called so.")
 
 
-def _extract(tree: PhotoTree, options: RetrainOptions) -> tuple[Extractor | None, Bottlenecks]:
+def _extract(dataset: Dataset, options: RetrainOptions) -> tuple[Extractor | None, Bottlenecks]:
     """The extractor and all bottlenecks; for a network from scratch without the doctor nobody needs them."""
     network, asked = options.training.network, options.extractor
     if network and not options.doctor:
-        known, looks, unreadable = identify_photos(tree, core_count())
-        return None, Bottlenecks(known, np.empty((len(known.photos), 0), np.float32), looks, unreadable, 0, "")
+        known, hashes, unreadable = identify_photos(dataset, core_count())
+        return None, Bottlenecks(known, np.empty((len(known.photos), 0), np.float32), hashes, unreadable, 0, "")
     with stage("extractor"):  # of a network from scratch, `image_size` and `views` are the network's
         extractor = open_extractor(asked.handle, asked.model_dir, None if network else asked.image_size, asked.offline,
                                    1 if network else asked.views)
     with stage("extract"):
-        return extractor, extract_bottlenecks(tree, extractor, options.bottleneck_dir)
+        return extractor, extract_bottlenecks(dataset, extractor, options.bottleneck_dir)
 
 
 def _split(seen: Bottlenecks, options: RetrainOptions) -> tuple[Bottlenecks, Split]:
     """Which part each photo belongs to; photos of `image_dir` that are also in `test_dir` are left out."""
     if options.test_dir is None:
-        return seen, split_photos(seen.tree, seen.looks, options.split)
-    paths = {photo.path for photo in read_tree(options.test_dir, least_classes=1).photos}
-    tests = np.array([photo.path in paths for photo in seen.tree.photos])
-    tested = {photo.digest for photo, test in zip(seen.tree.photos, tests) if test}
-    kept = tests | [photo.digest not in tested for photo in seen.tree.photos]
+        return seen, split_photos(seen.dataset, seen.hashes, options.split)
+    paths = {photo.path for photo in read_dataset(options.test_dir, least_classes=1).photos}
+    tests = np.array([photo.path in paths for photo in seen.dataset.photos])
+    tested = {photo.digest for photo, test in zip(seen.dataset.photos, tests) if test}
+    kept = tests | [photo.digest not in tested for photo in seen.dataset.photos]
     if not kept[~tests].any():
         raise DataError(f"All photos of {options.image_dir} are also in {options.test_dir}: none is left to train on.",
                         "Give a `test_dir` with other photos.")
@@ -332,7 +332,7 @@ def _split(seen: Bottlenecks, options: RetrainOptions) -> tuple[Bottlenecks, Spl
         log.warning("Also in %s, and left to the test: %d of the photos of %s.", options.test_dir, (~kept).sum(),
                     options.image_dir)
     seen = seen.only(kept)
-    return seen, split_with_test_photos(seen.tree, seen.looks, tests[kept], options.split)
+    return seen, split_with_test_photos(seen.dataset, seen.hashes, tests[kept], options.split)
 
 
 def _store(extractor: Extractor | None, seen: Bottlenecks, split: Split, options: RetrainOptions, on_event: Listener
@@ -349,15 +349,15 @@ def _store(extractor: Extractor | None, seen: Bottlenecks, split: Split, options
 
 def _evaluate(trained: Trained, options: RetrainOptions) -> tuple[Evaluated, Proof]:
     """The figures of the test photos, and the answers that the files must give."""
-    tree, fit = trained.bottlenecks.tree, trained.fit
+    dataset, fit = trained.bottlenecks.dataset, trained.fit
     rows = trained.split.rows(TEST)
-    outputs = fit.head.outputs(trained.bottlenecks.matrix[rows])
-    probabilities = outputs[:, :len(tree.labels)]
-    photos = [tree.photos[row] for row in rows]
+    outputs = fit.head.outputs(trained.bottlenecks.features[rows])
+    probabilities = outputs[:, :len(dataset.labels)]
+    photos = [dataset.photos[row] for row in rows]
     proof = Proof(photos, outputs)
     if not photos:
-        return Evaluated(tree.labels, photos, probabilities, None), proof
-    classes = tree.classes()[rows]
+        return Evaluated(dataset.labels, photos, probabilities, None), proof
+    classes = dataset.targets[rows]
     drawn = None
     if options.training.sgd and not options.training.all_layers and options.test_batch_size != -1:
         chosen = balanced_draw(classes, options.test_batch_size, generator(options.split.seed))
@@ -365,15 +365,15 @@ def _evaluate(trained: Trained, options: RetrainOptions) -> tuple[Evaluated, Pro
     rejection = None
     if fit.head.unknown is not None:
         rejection = evaluate_unknown(outputs[:, -1], probabilities.argmax(1) == classes, fit.head.unknown.threshold)
-    return Evaluated(tree.labels, photos, probabilities, evaluate(probabilities, classes), drawn, rejection), proof
+    return Evaluated(dataset.labels, photos, probabilities, evaluate(probabilities, classes), drawn, rejection), proof
 
 
 def _cross_validate(trained: Trained, folds: np.ndarray, options: RetrainOptions, on_event: Listener
                     ) -> dict[str, Any]:
     """Answers every photo by a head that never saw it nor one that looks like it, and tells how good that was."""
     bottlenecks = trained.bottlenecks
-    classes = bottlenecks.tree.classes()
-    answers = out_of_fold_probabilities(bottlenecks.matrix, classes, folds, len(bottlenecks.tree.labels),
+    classes = bottlenecks.dataset.targets
+    answers = out_of_fold_probabilities(bottlenecks.features, classes, folds, len(bottlenecks.dataset.labels),
                                         replace(options.training.head, refit=True))
     accuracies = [evaluate(answers[folds == fold], classes[folds == fold]).accuracy for fold in np.unique(folds)]
     metrics = evaluate(answers, classes)
@@ -401,7 +401,7 @@ def _convert(trained: Trained, files: ExportOptions, on_event: Listener) -> None
     if not files.formats:
         return
     on_event(ConversionStarted())
-    photos = trained.bottlenecks.tree.photos
+    photos = trained.bottlenecks.dataset.photos
     graph = open_graph(files.output_graph)
     test, training = ([photos[row] for row in trained.split.rows(part)] for part in (TEST, TRAINING))
     found = convert(graph, files.formats, files.output_graph.parent, test, training, on_event)

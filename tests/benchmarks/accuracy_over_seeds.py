@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.data import TEST, TRAINING, VALIDATION, SplitOptions, read_tree, split_photos
+from tfpoets.data import TEST, TRAINING, VALIDATION, SplitOptions, read_dataset, split_photos
 from tfpoets.evaluation import evaluate
 from tfpoets.extractors import extract_bottlenecks, open_extractor
 from tfpoets.training import fit_head
@@ -26,20 +26,20 @@ def main() -> None:
     parser.add_argument("--work_dir", type=Path, default=Path("tf_files"))
     flags = parser.parse_args()
     extractor = open_extractor(flags.tfhub_module, flags.work_dir / "models", flags.image_size)
-    found = extract_bottlenecks(read_tree(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
-    classes = found.tree.classes()
+    found = extract_bottlenecks(read_dataset(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
+    classes = found.dataset.targets
     accuracies, losses, start = [], [], time.perf_counter()
     for seed in range(flags.seeds):
-        split = split_photos(found.tree, found.looks, SplitOptions(seed=seed))
+        split = split_photos(found.dataset, found.hashes, SplitOptions(seed=seed))
         train, validation, test = (split.rows(part) for part in (TRAINING, VALIDATION, TEST))
-        head = fit_head(found.matrix[train], classes[train], found.matrix[validation], classes[validation],
-                        len(found.tree.labels)).head
-        metrics = evaluate(head.probabilities(found.matrix[test]), classes[test])
+        head = fit_head(found.features[train], classes[train], found.features[validation], classes[validation],
+                        len(found.dataset.labels)).head
+        metrics = evaluate(head.probabilities(found.features[test]), classes[test])
         accuracies.append(metrics.accuracy)
         losses.append(metrics.cross_entropy)
     error = np.std(accuracies, ddof=1) / np.sqrt(len(accuracies))
     seconds = (time.perf_counter() - start) / flags.seeds
-    print(f"| {Path(extractor.handle).name} | {extractor.height} | {len(found.tree.photos)} | "
+    print(f"| {Path(extractor.handle).name} | {extractor.height} | {len(found.dataset.photos)} | "
           f"{100 * np.mean(accuracies):.1f} ± {100 * error:.1f} | {np.mean(losses):.3f} | {seconds:.2f} |")
 
 

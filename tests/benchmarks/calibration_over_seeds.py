@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.data import TEST, TRAINING, VALIDATION, SplitOptions, read_tree, split_photos
+from tfpoets.data import TEST, TRAINING, VALIDATION, SplitOptions, read_dataset, split_photos
 from tfpoets.evaluation import evaluate
 from tfpoets.extractors import extract_bottlenecks, open_extractor
 from tfpoets.training import fit_head
@@ -26,24 +26,24 @@ def main() -> None:
     parser.add_argument("--work_dir", type=Path, default=Path("tf_files"))
     flags = parser.parse_args()
     extractor = open_extractor(flags.tfhub_module, flags.work_dir / "models", flags.image_size)
-    found = extract_bottlenecks(read_tree(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
-    classes = found.tree.classes()
+    found = extract_bottlenecks(read_dataset(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
+    classes = found.dataset.targets
     rows: dict[str, list[tuple[float, float]]] = {"fitted": [], "none (T = 1)": []}
     temperatures = []
     for seed in range(flags.seeds):
-        split = split_photos(found.tree, found.looks, SplitOptions(seed=seed))
+        split = split_photos(found.dataset, found.hashes, SplitOptions(seed=seed))
         train, validation, test = (split.rows(part) for part in (TRAINING, VALIDATION, TEST))
-        head = fit_head(found.matrix[train], classes[train], found.matrix[validation], classes[validation],
-                        len(found.tree.labels)).head
+        head = fit_head(found.features[train], classes[train], found.features[validation], classes[validation],
+                        len(found.dataset.labels)).head
         temperatures.append(head.temperature)
         for name, each in (("fitted", head), ("none (T = 1)", replace(head, temperature=1.0))):
-            metrics = evaluate(each.probabilities(found.matrix[test]), classes[test])
+            metrics = evaluate(each.probabilities(found.features[test]), classes[test])
             rows[name].append((metrics.cross_entropy, metrics.expected_calibration_error))
     print(f"temperature {np.mean(temperatures):.2f} ± {np.std(temperatures):.2f} (spread), "
           f"{np.min(temperatures):.2f} to {np.max(temperatures):.2f}")
     for name, figures in rows.items():
         loss, error = np.array(figures).T
-        print(f"| {extractor.name} | {extractor.height} | {len(found.tree.photos)} | {name} | {_mean(loss)} | "
+        print(f"| {extractor.name} | {extractor.height} | {len(found.dataset.photos)} | {name} | {_mean(loss)} | "
               f"{_mean(error)} |")
     gain = np.array(rows["none (T = 1)"]) - np.array(rows["fitted"])
     print(f"paired gain by the temperature: cross entropy {_mean(gain[:, 0])}, calibration error {_mean(gain[:, 1])}")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tfpoets.data import read_tree, split_photos
+from tfpoets.data import read_dataset, split_photos
 from tfpoets.doctor import examine
 from tfpoets.extractors import extract_bottlenecks, open_extractor
 
@@ -33,8 +33,8 @@ def main() -> None:
         root = Path(folder) / "photos"
         shutil.copytree(flags.image_dir, root, ignore=shutil.ignore_patterns("*.txt"))
         planted = plant(root, flags.copies)
-        found = extract_bottlenecks(read_tree(root), extractor, Path(folder))
-        findings = examine(found, split_photos(found.tree, found.looks), extractor.height)
+        found = extract_bottlenecks(read_dataset(root), extractor, Path(folder))
+        findings = examine(found, split_photos(found.dataset, found.hashes), extractor.height)
         pairs = {frozenset((each.file, each.other)) for each in findings
                  if each.kind in ("exact_duplicate", "near_duplicate")}
     wanted, hit = Counter(planted.values()), Counter(kind for pair, kind in planted.items() if pair in pairs)
@@ -42,14 +42,14 @@ def main() -> None:
         print(f"| {kind} | {wanted[kind]} | {hit[kind]} |")
     originals = {path for pair in planted for path in pair}
     rest = [pair for pair in pairs if not pair <= originals]
-    print(f"{len(rest)} other pairs among {len(found.tree.photos)} photos")
+    print(f"{len(rest)} other pairs among {len(found.dataset.photos)} photos")
     for pair in sorted(" = ".join(sorted(path.name for path in pair)) for pair in rest):
         print(f"  {pair}")
 
 
 def plant(root: Path, count: int) -> dict[frozenset[Path], str]:
     """Writes copies of random photos beside them; returns the pairs, with the kind of each copy."""
-    photos = [photo.path for photo in read_tree(root).photos]
+    photos = [photo.path for photo in read_dataset(root).photos]
     chosen = np.random.default_rng(0).choice(len(photos), count, replace=False)
     planted = {}
     for number, row in enumerate(chosen):

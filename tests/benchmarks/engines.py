@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from tfpoets.data import load_photos, network_input, read_tree
+from tfpoets.data import load_photos, network_input, read_dataset
 from tfpoets.extractors import (INPUT_NODE, OUTPUT_NODE, Extractor, LiteRTModel, core_count, load_frozen_graph,
                                 open_extractor)
 from tfpoets.tf_runtime import quiet_native_code
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--work_dir", type=Path, default=Path("tf_files"))
     flags = parser.parse_args()
     extractor = open_extractor(flags.tfhub_module, flags.work_dir / "models", flags.image_size)
-    paths = [photo.path for photo in read_tree(flags.image_dir, least_classes=1).photos]
+    paths = [photo.path for photo in read_dataset(flags.image_dir, least_classes=1).photos]
     chosen = [paths[place] for place in np.linspace(0, len(paths) - 1, flags.photos).astype(int)]
     photos = network_input(load_photos(chosen, extractor.height, extractor.width, core_count()))
     ways = ways_to_run(extractor, photos)

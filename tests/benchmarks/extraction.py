@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from tfpoets.data import (LOOK_HEIGHT, LOOK_WIDTH, load_pixels, load_sizes, network_input, photo_digest, photo_look,
-                          read_photo, read_tree)
+from tfpoets.data import (HASH_HEIGHT, HASH_WIDTH, load_pixels, load_sizes, network_input, perceptual_hash,
+                          photo_digest, read_dataset, read_photo)
 from tfpoets.extractors import Extractor, LiteRTModel, core_count, extract_bottlenecks, open_extractor
 from tfpoets.tf_runtime import import_tensorflow
 
@@ -51,7 +51,7 @@ def main() -> None:
 
 def gather(source: Path, root: Path, most: int, megapixels: float | None) -> Path:
     """Copies photos, evenly chosen, enlarged where that is wanted."""
-    photos = read_tree(source, least_classes=1).photos
+    photos = read_dataset(source, least_classes=1).photos
     for place in np.unique(np.linspace(0, len(photos) - 1, min(most, len(photos))).astype(int)):
         photo = photos[place]
         target = root / photo.label / photo.path.name
@@ -68,9 +68,9 @@ def gather(source: Path, root: Path, most: int, megapixels: float | None) -> Pat
 
 def row(root: Path, extractor: Extractor, runs: int, folder: Path) -> str:
     """Measures decoding, inference and extraction in turn."""
-    tree = read_tree(root, least_classes=1)
-    sample = [tree.photos[place].path for place in
-              np.unique(np.linspace(0, len(tree.photos) - 1, SAMPLE).astype(int))]
+    dataset = read_dataset(root, least_classes=1)
+    sample = [dataset.photos[place].path for place in
+              np.unique(np.linspace(0, len(dataset.photos) - 1, SAMPLE).astype(int))]
     model = LiteRTModel(extractor.tflite_path)
     pixels = [load_pixels(path, extractor.height, extractor.width) for path in sample]
     count = iter(range(10 ** 6))
@@ -91,17 +91,17 @@ def row(root: Path, extractor: Extractor, runs: int, folder: Path) -> str:
         lambda: [look_at(path, extractor) for path in sample],
         lambda: [model.run(network_input(each[None])) for each in pixels],
         infer_on_all_cores,
-        lambda: extract_bottlenecks(tree, extractor, folder / f"cache{next(count)}"),
+        lambda: extract_bottlenecks(dataset, extractor, folder / f"cache{next(count)}"),
         multiply], runs)
     one, whole = ([(a + b) / len(sample) for a, b in zip(each.seconds, inference.seconds)]
                   for each in (decoding, looking))
-    reached = [len(tree.photos) / seconds for seconds in extraction.seconds]
+    reached = [len(dataset.photos) / seconds for seconds in extraction.seconds]
     shares, of_whole = ([rate * each / core_count() for rate, each in zip(reached, work)] for work in (one, whole))
-    size = sum(photo.path.stat().st_size for photo in tree.photos) / 1e6
+    size = sum(photo.path.stat().st_size for photo in dataset.photos) / 1e6
     adds = multiply_adds(extractor)
     per_core = adds / (inference.median / len(sample)) / 1e9
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return (f"| {extractor.name} | {extractor.height} | {len(tree.photos)} "
+    return (f"| {extractor.name} | {extractor.height} | {len(dataset.photos)} "
             f"| {1e3 * decoding.median / len(sample):.1f} | {1e3 * inference.median / len(sample):.1f} "
             f"| {core_count() / np.median(one):.0f} "
             f"| {np.median(reached):.0f} | **{np.median(shares):.2f}** ({min(shares):.2f} to {max(shares):.2f}) "
@@ -115,7 +115,7 @@ def look_at(path: Path, extractor: Extractor) -> None:
     """Everything that extraction does with a photo but the inference."""
     data = read_photo(path)
     photo_digest(data)
-    photo_look(load_sizes(data, ((extractor.height, extractor.width), (LOOK_HEIGHT, LOOK_WIDTH)))[1])
+    perceptual_hash(load_sizes(data, ((extractor.height, extractor.width), (HASH_HEIGHT, HASH_WIDTH)))[1])
 
 
 def multiply_adds(extractor: Extractor) -> float:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.data import LOOK_BYTES, read_tree
+from tfpoets.data import HASH_BYTES, read_dataset
 from tfpoets.extractors import BottleneckCache, Extractor, extract_bottlenecks
 
 SIZES = (1_000, 10_000, 100_000)
@@ -64,7 +64,7 @@ def fabricate(folder: Path, size: int, depth: int) -> None:
             digest = hashlib.blake2b(str(number).encode(), digest_size=16).hexdigest()
             status = path.stat()
             cache.add_file(path, digest, (status.st_size, status.st_mtime_ns))
-            cache.add_look(digest, random.bytes(LOOK_BYTES))
+            cache.add_hash(digest, random.bytes(HASH_BYTES))
             cache.add_vector("made up", digest, random.random(depth, np.float32), "none")
 
 
@@ -73,12 +73,12 @@ def measured(folder: Path, depth: int) -> dict[str, float]:
     extractor = Extractor("made up", "made up", "made up", 1, 1, depth, folder)
     before = peak_memory()
     start = time.perf_counter()
-    tree = read_tree(folder / "photos")
+    dataset = read_dataset(folder / "photos")
     listed = time.perf_counter()
-    found = extract_bottlenecks(tree, extractor, folder / "cache")
+    found = extract_bottlenecks(dataset, extractor, folder / "cache")
     done = time.perf_counter()
-    assert found.computed == 0 and len(found.matrix) == len(tree.photos)
-    return {"list": listed - start, "load": done - listed, "memory": (peak_memory() - before) / found.matrix.nbytes}
+    assert found.computed == 0 and len(found.features) == len(dataset.photos)
+    return {"list": listed - start, "load": done - listed, "memory": (peak_memory() - before) / found.features.nbytes}
 
 
 def peak_memory() -> int:

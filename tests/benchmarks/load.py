@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.data import read_tree
+from tfpoets.data import read_dataset
 from tfpoets.extractors import core_count
 from tfpoets.inference import load_classifier
 
@@ -37,9 +37,9 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=600)
     parser.add_argument("--runs", type=int, default=5)
     flags = parser.parse_args()
-    tree = read_tree(flags.image_dir)
-    photos = [tree.photos[row].path.read_bytes()
-              for row in np.linspace(0, len(tree.photos) - 1, min(flags.photos, len(tree.photos))).astype(int)]
+    dataset = read_dataset(flags.image_dir)
+    photos = [dataset.photos[row].path.read_bytes()
+              for row in np.linspace(0, len(dataset.photos) - 1, min(flags.photos, len(dataset.photos))).astype(int)]
     process = subprocess.Popen([sys.executable, "-m", "tfpoets", "serve", "--port=0", f"--graph={flags.graph}"],
                                stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from tfpoets.data import TEST, TRAINING, VALIDATION, Split, SplitOptions, read_tree, split_photos
+from tfpoets.data import TEST, TRAINING, VALIDATION, Split, SplitOptions, read_dataset, split_photos
 from tfpoets.extractors import Bottlenecks, extract_bottlenecks, open_extractor
 from tfpoets.training import fit_head, fit_unknown_score
 
@@ -32,12 +32,12 @@ def main() -> None:
     parser.add_argument("--work_dir", type=Path, default=Path("tf_files"))
     flags = parser.parse_args()
     extractor = open_extractor(flags.tfhub_module, flags.work_dir / "models", flags.image_size)
-    known, strangers = (extract_bottlenecks(read_tree(folder, least_classes=1), extractor,
+    known, strangers = (extract_bottlenecks(read_dataset(folder, least_classes=1), extractor,
                                             flags.work_dir / "bottlenecks")
                         for folder in (flags.image_dir, flags.strangers))
-    seeds = [areas_of(known, strangers.matrix, split_photos(known.tree, known.looks, SplitOptions(20, 10, seed)))
+    seeds = [areas_of(known, strangers.features, split_photos(known.dataset, known.hashes, SplitOptions(20, 10, seed)))
              for seed in range(flags.seeds)]
-    print(f"{extractor.name} at {extractor.height}, {len(known.matrix)} photos, {len(strangers.matrix)} strangers")
+    print(f"{extractor.name} at {extractor.height}, {len(known.features)} photos, {len(strangers.features)} strangers")
     print("| score | a class left out | lowest class | strangers |")
     print("|---|---|---|---|")
     for name in seeds[0]:
@@ -49,13 +49,13 @@ def main() -> None:
 
 def areas_of(known: Bottlenecks, strangers: np.ndarray, split: Split) -> dict[str, list[float]]:
     """Areas under the ROC curve of each score: of each class left out, then of the strangers."""
-    classes = known.tree.classes()
+    classes = known.dataset.targets
     found: dict[str, list[float]] = {}
-    for left_out in [*range(len(known.tree.labels)), None]:
+    for left_out in [*range(len(known.dataset.labels)), None]:
         kept = classes != left_out
         parts = [np.flatnonzero(kept & (split.parts == part)) for part in (TRAINING, VALIDATION, TEST)]
-        others = strangers if left_out is None else known.matrix[~kept]
-        for name, (own, other) in scores(known.matrix, classes, parts, others).items():
+        others = strangers if left_out is None else known.features[~kept]
+        for name, (own, other) in scores(known.features, classes, parts, others).items():
             truth = np.repeat([0, 1], [len(own), len(other)])
             found.setdefault(name, []).append(float(roc_auc_score(truth, np.concatenate([own, other]))))
     return found

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.data import TEST, TRAINING, USUAL_AUGMENTATION, VALIDATION, SplitOptions, read_tree, split_photos
+from tfpoets.data import TEST, TRAINING, USUAL_AUGMENTATION, VALIDATION, SplitOptions, read_dataset, split_photos
 from tfpoets.evaluation import evaluate
 from tfpoets.extractors import (VIEW_COUNTS, Bottlenecks, Extractor, extract_augmented, extract_bottlenecks,
                                 open_extractor)
@@ -30,10 +30,10 @@ def main() -> None:
     print("| views | right of all photos, each answered by a head of other folds |\n|---|---|")
     for views in VIEW_COUNTS:
         extractor = open_extractor("efficientnet_lite0", flags.work_dir / "models", flags.image_size, views=views)
-        seen = extract_bottlenecks(read_tree(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
+        seen = extract_bottlenecks(read_dataset(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
         print(f"| {views} | {folds(seen)} |", flush=True)
     extractor = open_extractor("efficientnet_lite0", flags.work_dir / "models", flags.image_size)
-    seen = extract_bottlenecks(read_tree(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
+    seen = extract_bottlenecks(read_dataset(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
     print("\n| copies of each training photo | test accuracy, mean of splits | gain, paired |\n|---|---|---|")
     for row in copies(seen, extractor, flags.work_dir / "bottlenecks", flags.seeds):
         print(row)
@@ -41,11 +41,11 @@ def main() -> None:
 
 def folds(seen: Bottlenecks) -> str:
     """Accuracy with its interval over three divisions into folds."""
-    y = seen.tree.classes()
+    y = seen.dataset.targets
     found = []
     for seed in range(3):
         parts = np.random.default_rng(seed).integers(0, FOLDS, len(y))
-        found.append(evaluate(out_of_fold_probabilities(seen.matrix, y, parts, len(seen.tree.labels)), y))
+        found.append(evaluate(out_of_fold_probabilities(seen.features, y, parts, len(seen.dataset.labels)), y))
     low, high = found[0].interval
     return (f"{100 * np.mean([each.accuracy for each in found]):.2f} % (95 % interval of one division "
             f"{100 * low:.1f} to {100 * high:.1f})")
@@ -53,17 +53,17 @@ def folds(seen: Bottlenecks) -> str:
 
 def copies(seen: Bottlenecks, extractor: Extractor, cache: Path, seeds: int) -> list[str]:
     """A row for each number of copies."""
-    y = seen.tree.classes()
-    varied, _ = extract_augmented(seen.tree.photos, extractor, cache, USUAL_AUGMENTATION, max(COPIES))
+    y = seen.dataset.targets
+    varied, _ = extract_augmented(seen.dataset.photos, extractor, cache, USUAL_AUGMENTATION, max(COPIES))
     found = np.empty((seeds, len(COPIES)))
     for seed in range(seeds):
-        split = split_photos(seen.tree, seen.looks, SplitOptions(20, 10, seed))
+        split = split_photos(seen.dataset, seen.hashes, SplitOptions(20, 10, seed))
         train, validation, test = (split.rows(part) for part in (TRAINING, VALIDATION, TEST))
         for column, count in enumerate(COPIES):
             variations = Variations(varied[train, :count], varied[validation, :count]) if count else None
-            head = fit_head(seen.matrix[train], y[train], seen.matrix[validation], y[validation],
-                            len(seen.tree.labels), variations=variations).head
-            found[seed, column] = 100 * evaluate(head.probabilities(seen.matrix[test]), y[test]).accuracy
+            head = fit_head(seen.features[train], y[train], seen.features[validation], y[validation],
+                            len(seen.dataset.labels), variations=variations).head
+            found[seed, column] = 100 * evaluate(head.probabilities(seen.features[test]), y[test]).accuracy
     gains = found - found[:, :1]
     errors = gains.std(axis=0, ddof=1) / seeds ** 0.5
     return [f"| {count} | {found[:, column].mean():.1f} % | {gains[:, column].mean():+.2f} ± {errors[column]:.2f} |"

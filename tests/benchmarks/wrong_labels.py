@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from tfpoets.data import read_tree, split_photos
+from tfpoets.data import read_dataset, split_photos
 from tfpoets.doctor import find_neighbours, suspect_labels
 from tfpoets.extractors import extract_bottlenecks, open_extractor
 
@@ -28,10 +28,10 @@ def main() -> None:
     parser.add_argument("--work_dir", type=Path, default=Path("tf_files"))
     flags = parser.parse_args()
     extractor = open_extractor(flags.tfhub_module, flags.work_dir / "models", flags.image_size)
-    found = extract_bottlenecks(read_tree(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
-    groups = split_photos(found.tree, found.looks).groups
-    neighbours = find_neighbours(found.matrix)
-    rows = np.array([figures(found.matrix, found.tree.classes(), groups, neighbours, seed)
+    found = extract_bottlenecks(read_dataset(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
+    groups = split_photos(found.dataset, found.hashes).groups
+    neighbours = find_neighbours(found.features)
+    rows = np.array([figures(found.features, found.dataset.targets, groups, neighbours, seed)
                      for seed in range(flags.first_seed, flags.first_seed + flags.seeds)])
     mean, spread = rows.mean(0), rows.std(0, ddof=1)
     told = " | ".join(f"{a:.3f} ± {b:.3f}" for a, b in zip(mean, spread))

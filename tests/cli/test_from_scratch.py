@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from tests.shapes import write_shapes
 from tfpoets.cli import evaluate, label_image, retrain
-from tfpoets.data import load_photos, read_tree
+from tfpoets.data import load_photos, read_dataset
 from tfpoets.tf_runtime import import_tensorflow
 from tfpoets.training.networks import PRESETS
 
@@ -30,10 +30,10 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def accuracy_of_pixels(root: Path) -> float:
     """Of a logistic regression on pixels, on every tenth photo."""
-    tree = read_tree(root)
-    pixels = load_photos([photo.path for photo in tree.photos], 32, 32, 2).reshape(len(tree.photos), -1) / 255
+    dataset = read_dataset(root)
+    pixels = load_photos([photo.path for photo in dataset.photos], 32, 32, 2).reshape(len(dataset.photos), -1) / 255
     test = np.arange(len(pixels)) % 10 == 0
-    y = tree.classes()
+    y = dataset.targets
     return float(LogisticRegression(C=0.01, max_iter=200).fit(pixels[~test], y[~test]).score(pixels[test], y[test]))
 
 

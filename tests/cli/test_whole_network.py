@@ -14,7 +14,7 @@ from PIL import Image
 from tests.conftest import write_photos
 from tfpoets.cli import evaluate, label_image, retrain
 from tfpoets.cli.retrain_text import EventPrinter
-from tfpoets.data import TRAINING, SplitOptions, identify_photos, load_pixels, read_tree, split_photos
+from tfpoets.data import TRAINING, SplitOptions, identify_photos, load_pixels, read_dataset, split_photos
 from tfpoets.inference import load_classifier
 from tfpoets.training import Epoch
 
@@ -89,9 +89,9 @@ def test_fine_tuning_keeps_whichever_is_better_and_says_so(tiny_module: Path, mo
 
 
 def first_training_photo(root: Path, label: str, validation: float) -> Path:
-    tree, looks, _ = identify_photos(read_tree(root), 1)
-    split = split_photos(tree, looks, SplitOptions(10, validation))
-    return next(tree.photos[row].path for row in split.rows(TRAINING) if tree.photos[row].label == label)
+    dataset, looks, _ = identify_photos(read_dataset(root), 1)
+    split = split_photos(dataset, looks, SplitOptions(10, validation))
+    return next(dataset.photos[row].path for row in split.rows(TRAINING) if dataset.photos[row].label == label)
 
 
 @pytest.mark.parametrize("kind", ["from_scratch", "fine_tuned", "frozen_features"])

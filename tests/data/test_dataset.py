@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tfpoets.data import read_tree
+from tfpoets.data import read_dataset
 from tfpoets.errors import TfpoetsError
 
 
@@ -18,46 +18,46 @@ def touch(root: Path, *names: str) -> Path:
 
 
 def test_folder_names_are_labels_in_sorted_order_and_photos_follow_them(tmp_path: Path) -> None:
-    tree = read_tree(touch(tmp_path, "roses/b.jpg", "daisy/z.PNG", "roses/a.jpeg"))
-    assert tree.labels == ("daisy", "roses")
-    assert [(photo.label, photo.path.name) for photo in tree.photos] == [
+    dataset = read_dataset(touch(tmp_path, "roses/b.jpg", "daisy/z.PNG", "roses/a.jpeg"))
+    assert dataset.labels == ("daisy", "roses")
+    assert [(photo.label, photo.path.name) for photo in dataset.photos] == [
         ("daisy", "z.PNG"), ("roses", "a.jpeg"), ("roses", "b.jpg")]
-    assert tree.counts() == {"daisy": 1, "roses": 2}
-    assert tree.classes().tolist() == [0, 1, 1]
+    assert dataset.counts() == {"daisy": 1, "roses": 2}
+    assert dataset.targets.tolist() == [0, 1, 1]
 
 
 def test_labels_are_kept_as_they_are_written(tmp_path: Path) -> None:
     names = ["C++", "C#", "日本", "中国", "Rose", "rose"]
-    tree = read_tree(touch(tmp_path, *(f"{name}/a.jpg" for name in names)))
-    assert tree.labels == tuple(sorted(names))
+    dataset = read_dataset(touch(tmp_path, *(f"{name}/a.jpg" for name in names)))
+    assert dataset.labels == tuple(sorted(names))
 
 
 def test_names_that_macos_decomposed_are_composed(tmp_path: Path) -> None:
-    tree = read_tree(touch(tmp_path, unicodedata.normalize("NFD", "Café") + "/a.jpg", "Tee/a.jpg"))
-    assert unicodedata.normalize("NFC", "Café") in tree.labels
+    dataset = read_dataset(touch(tmp_path, unicodedata.normalize("NFD", "Café") + "/a.jpg", "Tee/a.jpg"))
+    assert unicodedata.normalize("NFC", "Café") in dataset.labels
 
 
 def test_two_spellings_of_one_name_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, *(unicodedata.normalize(form, "Café") + "/a.jpg" for form in ("NFC", "NFD")), "Tee/a.jpg")
     with pytest.raises(TfpoetsError, match="Two folders are called"):
-        read_tree(tmp_path)
+        read_dataset(tmp_path)
 
 
 def test_a_name_with_a_line_break_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TfpoetsError, match="line break"):
-        read_tree(touch(tmp_path, "a\nb/a.jpg", "c/a.jpg"))
+        read_dataset(touch(tmp_path, "a\nb/a.jpg", "c/a.jpg"))
 
 
 def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TfpoetsError, match="not valid text"):
-        read_tree(touch(tmp_path, b"\xff\xfe".decode("utf-8", "surrogateescape") + "/a.jpg", "c/a.jpg"))
+        read_dataset(touch(tmp_path, b"\xff\xfe".decode("utf-8", "surrogateescape") + "/a.jpg", "c/a.jpg"))
 
 
 def test_what_systems_leave_behind_is_not_mentioned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     junk = ["a/.DS_Store", "a/Thumbs.db", "b/desktop.ini", "b/._x.jpg", ".git/x.jpg", "__MACOSX/a/x.jpg",
             "LICENSE.txt"]
-    tree = read_tree(touch(tmp_path, "a/1.jpg", "b/1.jpg", *junk))
-    assert [photo.path.name for photo in tree.photos] == ["1.jpg", "1.jpg"]
+    dataset = read_dataset(touch(tmp_path, "a/1.jpg", "b/1.jpg", *junk))
+    assert [photo.path.name for photo in dataset.photos] == ["1.jpg", "1.jpg"]
     assert not caplog.records
 
 
@@ -74,13 +74,13 @@ def test_a_wrong_folder_gets_the_sentence_that_helps(tmp_path: Path, files: list
                                                      sentence: str) -> None:
     touch(tmp_path, *files)
     with pytest.raises(TfpoetsError, match=sentence):
-        read_tree(tmp_path / given)
+        read_dataset(tmp_path / given)
 
 
 def test_photos_that_are_not_used_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     touch(tmp_path, "a/1.jpg", "b/1.jpg", "stray.jpg", "b/more/2.jpg", "b/more/3.jpg")
     (tmp_path / "empty").mkdir()
-    tree = read_tree(tmp_path)
-    assert tree.labels == ("a", "b") and len(tree.photos) == 2
+    dataset = read_dataset(tmp_path)
+    assert dataset.labels == ("a", "b") and len(dataset.photos) == 2
     said = " ".join(caplog.messages)
     assert "1 photos lie in" in said and "2 photos lie deeper" in said and "empty holds no files" in said

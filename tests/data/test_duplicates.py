@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfpoets.data import (LOOK_BYTES, LOOK_HEIGHT, LOOK_WIDTH, load_pixels, look_distances, near_duplicate_pairs,
-                          photo_look)
+from tfpoets.data import (HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, hamming_distances, load_pixels, near_duplicate_pairs,
+                          perceptual_hash)
 from tfpoets.data.duplicates import NEAR_DUPLICATE_BITS
 
 
-def look(source: Path | bytes) -> np.ndarray:
-    return np.frombuffer(photo_look(load_pixels(source, LOOK_HEIGHT, LOOK_WIDTH)), np.uint8)
+def hash_(source: Path | bytes) -> np.ndarray:
+    return np.frombuffer(perceptual_hash(load_pixels(source, HASH_HEIGHT, HASH_WIDTH)), np.uint8)
 
 
 def encoded(photo: Image.Image, scale: float, quality: int) -> bytes:
@@ -26,7 +26,7 @@ def encoded(photo: Image.Image, scale: float, quality: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def flower_looks(flowers: Path) -> dict[Path, np.ndarray]:
-    return {path: look(path) for path in sorted(flowers.glob("*/*.jpg"))[::3]}
+    return {path: hash_(path) for path in sorted(flowers.glob("*/*.jpg"))[::3]}
 
 
 @pytest.mark.parametrize("scale, quality", [(1, 30), (0.5, 75), (0.3, 75), (1.7, 75), (4, 60)])
@@ -34,8 +34,8 @@ def test_re_encoded_and_resized_copies_are_found(flower_looks: dict[Path, np.nda
                                                  quality: int) -> None:
     for path in list(flower_looks)[::8]:
         with Image.open(path) as photo:
-            copy = look(encoded(photo, scale, quality))
-        assert look_distances(flower_looks[path], copy) <= NEAR_DUPLICATE_BITS, path.name
+            copy = hash_(encoded(photo, scale, quality))
+        assert hamming_distances(flower_looks[path], copy) <= NEAR_DUPLICATE_BITS, path.name
 
 
 def test_different_photos_are_not_near_duplicates(flower_looks: dict[Path, np.ndarray]) -> None:
@@ -46,22 +46,22 @@ def test_different_photos_are_not_near_duplicates(flower_looks: dict[Path, np.nd
 
 def test_banding_finds_every_pair_that_comparing_all_finds() -> None:
     random = np.random.default_rng(1)
-    looks = random.integers(0, 256, (300, LOOK_BYTES), np.uint8)
+    hashes = random.integers(0, 256, (300, HASH_BYTES), np.uint8)
     for row in range(100, 200):  # copies at every distance around the threshold
-        bits = np.zeros(8 * LOOK_BYTES, bool)
-        bits[random.choice(8 * LOOK_BYTES, int(random.integers(0, 50)), replace=False)] = True
-        looks[row] = looks[row - 100] ^ np.packbits(bits)
+        bits = np.zeros(8 * HASH_BYTES, bool)
+        bits[random.choice(8 * HASH_BYTES, int(random.integers(0, 50)), replace=False)] = True
+        hashes[row] = hashes[row - 100] ^ np.packbits(bits)
     first, second = np.triu_indices(300, 1)
-    near = look_distances(looks[first], looks[second]) <= 31
-    assert near_duplicate_pairs(looks, 31).tolist() == np.stack([first[near], second[near]], 1).tolist()
+    near = hamming_distances(hashes[first], hashes[second]) <= 31
+    assert near_duplicate_pairs(hashes, 31).tolist() == np.stack([first[near], second[near]], 1).tolist()
     assert 40 < near.sum() < 100
 
 
 def test_a_hundred_thousand_plain_photos_do_not_take_for_ever() -> None:
-    looks = np.zeros((100_000, LOOK_BYTES), np.uint8)
-    assert len(near_duplicate_pairs(looks)) == 0
+    hashes = np.zeros((100_000, HASH_BYTES), np.uint8)
+    assert len(near_duplicate_pairs(hashes)) == 0
 
 
 def test_a_plain_photo_with_noise_has_an_empty_look() -> None:
-    noise = np.random.default_rng(0).normal(128, 3, (LOOK_HEIGHT, LOOK_WIDTH, 3))
-    assert photo_look(noise.astype(np.uint8)) == bytes(LOOK_BYTES)
+    noise = np.random.default_rng(0).normal(128, 3, (HASH_HEIGHT, HASH_WIDTH, 3))
+    assert perceptual_hash(noise.astype(np.uint8)) == bytes(HASH_BYTES)

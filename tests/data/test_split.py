@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfpoets.data import (LOOK_BYTES, PARTS, TEST, TRAINING, VALIDATION, Photo, PhotoTree, Split, SplitOptions,
+from tfpoets.data import (HASH_BYTES, PARTS, TEST, TRAINING, VALIDATION, Dataset, Photo, Split, SplitOptions,
                           split_photos)
 from tfpoets.errors import TfpoetsError
 
@@ -17,30 +17,30 @@ def digest(content: str) -> str:
     return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
 
-def tree_of(*photos: Photo) -> PhotoTree:
+def dataset_of(*photos: Photo) -> Dataset:
     ordered = sorted(photos, key=lambda photo: (photo.label, photo.path.name))
-    return PhotoTree(Path("p"), tuple(sorted({photo.label for photo in photos})), tuple(ordered))
+    return Dataset(Path("p"), tuple(sorted({photo.label for photo in photos})), tuple(ordered))
 
 
 def photos_of(label: str, count: int, start: int = 0) -> list[Photo]:
     return [Photo(Path(label) / f"{n}.jpg", label, digest(f"{label}{n}")) for n in range(start, start + count)]
 
 
-def looks_of(tree: PhotoTree) -> np.ndarray:
+def hashes_of(dataset: Dataset) -> np.ndarray:
     """Looks that are far apart for different contents and equal for equal ones."""
-    return np.stack([np.frombuffer(hashlib.blake2b(photo.digest.encode(), digest_size=LOOK_BYTES).digest(), np.uint8)
-                     for photo in tree.photos]).copy()
+    return np.stack([np.frombuffer(hashlib.blake2b(photo.digest.encode(), digest_size=HASH_BYTES).digest(), np.uint8)
+                     for photo in dataset.photos]).copy()
 
 
-def split(tree: PhotoTree, looks: np.ndarray | None = None, **options) -> Split:
-    return split_photos(tree, looks_of(tree) if looks is None else looks, SplitOptions(**options))
+def split(dataset: Dataset, hashes: np.ndarray | None = None, **options) -> Split:
+    return split_photos(dataset, hashes_of(dataset) if hashes is None else hashes, SplitOptions(**options))
 
 
-def parts_by_digest(tree: PhotoTree, result: Split) -> dict[str, int]:
-    return {photo.digest: int(part) for photo, part in zip(tree.photos, result.parts)}
+def parts_by_digest(dataset: Dataset, result: Split) -> dict[str, int]:
+    return {photo.digest: int(part) for photo, part in zip(dataset.photos, result.parts)}
 
 
-BIG = tree_of(*photos_of("a", 1000), *photos_of("b", 1000))
+BIG = dataset_of(*photos_of("a", 1000), *photos_of("b", 1000))
 
 
 def test_the_shares_are_those_asked_for() -> None:
@@ -54,16 +54,16 @@ def test_another_seed_is_another_split_and_the_same_seed_the_same() -> None:
 
 def test_moving_renaming_and_relabelling_move_no_photo() -> None:
     before = parts_by_digest(BIG, split(BIG))
-    moved = tree_of(*(replace(photo, path=Path("elsewhere") / photo.label / f"x{photo.path.name}")
+    moved = dataset_of(*(replace(photo, path=Path("elsewhere") / photo.label / f"x{photo.path.name}")
                       for photo in BIG.photos))
     assert parts_by_digest(moved, split(moved)) == before
-    relabelled = tree_of(*BIG.photos[:1500], *(replace(photo, label="a") for photo in BIG.photos[1500:]))
+    relabelled = dataset_of(*BIG.photos[:1500], *(replace(photo, label="a") for photo in BIG.photos[1500:]))
     assert parts_by_digest(relabelled, split(relabelled)) == before
 
 
 def test_adding_photos_moves_none() -> None:
     before = parts_by_digest(BIG, split(BIG))
-    more = tree_of(*BIG.photos, *photos_of("a", 500, start=5000), *photos_of("c", 50))
+    more = dataset_of(*BIG.photos, *photos_of("a", 500, start=5000), *photos_of("c", 50))
     after = parts_by_digest(more, split(more))
     assert {key: after[key] for key in before} == before
 
@@ -75,27 +75,27 @@ def test_the_validation_share_moves_no_test_photo() -> None:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_five_classes_of_twenty_never_fail(seed: int) -> None:
-    tree = tree_of(*(photo for label in "abcde" for photo in photos_of(label, 20)))
-    result = split(tree, seed=seed)
+    dataset = dataset_of(*(photo for label in "abcde" for photo in photos_of(label, 20)))
+    result = split(dataset, seed=seed)
     for label in range(5):
-        assert set(result.parts[tree.classes() == label]) == {TRAINING, VALIDATION, TEST}
+        assert set(result.parts[dataset.targets == label]) == {TRAINING, VALIDATION, TEST}
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_three_photos_are_enough_for_three_parts(seed: int) -> None:
-    tree = tree_of(*photos_of("a", 3), *photos_of("b", 3))
-    assert split(tree, seed=seed).parts.reshape(2, 3).sum(1).tolist() == [3, 3]
+    dataset = dataset_of(*photos_of("a", 3), *photos_of("b", 3))
+    assert split(dataset, seed=seed).parts.reshape(2, 3).sum(1).tolist() == [3, 3]
 
 
 def test_a_repaired_class_gives_up_the_photo_whose_hash_lies_nearest_and_says_so() -> None:
-    tree = tree_of(*photos_of("a", 4), *photos_of("b", 400))
+    dataset = dataset_of(*photos_of("a", 4), *photos_of("b", 400))
     seed = next(seed for seed in range(100)
-                if "a had no photo in the test part" in " ".join(split(tree, seed=seed).notes))
-    result = split(tree, seed=seed)
+                if "a had no photo in the test part" in " ".join(split(dataset, seed=seed).notes))
+    result = split(dataset, seed=seed)
     assert (result.parts[:4] == TEST).sum() == 1
     # With a larger share, the photo that the repair chose is the first that belongs there on its own.
     for share in range(11, 100):
-        wider = split(tree, seed=seed, testing_percentage=share, validation_percentage=0)
+        wider = split(dataset, seed=seed, testing_percentage=share, validation_percentage=0)
         if "a had no photo in the test part" not in " ".join(wider.notes):
             assert wider.parts[:4][result.parts[:4] == TEST].tolist() == [TEST]
             break
@@ -103,38 +103,38 @@ def test_a_repaired_class_gives_up_the_photo_whose_hash_lies_nearest_and_says_so
 
 def test_a_class_with_too_few_photos_is_named() -> None:
     with pytest.raises(TfpoetsError, match="class b has too few photos: 2 different"):
-        split(tree_of(*photos_of("a", 9), *photos_of("b", 2)))
+        split(dataset_of(*photos_of("a", 9), *photos_of("b", 2)))
     twice = [Photo(Path("b") / f"copy{n}.jpg", "b", digest("same")) for n in range(9)]
     with pytest.raises(TfpoetsError, match="class b has too few photos: 1 different"):
-        split(tree_of(*photos_of("a", 9), *twice))
+        split(dataset_of(*photos_of("a", 9), *twice))
 
 
 def test_parts_that_are_not_asked_for_stay_empty() -> None:
     result = split(BIG, testing_percentage=0, validation_percentage=0)
     assert set(result.parts) == {TRAINING}
-    assert split(tree_of(*photos_of("a", 1), *photos_of("b", 1)), testing_percentage=0,
+    assert split(dataset_of(*photos_of("a", 1), *photos_of("b", 1)), testing_percentage=0,
                  validation_percentage=0).counts()[PARTS[TRAINING]] == 2
 
 
 def test_equal_bytes_share_a_part_even_under_two_labels() -> None:
     same = [Photo(Path(label) / "same.jpg", label, digest(f"same{n}")) for n in range(50) for label in "ab"]
-    tree = tree_of(*photos_of("a", 50), *photos_of("b", 50), *same)
+    dataset = dataset_of(*photos_of("a", 50), *photos_of("b", 50), *same)
     parts: dict[str, set] = {}
-    for photo, part in zip(tree.photos, split(tree).parts):
+    for photo, part in zip(dataset.photos, split(dataset).parts):
         parts.setdefault(photo.digest, set()).add(int(part))
     assert all(len(found) == 1 for found in parts.values())
 
 
-def near_duplicates(tree: PhotoTree, groups: list[list[int]], bits: int = 10) -> np.ndarray:
+def near_duplicates(dataset: Dataset, groups: list[list[int]], bits: int = 10) -> np.ndarray:
     """Looks in which each group's members differ from its first in a few bits."""
-    looks = looks_of(tree)
+    hashes = hashes_of(dataset)
     random = np.random.default_rng(0)
     for first, *others in groups:
         for other in others:
-            flips = np.zeros(8 * LOOK_BYTES, bool)
-            flips[random.choice(8 * LOOK_BYTES, bits, replace=False)] = True
-            looks[other] = looks[first] ^ np.packbits(flips)
-    return looks
+            flips = np.zeros(8 * HASH_BYTES, bool)
+            flips[random.choice(8 * HASH_BYTES, bits, replace=False)] = True
+            hashes[other] = hashes[first] ^ np.packbits(flips)
+    return hashes
 
 
 def test_near_duplicates_share_a_part_and_those_that_moved_are_counted() -> None:
@@ -148,24 +148,24 @@ def test_near_duplicates_share_a_part_and_those_that_moved_are_counted() -> None
 
 
 def test_a_whole_set_that_looks_alike_is_not_one_group() -> None:
-    tree = tree_of(*photos_of("a", 100), *photos_of("b", 100))
-    looks = near_duplicates(tree, [list(range(100))], bits=4)
-    result = split(tree, looks)
-    assert np.array_equal(result.parts, split(tree).parts)
+    dataset = dataset_of(*photos_of("a", 100), *photos_of("b", 100))
+    hashes = near_duplicates(dataset, [list(range(100))], bits=4)
+    result = split(dataset, hashes)
+    assert np.array_equal(result.parts, split(dataset).parts)
     assert any("100 photos look alike" in note for note in result.notes)
 
 
 def test_nohash_variants_stay_together() -> None:
     variants = [Photo(Path("a") / f"object{n}_nohash_{v}.jpg", "a", digest(f"{n}/{v}"))
                 for n in range(100) for v in "xyz"]
-    tree = tree_of(*variants, *photos_of("b", 100))
-    parts = split(tree).parts[:300].reshape(100, 3)
+    dataset = dataset_of(*variants, *photos_of("b", 100))
+    parts = split(dataset).parts[:300].reshape(100, 3)
     assert (parts == parts[:, :1]).all() and len(set(parts[:, 0])) == 3
 
 
 def test_a_class_whose_photos_all_look_the_same_is_still_split() -> None:
-    tree = tree_of(*photos_of("a", 4), *photos_of("b", 50))
-    result = split(tree, near_duplicates(tree, [[0, 1, 2, 3]], bits=3))
+    dataset = dataset_of(*photos_of("a", 4), *photos_of("b", 50))
+    result = split(dataset, near_duplicates(dataset, [[0, 1, 2, 3]], bits=3))
     assert set(result.parts[:4]) == {TRAINING, VALIDATION, TEST}
     assert any("test figures flatter" in note for note in result.notes)
 

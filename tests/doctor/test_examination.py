@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from tests.conftest import write_photos
-from tfpoets.data import TEST, TRAINING, Split, SplitOptions, read_tree, split_photos
+from tfpoets.data import TEST, TRAINING, Split, SplitOptions, read_dataset, split_photos
 from tfpoets.doctor import KINDS, Finding, examine, find_neighbours, suspect_labels, write_findings
 from tfpoets.extractors import Bottlenecks, Extractor, extract_bottlenecks, open_extractor
 
 
 def whole(found: Bottlenecks) -> Split:
     """All photos for training."""
-    return split_photos(found.tree, found.looks, SplitOptions(0, 0))
+    return split_photos(found.dataset, found.hashes, SplitOptions(0, 0))
 
 
 @pytest.fixture
@@ -28,10 +28,10 @@ def extractor(tiny_module: Path, model_dir: Path) -> Extractor:
 
 def examined(root: Path, extractor: Extractor, work: Path, parts: dict[str, int] | None = None) -> list[Finding]:
     """All findings; `parts` plants the part of photos by file name."""
-    found = extract_bottlenecks(read_tree(root), extractor, work)
-    split = split_photos(found.tree, found.looks)
+    found = extract_bottlenecks(read_dataset(root), extractor, work)
+    split = split_photos(found.dataset, found.hashes)
     if parts:
-        planted = [parts.get(photo.path.name, part) for photo, part in zip(found.tree.photos, split.parts)]
+        planted = [parts.get(photo.path.name, part) for photo, part in zip(found.dataset.photos, split.parts)]
         split = replace(split, parts=np.array(planted, np.int8))
     return examine(found, split, extractor.height)
 
@@ -117,13 +117,13 @@ def test_rubbish_among_flowers_is_found(shared_data: Path, flowers: Path, model_
 def test_flipped_labels_are_found_and_the_right_one_is_suggested(shared_data: Path, flowers: Path, model_dir: Path,
                                                                  tmp_path: Path) -> None:
     extractor = open_extractor(str(shared_data / "modules" / "mobilenet_v2_035_224"), model_dir)
-    found = extract_bottlenecks(read_tree(flowers), extractor, tmp_path)
-    classes, random = found.tree.classes(), np.random.default_rng(3)
+    found = extract_bottlenecks(read_dataset(flowers), extractor, tmp_path)
+    classes, random = found.dataset.targets, np.random.default_rng(3)
     picked = random.choice(len(classes), 30, replace=False)
     labels = classes.copy()
     labels[picked] = (classes[picked] + random.integers(1, 5, 30)) % 5
-    suspicion = suspect_labels(found.matrix, labels, split_photos(found.tree, found.looks).groups,
-                               find_neighbours(found.matrix))
+    suspicion = suspect_labels(found.features, labels, split_photos(found.dataset, found.hashes).groups,
+                               find_neighbours(found.features))
     wrong = np.zeros(len(classes), bool)
     wrong[picked] = True
     assert (suspicion.listed & wrong).sum() / suspicion.listed.sum() > 0.6
@@ -202,10 +202,10 @@ def test_one_photo_a_class_and_one_picture_in_all_classes_are_no_trouble(
         (tmp_path / "same" / label).mkdir(parents=True)
         for number in range(6):
             shutil.copy(tmp_path / "ones" / "a" / "000.png", tmp_path / "same" / label / f"{number}.png")
-    found = extract_bottlenecks(read_tree(tmp_path / "ones"), extractor, tmp_path)
+    found = extract_bottlenecks(read_dataset(tmp_path / "ones"), extractor, tmp_path)
     kinds = {each.kind for each in examine(found, whole(found), extractor.height)}
     assert "likely_wrong_label" not in kinds
-    found = extract_bottlenecks(read_tree(tmp_path / "same"), extractor, tmp_path)
+    found = extract_bottlenecks(read_dataset(tmp_path / "same"), extractor, tmp_path)
     kinds = {each.kind for each in examine(found, whole(found), extractor.height)}
     assert {"exact_duplicate", "label_conflict"} <= kinds
 

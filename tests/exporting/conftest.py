@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.conftest import write_photos
-from tfpoets.data import TEST, TRAINING, VALIDATION, SplitOptions, read_tree, split_photos
+from tfpoets.data import TEST, TRAINING, VALIDATION, SplitOptions, read_dataset, split_photos
 from tfpoets.evaluation import evaluate
 from tfpoets.exporting import ExportOptions, Exported, Metadata, Proof, describe_classifier, export_classifier
 from tfpoets.extractors import Extractor, extract_bottlenecks, open_extractor
@@ -30,16 +30,16 @@ def trained(tiny_module: Path, model_dir: Path, tmp_path_factory: pytest.TempPat
     for hue, label in enumerate(("blå", "C++", "日本")):
         write_photos(root / "photos" / label, 30, hue, suffix=".jpg")
     extractor = open_extractor(str(tiny_module), model_dir)
-    found = extract_bottlenecks(read_tree(root / "photos"), extractor, root / "cache")
-    split = split_photos(found.tree, found.looks, SplitOptions(30, 10))
-    y = found.tree.classes()
+    found = extract_bottlenecks(read_dataset(root / "photos"), extractor, root / "cache")
+    split = split_photos(found.dataset, found.looks, SplitOptions(30, 10))
+    y = found.dataset.targets
     train, validation, test = (split.rows(part) for part in (TRAINING, VALIDATION, TEST))
-    fit = fit_head(found.matrix[train], y[train], found.matrix[validation], y[validation], 3)
-    answers = fit.head.probabilities(found.matrix[test])
+    fit = fit_head(found.features[train], y[train], found.features[validation], y[validation], 3)
+    answers = fit.head.probabilities(found.features[test])
     metrics = evaluate(answers, y[test])
     assert metrics.accuracy > 0.8
     metadata = describe_classifier(extractor, found, split, fit, metrics)
-    return Trained(extractor, fit.head, metadata, Proof(tuple(found.tree.photos[row] for row in test), answers))
+    return Trained(extractor, fit.head, metadata, Proof(tuple(found.dataset.photos[row] for row in test), answers))
 
 
 @pytest.fixture

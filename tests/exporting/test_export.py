@@ -16,7 +16,7 @@ from PIL import Image
 from tfpoets.data import Photo, load_photos, load_pixels, read_photo
 from tfpoets.errors import TfpoetsError
 from tfpoets.exporting import (ExportOptions, Exported, Metadata, check_destinations, check_file, check_output_name,
-                            export_classifier, publish as export_module)
+                               export_classifier, publish as export_module)
 from tfpoets.inference import load_classifier
 from tfpoets.tf_runtime import import_tensorflow
 from tfpoets.training import Head

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import write_photos
-from tfpoets.data import load_pixels, network_input, read_tree
+from tfpoets.data import load_pixels, network_input, read_dataset
 from tfpoets.errors import TfpoetsError
 from tfpoets.extractors import CACHE_NAME, Bottlenecks, Extractor, LiteRTModel, extract_bottlenecks, open_extractor
 from tfpoets.extractors.engines import TensorFlowEngine
@@ -27,21 +27,21 @@ def cache(tmp_path: Path) -> Path:
 
 
 def extract(photos: Path, extractor: Extractor, cache: Path, **options) -> Bottlenecks:
-    return extract_bottlenecks(read_tree(photos), extractor, cache, **options)
+    return extract_bottlenecks(read_dataset(photos), extractor, cache, **options)
 
 
 def test_rows_are_the_extractors_answers_in_tree_order(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
     found = extract(photo_folder, extractor, cache)
     run = LiteRTModel(extractor.tflite_path).run
-    assert found.computed == 60 and found.matrix.dtype == np.float32
-    for photo, row in zip(found.tree.photos, found.matrix):
+    assert found.computed == 60 and found.features.dtype == np.float32
+    for photo, row in zip(found.dataset.photos, found.features):
         assert np.array_equal(row, run(network_input(load_pixels(photo.path, 32, 32)[None]))[0])
 
 
 def test_a_second_run_computes_nothing(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
     first, second = (extract(photo_folder, extractor, cache) for _ in range(2))
-    assert second.computed == 0 and np.array_equal(first.matrix, second.matrix)
-    assert first.tree == second.tree and np.array_equal(first.looks, second.looks)
+    assert second.computed == 0 and np.array_equal(first.features, second.features)
+    assert first.dataset == second.dataset and np.array_equal(first.hashes, second.hashes)
 
 
 def test_moving_and_renaming_compute_nothing(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
@@ -49,7 +49,7 @@ def test_moving_and_renaming_compute_nothing(photo_folder: Path, extractor: Extr
     (photo_folder / "red").rename(photo_folder / "crimson")
     moved = photo_folder.rename(photo_folder.with_name("elsewhere"))
     found = extract(moved, extractor, cache)
-    assert found.computed == 0 and found.tree.labels == ("blue", "crimson", "green")
+    assert found.computed == 0 and found.dataset.labels == ("blue", "crimson", "green")
 
 
 def test_an_edited_photo_is_computed_anew_and_no_other(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
@@ -61,8 +61,8 @@ def test_an_edited_photo_is_computed_anew_and_no_other(photo_folder: Path, extra
     shutil.rmtree(photo_folder / "new")
     after = extract(photo_folder, extractor, cache)
     assert after.computed == 1
-    changed = (before.matrix != after.matrix).any(1)
-    assert [photo.path for photo, is_new in zip(after.tree.photos, changed) if is_new] == [edited]
+    changed = (before.features != after.features).any(1)
+    assert [photo.path for photo, is_new in zip(after.dataset.photos, changed) if is_new] == [edited]
 
 
 def test_an_edit_right_after_a_run_is_seen_even_if_size_and_time_stay_the_same(
@@ -73,7 +73,7 @@ def test_an_edit_right_after_a_run_is_seen_even_if_size_and_time_stay_the_same(
     status = one.stat()
     one.write_bytes(other.read_bytes())
     os.utime(one, ns=(status.st_atime_ns, status.st_mtime_ns))
-    digests = {photo.path: photo.digest for photo in extract(photo_folder, extractor, cache).tree.photos}
+    digests = {photo.path: photo.digest for photo in extract(photo_folder, extractor, cache).dataset.photos}
     assert digests[one] == digests[other]
 
 
@@ -81,7 +81,7 @@ def test_files_with_the_same_bytes_are_computed_once(photo_folder: Path, extract
     for number in range(10):
         shutil.copy(photo_folder / "red" / "000.png", photo_folder / "blue" / f"copy{number}.png")
     found = extract(photo_folder, extractor, cache)
-    assert found.computed == 60 and len(found.matrix) == 70
+    assert found.computed == 60 and len(found.features) == 70
 
 
 def test_extractors_share_a_cache_but_no_vector(photo_folder: Path, extractor: Extractor, cache: Path,
@@ -90,8 +90,8 @@ def test_extractors_share_a_cache_but_no_vector(photo_folder: Path, extractor: E
     other = open_extractor(str(save_module(tmp_path / "other", depth=7, seed=2)), model_dir)
     first = extract(photo_folder, extractor, cache)
     second = extract(photo_folder, other, cache)
-    assert second.computed == 60 and second.matrix.shape == (60, 7)
-    assert np.array_equal(first.looks, second.looks)
+    assert second.computed == 60 and second.features.shape == (60, 7)
+    assert np.array_equal(first.hashes, second.hashes)
     assert extract(photo_folder, extractor, cache).computed == 0
 
 
@@ -105,20 +105,20 @@ def test_unreadable_files_are_listed_with_reasons_and_left_out(photo_folder: Pat
         assert [(photo.path.name, reason) for photo, reason in found.unreadable] == [
             ("notes.txt", "not a photo in a format that can be read here"),
             ("also_empty.jpg", "the file is empty"), ("empty.jpg", "the file is empty")]
-        assert len(found.matrix) == len(found.tree.photos) == 60
+        assert len(found.features) == len(found.dataset.photos) == 60
 
 
 def test_a_class_of_which_nothing_can_be_read_is_left_out(photo_folder: Path, extractor: Extractor,
                                                           cache: Path) -> None:
     (photo_folder / "docs").mkdir()
     (photo_folder / "docs" / "a.txt").write_text("x")
-    assert extract(photo_folder, extractor, cache).tree.labels == ("blue", "green", "red")
+    assert extract(photo_folder, extractor, cache).dataset.labels == ("blue", "green", "red")
 
 
 def test_the_number_of_workers_changes_nothing(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
     one = extract(photo_folder, extractor, cache, workers=1)
     many = extract(photo_folder, extractor, cache.with_name("other"), workers=7)
-    assert one.matrix.tobytes() == many.matrix.tobytes()
+    assert one.features.tobytes() == many.features.tobytes()
 
 
 def test_tensorflow_in_batches_gives_the_same_vectors(photo_folder: Path, extractor: Extractor, cache: Path,
@@ -128,7 +128,7 @@ def test_tensorflow_in_batches_gives_the_same_vectors(photo_folder: Path, extrac
     monkeypatch.setattr(extraction, "choose_engine", lambda tflite, graph, *nodes: TensorFlowEngine(graph, *nodes))
     batched = extract(photo_folder, extractor, cache.with_name("other"))
     assert batched.engine == "tensorflow" and batched.computed == 60
-    assert np.abs(batched.matrix - lite.matrix).max() < 1e-4 * np.abs(lite.matrix).max()
+    assert np.abs(batched.features - lite.features).max() < 1e-4 * np.abs(lite.features).max()
 
 
 def test_a_damaged_row_is_computed_anew(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_damaged_row_is_computed_anew(photo_folder: Path, extractor: Extractor
         digest, blob = database.execute("SELECT digest, vector FROM vectors LIMIT 1").fetchone()
         database.execute("UPDATE vectors SET vector = ? WHERE digest = ?", (b"\0" * len(blob), digest))
     after = extract(photo_folder, extractor, cache)
-    assert after.computed == 1 and np.array_equal(before.matrix, after.matrix)
+    assert after.computed == 1 and np.array_equal(before.features, after.features)
 
 
 def test_a_file_that_is_no_cache_is_put_aside(photo_folder: Path, extractor: Extractor, cache: Path,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.inference.test_legacy import write_graph
-from tfpoets.data import read_tree
+from tfpoets.data import read_dataset
 from tfpoets.exporting import check_file, wrap
 from tfpoets.extractors import TensorFlowEngine, extract_bottlenecks, open_extractor
 from tfpoets.inference import load_classifier
@@ -59,7 +59,7 @@ def test_preparing_and_extracting_restore_it(tmp_path: Path, photo_folder: Path,
     extractor = open_extractor(str(tiny_module), tmp_path / "models")  # prepared anew: both engines are compared
     prepared = len(seen)
     assert prepared and is_on() == tensor_float_32
-    assert extract_bottlenecks(read_tree(photo_folder), extractor, tmp_path / "cache").computed == 60
+    assert extract_bottlenecks(read_dataset(photo_folder), extractor, tmp_path / "cache").computed == 60
     assert len(seen) > prepared and not any(seen)
     assert is_on() == tensor_float_32
 

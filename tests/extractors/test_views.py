@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfpoets.data import AugmentationOptions, Photo, augment_pixels, load_pixels, network_input, read_tree
+from tfpoets.data import AugmentationOptions, Photo, augment_pixels, load_pixels, network_input, read_dataset
 from tfpoets.extractors import (BottleneckCache, Extractor, LiteRTModel, extract_augmented, extract_bottlenecks,
                                 load_frozen_graph, open_extractor)
 from tfpoets.extractors.extractor import INPUT_NODE, OUTPUT_NODE
@@ -22,7 +22,7 @@ def extractor(tiny_module: Path, model_dir: Path) -> Extractor:
 
 @pytest.fixture
 def photos(photo_folder: Path, extractor: Extractor, tmp_path: Path) -> tuple[Photo, ...]:
-    return extract_bottlenecks(read_tree(photo_folder), extractor, tmp_path / "cache").tree.photos
+    return extract_bottlenecks(read_dataset(photo_folder), extractor, tmp_path / "cache").dataset.photos
 
 
 def closer(pixels: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfpoets.data import Split, SplitOptions, check_class_sizes, read_tree, split_photos
+from tfpoets.data import Split, SplitOptions, check_class_sizes, read_dataset, split_photos
 from tfpoets.doctor import examine, write_findings
 from tfpoets.errors import DataError
 from tfpoets.extractors import Bottlenecks, ExtractorOptions, extract_bottlenecks, open_extractor
@@ -55,12 +55,12 @@ def options_from(given: dict[str, Any]) -> DoctorOptions:
 
 def doctor(options: DoctorOptions) -> int:
     """Examine the photos, write the findings, print some of each kind, and return 0."""
-    tree = read_tree(options.image_dir)
+    dataset = read_dataset(options.image_dir)
     check_output_folder(options.output_dir)
-    print(*photo_lines(tree), sep="\n", flush=True)
+    print(*photo_lines(dataset), sep="\n", flush=True)
     asked = options.extractor
     extractor = open_extractor(asked.handle, asked.model_dir, asked.image_size, asked.offline, asked.views)
-    bottlenecks = extract_bottlenecks(tree, extractor, options.bottleneck_dir)
+    bottlenecks = extract_bottlenecks(dataset, extractor, options.bottleneck_dir)
     findings = examine(bottlenecks, _usual_split(bottlenecks), extractor.height)
     file = options.output_dir / "findings.csv"
     write_findings(file, findings)
@@ -72,7 +72,7 @@ def _usual_split(bottlenecks: Bottlenecks) -> Split:
     """The split that retrain makes unless told otherwise, or none where a class is too small for it."""
     options = SplitOptions()
     try:
-        check_class_sizes(bottlenecks.tree, options)
+        check_class_sizes(bottlenecks.dataset, options)
     except DataError:
         options = SplitOptions(0, 0)
-    return split_photos(bottlenecks.tree, bottlenecks.looks, options)
+    return split_photos(bottlenecks.dataset, bottlenecks.hashes, options)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import Photo, PhotoTree, read_photo, read_tree
+from tfpoets.data import Dataset, Photo, read_dataset, read_photo
 from tfpoets.errors import DataError
 from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
 from tfpoets.exporting import UNKNOWN_LABEL
@@ -84,14 +84,14 @@ def options_from(given: dict[str, Any]) -> EvaluateOptions:
 def evaluate_classifier(options: EvaluateOptions) -> int:
     """Label the photos of the folder, print how many answers are right, and return 0."""
     classifier = load_classifier(options.graph, options.legacy)
-    tree = read_tree(options.image_dir, least_classes=1)
-    classes = _classes_of_folders(classifier, tree)
+    dataset = read_dataset(options.image_dir, least_classes=1)
+    classes = _classes_of_folders(classifier, dataset)
     if not classes:
         raise DataError(f"No folder of {options.image_dir} is called like a label of {options.graph} "
                         f"({', '.join(classifier.labels[:10])}).", "Rename the folders as the labels are.")
-    strangers = _strangers(classifier, tree, classes)
-    _log_what_is_missing(classifier, tree, classes, {photo.label for photo in strangers})
-    photos = [photo for photo in tree.photos if photo.label in classes]
+    strangers = _strangers(classifier, dataset, classes)
+    _log_what_is_missing(classifier, dataset, classes, {photo.label for photo in strangers})
+    photos = [photo for photo in dataset.photos if photo.label in classes]
     photos, notes = _without_trained_on(classifier, photos)
     answered, answers = _answers(classifier, photos)
     if not answers:
@@ -127,21 +127,21 @@ def _print_figures(classifier: Classifier, metrics: Metrics, rejection: Rejectio
     print(*class_lines(metrics, classifier.labels), sep="\n")
 
 
-def _classes_of_folders(classifier: Classifier, tree: PhotoTree) -> dict[str, int]:
+def _classes_of_folders(classifier: Classifier, dataset: Dataset) -> dict[str, int]:
     """The classifier's class for each folder that has one; Poets' labels are found in its spelling, too."""
     exact = {label: number for number, label in enumerate(classifier.labels)}
-    spelt = {label: exact.get(label) for label in tree.labels}
+    spelt = {label: exact.get(label) for label in dataset.labels}
     if classifier.metadata is None:
         spelt = {label: exact.get(_poets_spelling(label)) if number is None else number
                  for label, number in spelt.items()}
     return {label: number for label, number in spelt.items() if number is not None}
 
 
-def _strangers(classifier: Classifier, tree: PhotoTree, classes: dict[str, int]) -> list[Photo]:
+def _strangers(classifier: Classifier, dataset: Dataset, classes: dict[str, int]) -> list[Photo]:
     """Photos in a folder named unknown, which a classifier that can say so should call that."""
     if classifier.unknown_threshold is None:
         return []
-    return [photo for photo in tree.photos
+    return [photo for photo in dataset.photos
             if photo.label.casefold() == UNKNOWN_LABEL and photo.label not in classes]
 
 
@@ -158,8 +158,8 @@ def _scores(answers: list[Answer]) -> np.ndarray:
     return np.array([answer.unknown_score for answer in answers], np.float64)
 
 
-def _log_what_is_missing(classifier: Classifier, tree: PhotoTree, classes: dict[str, int], strange: set[str]) -> None:
-    unknown = [label for label in tree.labels if label not in classes and label not in strange]
+def _log_what_is_missing(classifier: Classifier, dataset: Dataset, classes: dict[str, int], strange: set[str]) -> None:
+    unknown = [label for label in dataset.labels if label not in classes and label not in strange]
     if unknown:
         log.warning("Left out, because the classifier has no label of that name: %s.", _listed(unknown))
     missing = [label for number, label in enumerate(classifier.labels) if number not in classes.values()]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfpoets.data import Photo, read_tree
+from tfpoets.data import Photo, read_dataset
 from tfpoets.errors import TfpoetsError
 from tfpoets.exporting import (DEFAULT_GRAPH, FORMATS, Converted, Graph, check_format_names, check_formats, convert,
-                            open_graph)
+                               open_graph)
 from tfpoets.files import check_is_apart, check_output_folder
 from tfpoets.inference import were_trained_on
 
@@ -89,7 +89,7 @@ def _photos(graph: Graph, image_dir: Path | None) -> list[Photo]:
     found: list[Photo] = []
     for folder in folders:
         try:
-            found += read_tree(folder, least_classes=1).photos
+            found += read_dataset(folder, least_classes=1).photos
         except TfpoetsError:
             if image_dir:
                 raise  # a folder that was only remembered may be empty by now

@@ -32,7 +32,7 @@ class EventPrinter:
     def __init__(self, mistakes: bool = False):
         self._mistakes = mistakes
         self._lines: dict[type, Callable[[Any], Sequence[str]]] = {
-            pipeline.PhotosRead: lambda event: photo_lines(event.tree),
+            pipeline.PhotosRead: lambda event: photo_lines(event.dataset),
             pipeline.BottlenecksExtracted: _extraction_lines,
             pipeline.PhotosSplit: _split_lines,
             CopiesExtracted: lambda event: [f"Bottlenecks of {event.copies} varied copies of {event.photos} photos: "
@@ -78,7 +78,7 @@ class EventPrinter:
 def _extraction_lines(event: pipeline.BottlenecksExtracted) -> list[str]:
     found, extractor = event.bottlenecks, event.extractor
     first = [f"Bottlenecks by {extractor.name} at {extractor.height} x {extractor.width} pixels: "
-             f"{found.computed} computed, {len(found.tree.photos)} in all"] if extractor else []
+             f"{found.computed} computed, {len(found.dataset.photos)} in all"] if extractor else []
     return first + _unreadable_lines(found.unreadable)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from tfpoets.data import load_photo, read_tree
+from tfpoets.data import load_photo, read_dataset
 from tfpoets.errors import check_range
 from tfpoets.files import check_output_file
 from tfpoets.report import sample_grid
@@ -54,7 +54,7 @@ def options_from(given: dict[str, Any]) -> ShowOptions:
 
 def show(options: ShowOptions) -> int:
     """Write the picture, print where it is, and return 0."""
-    picture = sample_grid(read_tree(options.image_dir, least_classes=1), min(options.photos_per_class, MOST_PHOTOS))
+    picture = sample_grid(read_dataset(options.image_dir, least_classes=1), min(options.photos_per_class, MOST_PHOTOS))
     picture.save(options.output)
     print(f"{options.output}: {picture.width} x {picture.height} pixels")
     return 0

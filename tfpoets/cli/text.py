@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.data import PhotoTree
+from tfpoets.data import Dataset
 from tfpoets.doctor import KINDS, Finding
 from tfpoets.evaluation import Metrics, Rejection
 from tfpoets.exporting import Converted
@@ -102,12 +102,12 @@ def conversion_notes(converted: Sequence[Converted], has_score: bool) -> list[st
     return lines
 
 
-def photo_lines(tree: PhotoTree) -> list[str]:
+def photo_lines(dataset: Dataset) -> list[str]:
     """How many photos there are, and of what."""
-    counts = tree.counts()
+    counts = dataset.counts()
     listed = ", ".join(f"{label} {count}" for label, count in list(counts.items())[:MOST_COUNTED])
     more = f" and {len(counts) - MOST_COUNTED} more" if len(counts) > MOST_COUNTED else ""
-    return textwrap.wrap(f"{len(tree.photos)} files in {len(counts)} classes: {listed}{more}", LINE_WIDTH,
+    return textwrap.wrap(f"{len(dataset.photos)} files in {len(counts)} classes: {listed}{more}", LINE_WIDTH,
                          subsequent_indent="  ", break_long_words=False)
 
 

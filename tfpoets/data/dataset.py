@@ -38,7 +38,7 @@ class Photo:
 
 
 @dataclass(frozen=True)
-class PhotoTree:
+class Dataset:
     """The photos of a folder, ordered by label and then by file name.
 
     Attributes:
@@ -51,12 +51,13 @@ class PhotoTree:
     labels: tuple[str, ...]
     photos: tuple[Photo, ...]
 
-    def classes(self) -> np.ndarray:
+    @property
+    def targets(self) -> np.ndarray:
         """The photos' classes as indices into `labels`: int64 [photos]."""
         index = {label: i for i, label in enumerate(self.labels)}
         return np.array([index[photo.label] for photo in self.photos], np.int64)
 
-    def only(self, kept: np.ndarray) -> PhotoTree:
+    def only(self, kept: np.ndarray) -> Dataset:
         """The same labels with some of the photos: those where bool [photos] says so."""
         return replace(self, photos=tuple(photo for photo, keep in zip(self.photos, kept) if keep))
 
@@ -76,7 +77,7 @@ def is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in JUNK_NAMES
 
 
-def read_tree(root: Path | str, least_classes: int = 2) -> PhotoTree:
+def read_dataset(root: Path | str, least_classes: int = 2) -> Dataset:
     """Lists a folder of class folders, without reading a photo.
 
     Every file in a class folder that is not known junk counts as a photo until reading it proves otherwise.
@@ -86,7 +87,7 @@ def read_tree(root: Path | str, least_classes: int = 2) -> PhotoTree:
         least_classes: how many there must be; a classifier needs two.
 
     Returns:
-        The tree; its photos have no digest yet.
+        The dataset; its photos have no digest yet.
 
     Raises:
         DataError: the folder is missing or laid out in another way; the sentence says in which.
@@ -101,22 +102,22 @@ def read_tree(root: Path | str, least_classes: int = 2) -> PhotoTree:
     order = sorted(files)
     _check_classes(root, order, least_classes)
     _log_what_is_left_out(root, order)
-    return PhotoTree(root, tuple(order), tuple(Photo(path, label) for label in order for path in files[label]))
+    return Dataset(root, tuple(order), tuple(Photo(path, label) for label in order for path in files[label]))
 
 
-def with_test_folder(tree: PhotoTree, folder: Path) -> PhotoTree:
-    """A tree with the photos of another folder, of the same classes, behind its own.
+def with_test_folder(dataset: Dataset, folder: Path) -> Dataset:
+    """A dataset with the photos of another folder, of the same classes, behind its own.
 
     Raises:
         DataError: the two hold different classes.
     """
-    tests = read_tree(folder, least_classes=1)
-    for having, lacking, where in ((tree, tests, folder), (tests, tree, tree.root)):
+    tests = read_dataset(folder, least_classes=1)
+    for having, lacking, where in ((dataset, tests, folder), (tests, dataset, dataset.root)):
         missing = sorted(set(having.labels) - set(lacking.labels))
         if missing:
             raise DataError(f"{where} has no photos of {', '.join(missing[:10])}; training and test must hold the "
                             "same classes.", "Add a folder for each, or take the other away.")
-    return PhotoTree(tree.root, tree.labels, (*tree.photos, *tests.photos))
+    return Dataset(dataset.root, dataset.labels, (*dataset.photos, *tests.photos))
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -5,17 +5,17 @@ import numpy as np
 
 from tfpoets.errors import DataError
 
-from .dataset import PhotoTree
+from .dataset import Dataset
 from .split import Split
 
 LEAST_FOLDS = 3
 
 
-def fold_photos(tree: PhotoTree, split: Split, count: int) -> np.ndarray:
+def fold_photos(dataset: Dataset, split: Split, count: int) -> np.ndarray:
     """Assigns every photo to one of `count` folds, by content and the split's seed alone.
 
     Args:
-        tree: photos with their digests.
+        dataset: photos with their digests.
         split: its groups of look-alikes stay together.
         count: of folds, at least 3.
 
@@ -26,9 +26,9 @@ def fold_photos(tree: PhotoTree, split: Split, count: int) -> np.ndarray:
         DataError: a class is in fewer than three folds, so that one could not be held out and one choose; or the
             photos are too few for so many folds.
     """
-    classes = tree.classes()
-    folds = np.full(len(tree.photos), -1)
-    for label, name in enumerate(tree.labels):
+    classes = dataset.targets
+    folds = np.full(len(dataset.photos), -1)
+    for label, name in enumerate(dataset.labels):
         groups = np.unique(split.groups[classes == label])
         for place, group in enumerate(groups):  # in the order of their hashes
             rows = split.groups == group

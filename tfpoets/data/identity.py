@@ -1,4 +1,4 @@
-"""Photos by what they are: digest and look of every file, without a network."""
+"""Photos by what they are: digest and perceptual hash of every file, without a network."""
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
@@ -8,37 +8,37 @@ import numpy as np
 
 from tfpoets.errors import PhotoError
 
-from .dataset import Photo, PhotoTree, photo_digest
+from .dataset import Dataset, Photo, photo_digest
 from .decode import load_pixels, read_photo
-from .duplicates import LOOK_BYTES, LOOK_HEIGHT, LOOK_WIDTH, photo_look
+from .duplicates import HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, perceptual_hash
 
 
-def identify_photos(tree: PhotoTree, workers: int
-                    ) -> tuple[PhotoTree, np.ndarray, tuple[tuple[Photo, str], ...]]:
+def identify_photos(dataset: Dataset, workers: int
+                    ) -> tuple[Dataset, np.ndarray, tuple[tuple[Photo, str], ...]]:
     """Reads every photo: what `split_photos` needs, as an extraction finds it.
 
     Args:
-        tree: photos without digests.
+        dataset: photos without digests.
         workers: threads.
 
     Returns:
-        The tree of those that could be read, with their digests; uint8 [photos, LOOK_BYTES]; and (photo, reason) of
+        The dataset of those that could be read, with their digests; uint8 [photos, HASH_BYTES]; and (photo, reason) of
         the others.
     """
     with ThreadPoolExecutor(workers) as pool:
-        found = list(pool.map(_identified, tree.photos))
-    known = [(photo, look) for photo, look, reason in found if not reason]
+        found = list(pool.map(_identified, dataset.photos))
+    known = [(photo, hash_) for photo, hash_, reason in found if not reason]
     photos = tuple(photo for photo, _ in known)
     labels = {photo.label for photo in photos}
-    looks = np.frombuffer(b"".join(look for _, look in known), np.uint8).reshape(len(known), LOOK_BYTES)
-    return (PhotoTree(tree.root, tuple(label for label in tree.labels if label in labels), photos), looks,
+    hashes = np.frombuffer(b"".join(hash_ for _, hash_ in known), np.uint8).reshape(len(known), HASH_BYTES)
+    return (Dataset(dataset.root, tuple(label for label in dataset.labels if label in labels), photos), hashes,
             tuple((photo, reason) for photo, _, reason in found if reason))
 
 
 def _identified(photo: Photo) -> tuple[Photo, bytes, str]:
     try:
         data = read_photo(photo.path)
-        look = photo_look(load_pixels(data, LOOK_HEIGHT, LOOK_WIDTH))
+        hash_ = perceptual_hash(load_pixels(data, HASH_HEIGHT, HASH_WIDTH))
     except PhotoError as error:
         return photo, b"", str(error)
-    return replace(photo, digest=photo_digest(data)), look, ""
+    return replace(photo, digest=photo_digest(data)), hash_, ""

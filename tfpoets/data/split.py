@@ -10,7 +10,7 @@ import numpy as np
 
 from tfpoets.errors import DataError, OptionError, check_range
 
-from .dataset import Photo, PhotoTree
+from .dataset import Dataset, Photo
 from .duplicates import groups_of, near_duplicate_pairs
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Split:
     """The part that each photo plays.
 
     Attributes:
-        parts: int8 [photos] in tree order: TRAINING, VALIDATION or TEST.
+        parts: int8 [photos] in dataset order: TRAINING, VALIDATION or TEST.
         seed: what it was made with.
         digest: BLAKE2b-128 of every (photo digest, part) in sorted order: equal digests mean equal splits.
         groups: int64 [photos]: photos that must share a part (same content, look-alikes) have the same number; the
@@ -67,17 +67,17 @@ class Split:
     notes: tuple[str, ...] = field(default=())
 
     def rows(self, part: int) -> np.ndarray:
-        """The rows of a part in tree order: int64 [photos of the part]."""
+        """The rows of a part in dataset order: int64 [photos of the part]."""
         return np.flatnonzero(self.parts == part)
 
-    def known(self, tree: PhotoTree) -> set[str]:
-        """Digests of the tree's photos that train or choose; the others are new to what is trained."""
-        return {photo.digest for photo, part in zip(tree.photos, self.parts) if part != TEST}
+    def known(self, dataset: Dataset) -> set[str]:
+        """Digests of the dataset's photos that train or choose; the others are new to what is trained."""
+        return {photo.digest for photo, part in zip(dataset.photos, self.parts) if part != TEST}
 
-    def only(self, tree: PhotoTree, kept: np.ndarray) -> Split:
-        """The split of some of the tree's photos: those where bool [photos] says so."""
+    def only(self, dataset: Dataset, kept: np.ndarray) -> Split:
+        """The split of some of the dataset's photos: those where bool [photos] says so."""
         return replace(self, parts=self.parts[kept], groups=self.groups[kept],
-                       digest=_split_digest(tree.only(kept), self.parts[kept]))
+                       digest=_split_digest(dataset.only(kept), self.parts[kept]))
 
     def counts(self) -> dict[str, int]:
         """How many photos each part has."""
@@ -93,7 +93,7 @@ class _Unit:
     labels: frozenset[str]
 
 
-def split_photos(tree: PhotoTree, looks: np.ndarray, options: SplitOptions = SplitOptions()) -> Split:
+def split_photos(dataset: Dataset, hashes: np.ndarray, options: SplitOptions = SplitOptions()) -> Split:
     """Splits photos into training, validation and test by hashes of their contents.
 
     A photo's part depends on its bytes and the seed alone: moving the folder, renaming or re-labelling a photo moves
@@ -102,8 +102,8 @@ def split_photos(tree: PhotoTree, looks: np.ndarray, options: SplitOptions = Spl
     the one whose hash lies nearest to that part.
 
     Args:
-        tree: photos with their digests.
-        looks: uint8 [photos, LOOK_BYTES], in tree order.
+        dataset: photos with their digests.
+        hashes: uint8 [photos, HASH_BYTES], in dataset order.
         options: the test gets the low end of the hash space and the validation the high end, so that neither
             percentage moves the other's photos.
 
@@ -113,16 +113,16 @@ def split_photos(tree: PhotoTree, looks: np.ndarray, options: SplitOptions = Spl
     Raises:
         DataError: a class has fewer distinct photos than there are parts, so that one part would be empty.
     """
-    check_class_sizes(tree, options)
+    check_class_sizes(dataset, options)
     shares, seed = _shares(options), options.seed
     wanted = [TRAINING, *shares]
-    group_of, notes = _groups(tree, looks, len(wanted))
-    units, own_part = _units(tree, group_of, shares, seed)
+    group_of, notes = _groups(dataset, hashes, len(wanted))
+    units, own_part = _units(dataset, group_of, shares, seed)
     joined = sum(units[group].part != part for group, part in zip(group_of, own_part))
     if joined:
         notes.append("1 photo is a near duplicate of another and follows it to its part of the split." if joined == 1
                      else f"{joined} photos are near duplicates of others and follow them to their part of the split.")
-    notes += _repair(tree.labels, units, wanted, shares)
+    notes += _repair(dataset.labels, units, wanted, shares)
     parts = np.array([units[group].part for group in group_of], np.int8)
     for note in notes[:MOST_SAID]:
         log.info("Split: %s", note)
@@ -130,35 +130,35 @@ def split_photos(tree: PhotoTree, looks: np.ndarray, options: SplitOptions = Spl
         log.info("Split: and %d more such notes; the report has all.", len(notes) - MOST_SAID)
     rank = {group: number for number, group in enumerate(sorted(units, key=lambda group: _position(group, seed)))}
     groups = np.array([rank[group] for group in group_of], np.int64)
-    return Split(parts, seed, _split_digest(tree, parts), groups, tuple(notes))
+    return Split(parts, seed, _split_digest(dataset, parts), groups, tuple(notes))
 
 
-def split_with_test_photos(tree: PhotoTree, looks: np.ndarray, tests: np.ndarray,
+def split_with_test_photos(dataset: Dataset, hashes: np.ndarray, tests: np.ndarray,
                            options: SplitOptions = SplitOptions()) -> Split:
     """The same where it is known which photos test: the others are split into training and validation.
 
     Args:
-        tree: photos with their digests.
-        looks: as in `split_photos`.
+        dataset: photos with their digests.
+        hashes: as in `split_photos`.
         tests: bool [photos].
         options: of the others; the testing percentage does not count.
     """
     others = ~tests
-    rest = split_photos(tree.only(others), looks[others], replace(options, testing_percentage=0))
-    parts = np.full(len(tree.photos), TEST, np.int8)
+    rest = split_photos(dataset.only(others), hashes[others], replace(options, testing_percentage=0))
+    parts = np.full(len(dataset.photos), TEST, np.int8)
     parts[others] = rest.parts
-    groups = np.unique(_groups(tree, looks, 2)[0], return_inverse=True)[1].astype(np.int64)
-    return Split(parts, options.seed, _split_digest(tree, parts), groups, rest.notes)
+    groups = np.unique(_groups(dataset, hashes, 2)[0], return_inverse=True)[1].astype(np.int64)
+    return Split(parts, options.seed, _split_digest(dataset, parts), groups, rest.notes)
 
 
-def check_class_sizes(tree: PhotoTree, options: SplitOptions) -> None:
+def check_class_sizes(dataset: Dataset, options: SplitOptions) -> None:
     """Raises the DataError that `split_photos` would raise for too few photos.
 
     May be asked before photos have been read, to save a person the wait; then every file counts as a photo.
     """
     parts = [PARTS[part] for part in (TRAINING, *_shares(options))]
-    distinct: dict[str, set[str]] = {label: set() for label in tree.labels}
-    for photo in tree.photos:
+    distinct: dict[str, set[str]] = {label: set() for label in dataset.labels}
+    for photo in dataset.photos:
         distinct[photo.label].add(photo.digest or str(photo.path))
     if len(distinct) < 2:
         raise DataError("Photos of fewer than two classes can be read; a classifier needs at least two.")
@@ -176,15 +176,15 @@ def _shares(options: SplitOptions) -> dict[int, tuple[float, float]]:
     return {part: (low, high) for part, (low, high) in shares.items() if high > low}
 
 
-def _groups(tree: PhotoTree, looks: np.ndarray, parts: int) -> tuple[list[str], list[str]]:
+def _groups(dataset: Dataset, hashes: np.ndarray, parts: int) -> tuple[list[str], list[str]]:
     """For each photo the smallest digest of the group it belongs to, and what is to be said about groups."""
     notes: list[str] = []
-    digests = [photo.digest for photo in tree.photos]
+    digests = [photo.digest for photo in dataset.photos]
     same_content, first_rows = _pairs_of_equal(digests)
-    variants, _ = _pairs_of_equal([_object(photo) for photo in tree.photos])
-    alike = first_rows[near_duplicate_pairs(looks[first_rows])] if len(first_rows) else variants
-    alike = _small_groups_only(tree, alike, notes)
-    alike = _leave_enough_groups(tree, same_content, variants, alike, parts, notes)
+    variants, _ = _pairs_of_equal([_object(photo) for photo in dataset.photos])
+    alike = first_rows[near_duplicate_pairs(hashes[first_rows])] if len(first_rows) else variants
+    alike = _small_groups_only(dataset, alike, notes)
+    alike = _leave_enough_groups(dataset, same_content, variants, alike, parts, notes)
     numbers = groups_of(np.concatenate([same_content, variants, alike]), len(digests))
     smallest: dict[int, str] = {}
     for number, digest in zip(numbers, digests):
@@ -206,14 +206,14 @@ def _object(photo: Photo) -> str:
     return f"{photo.label}/{stem}" if mark else str(photo.path)
 
 
-def _small_groups_only(tree: PhotoTree, pairs: np.ndarray, notes: list[str]) -> np.ndarray:
+def _small_groups_only(dataset: Dataset, pairs: np.ndarray, notes: list[str]) -> np.ndarray:
     """Leaves out the pairs of groups so large that they show how this set looks, and says so."""
     if not len(pairs):
         return pairs
-    numbers = groups_of(pairs, len(tree.photos))
+    numbers = groups_of(pairs, len(dataset.photos))
     sizes = np.bincount(numbers)
-    class_sizes = tree.counts()
-    limits = np.array([max(LARGEST_GROUP, LARGEST_GROUP_SHARE * class_sizes[photo.label]) for photo in tree.photos])
+    class_sizes = dataset.counts()
+    limits = np.array([max(LARGEST_GROUP, LARGEST_GROUP_SHARE * class_sizes[photo.label]) for photo in dataset.photos])
     limit_of = np.zeros(len(sizes))
     np.maximum.at(limit_of, numbers, limits)
     large = (sizes > limit_of) & (sizes > 1)
@@ -223,17 +223,18 @@ def _small_groups_only(tree: PhotoTree, pairs: np.ndarray, notes: list[str]) -> 
     return pairs[~large[numbers[pairs[:, 0]]]]
 
 
-def _leave_enough_groups(tree: PhotoTree, same_content: np.ndarray, variants: np.ndarray, alike: np.ndarray,
+def _leave_enough_groups(dataset: Dataset, same_content: np.ndarray, variants: np.ndarray, alike: np.ndarray,
                          parts: int, notes: list[str]) -> np.ndarray:
     """Does without near-duplicate groups in a class that they would leave with fewer groups than parts."""
-    numbers = groups_of(np.concatenate([same_content, variants, alike]), len(tree.photos))
+    numbers = groups_of(np.concatenate([same_content, variants, alike]), len(dataset.photos))
     groups: dict[str, set[int]] = defaultdict(set)
-    for photo, number in zip(tree.photos, numbers):
+    for photo, number in zip(dataset.photos, numbers):
         groups[photo.label].add(int(number))
     for label in (label for label, members in groups.items() if len(members) < parts):
         notes.append(f"nearly all photos of {label} look the same, so that its near duplicates had to be divided "
                      "between training and test: its test figures flatter.")
-        inside = np.array([tree.photos[a].label == label or tree.photos[b].label == label for a, b in alike], bool)
+        photos = dataset.photos
+        inside = np.array([label in (photos[a].label, photos[b].label) for a, b in alike], bool)
         alike = alike[~inside.reshape(len(alike))]
     return alike
 
@@ -248,16 +249,16 @@ def _part_at(position: float, shares: dict[int, tuple[float, float]]) -> int:
     return next((part for part, (low, high) in shares.items() if low <= position < high), TRAINING)
 
 
-def _units(tree: PhotoTree, group_of: list[str], shares: dict, seed: int) -> tuple[dict[str, _Unit], list[int]]:
+def _units(dataset: Dataset, group_of: list[str], shares: dict, seed: int) -> tuple[dict[str, _Unit], list[int]]:
     """The units by their group's smallest digest, and the part that each photo's own content points to."""
     labels: dict[str, set[str]] = defaultdict(set)
-    for photo, group in zip(tree.photos, group_of):
+    for photo, group in zip(dataset.photos, group_of):
         labels[group].add(photo.label)
     units = {}
     for group in sorted(labels):
         position = _position(group, seed)
         units[group] = _Unit(position, _part_at(position, shares), frozenset(labels[group]))
-    return units, [_part_at(_position(photo.digest, seed), shares) for photo in tree.photos]
+    return units, [_part_at(_position(photo.digest, seed), shares) for photo in dataset.photos]
 
 
 def _repair(labels: tuple[str, ...], units: dict[str, _Unit], wanted: list[int], shares: dict) -> list[str]:
@@ -289,6 +290,6 @@ def _can_leave(unit: _Unit, label: str, units: dict[str, _Unit]) -> bool:
     return all(counts[name] > 1 for name in unit.labels)
 
 
-def _split_digest(tree: PhotoTree, parts: np.ndarray) -> str:
-    lines = sorted({f"{photo.digest} {PARTS[part]}\n" for photo, part in zip(tree.photos, parts)})
+def _split_digest(dataset: Dataset, parts: np.ndarray) -> str:
+    lines = sorted({f"{photo.digest} {PARTS[part]}\n" for photo, part in zip(dataset.photos, parts)})
     return hashlib.blake2b("".join(lines).encode(), digest_size=16).hexdigest()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfpoets.data import PARTS, TEST, PhotoTree, Split, near_duplicate_pairs
+from tfpoets.data import PARTS, TEST, Dataset, Split, near_duplicate_pairs
 
 from .findings import Finding
 from .neighbours import Neighbours
@@ -20,27 +20,28 @@ MOST_IN_PAIRS = 8
 SHARE_OF_THE_SET = 0.3
 
 
-def find_copies(tree: PhotoTree, looks: np.ndarray, neighbours: Neighbours, split: Split | None) -> Iterator[Finding]:
+def find_duplicates(dataset: Dataset, hashes: np.ndarray, neighbours: Neighbours, split: Split | None
+                    ) -> Iterator[Finding]:
     """Findings of the kinds exact_duplicate, near_duplicate, label_conflict and leak, two rows a pair.
 
     Args:
-        tree: photos with their digests.
-        looks: uint8 [photos, LOOK_BYTES].
+        dataset: photos with their digests.
+        hashes: uint8 [photos, HASH_BYTES].
         neighbours: of the photos' bottlenecks.
         split: of the same photos; None: leaks are not looked for.
     """
-    exact = _same_bytes(tree)
-    near = _same_picture(tree, looks, neighbours)
-    near, bursts = _without_bursts(near, len(tree.photos))
+    exact = _same_bytes(dataset)
+    near = _same_picture(dataset, hashes, neighbours)
+    near, bursts = _without_bursts(near, len(dataset.photos))
     for rows in bursts:
-        yield from _burst(tree, rows, split)
+        yield from _burst(dataset, rows, split)
     for kind, pairs in (("exact_duplicate", exact), ("near_duplicate", near)):
         for first, second, score in pairs:
-            yield from _both(tree, kind, first, second, score, "is the same picture as")
-            if tree.photos[first].label != tree.photos[second].label:
-                yield from _both(tree, "label_conflict", first, second, score, "has another label than its copy")
+            yield from _both(dataset, kind, first, second, score, "is the same picture as")
+            if dataset.photos[first].label != dataset.photos[second].label:
+                yield from _both(dataset, "label_conflict", first, second, score, "has another label than its copy")
             if split is not None and _leaks(split, first, second):
-                yield from _both(tree, "leak", first, second, score,
+                yield from _both(dataset, "leak", first, second, score,
                                  f"is in the {PARTS[split.parts[first]]} and {PARTS[split.parts[second]]} parts, with")
 
 
@@ -49,23 +50,23 @@ def _leaks(split: Split, first: int, second: int) -> bool:
     return parts[0] != parts[1] and TEST in parts
 
 
-def _both(tree: PhotoTree, kind: str, first: int, second: int, score: float, says: str) -> Iterator[Finding]:
+def _both(dataset: Dataset, kind: str, first: int, second: int, score: float, says: str) -> Iterator[Finding]:
     for row, other in ((first, second), (second, first)):
-        photo, copy = tree.photos[row], tree.photos[other]
+        photo, copy = dataset.photos[row], dataset.photos[other]
         yield Finding(kind, photo.path, score, f"{says} {copy.label}/{copy.path.name}", copy.path)
 
 
-def _same_bytes(tree: PhotoTree) -> list[tuple[int, int, float]]:
+def _same_bytes(dataset: Dataset) -> list[tuple[int, int, float]]:
     first: dict[str, int] = {}
-    return [(first[photo.digest], row, 1.0) for row, photo in enumerate(tree.photos)
+    return [(first[photo.digest], row, 1.0) for row, photo in enumerate(dataset.photos)
             if first.setdefault(photo.digest, row) != row]
 
 
-def _same_picture(tree: PhotoTree, looks: np.ndarray, neighbours: Neighbours) -> list[tuple[int, int, float]]:
+def _same_picture(dataset: Dataset, hashes: np.ndarray, neighbours: Neighbours) -> list[tuple[int, int, float]]:
     """Pairs of different bytes that show one picture, with a score from 0 to 1."""
-    bits = looks.shape[1] * 8
-    pairs = {(int(a), int(b)): 1 - float(np.bitwise_count(looks[a] ^ looks[b]).sum()) / bits
-             for a, b in near_duplicate_pairs(looks)}
+    bits = hashes.shape[1] * 8
+    pairs = {(int(a), int(b)): 1 - float(np.bitwise_count(hashes[a] ^ hashes[b]).sum()) / bits
+             for a, b in near_duplicate_pairs(hashes)}
     distances = 1 - neighbours.similarities
     limit = SCENE_SHARE * float(np.median(distances[:, 0]))
     for row, place in zip(*np.nonzero(distances < limit)):
@@ -73,7 +74,7 @@ def _same_picture(tree: PhotoTree, looks: np.ndarray, neighbours: Neighbours) ->
         pair = (min(int(row), other), max(int(row), other))
         pairs.setdefault(pair, float(neighbours.similarities[row, place]))
     return [(a, b, score) for (a, b), score in sorted(pairs.items())
-            if tree.photos[a].digest != tree.photos[b].digest]
+            if dataset.photos[a].digest != dataset.photos[b].digest]
 
 
 def _without_bursts(pairs: list[tuple[int, int, float]], photos: int
@@ -91,13 +92,13 @@ def _without_bursts(pairs: list[tuple[int, int, float]], photos: int
     return [pair for pair in pairs if sizes[group_of[pair[0]]] <= MOST_IN_PAIRS], bursts
 
 
-def _burst(tree: PhotoTree, rows: np.ndarray, split: Split | None) -> Iterator[Finding]:
+def _burst(dataset: Dataset, rows: np.ndarray, split: Split | None) -> Iterator[Finding]:
     """One row a photo and kind for a group of look-alikes."""
-    labels = Counter(tree.photos[row].label for row in rows)
+    labels = Counter(dataset.photos[row].label for row in rows)
     usual = labels.most_common(1)[0][0]
     for row in rows:
-        photo = tree.photos[row]
-        yield Finding("near_duplicate", photo.path, len(rows) / len(tree.photos),
+        photo = dataset.photos[row]
+        yield Finding("near_duplicate", photo.path, len(rows) / len(dataset.photos),
                       f"is one of {len(rows)} photos that look alike")
         if photo.label != usual:
             yield Finding("label_conflict", photo.path, labels[usual] / len(rows),

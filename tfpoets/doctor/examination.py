@@ -4,10 +4,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-from tfpoets.data import PhotoTree, Split
+from tfpoets.data import Dataset, Split
 from tfpoets.extractors import Bottlenecks
 
-from .duplicates import find_copies
+from .duplicates import find_duplicates
 from .files import find_imbalance, find_odd_files, find_unreadable
 from .findings import Finding, ranked
 from .neighbours import find_neighbours
@@ -28,18 +28,18 @@ def examine(bottlenecks: Bottlenecks, split: Split, side: int) -> list[Finding]:
     Returns:
         Findings in the order in which a person should look at them.
     """
-    tree = bottlenecks.tree
-    neighbours = find_neighbours(bottlenecks.matrix)
-    suspicion = suspect_labels(bottlenecks.matrix, tree.classes(), split.groups, neighbours)
-    return ranked([*find_unreadable(bottlenecks.unreadable), *find_odd_files(tree, side),
-                   *find_imbalance(tree), *find_copies(tree, bottlenecks.looks, neighbours, split),
-                   *_wrong_labels(tree, suspicion), *find_outliers(tree, bottlenecks.matrix)])
+    dataset = bottlenecks.dataset
+    neighbours = find_neighbours(bottlenecks.features)
+    suspicion = suspect_labels(bottlenecks.features, dataset.targets, split.groups, neighbours)
+    return ranked([*find_unreadable(bottlenecks.unreadable), *find_odd_files(dataset, side),
+                   *find_imbalance(dataset), *find_duplicates(dataset, bottlenecks.hashes, neighbours, split),
+                   *_wrong_labels(dataset, suspicion), *find_outliers(dataset, bottlenecks.features)])
 
 
-def _wrong_labels(tree: PhotoTree, suspicion: Suspicion) -> Iterator[Finding]:
+def _wrong_labels(dataset: Dataset, suspicion: Suspicion) -> Iterator[Finding]:
     if not suspicion.able:
         log.warning("Wrong labels cannot be found: on these photos the network tells the classes apart too badly.")
     for row in suspicion.listed.nonzero()[0]:
         suggested = suspicion.suggested[row]
-        yield Finding("likely_wrong_label", tree.photos[row].path, float(suspicion.scores[row]),
-                      f"looks like {tree.labels[suggested]} ({suspicion.probabilities[row, suggested]:.0%})")
+        yield Finding("likely_wrong_label", dataset.photos[row].path, float(suspicion.scores[row]),
+                      f"looks like {dataset.labels[suggested]} ({suspicion.probabilities[row, suggested]:.0%})")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tfpoets.data import Photo, PhotoTree, photo_header, suffixes_of
+from tfpoets.data import Dataset, Photo, photo_header, suffixes_of
 
 from .findings import Finding
 
@@ -21,17 +21,17 @@ def find_unreadable(unreadable: Sequence[tuple[Photo, str]]) -> Iterator[Finding
         yield Finding("unreadable", photo.path, 1.0, f"cannot be used: {reason}")
 
 
-def find_odd_files(tree: PhotoTree, side: int) -> Iterator[Finding]:
+def find_odd_files(dataset: Dataset, side: int) -> Iterator[Finding]:
     """Suffixes that name another format, and photos far smaller than the others and than the network's input.
 
     Args:
-        tree: the photos that could be read.
+        dataset: the photos that could be read.
         side: of the network's input, in pixels.
     """
-    headers = [photo_header(photo.path) for photo in tree.photos]
+    headers = [photo_header(photo.path) for photo in dataset.photos]
     sides = np.array([min(header.height, header.width) if header else np.inf for header in headers])
     limit = TINY_SHARE * min(float(np.median(sides)), side)
-    for photo, header, least in zip(tree.photos, headers, sides):
+    for photo, header, least in zip(dataset.photos, headers, sides):
         if header is None:
             continue
         suffixes = suffixes_of(header.format)
@@ -42,11 +42,11 @@ def find_odd_files(tree: PhotoTree, side: int) -> Iterator[Finding]:
                           f"has {header.width} x {header.height} pixels; the network looks at {side} x {side}")
 
 
-def find_imbalance(tree: PhotoTree) -> Iterator[Finding]:
+def find_imbalance(dataset: Dataset) -> Iterator[Finding]:
     """Classes with far fewer photos than the largest."""
-    counts = tree.counts()
+    counts = dataset.counts()
     largest = max(counts.values())
-    folders = {photo.label: photo.path.parent for photo in tree.photos}
+    folders = {photo.label: photo.path.parent for photo in dataset.photos}
     for label, count in counts.items():
         if count < SMALL_CLASS_SHARE * largest:
             yield Finding("imbalance", folders[label], largest / count,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfpoets.data import PhotoTree
+from tfpoets.data import Dataset
 
 from .findings import Finding
 from .neighbours import find_neighbours
@@ -20,11 +20,11 @@ NORMAL_MAD = 1.4826
 MOST_SHARE = 0.02
 
 
-def find_outliers(tree: PhotoTree, bottlenecks: np.ndarray) -> Iterator[Finding]:
+def find_outliers(dataset: Dataset, bottlenecks: np.ndarray) -> Iterator[Finding]:
     """Photos whose nearest neighbours are unusually far; the score is in robust standard deviations.
 
     Args:
-        tree: the photos.
+        dataset: the photos.
         bottlenecks: float32 [photos, depth].
     """
     distances = 1 - find_neighbours(bottlenecks, NEAREST, centred=False).similarities[:, -1]
@@ -35,5 +35,5 @@ def find_outliers(tree: PhotoTree, bottlenecks: np.ndarray) -> Iterator[Finding]
     scores = (distances - median) / spread
     for row in np.argsort(-scores, kind="stable")[:max(1, round(MOST_SHARE * len(scores)))]:
         if scores[row] > LIMIT:
-            yield Finding("outlier", tree.photos[row].path, float(scores[row]),
+            yield Finding("outlier", dataset.photos[row].path, float(scores[row]),
                           "is like no other photo: does it belong here?")

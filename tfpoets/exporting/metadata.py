@@ -125,7 +125,7 @@ def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: S
         trained_on: digests of photos that trained or chose and are in the split no more.
     """
     return Metadata(
-        labels=list(bottlenecks.tree.labels),
+        labels=list(bottlenecks.dataset.labels),
         input={"height": extractor.height, "width": extractor.width, "pixels": PIXELS_VERSION},
         nodes={"input": INPUT_NODE, "output": final_tensor_name},
         network={"kind": fit.name if isinstance(fit, NetworkFit) else "frozen_features",
@@ -136,7 +136,7 @@ def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: S
             "threshold": fit.head.unknown.threshold, "coverage": fit.head.unknown.coverage,
             "references": len(fit.head.unknown.references), "test": rejection and rejection.to_dict()},
         split={"seed": split.seed, "digest": split.digest, "counts": split.counts(),
-               "trained_on": _joined(split.known(bottlenecks.tree) | trained_on)},
+               "trained_on": _joined(split.known(bottlenecks.dataset) | trained_on)},
         cross_validation=cross_validation,
         test=None if test is None else {
             "accuracy": test.accuracy, "interval": list(test.interval), "count": test.count,

@@ -99,7 +99,7 @@ class BottleneckCache:
         return found
 
     def digests_with_vector(self, extractor: str, view: int = 0) -> set[str]:
-        """The photos that have this view's bottleneck and a look: nothing of theirs is left to compute."""
+        """The photos that have this view's bottleneck and a perceptual hash: nothing of theirs is left to compute."""
         return {digest for digest, in self._database.execute(
             "SELECT digest FROM vectors JOIN looks USING (digest) WHERE extractor = ? AND view = ?",
             (extractor, view))}
@@ -109,9 +109,9 @@ class BottleneckCache:
         if stamp is not None and time.time_ns() - stamp[1] > SETTLED_NS:
             self._write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (_key(path), *stamp, digest))
 
-    def add_look(self, digest: str, look: bytes) -> None:
+    def add_hash(self, digest: str, hash_: bytes) -> None:
         """Stores one photo's perceptual hash."""
-        self._write("INSERT OR REPLACE INTO looks VALUES (?, ?)", (digest, look))
+        self._write("INSERT OR REPLACE INTO looks VALUES (?, ?)", (digest, hash_))
 
     def add_vector(self, extractor: str, digest: str, vector: np.ndarray, engine: str, view: int = 0) -> None:
         """Stores one photo's bottleneck (float32 [depth])."""
@@ -134,12 +134,12 @@ class BottleneckCache:
         self._committed_at = time.monotonic()
 
     def rows(self, extractor: str, depth: int, view: int = 0) -> Iterator[tuple[str, bytes, np.ndarray]]:
-        """Every sound (digest, look, bottleneck float32 [depth]) of an extractor, in no particular order."""
-        for digest, look, blob, checksum in self._database.execute(
+        """Every sound (digest, perceptual hash, bottleneck float32 [depth]) of an extractor, in any order."""
+        for digest, hash_, blob, checksum in self._database.execute(
                 "SELECT digest, look, vector, checksum FROM vectors JOIN looks USING (digest) "
                 "WHERE extractor = ? AND view = ?", (extractor, view)):
             if len(blob) == 4 * depth and zlib.crc32(blob) == checksum:
-                yield digest, look, np.frombuffer(blob, "<f4")
+                yield digest, hash_, np.frombuffer(blob, "<f4")
 
     def forget(self, extractor: str, digests: Iterable[str]) -> None:
         """Drops bottlenecks whose bytes turned out damaged, so that they are computed anew."""

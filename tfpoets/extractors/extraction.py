@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.data import (LOOK_BYTES, LOOK_HEIGHT, LOOK_WIDTH, AugmentationOptions, Photo, PhotoTree, augment_pixels,
-                          load_pixels, load_sizes, network_input, photo_digest, photo_look, read_photo)
+from tfpoets.data import (HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, AugmentationOptions, Dataset, Photo, augment_pixels,
+                          load_pixels, load_sizes, network_input, perceptual_hash, photo_digest, read_photo)
 from tfpoets.errors import PhotoError
 from tfpoets.progress import progress_bar
 
@@ -25,27 +25,27 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Bottlenecks:
-    """What an extractor makes of a tree of photos.
+    """What an extractor makes of a dataset of photos.
 
     Attributes:
-        tree: the photos that could be read, with their digests, in tree order.
-        matrix: float32 [photos, depth], a row each.
-        looks: uint8 [photos, LOOK_BYTES], their perceptual hashes.
+        dataset: the photos that could be read, with their digests, in dataset order.
+        features: float32 [photos, depth], a row each.
+        hashes: uint8 [photos, HASH_BYTES], perceptual hashes.
         unreadable: (photo, reason) of those that are left out.
         computed: how many bottlenecks were not in the cache.
         engine: what computes bottlenecks on this machine.
     """
 
-    tree: PhotoTree
-    matrix: np.ndarray
-    looks: np.ndarray
+    dataset: Dataset
+    features: np.ndarray
+    hashes: np.ndarray
     unreadable: tuple[tuple[Photo, str], ...]
     computed: int
     engine: str
 
     def only(self, kept: np.ndarray) -> Bottlenecks:
         """Some of the photos: those where bool [photos] says so."""
-        return replace(self, tree=self.tree.only(kept), matrix=self.matrix[kept], looks=self.looks[kept])
+        return replace(self, dataset=self.dataset.only(kept), features=self.features[kept], hashes=self.hashes[kept])
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class _Task:
         extractor: what sees it.
         key: under which the cache keeps it.
         views: their numbers.
-        augmentation: what makes a view of the pixels; None: there is one, the photo as it is, and its look.
+        augmentation: what makes a view of the pixels; None: there is one, the photo as it is, and its perceptual hash.
     """
 
     extractor: Extractor
@@ -65,11 +65,11 @@ class _Task:
     augmentation: AugmentationOptions | None = None
 
     def pixels(self, photo: bytes, digest: str, views: Sequence[int]) -> tuple[list[np.ndarray], bytes]:
-        """Some views of a photo, uint8 [height, width, 3] each, and its look."""
+        """Some views of a photo, uint8 [height, width, 3] each, and its perceptual hash."""
         size = (self.extractor.height, self.extractor.width)
         if self.augmentation is None:
-            pixels, look = load_sizes(photo, (size, (LOOK_HEIGHT, LOOK_WIDTH)))
-            return [pixels], photo_look(look)
+            pixels, hash_ = load_sizes(photo, (size, (HASH_HEIGHT, HASH_WIDTH)))
+            return [pixels], perceptual_hash(hash_)
         pixels = load_pixels(photo, *size)
         return [augment_pixels(pixels, self.augmentation, digest, view) for view in views], b""
 
@@ -82,13 +82,13 @@ class _Read:
     stamp: tuple[int, int] | None
     digest: str = ""
     reason: str = ""
-    look: bytes = b""
+    hash_: bytes = b""
     views: Sequence[int] = ()
     pixels: Sequence[np.ndarray] = ()
     vectors: Sequence[np.ndarray] = ()
 
 
-def extract_bottlenecks(tree: PhotoTree, extractor: Extractor, bottleneck_dir: Path | str,
+def extract_bottlenecks(dataset: Dataset, extractor: Extractor, bottleneck_dir: Path | str,
                         workers: int | None = None) -> Bottlenecks:
     """Computes the bottlenecks that the cache lacks, and loads all of them.
 
@@ -96,7 +96,7 @@ def extract_bottlenecks(tree: PhotoTree, extractor: Extractor, bottleneck_dir: P
     a class of which none can be read is left out too.
 
     Args:
-        tree: the photos, from `read_tree`.
+        dataset: the photos, from `read_dataset`.
         extractor: from `open_extractor`.
         bottleneck_dir: folder of the cache.
         workers: threads that decode; None: one a core.
@@ -105,14 +105,14 @@ def extract_bottlenecks(tree: PhotoTree, extractor: Extractor, bottleneck_dir: P
         ExtractorError: the cache cannot be written.
     """
     engine = _engine_of(extractor)
-    task = _Task(extractor, extractor.digest)
+    task, workers = _Task(extractor, extractor.digest), workers or core_count()
     with BottleneckCache(bottleneck_dir) as cache:
-        digests = cache.known_digests(photo.path for photo in tree.photos)
+        digests = cache.known_digests(photo.path for photo in dataset.photos)
         reasons: dict[Path, str] = {}
         computed = 0
         while True:
-            computed += _extract_missing(tree.photos, task, engine, cache, digests, reasons, workers or core_count())
-            bottlenecks, damaged = _collect(tree, extractor, cache, digests, reasons, computed, engine.name)
+            computed += _extract_missing(dataset.photos, task, engine, cache, digests, reasons, workers)
+            bottlenecks, damaged = _collect(dataset, extractor, cache, digests, reasons, computed, engine.name)
             if not damaged:
                 return bottlenecks
             log.warning("%d bottlenecks in the cache are damaged and are computed again.", len(damaged))
@@ -179,8 +179,8 @@ def _extract_missing(photos: Sequence[Photo], task: _Task, engine: Engine, cache
                 continue
             digests[read.photo.path] = read.digest
             cache.add_file(read.photo.path, read.digest, read.stamp)
-            if read.look:
-                cache.add_look(read.digest, read.look)
+            if read.hash_:
+                cache.add_hash(read.digest, read.hash_)
             for view, vector in zip(read.views, read.vectors):
                 cache.add_vector(task.key, read.digest, vector, engine.name, view)
                 computed += 1
@@ -284,26 +284,26 @@ class _Workers:
                 for known in self._there.values():
                     known.add(read.digest)  # of two files with the same bytes one is computed
             if read.views:
-                read.pixels, read.look = self._task.pixels(data, read.digest, read.views)
+                read.pixels, read.hash_ = self._task.pixels(data, read.digest, read.views)
         except PhotoError as error:
             read.reason = str(error)
         return read
 
 
-def _collect(tree: PhotoTree, extractor: Extractor, cache: BottleneckCache, digests: dict[Path, str],
+def _collect(dataset: Dataset, extractor: Extractor, cache: BottleneckCache, digests: dict[Path, str],
              reasons: dict[Path, str], computed: int, engine: str) -> tuple[Bottlenecks, list[str]]:
     """Loads what the cache holds, and the digests of photos whose rows in it are damaged."""
-    readable = [Photo(photo.path, photo.label, digests[photo.path]) for photo in tree.photos
+    readable = [Photo(photo.path, photo.label, digests[photo.path]) for photo in dataset.photos
                 if photo.path not in reasons]
     rows: dict[str, list[int]] = {}
     for row, photo in enumerate(readable):
         rows.setdefault(photo.digest, []).append(row)
     matrix = np.empty((len(readable), extractor.depth), np.float32)
-    looks = np.empty((len(readable), LOOK_BYTES), np.uint8)
-    for digest, look, vector in cache.rows(extractor.digest, extractor.depth):
+    hashes = np.empty((len(readable), HASH_BYTES), np.uint8)
+    for digest, hash_, vector in cache.rows(extractor.digest, extractor.depth):
         for row in rows.pop(digest, ()):
-            matrix[row], looks[row] = vector, np.frombuffer(look, np.uint8)
-    unreadable = tuple((photo, reasons[photo.path]) for photo in tree.photos if photo.path in reasons)
+            matrix[row], hashes[row] = vector, np.frombuffer(hash_, np.uint8)
+    unreadable = tuple((photo, reasons[photo.path]) for photo in dataset.photos if photo.path in reasons)
     with_photos = {photo.label for photo in readable}
-    kept = PhotoTree(tree.root, tuple(label for label in tree.labels if label in with_photos), tuple(readable))
-    return Bottlenecks(kept, matrix, looks, unreadable, computed, engine), list(rows)
+    kept = Dataset(dataset.root, tuple(label for label in dataset.labels if label in with_photos), tuple(readable))
+    return Bottlenecks(kept, matrix, hashes, unreadable, computed, engine), list(rows)

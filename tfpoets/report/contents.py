@@ -40,11 +40,11 @@ def describe_retraining(bottlenecks: Bottlenecks, split: Split, outputs: np.ndar
         command: labels the next photo.
     """
     rows = split.rows(TEST)
-    labels, classes = bottlenecks.tree.labels, bottlenecks.tree.classes()[rows]
+    labels, classes = bottlenecks.dataset.labels, bottlenecks.dataset.targets[rows]
     probabilities = outputs[:, :len(labels)]
     counts = ", ".join(f"{count} {part}" for part, count in split.counts().items())
-    photos = [bottlenecks.tree.photos[row] for row in rows]
-    facts = {"photos": f"{len(bottlenecks.tree.photos)} in {len(labels)} classes, from {bottlenecks.tree.root}",
+    photos = [bottlenecks.dataset.photos[row] for row in rows]
+    facts = {"photos": f"{len(bottlenecks.dataset.photos)} in {len(labels)} classes, from {bottlenecks.dataset.root}",
              "split": f"{counts}; seed {split.seed}, digest {split.digest}", **_facts(metadata)}
     return ReportContent(
         title=f"A classifier of {_named(labels)}", labels=labels, metrics=metrics, unseen=True,

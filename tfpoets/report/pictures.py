@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from tfpoets.data import PhotoTree, load_photo
+from tfpoets.data import Dataset, load_photo
 from tfpoets.errors import PhotoError
 from tfpoets.evaluation import Metrics
 
@@ -20,11 +20,11 @@ MOST_CLASSES, MOST_ROWS = 40, 100
 LONGEST_LABEL = 18
 
 
-def sample_grid(tree: PhotoTree, columns: int) -> Image.Image:
+def sample_grid(dataset: Dataset, columns: int) -> Image.Image:
     """A row of photos for each class, evenly spread over its files, under its name and count.
 
     Args:
-        tree: photos by class.
+        dataset: photos by class.
         columns: photos a class.
 
     Returns:
@@ -32,11 +32,11 @@ def sample_grid(tree: PhotoTree, columns: int) -> Image.Image:
     """
     font = ImageFont.load_default(TEXT)
     row_height = TILE + TEXT + 3 * GAP
-    shown = list(tree.counts().items())[:MOST_ROWS]
+    shown = list(dataset.counts().items())[:MOST_ROWS]
     sheet = Image.new("RGB", (columns * (TILE + GAP) + GAP, row_height * len(shown) + GAP), GROUND)
     draw = ImageDraw.Draw(sheet)
     for number, (label, count) in enumerate(shown):
-        paths = [photo.path for photo in tree.photos if photo.label == label]
+        paths = [photo.path for photo in dataset.photos if photo.label == label]
         top = number * row_height + GAP
         draw.text((GAP, top), f"{label} ({count})", INK, font)
         for column, path in enumerate(_spread(paths, columns)):

@@ -188,7 +188,7 @@ def _train_last_layer(extractor: Extractor, seen: Bottlenecks, split: Split, tra
 def _vary(extractor: Extractor, seen: Bottlenecks, split: Split, training: Training) -> Variations:
     """Bottlenecks of varied training and validation photos; of a photo that is gone by now, those of it as it was."""
     rows = np.concatenate([split.rows(TRAINING), split.rows(VALIDATION)])
-    photos = [seen.tree.photos[row] for row in rows]
+    photos = [seen.dataset.photos[row] for row in rows]
     assert training.options.copies
     augmentation, count = training.options.copies
     found, computed = extract_augmented(photos, extractor, training.bottleneck_dir, augmentation, count)
@@ -196,7 +196,7 @@ def _vary(extractor: Extractor, seen: Bottlenecks, split: Split, training: Train
     gone = np.isnan(found).any((1, 2))
     if gone.any():
         log.warning("Gone or changed before they could be varied: %d of the photos.", gone.sum())
-        found[gone] = seen.matrix[rows[gone], None]
+        found[gone] = seen.features[rows[gone], None]
     return Variations(*np.split(found, [len(split.rows(TRAINING))]))
 
 
@@ -232,8 +232,8 @@ def _fine_tune(options: FineTuningOptions, frozen: Trained, training: Training) 
 
 def _losses(head: Head, bottlenecks: Bottlenecks, rows: np.ndarray) -> np.ndarray:
     """Cross-entropy of some photos, each, in nats: float64 [rows]."""
-    answers = head.log_probabilities(bottlenecks.matrix[rows]).astype(np.float64)
-    return -np.maximum(answers[np.arange(len(rows)), bottlenecks.tree.classes()[rows]], np.log(1e-12))
+    answers = head.log_probabilities(bottlenecks.features[rows]).astype(np.float64)
+    return -np.maximum(answers[np.arange(len(rows)), bottlenecks.dataset.targets[rows]], np.log(1e-12))
 
 
 def _train_from_scratch(training: Training, seen: Bottlenecks, split: Split) -> Trained:
@@ -247,15 +247,15 @@ def _train_from_scratch(training: Training, seen: Bottlenecks, split: Split) -> 
 def _train_all_layers(untrained: Untrained, options: FineTuningOptions | NetworkOptions, seen: Bottlenecks,
                       split: Split, training: Training) -> tuple[Extractor, Bottlenecks, Split, NetworkFit]:
     with stage("network"):
-        trained, fit = train_whole_network(untrained, seen.tree, split, options,
+        trained, fit = train_whole_network(untrained, seen.dataset, split, options,
                                            training.extractor.views, training.bottleneck_dir, training.on_event)
     with stage("extract again"):
-        found = extract_bottlenecks(seen.tree, trained, training.bottleneck_dir)
+        found = extract_bottlenecks(seen.dataset, trained, training.bottleneck_dir)
     bottlenecks = _same_photos(found, seen)
     left = split
-    if len(bottlenecks.tree.photos) < len(seen.tree.photos):
+    if len(bottlenecks.dataset.photos) < len(seen.dataset.photos):
         kept = _are_among(seen, bottlenecks)
-        left = split.only(seen.tree, kept)
+        left = split.only(seen.dataset, kept)
         log.warning("Gone or changed when the training had ended, and left out of all figures: %d of the photos.",
                     (~kept).sum())
         _check_parts(bottlenecks, split, left)
@@ -264,21 +264,21 @@ def _train_all_layers(untrained: Untrained, options: FineTuningOptions | Network
 
 def _are_among(some: Bottlenecks, others: Bottlenecks) -> np.ndarray:
     """Which of the photos are, unchanged, among the others: bool [photos]."""
-    known = {(photo.path, photo.digest) for photo in others.tree.photos}
-    return np.array([(photo.path, photo.digest) in known for photo in some.tree.photos], bool)
+    known = {(photo.path, photo.digest) for photo in others.dataset.photos}
+    return np.array([(photo.path, photo.digest) in known for photo in some.dataset.photos], bool)
 
 
 def _same_photos(some: Bottlenecks, others: Bottlenecks) -> Bottlenecks:
     """Those of the photos that are also among the others, with the labels of those."""
     kept = _are_among(some, others)
     found = some if kept.all() else some.only(kept)
-    return replace(found, tree=replace(found.tree, labels=others.tree.labels))
+    return replace(found, dataset=replace(found.dataset, labels=others.dataset.labels))
 
 
 def _check_parts(bottlenecks: Bottlenecks, before: Split, left: Split) -> None:
     """Raises a TrainingError where photos that went leave a class without training, or a part without any."""
-    trained = set(bottlenecks.tree.classes()[left.rows(TRAINING)])
-    for number, label in enumerate(bottlenecks.tree.labels):
+    trained = set(bottlenecks.dataset.targets[left.rows(TRAINING)])
+    for number, label in enumerate(bottlenecks.dataset.labels):
         if number not in trained:
             raise TrainingError(f"All training photos of {label} went while the network was trained.",
                                 "Put them back, and give the same command again: nothing is trained twice.")
@@ -290,22 +290,22 @@ def _check_parts(bottlenecks: Bottlenecks, before: Split, left: Split) -> None:
 
 def _fit_to_optimum(bottlenecks: Bottlenecks, split: Split, options: HeadOptions,
                     variations: Variations | None = None) -> HeadFit:
-    classes = bottlenecks.tree.classes()
+    classes = bottlenecks.dataset.targets
     train, validation = split.rows(TRAINING), split.rows(VALIDATION)
-    return fit_head(bottlenecks.matrix[train], classes[train], bottlenecks.matrix[validation], classes[validation],
-                    len(bottlenecks.tree.labels), options, variations)
+    return fit_head(bottlenecks.features[train], classes[train], bottlenecks.features[validation], classes[validation],
+                    len(bottlenecks.dataset.labels), options, variations)
 
 
 def _fit_by_steps(bottlenecks: Bottlenecks, split: Split, options: SGDOptions, variations: Variations | None,
                   on_event: Listener, on_store: Callable[[StepsFit], None]) -> StepsFit:
-    classes = bottlenecks.tree.classes()
+    classes = bottlenecks.dataset.targets
     train, validation = split.rows(TRAINING), split.rows(VALIDATION)
-    x, y = bottlenecks.matrix[train], classes[train]
+    x, y = bottlenecks.features[train], classes[train]
     if variations is not None:
         varied = variations.train
         x, y = np.concatenate([x, *varied]), np.append(y, np.repeat(y, varied.shape[1]))
     return fit_head_by_steps(
-        x, y, bottlenecks.matrix[validation], classes[validation], len(bottlenecks.tree.labels),
+        x, y, bottlenecks.features[validation], classes[validation], len(bottlenecks.dataset.labels),
         generator(split.seed), options, on_event, on_store)
 
 
@@ -314,6 +314,6 @@ def _with_unknown_score(fit: Fit, bottlenecks: Bottlenecks, split: Split, covera
     if len(validation) < FEW_FOR_COVERAGE:
         log.warning("The threshold for unknown photos rests on %d validation photos: of new ones, far more or fewer "
                     "than %.0f%% may be called unknown.", len(validation), 100 * (1 - coverage))
-    unknown = fit_unknown_score(bottlenecks.matrix[train], bottlenecks.tree.classes()[train],
-                                bottlenecks.matrix[validation], coverage)
+    unknown = fit_unknown_score(bottlenecks.features[train], bottlenecks.dataset.targets[train],
+                                bottlenecks.features[validation], coverage)
     return replace(fit, head=replace(fit.head, unknown=unknown))

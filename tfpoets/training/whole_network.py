@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import TRAINING, USUAL_AUGMENTATION, VALIDATION, AugmentationOptions, PhotoTree, Split, store_pixels
+from tfpoets.data import TRAINING, USUAL_AUGMENTATION, VALIDATION, AugmentationOptions, Dataset, Split, store_pixels
 from tfpoets.errors import OptionError, TfpoetsError, TrainingError, check_choice, check_range
 from tfpoets.extractors import Extractor, NetworkFunction, averaged, core_count, has_gpu, prepare_extractor
 
@@ -152,14 +152,14 @@ def from_scratch(options: NetworkOptions, image_size: int | None, seed: int,
     return Untrained(network, size, size, name, name, identity, "from_scratch")
 
 
-def train_whole_network(untrained: Untrained, tree: PhotoTree, split: Split,
+def train_whole_network(untrained: Untrained, dataset: Dataset, split: Split,
                         options: FineTuningOptions | NetworkOptions, views: int, work_dir: Path,
                         on_epoch: Callable[[Epoch], None]) -> tuple[Extractor, NetworkFit]:
     """Trains a network on the training photos, and prepares the best of its epochs as an extractor.
 
     Args:
         untrained: its network is changed in place.
-        tree: photos with their digests.
+        dataset: photos with their digests.
         split: of the same.
         options: how.
         views: of each photo, whose answers are averaged, in training one alone.
@@ -171,7 +171,7 @@ def train_whole_network(untrained: Untrained, tree: PhotoTree, split: Split,
     """
     if options.mixed_precision and not has_gpu():
         log.info("`mixed_precision` changes nothing here: there is no GPU.")
-    key = _key(untrained, tree, split, options, views)
+    key = _key(untrained, dataset, split, options, views)
     folder = work_dir / "training" / key
     if (options.resume or options.checkpoint) and not folder.is_dir():
         given = "resume" if options.resume else "checkpoint"
@@ -184,10 +184,10 @@ def train_whole_network(untrained: Untrained, tree: PhotoTree, split: Split,
 
     def decoded(part: int) -> tuple[np.ndarray, np.ndarray]:
         rows = split.rows(part)
-        photos = [tree.photos[row] for row in rows]
-        return (store_pixels(photos, untrained.height, untrained.width, folder, core_count()), tree.classes()[rows])
+        photos = [dataset.photos[row] for row in rows]
+        return (store_pixels(photos, untrained.height, untrained.width, folder, core_count()), dataset.targets[rows])
     try:
-        fit = train_network(network, untrained.start, len(tree.labels), decoded(TRAINING), decoded(VALIDATION),
+        fit = train_network(network, untrained.start, len(dataset.labels), decoded(TRAINING), decoded(VALIDATION),
                             options, folder, untrained.kind, on_epoch)
     except TfpoetsError:
         _forget_pixels(folder)
@@ -205,11 +205,11 @@ def _forget_pixels(folder: Path) -> None:
             path.unlink()
 
 
-def _key(untrained: Untrained, tree: PhotoTree, split: Split, options: FineTuningOptions | NetworkOptions, views: int
+def _key(untrained: Untrained, dataset: Dataset, split: Split, options: FineTuningOptions | NetworkOptions, views: int
          ) -> str:
     """Names a training: the same network, photos and options, and no others, go on from its checkpoints."""
     start = untrained.start and hashlib.blake2b(untrained.start.weights.tobytes(), digest_size=16).hexdigest()
     dropout = options.dropout if isinstance(options, NetworkOptions) and options.architecture in CONVNETS else None
     everything = [LOOP_VERSION, untrained.identity, untrained.kind, untrained.height, untrained.width, start,
-                  split.digest, options.identity(), dropout, views, [photo.label for photo in tree.photos]]
+                  split.digest, options.identity(), dropout, views, [photo.label for photo in dataset.photos]]
     return hashlib.blake2b(json.dumps(everything).encode(), digest_size=8).hexdigest()
