@@ -14,23 +14,25 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import (TEST, TRAINING, Dataset, Photo, Split, SplitOptions, check_class_sizes, fold_photos,
-                          identify_photos, read_dataset, split_photos, split_with_test_photos, with_test_folder)
-from tfpoets.doctor import Finding, examine, write_findings
+from tfpoets.data import (PARTS, TEST, TRAINING, Dataset, Photo, Split, SplitOptions, check_class_sizes, fold_photos,
+                          identify_photos, read_dataset, split_photos, with_test_photos)
+from tfpoets.doctor import Finding, examine, wanted_measures, write_findings
 from tfpoets.errors import DataError, OptionError, check_range
 from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
 from tfpoets.exporting import (UNKNOWN_LABEL, Converted, ExportOptions, Exported, Proof, check_conversion,
                                check_destinations, check_formats, convert, describe_classifier, export_classifier,
                                export_graph, open_graph)
 from tfpoets.extractors import (Bottlenecks, Extractor, ExtractorOptions, core_count, extract_bottlenecks,
-                                open_extractor)
+                                open_extractor, side_by_side)
 from tfpoets.files import check_is_apart, check_is_not_among, check_output_folder, set_paths
+from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE
 from tfpoets.inference import load_classifier
 from tfpoets.progress import stage
 from tfpoets.report import confusion_picture, curves_picture, describe_retraining, write_report
 from tfpoets.tf_runtime import import_tensorflow
-from tfpoets.training import (Fit, Listener, StepsFit, Trained, Training, TrainingOptions, balanced_draw,
-                              check_batch_size, generator, out_of_fold_probabilities, train, write_summaries)
+from tfpoets.training import (Fit, HeadOptions, Listener, RejectingHead, StepsStored, Trained, Training,
+                              TrainingOptions, UnknownScore, balanced_draw, check_batch_size, generator,
+                              out_of_fold_probabilities, train, trainer_for, write_summaries)
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +152,12 @@ class BottlenecksExtracted:
 class PhotosSplit:
     """Event: the photos have been divided."""
 
-    split: Split
+    dataset: Dataset
+
+    @property
+    def split(self) -> Split:
+        assert self.dataset.split is not None
+        return self.dataset.split
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,33 +254,34 @@ def retrain(options: RetrainOptions, on_event: Listener = lambda event: None,
     with stage("list"):
         dataset = _read_photos(options)
     on_event(PhotosRead(dataset))
-    extractor, seen = _extract(dataset, options)
-    on_event(BottlenecksExtracted(seen, extractor))
+    extractor, bottlenecks = _extract(dataset, options)
+    on_event(BottlenecksExtracted(bottlenecks, extractor))
     with stage("split"):
-        seen, split = _split(seen, options)
-    on_event(PhotosSplit(split))
-    folds = fold_photos(seen.dataset, split, options.cross_validate) if options.cross_validate else None
-    trained = train(extractor, seen, split, training, _store(extractor, seen, split, options, on_event))
+        dataset = _split(bottlenecks.dataset, options)
+    on_event(PhotosSplit(dataset))
+    folds = fold_photos(dataset, options.cross_validate) if options.cross_validate else None
+    trained = train(extractor, dataset, training._replace(on_event=_storing(extractor, dataset, options, on_event)))
     with stage("evaluation"):
         evaluated, proof = _evaluate(trained, options)
     on_event(evaluated)
     crossed = None if folds is None else _cross_validate(trained, folds, options, on_event)
     with stage("TensorFlow"):
         import_tensorflow()
-    metadata = describe_classifier(trained.extractor, trained.bottlenecks, trained.split, trained.fit,
-                                   evaluated.metrics, files.final_tensor_name, options.to_dict(), evaluated.rejection,
-                                   crossed, trained.choice, split.known(seen.dataset))
-    on_event(FilesWritten(export_classifier(trained.extractor, trained.fit.head, metadata, files, proof)))
+    assert dataset.split
+    metadata = describe_classifier(trained.extractor, trained.dataset, trained.fit, evaluated.metrics,
+                                   _unknown(trained), files.final_tensor_name, options.to_dict(), evaluated.rejection, crossed,
+                                   trained.choice, dataset.split.known(dataset.photos))
+    on_event(FilesWritten(export_classifier(trained.extractor, trained.head, metadata, files, proof)))
     findings = None
     if extractor and options.doctor:
-        findings = _examine(seen, split, trained.extractor, files.findings, on_event)
+        findings = _examine(dataset, bottlenecks.unreadable, trained.extractor, files.findings, on_event)
     with stage("report"):
         write_report(files.report, describe_retraining(
-            trained.bottlenecks, trained.split, proof.outputs, evaluated.metrics, evaluated.rejection, metadata,
+            trained.dataset, proof.outputs, evaluated.metrics, evaluated.rejection, metadata,
             findings, trained.fit.curves(), load_classifier(files.tflite), label_command(files.tflite)))
     with stage("summaries"):
         _write_pictures(options.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), trained.fit, evaluated.metrics,
-                        trained.bottlenecks.dataset.labels)
+                        trained.dataset.labels)
     on_event(ReportWritten(files.report))
     with stage("export of other forms"):
         _convert(trained, files, on_event)
@@ -283,7 +291,7 @@ def _read_photos(options: RetrainOptions) -> Dataset:
     dataset = read_dataset(options.image_dir)
     check_class_sizes(dataset, _split_options(options))
     if options.test_dir:
-        dataset = with_test_folder(dataset, options.test_dir)
+        dataset = with_test_photos(dataset, read_dataset(options.test_dir, least_classes=1))
     if options.training.unknown_coverage:
         _check_no_folder_is_unknown(dataset)
     return dataset
@@ -308,83 +316,86 @@ def _extract(dataset: Dataset, options: RetrainOptions) -> tuple[Extractor | Non
     """The extractor and all bottlenecks; for a network from scratch without the doctor nobody needs them."""
     network, asked = options.training.network, options.extractor
     if network and not options.doctor:
-        known, hashes, unreadable = identify_photos(dataset, core_count())
-        return None, Bottlenecks(known, np.empty((len(known.photos), 0), np.float32), hashes, unreadable, 0, "")
+        return None, Bottlenecks(*identify_photos(dataset, core_count()))
     with stage("extractor"):  # of a network from scratch, `image_size` and `views` are the network's
         extractor = open_extractor(asked.handle, asked.model_dir, None if network else asked.image_size, asked.offline,
                                    1 if network else asked.views)
     with stage("extract"):
-        return extractor, extract_bottlenecks(dataset, extractor, options.bottleneck_dir)
+        return extractor, extract_bottlenecks(
+            dataset, extractor, options.bottleneck_dir, measures=wanted_measures() if options.doctor else ())
 
 
-def _split(seen: Bottlenecks, options: RetrainOptions) -> tuple[Bottlenecks, Split]:
-    """Which part each photo belongs to; photos of `image_dir` that are also in `test_dir` are left out."""
-    if options.test_dir is None:
-        return seen, split_photos(seen.dataset, seen.hashes, options.split)
-    paths = {photo.path for photo in read_dataset(options.test_dir, least_classes=1).photos}
-    tests = np.array([photo.path in paths for photo in seen.dataset.photos])
-    tested = {photo.digest for photo, test in zip(seen.dataset.photos, tests) if test}
-    kept = tests | [photo.digest not in tested for photo in seen.dataset.photos]
+def _split(dataset: Dataset, options: RetrainOptions) -> Dataset:
+    """The photos with the part that each plays; photos of `image_dir` that are also in `test_dir` are left out."""
+    tests = np.array([photo.part == PARTS[TEST] for photo in dataset.photos])
+    tested = {photo.digest for photo, test in zip(dataset.photos, tests) if test}
+    kept = tests | [photo.digest not in tested for photo in dataset.photos]
     if not kept[~tests].any():
         raise DataError(f"All photos of {options.image_dir} are also in {options.test_dir}: none is left to train on.",
                         "Give a `test_dir` with other photos.")
     if not kept.all():
         log.warning("Also in %s, and left to the test: %d of the photos of %s.", options.test_dir, (~kept).sum(),
                     options.image_dir)
-    seen = seen.only(kept)
-    return seen, split_with_test_photos(seen.dataset, seen.hashes, tests[kept], options.split)
+    return split_photos(dataset.only(kept), options.split)
 
 
-def _store(extractor: Extractor | None, seen: Bottlenecks, split: Split, options: RetrainOptions, on_event: Listener
-           ) -> Callable[[StepsFit], None]:
-    """Writes the graph of a training by steps that is under way, as TensorFlow for Poets did."""
-    def store(fit: StepsFit) -> None:
+def _storing(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions, on_event: Listener) -> Listener:
+    """A listener that also writes the graph of a training by steps that is under way, as TensorFlow for Poets did."""
+    def listen(event: Any) -> None:
+        if not isinstance(event, StepsStored):
+            return on_event(event)
         assert extractor
-        path = options.intermediate_output_graphs_dir / f"intermediate_{fit.count}.pb"
+        path = options.intermediate_output_graphs_dir / f"intermediate_{event.fit.count}.pb"
         on_event(IntermediateGraph(path))
-        export_graph(path, extractor, fit.head, describe_classifier(
-            extractor, seen, split, fit, None, options.files.final_tensor_name, options.to_dict()))
-    return store
+        export_graph(path, extractor, event.fit.head, describe_classifier(
+            extractor, dataset, event.fit, None, None, options.files.final_tensor_name, options.to_dict()))
+    return listen
+
+
+def _unknown(trained: Trained) -> UnknownScore | None:
+    return trained.head.unknown if isinstance(trained.head, RejectingHead) else None
 
 
 def _evaluate(trained: Trained, options: RetrainOptions) -> tuple[Evaluated, Proof]:
     """The figures of the test photos, and the answers that the files must give."""
-    dataset, fit = trained.bottlenecks.dataset, trained.fit
-    rows = trained.split.rows(TEST)
-    outputs = fit.head.outputs(trained.bottlenecks.features[rows])
-    probabilities = outputs[:, :len(dataset.labels)]
-    photos = [dataset.photos[row] for row in rows]
-    proof = Proof(photos, outputs)
-    if not photos:
-        return Evaluated(dataset.labels, photos, probabilities, None), proof
-    classes = dataset.targets[rows]
+    labels, test, unknown = trained.dataset.labels, trained.dataset.part(TEST), _unknown(trained)
+    outputs = trained.head.outputs(test.X)
+    probabilities = outputs[PROBABILITIES]
+    proof = Proof(test.photos, side_by_side(list(outputs.values())))
+    if not len(test):
+        return Evaluated(labels, test.photos, probabilities, None), proof
     drawn = None
-    if options.training.sgd and not options.training.all_layers and options.test_batch_size != -1:
-        chosen = balanced_draw(classes, options.test_batch_size, generator(options.split.seed))
-        drawn = evaluate(probabilities[chosen], classes[chosen]).accuracy, len(chosen)
+    if options.training.sgd and options.test_batch_size != -1:
+        chosen = balanced_draw(test.y, options.test_batch_size, generator(options.split.seed))
+        drawn = evaluate(probabilities[chosen], test.y[chosen]).accuracy, len(chosen)
     rejection = None
-    if fit.head.unknown is not None:
-        rejection = evaluate_unknown(outputs[:, -1], probabilities.argmax(1) == classes, fit.head.unknown.threshold)
-    return Evaluated(dataset.labels, photos, probabilities, evaluate(probabilities, classes), drawn, rejection), proof
+    if unknown is not None:
+        rejection = evaluate_unknown(outputs[UNKNOWN_SCORE], probabilities.argmax(1) == test.y, unknown.threshold)
+    return Evaluated(labels, test.photos, probabilities, evaluate(probabilities, test.y), drawn, rejection), proof
 
 
 def _cross_validate(trained: Trained, folds: np.ndarray, options: RetrainOptions, on_event: Listener
                     ) -> dict[str, Any]:
     """Answers every photo by a head that never saw it nor one that looks like it, and tells how good that was."""
-    bottlenecks = trained.bottlenecks
-    classes = bottlenecks.dataset.targets
-    answers = out_of_fold_probabilities(bottlenecks.features, classes, folds, len(bottlenecks.dataset.labels),
-                                        replace(options.training.head, refit=True))
-    accuracies = [evaluate(answers[folds == fold], classes[folds == fold]).accuracy for fold in np.unique(folds)]
-    metrics = evaluate(answers, classes)
+    head, examples = options.training.head, trained.dataset.examples()
+    if options.training.sgd:  # in the time of one training by steps, all folds reach their optimum
+        head = HeadOptions()
+    if isinstance(head, HeadOptions):
+        head = replace(head, refit=True)
+    trainer = trainer_for(head)
+    answers = out_of_fold_probabilities(
+        examples, folds, lambda train, validation: trainer.fit(train, validation, head, lambda event: None))
+    accuracies = [evaluate(answers[folds == fold], examples.y[folds == fold]).accuracy for fold in np.unique(folds)]
+    metrics = evaluate(answers, examples.y)
     on_event(CrossValidated(metrics, accuracies))
     return {"folds": len(accuracies), "accuracy": metrics.accuracy, "interval": list(metrics.interval),
             "count": metrics.count, "spread": float(np.std(accuracies, ddof=1))}
 
 
-def _examine(seen: Bottlenecks, split: Split, extractor: Extractor, path: Path, on_event: Listener) -> list[Finding]:
+def _examine(dataset: Dataset, unreadable: Sequence[tuple[Photo, str]], extractor: Extractor, path: Path,
+             on_event: Listener) -> list[Finding]:
     with stage("doctor"):
-        findings = examine(seen, split, extractor.height)
+        findings = examine(dataset, unreadable, extractor.height)
         write_findings(path, findings)
     on_event(PhotosExamined(findings, path))
     return findings
@@ -401,8 +412,7 @@ def _convert(trained: Trained, files: ExportOptions, on_event: Listener) -> None
     if not files.formats:
         return
     on_event(ConversionStarted())
-    photos = trained.bottlenecks.dataset.photos
     graph = open_graph(files.output_graph)
-    test, training = ([photos[row] for row in trained.split.rows(part)] for part in (TEST, TRAINING))
+    test, training = (trained.dataset.part(part).photos for part in (TEST, TRAINING))
     found = convert(graph, files.formats, files.output_graph.parent, test, training, on_event)
     on_event(ConversionEnded(found, graph.metadata.unknown is not None))

@@ -27,14 +27,12 @@ def main() -> None:
     flags = parser.parse_args()
     extractor = open_extractor(flags.tfhub_module, flags.work_dir / "models", flags.image_size)
     found = extract_bottlenecks(read_dataset(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
-    classes = found.dataset.targets
     accuracies, losses, start = [], [], time.perf_counter()
     for seed in range(flags.seeds):
-        split = split_photos(found.dataset, found.hashes, SplitOptions(seed=seed))
-        train, validation, test = (split.rows(part) for part in (TRAINING, VALIDATION, TEST))
-        head = fit_head(found.features[train], classes[train], found.features[validation], classes[validation],
-                        len(found.dataset.labels)).head
-        metrics = evaluate(head.probabilities(found.features[test]), classes[test])
+        dataset = split_photos(found.dataset, SplitOptions(seed=seed))
+        train, validation, test = (dataset.part(part) for part in (TRAINING, VALIDATION, TEST))
+        head = fit_head(train, validation).head
+        metrics = evaluate(head.probabilities(test.X), test.y)
         accuracies.append(metrics.accuracy)
         losses.append(metrics.cross_entropy)
     error = np.std(accuracies, ddof=1) / np.sqrt(len(accuracies))

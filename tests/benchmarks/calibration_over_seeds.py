@@ -27,17 +27,15 @@ def main() -> None:
     flags = parser.parse_args()
     extractor = open_extractor(flags.tfhub_module, flags.work_dir / "models", flags.image_size)
     found = extract_bottlenecks(read_dataset(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
-    classes = found.dataset.targets
     rows: dict[str, list[tuple[float, float]]] = {"fitted": [], "none (T = 1)": []}
     temperatures = []
     for seed in range(flags.seeds):
-        split = split_photos(found.dataset, found.hashes, SplitOptions(seed=seed))
-        train, validation, test = (split.rows(part) for part in (TRAINING, VALIDATION, TEST))
-        head = fit_head(found.features[train], classes[train], found.features[validation], classes[validation],
-                        len(found.dataset.labels)).head
+        dataset = split_photos(found.dataset, SplitOptions(seed=seed))
+        train, validation, test = (dataset.part(part) for part in (TRAINING, VALIDATION, TEST))
+        head = fit_head(train, validation).head
         temperatures.append(head.temperature)
         for name, each in (("fitted", head), ("none (T = 1)", replace(head, temperature=1.0))):
-            metrics = evaluate(each.probabilities(found.features[test]), classes[test])
+            metrics = evaluate(each.probabilities(test.X), test.y)
             rows[name].append((metrics.cross_entropy, metrics.expected_calibration_error))
     print(f"temperature {np.mean(temperatures):.2f} ± {np.std(temperatures):.2f} (spread), "
           f"{np.min(temperatures):.2f} to {np.max(temperatures):.2f}")

@@ -127,7 +127,7 @@ def print_commands(times: dict[str, Times], workplace: Workplace) -> None:
 def print_labelling(workplace: Workplace, image_dir: Path, runs: int) -> None:
     """label_image on one photo against the bare script, and on a folder."""
     graph = workplace.folder / "tf_files" / "retrained_graph.tflite"
-    photos = [photo.path.resolve() for photo in read_dataset(image_dir).photos]
+    photos = [Path(photo.uri).resolve() for photo in read_dataset(image_dir).photos]
     chosen = [photos[place] for place in np.linspace(0, len(photos) - 1, min(600, len(photos))).astype(int)]
     one, bare, many = in_turn([
         lambda: workplace.python("-m", "tfpoets", "label_image", f"--graph={graph}", photos[0]),

@@ -34,9 +34,9 @@ def main() -> None:
         shutil.copytree(flags.image_dir, root, ignore=shutil.ignore_patterns("*.txt"))
         planted = plant(root, flags.copies)
         found = extract_bottlenecks(read_dataset(root), extractor, Path(folder))
-        findings = examine(found, split_photos(found.dataset, found.hashes), extractor.height)
-        pairs = {frozenset((each.file, each.other)) for each in findings
-                 if each.kind in ("exact_duplicate", "near_duplicate")}
+        findings = examine(split_photos(found.dataset), found.unreadable, extractor.height)
+        pairs = {frozenset((Path(each.file), Path(each.other.uri))) for each in findings
+                 if each.kind in ("exact_duplicate", "near_duplicate") and each.other}
     wanted, hit = Counter(planted.values()), Counter(kind for pair, kind in planted.items() if pair in pairs)
     for kind in KINDS:
         print(f"| {kind} | {wanted[kind]} | {hit[kind]} |")
@@ -49,7 +49,7 @@ def main() -> None:
 
 def plant(root: Path, count: int) -> dict[frozenset[Path], str]:
     """Writes copies of random photos beside them; returns the pairs, with the kind of each copy."""
-    photos = [photo.path for photo in read_dataset(root).photos]
+    photos = [Path(photo.uri) for photo in read_dataset(root).photos]
     chosen = np.random.default_rng(0).choice(len(photos), count, replace=False)
     planted = {}
     for number, row in enumerate(chosen):

@@ -22,7 +22,7 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from tfpoets.data import (HASH_HEIGHT, HASH_WIDTH, load_pixels, load_sizes, network_input, perceptual_hash,
-                          photo_digest, read_dataset, read_photo)
+                          photo_digest, read_dataset)
 from tfpoets.extractors import Extractor, LiteRTModel, core_count, extract_bottlenecks, open_extractor
 from tfpoets.tf_runtime import import_tensorflow
 
@@ -54,12 +54,12 @@ def gather(source: Path, root: Path, most: int, megapixels: float | None) -> Pat
     photos = read_dataset(source, least_classes=1).photos
     for place in np.unique(np.linspace(0, len(photos) - 1, min(most, len(photos))).astype(int)):
         photo = photos[place]
-        target = root / photo.label / photo.path.name
+        target = root / photo.label / photo.name
         target.parent.mkdir(parents=True, exist_ok=True)
         if megapixels is None:
-            shutil.copy(photo.path, target)
+            shutil.copy(photo.uri, target)
             continue
-        with Image.open(photo.path) as image:
+        with Image.open(photo.uri) as image:
             factor = (megapixels * 1e6 / (image.width * image.height)) ** 0.5
             image.convert("RGB").resize((round(image.width * factor), round(image.height * factor))).save(
                 target.with_suffix(".jpg"), quality=90)
@@ -69,7 +69,7 @@ def gather(source: Path, root: Path, most: int, megapixels: float | None) -> Pat
 def row(root: Path, extractor: Extractor, runs: int, folder: Path) -> str:
     """Measures decoding, inference and extraction in turn."""
     dataset = read_dataset(root, least_classes=1)
-    sample = [dataset.photos[place].path for place in
+    sample = [dataset.photos[place].uri for place in
               np.unique(np.linspace(0, len(dataset.photos) - 1, SAMPLE).astype(int))]
     model = LiteRTModel(extractor.tflite_path)
     pixels = [load_pixels(path, extractor.height, extractor.width) for path in sample]
@@ -87,7 +87,7 @@ def row(root: Path, extractor: Extractor, runs: int, folder: Path) -> str:
         with ThreadPoolExecutor(len(models)) as pool:
             list(pool.map(lambda each: [each.run(network_input(photo[None])) for photo in pixels], models))
     decoding, looking, inference, together, extraction, gemm = in_turn([
-        lambda: [load_pixels(read_photo(path), extractor.height, extractor.width) for path in sample],
+        lambda: [load_pixels(Path(path).read_bytes(), extractor.height, extractor.width) for path in sample],
         lambda: [look_at(path, extractor) for path in sample],
         lambda: [model.run(network_input(each[None])) for each in pixels],
         infer_on_all_cores,
@@ -97,7 +97,7 @@ def row(root: Path, extractor: Extractor, runs: int, folder: Path) -> str:
                   for each in (decoding, looking))
     reached = [len(dataset.photos) / seconds for seconds in extraction.seconds]
     shares, of_whole = ([rate * each / core_count() for rate, each in zip(reached, work)] for work in (one, whole))
-    size = sum(photo.path.stat().st_size for photo in dataset.photos) / 1e6
+    size = sum(Path(photo.uri).stat().st_size for photo in dataset.photos) / 1e6
     adds = multiply_adds(extractor)
     per_core = adds / (inference.median / len(sample)) / 1e9
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
@@ -113,7 +113,7 @@ def row(root: Path, extractor: Extractor, runs: int, folder: Path) -> str:
 
 def look_at(path: Path, extractor: Extractor) -> None:
     """Everything that extraction does with a photo but the inference."""
-    data = read_photo(path)
+    data = Path(path).read_bytes()
     photo_digest(data)
     perceptual_hash(load_sizes(data, ((extractor.height, extractor.width), (HASH_HEIGHT, HASH_WIDTH)))[1])
 

@@ -13,6 +13,7 @@ import argparse
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from tfpoets.data import Examples
 from tfpoets.training import HeadFit, fit_head
 
 from .timing import in_turn
@@ -55,7 +56,7 @@ def row(photos: int, depth: int, classes: int, runs: int) -> str:
     train, validation = slice(held, None), slice(held)
 
     def ours() -> HeadFit:
-        return fit_head(x[train], y[train], x[validation], y[validation], classes)
+        return fit_head(Examples(x[train], y[train], classes), Examples(x[validation], y[validation], classes))
     fit = ours()
     centre = x.mean(axis=0)
     scaled = (x - centre) / np.float32(np.sqrt(((x - centre) ** 2).mean()))

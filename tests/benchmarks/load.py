@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     flags = parser.parse_args()
     dataset = read_dataset(flags.image_dir)
-    photos = [dataset.photos[row].path.read_bytes()
+    photos = [dataset.photos[row].read()
               for row in np.linspace(0, len(dataset.photos) - 1, min(flags.photos, len(dataset.photos))).astype(int)]
     process = subprocess.Popen([sys.executable, "-m", "tfpoets", "serve", "--port=0", f"--graph={flags.graph}"],
                                stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from tfpoets.data import TEST, TRAINING, VALIDATION, Split, SplitOptions, read_dataset, split_photos
+from tfpoets.data import TEST, TRAINING, VALIDATION, Examples, Split, SplitOptions, read_dataset, split_photos
 from tfpoets.extractors import Bottlenecks, extract_bottlenecks, open_extractor
 from tfpoets.training import fit_head, fit_unknown_score
 
@@ -35,7 +35,7 @@ def main() -> None:
     known, strangers = (extract_bottlenecks(read_dataset(folder, least_classes=1), extractor,
                                             flags.work_dir / "bottlenecks")
                         for folder in (flags.image_dir, flags.strangers))
-    seeds = [areas_of(known, strangers.features, split_photos(known.dataset, known.hashes, SplitOptions(20, 10, seed)))
+    seeds = [areas_of(known, strangers.features, split_photos(known.dataset, SplitOptions(20, 10, seed)).split)
              for seed in range(flags.seeds)]
     print(f"{extractor.name} at {extractor.height}, {len(known.features)} photos, {len(strangers.features)} strangers")
     print("| score | a class left out | lowest class | strangers |")
@@ -68,8 +68,9 @@ def scores(matrix: np.ndarray, classes: np.ndarray, parts: list[np.ndarray], oth
     labels = np.unique(classes[train])
     number = {label: index for index, label in enumerate(labels)}
     y = np.array([number.get(label, -1) for label in classes])
-    head = fit_head(matrix[train], y[train], matrix[validation], y[validation], len(labels)).head
-    unknown = fit_unknown_score(matrix[train], y[train], matrix[validation], COVERAGE)
+    fitting, choosing = (Examples(matrix[rows], y[rows], len(labels)) for rows in (train, validation))
+    head = fit_head(fitting, choosing).head
+    unknown = fit_unknown_score(fitting, choosing, COVERAGE)
     both = (matrix[test], others)
     neighbours, relative = zip(*(unknown.parts(rows) for rows in both))
     return {"both together": tuple(unknown.scores(rows) for rows in both),

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tfpoets.data import TEST, TRAINING, USUAL_AUGMENTATION, VALIDATION, SplitOp
 from tfpoets.evaluation import evaluate
 from tfpoets.extractors import (VIEW_COUNTS, Bottlenecks, Extractor, extract_augmented, extract_bottlenecks,
                                 open_extractor)
-from tfpoets.training import Variations, fit_head, out_of_fold_probabilities
+from tfpoets.training import fit_head, out_of_fold_probabilities
 
 FOLDS = 5
 COPIES = (0, 1, 4)
@@ -41,11 +42,11 @@ def main() -> None:
 
 def folds(seen: Bottlenecks) -> str:
     """Accuracy with its interval over three divisions into folds."""
-    y = seen.dataset.targets
+    examples = seen.dataset.examples()
     found = []
     for seed in range(3):
-        parts = np.random.default_rng(seed).integers(0, FOLDS, len(y))
-        found.append(evaluate(out_of_fold_probabilities(seen.features, y, parts, len(seen.dataset.labels)), y))
+        parts = np.random.default_rng(seed).integers(0, FOLDS, len(examples))
+        found.append(evaluate(out_of_fold_probabilities(examples, parts), examples.y))
     low, high = found[0].interval
     return (f"{100 * np.mean([each.accuracy for each in found]):.2f} % (95 % interval of one division "
             f"{100 * low:.1f} to {100 * high:.1f})")
@@ -53,17 +54,17 @@ def folds(seen: Bottlenecks) -> str:
 
 def copies(seen: Bottlenecks, extractor: Extractor, cache: Path, seeds: int) -> list[str]:
     """A row for each number of copies."""
-    y = seen.dataset.targets
     varied, _ = extract_augmented(seen.dataset.photos, extractor, cache, USUAL_AUGMENTATION, max(COPIES))
     found = np.empty((seeds, len(COPIES)))
     for seed in range(seeds):
-        split = split_photos(seen.dataset, seen.hashes, SplitOptions(20, 10, seed))
-        train, validation, test = (split.rows(part) for part in (TRAINING, VALIDATION, TEST))
+        dataset = split_photos(seen.dataset, SplitOptions(20, 10, seed))
+        train, validation, test = (dataset.part(part) for part in (TRAINING, VALIDATION, TEST))
         for column, count in enumerate(COPIES):
-            variations = Variations(varied[train, :count], varied[validation, :count]) if count else None
-            head = fit_head(seen.features[train], y[train], seen.features[validation], y[validation],
-                            len(seen.dataset.labels), variations=variations).head
-            found[seed, column] = 100 * evaluate(head.probabilities(seen.features[test]), y[test]).accuracy
+            fitting, choosing = (
+                replace(examples, copies=varied[dataset.rows(part), :count] if count else None)
+                for examples, part in ((train, TRAINING), (validation, VALIDATION)))
+            head = fit_head(fitting, choosing).head
+            found[seed, column] = 100 * evaluate(head.probabilities(test.X), test.y).accuracy
     gains = found - found[:, :1]
     errors = gains.std(axis=0, ddof=1) / seeds ** 0.5
     return [f"| {count} | {found[:, column].mean():.1f} % | {gains[:, column].mean():+.2f} ± {errors[column]:.2f} |"

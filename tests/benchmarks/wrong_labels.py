@@ -29,7 +29,7 @@ def main() -> None:
     flags = parser.parse_args()
     extractor = open_extractor(flags.tfhub_module, flags.work_dir / "models", flags.image_size)
     found = extract_bottlenecks(read_dataset(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
-    groups = split_photos(found.dataset, found.hashes).groups
+    groups = split_photos(found.dataset).split.groups
     neighbours = find_neighbours(found.features)
     rows = np.array([figures(found.features, found.dataset.targets, groups, neighbours, seed)
                      for seed in range(flags.first_seed, flags.first_seed + flags.seeds)])

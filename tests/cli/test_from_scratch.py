@@ -31,7 +31,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def accuracy_of_pixels(root: Path) -> float:
     """Of a logistic regression on pixels, on every tenth photo."""
     dataset = read_dataset(root)
-    pixels = load_photos([photo.path for photo in dataset.photos], 32, 32, 2).reshape(len(dataset.photos), -1) / 255
+    pixels = load_photos([photo.uri for photo in dataset.photos], 32, 32, 2).reshape(len(dataset.photos), -1) / 255
     test = np.arange(len(pixels)) % 10 == 0
     y = dataset.targets
     return float(LogisticRegression(C=0.01, max_iter=200).fit(pixels[~test], y[~test]).score(pixels[test], y[test]))

@@ -17,7 +17,6 @@ from PIL import Image
 from tests.conftest import write_photos
 from tfpoets import pipeline
 from tfpoets.cli import label_image, retrain
-from tfpoets.data import read_photo
 from tfpoets.extractors import CACHE_NAME, BottleneckCache
 from tfpoets.inference import load_classifier
 
@@ -93,7 +92,7 @@ def test_labelling_gives_each_test_photo_the_probability_of_the_evaluation(
     capsys.readouterr()
     for graph in ("tf_files/retrained_graph.tflite", "tf_files/retrained_graph.pb"):
         assert label_image.main([f"--graph={graph}", "--format=jsonl", "--top_k=3",
-                                 *[str(photo.path) for photo in proofs[0].photos]]) == 0
+                                 *[photo.uri for photo in proofs[0].photos]]) == 0
         answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         labels = Path("tf_files/retrained_labels.txt").read_text().split()
         for answer, expected in zip(answers, proofs[0].outputs, strict=True):
@@ -211,7 +210,7 @@ def test_flowers_from_cold_to_files_with_the_embedded_extractor(
     accuracy = float(re.search(r"accuracy = (\d+\.\d)%", said)[1])  # type: ignore[index]
     assert accuracy > 65
     classifier = load_classifier(Path("tf_files/retrained_graph.tflite"))
-    (_, answer), = classifier.label_photos([next(flowers.glob("daisy/*.jpg"))], read_photo)
+    (_, answer), = classifier.label_photos([next(flowers.glob("daisy/*.jpg"))], Path.read_bytes)
     assert answer.probabilities is not None and answer.probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 

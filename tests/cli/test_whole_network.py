@@ -89,9 +89,8 @@ def test_fine_tuning_keeps_whichever_is_better_and_says_so(tiny_module: Path, mo
 
 
 def first_training_photo(root: Path, label: str, validation: float) -> Path:
-    dataset, looks, _ = identify_photos(read_dataset(root), 1)
-    split = split_photos(dataset, looks, SplitOptions(10, validation))
-    return next(dataset.photos[row].path for row in split.rows(TRAINING) if dataset.photos[row].label == label)
+    dataset = split_photos(identify_photos(read_dataset(root), 1)[0], SplitOptions(10, validation))
+    return next(Path(photo.uri) for photo in dataset.part(TRAINING).photos if photo.label == label)
 
 
 @pytest.mark.parametrize("kind", ["from_scratch", "fine_tuned", "frozen_features"])

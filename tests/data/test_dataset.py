@@ -20,7 +20,7 @@ def touch(root: Path, *names: str) -> Path:
 def test_folder_names_are_labels_in_sorted_order_and_photos_follow_them(tmp_path: Path) -> None:
     dataset = read_dataset(touch(tmp_path, "roses/b.jpg", "daisy/z.PNG", "roses/a.jpeg"))
     assert dataset.labels == ("daisy", "roses")
-    assert [(photo.label, photo.path.name) for photo in dataset.photos] == [
+    assert [(photo.label, photo.name) for photo in dataset.photos] == [
         ("daisy", "z.PNG"), ("roses", "a.jpeg"), ("roses", "b.jpg")]
     assert dataset.counts() == {"daisy": 1, "roses": 2}
     assert dataset.targets.tolist() == [0, 1, 1]
@@ -57,7 +57,7 @@ def test_what_systems_leave_behind_is_not_mentioned(tmp_path: Path, caplog: pyte
     junk = ["a/.DS_Store", "a/Thumbs.db", "b/desktop.ini", "b/._x.jpg", ".git/x.jpg", "__MACOSX/a/x.jpg",
             "LICENSE.txt"]
     dataset = read_dataset(touch(tmp_path, "a/1.jpg", "b/1.jpg", *junk))
-    assert [photo.path.name for photo in dataset.photos] == ["1.jpg", "1.jpg"]
+    assert [photo.name for photo in dataset.photos] == ["1.jpg", "1.jpg"]
     assert not caplog.records
 
 

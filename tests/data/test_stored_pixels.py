@@ -15,12 +15,12 @@ from tfpoets.errors import TfpoetsError
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Photo]:
     write_photos(tmp_path / "red", 6, 0)
-    return [Photo(path, "red", path.stem) for path in sorted((tmp_path / "red").iterdir())]
+    return [Photo(str(path), "red", path.stem) for path in sorted((tmp_path / "red").iterdir())]
 
 
 def test_they_are_the_decoded_photos_and_are_decoded_once(photos: list[Photo], tmp_path: Path,
                                                           monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = np.array([load_pixels(photo.path, 20, 24) for photo in photos])
+    expected = np.array([load_pixels(photo.uri, 20, 24) for photo in photos])
     assert (store_pixels(photos, 20, 24, tmp_path / "work", 2) == expected).all()
     monkeypatch.setattr(stored_pixels, "load_pixels", lambda *_: pytest.fail("it decodes again"))
     assert (store_pixels(photos, 20, 24, tmp_path / "work", 2) == expected).all()
@@ -47,6 +47,6 @@ def test_no_space_is_said_and_leaves_nothing(photos: list[Photo], tmp_path: Path
 
 
 def test_a_photo_that_is_gone_is_said(photos: list[Photo], tmp_path: Path) -> None:
-    photos[3].path.unlink()
+    Path(photos[3].uri).unlink()
     with pytest.raises(TfpoetsError, match="cannot be read any more"):
         store_pixels(photos, 20, 24, tmp_path / "work", 2)

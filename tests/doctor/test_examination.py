@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from tests.conftest import write_photos
-from tfpoets.data import TEST, TRAINING, Split, SplitOptions, read_dataset, split_photos
-from tfpoets.doctor import KINDS, Finding, examine, find_neighbours, suspect_labels, write_findings
+from tfpoets.data import TEST, TRAINING, Dataset, Photo, SplitOptions, read_dataset, split_photos
+from tfpoets.doctor import Finding, examine, find_neighbours, finding_kinds, suspect_labels, write_findings
 from tfpoets.extractors import Bottlenecks, Extractor, extract_bottlenecks, open_extractor
 
 
-def whole(found: Bottlenecks) -> Split:
+def whole(found: Bottlenecks) -> Dataset:
     """All photos for training."""
-    return split_photos(found.dataset, found.hashes, SplitOptions(0, 0))
+    return split_photos(found.dataset, SplitOptions(0, 0))
 
 
 @pytest.fixture
@@ -29,15 +29,16 @@ def extractor(tiny_module: Path, model_dir: Path) -> Extractor:
 def examined(root: Path, extractor: Extractor, work: Path, parts: dict[str, int] | None = None) -> list[Finding]:
     """All findings; `parts` plants the part of photos by file name."""
     found = extract_bottlenecks(read_dataset(root), extractor, work)
-    split = split_photos(found.dataset, found.hashes)
+    dataset = split_photos(found.dataset)
+    assert dataset.split
     if parts:
-        planted = [parts.get(photo.path.name, part) for photo, part in zip(found.dataset.photos, split.parts)]
-        split = replace(split, parts=np.array(planted, np.int8))
-    return examine(found, split, extractor.height)
+        planted = [parts.get(photo.name, part) for photo, part in zip(dataset.photos, dataset.split.parts)]
+        dataset = replace(dataset, split=replace(dataset.split, parts=np.array(planted, np.int8)))
+    return examine(dataset, found.unreadable, extractor.height)
 
 
 def named(findings: list[Finding], kind: str) -> set[str]:
-    return {f"{each.file.parent.name}/{each.file.name}" for each in findings if each.kind == kind}
+    return {each.short_name for each in findings if each.kind == kind}
 
 
 def test_healthy_photos_give_no_finding_but_what_chance_makes_look_odd(photo_folder: Path, extractor: Extractor,
@@ -54,8 +55,8 @@ def test_copies_are_found_whatever_was_done_to_them(photo_folder: Path, extracto
     findings = examined(photo_folder, extractor, tmp_path)
     assert named(findings, "exact_duplicate") == {"red/003.png", "red/exact.png"}
     assert named(findings, "near_duplicate") == {"red/005.png", "red/larger.jpg"}
-    other = {each.file.name: each.other for each in findings if each.kind == "near_duplicate"}
-    assert other["larger.jpg"] == red / "005.png" and named(findings, "label_conflict") == set()
+    other = {each.photo.name: each.other and each.other.uri for each in findings if each.kind == "near_duplicate"}
+    assert other["larger.jpg"] == str(red / "005.png") and named(findings, "label_conflict") == set()
 
 
 def test_one_picture_under_two_labels_is_a_conflict(photo_folder: Path, extractor: Extractor, tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_a_planted_leak_between_training_and_test_is_caught(photo_folder: Path, 
     assert named(examined(photo_folder, extractor, tmp_path), "leak") == set()
     findings = examined(photo_folder, extractor, tmp_path, {"copy.png": TEST, "003.png": TRAINING})
     leaks = [each for each in findings if each.kind == "leak"]
-    assert {each.file.name for each in leaks} >= {"003.png", "copy.png"}
+    assert {each.photo.name for each in leaks} >= {"003.png", "copy.png"}
     assert "training" in leaks[0].suggestion and "test" in leaks[0].suggestion
 
 
@@ -100,7 +101,7 @@ def test_a_photo_like_no_other_is_an_outlier(photo_folder: Path, extractor: Extr
     stripes[::2] = 255
     Image.fromarray(stripes).save(photo_folder / "green" / "stripes.png")
     findings = examined(photo_folder, extractor, tmp_path)
-    assert next(each for each in findings if each.kind == "outlier").file.name == "stripes.png"
+    assert next(each for each in findings if each.kind == "outlier").photo.name == "stripes.png"
 
 
 def test_rubbish_among_flowers_is_found(shared_data: Path, flowers: Path, model_dir: Path, tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def test_flipped_labels_are_found_and_the_right_one_is_suggested(shared_data: Pa
     picked = random.choice(len(classes), 30, replace=False)
     labels = classes.copy()
     labels[picked] = (classes[picked] + random.integers(1, 5, 30)) % 5
-    suspicion = suspect_labels(found.features, labels, split_photos(found.dataset, found.hashes).groups,
+    suspicion = suspect_labels(found.features, labels, split_photos(found.dataset).split.groups,
                                find_neighbours(found.features))
     wrong = np.zeros(len(classes), bool)
     wrong[picked] = True
@@ -157,12 +158,13 @@ def test_neighbours_are_the_most_similar_others() -> None:
 
 
 def test_findings_are_written_as_they_are(tmp_path: Path) -> None:
-    finding = Finding("near_duplicate", tmp_path / 'odd, "name".jpg', 0.123456, "is the same, really", tmp_path / "b")
+    finding = Finding("near_duplicate", Photo(str(tmp_path / 'odd, "name".jpg'), "a"), 0.123456, "is the same, really",
+                      Photo(str(tmp_path / "b"), "a"))
     write_findings(tmp_path / "findings.csv", [finding])
     row, = csv.DictReader((tmp_path / "findings.csv").open(encoding="utf-8"))
     assert row == {"kind": "near_duplicate", "file": str(finding.file), "score": "0.1235",
                    "suggestion": "is the same, really", "other": str(tmp_path / "b")}
-    assert len(set(KINDS)) == 10
+    assert len(set(finding_kinds())) == 10
 
 
 def test_two_photos_a_class_are_enough_to_look_at(tmp_path: Path, extractor: Extractor) -> None:
@@ -192,7 +194,7 @@ def test_a_class_of_few_photos_makes_no_other_label_suspect(few: int, photo_fold
         path.unlink()
     findings = [each for each in examined(photo_folder, extractor, tmp_path) if each.kind == "likely_wrong_label"]
     assert len(findings) <= 2
-    assert all(f"looks like {each.file.parent.name} " not in each.suggestion for each in findings)
+    assert all(f"looks like {Path(each.file).parent.name} " not in each.suggestion for each in findings)
 
 
 def test_one_photo_a_class_and_one_picture_in_all_classes_are_no_trouble(
@@ -203,10 +205,10 @@ def test_one_photo_a_class_and_one_picture_in_all_classes_are_no_trouble(
         for number in range(6):
             shutil.copy(tmp_path / "ones" / "a" / "000.png", tmp_path / "same" / label / f"{number}.png")
     found = extract_bottlenecks(read_dataset(tmp_path / "ones"), extractor, tmp_path)
-    kinds = {each.kind for each in examine(found, whole(found), extractor.height)}
+    kinds = {each.kind for each in examine(whole(found), found.unreadable, extractor.height)}
     assert "likely_wrong_label" not in kinds
     found = extract_bottlenecks(read_dataset(tmp_path / "same"), extractor, tmp_path)
-    kinds = {each.kind for each in examine(found, whole(found), extractor.height)}
+    kinds = {each.kind for each in examine(whole(found), found.unreadable, extractor.height)}
     assert {"exact_duplicate", "label_conflict"} <= kinds
 
 

@@ -11,14 +11,14 @@ from tfpoets.data import TEST, TRAINING, VALIDATION, SplitOptions, read_dataset,
 from tfpoets.evaluation import evaluate
 from tfpoets.exporting import ExportOptions, Exported, Metadata, Proof, describe_classifier, export_classifier
 from tfpoets.extractors import Extractor, extract_bottlenecks, open_extractor
-from tfpoets.training import Head, fit_head
+from tfpoets.training import LinearHead, fit_head
 
 
 class Trained(NamedTuple):
     """What export takes."""
 
     extractor: Extractor
-    head: Head
+    head: LinearHead
     metadata: Metadata
     proof: Proof
 
@@ -31,15 +31,14 @@ def trained(tiny_module: Path, model_dir: Path, tmp_path_factory: pytest.TempPat
         write_photos(root / "photos" / label, 30, hue, suffix=".jpg")
     extractor = open_extractor(str(tiny_module), model_dir)
     found = extract_bottlenecks(read_dataset(root / "photos"), extractor, root / "cache")
-    split = split_photos(found.dataset, found.looks, SplitOptions(30, 10))
-    y = found.dataset.targets
-    train, validation, test = (split.rows(part) for part in (TRAINING, VALIDATION, TEST))
-    fit = fit_head(found.features[train], y[train], found.features[validation], y[validation], 3)
-    answers = fit.head.probabilities(found.features[test])
-    metrics = evaluate(answers, y[test])
+    dataset = split_photos(found.dataset, SplitOptions(30, 10))
+    train, validation, test = (dataset.part(part) for part in (TRAINING, VALIDATION, TEST))
+    fit = fit_head(train, validation)
+    answers = fit.head.probabilities(test.X)
+    metrics = evaluate(answers, test.y)
     assert metrics.accuracy > 0.8
-    metadata = describe_classifier(extractor, found, split, fit, metrics)
-    return Trained(extractor, fit.head, metadata, Proof(tuple(found.dataset.photos[row] for row in test), answers))
+    metadata = describe_classifier(extractor, dataset, fit, metrics)
+    return Trained(extractor, fit.head, metadata, Proof(test.photos, answers))
 
 
 @pytest.fixture

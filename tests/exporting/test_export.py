@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfpoets.data import Photo, load_photos, load_pixels, read_photo
+from tfpoets.data import Photo, load_photos, load_pixels
 from tfpoets.errors import TfpoetsError
 from tfpoets.exporting import (ExportOptions, Exported, Metadata, check_destinations, check_file, check_output_name,
                                export_classifier, publish as export_module)
 from tfpoets.inference import load_classifier
 from tfpoets.tf_runtime import import_tensorflow
-from tfpoets.training import Head
+from tfpoets.training import LinearHead
 
 from .conftest import Trained
 
 
 def proof_pixels(trained: Trained) -> np.ndarray:
-    return load_photos([photo.path for photo in trained.proof.photos], 32, 32, 2)
+    return load_photos([photo.uri for photo in trained.proof.photos], 32, 32, 2)
 
 
 def test_all_files_are_written_and_proven(exported: Exported, destinations: ExportOptions, trained: Trained) -> None:
@@ -33,7 +33,7 @@ def test_all_files_are_written_and_proven(exported: Exported, destinations: Expo
     assert names == ["graph.pb", "labels.txt", "graph.tflite", "1", "graph.json"]
     assert [parity.name for parity in exported.parities] == ["graph.pb", "graph.tflite", "SavedModel",
                                                              "SavedModel, predict_bytes"]
-    count = len([photo.path for photo in trained.proof.photos])
+    count = len([photo.uri for photo in trained.proof.photos])
     assert all(parity.count == parity.agreeing == count and parity.largest < 1e-4 for parity in exported.parities[:3])
     assert exported.parities[3].largest < 0.03
     assert destinations.output_labels.read_text("utf-8") == "C++\nblå\n日本\n"
@@ -46,8 +46,8 @@ def test_each_loaded_file_gives_trainings_answers(exported: Exported, destinatio
                                                   name: str) -> None:
     classifier = load_classifier(destinations.output_graph.parent / name)
     assert classifier.labels == ("C++", "blå", "日本")
-    answers = list(classifier.label_photos([photo.path for photo in trained.proof.photos], read_photo))
-    assert [source for source, _ in answers] == list([photo.path for photo in trained.proof.photos])
+    answers = list(classifier.label_photos(trained.proof.photos, Photo.read))
+    assert [source for source, _ in answers] == list(trained.proof.photos)
     given = np.stack([answer.probabilities for _, answer in answers])
     assert np.abs(given - trained.proof.outputs).max() < 1e-4
 
@@ -77,7 +77,7 @@ def test_a_file_with_one_weight_changed_fails_the_proof(exported: Exported, dest
 
 
 def test_answers_that_are_not_finite_fail_the_proof(trained: Trained, destinations: ExportOptions) -> None:
-    broken = Head(np.full_like(trained.head.weights, np.nan), trained.head.bias)
+    broken = LinearHead(np.full_like(trained.head.weights, np.nan), trained.head.bias)
     destinations.output_graph.parent.mkdir()
     with pytest.raises(TfpoetsError, match="does not give the answers of training"):
         export_classifier(trained.extractor, broken, trained.metadata, replace(destinations, saved_model_dir=None),
@@ -87,7 +87,7 @@ def test_answers_that_are_not_finite_fail_the_proof(trained: Trained, destinatio
 def test_a_failed_proof_leaves_the_old_files_as_they_were(exported: Exported, destinations: ExportOptions,
                                                           trained: Trained) -> None:
     before = {path: path.read_bytes() for path in destinations.output_graph.parent.rglob("*") if path.is_file()}
-    other = Head(trained.head.weights * 2, trained.head.bias)
+    other = LinearHead(trained.head.weights * 2, trained.head.bias)
     with pytest.raises(TfpoetsError):
         export_classifier(trained.extractor, other, trained.metadata, destinations, trained.proof)
     after = {path: path.read_bytes() for path in destinations.output_graph.parent.rglob("*") if path.is_file()}
@@ -140,7 +140,7 @@ def test_the_saved_model_answers_bytes_and_arrays_with_probabilities_and_label(
         exported: Exported, destinations: ExportOptions, trained: Trained) -> None:
     tensorflow = import_tensorflow()
     loaded = tensorflow.saved_model.load(str(exported.files[3]))
-    files = [path.read_bytes() for path in [photo.path for photo in trained.proof.photos][:5]]
+    files = [photo.read() for photo in trained.proof.photos[:5]]
     by_bytes = loaded.signatures["predict_bytes"](image_bytes=tensorflow.constant(files))
     pixels = np.stack([load_pixels(data, 32, 32) for data in files]) / np.float32(255)
     by_arrays = loaded.signatures["serving_default"](image=tensorflow.constant(pixels))
@@ -245,11 +245,11 @@ def test_a_folder_where_a_file_would_go_is_said_beforehand(name: str, tmp_path: 
 def test_photos_that_have_gone_or_changed_since_do_not_count_in_the_proof(
         trained: Trained, destinations: ExportOptions, tmp_path: Path) -> None:
     destinations.output_graph.parent.mkdir()
-    photos = [Photo(tmp_path / f"{number}.jpg", photo.label, photo.digest)
+    photos = [Photo(str(tmp_path / f"{number}.jpg"), photo.label, photo.digest)
               for number, photo in enumerate(trained.proof.photos)]
     for copy, photo in zip(photos[2:], trained.proof.photos[2:]):
-        shutil.copy(photo.path, copy.path)
-    shutil.copy(trained.proof.photos[5].path, photos[1].path)
+        shutil.copy(photo.uri, copy.uri)
+    shutil.copy(trained.proof.photos[5].uri, photos[1].uri)
     exported = export_classifier(*trained[:3], replace(destinations, saved_model_dir=None),
                                  replace(trained.proof, photos=photos))
     assert [parity.count for parity in exported.parities] == [len(photos) - 2] * 2

@@ -57,7 +57,7 @@ def test_varied_photos_are_seen_as_they_are_varied(photos: tuple[Photo, ...], ex
     assert found.shape == (5, 3, extractor.depth) and computed == 15
     run = LiteRTModel(extractor.tflite_path).run
     for photo, rows in zip(photos, found):
-        pixels = load_pixels(photo.path, 32, 32)
+        pixels = load_pixels(photo.uri, 32, 32)
         for number, row in enumerate(rows, 1):
             assert np.array_equal(row, run(network_input(augment_pixels(pixels, FLIP, photo.digest, number)[None]))[0])
 
@@ -78,6 +78,6 @@ def test_damaged_variations_are_computed_anew_and_photos_that_are_gone_are_nan(
         opened._database.execute("UPDATE vectors SET checksum = 0 WHERE digest = ? AND view = 2", (photos[3].digest,))
     after, computed = extract_augmented(photos[:5], extractor, cache, FLIP, 2)
     assert np.array_equal(before, after) and computed == 2
-    photos[5].path.unlink()
+    Path(photos[5].uri).unlink()
     found, _ = extract_augmented(photos[:6], extractor, cache, FLIP, 2)
     assert np.isnan(found[5]).all() and np.array_equal(found[:5], before)

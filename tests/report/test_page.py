@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import write_photos
 from tfpoets.cli import retrain
+from tfpoets.data import Photo
 from tfpoets.doctor import Finding
 from tfpoets.evaluation import calibration_bins, evaluate
 from tfpoets.report import Look, Mistake, ReportContent, confusion_picture, curves_picture, write_report
@@ -39,7 +40,7 @@ class Elements(html.parser.HTMLParser):
 
 def content(folder: Path, **changes) -> ReportContent:
     write_photos(folder / "photos", 2, 0)
-    photo = folder / "photos" / "000.png"
+    photo = Photo(str(folder / "photos" / "000.png"), "cat")
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
     classes = np.array([0, 1, 1, 0])
     plain = {
@@ -49,7 +50,7 @@ def content(folder: Path, **changes) -> ReportContent:
         "mistakes": [Mistake(photo, "dog", "cat", 0.7, 0.3)],
         "looks": [Look(photo, "dog", "cat", 0.7, np.eye(6) / 2)],
         "findings": [Finding("outlier", photo, 4.2, "is like no other photo"),
-                     Finding("unreadable", folder / "gone.jpg", 1.0, "cannot be used")],
+                     Finding("unreadable", Photo(str(folder / "gone.jpg"), "cat"), 1.0, "cannot be used")],
         "curves": {"train": [{"step": 0, "accuracy": 0.5, "cross_entropy": 0.7},
                              {"step": 1, "accuracy": 0.75, "cross_entropy": 0.3}],
                    "validation": [{"step": 0, "accuracy": float("nan"), "cross_entropy": float("nan")}]},

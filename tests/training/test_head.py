@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from tfpoets.training import L2_GRID, Head, HeadFit, HeadOptions, Variations, fit_head, head as head_module
+from tfpoets.data import Examples
+from tfpoets.training import L2_GRID, HeadFit, HeadOptions, LinearHead, fit_head, head as head_module
 from tfpoets.training.head import UNTRIED_L2, Problem, _folds, answers_of, principal_axes
 
 
@@ -18,6 +19,9 @@ class Photos:
 
     x: np.ndarray
     y: np.ndarray
+
+    def examples(self, n_classes: int = 0, copies: np.ndarray | None = None) -> Examples:
+        return Examples(self.x, self.y, n_classes or int(self.y.max(initial=0)) + 1, copies=copies)
 
     def __add__(self, other: Photos) -> Photos:
         return Photos(np.concatenate([self.x, other.x]), np.concatenate([self.y, other.y]))
@@ -47,10 +51,8 @@ NONE = Photos(np.empty((0, 48), np.float32), np.empty(0, int))
 VALIDATION = bottlenecks([9, 8, 8, 9, 8], 48, seed=1)
 
 
-def calibrated_fit(train: Photos, validation: Photos, variations: Variations | None = None,
-                   l2_grid: Sequence[float] = L2_GRID, **options) -> HeadFit:
-    return fit_head(train.x, train.y, validation.x, validation.y, int(train.y.max()) + 1, HeadOptions(**options),
-                    variations, l2_grid)
+def calibrated_fit(train: Photos, validation: Photos, l2_grid: Sequence[float] = L2_GRID, **options) -> HeadFit:
+    return fit_head(train.examples(), validation.examples(), HeadOptions(**options), l2_grid)
 
 
 def fit(train: Photos, validation: Photos, **options) -> HeadFit:
@@ -65,7 +67,7 @@ def scale_of(x: np.ndarray) -> tuple[np.ndarray, float]:
     return centre, float(np.sqrt(np.mean((x - centre) ** 2)))
 
 
-def objective(head: Head, photos: Photos, l2: float, balanced: bool) -> float:
+def objective(head: LinearHead, photos: Photos, l2: float, balanced: bool) -> float:
     """The objective as its definition reads, from the exported weights."""
     centre, scale = scale_of(photos.x)
     weights = head.weights.astype(np.float64) * scale
@@ -82,7 +84,7 @@ def plain_objective(weights: np.ndarray, bias: np.ndarray, x: np.ndarray, y: np.
     return float(np.sum(each * losses) / len(y) + l2 / 2 * np.sum(weights ** 2))
 
 
-def log_loss(head: Head, photos: Photos) -> float:
+def log_loss(head: LinearHead, photos: Photos) -> float:
     return float(-np.log(head.probabilities(photos.x)[np.arange(len(photos.y)), photos.y]).mean())
 
 
@@ -243,7 +245,7 @@ def test_constant_features_get_no_weight() -> None:
 def test_identical_bottlenecks_answer_with_the_classes_shares(depth: int) -> None:
     y = np.repeat([0, 1, 2], [10, 20, 70])
     x = np.full((100, depth), 0.3, np.float32)
-    head = fit_head(x, y, x[:0], y[:0], 3).head
+    head = fit_head(Examples(x, y, 3), Examples(x[:0], y[:0], 3)).head
     np.testing.assert_allclose(head.probabilities(x[:1])[0], [0.1, 0.2, 0.7], atol=1e-3)
 
 
@@ -258,7 +260,7 @@ def test_a_class_of_one_photo_is_learned() -> None:
 def test_a_class_without_a_training_photo_is_an_error(y: list[int]) -> None:
     x = np.random.default_rng(0).random((4, 3), np.float32)
     with pytest.raises(ValueError, match="without a training photo"):
-        fit_head(x, np.array(y), x[:1], np.array([y[0]]), 3)
+        fit_head(Examples(x, np.array(y), 3), Examples(x[:1], np.array([y[0]]), 3))
 
 
 def test_a_bottleneck_that_is_not_finite_is_an_error() -> None:
@@ -334,7 +336,7 @@ def test_the_whole_path_takes_few_iterations() -> None:
 
 
 def test_a_head_is_a_softmax_of_one_matrix_product() -> None:
-    head = Head(np.array([[1, 0, -1], [0, 2, 0]], np.float32), np.array([0, 0, 1], np.float32), temperature=2.0)
+    head = LinearHead(np.array([[1, 0, -1], [0, 2, 0]], np.float32), np.array([0, 0, 1], np.float32), temperature=2.0)
     x = np.array([[1, 0], [3000, -3000], [-1e4, 0]], np.float32)
     np.testing.assert_array_equal(head.logits(x)[0], [1, 0, 0])
     probabilities = head.probabilities(x)
@@ -367,26 +369,19 @@ def test_a_fitted_head_is_float32() -> None:
     assert head.weights.shape == (48, 5) and head.bias.shape == (5,) and head.temperature == 1.0
 
 
-def with_variations(photos: Photos, held: Photos, count: int, noise: float) -> Variations:
-    random = np.random.default_rng(0)
-
-    def vary(x: np.ndarray) -> np.ndarray:
-        return (x[:, None] + noise * random.normal(size=(len(x), count, x.shape[1]))).astype(np.float32)
-    return Variations(vary(photos.x), vary(held.x))
-
-
 @pytest.mark.parametrize("held", [0, 60])
-def test_copies_without_any_variation_change_nothing(held: int) -> None:
+def test_copies_that_are_all_alike_change_nothing(held: int) -> None:
     train, validation = bottlenecks([60, 40], 30, 0), bottlenecks([30, 30], 30, 1)
     x, y = validation.x[:held], validation.y[:held]
-    plain = fit_head(train.x, train.y, x, y, 2)
-    copied = fit_head(train.x, train.y, x, y, 2, variations=with_variations(train, Photos(x, y), 3, 0.0))
+    plain = fit_head(train.examples(), Examples(x, y, 2))
+    copied = fit_head(train.examples(copies=np.repeat(train.x[:, None], 3, axis=1)),
+                      Examples(x, y, 2, copies=np.repeat(x[:, None], 3, axis=1)))
     assert copied.l2 == plain.l2 and [step.validation_loss for step in copied.path] == pytest.approx(
         [step.validation_loss for step in plain.path], rel=1e-3)
     assert np.allclose(copied.head.probabilities(train.x), plain.head.probabilities(train.x), atol=1e-3)
 
 
-def test_variations_teach_what_they_leave_alike() -> None:
+def test_copies_teach_what_they_leave_alike() -> None:
     train, validation, test = (bottlenecks([20, 20], 30, seed) for seed in range(3))
     random = np.random.default_rng(3)
     # Half of what tells the classes apart moves at random, too.
@@ -394,8 +389,9 @@ def test_variations_teach_what_they_leave_alike() -> None:
 
     def blurred(photos: Photos, count: int) -> np.ndarray:
         return photos.x[:, None] + random.normal(size=(len(photos.y), count, 1)).astype(np.float32) * nuisance
-    varied = Variations(blurred(train, 20), blurred(validation, 20))
+    copies = blurred(train, 20), blurred(validation, 20)
     noisy = blurred(test, 1)[:, 0]
-    losses = [-np.log(fit_head(train.x, train.y, validation.x, validation.y, 2, variations=each).head.probabilities(
-        noisy)[np.arange(len(test.y)), test.y]).mean() for each in (None, varied)]
+    heads = [fit_head(train.examples(copies=of_train), validation.examples(copies=held)).head
+             for of_train, held in ((None, None), copies)]
+    losses = [-np.log(head.probabilities(noisy)[np.arange(len(test.y)), test.y]).mean() for head in heads]
     assert losses[1] < 0.7 * losses[0]

@@ -10,7 +10,7 @@ import pytest
 from tfpoets.data import AugmentationOptions
 from tfpoets.errors import TfpoetsError
 from tfpoets.tf_runtime import import_tensorflow
-from tfpoets.training import Head, LoopOptions, NetworkFit, build_convnet, loop as loop_module, train_network
+from tfpoets.training import LinearHead, LoopOptions, NetworkFit, build_convnet, loop as loop_module, train_network
 from tfpoets.training.augmentation import distorted
 from tfpoets.training.networks import ConvNet
 
@@ -34,7 +34,7 @@ def stripes(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 TRAIN, VALIDATION, TEST = stripes(160, 0), stripes(40, 1), stripes(100, 2)
 
 
-def train(folder: Path, options: LoopOptions = OPTIONS, on_epoch=lambda epoch: None, start: Head | None = None,
+def train(folder: Path, options: LoopOptions = OPTIONS, on_epoch=lambda epoch: None, start: LinearHead | None = None,
           dropout: float = 0.1) -> tuple[NetworkFit, np.ndarray]:
     """The fit, and the answers to the test photos."""
     network = build_convnet(SMALL, 16, 16, grayscale=False, dropout=dropout, seed=0)
@@ -111,7 +111,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_a_run_that_gets_worse(tmp_path
 
 def test_it_begins_with_the_head_that_is_given(tmp_path: Path) -> None:
     network = build_convnet(SMALL, 16, 16, grayscale=False, dropout=0, seed=0)
-    head = Head(np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32), np.ones(2, np.float32), 2.0)
+    head = LinearHead(np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32), np.ones(2, np.float32), 2.0)
     expected = head.probabilities(network(TEST[0].astype(np.float32) / 255, False).numpy())
     _, answers = train(tmp_path, replace(OPTIONS, epochs=1, learning_rate=1e-9), start=head, dropout=0)
     own = np.exp(np.log(answers) - np.log(answers).mean(1, keepdims=True))

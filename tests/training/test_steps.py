@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from tfpoets.data import Examples
 from tfpoets.errors import TfpoetsError
-from tfpoets.training import SGDOptions, StepsFit, balanced_draw, fit_head_by_steps
+from tfpoets.training import SGDOptions, Step, StepsFit, StepsStored, balanced_draw, fit_head_by_steps
 
 EMPTY = np.empty((0, 4), np.float32), np.empty(0, int)
 
@@ -23,9 +24,10 @@ def problem(counts: tuple[int, ...] = (60, 60, 60), seed: int = 0, spread: float
 
 
 def train(x: np.ndarray, y: np.ndarray, validation: tuple[np.ndarray, np.ndarray] = EMPTY, seed: int = 0,
-          on_step=lambda step: None, on_store=lambda fit: None, **options) -> StepsFit:
-    return fit_head_by_steps(x, y, *validation, int(y.max()) + 1, np.random.default_rng(seed), SGDOptions(**options),
-                             on_step, on_store)
+          on_event=lambda event: None, **options) -> StepsFit:
+    n_classes = int(y.max()) + 1
+    return fit_head_by_steps(Examples(x, y, n_classes), Examples(*validation, n_classes),
+                             SGDOptions(**options, seed=seed), on_event)
 
 
 def test_it_goes_to_the_optimum_of_the_mean_cross_entropy() -> None:
@@ -60,9 +62,9 @@ def test_a_draw_reaches_every_photo_and_skips_classes_without() -> None:
 
 def test_steps_are_reported_at_the_interval_and_at_the_end() -> None:
     x, y = problem()
-    seen = []
+    seen: list[Step] = []
     fit = train(x, y, problem(seed=1), how_many_training_steps=26, eval_step_interval=10,
-                on_step=seen.append, validation_batch_size=30)
+                on_event=seen.append, validation_batch_size=30)
     assert [step.number for step in seen] == [0, 10, 20, 25] and tuple(seen) == fit.steps
     assert all(step.validation_count == 30 for step in seen)
     everything = train(x, y, problem(seed=1), how_many_training_steps=1, validation_batch_size=-1).steps[0]
@@ -73,8 +75,9 @@ def test_steps_are_reported_at_the_interval_and_at_the_end() -> None:
 
 def test_the_head_is_handed_out_on_the_way() -> None:
     x, y = problem()
-    stored: list[StepsFit] = []
-    fit = train(x, y, how_many_training_steps=31, intermediate_store_frequency=10, on_store=stored.append)
+    events: list = []
+    fit = train(x, y, how_many_training_steps=31, intermediate_store_frequency=10, on_event=events.append)
+    stored = [event.fit for event in events if isinstance(event, StepsStored)]
     assert [each.count for each in stored] == [10, 20, 30]
     assert np.array_equal(stored[-1].head.weights, fit.head.weights)
     assert not np.array_equal(stored[0].head.weights, fit.head.weights)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfpoets.data import Split, SplitOptions, check_class_sizes, read_dataset, split_photos
-from tfpoets.doctor import examine, write_findings
+from tfpoets.data import Dataset, SplitOptions, check_class_sizes, read_dataset, split_photos
+from tfpoets.doctor import examine, wanted_measures, write_findings
 from tfpoets.errors import DataError
-from tfpoets.extractors import Bottlenecks, ExtractorOptions, extract_bottlenecks, open_extractor
+from tfpoets.extractors import ExtractorOptions, extract_bottlenecks, open_extractor
 from tfpoets.files import check_is_not_among, check_output_folder
 
 from .parser import Flag, Group, option_values, parse_flags, path
@@ -60,19 +60,19 @@ def doctor(options: DoctorOptions) -> int:
     print(*photo_lines(dataset), sep="\n", flush=True)
     asked = options.extractor
     extractor = open_extractor(asked.handle, asked.model_dir, asked.image_size, asked.offline, asked.views)
-    bottlenecks = extract_bottlenecks(dataset, extractor, options.bottleneck_dir)
-    findings = examine(bottlenecks, _usual_split(bottlenecks), extractor.height)
+    bottlenecks = extract_bottlenecks(dataset, extractor, options.bottleneck_dir, measures=wanted_measures())
+    findings = examine(_with_usual_split(bottlenecks.dataset), bottlenecks.unreadable, extractor.height)
     file = options.output_dir / "findings.csv"
     write_findings(file, findings)
     print(*finding_lines(findings, file, MOST_SHOWN), sep="\n")
     return 0
 
 
-def _usual_split(bottlenecks: Bottlenecks) -> Split:
-    """The split that retrain makes unless told otherwise, or none where a class is too small for it."""
+def _with_usual_split(dataset: Dataset) -> Dataset:
+    """The photos with retrain's usual split, or all for training where a class is small."""
     options = SplitOptions()
     try:
-        check_class_sizes(bottlenecks.dataset, options)
+        check_class_sizes(dataset, options)
     except DataError:
         options = SplitOptions(0, 0)
-    return split_photos(bottlenecks.dataset, bottlenecks.hashes, options)
+    return split_photos(dataset, options)

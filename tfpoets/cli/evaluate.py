@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import Dataset, Photo, read_dataset, read_photo
+from tfpoets.data import Dataset, Photo, read_dataset
 from tfpoets.errors import DataError
 from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
 from tfpoets.exporting import UNKNOWN_LABEL
@@ -197,10 +197,10 @@ def _answers(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], 
     """The photos that could be read, and the classifier's answers."""
     answered, answers = [], []
     with progress_bar(len(photos), "Labelling", "photo") as bar:
-        for photo, answer in classifier.label_photos(photos, lambda photo: read_photo(photo.path)):
+        for photo, answer in classifier.label_photos(photos, Photo.read):
             bar.update()
             if answer.probabilities is None:
-                log.warning("%s is left out: %s.", photo.path, answer.reason)
+                log.warning("%s is left out: %s.", photo.uri, answer.reason)
             else:
                 answered.append(photo)
                 answers.append(answer)

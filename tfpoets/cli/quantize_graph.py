@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import ModelError, TfpoetsError, check_range, one_line
-from tfpoets.exporting import UNKNOWN_SCOPE, Metadata, convert_function
+from tfpoets.exporting import Metadata, convert_function
 from tfpoets.files import check_output_file, write_file
-from tfpoets.graphs import OWN_MARK, imported, round_weights
+from tfpoets.graphs import OWN_MARK, UNKNOWN_SCOPE, imported, round_weights
 from tfpoets.inference import LegacyGraphOptions, open_poets_graph
 
 from .calling import called_as, command_line

@@ -160,7 +160,8 @@ def options_from(given: dict[str, Any]) -> RetrainOptions:
     _log_what_is_ignored(given, network)
     sgd = _sgd_options(given, steps) if network is None else None
     values["training"] = TrainingOptions(
-        **training, head=head, sgd=sgd, fine_tuning=network if isinstance(network, FineTuningOptions) else None,
+        **training, head=head if sgd is None else sgd,
+        fine_tuning=network if isinstance(network, FineTuningOptions) else None,
         network=network if isinstance(network, NetworkOptions) else None,
         augmentation=None if network else augmentation_options(given))
     values["extractor"] = _extractor_options(given)

@@ -70,7 +70,7 @@ class EventPrinter:
         if self._mistakes:
             lines.append("=== MISCLASSIFIED TEST IMAGES ===")
             answers = (event.labels[answer] for answer in event.probabilities.argmax(1))
-            lines += [f"{str(photo.path):>70}  {answer}" for photo, answer in zip(event.photos, answers)
+            lines += [f"{photo.uri:>70}  {answer}" for photo, answer in zip(event.photos, answers)
                       if answer != photo.label]
         return lines
 
@@ -87,7 +87,7 @@ def _unreadable_lines(unreadable: Sequence[tuple[Photo, str]]) -> list[str]:
         return []
     lines = ["1 file cannot be used and is left out:" if len(unreadable) == 1 else
              f"{len(unreadable)} files cannot be used and are left out:"]
-    lines += [f"  {photo.path}: {reason}" for photo, reason in unreadable[:MOST_LISTED]]
+    lines += [f"  {photo.uri}: {reason}" for photo, reason in unreadable[:MOST_LISTED]]
     more = len(unreadable) - MOST_LISTED
     return lines + ([f"  and {more} more"] if more > 0 else [])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tfpoets.data import Dataset
-from tfpoets.doctor import KINDS, Finding
+from tfpoets.doctor import Finding, finding_kinds
 from tfpoets.evaluation import Metrics, Rejection
 from tfpoets.exporting import Converted
 from tfpoets.report import unknown_sentences
@@ -116,12 +116,12 @@ def finding_lines(findings: Sequence[Finding], path: Path, most: int) -> list[st
     if not findings:
         return ["Data doctor: nothing found"]
     lines = [f"Data doctor: {len(findings)} things to look at, all of them in", f"  {path}"]
-    for kind in KINDS:
+    for kind in finding_kinds():
         own = [each for each in findings if each.kind == kind]
         if own:
             lines.append(f"{len(own):>6} {kind}")
         for each in own[:most]:
-            lines.append(_cut(f"       {each.file.parent.name}/{each.file.name} {each.suggestion}"))
+            lines.append(_cut(f"       {each.short_name} {each.suggestion}"))
     return lines
 
 

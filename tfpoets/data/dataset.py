@@ -1,198 +1,176 @@
-"""A folder with one folder of photos per class, and what is wrong with it, in a sentence that helps."""
+"""Photos with their labels, and what is found out about each of them, as one table."""
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from tfpoets.errors import DataError, nearest
+from tfpoets.errors import DataError
 
-from .formats import has_photo_suffix
+from .decode import read_photo
+from .local_files import LOCAL_FILES, FileReader
 
-log = logging.getLogger(__name__)
-
-# What operating systems and tools leave in folders; nobody put these there, so nobody wants to hear of them.
-JUNK_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin"})
+if TYPE_CHECKING:
+    from .split import Split
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One file of a class folder.
+    """One photo of a dataset.
 
     Attributes:
-        path: where it lies.
+        uri: where it is; the path of a local file, or whatever its source calls it.
         label: its class.
         digest: BLAKE2b-128 of the file's bytes as 32 hexadecimal digits; empty until the file has been read.
+        group: photos with the same group never part in a split; empty for none.
+        part: "test" for a photo that is kept for the final test; empty where the split decides.
+        source: what reads it.
     """
 
-    path: Path
+    uri: str
     label: str
     digest: str = ""
+    group: str = ""
+    part: str = ""
+    source: FileReader = field(default=LOCAL_FILES, compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The last part of the URI: the name of the file."""
+        return os.path.basename(self.uri)
+
+    @property
+    def folder(self) -> str:
+        """The URI without the name."""
+        return os.path.dirname(self.uri)
+
+    def open(self) -> BinaryIO:
+        """Open the photo's file for reading; raise PhotoError where that is not possible."""
+        return self.source.open(self.uri)
+
+    def read(self) -> bytes:
+        """Return the bytes of the photo's file; raise PhotoError where that is not possible."""
+        with self.open() as file:
+            return read_photo(file)
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """The photos of a folder, ordered by label and then by file name.
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """What a head is fitted to or tested on.
 
     Attributes:
-        root: the folder of class folders.
-        labels: the classes in sorted order: the order of every classifier's outputs.
-        photos: all photos, in the order that every matrix of bottlenecks keeps.
+        X: float32 [n, depth], bottlenecks; of depth 0 where there are none.
+        y: int64 [n], the true classes, 0 to n_classes - 1.
+        n_classes: the number of classes.
+        photos: those that the rows belong to; empty for arrays from elsewhere.
+        copies: float32 [n, count, depth], bottlenecks of augmented copies of each photo, or None.
     """
 
-    root: Path
+    X: np.ndarray
+    y: np.ndarray
+    n_classes: int
+    photos: tuple[Photo, ...] = ()
+    copies: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def only(self, kept: np.ndarray) -> Examples:
+        """Return the rows where bool [n] is true."""
+        return replace(self, X=self.X[kept], y=self.y[kept],
+                       photos=tuple(photo for photo, keep in zip(self.photos, kept) if keep),
+                       copies=None if self.copies is None else self.copies[kept])
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Photos with their labels, ordered by label and then by file name: a table with one row for each photo.
+
+    Reading the photos fills in `hashes`, extraction `X`, and `split_photos` `split`. `only` takes rows out of all of
+    them together.
+
+    Attributes:
+        location: where the photos come from, as it was given.
+        labels: the classes in sorted order: the order of every classifier's outputs.
+        photos: all photos.
+        hashes: uint8 [n, HASH_BYTES], perceptual hashes; None before the photos have been read.
+        X: float32 [n, depth], bottlenecks; None before they have been extracted.
+        split: the part that each photo plays; None before it is decided.
+        measures: float64 [n] for each `Measure` that has been taken, by name.
+    """
+
+    location: str
     labels: tuple[str, ...]
     photos: tuple[Photo, ...]
+    hashes: np.ndarray | None = None
+    X: np.ndarray | None = None
+    split: Split | None = None
+    measures: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    @property
+    def n_classes(self) -> int:
+        """The number of classes."""
+        return len(self.labels)
 
     @property
     def targets(self) -> np.ndarray:
-        """The photos' classes as indices into `labels`: int64 [photos]."""
+        """The photos' classes as indices into `labels`: int64 [n]."""
         index = {label: i for i, label in enumerate(self.labels)}
         return np.array([index[photo.label] for photo in self.photos], np.int64)
 
+    def examples(self) -> Examples:
+        """Return all photos, with bottlenecks and classes."""
+        X = np.empty((len(self), 0), np.float32) if self.X is None else self.X
+        return Examples(X, self.targets, self.n_classes, self.photos)
+
+    def part(self, part: int) -> Examples:
+        """Return the photos of a part of the split (TRAINING, VALIDATION or TEST), with bottlenecks and classes."""
+        rows, everything = self.rows(part), self.examples()
+        return Examples(everything.X[rows], everything.y[rows], self.n_classes,
+                        tuple(self.photos[row] for row in rows))
+
+    def rows(self, part: int) -> np.ndarray:
+        """Return the rows of a part of the split: int64 [photos of the part]."""
+        if self.split is None:
+            raise ValueError("the photos have not been split")
+        return self.split.rows(part)
+
     def only(self, kept: np.ndarray) -> Dataset:
-        """The same labels with some of the photos: those where bool [photos] says so."""
-        return replace(self, photos=tuple(photo for photo, keep in zip(self.photos, kept) if keep))
+        """Return the rows where bool [n] is true; the labels stay."""
+        return replace(self, photos=tuple(photo for photo, keep in zip(self.photos, kept) if keep),
+                       hashes=None if self.hashes is None else self.hashes[kept],
+                       X=None if self.X is None else self.X[kept],
+                       split=self.split and self.split.only(self.photos, kept),
+                       measures={name: values[kept] for name, values in self.measures.items()})
 
     def counts(self) -> dict[str, int]:
-        """How many photos each label has, in label order."""
+        """Return how many photos each label has, in label order."""
         counted = Counter(photo.label for photo in self.photos)
         return {label: counted[label] for label in self.labels}
 
 
 def photo_digest(data: bytes) -> str:
-    """The identity of a photo: BLAKE2b-128 (RFC 7693) of its file's bytes, as 32 hexadecimal digits."""
+    """Return the identity of a photo: BLAKE2b-128 (RFC 7693) of its file's bytes, as 32 hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def is_junk(name: str) -> bool:
-    """Whether a file or folder of this name is the operating system's or hidden, not the user's."""
-    return name.startswith(".") or name.lower() in JUNK_NAMES
-
-
-def read_dataset(root: Path | str, least_classes: int = 2) -> Dataset:
-    """Lists a folder of class folders, without reading a photo.
-
-    Every file in a class folder that is not known junk counts as a photo until reading it proves otherwise.
-
-    Args:
-        root: a folder that holds one folder of photos per class.
-        least_classes: how many there must be; a classifier needs two.
-
-    Returns:
-        The dataset; its photos have no digest yet.
-
-    Raises:
-        DataError: the folder is missing or laid out in another way; the sentence says in which.
-    """
-    root = Path(root)
-    _check_is_folder(root)
-    files: dict[str, list[Path]] = {}
-    for folder in _folders(root):
-        found = _files(folder)
-        if found:
-            files[_label(folder, files)] = found
-    order = sorted(files)
-    _check_classes(root, order, least_classes)
-    _log_what_is_left_out(root, order)
-    return Dataset(root, tuple(order), tuple(Photo(path, label) for label in order for path in files[label]))
-
-
-def with_test_folder(dataset: Dataset, folder: Path) -> Dataset:
-    """A dataset with the photos of another folder, of the same classes, behind its own.
+def with_test_photos(dataset: Dataset, tests: Dataset) -> Dataset:
+    """Return a dataset with the photos of another one, which make the final test, behind its own.
 
     Raises:
         DataError: the two hold different classes.
     """
-    tests = read_dataset(folder, least_classes=1)
-    for having, lacking, where in ((dataset, tests, folder), (tests, dataset, dataset.root)):
+    for having, lacking in ((dataset, tests), (tests, dataset)):
         missing = sorted(set(having.labels) - set(lacking.labels))
         if missing:
-            raise DataError(f"{where} has no photos of {', '.join(missing[:10])}; training and test must hold the "
-                            "same classes.", "Add a folder for each, or take the other away.")
-    return Dataset(dataset.root, dataset.labels, (*dataset.photos, *tests.photos))
-
-
-def _folders(folder: Path) -> list[Path]:
-    return _entries(folder, lambda entry: entry.is_dir())
-
-
-def _files(folder: Path) -> list[Path]:
-    return _entries(folder, lambda entry: not entry.is_dir())
-
-
-def _entries(folder: Path, wanted: Callable[[os.DirEntry], bool]) -> list[Path]:
-    """What a folder holds but junk, by name; without asking the disk about each."""
-    with os.scandir(folder) as entries:
-        return [folder / name for name in sorted(entry.name for entry in entries
-                                                 if not is_junk(entry.name) and wanted(entry))]
-
-
-def _photo_files(folder: Path) -> list[Path]:
-    return [path for path in _files(folder) if has_photo_suffix(path)]
-
-
-def _label(folder: Path, taken: Container[str]) -> str:
-    """The class a folder stands for: its name in Unicode NFC (macOS hands out NFD), otherwise as it is."""
-    label = unicodedata.normalize("NFC", folder.name)
-    if any(character in label for character in "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"):
-        raise DataError(f"The name of the folder {folder.name!r} holds a line break, and the label file has one label "
-                        "a line.", "Rename the folder.")
-    try:
-        label.encode("utf-8")
-    except UnicodeEncodeError:
-        raise DataError(f"The name of the folder {folder.name!r} is not valid text.", "Rename the folder.") from None
-    if label in taken:
-        raise DataError(f"Two folders are called {label!r}: their names look the same but are spelled with different "
-                        "Unicode characters.", "Rename one, or put their photos into one folder.")
-    return label
-
-
-def _check_is_folder(root: Path) -> None:
-    if root.is_dir():
-        return
-    if root.exists():
-        raise DataError(f"{root} is a file, not a folder of photos.",
-                        "If it is an archive, unpack it first; then give the folder that holds one folder per class.")
-    siblings = [path.name for path in root.parent.iterdir()] if root.parent.is_dir() else []
-    guess = nearest(root.name, siblings)
-    raise DataError(f"There is no folder {root}.", f"Did you mean {root.parent / guess}?" if guess else
-                    "Give `image_dir` the folder that holds one folder of photos per class.")
-
-
-def _check_classes(root: Path, labels: list[str], least: int) -> None:
-    """Raises the DataError that tells what kind of folder was given instead of a folder of class folders."""
-    if len(labels) >= least:
-        return
-    if _photo_files(root):
-        raise DataError(f"{root} holds photos itself, so it looks like one class, not like a folder of classes.",
-                        f"Give the folder above it: `image_dir`={root.resolve().parent}")
-    deeper = [folder for folder in _folders(root) if sum(bool(_photo_files(sub)) for sub in _folders(folder)) >= 2]
-    if deeper:
-        raise DataError(f"The photos under {root} lie one level too deep: its folder {deeper[0].name} holds the "
-                        "folders of photos.", f"Give that one: `image_dir`={deeper[0]}")
-    if labels:
-        raise DataError(f"{root} holds photos of one class only ({labels[0]}); a classifier needs at least two.",
-                        "Add a folder with photos of something else.")
-    raise DataError(f"There are no photos in the folders of {root}.",
-                    "It needs one folder per class, with the photos of that class inside.")
-
-
-def _log_what_is_left_out(root: Path, labels: Sequence[str]) -> None:
-    beside = len(_photo_files(root))
-    if beside:
-        log.warning("%d photos lie in %s itself, in no class folder; they are not used.", beside, root)
-    for folder in _folders(root):
-        if unicodedata.normalize("NFC", folder.name) not in labels:
-            log.warning("The folder %s holds no files; it is not a class.", folder)
-        for sub in _folders(folder):
-            nested = len(_photo_files(sub))
-            if nested:
-                log.warning("%d photos lie deeper, in %s; they are not used.", nested, sub)
+            raise DataError(f"{lacking.location} has no photos of {', '.join(missing[:10])}; training and test must "
+                            "hold the same classes.", "Add a folder for each, or take the other away.")
+    return replace(dataset, photos=(*dataset.photos, *(replace(photo, part="test") for photo in tests.photos)))

@@ -91,7 +91,7 @@ def load_photo(source: str | os.PathLike[str] | bytes) -> np.ndarray:
 
 def _read(source: str | os.PathLike[str] | bytes, decode: Callable[[BinaryIO], Decoded]) -> Decoded:
     """Opens a photo and decodes it; whatever goes wrong becomes a PhotoError."""
-    with _open(source) as file:
+    with open_file(source) as file:
         try:
             return decode(file)
         except PhotoError:
@@ -113,13 +113,12 @@ class PhotoHeader:
     width: int
 
 
-def photo_header(source: str | os.PathLike[str] | bytes) -> PhotoHeader | None:
-    """Reads no more of a photo (path, or its bytes) than its header; None where it has none that can be read."""
+def photo_header(file: BinaryIO | bytes) -> PhotoHeader | None:
+    """Read no more of a photo (an open file, or its bytes) than its header; None where none can be read."""
     try:
-        with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
-            photo = _image(file)
-            kind = "JPEG" if photo.format == "MPO" else photo.format or ""
-            return PhotoHeader(kind, photo.height, photo.width)
+        photo = _image(io.BytesIO(file) if isinstance(file, bytes) else file)
+        kind = "JPEG" if photo.format == "MPO" else photo.format or ""
+        return PhotoHeader(kind, photo.height, photo.width)
     except Exception:  # whatever a damaged file provokes; see load_sizes
         return None
 
@@ -137,19 +136,28 @@ def network_input(pixels: np.ndarray) -> np.ndarray:
     return np.true_divide(pixels, np.float32(255), dtype=np.float32)
 
 
-def read_photo(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a file.
+def read_photo(file: BinaryIO) -> bytes:
+    """Return the bytes of an open file.
 
     Raises:
-        PhotoError: there is no such file, it may not be read, or it is far larger than any photo.
+        PhotoError: it cannot be read, or it is far larger than any photo.
     """
-    with _open(path) as file:
-        if os.fstat(file.fileno()).st_size > MAX_BYTES:
-            raise PhotoError(f"it has more than {MAX_BYTES // 2**20} MB, which no photo has")
-        try:
-            return file.read()
-        except OSError as error:
-            raise PhotoError(_input_output_reason(error)) from error
+    try:
+        large = _size(file) > MAX_BYTES
+        data = b"" if large else file.read()
+    except Exception as error:  # OSError, or what an archive or a network raises
+        raise PhotoError(_input_output_reason(error)) from error
+    if large or len(data) > MAX_BYTES:
+        raise PhotoError(f"it has more than {MAX_BYTES // 2**20} MB, which no photo has")
+    return data
+
+
+def _size(file: BinaryIO) -> int:
+    """The size of a local file in bytes, before it is read; 0 where the system does not know."""
+    try:
+        return os.fstat(file.fileno()).st_size
+    except (AttributeError, io.UnsupportedOperation):
+        return 0
 
 
 def is_plain(data: bytes) -> bool:
@@ -164,7 +172,8 @@ def is_plain(data: bytes) -> bool:
         return False
 
 
-def _open(source: str | os.PathLike[str] | bytes) -> BinaryIO:
+def open_file(source: str | os.PathLike[str] | bytes) -> BinaryIO:
+    """Open a file, or the bytes of one, for reading; raise PhotoError, with the reason, where that is not possible."""
     if isinstance(source, bytes):
         return io.BytesIO(source)
     try:

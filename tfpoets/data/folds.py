@@ -6,17 +6,15 @@ import numpy as np
 from tfpoets.errors import DataError
 
 from .dataset import Dataset
-from .split import Split
 
 LEAST_FOLDS = 3
 
 
-def fold_photos(dataset: Dataset, split: Split, count: int) -> np.ndarray:
+def fold_photos(dataset: Dataset, count: int) -> np.ndarray:
     """Assigns every photo to one of `count` folds, by content and the split's seed alone.
 
     Args:
-        dataset: photos with their digests.
-        split: its groups of look-alikes stay together.
+        dataset: with its split, whose groups of look-alikes stay together.
         count: of folds, at least 3.
 
     Returns:
@@ -26,12 +24,13 @@ def fold_photos(dataset: Dataset, split: Split, count: int) -> np.ndarray:
         DataError: a class is in fewer than three folds, so that one could not be held out and one choose; or the
             photos are too few for so many folds.
     """
-    classes = dataset.targets
+    assert dataset.split is not None
+    classes, of_group = dataset.targets, dataset.split.groups
     folds = np.full(len(dataset.photos), -1)
     for label, name in enumerate(dataset.labels):
-        groups = np.unique(split.groups[classes == label])
+        groups = np.unique(of_group[classes == label])
         for place, group in enumerate(groups):  # in the order of their hashes
-            rows = split.groups == group
+            rows = of_group == group
             if folds[rows][0] < 0:  # else a group of two classes that has its fold already
                 folds[rows] = place % count
         if len(np.unique(folds[classes == label])) < LEAST_FOLDS:

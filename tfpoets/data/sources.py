@@ -1,77 +1,76 @@
-"""What a person points at when asking for labels: files, folders, patterns, addresses, or a list of them."""
+"""Where photos with labels come from: the list of sources, and the one way to read a dataset."""
 from __future__ import annotations
 
-import glob
 import os
-import sys
-from collections.abc import Iterable, Iterator
-from typing import TextIO
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import BinaryIO, Protocol
 
-from tfpoets.download import fetch_bytes
-from tfpoets.errors import DataError, PhotoError, TfpoetsError
+from tfpoets.errors import DataError, nearest
 
-from .dataset import is_junk
-from .decode import MAX_BYTES, read_photo
-from .formats import has_photo_suffix
+from .dataset import Dataset
+from .folder_source import FolderSource
 
 
-def expand_sources(given: Iterable[str], standard_input: TextIO | None = None) -> Iterator[str]:
-    """Paths and addresses, one by one, in the order given; nothing is opened yet.
+class PhotoSource(Protocol):
+    """Photos with labels at one location. It can be pickled; processes and threads share it."""
+
+    def dataset(self, least_classes: int = 2) -> Dataset:
+        """List the photos, without reading any; each has this source as its `source`.
+
+        Args:
+            least_classes: how many classes there must be.
+
+        Raises:
+            DataError: the location holds no such photos.
+        """
+
+    def open(self, uri: str) -> BinaryIO:
+        """Open a photo for reading, as `FileReader.open`."""
+
+    def stamps(self, uris: Iterable[str]) -> dict[str, str]:
+        """Return stamps of photos, as `FileReader.stamps`."""
+
+
+# The first that recognises a location reads it: each takes the location and returns a PhotoSource or None.
+PHOTO_SOURCES: list[Callable[[str], PhotoSource | None]] = [FolderSource.at]
+
+
+def open_source(location: Path | str) -> PhotoSource:
+    """Return the source of the photos at a location.
+
+    Raises:
+        DataError: there is nothing at the location that any source can read.
+    """
+    location = os.fspath(location)
+    for find in PHOTO_SOURCES:
+        source = find(location)
+        if source is not None:
+            return source
+    raise _nothing_at(Path(location))
+
+
+def read_dataset(location: Path | str, least_classes: int = 2) -> Dataset:
+    """List photos with their labels, without reading any.
 
     Args:
-        given: files, folders (all photos below them, by suffix), patterns, http(s) addresses; `-` stands for a list
-            on standard input, one a line.
-        standard_input: where `-` reads; None: the process's own.
+        location: a folder that holds one folder of photos per class, or another location that PHOTO_SOURCES know.
+        least_classes: how many classes there must be; a classifier needs two.
+
+    Returns:
+        The dataset; its photos have no digest yet.
 
     Raises:
-        DataError: a folder or pattern holds no photo.
+        DataError: there are no such photos; the sentence says why.
     """
-    for source in given:
-        if source == "-":
-            lines = (line.rstrip("\r\n") for line in (standard_input or sys.stdin))
-            yield from (line for line in lines if line)
-        elif is_address(source):
-            yield source
-        else:
-            yield from _on_disk(os.path.expanduser(source))
+    return open_source(location).dataset(least_classes)
 
 
-def _on_disk(source: str) -> Iterator[str]:
-    if os.path.isdir(source):
-        found = _photos_below(source)
-    elif any(character in source for character in "*?[") and not os.path.exists(source):
-        found = sorted(path for path in glob.glob(source, recursive=True) if not os.path.isdir(path))
-    else:
-        found = [source]  # missing files are told with the photos' answers, so that the others get theirs
-    if not found:
-        raise DataError(f"There are no photos in {source}." if os.path.isdir(source) else
-                        f"No file matches {source}.")
-    yield from found
-
-
-def _photos_below(folder: str) -> list[str]:
-    found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_junk(name))
-        found += [os.path.join(parent, name) for name in sorted(files)
-                  if has_photo_suffix(name) and not is_junk(name)]
-    return found
-
-
-def is_address(source: str) -> bool:
-    """Whether a source is an http or https address."""
-    return source.lower().startswith(("http://", "https://"))
-
-
-def read_source(source: str) -> bytes:
-    """The bytes of a file or of an address.
-
-    Raises:
-        PhotoError: it cannot be had, with the reason.
-    """
-    if not is_address(source):
-        return read_photo(source)
-    try:
-        return fetch_bytes(source, max_bytes=MAX_BYTES)
-    except TfpoetsError as error:
-        raise PhotoError(error.problem.rstrip(".")) from error
+def _nothing_at(root: Path) -> DataError:
+    if root.exists():
+        return DataError(f"{root} is a file, not a folder of photos.",
+                         "If it is an archive, unpack it first; then give the folder that holds one folder per class.")
+    siblings = [path.name for path in root.parent.iterdir()] if root.parent.is_dir() else []
+    guess = nearest(root.name, siblings)
+    return DataError(f"There is no folder {root}.", f"Did you mean {root.parent / guess}?" if guess else
+                     "Give `image_dir` the folder that holds one folder of photos per class.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -67,17 +68,18 @@ class Split:
     notes: tuple[str, ...] = field(default=())
 
     def rows(self, part: int) -> np.ndarray:
-        """The rows of a part in dataset order: int64 [photos of the part]."""
+        """Return the rows of a part in dataset order: int64 [photos of the part]."""
         return np.flatnonzero(self.parts == part)
 
-    def known(self, dataset: Dataset) -> set[str]:
-        """Digests of the dataset's photos that train or choose; the others are new to what is trained."""
-        return {photo.digest for photo, part in zip(dataset.photos, self.parts) if part != TEST}
+    def known(self, photos: Sequence[Photo]) -> set[str]:
+        """Return the digests of the photos that train or choose; the others are new to what is trained."""
+        return {photo.digest for photo, part in zip(photos, self.parts) if part != TEST}
 
-    def only(self, dataset: Dataset, kept: np.ndarray) -> Split:
-        """The split of some of the dataset's photos: those where bool [photos] says so."""
+    def only(self, photos: Sequence[Photo], kept: np.ndarray) -> Split:
+        """Return the split of some of the photos: those where bool [photos] is true."""
+        remaining = [photo for photo, keep in zip(photos, kept) if keep]
         return replace(self, parts=self.parts[kept], groups=self.groups[kept],
-                       digest=_split_digest(dataset.only(kept), self.parts[kept]))
+                       digest=_split_digest(remaining, self.parts[kept]))
 
     def counts(self) -> dict[str, int]:
         """How many photos each part has."""
@@ -93,30 +95,38 @@ class _Unit:
     labels: frozenset[str]
 
 
-def split_photos(dataset: Dataset, hashes: np.ndarray, options: SplitOptions = SplitOptions()) -> Split:
-    """Splits photos into training, validation and test by hashes of their contents.
+def split_photos(dataset: Dataset, options: SplitOptions = SplitOptions()) -> Dataset:
+    """Split photos into training, validation and test by hashes of their contents.
 
     A photo's part depends on its bytes and the seed alone: moving the folder, renaming or re-labelling a photo moves
-    none, and adding others moves none, but for two exceptions that the notes tell: near duplicates (and Poets'
-    `_nohash_` variants) follow the one with the smallest digest, and a class with no photo in a wanted part gives up
-    the one whose hash lies nearest to that part.
+    none, and adding others moves none, but for two exceptions that the notes tell: near duplicates (and photos of one
+    group) follow the one with the smallest digest, and a class with no photo in a wanted part gives up the one whose
+    hash lies nearest to that part.
+
+    Where some photos are kept for the test (`Photo.part`), these are the test, and the others are split into training
+    and validation.
 
     Args:
-        dataset: photos with their digests.
-        hashes: uint8 [photos, HASH_BYTES], in dataset order.
+        dataset: photos with their digests and perceptual hashes.
         options: the test gets the low end of the hash space and the validation the high end, so that neither
             percentage moves the other's photos.
 
     Returns:
-        The split.
+        The dataset with its split.
 
     Raises:
         DataError: a class has fewer distinct photos than there are parts, so that one part would be empty.
     """
+    tests = np.array([photo.part == PARTS[TEST] for photo in dataset.photos], bool)
+    split = _split_with_tests(dataset, tests, options) if tests.any() else _split(dataset, options)
+    return replace(dataset, split=split)
+
+
+def _split(dataset: Dataset, options: SplitOptions) -> Split:
     check_class_sizes(dataset, options)
     shares, seed = _shares(options), options.seed
     wanted = [TRAINING, *shares]
-    group_of, notes = _groups(dataset, hashes, len(wanted))
+    group_of, notes = _groups(dataset, len(wanted))
     units, own_part = _units(dataset, group_of, shares, seed)
     joined = sum(units[group].part != part for group, part in zip(group_of, own_part))
     if joined:
@@ -130,25 +140,16 @@ def split_photos(dataset: Dataset, hashes: np.ndarray, options: SplitOptions = S
         log.info("Split: and %d more such notes; the report has all.", len(notes) - MOST_SAID)
     rank = {group: number for number, group in enumerate(sorted(units, key=lambda group: _position(group, seed)))}
     groups = np.array([rank[group] for group in group_of], np.int64)
-    return Split(parts, seed, _split_digest(dataset, parts), groups, tuple(notes))
+    return Split(parts, seed, _split_digest(dataset.photos, parts), groups, tuple(notes))
 
 
-def split_with_test_photos(dataset: Dataset, hashes: np.ndarray, tests: np.ndarray,
-                           options: SplitOptions = SplitOptions()) -> Split:
-    """The same where it is known which photos test: the others are split into training and validation.
-
-    Args:
-        dataset: photos with their digests.
-        hashes: as in `split_photos`.
-        tests: bool [photos].
-        options: of the others; the testing percentage does not count.
-    """
-    others = ~tests
-    rest = split_photos(dataset.only(others), hashes[others], replace(options, testing_percentage=0))
+def _split_with_tests(dataset: Dataset, tests: np.ndarray, options: SplitOptions) -> Split:
+    """The split where it is known which photos test (bool [photos])."""
+    rest = _split(dataset.only(~tests), replace(options, testing_percentage=0))
     parts = np.full(len(dataset.photos), TEST, np.int8)
-    parts[others] = rest.parts
-    groups = np.unique(_groups(dataset, hashes, 2)[0], return_inverse=True)[1].astype(np.int64)
-    return Split(parts, options.seed, _split_digest(dataset, parts), groups, rest.notes)
+    parts[~tests] = rest.parts
+    groups = np.unique(_groups(dataset, 2)[0], return_inverse=True)[1].astype(np.int64)
+    return Split(parts, options.seed, _split_digest(dataset.photos, parts), groups, rest.notes)
 
 
 def check_class_sizes(dataset: Dataset, options: SplitOptions) -> None:
@@ -159,7 +160,7 @@ def check_class_sizes(dataset: Dataset, options: SplitOptions) -> None:
     parts = [PARTS[part] for part in (TRAINING, *_shares(options))]
     distinct: dict[str, set[str]] = {label: set() for label in dataset.labels}
     for photo in dataset.photos:
-        distinct[photo.label].add(photo.digest or str(photo.path))
+        distinct[photo.label].add(photo.digest or photo.uri)
     if len(distinct) < 2:
         raise DataError("Photos of fewer than two classes can be read; a classifier needs at least two.")
     for label, digests in distinct.items():
@@ -176,12 +177,15 @@ def _shares(options: SplitOptions) -> dict[int, tuple[float, float]]:
     return {part: (low, high) for part, (low, high) in shares.items() if high > low}
 
 
-def _groups(dataset: Dataset, hashes: np.ndarray, parts: int) -> tuple[list[str], list[str]]:
+def _groups(dataset: Dataset, parts: int) -> tuple[list[str], list[str]]:
     """For each photo the smallest digest of the group it belongs to, and what is to be said about groups."""
     notes: list[str] = []
+    hashes = dataset.hashes
+    if hashes is None:
+        raise ValueError("the photos have no perceptual hashes: they have not been read")
     digests = [photo.digest for photo in dataset.photos]
     same_content, first_rows = _pairs_of_equal(digests)
-    variants, _ = _pairs_of_equal([_object(photo) for photo in dataset.photos])
+    variants, _ = _pairs_of_equal([photo.group or photo.uri for photo in dataset.photos])
     alike = first_rows[near_duplicate_pairs(hashes[first_rows])] if len(first_rows) else variants
     alike = _small_groups_only(dataset, alike, notes)
     alike = _leave_enough_groups(dataset, same_content, variants, alike, parts, notes)
@@ -198,12 +202,6 @@ def _pairs_of_equal(keys: list[str]) -> tuple[np.ndarray, np.ndarray]:
     pairs = [(first.setdefault(key, row), row) for row, key in enumerate(keys)]
     return (np.array([pair for pair in pairs if pair[0] != pair[1]], np.int64).reshape(-1, 2),
             np.array(sorted(first.values()), np.int64))
-
-
-def _object(photo: Photo) -> str:
-    """Poets' rule: files whose names agree up to `_nohash_` show one object and stay together."""
-    stem, mark, _ = photo.path.name.partition("_nohash_")
-    return f"{photo.label}/{stem}" if mark else str(photo.path)
 
 
 def _small_groups_only(dataset: Dataset, pairs: np.ndarray, notes: list[str]) -> np.ndarray:
@@ -290,6 +288,6 @@ def _can_leave(unit: _Unit, label: str, units: dict[str, _Unit]) -> bool:
     return all(counts[name] > 1 for name in unit.labels)
 
 
-def _split_digest(dataset: Dataset, parts: np.ndarray) -> str:
-    lines = sorted({f"{photo.digest} {PARTS[part]}\n" for photo, part in zip(dataset.photos, parts)})
+def _split_digest(photos: Sequence[Photo], parts: np.ndarray) -> str:
+    lines = sorted({f"{photo.digest} {PARTS[part]}\n" for photo, part in zip(photos, parts)})
     return hashlib.blake2b("".join(lines).encode(), digest_size=16).hexdigest()

@@ -43,7 +43,7 @@ def _store(photos: Sequence[Photo], height: int, width: int, path: Path, workers
         with part.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
             with ThreadPoolExecutor(workers) as pool, progress_bar(len(photos), "Decoding", "photo") as bar:
-                for pixels in pool.map(lambda photo: load_pixels(photo.path, height, width), photos):
+                for pixels in pool.map(lambda photo: load_pixels(photo.read(), height, width), photos):
                     file.write(pixels.tobytes())
                     bar.update()
         part.replace(path)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfpoets.data import PARTS, TEST, Dataset, Split, near_duplicate_pairs
+from tfpoets.data import PARTS, TEST, Dataset, Split, groups_of, hamming_distances, near_duplicate_pairs
 
+from .detector import Evidence
 from .findings import Finding
 from .neighbours import Neighbours
 
@@ -20,29 +21,30 @@ MOST_IN_PAIRS = 8
 SHARE_OF_THE_SET = 0.3
 
 
-def find_duplicates(dataset: Dataset, hashes: np.ndarray, neighbours: Neighbours, split: Split | None
-                    ) -> Iterator[Finding]:
-    """Findings of the kinds exact_duplicate, near_duplicate, label_conflict and leak, two rows a pair.
+class DuplicateDetector:
+    """Finds photos that are there twice: label conflicts, leaks, and two findings for each pair."""
 
-    Args:
-        dataset: photos with their digests.
-        hashes: uint8 [photos, HASH_BYTES].
-        neighbours: of the photos' bottlenecks.
-        split: of the same photos; None: leaks are not looked for.
-    """
-    exact = _same_bytes(dataset)
-    near = _same_picture(dataset, hashes, neighbours)
-    near, bursts = _without_bursts(near, len(dataset.photos))
-    for rows in bursts:
-        yield from _burst(dataset, rows, split)
-    for kind, pairs in (("exact_duplicate", exact), ("near_duplicate", near)):
-        for first, second, score in pairs:
-            yield from _both(dataset, kind, first, second, score, "is the same picture as")
-            if dataset.photos[first].label != dataset.photos[second].label:
-                yield from _both(dataset, "label_conflict", first, second, score, "has another label than its copy")
-            if split is not None and _leaks(split, first, second):
-                yield from _both(dataset, "leak", first, second, score,
-                                 f"is in the {PARTS[split.parts[first]]} and {PARTS[split.parts[second]]} parts, with")
+    kinds = {"label_conflict": 10, "leak": 20, "exact_duplicate": 70, "near_duplicate": 80}
+    measure = None
+
+    def find(self, evidence: Evidence) -> Iterator[Finding]:
+        """Yield findings from digests, perceptual hashes and bottlenecks; leaks only where there is a split."""
+        dataset, split = evidence.dataset, evidence.dataset.split
+        exact = _same_bytes(dataset)
+        near = _same_picture(dataset, evidence.neighbours)
+        near, bursts = _without_bursts(near, len(dataset.photos))
+        for rows in bursts:
+            yield from _burst(dataset, rows, split)
+        for kind, pairs in (("exact_duplicate", exact), ("near_duplicate", near)):
+            for first, second, score in pairs:
+                yield from _both(dataset, kind, first, second, score, "is the same picture as")
+                if dataset.photos[first].label != dataset.photos[second].label:
+                    yield from _both(dataset, "label_conflict", first, second, score,
+                                     "has another label than its copy")
+                if split is not None and _leaks(split, first, second):
+                    yield from _both(dataset, "leak", first, second, score,
+                                     f"is in the {PARTS[split.parts[first]]} and {PARTS[split.parts[second]]} parts, "
+                                     "with")
 
 
 def _leaks(split: Split, first: int, second: int) -> bool:
@@ -53,7 +55,7 @@ def _leaks(split: Split, first: int, second: int) -> bool:
 def _both(dataset: Dataset, kind: str, first: int, second: int, score: float, says: str) -> Iterator[Finding]:
     for row, other in ((first, second), (second, first)):
         photo, copy = dataset.photos[row], dataset.photos[other]
-        yield Finding(kind, photo.path, score, f"{says} {copy.label}/{copy.path.name}", copy.path)
+        yield Finding(kind, photo, score, f"{says} {copy.label}/{copy.name}", copy)
 
 
 def _same_bytes(dataset: Dataset) -> list[tuple[int, int, float]]:
@@ -62,11 +64,13 @@ def _same_bytes(dataset: Dataset) -> list[tuple[int, int, float]]:
             if first.setdefault(photo.digest, row) != row]
 
 
-def _same_picture(dataset: Dataset, hashes: np.ndarray, neighbours: Neighbours) -> list[tuple[int, int, float]]:
+def _same_picture(dataset: Dataset, neighbours: Neighbours) -> list[tuple[int, int, float]]:
     """Pairs of different bytes that show one picture, with a score from 0 to 1."""
-    bits = hashes.shape[1] * 8
-    pairs = {(int(a), int(b)): 1 - float(np.bitwise_count(hashes[a] ^ hashes[b]).sum()) / bits
-             for a, b in near_duplicate_pairs(hashes)}
+    hashes = dataset.hashes
+    assert hashes is not None
+    near = near_duplicate_pairs(hashes)
+    shares = 1 - hamming_distances(hashes[near[:, 0]], hashes[near[:, 1]]) / (8 * hashes.shape[1])
+    pairs = {(int(a), int(b)): float(share) for (a, b), share in zip(near, shares)}
     distances = 1 - neighbours.similarities
     limit = SCENE_SHARE * float(np.median(distances[:, 0]))
     for row, place in zip(*np.nonzero(distances < limit)):
@@ -80,11 +84,7 @@ def _same_picture(dataset: Dataset, hashes: np.ndarray, neighbours: Neighbours) 
 def _without_bursts(pairs: list[tuple[int, int, float]], photos: int
                     ) -> tuple[list[tuple[int, int, float]], list[np.ndarray]]:
     """Pairs of small groups of look-alikes, and the rows of each larger group; nothing where the set looks so."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-    first, second = np.array([pair[:2] for pair in pairs], int).reshape(-1, 2).T
-    links = coo_array((np.ones(len(pairs)), (first, second)), (photos, photos))
-    group_of = connected_components(links, directed=False)[1]
+    group_of = groups_of(np.array([pair[:2] for pair in pairs], int).reshape(-1, 2), photos)
     sizes = np.bincount(group_of)
     if sizes.max() > max(SHARE_OF_THE_SET * photos, MOST_IN_PAIRS):
         return [], []
@@ -98,12 +98,12 @@ def _burst(dataset: Dataset, rows: np.ndarray, split: Split | None) -> Iterator[
     usual = labels.most_common(1)[0][0]
     for row in rows:
         photo = dataset.photos[row]
-        yield Finding("near_duplicate", photo.path, len(rows) / len(dataset.photos),
+        yield Finding("near_duplicate", photo, len(rows) / len(dataset.photos),
                       f"is one of {len(rows)} photos that look alike")
         if photo.label != usual:
-            yield Finding("label_conflict", photo.path, labels[usual] / len(rows),
+            yield Finding("label_conflict", photo, labels[usual] / len(rows),
                           f"looks like {labels[usual]} photos of {usual}")
         if split is not None and split.parts[row] == TEST and (split.parts[rows] != TEST).any():
-            yield Finding("leak", photo.path, float((split.parts[rows] != TEST).mean()),
+            yield Finding("leak", photo, float((split.parts[rows] != TEST).mean()),
                           f"is in the {PARTS[TEST]} part, and {int((split.parts[rows] != TEST).sum())} photos that "
                           "look like it are not")

@@ -1,45 +1,52 @@
-"""The whole examination: every kind of finding, ranked."""
+"""The list of detectors, and the examination of photos by all of them."""
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 
-from tfpoets.data import Dataset, Split
-from tfpoets.extractors import Bottlenecks
+from tfpoets.data import Dataset, Measure, Photo
 
-from .duplicates import find_duplicates
-from .files import find_imbalance, find_odd_files, find_unreadable
-from .findings import Finding, ranked
-from .neighbours import find_neighbours
-from .outliers import find_outliers
-from .wrong_labels import Suspicion, suspect_labels
+from .detector import Detector, Evidence
+from .duplicates import DuplicateDetector
+from .files import FileDetector, ImbalanceDetector, UnreadableDetector
+from .findings import Finding
+from .outliers import OutlierDetector
+from .wrong_labels import WrongLabelDetector
 
-log = logging.getLogger(__name__)
+DETECTORS: list[Detector] = [UnreadableDetector(), FileDetector(), ImbalanceDetector(), DuplicateDetector(),
+                             WrongLabelDetector(), OutlierDetector()]
 
 
-def examine(bottlenecks: Bottlenecks, split: Split, side: int) -> list[Finding]:
-    """Looks at every photo, by its file and by its bottleneck; changes nothing.
+def examine(dataset: Dataset, unreadable: Sequence[tuple[Photo, str]], side: int) -> list[Finding]:
+    """Look at every photo, by its file and by its bottleneck; change nothing.
 
     Args:
-        bottlenecks: of at least two classes.
-        split: of the same photos.
+        dataset: photos of at least two classes, with their bottlenecks, split and the measures of `wanted_measures`.
+        unreadable: (photo, reason) of those that could not be read.
         side: of the input of the network that labels such photos, in pixels.
 
     Returns:
         Findings in the order in which a person should look at them.
     """
-    dataset = bottlenecks.dataset
-    neighbours = find_neighbours(bottlenecks.features)
-    suspicion = suspect_labels(bottlenecks.features, dataset.targets, split.groups, neighbours)
-    return ranked([*find_unreadable(bottlenecks.unreadable), *find_odd_files(dataset, side),
-                   *find_imbalance(dataset), *find_duplicates(dataset, bottlenecks.hashes, neighbours, split),
-                   *_wrong_labels(dataset, suspicion), *find_outliers(dataset, bottlenecks.features)])
+    evidence = Evidence(dataset, unreadable, side)
+    return ranked(finding for detector in DETECTORS for finding in detector.find(evidence))
 
 
-def _wrong_labels(dataset: Dataset, suspicion: Suspicion) -> Iterator[Finding]:
-    if not suspicion.able:
-        log.warning("Wrong labels cannot be found: on these photos the network tells the classes apart too badly.")
-    for row in suspicion.listed.nonzero()[0]:
-        suggested = suspicion.suggested[row]
-        yield Finding("likely_wrong_label", dataset.photos[row].path, float(suspicion.scores[row]),
-                      f"looks like {dataset.labels[suggested]} ({suspicion.probabilities[row, suggested]:.0%})")
+def finding_kinds() -> list[str]:
+    """Return the kinds of findings, in the order in which a person should look at them."""
+    ranks = _ranks()
+    return sorted(ranks, key=ranks.__getitem__)
+
+
+def wanted_measures() -> list[Measure]:
+    """Return what the detectors need to have measured of every photo."""
+    return [detector.measure for detector in DETECTORS if detector.measure is not None]
+
+
+def ranked(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings by the rank of their kind, then the highest score first, then by file."""
+    ranks = _ranks()
+    return sorted(findings, key=lambda each: (ranks[each.kind], -each.score, each.file))
+
+
+def _ranks() -> dict[str, int]:
+    return {kind: rank for detector in DETECTORS for kind, rank in detector.kinds.items()}

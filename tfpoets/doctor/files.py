@@ -1,12 +1,15 @@
 """What can be told from the files alone: suffixes that lie, photos that are tiny, classes that are small."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator
 
 import numpy as np
 
-from tfpoets.data import Dataset, Photo, photo_header, suffixes_of
+from tfpoets.data import Photo, PhotoHeader, photo_header, suffixes_of
+from tfpoets.errors import PhotoError
 
+from .detector import Evidence
 from .findings import Finding
 
 # A side below this share of the set's median, and of the network's input, is tiny.
@@ -15,40 +18,62 @@ TINY_SHARE = 0.5
 SMALL_CLASS_SHARE = 1 / 3
 
 
-def find_unreadable(unreadable: Sequence[tuple[Photo, str]]) -> Iterator[Finding]:
-    """A finding for each photo that was left out, with the reason."""
-    for photo, reason in unreadable:
-        yield Finding("unreadable", photo.path, 1.0, f"cannot be used: {reason}")
+class UnreadableDetector:
+    """Finds the photos that were left out, with the reason."""
+
+    kinds = {"unreadable": 40}
+    measure = None
+
+    def find(self, evidence: Evidence) -> Iterator[Finding]:
+        """Yield a finding for each."""
+        for photo, reason in evidence.unreadable:
+            yield Finding("unreadable", photo, 1.0, f"cannot be used: {reason}")
 
 
-def find_odd_files(dataset: Dataset, side: int) -> Iterator[Finding]:
-    """Suffixes that name another format, and photos far smaller than the others and than the network's input.
+class FileDetector:
+    """Finds suffixes that name another format, and photos far smaller than the others and than the network's input."""
 
-    Args:
-        dataset: the photos that could be read.
-        side: of the network's input, in pixels.
-    """
-    headers = [photo_header(photo.path) for photo in dataset.photos]
-    sides = np.array([min(header.height, header.width) if header else np.inf for header in headers])
-    limit = TINY_SHARE * min(float(np.median(sides)), side)
-    for photo, header, least in zip(dataset.photos, headers, sides):
-        if header is None:
-            continue
-        suffixes = suffixes_of(header.format)
-        if suffixes and photo.path.suffix.lower() not in suffixes:
-            yield Finding("wrong_suffix", photo.path, 1.0, f"is {header.format}: its name should end in {suffixes[0]}")
-        if least < limit:
-            yield Finding("tiny", photo.path, limit / least,
-                          f"has {header.width} x {header.height} pixels; the network looks at {side} x {side}")
+    kinds = {"wrong_suffix": 50, "tiny": 60}
+    measure = None
+
+    def find(self, evidence: Evidence) -> Iterator[Finding]:
+        """Yield findings from the photos' headers."""
+        photos, side = evidence.dataset.photos, evidence.side
+        headers = [_header(photo) for photo in photos]
+        sides = np.array([min(header.height, header.width) if header else np.inf for header in headers])
+        limit = TINY_SHARE * min(float(np.median(sides)), side)
+        for photo, header, least in zip(photos, headers, sides):
+            if header is None:
+                continue
+            suffixes = suffixes_of(header.format)
+            if suffixes and os.path.splitext(photo.name)[1].lower() not in suffixes:
+                yield Finding("wrong_suffix", photo, 1.0, f"is {header.format}: its name should end in {suffixes[0]}")
+            if least < limit:
+                yield Finding("tiny", photo, limit / least,
+                              f"has {header.width} x {header.height} pixels; the network looks at {side} x {side}")
 
 
-def find_imbalance(dataset: Dataset) -> Iterator[Finding]:
-    """Classes with far fewer photos than the largest."""
-    counts = dataset.counts()
-    largest = max(counts.values())
-    folders = {photo.label: photo.path.parent for photo in dataset.photos}
-    for label, count in counts.items():
-        if count < SMALL_CLASS_SHARE * largest:
-            yield Finding("imbalance", folders[label], largest / count,
-                          f"has {count} photos, the largest class {largest}: add some, or retrain with "
-                          "class_weight=balanced")
+def _header(photo: Photo) -> PhotoHeader | None:
+    try:
+        with photo.open() as file:
+            return photo_header(file)
+    except PhotoError:
+        return None
+
+
+class ImbalanceDetector:
+    """Finds classes with far fewer photos than the largest."""
+
+    kinds = {"imbalance": 100}
+    measure = None
+
+    def find(self, evidence: Evidence) -> Iterator[Finding]:
+        """Yield a finding for each."""
+        counts = evidence.dataset.counts()
+        largest = max(counts.values())
+        folders = {photo.label: photo.folder for photo in evidence.dataset.photos}
+        for label, count in counts.items():
+            if count < SMALL_CLASS_SHARE * largest:
+                yield Finding("imbalance", folders[label], largest / count,
+                              f"has {count} photos, the largest class {largest}: add some, or retrain with "
+                              "class_weight=balanced")

@@ -3,39 +3,54 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from tfpoets.data import Photo
 from tfpoets.files import write_file
-
-# In the order in which a person should look at them.
-KINDS = ("label_conflict", "leak", "likely_wrong_label", "unreadable", "wrong_suffix", "tiny", "exact_duplicate",
-         "near_duplicate", "outlier", "imbalance")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about one file that a person should look at.
+    """Something about one photo, or one class, that a person should look at.
 
     Attributes:
-        kind: one of KINDS.
-        file: the photo; for `imbalance` the folder of a class.
+        kind: one of the kinds of a detector.
+        subject: the photo; or the folder of a class.
         score: how sure or how bad, larger first; what it counts depends on the kind.
         suggestion: a sentence.
         other: the photo that it belongs together with, or None.
     """
 
     kind: str
-    file: Path
+    subject: Photo | str
     score: float
     suggestion: str
-    other: Path | None = None
+    other: Photo | None = None
 
+    @property
+    def file(self) -> str:
+        """The URI of the photo or folder."""
+        return self.subject if isinstance(self.subject, str) else self.subject.uri
 
-def ranked(findings: Iterable[Finding]) -> list[Finding]:
-    """By kind in the order of KINDS, then the highest score first, then by file."""
-    return sorted(findings, key=lambda each: (KINDS.index(each.kind), -each.score, str(each.file)))
+    @property
+    def photo(self) -> Photo | None:
+        """The photo; None for a finding about a class."""
+        return None if isinstance(self.subject, str) else self.subject
+
+    @property
+    def short_name(self) -> str:
+        """The name of the photo or class, with that of the folder that it is in."""
+        folder, name = os.path.split(self.file)
+        return f"{os.path.basename(folder)}/{name}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the finding as JSON takes it."""
+        return {"kind": self.kind, "file": self.file, "score": self.score, "suggestion": self.suggestion,
+                "other": self.other and self.other.uri}
 
 
 def write_findings(path: Path, findings: Iterable[Finding]) -> None:
@@ -44,5 +59,6 @@ def write_findings(path: Path, findings: Iterable[Finding]) -> None:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["kind", "file", "score", "suggestion", "other"])
     for each in findings:
-        rows.writerow([each.kind, each.file, f"{each.score:.4g}", each.suggestion, each.other or ""])
+        rows.writerow([each.kind, each.file, f"{each.score:.4g}", each.suggestion,
+                       each.other.uri if each.other else ""])
     write_file(path, text.getvalue())

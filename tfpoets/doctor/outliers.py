@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfpoets.data import Dataset
-
+from .detector import Evidence
 from .findings import Finding
 from .neighbours import find_neighbours
 
@@ -20,20 +19,21 @@ NORMAL_MAD = 1.4826
 MOST_SHARE = 0.02
 
 
-def find_outliers(dataset: Dataset, bottlenecks: np.ndarray) -> Iterator[Finding]:
-    """Photos whose nearest neighbours are unusually far; the score is in robust standard deviations.
+class OutlierDetector:
+    """Finds photos whose nearest neighbours are unusually far; the score is in robust standard deviations."""
 
-    Args:
-        dataset: the photos.
-        bottlenecks: float32 [photos, depth].
-    """
-    distances = 1 - find_neighbours(bottlenecks, NEAREST, centred=False).similarities[:, -1]
-    median = np.median(distances)
-    spread = NORMAL_MAD * np.median(np.abs(distances - median))
-    if spread < 1e-9:
-        return
-    scores = (distances - median) / spread
-    for row in np.argsort(-scores, kind="stable")[:max(1, round(MOST_SHARE * len(scores)))]:
-        if scores[row] > LIMIT:
-            yield Finding("outlier", dataset.photos[row].path, float(scores[row]),
-                          "is like no other photo: does it belong here?")
+    kinds = {"outlier": 90}
+    measure = None
+
+    def find(self, evidence: Evidence) -> Iterator[Finding]:
+        """Yield findings from the bottlenecks."""
+        distances = 1 - find_neighbours(evidence.X, NEAREST, centred=False).similarities[:, -1]
+        median = np.median(distances)
+        spread = NORMAL_MAD * np.median(np.abs(distances - median))
+        if spread < 1e-9:
+            return
+        scores = (distances - median) / spread
+        for row in np.argsort(-scores, kind="stable")[:max(1, round(MOST_SHARE * len(scores)))]:
+            if scores[row] > LIMIT:
+                yield Finding("outlier", evidence.dataset.photos[row], float(scores[row]),
+                              "is like no other photo: does it belong here?")

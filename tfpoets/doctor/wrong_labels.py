@@ -7,13 +7,20 @@ of a head, held back more strongly than a classifier's, mixed with what the near
 """
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from tfpoets.data import Examples
 from tfpoets.training import out_of_fold_at_strength
 
+from .detector import Evidence
+from .findings import Finding
 from .neighbours import Neighbours
+
+log = logging.getLogger(__name__)
 
 # Chosen on 20 random draws of flipped labels that the figures in RESULTS.md do not use.
 FOLDS = 10
@@ -49,6 +56,25 @@ class Suspicion:
     probabilities: np.ndarray
 
 
+class WrongLabelDetector:
+    """Finds photos whose label the other photos contradict."""
+
+    kinds = {"likely_wrong_label": 30}
+    measure = None
+
+    def find(self, evidence: Evidence) -> Iterator[Finding]:
+        """Yield findings from the bottlenecks."""
+        dataset = evidence.dataset
+        assert dataset.split is not None
+        suspicion = suspect_labels(evidence.X, dataset.targets, dataset.split.groups, evidence.neighbours)
+        if not suspicion.able:
+            log.warning("Wrong labels cannot be found: on these photos the network tells the classes apart too badly.")
+        for row in suspicion.listed.nonzero()[0]:
+            suggested = suspicion.suggested[row]
+            yield Finding("likely_wrong_label", dataset.photos[row], float(suspicion.scores[row]),
+                          f"looks like {dataset.labels[suggested]} ({suspicion.probabilities[row, suggested]:.0%})")
+
+
 def suspect_labels(bottlenecks: np.ndarray, classes: np.ndarray, groups: np.ndarray, neighbours: Neighbours
                    ) -> Suspicion:
     """Looks for labels that the other photos contradict.
@@ -60,10 +86,11 @@ def suspect_labels(bottlenecks: np.ndarray, classes: np.ndarray, groups: np.ndar
         neighbours: of the same photos.
     """
     width = int(classes.max()) + 1
+    examples = Examples(bottlenecks, classes, width)
     folds = np.unique(groups, return_inverse=True)[1] % FOLDS
     kept = np.ones(len(classes), bool)
     for _ in range(2):
-        head = out_of_fold_at_strength(bottlenecks, classes, folds, width, L2, kept)
+        head = out_of_fold_at_strength(examples, folds, L2, kept)
         votes = _votes(classes, groups, neighbours, kept, width)
         probabilities = head ** HEAD_SHARE * votes ** (1 - HEAD_SHARE)
         probabilities /= probabilities.sum(axis=1, keepdims=True)

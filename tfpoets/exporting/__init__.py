@@ -1,5 +1,4 @@
 """A classifier's files: written, proven, published."""
-from .classifier_graph import UNKNOWN_SCOPE
 from .conversion import Converted, check_formats, convert, open_graph
 from .forms import FORMATS, Graph, check_conversion, check_format_names
 from .metadata import UNKNOWN_LABEL, Metadata, describe_classifier
@@ -10,7 +9,7 @@ from .targets.frozen_graph import check_output_name
 from .targets.tflite import convert_function
 from .wrap import wrap
 
-__all__ = ["DEFAULT_GRAPH", "FORMATS", "TFLITE_IDENTIFIER", "UNKNOWN_LABEL", "UNKNOWN_SCOPE", "Converted",
-           "ExportOptions", "Exported", "Graph", "Metadata", "Proof", "check_conversion", "check_destinations",
-           "check_file", "check_format_names", "check_formats", "check_output_name", "convert", "convert_function",
-           "describe_classifier", "export_classifier", "export_graph", "open_exported", "open_graph", "wrap"]
+__all__ = ["DEFAULT_GRAPH", "FORMATS", "TFLITE_IDENTIFIER", "UNKNOWN_LABEL", "Converted", "ExportOptions", "Exported",
+           "Graph", "Metadata", "Proof", "check_conversion", "check_destinations", "check_file", "check_format_names",
+           "check_formats", "check_output_name", "convert", "convert_function", "describe_classifier",
+           "export_classifier", "export_graph", "open_exported", "open_graph", "wrap"]

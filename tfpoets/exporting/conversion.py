@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.data import Photo, load_pixels, network_input, read_photo
+from tfpoets.data import Photo, load_pixels, network_input
 from tfpoets.errors import ExportError, ModelError, PhotoError
 from tfpoets.evaluation import Metrics, evaluate
 from tfpoets.extractors import EngineRunner, core_count
@@ -185,7 +185,7 @@ def _check_bytes(graph: Graph, folder: Path, photos: Sequence[Photo], pixels: np
         opened = open_exported(graph.path)
         assert opened is not None  # `open_graph` has opened it
         expected = EngineRunner(opened.engine).run_all(pixels[rows], network_input)
-        check_predict_bytes(folder, [read_photo(photos[row].path) for row in rows], expected,
+        check_predict_bytes(folder, [photos[row].read() for row in rows], expected,
                             graph.metadata.unknown_threshold)
 
 
@@ -198,7 +198,7 @@ def _loaded(photos: Sequence[Photo], size: tuple[int, int]) -> tuple[list[Photo]
     """The photos that can be read, and their pixels: uint8 [photos, height, width, 3]."""
     def pixels(photo: Photo) -> np.ndarray | None:
         try:
-            return load_pixels(read_photo(photo.path), *size)
+            return load_pixels(photo.read(), *size)
         except PhotoError:
             return None
     with ThreadPoolExecutor(core_count()) as pool:

@@ -12,8 +12,9 @@ import numpy as np
 
 from tfpoets.errors import ExportError, OptionError, nearest
 from tfpoets.extractors import LiteRTModel, load_frozen_graph
+from tfpoets.graphs import UNKNOWN_SCORE
 
-from .classifier_graph import UNKNOWN_SCORE, Answers, frozen_answers
+from .classifier_graph import Answers, frozen_answers
 from .metadata import Metadata
 from .reading import load_signature
 from .targets.onnx import onnx_model, open_onnx

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tfpoets import __version__
-from tfpoets.data import PIXELS_VERSION, Split
+from tfpoets.data import PIXELS_VERSION, Dataset
 from tfpoets.errors import ModelError, one_line
 from tfpoets.evaluation import Metrics, Rejection
-from tfpoets.extractors import INPUT_NODE, Bottlenecks, Extractor
-from tfpoets.training import HeadFit, NetworkFit, StepsFit
+from tfpoets.extractors import INPUT_NODE, Extractor
+from tfpoets.training import Fit, NetworkFit, UnknownScore
 
 FORMAT = "poets-classifier-1"
 # What a photo is called that is like no training photo.
@@ -107,15 +107,16 @@ class Metadata:
             raise ValueError("its threshold for unknown photos is not a number")
 
 
-def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: Split,
-                        fit: HeadFit | StepsFit | NetworkFit, test: Metrics | None,
+def describe_classifier(extractor: Extractor, dataset: Dataset, fit: Fit, test: Metrics | None,
+                        unknown: UnknownScore | None = None,
                         final_tensor_name: str = "final_result", options: dict[str, Any] | None = None,
                         rejection: Rejection | None = None, cross_validation: dict[str, Any] | None = None,
                         fine_tuning: str = "", trained_on: Set[str] = frozenset()) -> Metadata:
     """The metadata of a classifier that is about to be exported.
 
     Args:
-        extractor, bottlenecks, split, fit: what it was made of.
+        extractor, dataset, fit: what it was made of.
+        unknown: the reject option, or None.
         test: the final evaluation, or None where no photo was kept for it.
         final_tensor_name: of the graph's result.
         options: what else is worth remembering of how it was made.
@@ -124,19 +125,21 @@ def describe_classifier(extractor: Extractor, bottlenecks: Bottlenecks, split: S
         fine_tuning: what came of it where it was tried.
         trained_on: digests of photos that trained or chose and are in the split no more.
     """
+    split = dataset.split
+    assert split is not None
     return Metadata(
-        labels=list(bottlenecks.dataset.labels),
+        labels=list(dataset.labels),
         input={"height": extractor.height, "width": extractor.width, "pixels": PIXELS_VERSION},
         nodes={"input": INPUT_NODE, "output": final_tensor_name},
         network={"kind": fit.name if isinstance(fit, NetworkFit) else "frozen_features",
                  "handle": extractor.handle, "digest": extractor.digest,
                  **({"fine_tuning": fine_tuning} if fine_tuning else {})},
         head=fit.description(),
-        unknown=None if fit.head.unknown is None else {
-            "threshold": fit.head.unknown.threshold, "coverage": fit.head.unknown.coverage,
-            "references": len(fit.head.unknown.references), "test": rejection and rejection.to_dict()},
+        unknown=None if unknown is None else {
+            "threshold": unknown.threshold, "coverage": unknown.coverage,
+            "references": len(unknown.references), "test": rejection and rejection.to_dict()},
         split={"seed": split.seed, "digest": split.digest, "counts": split.counts(),
-               "trained_on": _joined(split.known(bottlenecks.dataset) | trained_on)},
+               "trained_on": _joined(split.known(dataset.photos) | trained_on)},
         cross_validation=cross_validation,
         test=None if test is None else {
             "accuracy": test.accuracy, "interval": list(test.interval), "count": test.count,

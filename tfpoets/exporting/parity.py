@@ -9,8 +9,8 @@ import numpy as np
 from tfpoets.data import is_plain, network_input
 from tfpoets.errors import ExportError
 from tfpoets.extractors import EngineRunner, side_by_side
+from tfpoets.graphs import UNKNOWN_SCORE
 
-from .classifier_graph import UNKNOWN_SCORE
 from .reading import load_signature, open_exported
 
 MOST_PHOTOS = 32  # every class has its say on each of them

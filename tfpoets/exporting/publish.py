@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.data import Photo, load_photos, photo_digest, read_photo
+from tfpoets.data import Photo, load_photos, photo_digest
 from tfpoets.errors import OptionError, PhotoError
 from tfpoets.extractors import Extractor, core_count
 from tfpoets.files import check_output_file, check_output_folder, set_paths, write_file
@@ -181,11 +181,12 @@ def _write(extractor: Extractor, head: Head, metadata: Metadata, staged: ExportO
     with stage("export of the .pb"):
         staged.output_graph.write_bytes(frozen_graph(extractor, head, metadata.nodes["output"]))
     with stage("export of the .tflite"):
-        staged.tflite.write_bytes(packed(tflite_model(extractor, head), metadata))
+        staged.tflite.write_bytes(packed(tflite_model(extractor, head, metadata.unknown is not None), metadata))
     staged.output_labels.write_text("".join(f"{label}\n" for label in metadata.labels), "utf-8", newline="\n")
     if staged.saved_model_dir:
         with stage("export of the SavedModel"):
-            write_saved_model(staged.saved_model_dir / "1", extractor, head, metadata.labels)
+            write_saved_model(staged.saved_model_dir / "1", extractor, head, metadata.labels,
+                              metadata.unknown_threshold)
         write_metadata(staged.saved_model_dir / "1", metadata)
     hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()
               for path in (staged.output_graph, staged.tflite, staged.output_labels)}
@@ -213,7 +214,7 @@ def _prove(extractor: Extractor, metadata: Metadata, staged: ExportOptions, proo
 def _unchanged(photo: Photo) -> bytes | None:
     """A photo's file, or None where it is gone or another than the one that was answered."""
     try:
-        data = read_photo(photo.path)
+        data = photo.read()
     except PhotoError:
         return None
     return data if photo_digest(data) == photo.digest else None

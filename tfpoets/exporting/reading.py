@@ -10,10 +10,9 @@ import numpy as np
 
 from tfpoets.errors import ModelError, one_line
 from tfpoets.extractors import TENSORFLOW_BATCH, Engine, LiteRTEngine, LiteRTModel, TensorFlowEngine, side_by_side
-from tfpoets.graphs import OWN_MARK
+from tfpoets.graphs import OWN_MARK, UNKNOWN_SCORE
 from tfpoets.tf_runtime import full_precision, import_tensorflow, quiet_native_code
 
-from .classifier_graph import UNKNOWN_SCORE
 from .metadata import Metadata
 from .targets.saved_model import METADATA_PATH
 from .targets.tflite import has_metadata, unpacked_metadata

@@ -1,19 +1,20 @@
 """Classifiers around networks that were trained elsewhere."""
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfpoets.data import PIXELS_VERSION, Photo, load_photos, network_input, photo_digest, read_photo
+from tfpoets.data import PIXELS_VERSION, Photo, load_photos, network_input, photo_digest
 from tfpoets.errors import ExportError, OptionError, PhotoError
 from tfpoets.extractors import INPUT_NODE, core_count, prepare_extractor
 from tfpoets.tf_runtime import full_precision, import_tensorflow
-from tfpoets.training import Head
+from tfpoets.training import LinearHead
 
 from .metadata import Metadata
 from .publish import ExportOptions, Exported, Proof, check_destinations, export_classifier
@@ -64,11 +65,12 @@ class Wrapped:
         if isinstance(photos, str):
             raise ExportError("The photos for the proof are a list of paths.", f"Give [{photos!r}].")
         try:
-            files = [read_photo(Path(path)) for path in photos]
+            proving = [Photo(os.fspath(path), "") for path in photos]
+            files = [photo.read() for photo in proving]
             pixels = load_photos(files, self.height, self.width, core_count())
         except PhotoError as error:
             raise ExportError(f"A photo for the proof cannot be used: {error}") from error
-        proven = tuple(Photo(Path(path), "", photo_digest(data)) for path, data in zip(photos, files))
+        proven = tuple(replace(photo, digest=photo_digest(data)) for photo, data in zip(proving, files))
         with tempfile.TemporaryDirectory() as folder:
             extractor = prepare_extractor(lambda given: self.model(given, training=False), self.height, self.width,
                                           self.name, self.name, self.name, Path(folder) / "network")
@@ -78,7 +80,7 @@ class Wrapped:
                 network={"kind": "wrapped", "handle": self.name, "digest": extractor.digest},
                 head={"solver": "none", "temperature": 1.0}, split={}, test=None)
             # The network's last layer is its own; ours hands its answers on.
-            head = Head(np.eye(len(self.labels), dtype=np.float32), np.zeros(len(self.labels), np.float32))
+            head = LinearHead(np.eye(len(self.labels), dtype=np.float32), np.zeros(len(self.labels), np.float32))
             return export_classifier(extractor, head, metadata, destinations, Proof(proven, self(pixels)))
 
 

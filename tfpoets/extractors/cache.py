@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +18,23 @@ log = logging.getLogger(__name__)
 CACHE_NAME = "bottlenecks.sqlite"
 COMMIT_PHOTOS = 64
 COMMIT_SECONDS = 1.0
-# A file written less than this before it was read could be written again with the same time stamp (2 s on FAT).
-SETTLED_NS = 2_000_000_000
+# Version f862d5e wrote version 0: its table `files` has a path, size and mtime_ns instead of a URI and a stamp.
+SCHEMA_VERSION = 1
 
 _TABLES = """
-CREATE TABLE IF NOT EXISTS files (
-    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stamps (uri TEXT PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS looks (digest TEXT PRIMARY KEY, look BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS vectors (
     extractor TEXT NOT NULL, digest TEXT NOT NULL, view INTEGER NOT NULL, vector BLOB NOT NULL,
     checksum INTEGER NOT NULL, engine TEXT NOT NULL, PRIMARY KEY (extractor, digest, view));
+CREATE TABLE IF NOT EXISTS measures (
+    name TEXT NOT NULL, digest TEXT NOT NULL, value REAL NOT NULL, PRIMARY KEY (name, digest)) WITHOUT ROWID;
+"""
+_FROM_VERSION_0 = """
+BEGIN IMMEDIATE;
+INSERT OR IGNORE INTO stamps SELECT path, size || ' ' || mtime_ns, digest FROM files;
+DROP TABLE files;
+COMMIT;
 """
 
 
@@ -81,21 +88,31 @@ class BottleneckCache:
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=NORMAL")
             database.executescript(_TABLES)
+            self._migrate(database)
         except sqlite3.Error:
             database.close()
             raise
         return database
 
-    def known_digests(self, paths: Iterable[Path]) -> dict[Path, str]:
-        """The digests of the files that are as they were when last read, without reading them."""
-        known = {path: (size, mtime_ns, digest) for path, size, mtime_ns, digest in
-                 self._database.execute("SELECT path, size, mtime_ns, digest FROM files")}
+    def _migrate(self, database: sqlite3.Connection) -> None:
+        """Bring a file that an earlier version wrote up to date; raise ExtractorError over one of a later version."""
+        version, = database.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise ExtractorError(f"The cache {self.path} was written by a later version of this program.",
+                                 "Give another folder with `bottleneck_dir`.")
+        if database.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'files'").fetchone():
+            database.executescript(_FROM_VERSION_0)
+        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def known_digests(self, stamps: Mapping[str, str]) -> dict[str, str]:
+        """Return the digests of the files whose stamps (by URI) are those with which they were last read."""
+        known = {uri: (stamp, digest) for uri, stamp, digest in
+                 self._database.execute("SELECT uri, stamp, digest FROM stamps")}
         found = {}
-        for path in paths:
-            text = str(path)  # paths of text are quicker than Path
-            row = known.get(_key(text))
-            if row is not None and row[:2] == file_stamp(text):
-                found[path] = row[2]
+        for uri, stamp in stamps.items():
+            row = known.get(_key(uri))
+            if stamp and row is not None and row[0] == stamp:
+                found[uri] = row[1]
         return found
 
     def digests_with_vector(self, extractor: str, view: int = 0) -> set[str]:
@@ -104,10 +121,24 @@ class BottleneckCache:
             "SELECT digest FROM vectors JOIN looks USING (digest) WHERE extractor = ? AND view = ?",
             (extractor, view))}
 
-    def add_file(self, path: Path, digest: str, stamp: tuple[int, int] | None) -> None:
-        """Remembers a file's digest under the size and time stamp it had before it was read."""
-        if stamp is not None and time.time_ns() - stamp[1] > SETTLED_NS:
-            self._write("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (_key(path), *stamp, digest))
+    def digests_with_measure(self, name: str) -> set[str]:
+        """Return the photos of which a measure has been taken."""
+        return {digest for digest, in self._database.execute("SELECT digest FROM measures WHERE name = ?", (name,))}
+
+    def add_file(self, uri: str, digest: str, stamp: str) -> None:
+        """Remember a file's digest under the stamp that it had before it was read; an empty one is not trusted."""
+        if stamp:
+            self._write("INSERT OR REPLACE INTO stamps VALUES (?, ?, ?)", (_key(uri), stamp, digest))
+
+    def add_measure(self, name: str, digest: str, value: float) -> None:
+        """Store a measure of one photo."""
+        self._write("INSERT OR REPLACE INTO measures VALUES (?, ?, ?)", (name, digest, value))
+        self._uncommitted += 1
+        self.commit_if_due()
+
+    def measures(self, name: str) -> dict[str, float]:
+        """Return a measure of every photo that it has been taken of, by digest."""
+        return dict(self._database.execute("SELECT digest, value FROM measures WHERE name = ?", (name,)))
 
     def add_hash(self, digest: str, hash_: bytes) -> None:
         """Stores one photo's perceptual hash."""
@@ -158,15 +189,7 @@ class BottleneckCache:
                                  "Free some space, or give another folder with `bottleneck_dir`.") from error
 
 
-def file_stamp(path: Path | str) -> tuple[int, int] | None:
-    """Size in bytes and modification time in nanoseconds, or None where there is no such file."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
-
-
-def _key(path: Path | str) -> str:
-    """The absolute path as text that SQLite takes, whatever bytes a file name is made of."""
-    return os.fsencode(os.path.abspath(path)).decode("utf-8", "backslashreplace")
+def _key(uri: str) -> str:
+    """A URI, or the absolute path of a local file, as text that SQLite takes, whatever bytes a name is made of."""
+    absolute = uri if "://" in uri else os.path.abspath(uri)
+    return os.fsencode(absolute).decode("utf-8", "backslashreplace")

@@ -5,47 +5,46 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from tfpoets.data import (HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, AugmentationOptions, Dataset, Photo, augment_pixels,
-                          load_pixels, load_sizes, network_input, perceptual_hash, photo_digest, read_photo)
+from tfpoets.data import (HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, AugmentationOptions, Dataset, Measure, Photo,
+                          augment_pixels, load_pixels, load_sizes, network_input, perceptual_hash, photo_digest,
+                          readable)
 from tfpoets.errors import PhotoError
 from tfpoets.progress import progress_bar
 
-from .cache import BottleneckCache, file_stamp
+from .cache import BottleneckCache
 from .engines import Engine, choose_engine, core_count
 from .extractor import INPUT_NODE, OUTPUT_NODE, Extractor
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bottlenecks:
-    """What an extractor makes of a dataset of photos.
+    """What an extractor makes of a dataset.
 
     Attributes:
-        dataset: the photos that could be read, with their digests, in dataset order.
-        features: float32 [photos, depth], a row each.
-        hashes: uint8 [photos, HASH_BYTES], perceptual hashes.
+        dataset: the photos that could be read, with their digests, perceptual hashes, measures and bottlenecks (`X`).
         unreadable: (photo, reason) of those that are left out.
         computed: how many bottlenecks were not in the cache.
         engine: what computes bottlenecks on this machine.
     """
 
     dataset: Dataset
-    features: np.ndarray
-    hashes: np.ndarray
     unreadable: tuple[tuple[Photo, str], ...]
-    computed: int
-    engine: str
+    computed: int = 0
+    engine: str = ""
 
-    def only(self, kept: np.ndarray) -> Bottlenecks:
-        """Some of the photos: those where bool [photos] says so."""
-        return replace(self, dataset=self.dataset.only(kept), features=self.features[kept], hashes=self.hashes[kept])
+    @property
+    def features(self) -> np.ndarray:
+        """The bottlenecks: float32 [photos, depth], a row each."""
+        assert self.dataset.X is not None
+        return self.dataset.X
 
 
 @dataclass(frozen=True)
@@ -57,21 +56,28 @@ class _Task:
         key: under which the cache keeps it.
         views: their numbers.
         augmentation: what makes a view of the pixels; None: there is one, the photo as it is, and its perceptual hash.
+        measures: what else is wanted of a photo as it is.
     """
 
     extractor: Extractor
     key: str
     views: Sequence[int] = (0,)
     augmentation: AugmentationOptions | None = None
+    measures: Sequence[Measure] = ()
 
-    def pixels(self, photo: bytes, digest: str, views: Sequence[int]) -> tuple[list[np.ndarray], bytes]:
-        """Some views of a photo, uint8 [height, width, 3] each, and its perceptual hash."""
+    def fill(self, read: _Read, data: bytes, wanted: Sequence[Measure]) -> None:
+        """Decode a photo once for the views, perceptual hash and measures that are wanted of it."""
         size = (self.extractor.height, self.extractor.width)
-        if self.augmentation is None:
-            pixels, hash_ = load_sizes(photo, (size, (HASH_HEIGHT, HASH_WIDTH)))
-            return [pixels], perceptual_hash(hash_)
-        pixels = load_pixels(photo, *size)
-        return [augment_pixels(pixels, self.augmentation, digest, view) for view in views], b""
+        if self.augmentation is not None:
+            pixels = load_pixels(data, *size)
+            read.pixels = [augment_pixels(pixels, self.augmentation, read.digest, view) for view in read.views]
+            return
+        sizes = [size, (HASH_HEIGHT, HASH_WIDTH)] if read.views else []
+        decoded = load_sizes(data, [*sizes, *(measure.size for measure in wanted)])
+        if read.views:
+            read.pixels, read.hash_ = decoded[:1], perceptual_hash(decoded[1])
+        read.measures = {measure.name: float(measure.compute(pixels))
+                         for measure, pixels in zip(wanted, decoded[len(sizes):])}
 
 
 @dataclass
@@ -79,18 +85,18 @@ class _Read:
     """What a worker found out about one file, and made of it: of each of `views` pixels first, then a vector."""
 
     photo: Photo
-    stamp: tuple[int, int] | None
     digest: str = ""
     reason: str = ""
     hash_: bytes = b""
     views: Sequence[int] = ()
     pixels: Sequence[np.ndarray] = ()
     vectors: Sequence[np.ndarray] = ()
+    measures: dict[str, float] = field(default_factory=dict)
 
 
 def extract_bottlenecks(dataset: Dataset, extractor: Extractor, bottleneck_dir: Path | str,
-                        workers: int | None = None) -> Bottlenecks:
-    """Computes the bottlenecks that the cache lacks, and loads all of them.
+                        workers: int | None = None, measures: Sequence[Measure] = ()) -> Bottlenecks:
+    """Compute the bottlenecks and measures that the cache lacks, and load all of them.
 
     Files whose size and time stamp are known are not even opened. A photo that cannot be read is left out and listed;
     a class of which none can be read is left out too.
@@ -100,21 +106,22 @@ def extract_bottlenecks(dataset: Dataset, extractor: Extractor, bottleneck_dir: 
         extractor: from `open_extractor`.
         bottleneck_dir: folder of the cache.
         workers: threads that decode; None: one a core.
+        measures: what else is wanted of each photo.
 
     Raises:
         ExtractorError: the cache cannot be written.
     """
     engine = _engine_of(extractor)
-    task, workers = _Task(extractor, extractor.digest), workers or core_count()
+    task, workers = _Task(extractor, extractor.digest, measures=measures), workers or core_count()
     with BottleneckCache(bottleneck_dir) as cache:
-        digests = cache.known_digests(photo.path for photo in dataset.photos)
-        reasons: dict[Path, str] = {}
+        found = _Found(_stamps(dataset.photos))
+        found.digests = cache.known_digests(found.stamps)
         computed = 0
         while True:
-            computed += _extract_missing(dataset.photos, task, engine, cache, digests, reasons, workers)
-            bottlenecks, damaged = _collect(dataset, extractor, cache, digests, reasons, computed, engine.name)
+            computed += _extract_missing(dataset.photos, task, engine, cache, found, workers)
+            bottlenecks, damaged = _collect(dataset, task, cache, found)
             if not damaged:
-                return bottlenecks
+                return replace(bottlenecks, computed=computed, engine=engine.name)
             log.warning("%d bottlenecks in the cache are damaged and are computed again.", len(damaged))
             cache.forget(extractor.digest, damaged)
 
@@ -144,10 +151,10 @@ def extract_augmented(photos: Sequence[Photo], extractor: Extractor, bottleneck_
     for row, photo in enumerate(photos):
         rows.setdefault(photo.digest, []).append(row)
     with BottleneckCache(bottleneck_dir) as cache:
-        digests = {photo.path: photo.digest for photo in photos}
         computed = 0
         for _ in range(2):  # once more where rows in the cache turn out damaged
-            computed += _extract_missing(photos, task, engine, cache, dict(digests), {}, core_count())
+            known = _Found(_stamps(photos), {photo.uri: photo.digest for photo in photos})
+            computed += _extract_missing(photos, task, engine, cache, known, core_count())
             for view in task.views:
                 for digest, _, vector in cache.rows(task.key, extractor.depth, view):
                     found[rows.get(digest, []), view - 1] = vector
@@ -162,31 +169,54 @@ def _engine_of(extractor: Extractor) -> Engine:
     return choose_engine(extractor.tflite_path, extractor.graph_path, INPUT_NODE, OUTPUT_NODE)
 
 
-def _extract_missing(photos: Sequence[Photo], task: _Task, engine: Engine, cache: BottleneckCache,
-                     digests: dict[Path, str], reasons: dict[Path, str], workers: int) -> int:
-    """Fills the cache, `digests` and `reasons` for every photo; returns how many bottlenecks were computed."""
-    there = {view: cache.digests_with_vector(task.key, view) for view in task.views}
-    missing = [photo for photo in photos if photo.path not in reasons
-               and not all(digests.get(photo.path) in known for known in there.values())]
+@dataclass
+class _Found:
+    """What is known of the files, by URI: stamps from before they were read, digests, reasons to leave them out."""
+
+    stamps: dict[str, str]
+    digests: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+def _stamps(photos: Sequence[Photo]) -> dict[str, str]:
+    by_source: dict[int, list[Photo]] = {}
+    for photo in photos:
+        by_source.setdefault(id(photo.source), []).append(photo)
+    found: dict[str, str] = {}
+    for members in by_source.values():
+        found.update(members[0].source.stamps([photo.uri for photo in members]))
+    return found
+
+
+def _extract_missing(photos: Sequence[Photo], task: _Task, engine: Engine, cache: BottleneckCache, found: _Found,
+                     workers: int) -> int:
+    """Fill the cache and `found` for every photo; return how many bottlenecks were computed."""
+    there: dict[int | str, set[str]] = {view: cache.digests_with_vector(task.key, view) for view in task.views}
+    there.update({measure.name: cache.digests_with_measure(measure.name) for measure in task.measures})
+    missing = [photo for photo in photos if photo.uri not in found.reasons
+               and not all(found.digests.get(photo.uri) in known for known in there.values())]
     computed = 0
     unreadable: dict[str, str] = {}
     what = "Bottlenecks" if task.augmentation is None else "Augmented"
     with progress_bar(len(photos), what, "photo", done=len(photos) - len(missing)) as bar:
         for read in _infer(_Workers(missing, there, task, engine, min(workers, len(missing))), engine, cache):
             bar.update()
+            uri = read.photo.uri
             if read.reason:
-                reasons[read.photo.path] = unreadable[read.digest] = read.reason
+                found.reasons[uri] = unreadable[read.digest] = read.reason
                 continue
-            digests[read.photo.path] = read.digest
-            cache.add_file(read.photo.path, read.digest, read.stamp)
+            found.digests[uri] = read.digest
+            cache.add_file(uri, read.digest, found.stamps.get(uri, ""))
             if read.hash_:
                 cache.add_hash(read.digest, read.hash_)
+            for name, value in read.measures.items():
+                cache.add_measure(name, read.digest, value)
             for view, vector in zip(read.views, read.vectors):
                 cache.add_vector(task.key, read.digest, vector, engine.name, view)
                 computed += 1
     cache.commit()
     # A file with the same bytes as an unreadable one was not tried again: it shares the reason.
-    reasons.update({path: unreadable[digest] for path, digest in digests.items() if digest in unreadable})
+    found.reasons.update({uri: unreadable[digest] for uri, digest in found.digests.items() if digest in unreadable})
     return computed
 
 
@@ -218,7 +248,7 @@ class _Workers:
     yet committed.
     """
 
-    def __init__(self, photos: list[Photo], there: dict[int, set[str]], task: _Task, engine: Engine, count: int):
+    def __init__(self, photos: list[Photo], there: dict[int | str, set[str]], task: _Task, engine: Engine, count: int):
         self._photos = iter(photos)
         self._there = there
         self._task, self._engine = task, engine
@@ -275,35 +305,36 @@ class _Workers:
                 continue
 
     def _read(self, photo: Photo) -> _Read:
-        read = _Read(photo, file_stamp(photo.path))
+        read = _Read(photo)
         try:
-            data = read_photo(photo.path)
+            data = photo.read()
             read.digest = photo_digest(data)
             with self._lock:
-                read.views = [view for view, known in self._there.items() if read.digest not in known]
+                wanted = {name for name, known in self._there.items() if read.digest not in known}
                 for known in self._there.values():
                     known.add(read.digest)  # of two files with the same bytes one is computed
-            if read.views:
-                read.pixels, read.hash_ = self._task.pixels(data, read.digest, read.views)
+            read.views = [view for view in self._task.views if view in wanted]
+            if wanted:
+                self._task.fill(read, data, [each for each in self._task.measures if each.name in wanted])
         except PhotoError as error:
             read.reason = str(error)
         return read
 
 
-def _collect(dataset: Dataset, extractor: Extractor, cache: BottleneckCache, digests: dict[Path, str],
-             reasons: dict[Path, str], computed: int, engine: str) -> tuple[Bottlenecks, list[str]]:
-    """Loads what the cache holds, and the digests of photos whose rows in it are damaged."""
-    readable = [Photo(photo.path, photo.label, digests[photo.path]) for photo in dataset.photos
-                if photo.path not in reasons]
+def _collect(dataset: Dataset, task: _Task, cache: BottleneckCache, found: _Found) -> tuple[Bottlenecks, list[str]]:
+    """Load what the cache holds; return it, and the digests of photos whose rows in it are damaged."""
+    photos = [replace(photo, digest=found.digests[photo.uri]) for photo in dataset.photos
+              if photo.uri not in found.reasons]
     rows: dict[str, list[int]] = {}
-    for row, photo in enumerate(readable):
+    for row, photo in enumerate(photos):
         rows.setdefault(photo.digest, []).append(row)
-    matrix = np.empty((len(readable), extractor.depth), np.float32)
-    hashes = np.empty((len(readable), HASH_BYTES), np.uint8)
-    for digest, hash_, vector in cache.rows(extractor.digest, extractor.depth):
+    features = np.empty((len(photos), task.extractor.depth), np.float32)
+    hashes = np.empty((len(photos), HASH_BYTES), np.uint8)
+    for digest, hash_, vector in cache.rows(task.key, task.extractor.depth):
         for row in rows.pop(digest, ()):
-            matrix[row], hashes[row] = vector, np.frombuffer(hash_, np.uint8)
-    unreadable = tuple((photo, reasons[photo.path]) for photo in dataset.photos if photo.path in reasons)
-    with_photos = {photo.label for photo in readable}
-    kept = Dataset(dataset.root, tuple(label for label in dataset.labels if label in with_photos), tuple(readable))
-    return Bottlenecks(kept, matrix, hashes, unreadable, computed, engine), list(rows)
+            features[row], hashes[row] = vector, np.frombuffer(hash_, np.uint8)
+    unreadable = tuple((photo, found.reasons[photo.uri]) for photo in dataset.photos if photo.uri in found.reasons)
+    measures = {measure.name: cache.measures(measure.name) for measure in task.measures}
+    measured = {name: np.array([values[photo.digest] for photo in photos]) for name, values in measures.items()}
+    kept = replace(readable(dataset, photos, hashes), X=features, measures=measured)
+    return Bottlenecks(kept, unreadable), list(rows)

@@ -15,13 +15,14 @@ from tfpoets.errors import ModelError, one_line
 from tfpoets.tf_runtime import full_precision, import_tensorflow, quiet_native_code
 
 from .legacy_names import INCEPTION_GRAPH
+from .node_names import HEAD_SCOPE, LOGITS
 
 GRAPH_NAMES = ("frozen_graph.pb", INCEPTION_GRAPH)
 NOT_A_GRAPH = "Give a frozen graph (.pb) as Poets wrote it."
 # Poets' `final_tensor_name`.
 RESULT = "final_result"
 # A node that every graph and .tflite that this program writes has, and none that Poets made.
-OWN_MARK = "final_training_ops/logits"
+OWN_MARK = f"{HEAD_SCOPE}/{LOGITS}"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tfpoets.data import Photo, photo_digest, read_photo
+from tfpoets.data import Photo, photo_digest
 from tfpoets.errors import PhotoError
 from tfpoets.exporting import Metadata
 from tfpoets.extractors import core_count
@@ -18,6 +18,6 @@ def were_trained_on(metadata: Metadata, photos: Sequence[Photo]) -> list[bool]:
 
 def _digest(photo: Photo) -> str:
     try:
-        return photo_digest(read_photo(photo.path))
+        return photo_digest(photo.read())
     except PhotoError:
         return ""

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import TEST, Photo, Split, read_photo
+from tfpoets.data import TEST, Dataset, Photo
 from tfpoets.doctor import Finding
 from tfpoets.errors import PhotoError
 from tfpoets.evaluation import Metrics, Rejection, calibration_bins
 from tfpoets.exporting import Metadata
-from tfpoets.extractors import Bottlenecks
 from tfpoets.inference import Classifier, occlusion_maps
 
 from .page import Look, Mistake, ReportContent
@@ -22,14 +21,14 @@ from .sentences import unknown_sentences
 MOST_LOOKS, MOST_WRONG_LOOKS = 3, 2
 
 
-def describe_retraining(bottlenecks: Bottlenecks, split: Split, outputs: np.ndarray, metrics: Metrics | None,
+def describe_retraining(dataset: Dataset, outputs: np.ndarray, metrics: Metrics | None,
                         rejection: Rejection | None, metadata: Metadata, findings: Sequence[Finding] | None,
                         curves: dict[str, list[dict[str, float]]], classifier: Classifier, command: str
                         ) -> ReportContent:
     """Gathers the report of a retraining.
 
     Args:
-        bottlenecks, split: of the retraining.
+        dataset: of the retraining, with its split.
         outputs: float32 [test photos, at least classes], the answers of the final evaluation, probabilities first.
         metrics: of the same, or None where no photo was kept.
         rejection: of the same, or None without a reject option.
@@ -39,17 +38,17 @@ def describe_retraining(bottlenecks: Bottlenecks, split: Split, outputs: np.ndar
         classifier: loaded from an exported file.
         command: labels the next photo.
     """
-    rows = split.rows(TEST)
-    labels, classes = bottlenecks.dataset.labels, bottlenecks.dataset.targets[rows]
+    split, test = dataset.split, dataset.part(TEST)
+    assert split is not None
+    labels, classes, photos = dataset.labels, test.y, test.photos
     probabilities = outputs[:, :len(labels)]
     counts = ", ".join(f"{count} {part}" for part, count in split.counts().items())
-    photos = [bottlenecks.dataset.photos[row] for row in rows]
-    facts = {"photos": f"{len(bottlenecks.dataset.photos)} in {len(labels)} classes, from {bottlenecks.dataset.root}",
+    facts = {"photos": f"{len(dataset.photos)} in {len(labels)} classes, from {dataset.location}",
              "split": f"{counts}; seed {split.seed}, digest {split.digest}", **_facts(metadata)}
     return ReportContent(
         title=f"A classifier of {_named(labels)}", labels=labels, metrics=metrics, unseen=True,
         unknown=unknown_sentences(rejection, "test photos") if rejection else (),
-        bins=calibration_bins(probabilities.max(axis=1), probabilities.argmax(axis=1) == classes) if len(rows) else (),
+        bins=calibration_bins(probabilities.max(axis=1), probabilities.argmax(axis=1) == classes) if photos else (),
         mistakes=_mistakes(photos, classes, probabilities, labels),
         looks=_looks(classifier, photos, classes, probabilities),
         findings=findings, curves=curves, facts=facts, notes=split.notes, command=command)
@@ -90,7 +89,7 @@ def _mistakes(photos: Sequence[Photo], classes: np.ndarray, probabilities: np.nd
     answers = probabilities.argmax(axis=1)
     wrong = np.flatnonzero(answers != classes)
     order = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")] if len(wrong) else wrong
-    return [Mistake(photos[row].path, labels[classes[row]], labels[answers[row]],
+    return [Mistake(photos[row], labels[classes[row]], labels[answers[row]],
                     float(probabilities[row, answers[row]]), float(probabilities[row, classes[row]]))
             for row in order]
 
@@ -110,14 +109,14 @@ def _looks(classifier: Classifier, photos: Sequence[Photo], classes: np.ndarray,
     pixels = {}
     for row in [*wrong[:MOST_WRONG_LOOKS], *(right[place] for place in sorted(first))][:MOST_LOOKS]:
         try:
-            pixels[row] = classifier.input.pixels(read_photo(photos[row].path))
+            pixels[row] = classifier.input.pixels(photos[row].read())
         except PhotoError:  # it has gone since
             continue
     if not pixels:
         return []
     rows = np.array(list(pixels))
     drops = occlusion_maps(classifier, np.stack(list(pixels.values())), answers[rows])
-    return [Look(photos[row].path, classifier.labels[classes[row]], classifier.labels[answers[row]],
+    return [Look(photos[row], classifier.labels[classes[row]], classifier.labels[answers[row]],
                  float(scores[row]), each) for row, each in zip(rows, drops)]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from tfpoets.doctor import KINDS, Finding
+from tfpoets.data import Photo
+from tfpoets.doctor import Finding, finding_kinds
 from tfpoets.evaluation import CalibrationBin, Metrics
 from tfpoets.files import write_file
 
@@ -26,7 +27,7 @@ MOST_CONFUSED = 5
 class Mistake:
     """A test photo with a wrong answer: `score` is the answer's probability, `own` the right label's."""
 
-    path: Path
+    photo: Photo
     label: str
     answer: str
     score: float
@@ -37,7 +38,7 @@ class Mistake:
 class Look:
     """Where the classifier looked in a photo: `drops`, float [rows, columns], of the answer's probability `score`."""
 
-    path: Path
+    photo: Photo
     label: str
     answer: str
     score: float
@@ -90,8 +91,8 @@ def write_report(path: Path, content: ReportContent) -> None:
         confused=[(content.labels[true], content.labels[answer], count) for true, answer, count in
                   (metrics.most_confused(MOST_CONFUSED) if metrics else [])],
         matrix=_matrix(metrics) if metrics and len(content.labels) <= MOST_CLASSES_IN_MATRIX else None,
-        mistakes=[(each, thumbnail(each.path)) for each in content.mistakes[:MOST_MISTAKES]],
-        looks=[(each, thumbnail(each.path), heat_thumbnail(each.path, each.drops), float(each.drops.max()))
+        mistakes=[(each, thumbnail(each.photo)) for each in content.mistakes[:MOST_MISTAKES]],
+        looks=[(each, thumbnail(each.photo), heat_thumbnail(each.photo, each.drops), float(each.drops.max()))
                for each in content.looks],
         kinds=_kinds(content.findings or ()), charts=curve_charts(content.curves) if content.curves else [],
         dots=calibration_dots(content.bins))
@@ -119,10 +120,10 @@ def _matrix(metrics: Metrics) -> list[list[tuple[int, int]]]:
 def _kinds(findings: Sequence[Finding]) -> list[tuple[str, int, list[tuple[Finding, str | None]]]]:
     """Each kind that occurs, how often, and the first of it with thumbnails."""
     found = []
-    for kind in KINDS:
+    for kind in finding_kinds():
         own = [each for each in findings if each.kind == kind]
         if own:
             found.append((kind.replace("_", " "), len(own),
-                          [(each, thumbnail(each.file) if each.file.is_file() else None)
+                          [(each, thumbnail(each.photo) if each.photo else None)
                            for each in own[:MOST_FINDINGS_A_KIND]]))
     return found

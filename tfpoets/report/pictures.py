@@ -2,12 +2,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from tfpoets.data import Dataset, load_photo
+from tfpoets.data import Dataset, Photo, load_photo
 from tfpoets.errors import PhotoError
 from tfpoets.evaluation import Metrics
 
@@ -36,23 +35,23 @@ def sample_grid(dataset: Dataset, columns: int) -> Image.Image:
     sheet = Image.new("RGB", (columns * (TILE + GAP) + GAP, row_height * len(shown) + GAP), GROUND)
     draw = ImageDraw.Draw(sheet)
     for number, (label, count) in enumerate(shown):
-        paths = [photo.path for photo in dataset.photos if photo.label == label]
+        photos = [photo for photo in dataset.photos if photo.label == label]
         top = number * row_height + GAP
         draw.text((GAP, top), f"{label} ({count})", INK, font)
-        for column, path in enumerate(_spread(paths, columns)):
-            sheet.paste(_tile(path), (GAP + column * (TILE + GAP), top + TEXT + GAP))
+        for column, photo in enumerate(_spread(photos, columns)):
+            sheet.paste(_tile(photo), (GAP + column * (TILE + GAP), top + TEXT + GAP))
     return sheet
 
 
-def _spread(paths: Sequence[Path], count: int) -> list[Path]:
-    places = np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int))
-    return [paths[place] for place in places]
+def _spread(photos: Sequence[Photo], count: int) -> list[Photo]:
+    places = np.unique(np.linspace(0, len(photos) - 1, min(count, len(photos))).round().astype(int))
+    return [photos[place] for place in places]
 
 
-def _tile(path: Path) -> Image.Image:
+def _tile(photo: Photo) -> Image.Image:
     """A photo cut to a square; a crossed square for one that cannot be read."""
     try:
-        return ImageOps.fit(Image.fromarray(load_photo(path)), (TILE, TILE))
+        return ImageOps.fit(Image.fromarray(load_photo(photo.read())), (TILE, TILE))
     except PhotoError:
         tile = Image.new("RGB", (TILE, TILE), SOFT)
         draw = ImageDraw.Draw(tile)

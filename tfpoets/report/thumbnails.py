@@ -3,12 +3,11 @@ from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from tfpoets.data import load_photo
+from tfpoets.data import Photo, load_photo
 from tfpoets.errors import PhotoError
 
 SIDE = 144
@@ -19,38 +18,38 @@ HEAT, DIMMED = (255, 140, 0), 0.35
 LEAST_DROP = 0.1
 
 
-def thumbnail(path: Path) -> str | None:
+def thumbnail(photo: Photo) -> str | None:
     """A photo as a data address (RFC 2397): JPEG, at most SIDE pixels a side; None where it cannot be read."""
     try:
-        photo = Image.fromarray(load_photo(path))
+        picture = Image.fromarray(load_photo(photo.read()))
     except PhotoError:
         return None
-    photo.thumbnail((SIDE, SIDE))
-    return _address(photo)
+    picture.thumbnail((SIDE, SIDE))
+    return _address(picture)
 
 
-def heat_thumbnail(path: Path, drops: np.ndarray) -> str | None:
+def heat_thumbnail(photo: Photo, drops: np.ndarray) -> str | None:
     """The same, bright and tinted where covering the photo changes the answer most, dim where it does not.
 
     Args:
-        path: of the photo.
+        photo: the photo.
         drops: float [rows, columns], by how much a probability falls.
     """
     try:
-        photo = Image.fromarray(load_photo(path))
+        picture = Image.fromarray(load_photo(photo.read()))
     except PhotoError:
         return None
-    photo.thumbnail((SIDE, SIDE))
+    picture.thumbnail((SIDE, SIDE))
     share = np.clip(drops, 0, None) / max(float(drops.max()), LEAST_DROP)
-    heat = Image.fromarray((255 * share).astype(np.uint8)).resize(photo.size, Image.Resampling.BICUBIC)
+    heat = Image.fromarray((255 * share).astype(np.uint8)).resize(picture.size, Image.Resampling.BICUBIC)
     strength = np.asarray(heat, np.float32)[:, :, None] / 255
-    pixels = np.asarray(photo, np.float32)
+    pixels = np.asarray(picture, np.float32)
     shown = pixels * (DIMMED + (1 - DIMMED) * strength)
     shown = shown * (1 - 0.3 * strength) + np.array(HEAT, np.float32) * 0.3 * strength
     return _address(Image.fromarray(shown.round().astype(np.uint8)))
 
 
-def _address(photo: Image.Image) -> str:
+def _address(picture: Image.Image) -> str:
     content = io.BytesIO()
-    photo.save(content, "JPEG", quality=QUALITY)
+    picture.save(content, "JPEG", quality=QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")

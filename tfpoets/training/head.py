@@ -16,17 +16,19 @@ the root of that, all directions curve alike, and a strength takes a few iterati
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from tfpoets.data import Examples
 from tfpoets.errors import check_choice
 from tfpoets.evaluation import fit_temperature
 
-from .unknown import UnknownScore
+from .linear_head import LinearHead, log_softmax
+
 
 # Three a decade: around its minimum the validation loss changes by about 1 % from one to the next. 600 photos of five
 # classes choose from 0.001 to 0.2, 50,000 of ten 0.002.
@@ -72,54 +74,6 @@ class HeadOptions:
         return self.class_weight == "balanced"
 
 
-@dataclass(frozen=True, eq=False)
-class Head:
-    """The new last layer.
-
-    Attributes:
-        weights: float32 [depth, classes], for bottlenecks as the extractor gives them.
-        bias: float32 [classes].
-        temperature: what logits are divided by before the softmax.
-        unknown: says which photos are like no training photo, or None.
-    """
-
-    weights: np.ndarray
-    bias: np.ndarray
-    temperature: float = 1.0
-    unknown: UnknownScore | None = None
-
-    def logits(self, bottlenecks: np.ndarray) -> np.ndarray:
-        """Float32 [n, depth] to float32 [n, classes]."""
-        return bottlenecks @ self.weights + self.bias
-
-    def probabilities(self, bottlenecks: np.ndarray) -> np.ndarray:
-        """Float32 [n, depth] to float32 [n, classes], rows summing to 1."""
-        return np.exp(self.log_probabilities(bottlenecks))
-
-    def log_probabilities(self, bottlenecks: np.ndarray) -> np.ndarray:
-        """Float32 [n, depth] to float32 [n, classes], natural logarithms."""
-        return _log_softmax(self.logits(bottlenecks) / np.float32(self.temperature))
-
-    def outputs(self, bottlenecks: np.ndarray) -> np.ndarray:
-        """What exported graphs give: probabilities, and with a reject option one more column, the scores."""
-        probabilities = self.probabilities(bottlenecks)
-        return probabilities if self.unknown is None else np.column_stack(
-            [probabilities, self.unknown.scores(bottlenecks)])
-
-
-@dataclass(frozen=True, eq=False)
-class Variations:
-    """Bottlenecks of distorted photos, which a head is fitted to besides those of the photos as they are.
-
-    Attributes:
-        train: float32 [n, count, depth], of each training photo.
-        validation: float32 [m, count, depth], of each validation photo: for the last fit alone.
-    """
-
-    train: np.ndarray
-    validation: np.ndarray
-
-
 @dataclass(frozen=True)
 class PathStep:
     """The optimum for one L2 strength (to PATH_TOLERANCE).
@@ -151,7 +105,7 @@ class HeadFit:
         iterations: of L-BFGS, in all.
     """
 
-    head: Head
+    head: LinearHead
     l2: float
     path: tuple[PathStep, ...]
     refitted: bool
@@ -170,63 +124,79 @@ class HeadFit:
                                for step, each in enumerate(self.path)]}
 
 
-def fit_head(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray, validation_y: np.ndarray,
-             classes: int, options: HeadOptions = HeadOptions(), variations: Variations | None = None,
+class LBFGSTrainer:
+    """Solves the head to its optimum."""
+
+    name = "lbfgs"
+    options = HeadOptions
+
+    def fit(self, train: Examples, validation: Examples, options: HeadOptions, on_event: Callable[[Any], None]
+            ) -> HeadFit:
+        """Fit a head; see `fit_head`. An event `HeadSolved` tells of it."""
+        fit = fit_head(train, validation, options)
+        on_event(HeadSolved(fit))
+        return fit
+
+
+def fit_head(train: Examples, validation: Examples, options: HeadOptions = HeadOptions(),
              l2_grid: Sequence[float] = L2_GRID) -> HeadFit:
-    """Chooses L2 strength and temperature by the validation photos and fits the head.
+    """Choose L2 strength and temperature by the validation photos and fit the head.
 
     Without validation photos, 5-fold cross-validation inside the training photos chooses: each class in five runs of
-    neighbours, a class of one photo never held out. Same arguments, same machine: the same bytes.
+    neighbours, a class of one photo never held out. Same arguments, same machine: the same bytes. Augmented copies,
+    where the examples have them, are fitted to as well; strength and temperature are chosen by photos as they are.
 
     Args:
-        train_x: float32 [n, depth], bottlenecks as the extractor gives them.
-        train_y: int [n], 0 to classes - 1, each at least once.
-        validation_x: float32 [m, depth]; m may be 0.
-        validation_y: int [m].
-        classes: how many there are.
+        train: at least one photo of each class.
+        validation: may be empty.
         options: how.
-        variations: more to fit to; strength and temperature are chosen by photos as they are.
         l2_grid: strengths to choose from, above 0; evenly spaced in their logarithm they are solved fastest.
 
     Raises:
         ValueError: a class without a training photo, or a bottleneck that is not finite.
     """
-    missing = np.flatnonzero(np.bincount(train_y, minlength=classes) == 0)
+    missing = np.flatnonzero(np.bincount(train.y, minlength=train.n_classes) == 0)
     if len(missing):
         raise ValueError(f"classes without a training photo: {missing.tolist()}")
     # On one thread: idle BLAS threads of NumPy and SciPy that wait for one another cost 30 times what they compute.
     # It also makes the sums, and so the weights, the same on any number of cores.
     with threadpool_limits(1, user_api="blas"):
-        return _fit(train_x, train_y, validation_x, validation_y, classes, options, variations, l2_grid)
+        return _fit(train, validation, options, l2_grid)
 
 
-def _fit(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray, validation_y: np.ndarray,
-         classes: int, options: HeadOptions, variations: Variations | None, l2_grid: Sequence[float]) -> HeadFit:
+def _fit(train: Examples, validation: Examples, options: HeadOptions, l2_grid: Sequence[float]) -> HeadFit:
     balanced = options.balanced
-    y = np.concatenate([train_y, validation_y]).astype(np.intp)
-    depth = train_x.shape[1]
-    varied = [] if variations is None else [each.reshape(-1, depth) for each in (variations.train,
-                                                                                 variations.validation)]
-    axes = principal_axes(np.concatenate([train_x, validation_x, *varied]).astype(np.float32, copy=False))
-    # The photo that each row shows: photos as they are come first, then the variations of each in turn.
+    y = np.concatenate([train.y, validation.y]).astype(np.intp)
+    depth = train.X.shape[1]
+    copies = [part.copies for part in (train, validation) if part.copies is not None]
+    rows = [train.X, validation.X, *(each.reshape(-1, depth) for each in copies)]
+    axes = principal_axes(np.concatenate(rows).astype(np.float32, copy=False))
+    # The photo that each row shows: photos as they are come first, then the copies of each in turn.
     owner = np.arange(len(y))
-    owner = owner if variations is None else np.append(owner, np.repeat(owner, variations.train.shape[1]))
+    owner = np.append(owner, np.repeat(owner, copies[0].shape[1])) if copies else owner
 
     def problem(part: slice | np.ndarray) -> Problem:
-        rows = part if variations is None else np.flatnonzero(np.isin(owner, np.arange(len(y))[part]))
-        return Problem(axes.rows[rows], y[owner[rows]], classes, balanced, depth)
+        rows = part if not copies else np.flatnonzero(np.isin(owner, np.arange(len(y))[part]))
+        return Problem(axes.rows[rows], y[owner[rows]], train.n_classes, balanced, depth)
 
-    pairs = _folds(y, len(train_y))
+    pairs = _folds(y, len(train))
     trials = [_Trial(problem(fitted), axes.rows[:len(y)][held], y[held]) for fitted, held in pairs]
     tried = any(len(trial.held_y) for trial in trials)
     path = _walk(trials, sorted(l2_grid, reverse=True) if tried else [UNTRIED_L2], balanced)
     best = int(np.argmin([step.validation_loss for step in path]))
     temperature, start, iterations = _temperature(trials, best, path[best].l2)
-    refitted = options.refit and len(validation_y) > 0
-    final = problem(slice(None) if refitted else slice(len(train_y)))
+    refitted = options.refit and len(validation) > 0
+    final = problem(slice(None) if refitted else slice(len(train)))
     weights, more = solve(final, path[best].l2, start, TOLERANCE)
     return HeadFit(axes.folded(weights, temperature), path[best].l2, path, refitted,
                    more + iterations + sum(step.iterations for step in path))
+
+
+@dataclass(frozen=True)
+class HeadSolved:
+    """Event: the last layer has been solved."""
+
+    fit: HeadFit
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,12 +208,12 @@ class _Axes:
     centre: np.ndarray  # float32 [depth]
     scale: float
 
-    def folded(self, weights: np.ndarray, temperature: float) -> Head:
+    def folded(self, weights: np.ndarray, temperature: float) -> LinearHead:
         """The head that does to bottlenecks what `weights` (float64 [classes, axes + 1], bias last) do to rows."""
         weights = weights - weights.mean(axis=0)  # softmax ignores what all classes share
         raw = self.directions.astype(np.float64) @ weights[:, :-1].T / self.scale
         bias = weights[:, -1] - self.centre.astype(np.float64) @ raw
-        return Head(raw.astype(np.float32), bias.astype(np.float32), temperature)
+        return LinearHead(raw.astype(np.float32), bias.astype(np.float32), temperature)
 
 
 def principal_axes(bottlenecks: np.ndarray) -> _Axes:
@@ -414,9 +384,4 @@ def _photo_weights(y: np.ndarray, balanced: bool) -> np.ndarray:
 def answers_of(rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Log probabilities [n, classes] in the rows' dtype."""
     weights = weights.astype(rows.dtype)
-    return _log_softmax(rows @ weights[:, :-1].T + weights[:, -1])
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    logits = logits - logits.max(axis=1, keepdims=True)
-    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return log_softmax(rows @ weights[:, :-1].T + weights[:, -1])

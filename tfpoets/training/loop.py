@@ -24,7 +24,8 @@ from tfpoets.progress import progress_bar
 from tfpoets.tf_runtime import auto_mixed_precision, import_tensorflow, quiet_native_code
 
 from .augmentation import distorted
-from .head import Head, HeadFit
+from .head import HeadFit
+from .linear_head import LinearHead
 from .networks import TrainableNetwork
 from .steps import MOST_PHOTOS_A_BATCH
 
@@ -129,7 +130,7 @@ class NetworkFit:
         solved: the last layer, where it was solved once more on what the trained network sees; or None.
     """
 
-    head: Head
+    head: LinearHead
     epochs: tuple[Epoch, ...]
     best: int | None
     steps: int
@@ -153,8 +154,8 @@ class NetworkFit:
                                 "accuracy": each.validation_accuracy} for each in self.epochs]}
 
 
-def train_network(network: TrainableNetwork, start: Head | None, classes: int, train: tuple[np.ndarray, np.ndarray],
-                  validation: tuple[np.ndarray, np.ndarray], options: LoopOptions, folder: Path, name: str,
+def train_network(network: TrainableNetwork, start: LinearHead | None, classes: int,
+                  train: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray], options: LoopOptions, folder: Path, name: str,
                   on_epoch: Callable[[Epoch], None]) -> NetworkFit:
     """Trains a network and its last layer; goes on where a run with the same folder was stopped.
 
@@ -176,7 +177,7 @@ def train_network(network: TrainableNetwork, start: Head | None, classes: int, t
         return _trained(network, start, classes, train, validation, options, folder, name, on_epoch)
 
 
-def _trained(network: TrainableNetwork, start: Head | None, classes: int, train: tuple[np.ndarray, np.ndarray],
+def _trained(network: TrainableNetwork, start: LinearHead | None, classes: int, train: tuple[np.ndarray, np.ndarray],
              validation: tuple[np.ndarray, np.ndarray], options: LoopOptions, folder: Path, name: str,
              on_epoch: Callable[[Epoch], None]) -> NetworkFit:
     checkpoint = options.checkpoint
@@ -237,7 +238,7 @@ def _has_ended(epochs: list[Epoch], options: LoopOptions) -> bool:
 class _Run:
     """Variables, optimizer and checkpoints of one training."""
 
-    def __init__(self, network: TrainableNetwork, start: Head | None, classes: int, size: tuple[int, int],
+    def __init__(self, network: TrainableNetwork, start: LinearHead | None, classes: int, size: tuple[int, int],
                  options: LoopOptions, photos: int, folder: Path):
         self._tf = tensorflow = import_tensorflow()
         self._network, self._options = network, options
@@ -275,7 +276,7 @@ class _Run:
         except ValueError as error:
             raise _unreadable(folder, one_line(error)) from error
 
-    def _first_head(self, start: Head | None, depth: int, classes: int) -> tuple[Any, Any]:
+    def _first_head(self, start: LinearHead | None, depth: int, classes: int) -> tuple[Any, Any]:
         if start is not None:
             return (self._tf.Variable(start.weights / start.temperature),
                     self._tf.Variable(start.bias / start.temperature))
@@ -355,9 +356,9 @@ class _Run:
             reason = one_line(error)
         raise _unreadable(Path(manager.directory), reason)
 
-    def head(self, temperature: float) -> Head:
+    def head(self, temperature: float) -> LinearHead:
         """The last layer as it is."""
-        return Head(self._kernel.numpy(), self._bias.numpy(), temperature)
+        return LinearHead(self._kernel.numpy(), self._bias.numpy(), temperature)
 
     def log_probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Uint8 [n, height, width, 3] to float32 [n, classes]."""

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from tfpoets.data import Examples
 from tfpoets.errors import TrainingError, check_range
 from tfpoets.evaluation import fit_temperature
 
-from .head import Head
+from .linear_head import LinearHead
 
 WEIGHTS_DEVIATION = 0.001
 # More would only fill the memory.
@@ -34,7 +35,8 @@ class SGDOptions:
         train_batch_size: photos a step.
         validation_batch_size: photos drawn for each evaluation; -1: all.
         eval_step_interval: steps from one evaluation to the next; the last step is always evaluated.
-        intermediate_store_frequency: steps from one state that is stored to the next; 0: never.
+        intermediate_store_frequency: steps from one `StepsStored` event to the next; 0: never.
+        seed: of first weights and batches; a retraining takes that of its split.
     """
 
     how_many_training_steps: int = 4000
@@ -43,6 +45,7 @@ class SGDOptions:
     validation_batch_size: int = 100
     eval_step_interval: int = 10
     intermediate_store_frequency: int = 0
+    seed: int = 0
 
     def __post_init__(self) -> None:
         check_range("how_many_training_steps", self.how_many_training_steps, least=1, whole=True)
@@ -50,6 +53,7 @@ class SGDOptions:
         check_range("train_batch_size", self.train_batch_size, least=1, most=MOST_PHOTOS_A_BATCH, whole=True)
         check_batch_size("validation_batch_size", self.validation_batch_size)
         check_range("eval_step_interval", self.eval_step_interval, least=1, whole=True)
+        check_range("seed", self.seed, whole=True)
         check_range("intermediate_store_frequency", self.intermediate_store_frequency, least=0, whole=True)
 
 
@@ -88,7 +92,7 @@ class StepsFit:
         learning_rate, batch_size, count: of the training.
     """
 
-    head: Head
+    head: LinearHead
     steps: tuple[Step, ...]
     learning_rate: float
     batch_size: int
@@ -108,55 +112,74 @@ class StepsFit:
                                if step.validation_count]}
 
 
-def fit_head_by_steps(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray, validation_y: np.ndarray,
-                      classes: int, random: np.random.Generator, options: SGDOptions = SGDOptions(),
-                      on_step: Callable[[Step], None] = lambda step: None,
-                      on_store: Callable[[StepsFit], None] = lambda fit: None) -> StepsFit:
-    """Trains a head by Poets' steps, and adds a temperature, chosen by all validation photos.
+@dataclass(frozen=True)
+class StepsStored:
+    """Event: a training by steps as it stands, `fit.count` being the steps so far."""
+
+    fit: StepsFit
+
+
+class SGDTrainer:
+    """Trains the head by gradient steps."""
+
+    name = "sgd"
+    options = SGDOptions
+
+    def fit(self, train: Examples, validation: Examples, options: SGDOptions, on_event: Callable[[Any], None]
+            ) -> StepsFit:
+        """Fit a head; see `fit_head_by_steps`. Augmented copies are photos like the others."""
+        if train.copies is not None:
+            copies = train.copies
+            train = Examples(np.concatenate([train.X, *copies]), np.append(train.y, np.repeat(
+                train.y, copies.shape[1])), train.n_classes)
+        return fit_head_by_steps(train, validation, options, on_event)
+
+
+def fit_head_by_steps(train: Examples, validation: Examples, options: SGDOptions = SGDOptions(),
+                      on_event: Callable[[Any], None] = lambda event: None) -> StepsFit:
+    """Train a head by the steps of TensorFlow for Poets, and add a temperature, chosen by all validation photos.
 
     Same arguments, same machine: the same bytes.
 
     Args:
-        train_x: float32 [n, depth], bottlenecks as the extractor gives them.
-        train_y: int [n], 0 to classes - 1, each at least once.
-        validation_x, validation_y: the same for validation; may be empty.
-        classes: how many there are.
-        random: draws weights and batches.
+        train: at least one photo of each class.
+        validation: may be empty.
         options: how.
-        on_step: is handed each evaluation as it is made.
-        on_store: is handed the training as it stands, `count` being the steps so far.
+        on_event: is told of each evaluation (`Step`) and of each state that is to be stored (`StepsStored`).
 
     Raises:
         TrainingError: the learning rate is so large that the loss is not finite.
     """
+    random = generator(options.seed)
     count, batch_size, learning_rate = (options.how_many_training_steps, options.train_batch_size,
                                         options.learning_rate)
     interval, store_interval = options.eval_step_interval, options.intermediate_store_frequency
-    weights = _truncated_normal(random, (train_x.shape[1], classes))
-    bias = np.zeros(classes, np.float32)
-    rows, validation_rows = _rows_by_class(train_y), _rows_by_class(validation_y)
+    weights = _truncated_normal(random, (train.X.shape[1], train.n_classes))
+    bias = np.zeros(train.n_classes, np.float32)
+    rows, validation_rows = _rows_by_class(train.y), _rows_by_class(validation.y)
     steps = []
     with threadpool_limits(1, user_api="blas"), np.errstate(over="ignore", invalid="ignore"):
         rate = np.float32(learning_rate)
         for number in range(count):
             chosen = _draw(rows, batch_size, random)
-            x, y = train_x[chosen], train_y[chosen]
-            error = Head(weights, bias).probabilities(x)
+            x, y = train.X[chosen], train.y[chosen]
+            error = LinearHead(weights, bias).probabilities(x)
             error[np.arange(batch_size), y] -= 1
             error *= rate / np.float32(batch_size)
             weights = weights - x.T @ error
             bias = bias - error.sum(axis=0)
             if number % interval == 0 or number == count - 1:
-                head = Head(weights, bias)
+                head = LinearHead(weights, bias)
                 steps.append(_evaluated(number, head, (x, y), _validation_batch(
-                    validation_x, validation_y, validation_rows, options.validation_batch_size, random)))
+                    validation.X, validation.y, validation_rows, options.validation_batch_size, random)))
                 _check_finite(steps[-1], learning_rate)
-                on_step(steps[-1])
+                on_event(steps[-1])
             if store_interval and number and number % store_interval == 0:
-                on_store(StepsFit(Head(weights, bias), tuple(steps), learning_rate, batch_size, number))
-        head = Head(weights, bias)
-        temperature = fit_temperature(head.logits(validation_x), validation_y)
-    return StepsFit(Head(weights, bias, temperature), tuple(steps), learning_rate, batch_size, count)
+                head = LinearHead(weights, bias)
+                on_event(StepsStored(StepsFit(head, tuple(steps), learning_rate, batch_size, number)))
+        head = LinearHead(weights, bias)
+        temperature = fit_temperature(head.logits(validation.X), validation.y)
+    return StepsFit(LinearHead(weights, bias, temperature), tuple(steps), learning_rate, batch_size, count)
 
 
 def generator(seed: int) -> np.random.Generator:
@@ -187,12 +210,12 @@ def _validation_batch(x: np.ndarray, y: np.ndarray, rows: list[np.ndarray], size
     return x[chosen], y[chosen]
 
 
-def _evaluated(number: int, head: Head, train: tuple[np.ndarray, np.ndarray],
+def _evaluated(number: int, head: LinearHead, train: tuple[np.ndarray, np.ndarray],
                validation: tuple[np.ndarray, np.ndarray]) -> Step:
     return Step(number, *_loss_and_accuracy(head, *train), *_loss_and_accuracy(head, *validation), len(validation[1]))
 
 
-def _loss_and_accuracy(head: Head, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+def _loss_and_accuracy(head: LinearHead, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     if not len(y):
         return float("nan"), float("nan")
     log_probabilities = head.log_probabilities(x)

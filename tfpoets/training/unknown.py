@@ -13,9 +13,16 @@ class it leans to. tests/benchmarks/RESULTS.md compares this with each alone, th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
+
+from tfpoets.data import Examples
+from tfpoets.graphs import UNKNOWN_SCOPE, UNKNOWN_SCORE
+from tfpoets.tf_runtime import import_tensorflow
+
+from .trainers import Head
 
 NEAREST = 3
 MOST_REFERENCES = 2000
@@ -74,25 +81,66 @@ class UnknownScore:
                                 zip(self.parts(bottlenecks), self.means, self.spreads))
         return neighbours + np.square(np.maximum(neighbours, 0)) / 2 + relative
 
+    def add_to_graph(self, bottleneck: Any) -> Any:
+        """Add `scores` as operations to the TensorFlow graph that is being built: float32 [n, depth] to [n]."""
+        tensorflow = import_tensorflow()
+        with tensorflow.name_scope(UNKNOWN_SCOPE):
+            length = tensorflow.sqrt(tensorflow.reduce_sum(bottleneck * bottleneck, axis=1, keepdims=True))
+            unit = bottleneck / tensorflow.maximum(length, 1e-6)
+            references = tensorflow.constant(self.references)
+            cosines = tensorflow.matmul(unit, references, transpose_b=True)
+            nearest = tensorflow.math.top_k(cosines, self.nearest).indices
+            gaps = unit[:, None] - tensorflow.gather(references, nearest)
+            neighbours = tensorflow.reduce_mean(tensorflow.reduce_sum(gaps * gaps, axis=2), axis=1) / 2
+            projected = tensorflow.matmul(bottleneck, tensorflow.constant(self.projection)) - self.shift
+            coupled = tensorflow.matmul(projected, tensorflow.constant(self.coupling))
+            relative = (tensorflow.reduce_min(self.offsets - 2 * projected, axis=1)
+                        + tensorflow.reduce_sum(coupled * projected, axis=1))
+            neighbours, relative = ((part - mean) / spread for part, mean, spread in
+                                    zip((neighbours, relative), self.means, self.spreads))
+            total = neighbours + tensorflow.square(tensorflow.nn.relu(neighbours)) / 2 + relative
+        return tensorflow.identity(total, name=UNKNOWN_SCORE)
 
-def fit_unknown_score(train_x: np.ndarray, train_y: np.ndarray, validation_x: np.ndarray, coverage: float
-                      ) -> UnknownScore:
+
+@dataclass(frozen=True, eq=False)
+class RejectingHead:
+    """A head that can also say that a photo is like no training photo.
+
+    Attributes:
+        head: what gives the probabilities.
+        unknown: the score, and the threshold beyond which a photo is called unknown.
+    """
+
+    head: Head
+    unknown: UnknownScore
+
+    def outputs(self, X: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the head's outputs and `unknown_score`: float32 [n, depth] to float32 [n]."""
+        return {**self.head.outputs(X), UNKNOWN_SCORE: self.unknown.scores(X)}
+
+    def add_to_graph(self, bottleneck: Any, output_name: str) -> dict[str, Any]:
+        """Add the same operations to the TensorFlow graph that is being built; see `Head`."""
+        outputs = self.head.add_to_graph(bottleneck, output_name)
+        return {**outputs, UNKNOWN_SCORE: self.unknown.add_to_graph(bottleneck)}
+
+
+def fit_unknown_score(train: Examples, validation: Examples, coverage: float) -> UnknownScore:
     """Fits the score to training photos and its threshold to validation photos.
 
     Args:
-        train_x: float32 [n, depth], bottlenecks.
-        train_y: int [n], 0 to classes - 1, each at least once.
-        validation_x: float32 [m, depth], of known photos that are not among the others; at least one.
+        train: at least one photo of each class.
+        validation: at least one photo of the classes, not among the others.
         coverage: share of the validation photos, 0 to 1, that shall not be called unknown: at least as many are not.
     """
     with threadpool_limits(1, user_api="blas"):  # the same sums on any number of cores
-        unscaled = UnknownScore(_references(train_x, train_y), *_discriminants(train_x.astype(np.float64), train_y))
-        parts = unscaled.parts(validation_x)
+        unscaled = UnknownScore(_references(train.X, train.y),
+                                *_discriminants(train.X.astype(np.float64), train.y))
+        parts = unscaled.parts(validation.X)
         scaled = UnknownScore(
             unscaled.references, unscaled.projection, unscaled.shift, unscaled.offsets, unscaled.coupling,
             means=(float(parts[0].mean()), float(parts[1].mean())),
             spreads=(_spread(parts[0]), _spread(parts[1])), coverage=coverage)
-        threshold = float(np.quantile(scaled.scores(validation_x), coverage, method="higher"))
+        threshold = float(np.quantile(scaled.scores(validation.X), coverage, method="higher"))
     return UnknownScore(**{**vars(scaled), "threshold": threshold})
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import TRAINING, USUAL_AUGMENTATION, VALIDATION, AugmentationOptions, Dataset, Split, store_pixels
+from tfpoets.data import TRAINING, USUAL_AUGMENTATION, VALIDATION, AugmentationOptions, Dataset, store_pixels
 from tfpoets.errors import OptionError, TfpoetsError, TrainingError, check_choice, check_range
 from tfpoets.extractors import Extractor, NetworkFunction, averaged, core_count, has_gpu, prepare_extractor
 
-from .head import Head
+from .linear_head import LinearHead
 from .loop import LOOP_VERSION, Epoch, LoopOptions, NetworkFit, train_network
 from .networks import PRESETS, TrainableNetwork, build_convnet, seed_weights
 
@@ -98,10 +98,10 @@ class Untrained:
     handle: str
     identity: str
     kind: str
-    start: Head | None = None
+    start: LinearHead | None = None
 
 
-def to_fine_tune(loaded: tuple[NetworkFunction, int, int], extractor: Extractor, head: Head,
+def to_fine_tune(loaded: tuple[NetworkFunction, int, int], extractor: Extractor, head: LinearHead,
                  options: FineTuningOptions) -> Untrained:
     """The extractor's network with its variables, and the head that was solved for it.
 
@@ -152,15 +152,14 @@ def from_scratch(options: NetworkOptions, image_size: int | None, seed: int,
     return Untrained(network, size, size, name, name, identity, "from_scratch")
 
 
-def train_whole_network(untrained: Untrained, dataset: Dataset, split: Split,
+def train_whole_network(untrained: Untrained, dataset: Dataset,
                         options: FineTuningOptions | NetworkOptions, views: int, work_dir: Path,
                         on_epoch: Callable[[Epoch], None]) -> tuple[Extractor, NetworkFit]:
     """Trains a network on the training photos, and prepares the best of its epochs as an extractor.
 
     Args:
         untrained: its network is changed in place.
-        dataset: photos with their digests.
-        split: of the same.
+        dataset: photos with their digests and split.
         options: how.
         views: of each photo, whose answers are averaged, in training one alone.
         work_dir: checkpoints, decoded photos and the result go below it; the same training goes on there.
@@ -171,7 +170,7 @@ def train_whole_network(untrained: Untrained, dataset: Dataset, split: Split,
     """
     if options.mixed_precision and not has_gpu():
         log.info("`mixed_precision` changes nothing here: there is no GPU.")
-    key = _key(untrained, dataset, split, options, views)
+    key = _key(untrained, dataset, options, views)
     folder = work_dir / "training" / key
     if (options.resume or options.checkpoint) and not folder.is_dir():
         given = "resume" if options.resume else "checkpoint"
@@ -183,9 +182,8 @@ def train_whole_network(untrained: Untrained, dataset: Dataset, split: Split,
         return untrained.network(photos, True) if training else answering(photos)
 
     def decoded(part: int) -> tuple[np.ndarray, np.ndarray]:
-        rows = split.rows(part)
-        photos = [dataset.photos[row] for row in rows]
-        return (store_pixels(photos, untrained.height, untrained.width, folder, core_count()), dataset.targets[rows])
+        examples = dataset.part(part)
+        return store_pixels(examples.photos, untrained.height, untrained.width, folder, core_count()), examples.y
     try:
         fit = train_network(network, untrained.start, len(dataset.labels), decoded(TRAINING), decoded(VALIDATION),
                             options, folder, untrained.kind, on_epoch)
@@ -205,11 +203,11 @@ def _forget_pixels(folder: Path) -> None:
             path.unlink()
 
 
-def _key(untrained: Untrained, dataset: Dataset, split: Split, options: FineTuningOptions | NetworkOptions, views: int
-         ) -> str:
+def _key(untrained: Untrained, dataset: Dataset, options: FineTuningOptions | NetworkOptions, views: int) -> str:
     """Names a training: the same network, photos and options, and no others, go on from its checkpoints."""
     start = untrained.start and hashlib.blake2b(untrained.start.weights.tobytes(), digest_size=16).hexdigest()
     dropout = options.dropout if isinstance(options, NetworkOptions) and options.architecture in CONVNETS else None
     everything = [LOOP_VERSION, untrained.identity, untrained.kind, untrained.height, untrained.width, start,
-                  split.digest, options.identity(), dropout, views, [photo.label for photo in dataset.photos]]
+                  dataset.split and dataset.split.digest, options.identity(), dropout, views,
+                  [photo.label for photo in dataset.photos]]
     return hashlib.blake2b(json.dumps(everything).encode(), digest_size=8).hexdigest()

@@ -7,21 +7,23 @@ from typing import Any
 
 from tfpoets.data import decoded_size
 from tfpoets.extractors import Extractor
+from tfpoets.graphs import UNKNOWN_SCORE
 from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
 from tfpoets.training import Head
 
-from ..classifier_graph import UNKNOWN_SCORE, Answers, add_classifier, read_graph
+from ..classifier_graph import Answers, add_classifier, read_graph
 from ..metadata import UNKNOWN_LABEL, Metadata
 
 # TensorFlow Serving leaves this folder of a SavedModel alone.
 METADATA_PATH = Path("assets.extra") / "metadata.json"
 
 
-def write_saved_model(folder: Path, extractor: Extractor, head: Head, labels: list[str]) -> None:
+def write_saved_model(folder: Path, extractor: Extractor, head: Head, labels: list[str],
+                      threshold: float | None) -> None:
     """Writes extractor and head as a SavedModel; its signatures are those of `save_answers`."""
     definition = read_graph(extractor)
     save_answers(folder, lambda pixels: add_classifier(pixels, definition, head, "probabilities"),
-                 (extractor.height, extractor.width), labels, head.unknown.threshold if head.unknown else None)
+                 (extractor.height, extractor.width), labels, threshold)
 
 
 def save_answers(folder: Path, network: Callable[[Any], Answers], size: tuple[int, int], labels: list[str],

@@ -23,7 +23,7 @@ FLOAT32, FLOAT16, QUANTIZED = "tflite", "tflite_float16", "tflite_int8"
 LABELS_ENTRY, METADATA_ENTRY = "labels.txt", "metadata.json"
 
 
-def tflite_model(extractor: Extractor, head: Head) -> bytes:
+def tflite_model(extractor: Extractor, head: Head, has_score: bool) -> bytes:
     """The classifier as a float32 .tflite for one photo: float32 [1, height, width, 3] in [0, 1] -> [1, classes].
 
     It describes itself to readers of TensorFlow Lite metadata. A head with a score for unknown photos adds a second
@@ -34,7 +34,7 @@ def tflite_model(extractor: Extractor, head: Head) -> bytes:
     def outputs(pixels: Any) -> Any:
         return [each for each in add_classifier(pixels, definition, head, "probabilities") if each is not None]
     model = convert_to_tflite(outputs, extractor.height, extractor.width)
-    return model if head.unknown else with_metadata(model, extractor.name, LABELS_ENTRY)
+    return model if has_score else with_metadata(model, extractor.name, LABELS_ENTRY)
 
 
 def convert_answers(network: Callable[[Any], Answers], height: int, width: int, kind: str, name: str,

@@ -1,0 +1,56 @@
+"""A linear layer and a softmax, with one temperature for all classes."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfpoets.graphs import HEAD_SCOPE, LOGITS, PROBABILITIES
+from tfpoets.tf_runtime import import_tensorflow
+
+
+@dataclass(frozen=True, eq=False)
+class LinearHead:
+    """The new last layer: softmax((X @ weights + bias) / temperature).
+
+    Attributes:
+        weights: float32 [depth, n_classes], for bottlenecks as the extractor gives them.
+        bias: float32 [n_classes].
+        temperature: what logits are divided by before the softmax.
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+    temperature: float = 1.0
+
+    def outputs(self, X: np.ndarray) -> dict[str, np.ndarray]:
+        """Return `probabilities` of bottlenecks: float32 [n, depth] to float32 [n, n_classes]."""
+        return {PROBABILITIES: self.probabilities(X)}
+
+    def add_to_graph(self, bottleneck: Any, output_name: str) -> dict[str, Any]:
+        """Add the same operations to the TensorFlow graph that is being built; see `Head`."""
+        tensorflow = import_tensorflow()
+        with tensorflow.name_scope(HEAD_SCOPE):
+            weights = tensorflow.constant(np.float32(self.weights / self.temperature), name="final_weights")
+            bias = tensorflow.constant(np.float32(self.bias / self.temperature), name="final_biases")
+            logits = tensorflow.add(tensorflow.matmul(bottleneck, weights), bias, name=LOGITS)
+        return {PROBABILITIES: tensorflow.nn.softmax(logits, name=output_name)}
+
+    def logits(self, X: np.ndarray) -> np.ndarray:
+        """Return logits before the temperature: float32 [n, depth] to float32 [n, n_classes]."""
+        return X @ self.weights + self.bias
+
+    def probabilities(self, X: np.ndarray) -> np.ndarray:
+        """Return probabilities: float32 [n, depth] to float32 [n, n_classes], rows summing to 1."""
+        return np.exp(self.log_probabilities(X))
+
+    def log_probabilities(self, X: np.ndarray) -> np.ndarray:
+        """Return natural logarithms of probabilities: float32 [n, depth] to float32 [n, n_classes]."""
+        return log_softmax(self.logits(X) / np.float32(self.temperature))
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Return natural logarithms of the softmax, row by row."""
+    logits = logits - logits.max(axis=1, keepdims=True)
+    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
