@@ -19,9 +19,9 @@ from tfpoets.data import (TEST, TRAINING, Dataset, Photo, Split, SplitOptions, c
 from tfpoets.doctor import Finding, examine, write_findings
 from tfpoets.errors import DataError, OptionError, check_range
 from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
-from tfpoets.exporting import (UNKNOWN_LABEL, Converted, ExportOptions, Exported, Proof, check_conversion,
-                               check_destinations, check_formats, convert, describe_classifier, export_classifier,
-                               export_graph, open_graph)
+from tfpoets.exporting import (UNKNOWN_LABEL, Converted, CrossValidation, ExportOptions, Exported, Proof,
+                               check_conversion, check_destinations, check_formats, convert, describe_classifier,
+                               export_classifier, export_graph, open_graph)
 from tfpoets.extractors import (Bottlenecks, Extractor, ExtractorOptions, core_count, extract_bottlenecks,
                                 open_extractor)
 from tfpoets.files import check_is_apart, check_is_not_among, check_output_folder, set_paths
@@ -369,7 +369,7 @@ def _evaluate(trained: Trained, options: RetrainOptions) -> tuple[Evaluated, Pro
 
 
 def _cross_validate(trained: Trained, folds: np.ndarray, options: RetrainOptions, on_event: Listener
-                    ) -> dict[str, Any]:
+                    ) -> CrossValidation:
     """Answers every photo by a head that never saw it nor one that looks like it, and tells how good that was."""
     bottlenecks = trained.bottlenecks
     classes = bottlenecks.dataset.targets
@@ -378,8 +378,8 @@ def _cross_validate(trained: Trained, folds: np.ndarray, options: RetrainOptions
     accuracies = [evaluate(answers[folds == fold], classes[folds == fold]).accuracy for fold in np.unique(folds)]
     metrics = evaluate(answers, classes)
     on_event(CrossValidated(metrics, accuracies))
-    return {"folds": len(accuracies), "accuracy": metrics.accuracy, "interval": list(metrics.interval),
-            "count": metrics.count, "spread": float(np.std(accuracies, ddof=1))}
+    return CrossValidation(len(accuracies), metrics.accuracy, metrics.interval, metrics.count,
+                           float(np.std(accuracies, ddof=1)))
 
 
 def _examine(seen: Bottlenecks, split: Split, extractor: Extractor, path: Path, on_event: Listener) -> list[Finding]:

@@ -1,14 +1,16 @@
 """Extractor and head as one TensorFlow graph: every export starts from what this function builds."""
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tfpoets.extractors import INPUT_NODE, OUTPUT_NODE, Extractor
 from tfpoets.graphs import OWN_MARK
 from tfpoets.tf_runtime import import_tensorflow
-from tfpoets.training import Head, UnknownScore
+
+if TYPE_CHECKING:
+    from tfpoets.training import Head, UnknownScore
 
 # Scope (Poets' name) and node of the new layer.
 HEAD_SCOPE, LOGITS = OWN_MARK.split("/")

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -151,6 +151,7 @@ class HeadFit:
         iterations: of L-BFGS, in all.
     """
 
+    kind: ClassVar[str] = "frozen_features"  # of the network, for the metadata
     head: Head
     l2: float
     path: tuple[PathStep, ...]

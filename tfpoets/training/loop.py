@@ -125,7 +125,7 @@ class NetworkFit:
         best: index of the epoch whose weights these are; None: the checkpoint of a training that was stopped.
         steps: done in all.
         options: it was trained with.
-        name: fine_tuned or from_scratch.
+        kind: of the network, for the metadata: "fine_tuned" or "from_scratch".
         solved: the last layer, where it was solved once more on what the trained network sees; or None.
     """
 
@@ -134,14 +134,14 @@ class NetworkFit:
     best: int | None
     steps: int
     options: LoopOptions
-    name: str
+    kind: str
     solved: HeadFit | None = None
 
     def description(self) -> dict[str, Any]:
         """For the metadata."""
         state = {} if self.best is None else {"best_epoch": self.best + 1}
         last_layer = {"l2": self.solved.l2, "refitted": self.solved.refitted} if self.solved else {}
-        return {"solver": self.name, "optimizer": self.options.optimizer, "epochs": len(self.epochs),
+        return {"solver": self.kind, "optimizer": self.options.optimizer, "epochs": len(self.epochs),
                 "steps": self.steps, **state, "learning_rate": self.options.learning_rate,
                 "temperature": self.head.temperature, **last_layer}
 
@@ -154,7 +154,7 @@ class NetworkFit:
 
 
 def train_network(network: TrainableNetwork, start: Head | None, classes: int, train: tuple[np.ndarray, np.ndarray],
-                  validation: tuple[np.ndarray, np.ndarray], options: LoopOptions, folder: Path, name: str,
+                  validation: tuple[np.ndarray, np.ndarray], options: LoopOptions, folder: Path, kind: str,
                   on_epoch: Callable[[Epoch], None]) -> NetworkFit:
     """Trains a network and its last layer; goes on where a run with the same folder was stopped.
 
@@ -165,7 +165,7 @@ def train_network(network: TrainableNetwork, start: Head | None, classes: int, t
         train, validation: pixels uint8 [n, height, width, 3] (may be memory-mapped), and int [n], their classes.
         options: how.
         folder: for checkpoints, of this training alone.
-        name: for the metadata.
+        kind: as in NetworkFit.
         on_epoch: told of every epoch.
 
     Raises:
@@ -173,11 +173,11 @@ def train_network(network: TrainableNetwork, start: Head | None, classes: int, t
     """
     # Grappler rewrites every function for a GPU, of Keras or not; without a GPU nothing.
     with auto_mixed_precision if options.mixed_precision else contextlib.nullcontext():
-        return _trained(network, start, classes, train, validation, options, folder, name, on_epoch)
+        return _trained(network, start, classes, train, validation, options, folder, kind, on_epoch)
 
 
 def _trained(network: TrainableNetwork, start: Head | None, classes: int, train: tuple[np.ndarray, np.ndarray],
-             validation: tuple[np.ndarray, np.ndarray], options: LoopOptions, folder: Path, name: str,
+             validation: tuple[np.ndarray, np.ndarray], options: LoopOptions, folder: Path, kind: str,
              on_epoch: Callable[[Epoch], None]) -> NetworkFit:
     checkpoint = options.checkpoint
     run = _Run(network, start, classes, train[0].shape[1:3], options, len(train[1]), folder)
@@ -203,7 +203,7 @@ def _trained(network: TrainableNetwork, start: Head | None, classes: int, train:
     if checkpoint != "last":
         run.restore_best()
     temperature = fit_temperature(run.log_probabilities(validation[0]), validation[1])
-    return NetworkFit(run.head(temperature), tuple(epochs), best, run.steps, options, name)
+    return NetworkFit(run.head(temperature), tuple(epochs), best, run.steps, options, kind)
 
 
 def _log_where_it_stands(steps: int, checkpoint: str, ended: bool) -> None:

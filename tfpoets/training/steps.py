@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -88,6 +88,7 @@ class StepsFit:
         learning_rate, batch_size, count: of the training.
     """
 
+    kind: ClassVar[str] = "frozen_features"  # of the network, for the metadata
     head: Head
     steps: tuple[Step, ...]
     learning_rate: float

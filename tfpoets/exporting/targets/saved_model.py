@@ -3,15 +3,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfpoets.data import decoded_size
 from tfpoets.extractors import Extractor
 from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
-from tfpoets.training import Head
 
 from ..classifier_graph import UNKNOWN_SCORE, Answers, add_classifier, read_graph
 from ..metadata import UNKNOWN_LABEL, Metadata
+
+if TYPE_CHECKING:
+    from tfpoets.training import Head
 
 # TensorFlow Serving leaves this folder of a SavedModel alone.
 METADATA_PATH = Path("assets.extra") / "metadata.json"
