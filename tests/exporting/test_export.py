@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
 import zipfile
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tfpoets.data import Photo, load_photos, load_pixels, read_photo
 from tfpoets.errors import TfpoetsError
@@ -149,19 +147,6 @@ def test_the_saved_model_answers_bytes_and_arrays_with_probabilities_and_label(
     for answer, tolerance in ((by_bytes, 0.03), (by_arrays, 1e-4)):
         assert np.abs(answer["probabilities"].numpy() - expected).max() < tolerance
         assert [label.decode() for label in answer["label"].numpy()] == labels
-
-
-@pytest.mark.parametrize("size", [(500, 333), (1400, 1401), (2811, 2605), (40, 20)])
-def test_predict_bytes_sees_the_pixels_of_the_contract(size: tuple[int, int]) -> None:
-    from tfpoets.exporting.targets.saved_model import _decoded
-    noise = np.random.default_rng(0).integers(0, 256, (size[1] // 20 + 1, size[0] // 20 + 1, 3), np.uint8)
-    for format_ in ("JPEG", "PNG"):
-        file = io.BytesIO()
-        Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(file, format_)
-        encoded = import_tensorflow().constant([file.getvalue()])
-        decoded = _decoded(import_tensorflow(), encoded, (224, 300)).numpy()[0] * 255
-        difference = np.abs(decoded - load_pixels(file.getvalue(), 224, 300))
-        assert difference.max() < 1.5 and difference.mean() < 0.1
 
 
 @pytest.mark.parametrize("name", ["", "a b", "1:0", "input", "module/x", "final_training_ops/y", "x/"])

@@ -1,9 +1,11 @@
 """Photos on disk: datasets, splits, decoding, augmentation."""
-from .augmentation import USUAL_AUGMENTATION, AugmentationOptions, augment_pixels
+from .augmentation import USUAL_AUGMENTATION, AugmentationOptions, augment_pixels, augment_tensor
 from .dataset import Dataset, Photo, photo_digest, read_dataset, with_test_folder
-from .decode import (PIXELS_VERSION, decoded_size, is_plain, load_photo, load_photos, load_pixels, load_sizes,
+from .decode import (PIXELS_VERSION, is_plain, load_photo, load_photos, load_pixels, load_sizes,
                      network_input, photo_header, read_photo)
-from .duplicates import HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, hamming_distances, near_duplicate_pairs, perceptual_hash
+from .decode_tensorflow import decode_tensor
+from .duplicates import (HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, groups_of, hamming_distances, near_duplicate_pairs,
+                         perceptual_hash)
 from .folds import fold_photos
 from .formats import begins_like_a_photo, suffixes_of
 from .identity import identify_photos
@@ -15,9 +17,9 @@ from .stored_pixels import store_pixels
 
 __all__ = ["HASH_BYTES", "HASH_HEIGHT", "HASH_WIDTH", "PARTS", "PIXELS_VERSION", "POETS_PIXELS_VERSION", "TEST",
            "TRAINING", "USUAL_AUGMENTATION", "VALIDATION", "AugmentationOptions", "Dataset", "Photo", "Split",
-           "SplitOptions", "augment_pixels", "begins_like_a_photo", "check_class_sizes", "decoded_size",
-           "expand_sources", "fold_photos", "hamming_distances", "identify_photos", "is_address", "is_plain",
-           "load_photo", "load_photos", "load_pixels", "load_poets_pixels", "load_sizes", "near_duplicate_pairs",
-           "network_input", "perceptual_hash", "photo_digest", "photo_header", "read_dataset", "read_photo",
-           "read_source", "resize_bilinear", "split_photos", "split_with_test_photos", "store_pixels", "suffixes_of",
-           "with_test_folder"]
+           "SplitOptions", "augment_pixels", "augment_tensor", "begins_like_a_photo", "check_class_sizes",
+           "decode_tensor", "expand_sources", "fold_photos", "groups_of", "hamming_distances", "identify_photos",
+           "is_address", "is_plain", "load_photo", "load_photos", "load_pixels", "load_poets_pixels", "load_sizes",
+           "near_duplicate_pairs", "network_input", "perceptual_hash", "photo_digest", "photo_header", "read_dataset",
+           "read_photo", "read_source", "resize_bilinear", "split_photos", "split_with_test_photos", "store_pixels",
+           "suffixes_of", "with_test_folder"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfpoets.data import PARTS, TEST, Dataset, Split, near_duplicate_pairs
+from tfpoets.data import PARTS, TEST, Dataset, Split, groups_of, hamming_distances, near_duplicate_pairs
 
 from .findings import Finding
 from .neighbours import Neighbours
@@ -65,8 +65,9 @@ def _same_bytes(dataset: Dataset) -> list[tuple[int, int, float]]:
 def _same_picture(dataset: Dataset, hashes: np.ndarray, neighbours: Neighbours) -> list[tuple[int, int, float]]:
     """Pairs of different bytes that show one picture, with a score from 0 to 1."""
     bits = hashes.shape[1] * 8
-    pairs = {(int(a), int(b)): 1 - float(np.bitwise_count(hashes[a] ^ hashes[b]).sum()) / bits
-             for a, b in near_duplicate_pairs(hashes)}
+    near = near_duplicate_pairs(hashes)
+    differing = hamming_distances(hashes[near[:, 0]], hashes[near[:, 1]])
+    pairs = {(int(a), int(b)): 1 - int(count) / bits for (a, b), count in zip(near, differing)}
     distances = 1 - neighbours.similarities
     limit = SCENE_SHARE * float(np.median(distances[:, 0]))
     for row, place in zip(*np.nonzero(distances < limit)):
@@ -80,11 +81,7 @@ def _same_picture(dataset: Dataset, hashes: np.ndarray, neighbours: Neighbours) 
 def _without_bursts(pairs: list[tuple[int, int, float]], photos: int
                     ) -> tuple[list[tuple[int, int, float]], list[np.ndarray]]:
     """Pairs of small groups of look-alikes, and the rows of each larger group; nothing where the set looks so."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-    first, second = np.array([pair[:2] for pair in pairs], int).reshape(-1, 2).T
-    links = coo_array((np.ones(len(pairs)), (first, second)), (photos, photos))
-    group_of = connected_components(links, directed=False)[1]
+    group_of = groups_of(np.array([pair[:2] for pair in pairs], int).reshape(-1, 2), photos)
     sizes = np.bincount(group_of)
     if sizes.max() > max(SHARE_OF_THE_SET * photos, MOST_IN_PAIRS):
         return [], []

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import AugmentationOptions
+from tfpoets.data import AugmentationOptions, augment_tensor
 from tfpoets.errors import TrainingError, check_choice, check_range, one_line
-from tfpoets.evaluation import fit_temperature
+from tfpoets.evaluation import cross_entropy, fit_temperature, log_softmax
 from tfpoets.progress import progress_bar
 from tfpoets.tf_runtime import auto_mixed_precision, import_tensorflow, quiet_native_code
 
-from .augmentation import distorted
+from .curves import Curves, curves_of
 from .head import Head, HeadFit
 from .networks import TrainableNetwork
 from .steps import MOST_PHOTOS_A_BATCH
@@ -145,12 +145,9 @@ class NetworkFit:
                 "steps": self.steps, **state, "learning_rate": self.options.learning_rate,
                 "temperature": self.head.temperature, **last_layer}
 
-    def curves(self) -> dict[str, list[dict[str, float]]]:
-        """Figures for TensorBoard, by run: `step` (an epoch) and what was measured there."""
-        return {"train": [{"step": each.number, "cross_entropy": each.train_loss, "accuracy": each.train_accuracy}
-                          for each in self.epochs],
-                "validation": [{"step": each.number, "cross_entropy": each.validation_loss,
-                                "accuracy": each.validation_accuracy} for each in self.epochs]}
+    def curves(self) -> Curves:
+        """Return the figures of the epochs; an epoch is a step."""
+        return curves_of((epoch.number, epoch) for epoch in self.epochs)
 
 
 def train_network(network: TrainableNetwork, start: Head | None, classes: int, train: tuple[np.ndarray, np.ndarray],
@@ -217,8 +214,7 @@ def _log_where_it_stands(steps: int, checkpoint: str, ended: bool) -> None:
 
 def loss_at(temperature: float, log_probabilities: np.ndarray, classes: np.ndarray) -> float:
     """Mean cross-entropy in nats of answers (float [n, classes]) at another temperature than 1."""
-    scaled = log_probabilities.astype(np.float64) / temperature
-    return float(np.mean(np.logaddexp.reduce(scaled, axis=1) - scaled[np.arange(len(classes)), classes]))
+    return float(cross_entropy(log_softmax(log_probabilities.astype(np.float64) / temperature), classes).mean())
 
 
 def _best(epochs: list[Epoch], monitor: str) -> int:
@@ -372,8 +368,8 @@ class _Run:
 
     def _train_step(self, pixels: Any, classes: Any) -> None:
         tensorflow = self._tf
-        photos = distorted(tensorflow.cast(pixels, tensorflow.float32) / 255, self._options.augmentation,
-                           self._options.seed, self._step)
+        photos = augment_tensor(tensorflow.cast(pixels, tensorflow.float32) / 255, self._options.augmentation,
+                                self._options.seed, self._step)
         width = self._kernel.shape[1]
         smoothing = self._options.label_smoothing
         wanted = tensorflow.one_hot(classes, width) * (1 - smoothing) + smoothing / width

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfpoets.data import PARTS, TEST, TRAINING, USUAL_AUGMENTATION, VALIDATION, AugmentationOptions, Split
 from tfpoets.errors import OptionError, TrainingError, check_range
+from tfpoets.evaluation import LEAST_PROBABILITY, cross_entropy
 from tfpoets.extractors import (Bottlenecks, Extractor, ExtractorOptions, build_application, extract_augmented,
                                 extract_bottlenecks, load_network)
 from tfpoets.progress import stage
@@ -233,7 +234,7 @@ def _fine_tune(options: FineTuningOptions, frozen: Trained, training: Training) 
 def _losses(head: Head, bottlenecks: Bottlenecks, rows: np.ndarray) -> np.ndarray:
     """Cross-entropy of some photos, each, in nats: float64 [rows]."""
     answers = head.log_probabilities(bottlenecks.features[rows]).astype(np.float64)
-    return -np.maximum(answers[np.arange(len(rows)), bottlenecks.dataset.targets[rows]], np.log(1e-12))
+    return np.minimum(cross_entropy(answers, bottlenecks.dataset.targets[rows]), -np.log(LEAST_PROBABILITY))
 
 
 def _train_from_scratch(training: Training, seen: Bottlenecks, split: Split) -> Trained:
