@@ -110,7 +110,7 @@ class Head:
 
 @dataclass(frozen=True, eq=False)
 class Variations:
-    """Bottlenecks of distorted photos, which a head is fitted to besides those of the photos as they are.
+    """Bottlenecks of augmented photos, which a head is fitted to besides those of the photos as they are.
 
     Attributes:
         train: float32 [n, count, depth], of each training photo.
