@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfpoets.evaluation import LEAST_PROBABILITY, cross_entropy
 from tfpoets.training import out_of_fold_at_strength
 
 from .neighbours import Neighbours
@@ -70,8 +71,8 @@ def suspect_labels(bottlenecks: np.ndarray, classes: np.ndarray, groups: np.ndar
         listed = _confidently_other(probabilities, classes)
         kept = ~listed
     able = bool(listed.mean() <= MOST_SHARE)
-    own = probabilities[np.arange(len(classes)), classes]
-    return Suspicion(able, listed & able, -np.log(np.maximum(own, 1e-12)), probabilities.argmax(axis=1), probabilities)
+    losses = cross_entropy(np.log(np.maximum(probabilities, LEAST_PROBABILITY)), classes)
+    return Suspicion(able, listed & able, losses, probabilities.argmax(axis=1), probabilities)
 
 
 def _votes(classes: np.ndarray, groups: np.ndarray, neighbours: Neighbours, kept: np.ndarray, width: int
