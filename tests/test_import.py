@@ -1,9 +1,11 @@
 """Importing the library changes nothing in the program that imports it."""
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,26 @@ def test_importing_it_leaves_tensorflow_as_the_program_has_set_it() -> None:
         before="import tensorflow\ntensorflow.config.experimental.enable_tensor_float_32_execution(True)\n"
                "tensorflow.config.optimizer.set_experimental_options({'constant_folding': True})\n"
                "import PIL.Image, scipy, sklearn, matplotlib  # whose own imports change what they will")
+
+
+LABELLING = """
+import sys
+from tfpoets.cli.label_image import main
+assert main(["--graph=classifier/g.tflite", "photos"]) == 0
+heavy = {"scipy", "sklearn", "tqdm", "tensorflow", "matplotlib", "jinja2", "threadpoolctl"}
+ours = ["tfpoets." + name for name in ("training", "pipeline", "doctor", "report")]
+print("loaded:", *sorted(name for name in sys.modules if name.split(".")[0] in heavy
+                         or ".".join(name.split(".")[:2]) in ours))
+"""
+
+
+def test_labelling_a_photo_loads_nothing_that_only_training_needs(tmp_path: Path) -> None:
+    with tarfile.open(ROOT / "tests" / "compatibility" / "version_f862d5e.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    done = subprocess.run([sys.executable, "-c", LABELLING], cwd=tmp_path, capture_output=True, text=True,
+                          timeout=120, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1].strip() == "loaded:"
 
 
 def test_every_name_that_it_offers_is_there() -> None:

@@ -19,9 +19,10 @@ from tfpoets.data import (PARTS, TEST, TRAINING, Dataset, Photo, Split, SplitOpt
 from tfpoets.doctor import Finding, examine, wanted_measures, write_findings
 from tfpoets.errors import DataError, OptionError, check_range
 from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
-from tfpoets.exporting import (UNKNOWN_LABEL, Converted, ExportOptions, Exported, Proof, check_conversion,
-                               check_destinations, check_formats, convert, describe_classifier, export_classifier,
-                               export_graph, open_graph)
+from tfpoets.exporting import (UNKNOWN_LABEL, Converted, CrossValidation, ExportOptions, Exported, HeadInfo, Metadata,
+                               NetworkInfo, Proof, RejectOption, check_conversion, check_destinations, check_formats,
+                               convert, describe_classifier, export_classifier, export_graph, final_figures,
+                               open_graph, split_info)
 from tfpoets.extractors import (Bottlenecks, Extractor, ExtractorOptions, core_count, extract_bottlenecks,
                                 open_extractor, side_by_side)
 from tfpoets.files import check_is_apart, check_is_not_among, check_output_folder, set_paths
@@ -30,7 +31,7 @@ from tfpoets.inference import load_classifier
 from tfpoets.progress import stage
 from tfpoets.report import confusion_picture, curves_picture, describe_retraining, write_report
 from tfpoets.tf_runtime import import_tensorflow
-from tfpoets.training import (Fit, HeadOptions, Listener, RejectingHead, StepsStored, Trained, Training,
+from tfpoets.training import (Fit, HeadOptions, Listener, NetworkFit, RejectingHead, StepsStored, Trained, Training,
                               TrainingOptions, UnknownScore, balanced_draw, check_batch_size, generator,
                               out_of_fold_probabilities, train, trainer_for, write_summaries)
 
@@ -267,10 +268,7 @@ def retrain(options: RetrainOptions, on_event: Listener = lambda event: None,
     crossed = None if folds is None else _cross_validate(trained, folds, options, on_event)
     with stage("TensorFlow"):
         import_tensorflow()
-    assert dataset.split
-    metadata = describe_classifier(trained.extractor, trained.dataset, trained.fit, evaluated.metrics,
-                                   _unknown(trained), files.final_tensor_name, options.to_dict(), evaluated.rejection, crossed,
-                                   trained.choice, dataset.split.known(dataset.photos))
+    metadata = _described(trained, evaluated, crossed, dataset, options)
     on_event(FilesWritten(export_classifier(trained.extractor, trained.head, metadata, files, proof)))
     findings = None
     if extractor and options.doctor:
@@ -348,8 +346,25 @@ def _storing(extractor: Extractor | None, dataset: Dataset, options: RetrainOpti
         path = options.intermediate_output_graphs_dir / f"intermediate_{event.fit.count}.pb"
         on_event(IntermediateGraph(path))
         export_graph(path, extractor, event.fit.head, describe_classifier(
-            extractor, dataset, event.fit, None, None, options.files.final_tensor_name, options.to_dict()))
+            extractor, dataset, HeadInfo.from_dict(event.fit.description()), options.files.final_tensor_name,
+            options=options.to_dict()))
     return listen
+
+
+def _described(trained: Trained, evaluated: Evaluated, crossed: CrossValidation | None, before: Dataset,
+               options: RetrainOptions) -> Metadata:
+    """The metadata; photos of the dataset `before` the training may have gone, but trained nevertheless."""
+    extractor, unknown, rejection = trained.extractor, _unknown(trained), evaluated.rejection
+    kind = trained.fit.kind if isinstance(trained.fit, NetworkFit) else "frozen_features"
+    assert before.split is not None
+    return describe_classifier(
+        extractor, trained.dataset, HeadInfo.from_dict(trained.fit.description()), options.files.final_tensor_name,
+        network=NetworkInfo(kind, extractor.handle, extractor.digest, trained.choice),
+        split=split_info(trained.dataset, before.split.known(before.photos)),
+        test=evaluated.metrics and final_figures(evaluated.metrics),
+        unknown=unknown and RejectOption(unknown.threshold, unknown.coverage, len(unknown.references),
+                                         rejection.to_dict() if rejection else None),
+        cross_validation=crossed, options=options.to_dict())
 
 
 def _unknown(trained: Trained) -> UnknownScore | None:
@@ -375,7 +390,7 @@ def _evaluate(trained: Trained, options: RetrainOptions) -> tuple[Evaluated, Pro
 
 
 def _cross_validate(trained: Trained, folds: np.ndarray, options: RetrainOptions, on_event: Listener
-                    ) -> dict[str, Any]:
+                    ) -> CrossValidation:
     """Answers every photo by a head that never saw it nor one that looks like it, and tells how good that was."""
     head, examples = options.training.head, trained.dataset.examples()
     if options.training.sgd:  # in the time of one training by steps, all folds reach their optimum
@@ -388,8 +403,8 @@ def _cross_validate(trained: Trained, folds: np.ndarray, options: RetrainOptions
     accuracies = [evaluate(answers[folds == fold], examples.y[folds == fold]).accuracy for fold in np.unique(folds)]
     metrics = evaluate(answers, examples.y)
     on_event(CrossValidated(metrics, accuracies))
-    return {"folds": len(accuracies), "accuracy": metrics.accuracy, "interval": list(metrics.interval),
-            "count": metrics.count, "spread": float(np.std(accuracies, ddof=1))}
+    return CrossValidation(len(accuracies), metrics.accuracy, metrics.interval, metrics.count,
+                           float(np.std(accuracies, ddof=1)))
 
 
 def _examine(dataset: Dataset, unreadable: Sequence[tuple[Photo, str]], extractor: Extractor, path: Path,

@@ -106,9 +106,9 @@ def test_of_photos_that_it_was_trained_on_only_the_test_part_counts_wherever_the
     shutil.copytree(trained / "photos", "moved")
     assert evaluate.main(["--image_dir=moved"]) == 0
     captured = capsys.readouterr()
-    count = metadata.test["count"]
+    count = metadata.test.count
     assert f"{60 - count} of these photos took part in the training; the other {count} are evaluated" in captured.err
-    assert accuracy(captured.out) == (round(100 * metadata.test["accuracy"], 1), count)
+    assert accuracy(captured.out) == (round(100 * metadata.test.accuracy, 1), count)
     shutil.copy("new/red/000.png", "moved/red/added.png")
     assert evaluate.main(["--image_dir=moved"]) == 0
     assert accuracy(capsys.readouterr().out)[1] == count + 1

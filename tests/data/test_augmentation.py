@@ -1,19 +1,19 @@
-"""A photo's variations: endless, in the range that the flags give, and always the same ones."""
+"""Augmentation: endless, in the range that the options give, and always the same."""
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from tfpoets.data import AugmentationOptions, augment_pixels
+from tfpoets.data import AugmentationOptions, augment_pixels, augment_tensor
 from tfpoets.tf_runtime import import_tensorflow
-from tfpoets.training.loop import distorted
 
 RAMP = np.broadcast_to(np.linspace(0, 255, 64).round().astype(np.uint8)[None, :, None], (64, 64, 3)).copy()
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+PHOTOS = np.random.default_rng(1).random((32, 16, 16, 3), np.float32)
 EVERY = AugmentationOptions(flip_left_right=True, random_crop=20, random_scale=30, random_brightness=40)
 
 
-def test_the_same_photo_and_number_give_the_same_variation_and_others_give_others() -> None:
+def test_the_same_photo_and_number_give_the_same_pixels_and_others_give_others() -> None:
     one = augment_pixels(NOISE, EVERY, "ab", 1)
     assert one.shape == NOISE.shape and one.dtype == np.uint8
     assert np.array_equal(one, augment_pixels(NOISE, EVERY, "ab", 1))
@@ -35,15 +35,34 @@ def test_brightness_multiplies_all_pixels_alike() -> None:
 
 
 @pytest.mark.parametrize("crop, scale, least, most", [(25, 0, 0.8, 0.8), (0, 100, 0.5, 1.0), (25, 60, 0.5, 0.8)])
-def test_cached_variations_and_those_of_training_show_the_same_share(crop: int, scale: int, least: float, most: float
-                                                                     ) -> None:
+def test_arrays_and_tensors_show_the_same_share_of_a_photo(crop: int, scale: int, least: float, most: float) -> None:
     options = AugmentationOptions(random_crop=crop, random_scale=scale)
     tensorflow = import_tensorflow()
-    cached = np.array([augment_pixels(RAMP, options, "ab", number) for number in range(300)]) / 255
-    trained = distorted(tensorflow.constant(np.repeat(RAMP[None], 300, 0) / np.float32(255)), options, 1,
-                        tensorflow.constant(0, tensorflow.int64)).numpy()
-    for photos in (cached, trained):
+    arrays = np.array([augment_pixels(RAMP, options, "ab", number) for number in range(300)]) / 255
+    tensors = augment_tensor(tensorflow.constant(np.repeat(RAMP[None], 300, 0) / np.float32(255)), options, 1,
+                             tensorflow.constant(0, tensorflow.int64)).numpy()
+    for photos in (arrays, tensors):
         shares = np.ptp(photos[:, 32, :, 0], axis=1)  # a ramp from 0 to 1: what is seen of it
         assert least - 0.04 < shares.min() < least + 0.04 and most - 0.06 < shares.max() <= most + 0.01
         middles = photos[:, 32, :, 0].mean(1)
         assert abs(middles.mean() - 0.5) < 0.03 and np.ptp(middles) > (1 - most) / 2
+
+
+def test_tensors_are_augmented_alike_for_the_same_step_and_stay_in_range() -> None:
+    tensorflow = import_tensorflow()
+    photos = tensorflow.constant(PHOTOS[:8])
+    every = AugmentationOptions(flip_left_right=True, random_crop=10, random_scale=20, random_brightness=30)
+    one, again, other = (augment_tensor(photos, every, 5, tensorflow.constant(step, tensorflow.int64)).numpy()
+                         for step in (7, 7, 8))
+    assert (one == again).all() and not np.allclose(one, other)
+    assert one.min() >= 0 and one.max() <= 1 and one.shape == photos.shape
+    assert augment_tensor(photos, AugmentationOptions(), 5, 7) is photos
+
+
+def test_flipping_mirrors_some_tensors_and_changes_no_other() -> None:
+    tensorflow = import_tensorflow()
+    flipped = augment_tensor(tensorflow.constant(PHOTOS), AugmentationOptions(flip_left_right=True), 0,
+                             tensorflow.constant(0, tensorflow.int64)).numpy()
+    same = np.abs(flipped - PHOTOS).max((1, 2, 3)) < 0.01
+    mirrored = np.abs(flipped - PHOTOS[:, :, ::-1]).max((1, 2, 3)) < 0.01
+    assert (same ^ mirrored).all() and 8 < same.sum() < 24

@@ -215,7 +215,7 @@ def test_one_photo_a_class_and_one_picture_in_all_classes_are_no_trouble(
 def test_where_the_classes_cannot_be_told_apart_no_label_is_suspected_and_it_is_said(
         tmp_path: Path, extractor: Extractor, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr("tfpoets.doctor.examination.log.warning", lambda text, *given: said.append(text % given))
+    monkeypatch.setattr("tfpoets.doctor.wrong_labels.log.warning", lambda text, *given: said.append(text % given))
     for number in range(8):
         write_photos(tmp_path / "photos" / f"class{number}", 12, 0, seed=number)
     findings = examined(tmp_path / "photos", extractor, tmp_path)

@@ -3,12 +3,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp, softmax
 from scipy.stats import binomtest
 from sklearn.metrics import (accuracy_score, confusion_matrix, log_loss, precision_recall_fscore_support,
                              top_k_accuracy_score)
 
-from tfpoets.evaluation import (calibration_bins, calibration_error, evaluate, evaluate_unknown, fit_temperature,
-                                wilson_interval)
+from tfpoets.evaluation import (calibration_bins, calibration_error, cross_entropy, evaluate, evaluate_unknown,
+                                fit_temperature, log_softmax, wilson_interval)
 
 
 @pytest.mark.parametrize("correct, count", [(327, 371), (0, 5), (5, 5), (1, 2), (9990, 10000)])
@@ -39,6 +40,16 @@ def test_figures_agree_with_scikit_learn() -> None:
         found = (each.precision or 0, each.recall or 0, each.f1 or 0, each.support)
         assert found == pytest.approx([figures[index] for figures in expected])
     assert metrics.per_class[4].recall is None and metrics.per_class[4].support == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_cross_entropy_of_logits_agrees_with_scipy(dtype: type) -> None:
+    random = np.random.default_rng(0)
+    logits, y = (300 * random.standard_normal((50, 4))).astype(dtype), random.integers(0, 4, 50)
+    found = cross_entropy(log_softmax(logits), y)
+    expected = logsumexp(logits.astype(float), axis=1) - logits[np.arange(50), y]
+    assert found.dtype == dtype and np.allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert np.allclose(np.exp(log_softmax(logits)), softmax(logits.astype(float), axis=1), atol=1e-6)
 
 
 def test_ties_count_for_the_answer_that_is_given() -> None:

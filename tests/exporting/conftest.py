@@ -9,7 +9,8 @@ import pytest
 from tests.conftest import write_photos
 from tfpoets.data import TEST, TRAINING, VALIDATION, SplitOptions, read_dataset, split_photos
 from tfpoets.evaluation import evaluate
-from tfpoets.exporting import ExportOptions, Exported, Metadata, Proof, describe_classifier, export_classifier
+from tfpoets.exporting import (ExportOptions, Exported, HeadInfo, Metadata, Proof, describe_classifier,
+                               export_classifier, final_figures)
 from tfpoets.extractors import Extractor, extract_bottlenecks, open_extractor
 from tfpoets.training import LinearHead, fit_head
 
@@ -37,7 +38,8 @@ def trained(tiny_module: Path, model_dir: Path, tmp_path_factory: pytest.TempPat
     answers = fit.head.probabilities(test.X)
     metrics = evaluate(answers, test.y)
     assert metrics.accuracy > 0.8
-    metadata = describe_classifier(extractor, dataset, fit, metrics)
+    metadata = describe_classifier(extractor, dataset, HeadInfo.from_dict(fit.description()),
+                                   test=final_figures(metrics))
     return Trained(extractor, fit.head, metadata, Proof(test.photos, answers))
 
 

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
 import zipfile
@@ -11,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tfpoets.data import Photo, load_photos, load_pixels
 from tfpoets.errors import TfpoetsError
-from tfpoets.exporting import (ExportOptions, Exported, Metadata, check_destinations, check_file, check_output_name,
+from tfpoets.exporting import (ExportOptions, Exported, Nodes, check_destinations, check_file, check_output_name,
                                export_classifier, publish as export_module)
 from tfpoets.inference import load_classifier
 from tfpoets.tf_runtime import import_tensorflow
@@ -151,32 +149,6 @@ def test_the_saved_model_answers_bytes_and_arrays_with_probabilities_and_label(
         assert [label.decode() for label in answer["label"].numpy()] == labels
 
 
-@pytest.mark.parametrize("size", [(500, 333), (1400, 1401), (2811, 2605), (40, 20)])
-def test_predict_bytes_sees_the_pixels_of_the_contract(size: tuple[int, int]) -> None:
-    from tfpoets.exporting.targets.saved_model import _decoded
-    noise = np.random.default_rng(0).integers(0, 256, (size[1] // 20 + 1, size[0] // 20 + 1, 3), np.uint8)
-    for format_ in ("JPEG", "PNG"):
-        file = io.BytesIO()
-        Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(file, format_)
-        encoded = import_tensorflow().constant([file.getvalue()])
-        decoded = _decoded(import_tensorflow(), encoded, (224, 300)).numpy()[0] * 255
-        difference = np.abs(decoded - load_pixels(file.getvalue(), 224, 300))
-        assert difference.max() < 1.5 and difference.mean() < 0.1
-
-
-@pytest.mark.parametrize("change, sentence", [
-    ({"format": "other"}, "its format is not"), ({"labels": ["one"]}, "its labels"),
-    ({"input": {"height": "x", "width": 3, "pixels": 1}}, "its input size"),
-    ({"input": {"height": 3, "width": 3, "pixels": 99}}, "pixels version 99"),
-    ({"nodes": {}}, "input"), ({"surprise": 1}, "surprise"),
-])
-def test_metadata_that_cannot_be_trusted_is_refused(trained: Trained, change: dict, sentence: str) -> None:
-    text = trained.metadata.to_json()
-    assert Metadata.from_json(text, "x") == trained.metadata
-    with pytest.raises(TfpoetsError, match=f"metadata of x cannot be used: .*{sentence}"):
-        Metadata.from_json(json.dumps(json.loads(text) | change), "x")
-
-
 @pytest.mark.parametrize("name", ["", "a b", "1:0", "input", "module/x", "final_training_ops/y", "x/"])
 def test_names_that_no_node_can_have_are_refused(name: str) -> None:
     with pytest.raises(TfpoetsError, match="final_tensor_name"):
@@ -186,7 +158,7 @@ def test_names_that_no_node_can_have_are_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["final_result", "softmax/out", "Result.1"])
 def test_other_names_are_honoured(trained: Trained, tmp_path: Path, name: str) -> None:
     check_output_name(name)
-    metadata = replace(trained.metadata, nodes={"input": "input", "output": name})
+    metadata = replace(trained.metadata, nodes=Nodes("input", name))
     files = ExportOptions(tmp_path / "g.pb", tmp_path / "l.txt", final_tensor_name=name)
     export_classifier(trained.extractor, trained.head, metadata, files, trained.proof)
     assert load_classifier(tmp_path / "g.pb").labels

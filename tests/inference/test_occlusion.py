@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfpoets.inference import Classifier, occlusion_maps
-from tfpoets.inference.classifier import Input
+from tfpoets.inference.classifier import PhotoInput
 
 
 class LooksAtOneCorner:
@@ -20,7 +20,7 @@ class LooksAtOneCorner:
 
 
 def test_the_map_is_high_where_the_answer_comes_from_and_zero_elsewhere() -> None:
-    classifier = Classifier(["bright corner", "other"], Input(28, 56), LooksAtOneCorner())
+    classifier = Classifier(["bright corner", "other"], PhotoInput(28, 56), LooksAtOneCorner())
     photos = np.full((3, 28, 56, 3), 255, np.uint8)
     photos[2] = 127
     first, second, gray = occlusion_maps(classifier, photos, np.array([0, 1, 0]))

@@ -85,7 +85,7 @@ def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
 
 
 def test_names_write_nothing_into_the_page(tmp_path: Path) -> None:
-    photo = tmp_path / EVIL.replace("/", "") / "a\" onerror=\"alert(2).png"
+    photo = Photo(str(tmp_path / EVIL.replace("/", "") / "a\" onerror=\"alert(2).png"), EVIL)
     findings = [Finding("outlier", photo, 1.0, EVIL)]
     page = page_of(tmp_path, title=EVIL, labels=[EVIL, "x' onload='y"], mistakes=[Mistake(photo, EVIL, EVIL, 1, 0)],
                    findings=findings, facts={EVIL: EVIL}, notes=[EVIL], command=EVIL)

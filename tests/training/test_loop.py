@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfpoets.data import AugmentationOptions
 from tfpoets.errors import TfpoetsError
 from tfpoets.tf_runtime import import_tensorflow
 from tfpoets.training import LinearHead, LoopOptions, NetworkFit, build_convnet, loop as loop_module, train_network
-from tfpoets.training.augmentation import distorted
 from tfpoets.training.networks import ConvNet
 
 SMALL = ConvNet(16, (4, 8), (3, 3), (16,))
@@ -156,27 +154,6 @@ def test_constants_cannot_be_trained(tmp_path: Path) -> None:
     with pytest.raises(TfpoetsError, match="constants only"):
         train_network(lambda pixels, training: tensorflow.reduce_mean(pixels, [1, 2]), None, 2, TRAIN, VALIDATION,
                       OPTIONS, tmp_path, "fine_tuned", lambda epoch: None)
-
-
-def test_distortions_are_the_same_for_the_same_step_and_stay_in_range() -> None:
-    tensorflow = import_tensorflow()
-    photos = tensorflow.constant(TRAIN[0][:8].astype(np.float32) / 255)
-    every = AugmentationOptions(flip_left_right=True, random_crop=10, random_scale=20, random_brightness=30)
-    one, again, other = (distorted(photos, every, 5, tensorflow.constant(step, tensorflow.int64)).numpy()
-                         for step in (7, 7, 8))
-    assert (one == again).all() and not np.allclose(one, other)
-    assert one.min() >= 0 and one.max() <= 1 and one.shape == photos.shape
-    assert distorted(photos, AugmentationOptions(), 5, 7) is photos
-
-
-def test_flipping_mirrors_some_photos_and_changes_no_other() -> None:
-    tensorflow = import_tensorflow()
-    photos = TRAIN[0][:32].astype(np.float32) / 255
-    flipped = distorted(tensorflow.constant(photos), AugmentationOptions(flip_left_right=True), 0,
-                        tensorflow.constant(0, tensorflow.int64)).numpy()
-    same = np.abs(flipped - photos).max((1, 2, 3)) < 0.01
-    mirrored = np.abs(flipped - photos[:, :, ::-1]).max((1, 2, 3)) < 0.01
-    assert (same ^ mirrored).all() and 8 < same.sum() < 24
 
 
 def test_a_gray_network_does_not_see_colours() -> None:

@@ -85,7 +85,8 @@ def export(options: ConversionOptions) -> int:
 def _photos(graph: Graph, image_dir: Path | None) -> list[Photo]:
     """Photos of the classifier's labels: of the folder that is given, else of those it was trained and tested on."""
     remembered = [graph.metadata.options.get(name) for name in ("image_dir", "test_dir")]
-    folders = [image_dir] if image_dir else [Path(folder) for folder in remembered if folder and Path(folder).is_dir()]
+    folders = [image_dir] if image_dir else [Path(folder) for folder in remembered
+                                                   if isinstance(folder, str) and folder and Path(folder).is_dir()]
     found: list[Photo] = []
     for folder in folders:
         try:

@@ -106,7 +106,7 @@ def write_rounded(graph: Path, output: Path, levels: int = 256) -> None:
     if new_beside.resolve() == beside.resolve() or new_beside.exists() and not _describes(new_beside, output):
         raise ModelError(f"{new_beside} describes something else; that of {output.name} would take its place.",
                          "Give --output another name.")
-    metadata = Metadata.from_json(beside.read_text("utf-8"), str(beside))
+    metadata = Metadata.from_json(beside.read_bytes(), str(beside))
     content = round_weights(content, str(graph), levels, keep=UNKNOWN_SCOPE)
     write_file(output, content)
     hashes = {output.name: hashlib.sha256(content).hexdigest()}
@@ -116,8 +116,8 @@ def write_rounded(graph: Path, output: Path, levels: int = 256) -> None:
 def _describes(beside: Path, graph: Path) -> bool:
     """Whether a file is the metadata of a graph alone."""
     try:
-        return list(Metadata.from_json(beside.read_text("utf-8"), "").files) == [graph.name]
-    except (TfpoetsError, OSError, UnicodeDecodeError):
+        return list(Metadata.from_json(beside.read_bytes(), "").files) == [graph.name]
+    except (TfpoetsError, OSError):
         return False
 
 

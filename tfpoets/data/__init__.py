@@ -1,8 +1,9 @@
 """Photos on disk: datasets, splits, decoding, augmentation."""
-from .augmentation import USUAL_AUGMENTATION, AugmentationOptions, augment_pixels
+from .augmentation import USUAL_AUGMENTATION, AugmentationOptions, augment_pixels, augment_tensor
 from .dataset import Dataset, Examples, Photo, photo_digest, with_test_photos
-from .decode import (PIXELS_VERSION, PhotoHeader, decoded_size, is_plain, load_photo, load_photos, load_pixels,
-                     load_sizes, network_input, photo_header)
+from .decode import (PIXELS_VERSION, PhotoHeader, is_plain, load_photo, load_photos, load_pixels, load_sizes,
+                     network_input, photo_header)
+from .decode_tensorflow import decode_tensor
 from .duplicates import (HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, groups_of, hamming_distances, near_duplicate_pairs,
                          perceptual_hash)
 from .folds import fold_photos
@@ -17,8 +18,8 @@ from .stored_pixels import store_pixels
 
 __all__ = ["HASH_BYTES", "HASH_HEIGHT", "HASH_WIDTH", "PARTS", "PIXELS_VERSION", "POETS_PIXELS_VERSION", "TEST",
            "TRAINING", "USUAL_AUGMENTATION", "VALIDATION", "AugmentationOptions", "Dataset", "Examples", "Measure",
-           "Photo", "PhotoHeader", "Split", "SplitOptions", "augment_pixels", "begins_like_a_photo",
-           "check_class_sizes", "decoded_size", "expand_sources", "fold_photos", "groups_of", "hamming_distances",
+           "Photo", "PhotoHeader", "Split", "SplitOptions", "augment_pixels", "augment_tensor", "begins_like_a_photo",
+           "check_class_sizes", "decode_tensor", "expand_sources", "fold_photos", "groups_of", "hamming_distances",
            "identify_photos", "is_address", "is_plain", "load_photo", "load_photos", "load_pixels",
            "load_poets_pixels", "load_sizes", "near_duplicate_pairs", "network_input", "perceptual_hash",
            "photo_digest", "photo_header", "read_dataset", "read_source", "readable", "resize_bilinear",

@@ -4,11 +4,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from tfpoets.errors import check_range
+from tfpoets.tf_runtime import import_tensorflow
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,15 @@ USUAL_AUGMENTATION = AugmentationOptions(True, 0.0, 41.0, 0.0)
 
 
 def augment_pixels(pixels: np.ndarray, options: AugmentationOptions, digest: str, number: int) -> np.ndarray:
-    """One of a photo's endless variations: always the same for the same photo and number.
+    """Return one of a photo's endless augmented views: always the same for the same photo and number.
 
-    Training all layers varies photos by TensorFlow's operations instead (training/augmentation.py), in the same
-    ranges.
+    `augment_tensor` does the same in TensorFlow.
 
     Args:
         pixels: uint8 [height, width, 3].
         options: how.
         digest: of the photo.
-        number: which variation.
+        number: which view.
 
     Returns:
         The same shape and type.
@@ -80,3 +81,41 @@ def augment_pixels(pixels: np.ndarray, options: AugmentationOptions, digest: str
     share = options.random_brightness / 100
     factor = random.uniform(max(0.0, 1 - share), 1 + share)
     return np.clip(np.round(np.asarray(photo) * factor), 0, 255).astype(np.uint8)
+
+
+def augment_tensor(photos: Any, options: AugmentationOptions, seed: int, step: Any) -> Any:
+    """Change photos at random with TensorFlow's operations, in the same ranges as `augment_pixels`.
+
+    The same seed and step give the same result. It is for the training of all layers, which changes photos anew at
+    every step.
+
+    Args:
+        photos: float32 tensor [n, height, width, 3] in [0, 1].
+        options: how.
+        seed: of the training.
+        step: int64 scalar.
+
+    Returns:
+        The same shape and range.
+    """
+    if not options:
+        return photos
+    tensorflow = import_tensorflow()
+    count, height, width = tensorflow.shape(photos)[0], photos.shape[1], photos.shape[2]
+
+    def uniform(number: int, low: float, high: float) -> Any:
+        key = tensorflow.stack([tensorflow.constant(seed % 2 ** 31 * 16 + number, tensorflow.int64), step])
+        return tensorflow.random.stateless_uniform([count], key, low, high)
+    side = 1 / ((1 + options.random_crop / 100) * uniform(0, 1.0, 1.0001 + options.random_scale / 100))
+    top, left = ((1 - side) * uniform(number, 0.0, 1.0) for number in (1, 2))
+    right = left + side
+    if options.flip_left_right:
+        mirrored = uniform(3, 0.0, 1.0) < 0.5
+        left, right = tensorflow.where(mirrored, right, left), tensorflow.where(mirrored, left, right)
+    # crop_and_resize takes its corners at the centres of the outermost pixels.
+    boxes = tensorflow.stack([top, left, top + side, right], axis=1)
+    photos = tensorflow.image.crop_and_resize(photos, boxes, tensorflow.range(count), [height, width])
+    if options.random_brightness:
+        share = options.random_brightness / 100
+        photos *= uniform(4, max(0.0, 1 - share), 1 + share)[:, None, None, None]
+    return tensorflow.clip_by_value(photos, 0.0, 1.0)

@@ -1,4 +1,7 @@
-"""Pixels, version 1: the one place that decodes photos. Training, labelling, evaluating and serving all see these."""
+"""Pixels, version 1: the one place that decodes photos. Training, labelling, evaluating and serving all see these.
+
+decode_tensorflow.py does the same in TensorFlow's operations; what changes here must change there.
+"""
 from __future__ import annotations
 
 import errno

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfpoets.data import Examples
+from tfpoets.evaluation import LEAST_PROBABILITY, cross_entropy
 from tfpoets.training import out_of_fold_at_strength
 
 from .detector import Evidence
@@ -97,8 +98,8 @@ def suspect_labels(bottlenecks: np.ndarray, classes: np.ndarray, groups: np.ndar
         listed = _confidently_other(probabilities, classes)
         kept = ~listed
     able = bool(listed.mean() <= MOST_SHARE)
-    own = probabilities[np.arange(len(classes)), classes]
-    return Suspicion(able, listed & able, -np.log(np.maximum(own, 1e-12)), probabilities.argmax(axis=1), probabilities)
+    losses = cross_entropy(np.log(np.maximum(probabilities, LEAST_PROBABILITY)), classes)
+    return Suspicion(able, listed & able, losses, probabilities.argmax(axis=1), probabilities)
 
 
 def _votes(classes: np.ndarray, groups: np.ndarray, neighbours: Neighbours, kept: np.ndarray, width: int

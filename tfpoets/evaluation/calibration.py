@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .cross_entropy import cross_entropy, log_softmax
+
 # Beyond these nothing is gained: a head that is right on every held-out photo would ask for 0.
 LOWEST, HIGHEST = 0.2, 5.0
 # Fewer photos than this say too little about a temperature.
@@ -24,12 +26,8 @@ def fit_temperature(log_probabilities: np.ndarray, classes: np.ndarray, least: i
         return 1.0
     from scipy.optimize import minimize_scalar  # here, because label_image starts without SciPy
     logits = log_probabilities.astype(np.float64)
-    rows = np.arange(len(classes))
 
     def loss(log_temperature: float) -> float:
-        scaled = logits / np.exp(log_temperature)
-        peak = scaled.max(axis=1)
-        normaliser = peak + np.log(np.exp(scaled - peak[:, None]).sum(axis=1))
-        return float((normaliser - scaled[rows, classes]).mean())
+        return float(cross_entropy(log_softmax(logits / np.exp(log_temperature)), classes).mean())
     found = minimize_scalar(loss, bounds=(np.log(LOWEST), np.log(HIGHEST)), method="bounded")
     return float(np.exp(found.x))

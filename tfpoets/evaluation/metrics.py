@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .cross_entropy import LEAST_PROBABILITY, cross_entropy
+
 Z_95 = 1.959963984540054  # the 97.5 % point of the normal distribution
 # Bins of equal width over the confidence, as Guo et al. 2017 (arXiv 1706.04599) and most after them take.
 CALIBRATION_BINS = 15
@@ -151,13 +153,12 @@ def evaluate(probabilities: np.ndarray, classes: np.ndarray) -> Metrics:
     width = probabilities.shape[1]
     answers = probabilities.argmax(1)
     counts = np.bincount(classes, minlength=width)
-    true = probabilities[np.arange(len(classes)), classes].astype(np.float64)
+    true = probabilities[np.arange(len(classes)), classes][:, None]
     confusion = np.bincount(classes * width + answers, minlength=width * width).reshape(width, width)
     # A true class that ties with others stands where argmax would put it: behind those of smaller index.
     index = np.arange(width)[None]
-    ahead = (probabilities > true[:, None].astype(probabilities.dtype)) | (
-        (probabilities == true[:, None].astype(probabilities.dtype)) & (index < classes[:, None]))
-    losses = -np.log(np.maximum(true, 1e-12))
+    ahead = (probabilities > true) | ((probabilities == true) & (index < classes[:, None]))
+    losses = cross_entropy(np.log(np.maximum(probabilities.astype(np.float64), LEAST_PROBABILITY)), classes)
     return Metrics(count=len(classes), correct=int((answers == classes).sum()),
                    cross_entropy=max(0.0, float(losses.mean())),
                    cross_entropy_error=_standard_error(losses),

@@ -1,12 +1,16 @@
 """Extractor and head as one TensorFlow graph: every export starts from what this function builds."""
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tfpoets.extractors import INPUT_NODE, OUTPUT_NODE, Extractor
 from tfpoets.graphs import MODULE_SCOPE, PROBABILITIES, UNKNOWN_SCORE
 from tfpoets.tf_runtime import import_tensorflow
-from tfpoets.training import Head
+
+if TYPE_CHECKING:
+    from tfpoets.training import Head
+
+
 
 class Answers(NamedTuple):
     """Tensors: float32 [n, classes], rows summing to 1; and float32 [n], or None where the head has no such score."""

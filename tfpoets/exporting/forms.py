@@ -48,21 +48,21 @@ class Graph:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of its input, in pixels."""
-        return self.metadata.input["height"], self.metadata.input["width"]
+        return self.metadata.input.height, self.metadata.input.width
 
     def answers(self, pixels: Any) -> Answers:
         """Adds the graph to the one that is being built."""
-        return frozen_answers(pixels, self.definition, self.metadata.nodes["output"],
+        return frozen_answers(pixels, self.definition, self.metadata.nodes.output,
                               self.metadata.unknown is not None)
 
     def nodes(self) -> dict[str, str]:
         """Names of its nodes: `input`, `probabilities`, and `unknown_score` where there is one."""
-        found = {"input": self.metadata.nodes["input"], "probabilities": self.metadata.nodes["output"]}
+        found = {"input": self.metadata.nodes.input, "probabilities": self.metadata.nodes.output}
         return {**found, UNKNOWN_SCORE: UNKNOWN_SCORE} if self.metadata.unknown else found
 
     def description(self) -> dict[str, Any]:
         """What a program that runs a converted file needs to know."""
-        threshold = {"unknown_threshold": self.metadata.unknown["threshold"]} if self.metadata.unknown else {}
+        threshold = {"unknown_threshold": self.metadata.unknown.threshold} if self.metadata.unknown else {}
         return {"labels": self.metadata.labels, "height": self.size[0], "width": self.size[1], **threshold}
 
 
@@ -99,7 +99,7 @@ WRITERS: dict[str, Callable[[Graph, Path, np.ndarray | None], None]] = {
 def frozen_runner(graph: Graph) -> Callable[[], Runner]:
     """What opens the graph itself, once for each thread."""
     content = graph.definition.SerializeToString()
-    return lambda: load_frozen_graph(content, graph.metadata.nodes["input"], graph.metadata.nodes["output"])
+    return lambda: load_frozen_graph(content, graph.metadata.nodes.input, graph.metadata.nodes.output)
 
 
 def opened(name: str, path: Path, graph: Graph) -> Callable[[], Runner]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from tfpoets.errors import OptionError, PhotoError
 from tfpoets.extractors import Extractor, core_count
 from tfpoets.files import check_output_file, check_output_folder, set_paths, write_file
 from tfpoets.progress import stage
-from tfpoets.training import Head
 
 from .forms import check_format_names
 from .metadata import Metadata
@@ -25,6 +25,8 @@ from .targets.frozen_graph import check_output_name, frozen_graph
 from .targets.saved_model import write_metadata, write_saved_model
 from .targets.tflite import packed, tflite_model
 
+if TYPE_CHECKING:
+    from tfpoets.training import Head
 
 DEFAULT_GRAPH = Path("tf_files/retrained_graph.pb")
 DEFAULT_LABELS = Path("tf_files/retrained_labels.txt")
@@ -137,9 +139,9 @@ def export_classifier(extractor: Extractor, head: Head, metadata: Metadata, dest
     Raises:
         ExportError: a file does not give training's answers; nothing has been replaced then.
     """
-    if metadata.nodes["output"] != destinations.final_tensor_name:
+    if metadata.nodes.output != destinations.final_tensor_name:
         raise OptionError(f"`final_tensor_name`={destinations.final_tensor_name} is not the name in the metadata, "
-                          f"{metadata.nodes['output']}.", "Give both the same.")
+                          f"{metadata.nodes.output}.", "Give both the same.")
     proof = proof.sample()
     with _staging(destinations) as staged:
         metadata = _write(extractor, head, metadata, staged)
@@ -151,7 +153,7 @@ def export_classifier(extractor: Extractor, head: Head, metadata: Metadata, dest
 
 def export_graph(path: Path, extractor: Extractor, head: Head, metadata: Metadata) -> None:
     """Writes a graph and its metadata alone, for a training that is still under way; nothing is proven."""
-    content = frozen_graph(extractor, head, metadata.nodes["output"])
+    content = frozen_graph(extractor, head, metadata.nodes.output)
     metadata = replace(metadata, files={path.name: hashlib.sha256(content).hexdigest()})
     write_file(path, content)
     write_file(path.with_suffix(".json"), metadata.to_json())
@@ -179,7 +181,7 @@ def _staging(destinations: ExportOptions) -> Iterator[ExportOptions]:
 
 def _write(extractor: Extractor, head: Head, metadata: Metadata, staged: ExportOptions) -> Metadata:
     with stage("export of the .pb"):
-        staged.output_graph.write_bytes(frozen_graph(extractor, head, metadata.nodes["output"]))
+        staged.output_graph.write_bytes(frozen_graph(extractor, head, metadata.nodes.output))
     with stage("export of the .tflite"):
         staged.tflite.write_bytes(packed(tflite_model(extractor, head, metadata.unknown is not None), metadata))
     staged.output_labels.write_text("".join(f"{label}\n" for label in metadata.labels), "utf-8", newline="\n")

@@ -56,7 +56,7 @@ def _open_tflite(path: Path, content: bytes) -> OpenedFile:
         model = LiteRTModel(content)
     except ValueError as error:
         raise ModelError(f"{path} is damaged: {one_line(error)}", RUN_AGAIN) from error
-    if (model.height, model.width) != (metadata.input["height"], metadata.input["width"]):
+    if (model.height, model.width) != (metadata.input.height, metadata.input.width):
         raise ModelError(f"{path} and the metadata inside it do not belong together.", RUN_AGAIN)
     return OpenedFile(metadata, LiteRTEngine(content))
 
@@ -66,12 +66,12 @@ def _open_frozen_graph(path: Path, content: bytes) -> OpenedFile:
     if not beside.exists():
         raise ModelError(f"{path} has no metadata beside it ({beside.name} is missing), so its labels and its input "
                          "are not known.", RUN_AGAIN)
-    metadata = Metadata.from_json(beside.read_text("utf-8"), str(beside))
+    metadata = Metadata.from_json(beside.read_bytes(), str(beside))
     if metadata.files.get(path.name) != hashlib.sha256(content).hexdigest():
         raise ModelError(f"{path} is not the file that {beside.name} describes: one of the two is older, or damaged.",
                          RUN_AGAIN)
-    outputs = [metadata.nodes["output"]] + ([UNKNOWN_SCORE] if metadata.unknown else [])
-    return OpenedFile(metadata, TensorFlowEngine(path, metadata.nodes["input"], *outputs))
+    outputs = [metadata.nodes.output] + ([UNKNOWN_SCORE] if metadata.unknown else [])
+    return OpenedFile(metadata, TensorFlowEngine(path, metadata.nodes.input, *outputs))
 
 
 def _open_saved_model(folder: Path) -> OpenedFile:
@@ -81,7 +81,7 @@ def _open_saved_model(folder: Path) -> OpenedFile:
     if not (folder / METADATA_PATH).exists():
         raise ModelError(f"{folder} is not a SavedModel that retrain wrote: {METADATA_PATH.as_posix()} is missing.",
                          RUN_AGAIN)
-    metadata = Metadata.from_json((folder / METADATA_PATH).read_text("utf-8"), str(folder))
+    metadata = Metadata.from_json((folder / METADATA_PATH).read_bytes(), str(folder))
     return OpenedFile(metadata, SavedModelEngine(folder))
 
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import PIXELS_VERSION, Photo, load_photos, network_input, photo_digest
+from tfpoets.data import Photo, load_photos, network_input, photo_digest
 from tfpoets.errors import ExportError, OptionError, PhotoError
 from tfpoets.extractors import INPUT_NODE, core_count, prepare_extractor
 from tfpoets.tf_runtime import full_precision, import_tensorflow
-from tfpoets.training import LinearHead
 
 from .metadata import Metadata
 from .publish import ExportOptions, Exported, Proof, check_destinations, export_classifier
+from .sections import HeadInfo, Input, NetworkInfo, Nodes
 
 # Photos that a network answers at a time; it only bounds memory.
 BATCH = 32
@@ -61,6 +61,7 @@ class Wrapped:
         """
         if destinations.formats:
             raise OptionError("`formats` is for a retraining.", "Convert the graph after it is written.")
+        from tfpoets.training import LinearHead  # here, because labelling photos needs no training code
         check_destinations(destinations)
         if isinstance(photos, str):
             raise ExportError("The photos for the proof are a list of paths.", f"Give [{photos!r}].")
@@ -75,10 +76,9 @@ class Wrapped:
             extractor = prepare_extractor(lambda given: self.model(given, training=False), self.height, self.width,
                                           self.name, self.name, self.name, Path(folder) / "network")
             metadata = Metadata(
-                labels=list(self.labels), nodes={"input": INPUT_NODE, "output": destinations.final_tensor_name},
-                input={"height": self.height, "width": self.width, "pixels": PIXELS_VERSION},
-                network={"kind": "wrapped", "handle": self.name, "digest": extractor.digest},
-                head={"solver": "none", "temperature": 1.0}, split={}, test=None)
+                labels=list(self.labels), input=Input(self.height, self.width),
+                nodes=Nodes(INPUT_NODE, destinations.final_tensor_name),
+                network=NetworkInfo("wrapped", self.name, extractor.digest), head=HeadInfo("none", 1.0))
             # The network's last layer is its own; ours hands its answers on.
             head = LinearHead(np.eye(len(self.labels), dtype=np.float32), np.zeros(len(self.labels), np.float32))
             return export_classifier(extractor, head, metadata, destinations, Proof(proven, self(pixels)))

@@ -39,7 +39,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Input:
+class PhotoInput:
     """How a classifier takes photos.
 
     Attributes:
@@ -75,7 +75,7 @@ class Classifier:
         metadata: how it was made and how good it is; None for a graph that Poets made.
     """
 
-    def __init__(self, labels: Sequence[str], input_: Input, engine: Engine, metadata: Metadata | None = None):
+    def __init__(self, labels: Sequence[str], input_: PhotoInput, engine: Engine, metadata: Metadata | None = None):
         self.labels = tuple(labels)
         self.input = input_
         self.metadata = metadata

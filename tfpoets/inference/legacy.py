@@ -15,7 +15,7 @@ from tfpoets.extractors import TENSORFLOW_BATCH, LiteRTEngine, LiteRTModel, NotF
 from tfpoets.files import set_paths
 from tfpoets.graphs import PoetsGraph, PoetsNetwork, network_of, read_poets_graph, run_poets_graph
 
-from .classifier import Classifier, Input
+from .classifier import Classifier, PhotoInput
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +77,12 @@ def load_poets_graph(path: Path, content: bytes, stated: LegacyGraphOptions) -> 
 
 
 def open_poets_graph(path: Path, content: bytes, stated: LegacyGraphOptions
-                     ) -> tuple[PoetsGraph, Input, int | None, int]:
+                     ) -> tuple[PoetsGraph, PhotoInput, int | None, int]:
     """The same without labels: the graph, how it takes photos, its batch (None: any) and the number of its classes."""
     graph = read_poets_graph(content, str(path), stated.input_layer, stated.output_layer)
     mean, std = _scale(graph.network, stated, path)
     height, width, batch, classes = _fitting(graph, stated, path, (mean, std))
-    return graph, Input(height, width, POETS_PIXELS_VERSION, mean, std), batch, classes
+    return graph, PhotoInput(height, width, POETS_PIXELS_VERSION, mean, std), batch, classes
 
 
 def load_poets_tflite(path: Path, content: bytes, stated: LegacyGraphOptions) -> Classifier:
@@ -102,7 +102,8 @@ def load_poets_tflite(path: Path, content: bytes, stated: LegacyGraphOptions) ->
         log.info("Ignored: `input_layer`, `output_layer`. A .tflite has one input and one output.")
     mean, std = _scale(network_of(content), stated, path)
     return Classifier(_labels(path, stated.labels, model.outputs),
-                      Input(model.height, model.width, POETS_PIXELS_VERSION, mean, std), LiteRTEngine(content, size))
+                      PhotoInput(model.height, model.width, POETS_PIXELS_VERSION, mean, std),
+                      LiteRTEngine(content, size))
 
 
 class _GraphEngine:

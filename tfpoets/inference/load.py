@@ -7,7 +7,7 @@ from pathlib import Path
 from tfpoets.errors import ModelError
 from tfpoets.exporting import TFLITE_IDENTIFIER, Metadata, open_exported
 
-from .classifier import Classifier, Input
+from .classifier import Classifier, PhotoInput
 from .legacy import LegacyGraphOptions, load_poets_graph, load_poets_tflite
 
 log = logging.getLogger(__name__)
@@ -38,14 +38,14 @@ def _load(path: Path, stated: LegacyGraphOptions) -> Classifier:
     opened = open_exported(path, content)
     if opened is not None:
         metadata, engine = opened
-        return Classifier(metadata.labels, Input(metadata.input["height"], metadata.input["width"]), engine, metadata)
+        return Classifier(metadata.labels, PhotoInput(metadata.input.height, metadata.input.width), engine, metadata)
     load = load_poets_tflite if content[4:8] == TFLITE_IDENTIFIER else load_poets_graph
     return load(path, content, stated)
 
 
 def _log_what_is_ignored(classifier: Classifier, metadata: Metadata, stated: LegacyGraphOptions) -> None:
     own = {"input_height": classifier.input.height, "input_width": classifier.input.width,
-           "input_layer": metadata.nodes["input"], "output_layer": metadata.nodes["output"]}
+           "input_layer": metadata.nodes.input, "output_layer": metadata.nodes.output}
     ignored = [f"`{name}`" for name, value in stated.given().items() if name != "labels" and value != own.get(name)]
     if stated.labels and not _holds(stated.labels, classifier.labels):
         ignored.append("`labels`")

@@ -11,7 +11,7 @@ from tfpoets.data import TEST, Dataset, Photo
 from tfpoets.doctor import Finding
 from tfpoets.errors import PhotoError
 from tfpoets.evaluation import Metrics, Rejection, calibration_bins
-from tfpoets.exporting import Metadata
+from tfpoets.exporting import CrossValidation, Metadata
 from tfpoets.inference import Classifier, occlusion_maps
 
 from .page import Look, Mistake, ReportContent
@@ -124,9 +124,9 @@ def _named(labels: Sequence[str]) -> str:
     return f"{', '.join(labels[:6])}{' and others' if len(labels) > 6 else ''}"
 
 
-def _crossed(found: dict[str, Any]) -> str:
-    low, high = found["interval"]
-    return (f"{found['accuracy']:.1%} of {found['count']} photos in {found['folds']} folds (95% interval "
+def _crossed(found: CrossValidation) -> str:
+    low, high = found.interval
+    return (f"{found.accuracy:.1%} of {found.count} photos in {found.folds} folds (95% interval "
             f"{100 * low:.1f}-{100 * high:.1f}%), each by a head that never saw it")
 
 
@@ -142,10 +142,10 @@ def _flat(options: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]
 def _facts(metadata: Metadata) -> dict[str, Any]:
     """What a classifier was made of."""
     head = ", ".join(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
-                     for name, value in metadata.head.items())
-    return {"extractor": f"{metadata.network['handle']} at {metadata.input['height']} x {metadata.input['width']} "
+                     for name, value in metadata.head.to_dict().items())
+    return {"extractor": f"{metadata.network.handle} at {metadata.input.height} x {metadata.input.width} "
                          "pixels",
-            **({"fine-tuning": metadata.network["fine_tuning"]} if "fine_tuning" in metadata.network else {}),
+            **({"fine-tuning": metadata.network.fine_tuning} if metadata.network.fine_tuning else {}),
             "head": head,
             "options": ", ".join(f"{name}={value}" for name, value in _flat(metadata.options) if value) or "none",
             **({"cross-validation": _crossed(metadata.cross_validation)} if metadata.cross_validation else {}),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tfpoets.evaluation import log_softmax
 from tfpoets.graphs import HEAD_SCOPE, LOGITS, PROBABILITIES
 from tfpoets.tf_runtime import import_tensorflow
 
@@ -48,9 +49,3 @@ class LinearHead:
     def log_probabilities(self, X: np.ndarray) -> np.ndarray:
         """Return natural logarithms of probabilities: float32 [n, depth] to float32 [n, n_classes]."""
         return log_softmax(self.logits(X) / np.float32(self.temperature))
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Return natural logarithms of the softmax, row by row."""
-    logits = logits - logits.max(axis=1, keepdims=True)
-    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import AugmentationOptions
+from tfpoets.data import AugmentationOptions, augment_tensor
 from tfpoets.errors import TrainingError, check_choice, check_range, one_line
-from tfpoets.evaluation import fit_temperature
+from tfpoets.evaluation import cross_entropy, fit_temperature, log_softmax
 from tfpoets.progress import progress_bar
 from tfpoets.tf_runtime import auto_mixed_precision, import_tensorflow, quiet_native_code
 
-from .augmentation import distorted
+from .curves import Curves, curves_of
 from .head import HeadFit
 from .linear_head import LinearHead
 from .networks import TrainableNetwork
@@ -126,7 +126,7 @@ class NetworkFit:
         best: index of the epoch whose weights these are; None: the checkpoint of a training that was stopped.
         steps: done in all.
         options: it was trained with.
-        name: fine_tuned or from_scratch.
+        kind: of the network, for the metadata: "fine_tuned" or "from_scratch".
         solved: the last layer, where it was solved once more on what the trained network sees; or None.
     """
 
@@ -135,27 +135,25 @@ class NetworkFit:
     best: int | None
     steps: int
     options: LoopOptions
-    name: str
+    kind: str
     solved: HeadFit | None = None
 
     def description(self) -> dict[str, Any]:
         """For the metadata."""
         state = {} if self.best is None else {"best_epoch": self.best + 1}
         last_layer = {"l2": self.solved.l2, "refitted": self.solved.refitted} if self.solved else {}
-        return {"solver": self.name, "optimizer": self.options.optimizer, "epochs": len(self.epochs),
+        return {"solver": self.kind, "optimizer": self.options.optimizer, "epochs": len(self.epochs),
                 "steps": self.steps, **state, "learning_rate": self.options.learning_rate,
                 "temperature": self.head.temperature, **last_layer}
 
-    def curves(self) -> dict[str, list[dict[str, float]]]:
-        """Figures for TensorBoard, by run: `step` (an epoch) and what was measured there."""
-        return {"train": [{"step": each.number, "cross_entropy": each.train_loss, "accuracy": each.train_accuracy}
-                          for each in self.epochs],
-                "validation": [{"step": each.number, "cross_entropy": each.validation_loss,
-                                "accuracy": each.validation_accuracy} for each in self.epochs]}
+    def curves(self) -> Curves:
+        """Return the figures of the epochs; an epoch is a step."""
+        return curves_of((epoch.number, epoch) for epoch in self.epochs)
 
 
 def train_network(network: TrainableNetwork, start: LinearHead | None, classes: int,
-                  train: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray], options: LoopOptions, folder: Path, name: str,
+                  train: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray],
+                  options: LoopOptions, folder: Path, kind: str,
                   on_epoch: Callable[[Epoch], None]) -> NetworkFit:
     """Trains a network and its last layer; goes on where a run with the same folder was stopped.
 
@@ -166,7 +164,7 @@ def train_network(network: TrainableNetwork, start: LinearHead | None, classes: 
         train, validation: pixels uint8 [n, height, width, 3] (may be memory-mapped), and int [n], their classes.
         options: how.
         folder: for checkpoints, of this training alone.
-        name: for the metadata.
+        kind: as in NetworkFit.
         on_epoch: told of every epoch.
 
     Raises:
@@ -174,11 +172,11 @@ def train_network(network: TrainableNetwork, start: LinearHead | None, classes: 
     """
     # Grappler rewrites every function for a GPU, of Keras or not; without a GPU nothing.
     with auto_mixed_precision if options.mixed_precision else contextlib.nullcontext():
-        return _trained(network, start, classes, train, validation, options, folder, name, on_epoch)
+        return _trained(network, start, classes, train, validation, options, folder, kind, on_epoch)
 
 
 def _trained(network: TrainableNetwork, start: LinearHead | None, classes: int, train: tuple[np.ndarray, np.ndarray],
-             validation: tuple[np.ndarray, np.ndarray], options: LoopOptions, folder: Path, name: str,
+             validation: tuple[np.ndarray, np.ndarray], options: LoopOptions, folder: Path, kind: str,
              on_epoch: Callable[[Epoch], None]) -> NetworkFit:
     checkpoint = options.checkpoint
     run = _Run(network, start, classes, train[0].shape[1:3], options, len(train[1]), folder)
@@ -204,7 +202,7 @@ def _trained(network: TrainableNetwork, start: LinearHead | None, classes: int, 
     if checkpoint != "last":
         run.restore_best()
     temperature = fit_temperature(run.log_probabilities(validation[0]), validation[1])
-    return NetworkFit(run.head(temperature), tuple(epochs), best, run.steps, options, name)
+    return NetworkFit(run.head(temperature), tuple(epochs), best, run.steps, options, kind)
 
 
 def _log_where_it_stands(steps: int, checkpoint: str, ended: bool) -> None:
@@ -218,8 +216,7 @@ def _log_where_it_stands(steps: int, checkpoint: str, ended: bool) -> None:
 
 def loss_at(temperature: float, log_probabilities: np.ndarray, classes: np.ndarray) -> float:
     """Mean cross-entropy in nats of answers (float [n, classes]) at another temperature than 1."""
-    scaled = log_probabilities.astype(np.float64) / temperature
-    return float(np.mean(np.logaddexp.reduce(scaled, axis=1) - scaled[np.arange(len(classes)), classes]))
+    return float(cross_entropy(log_softmax(log_probabilities.astype(np.float64) / temperature), classes).mean())
 
 
 def _best(epochs: list[Epoch], monitor: str) -> int:
@@ -373,8 +370,8 @@ class _Run:
 
     def _train_step(self, pixels: Any, classes: Any) -> None:
         tensorflow = self._tf
-        photos = distorted(tensorflow.cast(pixels, tensorflow.float32) / 255, self._options.augmentation,
-                           self._options.seed, self._step)
+        photos = augment_tensor(tensorflow.cast(pixels, tensorflow.float32) / 255, self._options.augmentation,
+                                self._options.seed, self._step)
         width = self._kernel.shape[1]
         smoothing = self._options.label_smoothing
         wanted = tensorflow.one_hot(classes, width) * (1 - smoothing) + smoothing / width

@@ -12,6 +12,7 @@ import numpy as np
 from tfpoets.data import (PARTS, TEST, TRAINING, USUAL_AUGMENTATION, VALIDATION, AugmentationOptions, Dataset,
                           Examples, Photo)
 from tfpoets.errors import OptionError, TrainingError, check_range
+from tfpoets.evaluation import LEAST_PROBABILITY, cross_entropy
 from tfpoets.extractors import (Extractor, ExtractorOptions, build_application, extract_augmented, extract_bottlenecks,
                                 load_network)
 from tfpoets.progress import stage
@@ -232,7 +233,7 @@ def _losses(head: LinearHead, dataset: Dataset) -> np.ndarray:
     """Cross-entropy of the validation photos, each, in nats: float64 [photos]."""
     validation = dataset.part(VALIDATION)
     answers = head.log_probabilities(validation.X).astype(np.float64)
-    return -np.maximum(answers[np.arange(len(validation)), validation.y], np.log(1e-12))
+    return np.minimum(cross_entropy(answers, validation.y), -np.log(LEAST_PROBABILITY))
 
 
 def _train_from_scratch(training: Training, dataset: Dataset) -> Trained:

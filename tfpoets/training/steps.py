@@ -15,8 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from tfpoets.data import Examples
 from tfpoets.errors import TrainingError, check_range
-from tfpoets.evaluation import fit_temperature
+from tfpoets.evaluation import cross_entropy, fit_temperature
 
+from .curves import Curves, curves_of
 from .linear_head import LinearHead
 
 WEIGHTS_DEVIATION = 0.001
@@ -103,13 +104,9 @@ class StepsFit:
         return {"solver": "sgd", "how_many_training_steps": self.count, "learning_rate": self.learning_rate,
                 "train_batch_size": self.batch_size, "temperature": self.head.temperature}
 
-    def curves(self) -> dict[str, list[dict[str, float]]]:
-        """Figures for TensorBoard, by run: `step` and what was measured there."""
-        return {"train": [{"step": step.number, "cross_entropy": step.train_loss, "accuracy": step.train_accuracy}
-                          for step in self.steps],
-                "validation": [{"step": step.number, "cross_entropy": step.validation_loss,
-                                "accuracy": step.validation_accuracy} for step in self.steps
-                               if step.validation_count]}
+    def curves(self) -> Curves:
+        """Return the figures of the steps that were evaluated."""
+        return curves_of((step.number, step) for step in self.steps)
 
 
 @dataclass(frozen=True)
@@ -219,8 +216,7 @@ def _loss_and_accuracy(head: LinearHead, x: np.ndarray, y: np.ndarray) -> tuple[
     if not len(y):
         return float("nan"), float("nan")
     log_probabilities = head.log_probabilities(x)
-    true = log_probabilities[np.arange(len(y)), y]
-    return float(-true.mean()), float(np.mean(log_probabilities.argmax(axis=1) == y))
+    return float(cross_entropy(log_probabilities, y).mean()), float(np.mean(log_probabilities.argmax(axis=1) == y))
 
 
 def _check_finite(step: Step, learning_rate: float) -> None:

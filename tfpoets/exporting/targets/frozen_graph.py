@@ -2,14 +2,17 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from tfpoets.errors import OptionError
 from tfpoets.extractors import INPUT_NODE, Extractor
 from tfpoets.graphs import HEAD_SCOPE, MODULE_SCOPE, UNKNOWN_SCOPE, UNKNOWN_SCORE
 from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
-from tfpoets.training import Head
 
 from ..classifier_graph import add_classifier, read_graph
+
+if TYPE_CHECKING:
+    from tfpoets.training import Head
 
 
 def frozen_graph(extractor: Extractor, head: Head, output_name: str) -> bytes:

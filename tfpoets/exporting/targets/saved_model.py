@@ -3,16 +3,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tfpoets.data import decoded_size
+from tfpoets.data import decode_tensor
 from tfpoets.extractors import Extractor
 from tfpoets.graphs import UNKNOWN_SCORE
 from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
-from tfpoets.training import Head
 
 from ..classifier_graph import Answers, add_classifier, read_graph
 from ..metadata import UNKNOWN_LABEL, Metadata
+
+if TYPE_CHECKING:
+    from tfpoets.training import Head
 
 # TensorFlow Serving leaves this folder of a SavedModel alone.
 METADATA_PATH = Path("assets.extra") / "metadata.json"
@@ -62,59 +64,11 @@ def save_answers(folder: Path, network: Callable[[Any], Answers], size: tuple[in
         input_signature=[tensorflow.TensorSpec([None, *size, 3], tensorflow.float32, name="image")])
     module.__call__ = module.serve  # on the loaded object, too: loaded(photos)
     module.predict_bytes = tensorflow.function(
-        lambda image_bytes: answers(_decoded(tensorflow, image_bytes, size)),
+        lambda image_bytes: answers(decode_tensor(image_bytes, size)),
         input_signature=[tensorflow.TensorSpec([None], tensorflow.string, name="image_bytes")])
     with quiet_native_code():
         tensorflow.saved_model.save(module, str(folder), signatures={
             "serving_default": module.serve, "predict_bytes": module.predict_bytes})
-
-
-def _decoded(tensorflow: Any, image_bytes: Any, size: tuple[int, int]) -> Any:
-    """The pixel contract as far as TensorFlow's operations reach: string [n] -> float32 [n, height, width, 3]."""
-    def decode_one(photo: Any) -> Any:
-        pixels, full_size = _decoded_at_scale(tensorflow, photo, size)
-        # Pillow resizes rows, rounds, resizes columns, rounds; half goes up.
-        for axis in (1, 0):
-            pixels = _resized(tensorflow, pixels, axis, size[axis], full_size[axis])
-        return pixels / 255
-    return tensorflow.map_fn(decode_one, image_bytes, fn_output_signature=tensorflow.TensorSpec(
-        [*size, 3], tensorflow.float32))
-
-
-def _decoded_at_scale(tensorflow: Any, photo: Any, size: tuple[int, int]) -> tuple[Any, Any]:
-    """A JPEG at the DCT scale of the pixel contract, a PNG as it is.
-
-    Returns:
-        float32 [h, w, 3], and float32 [2]: the height and width that the photo fills, without a JPEG's padding.
-    """
-    # The accurate inverse DCT is what Pillow uses; decode_jpeg reads PNG too.
-    decoders = [lambda ratio=ratio: tensorflow.io.decode_jpeg(photo, 3, ratio, dct_method="INTEGER_ACCURATE")
-                for ratio in (1, 2, 4, 8)]
-
-    def jpeg() -> tuple[Any, Any]:
-        stored = tensorflow.io.extract_jpeg_shape(photo)[:2]
-        times_larger = tensorflow.reduce_min(stored // tensorflow.constant(decoded_size(size)))
-        reached = times_larger >= tensorflow.constant([2, 4, 8])
-        power = tensorflow.reduce_sum(tensorflow.cast(reached, tensorflow.int32))
-        pixels = tensorflow.switch_case(power, decoders)
-        return pixels, tensorflow.cast(stored, tensorflow.float32) / tensorflow.cast(2 ** power, tensorflow.float32)
-
-    def png() -> tuple[Any, Any]:
-        pixels = decoders[0]()
-        return pixels, tensorflow.cast(tensorflow.shape(pixels)[:2], tensorflow.float32)
-    pixels, full_size = tensorflow.cond(tensorflow.io.is_jpeg(photo), jpeg, png)
-    return tensorflow.cast(tensorflow.ensure_shape(pixels, [None, None, 3]), tensorflow.float32), full_size
-
-
-def _resized(tensorflow: Any, pixels: Any, axis: int, side: int, full_side: Any) -> Any:
-    """One axis resized by the antialiased bilinear filter and rounded, as Pillow does it."""
-    shape = tensorflow.shape(pixels)
-    target = [shape[0], side] if axis == 1 else [side, shape[1]]
-    scale = [1.0, side / full_side] if axis == 1 else [side / full_side, 1.0]
-    resized = tensorflow.raw_ops.ScaleAndTranslate(
-        images=pixels[None], size=target, scale=scale, translation=[0.0, 0.0], kernel_type="triangle",
-        antialias=True)[0]
-    return tensorflow.clip_by_value(tensorflow.floor(resized + 0.5), 0.0, 255.0)
 
 
 def write_metadata(folder: Path, metadata: Metadata) -> None:

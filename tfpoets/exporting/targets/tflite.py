@@ -4,8 +4,9 @@ from __future__ import annotations
 import io
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,11 +14,13 @@ from tfpoets.data import network_input
 from tfpoets.errors import ExportError, ModelError
 from tfpoets.extractors import INPUT_NODE, Extractor, LiteRTModel, convert_to_tflite
 from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
-from tfpoets.training import Head
 
 from ..classifier_graph import Answers, add_classifier, read_graph
 from ..metadata import Metadata
 from .tflite_metadata import with_metadata
+
+if TYPE_CHECKING:
+    from tfpoets.training import Head
 
 FLOAT32, FLOAT16, QUANTIZED = "tflite", "tflite_float16", "tflite_int8"
 LABELS_ENTRY, METADATA_ENTRY = "labels.txt", "metadata.json"
@@ -139,7 +142,7 @@ def unpacked_metadata(model: bytes, source: str) -> Metadata:
     try:
         with zipfile.ZipFile(io.BytesIO(model)) as archive:
             return Metadata.from_json(archive.read(METADATA_ENTRY), source)
-    except (zipfile.BadZipFile, KeyError):
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, NotImplementedError, RuntimeError):
         raise ModelError(f"{source} carries no labels and metadata: this program did not write it, or it is cut "
                          "short.",
                          "Run retrain to write it anew.") from None

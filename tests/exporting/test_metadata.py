@@ -1,0 +1,139 @@
+"""Metadata survives a round trip through JSON, and malformed metadata is refused in one sentence."""
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tfpoets.errors import ModelError
+from tfpoets.exporting import CrossValidation, HeadInfo, Input, Metadata, NetworkInfo, Nodes, RejectOption, SplitInfo
+from tfpoets.exporting import TestFigures as Figures  # pytest would take the class for a test
+
+WHOLE = Metadata(
+    labels=["blå", "日本"], input=Input(224, 192), nodes=Nodes("input", "final_result"),
+    network=NetworkInfo("fine_tuned", "mobilenet", "ab12", "Better by 0.1"),
+    head=HeadInfo("lbfgs", 1.5, {"l2": 0.01, "refitted": True}),
+    split=SplitInfo(-3, "cd34", {"training": 8, "validation": 1, "test": 1}, "0123456789"),
+    test=Figures(0.75, (0.5, 0.875), 4, 0.25, 0.125), unknown=RejectOption(3.5, 0.95, 8, {"count": 4}),
+    cross_validation=CrossValidation(5, 0.75, (0.5, 0.875), 10, 0.0625), files={"g.pb": "ef56"},
+    options={"split": {"seed": -3}})
+SMALLEST = replace(WHOLE, network=NetworkInfo("wrapped", "own", "ab12"), head=HeadInfo("none", 1.0), split=None,
+                   test=None, unknown=None, cross_validation=None, files={}, options={})
+CHANGED = {
+    "labels": [None, "ab", ["one"], ["a", 1], ["a", "\ud800"], {"a": 1, "b": 2}],
+    "input": [None, [], 3, {}],
+    "input.height": [None, "32", 0, -1, 1.5, True, float("nan")],
+    "input.pixels": [None, 99, "1"],
+    "nodes": [None, "input", {}],
+    "nodes.output": [None, 1, []],
+    "network": [None, [], {}],
+    "network.handle": [None, 5],
+    "network.fine_tuning": [None, {}],
+    "head": [None, 1, {}],
+    "head.temperature": [None, "1", float("inf"), float("nan")],
+    "split": [5, "x", [], {}],
+    "split.seed": [None, 0.5],
+    "split.counts": [None, [], {"training": -1}, {"training": "8"}],
+    "split.trained_on": [None, 7, ["01"]],
+    "test": [0, [], {}],
+    "test.accuracy": [None, "1", 1.5, -0.1, float("nan")],
+    "test.interval": [None, 0.5, [], [0.5], ["a", "b"], [0, float("nan")]],
+    "test.count": [None, 0, -4, "4"],
+    "unknown": [True, [], {}],
+    "unknown.threshold": [None, "3", float("nan"), float("-inf"), 10 ** 400],
+    "unknown.coverage": [None, 2],
+    "unknown.test": [4, []],
+    "cross_validation": [1, {}],
+    "cross_validation.spread": [None, float("nan")],
+    "files": [None, [], {"g.pb": 1}],
+    "made_with": [5, {"numpy": None}],
+    "options": [3, []],
+    "surprise": [1],
+}
+
+
+def with_value(metadata: Metadata, place: str, value: Any) -> str:
+    """The metadata as JSON with one value exchanged."""
+    values = json.loads(metadata.to_json())
+    *above, name = place.split(".")
+    inner = values[above[0]] if above else values
+    inner[name] = value
+    return json.dumps(values)
+
+
+def without(metadata: Metadata, place: str) -> str:
+    """The metadata as JSON without one value."""
+    values = json.loads(metadata.to_json())
+    *above, name = place.split(".")
+    del (values[above[0]] if above else values)[name]
+    return json.dumps(values)
+
+
+@pytest.mark.parametrize("metadata", [WHOLE, SMALLEST], ids=["whole", "smallest"])
+def test_it_reads_what_it_wrote(metadata: Metadata) -> None:
+    assert Metadata.from_json(metadata.to_json(), "x") == metadata
+
+
+def test_the_json_names_its_format_and_keeps_the_details_of_the_head_beside_the_rest() -> None:
+    values = json.loads(WHOLE.to_json())
+    assert (values["format"], values["schema_version"]) == ("tfpoets-classifier", 2)
+    assert values["head"] == {"solver": "lbfgs", "temperature": 1.5, "l2": 0.01, "refitted": True}
+    assert values["test"]["interval"] == [0.5, 0.875]
+    assert "fine_tuning" not in json.loads(SMALLEST.to_json())["network"]
+
+
+@pytest.mark.parametrize("place, value", [(place, value) for place, values in CHANGED.items() for value in values])
+def test_a_malformed_section_is_refused(place: str, value: Any) -> None:
+    with pytest.raises(ModelError) as caught:
+        Metadata.from_json(with_value(WHOLE, place, value), "x")
+    assert caught.value.problem.startswith("The metadata of x cannot be used: ")
+    assert place.split(".")[-1] in caught.value.problem or "pixels version 99" in caught.value.problem
+
+
+@pytest.mark.parametrize("place", ["labels", "input", "nodes", "network", "head", "input.width", "nodes.input",
+                                   "network.digest", "head.solver", "split.digest", "split.counts",
+                                   "test.cross_entropy", "unknown.threshold", "cross_validation.folds"])
+def test_a_missing_part_is_refused(place: str) -> None:
+    with pytest.raises(ModelError, match="metadata of x cannot be used: .*" + place.replace(".", r"\.")):
+        Metadata.from_json(without(WHOLE, place), "x")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "5", '"x"', "{}", b"\xff\xfe\xff", "[" * 100_000,
+                                  '{"format": "other"}', '{"format": ["tfpoets-classifier"]}'])
+def test_what_is_no_metadata_is_refused(text: str | bytes) -> None:
+    with pytest.raises(ModelError, match="metadata of x cannot be used"):
+        Metadata.from_json(text, "x")
+
+
+@pytest.mark.parametrize("version", [None, "2", 1, 2.5, True])
+def test_a_schema_version_that_never_was_is_refused(version: Any) -> None:
+    with pytest.raises(ModelError, match="metadata of x cannot be used: its schema version"):
+        Metadata.from_json(with_value(WHOLE, "schema_version", version), "x")
+
+
+def test_a_newer_schema_version_is_refused_before_its_sections_are_read() -> None:
+    with pytest.raises(ModelError, match="The metadata of x has schema version 3.*Install a newer version"):
+        Metadata.from_json('{"format": "tfpoets-classifier", "schema_version": 3, "novelty": {}}', "x")
+
+
+@pytest.mark.parametrize("name", ["options", "flags"])
+def test_files_without_a_schema_version_are_read(name: str) -> None:
+    values = json.loads(WHOLE.to_json())
+    del values["schema_version"]
+    values["format"] = "poets-classifier-1"
+    values[name] = values.pop("options")
+    assert Metadata.from_json(json.dumps(values), "x") == WHOLE
+
+
+def test_a_wrapped_network_without_a_schema_version_has_no_split() -> None:
+    values = json.loads(SMALLEST.to_json())
+    del values["schema_version"]
+    values |= {"format": "poets-classifier-1", "split": {}}
+    assert Metadata.from_json(json.dumps(values), "x") == SMALLEST
+
+
+def test_it_knows_the_photos_of_its_training() -> None:
+    assert WHOLE.were_trained_on(["0123456789abcdef", "1123456789abcdef"]) == [True, False]
+    assert SMALLEST.were_trained_on(["0123456789abcdef"]) == [False]
