@@ -311,8 +311,7 @@ def _extract(dataset: Dataset, options: RetrainOptions) -> tuple[Extractor | Non
         known, hashes, unreadable = identify_photos(dataset, core_count())
         return None, Bottlenecks(known, np.empty((len(known.photos), 0), np.float32), hashes, unreadable, 0, "")
     with stage("extractor"):  # of a network from scratch, `image_size` and `views` are the network's
-        extractor = open_extractor(asked.handle, asked.model_dir, None if network else asked.image_size, asked.offline,
-                                   1 if network else asked.views)
+        extractor = open_extractor(replace(asked, image_size=None, views=1) if network else asked)
     with stage("extract"):
         return extractor, extract_bottlenecks(dataset, extractor, options.bottleneck_dir)
 

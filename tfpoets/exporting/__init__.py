@@ -7,10 +7,9 @@ from .parity import check_file
 from .publish import DEFAULT_GRAPH, ExportOptions, Exported, Proof, check_destinations, export_classifier, export_graph
 from .reading import TFLITE_IDENTIFIER, open_exported
 from .targets.frozen_graph import check_output_name
-from .targets.tflite import convert_function
 from .wrap import wrap
 
 __all__ = ["DEFAULT_GRAPH", "FORMATS", "TFLITE_IDENTIFIER", "UNKNOWN_LABEL", "UNKNOWN_SCOPE", "Converted",
            "ExportOptions", "Exported", "Graph", "Metadata", "Proof", "check_conversion", "check_destinations",
-           "check_file", "check_format_names", "check_formats", "check_output_name", "convert", "convert_function",
-           "describe_classifier", "export_classifier", "export_graph", "open_exported", "open_graph", "wrap"]
+           "check_file", "check_format_names", "check_formats", "check_output_name", "convert", "describe_classifier",
+           "export_classifier", "export_graph", "open_exported", "open_graph", "wrap"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfpoets.data import PIXELS_VERSION, Photo, load_photos, network_input, photo_digest, read_photo
 from tfpoets.errors import ExportError, OptionError, PhotoError
-from tfpoets.extractors import INPUT_NODE, core_count, prepare_extractor
+from tfpoets.extractors import INPUT_NODE, Network, core_count, prepare_extractor
 from tfpoets.tf_runtime import full_precision, import_tensorflow
 from tfpoets.training import Head
 
@@ -70,8 +70,8 @@ class Wrapped:
             raise ExportError(f"A photo for the proof cannot be used: {error}") from error
         proven = tuple(Photo(Path(path), "", photo_digest(data)) for path, data in zip(photos, files))
         with tempfile.TemporaryDirectory() as folder:
-            extractor = prepare_extractor(lambda given: self.model(given, training=False), self.height, self.width,
-                                          self.name, self.name, self.name, Path(folder) / "network")
+            extractor = prepare_extractor(Network(self.model, self.height, self.width), self.name, self.name,
+                                          self.name, Path(folder) / "network")
             metadata = Metadata(
                 labels=list(self.labels), nodes={"input": INPUT_NODE, "output": destinations.final_tensor_name},
                 input={"height": self.height, "width": self.width, "pixels": PIXELS_VERSION},

@@ -10,14 +10,15 @@ import re
 import shutil
 import tempfile
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tfpoets.download import download_file, extract_tar_gz, is_gzip
 from tfpoets.errors import ExtractorError, TfpoetsError, one_line, os_error_sentence
 
-from .efficientnet_lite import NAME as EMBEDDED
+from .options import EMBEDDED, ExtractorOptions
+from .saved_model import SavedModelNetwork
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,22 @@ TIMEOUT_SECONDS = 30.0
 LONGEST_NAME = 120
 KAGGLE = "https://www.kaggle.com/models/"
 _KAGGLE_HANDLE = re.compile(r"[\w.-]+/[\w.-]+/tensorflow[12]/[\w.-]+(/\d+)?", re.IGNORECASE)
+
+
+class HubProvider:
+    """Finds modules by address: of TF Hub, Kaggle, or any server with TF Hub's protocol."""
+
+    def find(self, handle: str, options: ExtractorOptions) -> SavedModelNetwork | None:
+        address = hub_address(handle)
+        return network_at(address, options) if address else None
+
+    def names(self) -> Sequence[str]:
+        return ()
+
+
+def network_at(address: str, options: ExtractorOptions) -> SavedModelNetwork:
+    """Return the network at an address; it is fetched as `fetch_module` describes, whose errors it raises."""
+    return SavedModelNetwork(fetch_module(address, options.model_dir, options.offline), module_name(address))
 
 
 def hub_address(handle: str) -> str | None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import ExtractorError, one_line
+from tfpoets.graphs import Signature, load_signatures, shape_text
 from tfpoets.tf_runtime import import_tensorflow
 
-from .network import NetworkFunction
-from .signatures import Signature, load_signatures, shape_text
+from .network import Network
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ NO_FEATURE_VECTOR = "Choose a module whose name ends in feature_vector."
 FETCH_AGAIN = "Copy or fetch the whole module again."
 
 
-class SavedModelModule:
+class SavedModelNetwork:
     """A folder with a SavedModel that takes photos, float32 in [0, 1], and gives a vector each.
 
     TensorFlow 2 writes one graph, under the tag `serve`; a TF Hub module of TensorFlow 1 holds one for inference,
@@ -44,7 +44,7 @@ class SavedModelModule:
         self.name = name or folder.resolve().name
         self._check_files()
 
-    def digest(self) -> str:
+    def identity(self) -> str:
         hashed = hashlib.blake2b(digest_size=16)
         for path in sorted(self._content(), key=lambda path: path.relative_to(self.folder).as_posix()):
             hashed.update(f"{path.relative_to(self.folder).as_posix()}\0{path.stat().st_size}\0".encode())
@@ -106,7 +106,7 @@ class SavedModelModule:
                                  NO_FEATURE_VECTOR)
         return min(usable, key=lambda graph: ("serve" not in graph.meta_info_def.tags, len(graph.meta_info_def.tags)))
 
-    def build(self, image_size: int | None) -> tuple[NetworkFunction, int, int]:
+    def build(self, image_size: int | None) -> Network:
         import_tensorflow()
         proto = self._read_proto()
         self._check_variables(proto)
@@ -120,14 +120,14 @@ class SavedModelModule:
         (name, spec), = signature.inputs.items()
         height, width = self._input_size(spec, image_size)
 
-        def network(pixels: Any, training: bool = False) -> Any:
+        def features(pixels: Any, training: bool = False) -> Any:
             if not training:
                 return signature.call({name: pixels}, output)
             if signature.train is None:
                 raise ExtractorError(f"The module {self.name} was saved for inference only: its batch normalisation "
                                      "cannot be trained.", "Omit `batch_norm`.")
             return signature.train(pixels)
-        return network, height, width
+        return Network(features, height, width)
 
     def _feature_signature(self, signatures: dict[str, Signature]) -> tuple[Signature, str]:
         """The signature that turns photos into vectors, and the name of its output."""

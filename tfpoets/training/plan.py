@@ -203,12 +203,12 @@ def _vary(extractor: Extractor, seen: Bottlenecks, split: Split, training: Train
 def _fine_tune(options: FineTuningOptions, frozen: Trained, training: Training) -> Trained:
     """All layers, from the frozen network; whichever of both answers the validation photos better."""
     extractor, seen, split, *_ = frozen
-    source, head = training.extractor, training.options.head
-    loaded = load_network(source.handle, source.model_dir, source.image_size, source.offline)
+    head = training.options.head
+    network = load_network(training.extractor)
     # It starts without the validation photos, which tell its best epoch.
     without_validation = replace(head, refit=False)
     start = _fit_to_optimum(seen, split, without_validation)
-    untrained = to_fine_tune(loaded, extractor, start.head, options)
+    untrained = to_fine_tune(network, extractor, start.head, options)
     trained, bottlenecks, left, fit = _train_all_layers(untrained, options, seen, split, training)
     # The last layer fits its training photos all but perfectly by then; solved again, it answers new ones better.
     solved = _fit_to_optimum(bottlenecks, left, without_validation)

@@ -30,12 +30,20 @@ class Signature:
 
 
 def shape_text(spec: Any) -> str:
-    """The shape of a TensorSpec for a person: [n, 224, 224, 3]."""
+    """Return the shape of a TensorSpec as text for messages: [n, 224, 224, 3]."""
     return str(list(spec.shape)).replace("None", "n") if spec.shape.rank is not None else "an unknown shape"
 
 
 def load_signatures(folder: Path, meta_graph: Any) -> dict[str, Signature]:
-    """The signatures of one graph of a SavedModel; raises whatever TensorFlow raises over damaged files."""
+    """Load the signatures of one graph of a SavedModel, by name.
+
+    Args:
+        folder: the SavedModel.
+        meta_graph: the MetaGraphDef of that graph, from its saved_model.pb.
+
+    Raises:
+        Exception: whatever TensorFlow raises over damaged files.
+    """
     tags = list(meta_graph.meta_info_def.tags)
     with quiet_native_code():
         if meta_graph.object_graph_def.nodes:
