@@ -31,7 +31,7 @@ def trained(tiny_module: Path, model_dir: Path, tmp_path_factory: pytest.TempPat
         write_photos(root / "photos" / label, 30, hue, suffix=".jpg")
     extractor = open_extractor(str(tiny_module), model_dir=model_dir)
     found = extract_bottlenecks(read_dataset(root / "photos"), extractor, root / "cache")
-    split = split_photos(found.dataset, found.looks, SplitOptions(30, 10))
+    split = split_photos(found.dataset, found.hashes, SplitOptions(30, 10))
     y = found.dataset.targets
     train, validation, test = (split.rows(part) for part in (TRAINING, VALIDATION, TEST))
     fit = fit_head(found.features[train], y[train], found.features[validation], y[validation], 3)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import save_module
 from tfpoets.errors import TfpoetsError
-from tfpoets.extractors import LiteRTModel, open_extractor
+from tfpoets.extractors import ExtractorOptions, LiteRTModel, open_extractor
 from tfpoets.graphs import load_frozen_graph
 from tfpoets.tf_runtime import import_tensorflow
 
@@ -22,6 +22,15 @@ def copied(module: Path, to: Path) -> Path:
 def test_size_and_depth_are_read_from_the_module(tiny_module: Path, model_dir: Path) -> None:
     extractor = open_extractor(str(tiny_module), model_dir=model_dir)
     assert (extractor.height, extractor.width, extractor.depth) == (32, 32, 24)
+
+
+def test_options_are_given_whole_or_one_by_one(tiny_module: Path, model_dir: Path) -> None:
+    options = ExtractorOptions(str(tiny_module), model_dir)
+    assert open_extractor(options) == open_extractor(str(tiny_module), model_dir=model_dir)
+    assert open_extractor(options, views=2) == open_extractor(str(tiny_module), model_dir=model_dir, views=2)
+    assert open_extractor(options, views=2) != open_extractor(options)
+    with pytest.raises(TfpoetsError, match="`image_size`"):
+        open_extractor(options, image_size=0)
 
 
 @pytest.mark.parametrize("name, size, depth", [

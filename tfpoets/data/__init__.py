@@ -13,11 +13,11 @@ from .split import (PARTS, TEST, TRAINING, VALIDATION, Split, SplitOptions, chec
                     split_with_test_photos)
 from .stored_pixels import store_pixels
 
-__all__ = ["HASH_BYTES", "HASH_HEIGHT", "HASH_WIDTH", "PARTS", "PIXELS_VERSION", "LEGACY_PIXELS_VERSION", "TEST",
+__all__ = ["HASH_BYTES", "HASH_HEIGHT", "HASH_WIDTH", "LEGACY_PIXELS_VERSION", "PARTS", "PIXELS_VERSION", "TEST",
            "TRAINING", "USUAL_AUGMENTATION", "VALIDATION", "AugmentationOptions", "Dataset", "Photo", "Split",
            "SplitOptions", "augment_pixels", "begins_like_a_photo", "check_class_sizes", "decoded_size",
            "expand_sources", "fold_photos", "hamming_distances", "identify_photos", "is_address", "is_plain",
-           "load_photo", "load_photos", "load_pixels", "load_legacy_pixels", "load_sizes", "near_duplicate_pairs",
+           "load_legacy_pixels", "load_photo", "load_photos", "load_pixels", "load_sizes", "near_duplicate_pairs",
            "network_input", "perceptual_hash", "photo_digest", "photo_header", "read_dataset", "read_photo",
            "read_source", "resize_bilinear", "split_photos", "split_with_test_photos", "store_pixels", "suffixes_of",
            "with_test_folder"]

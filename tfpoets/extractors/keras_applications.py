@@ -1,4 +1,4 @@
-"""Extractors that are networks of keras.applications: keras:MobileNetV2 and its like."""
+"""Pretrained networks of keras.applications: keras:MobileNetV2 and its like."""
 from __future__ import annotations
 
 import hashlib

@@ -58,5 +58,5 @@ def _not_found(handle: str) -> ExtractorError:
     return ExtractorError(
         f"There is no extractor {handle!r}" + (f"; did you mean {names[meant]}?" if meant else "."),
         f"It can be {EMBEDDED}, inception_v3, mobilenet_<{'|'.join(WIDTHS)}>_<{'|'.join(SIZES)}>[_quantized], "
-        f"{PREFIX}<network of keras.applications>, a SavedModel's folder or .tar.gz, a frozen graph of TensorFlow for "
-        "Poets, or an address of TF Hub or Kaggle.")
+        f"{PREFIX}<network of keras.applications>, a SavedModel's folder or .tar.gz, "
+        "a frozen graph of TensorFlow for Poets, or an address of TF Hub or Kaggle.")

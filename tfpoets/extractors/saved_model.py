@@ -1,4 +1,4 @@
-"""Extractors that are SavedModels: TF Hub's modules, of TensorFlow 2 and of TensorFlow 1."""
+"""Pretrained networks that are SavedModels: TF Hub's modules, of TensorFlow 2 and of TensorFlow 1."""
 from __future__ import annotations
 
 import hashlib

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from tfpoets.data import PIXELS_VERSION, LEGACY_PIXELS_VERSION, load_pixels, load_legacy_pixels, network_input
+from tfpoets.data import LEGACY_PIXELS_VERSION, PIXELS_VERSION, load_legacy_pixels, load_pixels, network_input
 from tfpoets.errors import PhotoError
 from tfpoets.exporting import Metadata
 from tfpoets.extractors import Engine, EngineRunner, core_count

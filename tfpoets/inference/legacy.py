@@ -77,7 +77,7 @@ def load_legacy_graph(path: Path, content: bytes, stated: LegacyGraphOptions) ->
 
 
 def open_legacy_graph(path: Path, content: bytes, stated: LegacyGraphOptions
-                     ) -> tuple[LegacyGraph, Input, int | None, int]:
+                      ) -> tuple[LegacyGraph, Input, int | None, int]:
     """Do the same without labels: return the graph, its Input, its batch (None: any) and the number of its classes."""
     graph = read_legacy_graph(content, str(path), stated.input_layer, stated.output_layer)
     mean, std = _scale(graph.network, stated, path)
