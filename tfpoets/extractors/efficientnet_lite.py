@@ -69,7 +69,7 @@ _STAGES = (_Stage(3, 1, 1, 1, 16), _Stage(3, 2, 2, 6, 24), _Stage(5, 2, 2, 6, 40
 
 
 def weights_file() -> Path:
-    """Where the installed package keeps the weights.
+    """Return where the installed package keeps the weights.
 
     Raises:
         ExtractorError: the package is not installed, or its file is not the one this program was made for.
@@ -88,7 +88,7 @@ def weights_file() -> Path:
 
 
 def build_network(height: int, width: int, classifier: bool = False) -> Any:
-    """The network with its ImageNet weights, as a Keras model.
+    """Return the network with its ImageNet weights, as a Keras model.
 
     Args:
         height, width: of its input, in pixels; any size of at least 32 works, since the last stage is averaged.
@@ -183,7 +183,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
-    """Reads a state dict in PyTorch's format from before 2020, without PyTorch and without running code from it.
+    """Read a state dict in PyTorch's format from before 2020, without PyTorch and without running code from it.
 
     Such a file holds five pickles (magic number, protocol version, system information, the tensors' names and places,
     the storages' keys) and then for each key a little-endian int64 count and so many numbers (torch/serialization.py,

@@ -106,7 +106,7 @@ def load_network(options: ExtractorOptions) -> Network:
 
 
 def _views_mark(views: int) -> str:
-    """What an extractor's identity says of its views; nothing for one, as before there were any."""
+    """Return what an extractor's identity says of its views; nothing for one, as before there were any."""
     return "" if views == 1 else f"/{views} views of {CLOSER}"
 
 
@@ -115,7 +115,7 @@ def _digest(data: bytes) -> str:
 
 
 def _read_description(folder: Path) -> dict[str, Any] | None:
-    """The description of a prepared folder, or None unless every file is there with the bytes it was written with."""
+    """Return the description of a prepared folder, or None unless each file has the bytes it was written with."""
     try:
         description = json.loads((folder / DESCRIPTION).read_text("utf-8"))
         whole = all(_digest((folder / name).read_bytes()) == digest for name, digest in description["files"].items())
@@ -157,7 +157,7 @@ def prepare_extractor(network: Network, name: str, handle: str, identity: str, f
 
 
 def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    """Writes a folder beside its place and renames it, so that it is there whole or not at all."""
+    """Write a folder beside its place and rename it, so that it is there whole or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".preparing-"))
     try:
@@ -173,7 +173,7 @@ def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def _frozen(network: Network, name: str) -> tuple[Any, int]:
-    """The network as a function whose weights are constants, and the length of its vectors."""
+    """Return the network as a function whose weights are constants, and the length of its vectors."""
     tensorflow = import_tensorflow()
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
     height, width = network.height, network.width
@@ -196,7 +196,7 @@ def _frozen(network: Network, name: str) -> tuple[Any, int]:
 
 
 def _converted(definition: Any, height: int, width: int, name: str) -> bytes:
-    """The frozen network as a .tflite for a batch of one."""
+    """Return the frozen network as a .tflite for a batch of one."""
     tensorflow = import_tensorflow()
 
     def one_photo(pixels: Any) -> Any:

@@ -117,7 +117,7 @@ class KerasNetwork:
 
 
 def build_application(name: str, size: int, pretrained: bool, model_dir: Path, offline: bool) -> Any:
-    """A network of keras.applications as a Keras model to be trained, without its last layer, averaged.
+    """Return a network of keras.applications as a Keras model to be trained, without its last layer, averaged.
 
     Args:
         name: of the application.
@@ -142,12 +142,12 @@ def _is_file(path: Path, file_hash: str | None) -> bool:
 
 
 def _own_size(application: Any) -> int:
-    """The input side that an application was made for: that of its complete network."""
+    """Return the side of the input that an application was made for: that of its complete network."""
     return int(application(weights=None).input_shape[1])
 
 
 def find_application(name: str) -> tuple[Any, Any]:
-    """The function that makes a network, and the one that prepares pixels from 0 to 255 for it.
+    """Return the function that makes a network, and the one that prepares pixels from 0 to 255 for it.
 
     Raises:
         ExtractorError: Keras has no application of that name; the nearest and all others are listed.

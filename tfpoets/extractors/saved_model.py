@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import ExtractorError, one_line
-from tfpoets.graphs import Signature, load_signatures, shape_text
+from tfpoets.graphs import Signature, has_variables, inference_graph, load_signatures, shape_text
 from tfpoets.tf_runtime import import_tensorflow
 
 from .network import Network
@@ -86,25 +86,21 @@ class SavedModelNetwork:
                                  FETCH_AGAIN) from error
 
     def _check_variables(self, proto: Any) -> None:
-        """A module with variables in its graph needs their values; a constant one does not."""
-        graphs = [meta_graph.graph_def for meta_graph in proto.meta_graphs]
-        operations = {node.op for graph in graphs for node in graph.node}
-        operations |= {node.op for graph in graphs for function in graph.library.function
-                       for node in function.node_def}
-        if operations & {"VarHandleOp", "VariableV2", "ReadVariableOp"}:
+        """Raise an ExtractorError unless the values of the variables are there, if the module has any."""
+        if has_variables(proto):
             self._require("variables/variables.index")
             if not list((self.folder / "variables").glob("variables.data-*")):
                 self._require("variables/variables.data-00000-of-00001")
 
     def _inference_graph(self, proto: Any) -> Any:
-        """The graph to load: the one tagged `serve`, else the one without tags, else any that is not for training."""
-        usable = [graph for graph in proto.meta_graphs if "train" not in graph.meta_info_def.tags]
-        if not usable:
+        """Return the graph to load, or raise an ExtractorError."""
+        graph = inference_graph(proto)
+        if graph is None:
             held = " and ".join("{" + ", ".join(graph.meta_info_def.tags) + "}" for graph in proto.meta_graphs)
             raise ExtractorError(f"The module {self.folder} has no graph for inference: its tag sets are "
                                  f"{held or 'none'}.",
                                  NO_FEATURE_VECTOR)
-        return min(usable, key=lambda graph: ("serve" not in graph.meta_info_def.tags, len(graph.meta_info_def.tags)))
+        return graph
 
     def build(self, image_size: int | None) -> Network:
         import_tensorflow()
@@ -130,7 +126,7 @@ class SavedModelNetwork:
         return Network(features, height, width)
 
     def _feature_signature(self, signatures: dict[str, Signature]) -> tuple[Signature, str]:
-        """The signature that turns photos into vectors, and the name of its output."""
+        """Return the signature that turns photos into vectors, and the name of its output."""
         for key in ("serving_default", "default"):
             signature = signatures.get(key)
             if signature and len(signature.inputs) == 1:
@@ -169,7 +165,7 @@ class SavedModelNetwork:
 
 
 def named_size(name: str) -> int | None:
-    """The input size that a module's name states, as TF Hub's do (mobilenet_v1_025_128), or None."""
+    """Return the input size that a module's name states, as TF Hub's do (mobilenet_v1_025_128), or None."""
     if re.search("inception_(v3|resnet_v2)", name):
         return 299
     # The depth of a ResNet (50, 101, 152) stands at the same place.

@@ -5,9 +5,10 @@ from .legacy_graphs import (GRAPH_NAMES, OWN_MARK, LegacyGraph, LegacyNetwork, i
                             run_legacy_graph)
 from .legacy_names import SIZES, WIDTHS, Architecture, architecture_names, find_architecture
 from .saved_model import load_signature
-from .signatures import Signature, load_signatures, shape_text
+from .signatures import Signature, has_variables, inference_graph, load_signatures, shape_text
 
 __all__ = ["GRAPH_NAMES", "OWN_MARK", "SIZES", "WIDTHS", "Architecture", "LegacyGraph", "LegacyNetwork", "Signature",
-           "architecture_names", "count_operations", "find_architecture", "imported", "load_frozen_graph",
-           "load_signature", "load_signatures", "network_of", "read_legacy_graph", "round_weights", "run_legacy_graph",
-           "shape_text", "side_by_side", "write_for_tensorboard"]
+           "architecture_names", "count_operations", "find_architecture", "has_variables", "imported",
+           "inference_graph", "load_frozen_graph", "load_signature", "load_signatures", "network_of",
+           "read_legacy_graph", "round_weights", "run_legacy_graph", "shape_text", "side_by_side",
+           "write_for_tensorboard"]
