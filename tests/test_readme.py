@@ -37,7 +37,7 @@ def test_the_python_example_trains_and_writes_a_classifier(tmp_path: Path, monke
                                                            capsys: pytest.CaptureFixture) -> None:
     write_some_digits(400, tmp_path, monkeypatch)
     code = RUN[2]
-    exec(compile(code.replace('models")', 'models", 96)'), "README.md", "exec"), {})
+    exec(compile(code.replace('models")', 'models", image_size=96)'), "README.md", "exec"), {})
     said = re.fullmatch(r"(\d+\.\d)% of \d+ test photos, 95% interval .*\n", capsys.readouterr().out)
     assert said and float(said[1]) > 60
     assert label_image.main(["--graph=digits.tflite", "tf_files/digits/7/0007.png"]) == 0

@@ -24,9 +24,9 @@ from tfpoets.exporting import (UNKNOWN_LABEL, Converted, CrossValidation, Export
                                convert, describe_classifier, export_classifier, export_graph, final_figures,
                                open_graph, split_info)
 from tfpoets.extractors import (Bottlenecks, Extractor, ExtractorOptions, core_count, extract_bottlenecks,
-                                open_extractor, side_by_side)
+                                open_extractor)
 from tfpoets.files import check_is_apart, check_is_not_among, check_output_folder, set_paths
-from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE
+from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, side_by_side
 from tfpoets.inference import load_classifier
 from tfpoets.progress import stage
 from tfpoets.report import confusion_picture, curves_picture, describe_retraining, write_report
@@ -316,8 +316,7 @@ def _extract(dataset: Dataset, options: RetrainOptions) -> tuple[Extractor | Non
     if network and not options.doctor:
         return None, Bottlenecks(*identify_photos(dataset, core_count()))
     with stage("extractor"):  # of a network from scratch, `image_size` and `views` are the network's
-        extractor = open_extractor(asked.handle, asked.model_dir, None if network else asked.image_size, asked.offline,
-                                   1 if network else asked.views)
+        extractor = open_extractor(replace(asked, image_size=None, views=1) if network else asked)
     with stage("extract"):
         return extractor, extract_bottlenecks(
             dataset, extractor, options.bottleneck_dir, measures=wanted_measures() if options.doctor else ())

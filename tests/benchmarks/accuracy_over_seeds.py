@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--work_dir", type=Path, default=Path("tf_files"))
     flags = parser.parse_args()
-    extractor = open_extractor(flags.tfhub_module, flags.work_dir / "models", flags.image_size)
+    extractor = open_extractor(flags.tfhub_module, model_dir=flags.work_dir / "models", image_size=flags.image_size)
     found = extract_bottlenecks(read_dataset(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
     accuracies, losses, start = [], [], time.perf_counter()
     for seed in range(flags.seeds):

@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=120)
     parser.add_argument("--work_dir", type=Path, default=Path("tf_files"))
     flags = parser.parse_args()
-    extractor = open_extractor("efficientnet_lite0", flags.work_dir / "models")
+    extractor = open_extractor("efficientnet_lite0", model_dir=flags.work_dir / "models")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "photos"
         shutil.copytree(flags.image_dir, root, ignore=shutil.ignore_patterns("*.txt"))

@@ -15,8 +15,8 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from tfpoets.data import load_photos, network_input, read_dataset
-from tfpoets.extractors import (INPUT_NODE, OUTPUT_NODE, Extractor, LiteRTModel, core_count, load_frozen_graph,
-                                open_extractor)
+from tfpoets.extractors import INPUT_NODE, OUTPUT_NODE, Extractor, LiteRTModel, core_count, open_extractor
+from tfpoets.graphs import load_frozen_graph
 from tfpoets.tf_runtime import quiet_native_code
 
 from .timing import in_turn
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--work_dir", type=Path, default=Path("tf_files"))
     flags = parser.parse_args()
-    extractor = open_extractor(flags.tfhub_module, flags.work_dir / "models", flags.image_size)
+    extractor = open_extractor(flags.tfhub_module, model_dir=flags.work_dir / "models", image_size=flags.image_size)
     paths = [photo.uri for photo in read_dataset(flags.image_dir, least_classes=1).photos]
     chosen = [paths[place] for place in np.linspace(0, len(paths) - 1, flags.photos).astype(int)]
     photos = network_input(load_photos(chosen, extractor.height, extractor.width, core_count()))

@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--work_dir", type=Path, default=Path("tf_files"))
     flags = parser.parse_args()
-    extractor = open_extractor(flags.tfhub_module, flags.work_dir / "models", flags.image_size)
+    extractor = open_extractor(flags.tfhub_module, model_dir=flags.work_dir / "models", image_size=flags.image_size)
     with tempfile.TemporaryDirectory() as folder:
         root = gather(flags.image_dir, Path(folder) / "photos", flags.photos, flags.megapixels)
         print(row(root, extractor, flags.runs, Path(folder)))

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--work_dir", type=Path, default=Path("tf_files"))
     flags = parser.parse_args()
-    extractor = open_extractor(flags.tfhub_module, flags.work_dir / "models", flags.image_size)
+    extractor = open_extractor(flags.tfhub_module, model_dir=flags.work_dir / "models", image_size=flags.image_size)
     known, strangers = (extract_bottlenecks(read_dataset(folder, least_classes=1), extractor,
                                             flags.work_dir / "bottlenecks")
                         for folder in (flags.image_dir, flags.strangers))

@@ -30,10 +30,11 @@ def main() -> None:
     flags = parser.parse_args()
     print("| views | right of all photos, each answered by a head of other folds |\n|---|---|")
     for views in VIEW_COUNTS:
-        extractor = open_extractor("efficientnet_lite0", flags.work_dir / "models", flags.image_size, views=views)
+        extractor = open_extractor("efficientnet_lite0", model_dir=flags.work_dir / "models",
+                                   image_size=flags.image_size, views=views)
         seen = extract_bottlenecks(read_dataset(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
         print(f"| {views} | {folds(seen)} |", flush=True)
-    extractor = open_extractor("efficientnet_lite0", flags.work_dir / "models", flags.image_size)
+    extractor = open_extractor("efficientnet_lite0", model_dir=flags.work_dir / "models", image_size=flags.image_size)
     seen = extract_bottlenecks(read_dataset(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
     print("\n| copies of each training photo | test accuracy, mean of splits | gain, paired |\n|---|---|---|")
     for row in copies(seen, extractor, flags.work_dir / "bottlenecks", flags.seeds):

@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--first_seed", type=int, default=0)
     parser.add_argument("--work_dir", type=Path, default=Path("tf_files"))
     flags = parser.parse_args()
-    extractor = open_extractor(flags.tfhub_module, flags.work_dir / "models", flags.image_size)
+    extractor = open_extractor(flags.tfhub_module, model_dir=flags.work_dir / "models", image_size=flags.image_size)
     found = extract_bottlenecks(read_dataset(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
     groups = split_photos(found.dataset).split.groups
     neighbours = find_neighbours(found.features)

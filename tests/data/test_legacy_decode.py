@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfpoets.data import load_photo, load_poets_pixels, resize_bilinear
+from tfpoets.data import load_legacy_pixels, load_photo, resize_bilinear
 from tfpoets.errors import PhotoError
 from tfpoets.tf_runtime import import_tensorflow
 
@@ -31,11 +31,11 @@ def test_a_photo_is_decoded_in_full_and_upright() -> None:
     assert whole.shape == (1300, 900, 3) and whole.dtype == np.uint8
     decoded = np.asarray(Image.open(io.BytesIO(file.getvalue())))
     assert np.array_equal(whole, np.rot90(decoded, -1))
-    assert np.array_equal(load_poets_pixels(file.getvalue(), 64, 32), resize_bilinear(whole, 64, 32))
+    assert np.array_equal(load_legacy_pixels(file.getvalue(), 64, 32), resize_bilinear(whole, 64, 32))
 
 
 def test_what_is_no_photo_gives_the_same_reasons(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match="there is no such file"):
-        load_poets_pixels(tmp_path / "missing.jpg", 8, 8)
+        load_legacy_pixels(tmp_path / "missing.jpg", 8, 8)
     with pytest.raises(PhotoError, match="the file is empty"):
         load_photo(b"")

@@ -23,7 +23,7 @@ def whole(found: Bottlenecks) -> Dataset:
 
 @pytest.fixture
 def extractor(tiny_module: Path, model_dir: Path) -> Extractor:
-    return open_extractor(str(tiny_module), model_dir)
+    return open_extractor(str(tiny_module), model_dir=model_dir)
 
 
 def examined(root: Path, extractor: Extractor, work: Path, parts: dict[str, int] | None = None) -> list[Finding]:
@@ -110,14 +110,14 @@ def test_rubbish_among_flowers_is_found(shared_data: Path, flowers: Path, model_
         source = next(path for path in (shared_data / "photos" / "trash").rglob("*") if kind in str(path).lower()
                       and path.is_file() and path.suffix == ".jpg")
         shutil.copy(source, tmp_path / "photos" / "tulips" / f"rubbish_{kind}.jpg")
-    extractor = open_extractor(str(shared_data / "modules" / "mobilenet_v2_035_224"), model_dir)
+    extractor = open_extractor(str(shared_data / "modules" / "mobilenet_v2_035_224"), model_dir=model_dir)
     found = named(examined(tmp_path / "photos", extractor, tmp_path), "outlier")
     assert sum("rubbish" in name for name in found) >= 2 and len(found) <= 12
 
 
 def test_flipped_labels_are_found_and_the_right_one_is_suggested(shared_data: Path, flowers: Path, model_dir: Path,
                                                                  tmp_path: Path) -> None:
-    extractor = open_extractor(str(shared_data / "modules" / "mobilenet_v2_035_224"), model_dir)
+    extractor = open_extractor(str(shared_data / "modules" / "mobilenet_v2_035_224"), model_dir=model_dir)
     found = extract_bottlenecks(read_dataset(flowers), extractor, tmp_path)
     classes, random = found.dataset.targets, np.random.default_rng(3)
     picked = random.choice(len(classes), 30, replace=False)
@@ -136,7 +136,7 @@ def test_flipped_labels_are_found_and_the_right_one_is_suggested(shared_data: Pa
 
 def test_the_photo_that_the_flowers_hold_under_two_labels_is_found(shared_data: Path, flowers: Path, model_dir: Path,
                                                                    tmp_path: Path) -> None:
-    extractor = open_extractor(str(shared_data / "modules" / "mobilenet_v1_025_128"), model_dir)
+    extractor = open_extractor(str(shared_data / "modules" / "mobilenet_v1_025_128"), model_dir=model_dir)
     findings = examined(flowers, extractor, tmp_path)
     assert named(findings, "label_conflict") == {"roses/15922772266_1167a06620.jpg",
                                                  "tulips/15922772266_1167a06620.jpg"}

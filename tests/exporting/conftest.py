@@ -30,7 +30,7 @@ def trained(tiny_module: Path, model_dir: Path, tmp_path_factory: pytest.TempPat
     root = tmp_path_factory.mktemp("trained")
     for hue, label in enumerate(("blå", "C++", "日本")):
         write_photos(root / "photos" / label, 30, hue, suffix=".jpg")
-    extractor = open_extractor(str(tiny_module), model_dir)
+    extractor = open_extractor(str(tiny_module), model_dir=model_dir)
     found = extract_bottlenecks(read_dataset(root / "photos"), extractor, root / "cache")
     dataset = split_photos(found.dataset, SplitOptions(30, 10))
     train, validation, test = (dataset.part(part) for part in (TRAINING, VALIDATION, TEST))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfpoets.errors import TfpoetsError
-from tfpoets.extractors import load_network
+from tfpoets.extractors import ExtractorOptions, load_network
 from tfpoets.tf_runtime import import_tensorflow
 
 BRIGHT = np.full((4, 128, 128, 3), 0.9, np.float32)
@@ -16,7 +16,7 @@ BRIGHT = np.full((4, 128, 128, 3), 0.9, np.float32)
 @pytest.mark.parametrize("handle", ["module", "efficientnet_lite0"])
 def test_training_moves_the_statistics_and_inference_does_not(handle: str, shared_data: Path, tmp_path: Path) -> None:
     module = str(shared_data / "modules" / "mobilenet_v1_025_128") if handle == "module" else handle
-    network, height, width = load_network(module, tmp_path, 128)
+    network = load_network(ExtractorOptions(module, tmp_path, 128))
     pixels = BRIGHT + np.random.default_rng(0).normal(0, 0.05, BRIGHT.shape).astype(np.float32)
     run = import_tensorflow().function(network)
     first, second = run(pixels).numpy(), run(pixels).numpy()
@@ -26,6 +26,6 @@ def test_training_moves_the_statistics_and_inference_does_not(handle: str, share
 
 
 def test_a_module_that_was_saved_for_inference_only_says_so(tiny_module: Path, tmp_path: Path) -> None:
-    network, _, _ = load_network(str(tiny_module), tmp_path)
+    network = load_network(ExtractorOptions(str(tiny_module), tmp_path))
     with pytest.raises(TfpoetsError, match="its batch normalisation cannot be trained"):
         network(BRIGHT[:, :32, :32], training=True)

@@ -18,7 +18,7 @@ from tfpoets.extractors.engines import TensorFlowEngine
 
 @pytest.fixture(scope="module")
 def extractor(tiny_module: Path, model_dir: Path) -> Extractor:
-    return open_extractor(str(tiny_module), model_dir)
+    return open_extractor(str(tiny_module), model_dir=model_dir)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_files_with_the_same_bytes_are_computed_once(photo_folder: Path, extract
 def test_extractors_share_a_cache_but_no_vector(photo_folder: Path, extractor: Extractor, cache: Path,
                                                 tmp_path: Path, model_dir: Path) -> None:
     from tests.conftest import save_module
-    other = open_extractor(str(save_module(tmp_path / "other", depth=7, seed=2)), model_dir)
+    other = open_extractor(str(save_module(tmp_path / "other", depth=7, seed=2)), model_dir=model_dir)
     first = extract(photo_folder, extractor, cache)
     second = extract(photo_folder, other, cache)
     assert second.computed == 60 and second.features.shape == (60, 7)

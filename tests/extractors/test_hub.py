@@ -62,12 +62,12 @@ def stalling(content: bytes) -> Reply:
 def test_an_address_is_fetched_by_tf_hubs_protocol_once(tmp_path: Path, packed: bytes, tiny_module: Path,
                                                         model_dir: Path) -> None:
     with serving({PATH + QUERY: redirect("/bucket/5.tar.gz"), "/bucket/5.tar.gz": body(packed)}) as server:
-        extractor = open_extractor(server.url + PATH, tmp_path)
-        assert open_extractor(server.url + PATH, tmp_path) == extractor
+        extractor = open_extractor(server.url + PATH, model_dir=tmp_path)
+        assert open_extractor(server.url + PATH, model_dir=tmp_path) == extractor
         assert [path for path, _ in server.requests] == [PATH + QUERY, "/bucket/5.tar.gz"]
-    assert open_extractor(server.url + PATH, tmp_path) == extractor  # without a server
-    assert open_extractor(server.url + PATH, tmp_path, offline=True) == extractor
-    assert extractor.digest == open_extractor(str(tiny_module), model_dir).digest
+    assert open_extractor(server.url + PATH, model_dir=tmp_path) == extractor  # without a server
+    assert open_extractor(server.url + PATH, model_dir=tmp_path, offline=True) == extractor
+    assert extractor.digest == open_extractor(str(tiny_module), model_dir=model_dir).digest
 
 
 @pytest.mark.parametrize("fault, sentence", [
@@ -87,37 +87,37 @@ def test_a_hub_that_fails_is_named_with_the_way_out_and_the_next_run_goes_well(
     replies = {PATH + QUERY: fault(packed)}
     with serving(replies) as server:
         with pytest.raises(TfpoetsError, match=sentence) as caught:
-            open_extractor(server.url + PATH, tmp_path)
+            open_extractor(server.url + PATH, model_dir=tmp_path)
         assert server.url in str(caught.value) and "efficientnet_lite0 works now" in str(caught.value)
         folder = hub.download_folder(server.url + PATH, tmp_path)
         by_hand = folder.with_name(f"{folder.name}.tar.gz")
         assert f"by hand at {by_hand}" in str(caught.value)
         assert [path.name for path in (tmp_path / "downloads").iterdir() if path.suffix != ".lock"] == []
         replies[PATH + QUERY] = body(packed)
-        assert open_extractor(server.url + PATH, tmp_path).depth == 24
+        assert open_extractor(server.url + PATH, model_dir=tmp_path).depth == 24
 
 
 def test_no_server_and_offline_say_what_to_do_by_hand_and_doing_it_helps(tmp_path: Path, packed: bytes) -> None:
     with serving({}) as server:
         address = server.url + PATH
     with pytest.raises(TfpoetsError, match="refuses connections"):
-        open_extractor(address, tmp_path)
+        open_extractor(address, model_dir=tmp_path)
     with pytest.raises(TfpoetsError, match="`offline` forbids") as caught:
-        open_extractor(address, tmp_path, offline=True)
+        open_extractor(address, model_dir=tmp_path, offline=True)
     place = Path(str(caught.value).split("by hand at ")[1].split(", or")[0])
     place.write_bytes(packed)
-    assert open_extractor(address, tmp_path, offline=True).depth == 24
+    assert open_extractor(address, model_dir=tmp_path, offline=True).depth == 24
 
 
 def test_a_download_that_was_damaged_later_is_fetched_again(tmp_path: Path, packed: bytes) -> None:
     with serving({PATH + QUERY: body(packed)}) as server:
-        extractor = open_extractor(server.url + PATH, tmp_path)
+        extractor = open_extractor(server.url + PATH, model_dir=tmp_path)
         folder = hub.download_folder(server.url + PATH, tmp_path)
         for damaged in ("variables/variables.data-00000-of-00001", "saved_model.pb"):
             (folder / damaged).write_bytes(b"\0" * (folder / damaged).stat().st_size)
-            assert open_extractor(server.url + PATH, tmp_path) == extractor
+            assert open_extractor(server.url + PATH, model_dir=tmp_path) == extractor
         (folder / "variables/variables.index").unlink()
-        assert open_extractor(server.url + PATH, tmp_path) == extractor
+        assert open_extractor(server.url + PATH, model_dir=tmp_path) == extractor
         assert len(server.requests) == 4
 
 
@@ -150,10 +150,10 @@ def test_a_killed_download_leaves_nothing_that_counts_and_no_lock(tmp_path: Path
 
 def test_an_archive_is_a_module_with_or_without_a_folder_at_its_top(tmp_path: Path, tiny_module: Path,
                                                                     model_dir: Path) -> None:
-    expected = open_extractor(str(tiny_module), model_dir).digest
+    expected = open_extractor(str(tiny_module), model_dir=model_dir).digest
     for name, top in (("flat.tar.gz", "."), ("nested.tgz", "my_module")):
         (tmp_path / name).write_bytes(pack(tiny_module, top))
-        extractor = open_extractor(str(tmp_path / name), tmp_path / "models")
+        extractor = open_extractor(str(tmp_path / name), model_dir=tmp_path / "models")
         assert extractor.digest == expected and extractor.name == name.split(".")[0]
 
 
@@ -162,13 +162,14 @@ def test_an_archive_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other" / "notes.txt").write_text("hello")
     (tmp_path / "other.tar.gz").write_bytes(pack(tmp_path / "other"))
     with pytest.raises(TfpoetsError, match=r"saved_model.pb is missing \(it holds download.json, notes.txt\)"):
-        open_extractor(str(tmp_path / "other.tar.gz"), tmp_path / "models")
+        open_extractor(str(tmp_path / "other.tar.gz"), model_dir=tmp_path / "models")
 
 
 def test_two_addresses_are_two_modules_however_alike_they_look(tmp_path: Path, packed: bytes) -> None:
     other = pack(save_module(tmp_path / "other", depth=7))
     with serving({"/m/a_b/1" + QUERY: body(packed), "/m/a/b/1" + QUERY: body(other)}) as server:
-        depths = [open_extractor(server.url + path, tmp_path / "models").depth for path in ("/m/a_b/1", "/m/a/b/1")]
+        depths = [open_extractor(server.url + path, model_dir=tmp_path / "models").depth
+                  for path in ("/m/a_b/1", "/m/a/b/1")]
     assert depths == [24, 7]
 
 
@@ -214,7 +215,7 @@ def test_a_damaged_archive_that_was_put_there_by_hand_is_named(tmp_path: Path, p
 @pytest.mark.parametrize("handle", ["https://", "http:///path"])
 def test_an_address_without_a_server_is_refused(tmp_path: Path, handle: str) -> None:
     with pytest.raises(TfpoetsError, match="is no address of a module"):
-        open_extractor(handle, tmp_path)
+        open_extractor(handle, model_dir=tmp_path)
 
 
 def test_what_tensorflow_hub_downloaded_is_used(tmp_path: Path, packed: bytes,
@@ -224,13 +225,13 @@ def test_what_tensorflow_hub_downloaded_is_used(tmp_path: Path, packed: bytes,
     with serving({PATH + QUERY: body(packed)}) as server:
         tensorflow_hub.resolve(server.url + PATH)
         requests = len(server.requests)
-        extractor = open_extractor(server.url + PATH, tmp_path / "models")
+        extractor = open_extractor(server.url + PATH, model_dir=tmp_path / "models")
         assert len(server.requests) == requests and extractor.depth == 24
         # What cleaners of temporary folders leave is not taken for a module.
         folder = tmp_path / "cache" / hashlib.sha1((server.url + PATH).encode()).hexdigest()
         for path in (folder / "variables").iterdir():
             path.unlink()
-        assert open_extractor(server.url + PATH, tmp_path / "models").digest == extractor.digest
+        assert open_extractor(server.url + PATH, model_dir=tmp_path / "models").digest == extractor.digest
         assert len(server.requests) == requests + 1
 
 
@@ -240,7 +241,7 @@ def test_a_module_for_any_size_is_given_the_size_that_its_address_names(tmp_path
     content = pack(save_module(tmp_path / "any", size=None))
     path = "/google/imagenet/mobilenet_v1_025_128/feature_vector/5"
     with serving({path + QUERY: body(content)}) as server:
-        assert open_extractor(server.url + path, tmp_path / "models").height == 128
+        assert open_extractor(server.url + path, model_dir=tmp_path / "models").height == 128
     assert "takes photos of any size; they are given to it at 128 x 128 pixels" in caplog.text
 
 
@@ -277,4 +278,4 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, packed: bytes)
     (tmp_path / "models").write_text("a file")
     with serving({PATH + QUERY: body(packed)}) as server:
         with pytest.raises(TfpoetsError, match="Modules cannot be kept in .*`model_dir`"):
-            open_extractor(server.url + PATH, tmp_path / "models")
+            open_extractor(server.url + PATH, model_dir=tmp_path / "models")

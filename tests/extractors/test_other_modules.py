@@ -1,4 +1,5 @@
-"""Networks that are no SavedModel of TensorFlow 2: TF1 modules, keras.applications, Poets' graphs and Poets' names."""
+"""Networks that are no SavedModel of TensorFlow 2: TF1 modules, keras.applications, TensorFlow for Poets' graphs
+and names."""
 from __future__ import annotations
 
 import hashlib
@@ -53,7 +54,7 @@ def run(extractor, photos: np.ndarray) -> np.ndarray:
 def test_a_tf1_hub_module_gives_the_features_of_its_inference_graph(
         tmp_path: Path, model_dir: Path, tag_sets: list[list[str]], hub_proto: bool) -> None:
     kernel = save_tf1_module(tmp_path / "module", tag_sets, hub_proto)
-    extractor = open_extractor(str(tmp_path / "module"), model_dir)
+    extractor = open_extractor(str(tmp_path / "module"), model_dir=model_dir)
     assert (extractor.height, extractor.width, extractor.depth) == (16, 16, DEPTH)
     photos = np.random.default_rng(1).random((2, 16, 16, 3), np.float32)
     tensorflow = import_tensorflow()
@@ -64,7 +65,7 @@ def test_a_tf1_hub_module_gives_the_features_of_its_inference_graph(
 def test_a_tf1_module_for_training_only_is_refused(tmp_path: Path, model_dir: Path) -> None:
     save_tf1_module(tmp_path / "module", [["train"]], True)
     with pytest.raises(TfpoetsError, match=r"no graph for inference: its tag sets are \{train\}"):
-        open_extractor(str(tmp_path / "module"), model_dir)
+        open_extractor(str(tmp_path / "module"), model_dir=model_dir)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ def kerasless_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_keras_application_has_its_own_preprocessing(tmp_path: Path, mobilenet_weights: Path) -> None:
-    extractor = open_extractor(f"keras:mobilenetv2:{mobilenet_weights}", tmp_path, 96)
+    extractor = open_extractor(f"keras:mobilenetv2:{mobilenet_weights}", model_dir=tmp_path, image_size=96)
     assert (extractor.height, extractor.depth) == (96, 1280)
     import keras
     network = keras.applications.MobileNetV2(weights=None, include_top=False, pooling="avg", input_shape=(96, 96, 3))
@@ -123,13 +124,13 @@ def test_imagenet_weights_of_keras_are_fetched_checked_and_kept(
     with serving(replies) as server:
         monkeypatch.setattr(module, "BASE_WEIGHT_PATH", server.url + folder)
         with pytest.raises(TfpoetsError, match=r"403.*by hand at .*_1.0_96_no_top.h5.*efficientnet_lite0 works now"):
-            open_extractor("keras:MobileNetV2", tmp_path, 96)
+            open_extractor("keras:MobileNetV2", model_dir=tmp_path, image_size=96)
         with pytest.raises(TfpoetsError, match="not on this machine .*`offline` forbids"):
-            open_extractor("keras:MobileNetV2", tmp_path, 96, offline=True)
+            open_extractor("keras:MobileNetV2", model_dir=tmp_path, image_size=96, offline=True)
         replies[folder + name] = body(old_style(mobilenet_weights, tmp_path))
-        extractor = open_extractor("keras:MobileNetV2", tmp_path, 96)
+        extractor = open_extractor("keras:MobileNetV2", model_dir=tmp_path, image_size=96)
         requests = len(server.requests)
-        assert open_extractor("keras:MobileNetV2", tmp_path, 96) == extractor
+        assert open_extractor("keras:MobileNetV2", model_dir=tmp_path, image_size=96) == extractor
         assert len(server.requests) == requests and (tmp_path / "downloads" / name).is_file()
 
 
@@ -153,7 +154,7 @@ def test_weights_with_another_hash_are_not_kept(tmp_path: Path, kerasless_home: 
     with serving({"/v3.h5": body(b"not these weights")}) as server:
         monkeypatch.setattr(module, "WEIGHTS_PATH_NO_TOP", f"{server.url}/v3.h5")
         with pytest.raises(TfpoetsError, match="its hash is another"):
-            open_extractor("keras:InceptionV3", tmp_path, 96)
+            open_extractor("keras:InceptionV3", model_dir=tmp_path, image_size=96)
     assert [path.name for path in (tmp_path / "downloads").iterdir() if path.suffix != ".lock"] == []
 
 
@@ -162,7 +163,7 @@ def test_weights_with_another_hash_are_not_kept(tmp_path: Path, kerasless_home: 
 def test_poets_imagenet_graphs_give_what_they_pool_before_their_last_layer(
         shared_data: Path, model_dir: Path, folder: str, side: int) -> None:
     path = shared_data / "poets_graphs" / folder / "frozen_graph.pb"
-    extractor = open_extractor(str(path), model_dir)
+    extractor = open_extractor(str(path), model_dir=model_dir)
     assert (extractor.height, extractor.width, extractor.depth) == (side, side, 256)
     pixels = np.random.default_rng(4).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
     tensorflow = import_tensorflow()
@@ -183,7 +184,7 @@ def test_a_classifier_of_ours_is_refused_as_an_extractor(tmp_path: Path, model_d
         tensorflow.nn.softmax(logits, name="final_result")
         (tmp_path / "g.pb").write_bytes(graph.as_graph_def().SerializeToString())
     with pytest.raises(TfpoetsError, match="is a classifier that this program made, not an extractor"):
-        open_extractor(str(tmp_path / "g.pb"), model_dir)
+        open_extractor(str(tmp_path / "g.pb"), model_dir=model_dir)
 
 
 @pytest.mark.parametrize("top", [".", "mobilenet_v1_0.25_128"])
@@ -193,8 +194,8 @@ def test_poets_graph_comes_in_an_archive_too(shared_data: Path, tmp_path: Path, 
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "frozen_graph.pb").write_bytes(source.read_bytes())
     (tmp_path / "mobilenet_frozen.tgz").write_bytes(pack(tmp_path / "in", top))
-    extractor = open_extractor(str(tmp_path / "mobilenet_frozen.tgz"), model_dir)
-    assert extractor.digest == open_extractor(str(source), model_dir).digest
+    extractor = open_extractor(str(tmp_path / "mobilenet_frozen.tgz"), model_dir=model_dir)
+    assert extractor.digest == open_extractor(str(source), model_dir=model_dir).digest
 
 
 def test_a_tf2_module_without_signatures_is_called(tmp_path: Path, model_dir: Path, tiny_module: Path) -> None:
@@ -214,7 +215,7 @@ def test_a_tf2_module_without_signatures_is_called(tmp_path: Path, model_dir: Pa
     for training in (True, False):
         module.__call__.get_concrete_function(spec, training=training)
     tensorflow.saved_model.save(module, str(tmp_path / "reusable"), signatures={})
-    extractor = open_extractor(str(tmp_path / "reusable"), model_dir)
+    extractor = open_extractor(str(tmp_path / "reusable"), model_dir=model_dir)
     assert (extractor.height, extractor.depth) == (48, 5)
     photo = np.random.default_rng(1).random((1, 48, 48, 3), np.float32)
     assert np.abs(run(extractor, photo) - photo.mean((1, 2)) @ module.kernel.numpy()).max() < 1e-4
@@ -225,18 +226,18 @@ def test_a_folder_that_is_called_like_a_network_of_poets_does_not_take_its_place
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mobilenet_1.0_224").symlink_to(tiny_module)
     with pytest.raises(TfpoetsError, match="mobilenet_v1_100_224/feature_vector/5 is not on this machine"):
-        open_extractor("mobilenet_1.0_224", tmp_path / "models", offline=True)
-    assert open_extractor("./mobilenet_1.0_224", tmp_path / "models", offline=True).depth == 24
+        open_extractor("mobilenet_1.0_224", model_dir=tmp_path / "models", offline=True)
+    assert open_extractor("./mobilenet_1.0_224", model_dir=tmp_path / "models", offline=True).depth == 24
 
 
 def test_an_8_bit_graph_is_refused_as_an_extractor(shared_data: Path, model_dir: Path) -> None:
     graphs = shared_data / "poets_graphs"
     with pytest.raises(TfpoetsError, match="8-bit graph.*Give the float graph"):
-        open_extractor(str(graphs / "surface_defects_mobilenet_0.25_128" / "quantized_graph.pb"), model_dir)
+        open_extractor(str(graphs / "surface_defects_mobilenet_0.25_128" / "quantized_graph.pb"), model_dir=model_dir)
 
 
 def save_inception_like_graph(path: Path) -> None:
-    """A graph with the nodes of Poets' Inception v3 download: decoding of its own, `Mul`, `pool_3`, `softmax`."""
+    """A graph with the nodes of TensorFlow for Poets' Inception v3 download: a decoder, `Mul`, `pool_3`, `softmax`."""
     tensorflow = import_tensorflow()
     v1 = tensorflow.compat.v1
     random = np.random.default_rng(8)
@@ -255,7 +256,7 @@ def save_inception_like_graph(path: Path) -> None:
 
 def test_poets_inception_graph_is_fed_behind_its_own_decoder(tmp_path: Path) -> None:
     save_inception_like_graph(tmp_path / "classify_image_graph_def.pb")
-    extractor = open_extractor("inception_v3", tmp_path)
+    extractor = open_extractor("inception_v3", model_dir=tmp_path)
     assert (extractor.height, extractor.width, extractor.depth) == (299, 299, 20)
     pixels = np.random.default_rng(4).integers(0, 256, (2, 299, 299, 3), dtype=np.uint8)
     tensorflow = import_tensorflow()
@@ -270,11 +271,11 @@ def test_poets_inception_graph_is_fed_behind_its_own_decoder(tmp_path: Path) -> 
 def test_poets_names_mean_tf_hubs_feature_vectors_of_the_same_networks(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr("tfpoets.extractors.providers.fetch_module",
+    monkeypatch.setattr("tfpoets.extractors.hub.fetch_module",
                         lambda address, *_: asked.append(address) or (_ for _ in ()).throw(TfpoetsError("not here")))
     for name in architecture_names() + ["MobileNet_1_224"]:
         with pytest.raises(TfpoetsError, match="not here"):
-            open_extractor(name, tmp_path)
+            open_extractor(name, model_dir=tmp_path)
     assert len(asked) == 34 and len(set(asked)) == 17
     assert asked[0] == "https://tfhub.dev/google/imagenet/inception_v3/feature_vector/5"
     assert asked[-1] == "https://tfhub.dev/google/imagenet/mobilenet_v1_100_224/feature_vector/5"
@@ -288,8 +289,8 @@ def test_poets_graph_in_model_dir_is_taken_and_said_so(shared_data: Path, tmp_pa
     place = tmp_path / "mobilenet_v1_0.25_128" / "frozen_graph.pb"
     place.parent.mkdir()
     place.write_bytes(source.read_bytes())
-    extractor = open_extractor("mobilenet_0.25_128_quantized", tmp_path, offline=True)
-    assert extractor.digest == open_extractor(str(source), model_dir).digest
+    extractor = open_extractor("mobilenet_0.25_128_quantized", model_dir=tmp_path, offline=True)
+    assert extractor.digest == open_extractor(str(source), model_dir=model_dir).digest
     assert "the float graph of the same network is taken" in caplog.text
     assert f"the graph {place} is taken" in caplog.text
 
@@ -302,7 +303,7 @@ def test_poets_graph_in_model_dir_is_taken_and_said_so(shared_data: Path, tmp_pa
             r"mobilenet_<1.0\|0.75\|0.50\|0.25>_<224\|192\|160\|128>\[_quantized\], keras:")])
 def test_an_unknown_name_lists_the_valid_ones_and_the_nearest(tmp_path: Path, name: str, sentence: str) -> None:
     with pytest.raises(TfpoetsError, match=sentence):
-        open_extractor(name, tmp_path)
+        open_extractor(name, model_dir=tmp_path)
 
 
 def test_a_tf1_module_comes_by_address_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,6 +313,6 @@ def test_a_tf1_module_comes_by_address_too(tmp_path: Path, monkeypatch: pytest.M
     save_tf1_module(tmp_path / "module", [[], ["train"]], True)
     content = pack(tmp_path / "module")
     with serving({"/m/1" + QUERY: body(content)}) as server:
-        assert open_extractor(f"{server.url}/m/1", tmp_path / "models").depth == DEPTH
+        assert open_extractor(f"{server.url}/m/1", model_dir=tmp_path / "models").depth == DEPTH
         folder = hub.download_folder(f"{server.url}/m/1", tmp_path / "models")
     assert hashlib.sha256((folder / "tfhub_module.pb").read_bytes()).digest() == hashlib.sha256(b"\x08\x03").digest()

@@ -56,7 +56,8 @@ def test_preparing_and_extracting_restore_it(tmp_path: Path, photo_folder: Path,
                                              ) -> None:
     monkeypatch.setattr("tfpoets.extractors.extraction.choose_engine",
                         lambda _, graph, *nodes: TensorFlowEngine(graph, *nodes))
-    extractor = open_extractor(str(tiny_module), tmp_path / "models")  # prepared anew: both engines are compared
+    # Prepared anew: both engines are compared.
+    extractor = open_extractor(str(tiny_module), model_dir=tmp_path / "models")
     prepared = len(seen)
     assert prepared and is_on() == tensor_float_32
     assert extract_bottlenecks(read_dataset(photo_folder), extractor, tmp_path / "cache").computed == 60

@@ -9,7 +9,8 @@ import pytest
 
 from tests.conftest import save_module
 from tfpoets.errors import TfpoetsError
-from tfpoets.extractors import LiteRTModel, load_frozen_graph, open_extractor
+from tfpoets.extractors import ExtractorOptions, LiteRTModel, open_extractor
+from tfpoets.graphs import load_frozen_graph
 from tfpoets.tf_runtime import import_tensorflow
 
 
@@ -19,15 +20,24 @@ def copied(module: Path, to: Path) -> Path:
 
 
 def test_size_and_depth_are_read_from_the_module(tiny_module: Path, model_dir: Path) -> None:
-    extractor = open_extractor(str(tiny_module), model_dir)
+    extractor = open_extractor(str(tiny_module), model_dir=model_dir)
     assert (extractor.height, extractor.width, extractor.depth) == (32, 32, 24)
+
+
+def test_options_are_given_whole_or_one_by_one(tiny_module: Path, model_dir: Path) -> None:
+    options = ExtractorOptions(str(tiny_module), model_dir)
+    assert open_extractor(options) == open_extractor(str(tiny_module), model_dir=model_dir)
+    assert open_extractor(options, views=2) == open_extractor(str(tiny_module), model_dir=model_dir, views=2)
+    assert open_extractor(options, views=2) != open_extractor(options)
+    with pytest.raises(TfpoetsError, match="`image_size`"):
+        open_extractor(options, image_size=0)
 
 
 @pytest.mark.parametrize("name, size, depth", [
     ("mobilenet_v1_025_128", 128, 256), ("mobilenet_v2_035_224", 224, 1280), ("mobilenet_v2_050_96", 96, 1280)])
 def test_real_modules_give_the_same_features_in_both_engines_as_in_tensorflow(
         shared_data: Path, model_dir: Path, name: str, size: int, depth: int) -> None:
-    extractor = open_extractor(str(shared_data / "modules" / name), model_dir)
+    extractor = open_extractor(str(shared_data / "modules" / name), model_dir=model_dir)
     assert (extractor.height, extractor.width, extractor.depth) == (size, size, depth)
     photo = np.random.default_rng(3).random((1, size, size, 3), np.float32)
     loaded = import_tensorflow().saved_model.load(str(shared_data / "modules" / name))
@@ -40,34 +50,36 @@ def test_real_modules_give_the_same_features_in_both_engines_as_in_tensorflow(
 def test_a_prepared_extractor_is_found_again_and_a_damaged_one_is_made_anew(
         tiny_module: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    extractor = open_extractor(str(tiny_module), tmp_path)
-    assert open_extractor(str(tiny_module), tmp_path) == extractor
+    extractor = open_extractor(str(tiny_module), model_dir=tmp_path)
+    assert open_extractor(str(tiny_module), model_dir=tmp_path) == extractor
     assert len(caplog.records) == 1
     whole = extractor.tflite_path.read_bytes()
     extractor.tflite_path.write_bytes(whole[:-100])
-    open_extractor(str(tiny_module), tmp_path)
+    open_extractor(str(tiny_module), model_dir=tmp_path)
     assert extractor.tflite_path.read_bytes() == whole and len(caplog.records) == 2
 
 
 def test_the_key_of_the_cache_is_the_modules_content_not_its_place(tiny_module: Path, tmp_path: Path,
                                                                    model_dir: Path) -> None:
     copy = copied(tiny_module, tmp_path / "elsewhere")
-    assert open_extractor(str(copy), model_dir).digest == open_extractor(str(tiny_module), model_dir).digest
+    digest = open_extractor(str(tiny_module), model_dir=model_dir).digest
+    assert open_extractor(str(copy), model_dir=model_dir).digest == digest
     other = save_module(tmp_path / "other", seed=9)
-    assert open_extractor(str(other), model_dir).digest != open_extractor(str(tiny_module), model_dir).digest
+    assert open_extractor(str(other), model_dir=model_dir).digest != digest
 
 
 def test_a_module_that_takes_any_size_takes_the_one_asked_for(tmp_path: Path, model_dir: Path) -> None:
     module = str(save_module(tmp_path / "any", size=None))
-    assert open_extractor(module, model_dir).height == 224
-    small = open_extractor(module, model_dir, 64)
-    assert small.height == 64 and small.digest != open_extractor(module, model_dir).digest
+    assert open_extractor(module, model_dir=model_dir).height == 224
+    small = open_extractor(module, model_dir=model_dir, image_size=64)
+    assert small.height == 64 and small.digest != open_extractor(module, model_dir=model_dir).digest
 
 
 def test_asking_for_the_size_a_module_has_is_the_same_extractor(tiny_module: Path, model_dir: Path) -> None:
-    assert open_extractor(str(tiny_module), model_dir, 32).digest == open_extractor(str(tiny_module), model_dir).digest
+    extractor = open_extractor(str(tiny_module), model_dir=model_dir)
+    assert open_extractor(str(tiny_module), model_dir=model_dir, image_size=32).digest == extractor.digest
     with pytest.raises(TfpoetsError, match="takes photos of 32 x 32 pixels only, not of 64 x 64"):
-        open_extractor(str(tiny_module), model_dir, 64)
+        open_extractor(str(tiny_module), model_dir=model_dir, image_size=64)
 
 
 @pytest.mark.parametrize("missing, sentence", [
@@ -81,7 +93,7 @@ def test_a_module_that_is_half_there_is_refused_with_what_is_missing(
     half = copied(tiny_module, tmp_path / "half")
     (shutil.rmtree if (half / missing).is_dir() else Path.unlink)(half / missing)
     with pytest.raises(TfpoetsError, match=sentence):
-        open_extractor(str(half), model_dir)
+        open_extractor(str(half), model_dir=model_dir)
 
 
 @pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.data-00000-of-00001"])
@@ -89,7 +101,7 @@ def test_a_module_that_is_cut_short_is_refused(tiny_module: Path, tmp_path: Path
     half = copied(tiny_module, tmp_path / "half")
     (half / name).write_bytes((half / name).read_bytes()[:200])
     with pytest.raises(TfpoetsError, match="damaged|cannot be loaded"):
-        open_extractor(str(half), model_dir)
+        open_extractor(str(half), model_dir=model_dir)
 
 
 @pytest.mark.parametrize("shape, rank, sentence", [
@@ -105,11 +117,11 @@ def test_a_module_that_is_no_image_feature_vector_is_refused(tmp_path: Path, mod
         input_signature=[tensorflow.TensorSpec(shape, tensorflow.float32)])
     tensorflow.saved_model.save(module, str(tmp_path / "m"), signatures={"serving_default": module.serve})
     with pytest.raises(TfpoetsError, match=sentence):
-        open_extractor(str(tmp_path / "m"), model_dir)
+        open_extractor(str(tmp_path / "m"), model_dir=model_dir)
 
 
 @pytest.mark.parametrize("handle, sentence", [("no/such/folder", "There is no file or folder no/such/folder"),
                                               (__file__, "is a file that is neither a .tar.gz nor a frozen graph")])
 def test_a_handle_of_nothing_is_refused(model_dir: Path, handle: str, sentence: str) -> None:
     with pytest.raises(TfpoetsError, match=sentence):
-        open_extractor(handle, model_dir)
+        open_extractor(handle, model_dir=model_dir)

@@ -8,16 +8,16 @@ import pytest
 from PIL import Image
 
 from tfpoets.data import AugmentationOptions, Photo, augment_pixels, load_pixels, network_input, read_dataset
-from tfpoets.extractors import (BottleneckCache, Extractor, LiteRTModel, extract_augmented, extract_bottlenecks,
-                                load_frozen_graph, open_extractor)
-from tfpoets.extractors.extractor import INPUT_NODE, OUTPUT_NODE
+from tfpoets.extractors import (INPUT_NODE, OUTPUT_NODE, BottleneckCache, Extractor, LiteRTModel, extract_augmented,
+                                extract_bottlenecks, open_extractor)
+from tfpoets.graphs import load_frozen_graph
 
 FLIP = AugmentationOptions(flip_left_right=True, random_scale=50)
 
 
 @pytest.fixture(scope="module")
 def extractor(tiny_module: Path, model_dir: Path) -> Extractor:
-    return open_extractor(str(tiny_module), model_dir)
+    return open_extractor(str(tiny_module), model_dir=model_dir)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def closer(pixels: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("views", [2, 4])
 def test_the_graph_gives_the_mean_over_views_made_by_hand(views: int, tiny_module: Path, model_dir: Path,
                                                           extractor: Extractor) -> None:
-    averaged = open_extractor(str(tiny_module), model_dir, views=views)
+    averaged = open_extractor(str(tiny_module), model_dir=model_dir, views=views)
     pixels = np.random.default_rng(0).random((3, 32, 32, 3), np.float32)
     by_hand = []
     for photo in pixels:
@@ -48,7 +48,7 @@ def test_the_graph_gives_the_mean_over_views_made_by_hand(views: int, tiny_modul
 
 
 def test_views_have_bottlenecks_of_their_own(tiny_module: Path, model_dir: Path) -> None:
-    assert len({open_extractor(str(tiny_module), model_dir, views=views).digest for views in (1, 2, 4)}) == 3
+    assert len({open_extractor(str(tiny_module), model_dir=model_dir, views=views).digest for views in (1, 2, 4)}) == 3
 
 
 def test_varied_photos_are_seen_as_they_are_varied(photos: tuple[Photo, ...], extractor: Extractor, tmp_path: Path

@@ -1,4 +1,4 @@
-"""Graphs that Poets wrote years ago answer as they did, and what they do not say is found out."""
+"""Graphs that TensorFlow for Poets wrote years ago answer as they did, and what they do not say is found out."""
 from __future__ import annotations
 
 import shutil
@@ -45,7 +45,7 @@ def answers(classifier: Classifier, photos: list[Path]) -> np.ndarray:
 
 
 def by_hand(graph: Path, output: str | None, size: int, photos: list[Path], decoder: str) -> np.ndarray:
-    """What TensorFlow gives, fed as Poets' label_image fed it: resize_bilinear, (x - 127.5) / 127.5, run."""
+    """What TensorFlow gives, fed as TensorFlow for Poets' label_image fed it: resize_bilinear, (x - 127.5) / 127.5."""
     tensorflow = import_tensorflow()
     v1 = tensorflow.compat.v1
     with tensorflow.Graph().as_default(), v1.Session() as session:
@@ -180,7 +180,8 @@ def test_poets_inception_graph_is_fed_behind_its_own_decoder_one_photo_at_a_time
 
 def test_an_unknown_network_is_refused_until_its_scale_is_stated(tmp_path: Path) -> None:
     path = write_graph(tmp_path / "retrained_graph.pb", "SomeNet/maps")
-    with pytest.raises(TfpoetsError, match="none of the networks that Poets used.*`input_mean` and `input_std`"):
+    with pytest.raises(TfpoetsError, match="none of the networks that TensorFlow for Poets used.*`input_mean` and "
+                                           "`input_std`"):
         load_classifier(path)
     assert load_classifier(path, LegacyGraphOptions(input_mean=0, input_std=1)).labels == ("a", "b", "c")
 

@@ -58,8 +58,7 @@ def doctor(options: DoctorOptions) -> int:
     dataset = read_dataset(options.image_dir)
     check_output_folder(options.output_dir)
     print(*photo_lines(dataset), sep="\n", flush=True)
-    asked = options.extractor
-    extractor = open_extractor(asked.handle, asked.model_dir, asked.image_size, asked.offline, asked.views)
+    extractor = open_extractor(options.extractor)
     bottlenecks = extract_bottlenecks(dataset, extractor, options.bottleneck_dir, measures=wanted_measures())
     findings = examine(_with_usual_split(bottlenecks.dataset), bottlenecks.unreadable, extractor.height)
     file = options.output_dir / "findings.csv"

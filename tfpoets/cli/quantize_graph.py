@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import ModelError, TfpoetsError, check_range, one_line
-from tfpoets.exporting import Metadata, convert_function
+from tfpoets.exporting import Metadata
+from tfpoets.extractors import convert_to_tflite
 from tfpoets.files import check_output_file, write_file
 from tfpoets.graphs import OWN_MARK, UNKNOWN_SCOPE, imported, round_weights
-from tfpoets.inference import LegacyGraphOptions, open_poets_graph
+from tfpoets.inference import LegacyGraphOptions, open_legacy_graph
 
 from .calling import called_as, command_line
 from .count_ops import check_is_file
 from .parser import Flag, Group, option_values, parse_flags, path
 from .running import UsageError, run_command
 
-MODES = ("weights_rounded", "tflite", "tflite_float16", "tflite_dynamic")
+# The kind of .tflite that a mode writes.
+TFLITE_MODES = {"tflite": "float32", "tflite_float16": "float16", "tflite_dynamic": "dynamic"}
+MODES = ("weights_rounded", *TFLITE_MODES)
 # Modes of TensorFlow for Poets, whose 8-bit operations no TensorFlow of today has.
 GONE = ("round", "quantize", "eightbit", "weights")
 MOST_BITS = 16
@@ -125,7 +128,7 @@ def write_tflite(graph: Path, output: Path, kind: str, output_node: str | None =
     """Convert a graph of TensorFlow for Poets to TensorFlow Lite; its input is scaled as the graph's is.
 
     Args:
-        graph: a frozen GraphDef of Poets' scripts; for those of retrain there is `convert`.
+        graph: a frozen GraphDef of TensorFlow for Poets; for those of retrain there is `convert`.
         output: the .tflite.
         kind: tflite, tflite_float16 or tflite_dynamic.
         output_node: name of the result, where it is not to be found.
@@ -137,9 +140,10 @@ def write_tflite(graph: Path, output: Path, kind: str, output_node: str | None =
     if OWN_MARK.encode() in content:
         raise ModelError(f"{graph} was written by retrain.",
                          f"Convert it with: {command_line('export', f'--graph={graph}', f'--to={kind}')}")
-    found, taken, _, _ = open_poets_graph(graph, content, LegacyGraphOptions(output_layer=output_node))
+    found, taken, _, _ = open_legacy_graph(graph, content, LegacyGraphOptions(output_layer=output_node))
     try:
-        model = convert_function(lambda pixels: imported(found, pixels, found.output), taken.height, taken.width, kind)
+        model = convert_to_tflite(lambda pixels: imported(found, pixels, found.output), taken.height, taken.width,
+                                  TFLITE_MODES[kind])
     except Exception as error:  # the converter raises bare Exception
         raise ModelError(f"{graph} cannot be converted: {one_line(error)}",
                          "Graphs of 8-bit operations never can; give the float graph.") from error

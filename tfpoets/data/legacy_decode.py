@@ -1,4 +1,4 @@
-"""Pixels, version 0: what Poets' networks saw, for graphs that Poets wrote and for nothing else."""
+"""Pixels, version 0: what the networks of TensorFlow for Poets saw, for its graphs and for nothing else."""
 from __future__ import annotations
 
 import os
@@ -7,11 +7,11 @@ import numpy as np
 
 from .decode import load_photo
 
-POETS_PIXELS_VERSION = 0
+LEGACY_PIXELS_VERSION = 0
 
 
-def load_poets_pixels(source: str | os.PathLike[str] | bytes, height: int, width: int) -> np.ndarray:
-    """Decodes a photo in full and resizes it as TensorFlow 1 did; `load_pixels` says what else happens to it.
+def load_legacy_pixels(source: str | os.PathLike[str] | bytes, height: int, width: int) -> np.ndarray:
+    """Decode a photo in full and resize it as TensorFlow 1 did; see `load_pixels` for what else happens to it.
 
     Args:
         source: the path of a file, or the bytes of one.

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from tfpoets.errors import ExportError, OptionError, nearest
-from tfpoets.extractors import LiteRTModel, load_frozen_graph
-from tfpoets.graphs import UNKNOWN_SCORE
+from tfpoets.extractors import LiteRTModel
+from tfpoets.graphs import UNKNOWN_SCORE, load_frozen_graph, load_signature
 
 from .classifier_graph import Answers, frozen_answers
 from .metadata import Metadata
-from .reading import load_signature
+from .reading import RUN_AGAIN
 from .targets.onnx import onnx_model, open_onnx
 from .targets.saved_model import METADATA_PATH, save_answers, write_metadata
 from .targets.tfjs import MODEL, SHARDS, is_own_tfjs, read_tfjs, write_tfjs
@@ -112,7 +112,7 @@ def opened(name: str, path: Path, graph: Graph) -> Callable[[], Runner]:
     if name == "tfjs":  # as a browser puts it together, but in TensorFlow
         return frozen_runner(replace(graph, definition=read_tfjs(path)))
     if name == "saved_model":
-        signature = load_signature(path, "serving_default")
+        signature = load_signature(path, "serving_default", RUN_AGAIN)
         return lambda: lambda photos: signature(image=photos)["probabilities"]
     raise OptionError(f"`formats`: there is no form {name!r}.")
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from tfpoets.data import is_plain, network_input
 from tfpoets.errors import ExportError
-from tfpoets.extractors import EngineRunner, side_by_side
-from tfpoets.graphs import UNKNOWN_SCORE
+from tfpoets.extractors import EngineRunner
+from tfpoets.graphs import UNKNOWN_SCORE, load_signature, side_by_side
 
-from .reading import load_signature, open_exported
+from .reading import RUN_AGAIN, open_exported
 
 MOST_PHOTOS = 32  # every class has its say on each of them
 # Largest difference of a probability: float32 sums in another order stay a hundred times below it.
@@ -111,7 +111,7 @@ def check_predict_bytes(folder: Path, files: list[bytes], expected: np.ndarray, 
     plain = [row for row, data in enumerate(files) if is_plain(data)]
     if not plain:
         return None
-    signature = load_signature(folder, "predict_bytes")
+    signature = load_signature(folder, "predict_bytes", RUN_AGAIN)
     names = ["probabilities"] + ([] if threshold is None else [UNKNOWN_SCORE])
     answers = []
     for row in plain:

@@ -4,14 +4,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from tfpoets.errors import ModelError, one_line
-from tfpoets.extractors import TENSORFLOW_BATCH, Engine, LiteRTEngine, LiteRTModel, TensorFlowEngine, side_by_side
-from tfpoets.graphs import OWN_MARK, UNKNOWN_SCORE
-from tfpoets.tf_runtime import full_precision, import_tensorflow, quiet_native_code
+from tfpoets.extractors import TENSORFLOW_BATCH, Engine, LiteRTEngine, LiteRTModel, TensorFlowEngine
+from tfpoets.graphs import OWN_MARK, UNKNOWN_SCORE, load_signature, side_by_side
 
 from .metadata import Metadata
 from .targets.saved_model import METADATA_PATH
@@ -95,27 +94,9 @@ class SavedModelEngine:
         self._folder = folder
 
     def open(self) -> Callable[[np.ndarray], np.ndarray]:
-        signature = load_signature(self._folder, "serving_default")
+        signature = load_signature(self._folder, "serving_default", RUN_AGAIN)
 
         def run(photos: np.ndarray) -> np.ndarray:
             answers = signature(image=photos)
             return side_by_side([answers[name] for name in ("probabilities", UNKNOWN_SCORE) if name in answers])
         return run
-
-
-def load_signature(folder: Path, name: str) -> Callable[..., dict[str, np.ndarray]]:
-    """A signature of a SavedModel as a function from arrays to arrays, each by name, computed in full precision."""
-    tensorflow = import_tensorflow()
-    try:
-        with quiet_native_code():
-            loaded = tensorflow.saved_model.load(str(folder))
-    except Exception as error:  # whatever a damaged file makes TensorFlow raise
-        raise ModelError(f"The SavedModel {folder} cannot be loaded: {one_line(error)}", RUN_AGAIN) from error
-    signature = loaded.signatures[name]
-
-    def call(**inputs: Any) -> dict[str, np.ndarray]:
-        with full_precision:
-            answers = signature(**{name: tensorflow.constant(value) for name, value in inputs.items()})
-        return {output: tensor.numpy() for output, tensor in answers.items()}
-    call.model = loaded  # type: ignore[attr-defined]  # its variables live as long as the function
-    return call

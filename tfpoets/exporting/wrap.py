@@ -12,7 +12,7 @@ import numpy as np
 
 from tfpoets.data import Photo, load_photos, network_input, photo_digest
 from tfpoets.errors import ExportError, OptionError, PhotoError
-from tfpoets.extractors import INPUT_NODE, core_count, prepare_extractor
+from tfpoets.extractors import INPUT_NODE, Network, core_count, prepare_extractor
 from tfpoets.tf_runtime import full_precision, import_tensorflow
 
 from .metadata import Metadata
@@ -73,8 +73,8 @@ class Wrapped:
             raise ExportError(f"A photo for the proof cannot be used: {error}") from error
         proven = tuple(replace(photo, digest=photo_digest(data)) for photo, data in zip(proving, files))
         with tempfile.TemporaryDirectory() as folder:
-            extractor = prepare_extractor(lambda given: self.model(given, training=False), self.height, self.width,
-                                          self.name, self.name, self.name, Path(folder) / "network")
+            extractor = prepare_extractor(Network(self.model, self.height, self.width), self.name, self.name,
+                                          self.name, Path(folder) / "network")
             metadata = Metadata(
                 labels=list(self.labels), input=Input(self.height, self.width),
                 nodes=Nodes(INPUT_NODE, destinations.final_tensor_name),

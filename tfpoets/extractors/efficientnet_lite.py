@@ -9,6 +9,8 @@ from __future__ import annotations
 import collections
 import hashlib
 import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -17,12 +19,41 @@ import numpy as np
 from tfpoets.errors import ExtractorError
 from tfpoets.tf_runtime import import_tensorflow
 
-NAME = "efficientnet_lite0"
+from .network import Network
+from .options import EMBEDDED, ExtractorOptions
+
+DEFAULT_IMAGE_SIZE = 320
 DEPTH = 1280
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 # Part of the extractor's identity: counts up when the definition below would give other bottlenecks.
 DEFINITION = 1
 BATCH_NORM_EPSILON = 1e-3
+
+
+class EmbeddedProvider:
+    """Finds the network whose weights are installed with this program."""
+
+    def find(self, handle: str, options: ExtractorOptions) -> EmbeddedNetwork | None:
+        return EmbeddedNetwork() if handle.lower() == EMBEDDED else None
+
+    def names(self) -> Sequence[str]:
+        return (EMBEDDED,)
+
+
+@dataclass(frozen=True)
+class EmbeddedNetwork:
+    """EfficientNet-Lite0, whose weights are installed with this program."""
+
+    name: str = EMBEDDED
+    default_size: int = DEFAULT_IMAGE_SIZE
+
+    def identity(self) -> str:
+        weights_file()
+        return f"{WEIGHTS_SHA256}/{DEFINITION}"
+
+    def build(self, image_size: int | None) -> Network:
+        size = image_size or self.default_size
+        return Network(build_network(size, size), size, size)
 
 
 class _Stage(NamedTuple):
@@ -38,7 +69,7 @@ _STAGES = (_Stage(3, 1, 1, 1, 16), _Stage(3, 2, 2, 6, 24), _Stage(5, 2, 2, 6, 40
 
 
 def weights_file() -> Path:
-    """Where the installed package keeps the weights.
+    """Return where the installed package keeps the weights.
 
     Raises:
         ExtractorError: the package is not installed, or its file is not the one this program was made for.
@@ -57,7 +88,7 @@ def weights_file() -> Path:
 
 
 def build_network(height: int, width: int, classifier: bool = False) -> Any:
-    """The network with its ImageNet weights, as a Keras model.
+    """Return the network with its ImageNet weights, as a Keras model.
 
     Args:
         height, width: of its input, in pixels; any size of at least 32 works, since the last stage is averaged.
@@ -84,7 +115,7 @@ def build_network(height: int, width: int, classifier: bool = False) -> Any:
     if classifier:
         weights += [state["_fc.weight"].T, state["_fc.bias"]]
         x = keras.layers.Dense(1000)(x)
-    model = keras.Model(pixels, x, name=NAME)
+    model = keras.Model(pixels, x, name=EMBEDDED)
     model.set_weights(weights)
     return model
 
@@ -152,7 +183,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
-    """Reads a state dict in PyTorch's format from before 2020, without PyTorch and without running code from it.
+    """Read a state dict in PyTorch's format from before 2020, without PyTorch and without running code from it.
 
     Such a file holds five pickles (magic number, protocol version, system information, the tensors' names and places,
     the storages' keys) and then for each key a little-endian int64 count and so many numbers (torch/serialization.py,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from tfpoets.errors import TfpoetsError
-from tfpoets.tf_runtime import full_precision, import_tensorflow, quiet_native_code
+from tfpoets.graphs import load_frozen_graph, side_by_side
+from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
 
 # On 2 cores larger batches are no faster and only take memory.
 TENSORFLOW_BATCH = 16
@@ -88,11 +89,6 @@ class LiteRTModel:
         self._interpreter.invoke()
         return side_by_side([_dequantized(self._interpreter.get_tensor(each["index"]), each)
                              for each in self._outputs])
-
-
-def side_by_side(outputs: Sequence[np.ndarray]) -> np.ndarray:
-    """Arrays [n, columns] or [n] as one, float32 [n, all columns]."""
-    return outputs[0] if len(outputs) == 1 else np.column_stack(outputs)
 
 
 def _quantized(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
@@ -199,22 +195,6 @@ class TensorFlowEngine:
 
     def open(self) -> Callable[[np.ndarray], np.ndarray]:
         return load_frozen_graph(self._graph.read_bytes(), *self._nodes)
-
-
-def load_frozen_graph(graph: bytes, input_node: str, *output_nodes: str) -> Callable[[np.ndarray], np.ndarray]:
-    """A serialized GraphDef as a function from float32 [n, height, width, 3] to the output nodes' columns."""
-    tensorflow = import_tensorflow()
-    v1 = tensorflow.compat.v1
-    with quiet_native_code(), tensorflow.Graph().as_default():
-        v1.import_graph_def(v1.GraphDef.FromString(graph), name="")
-        # A session starts in half the time of a function made from the same graph, and is no slower afterwards.
-        session = v1.Session()
-    outputs = [f"{node}:0" for node in output_nodes]
-
-    def run(photos: np.ndarray) -> np.ndarray:
-        with full_precision:
-            return side_by_side(session.run(outputs, {f"{input_node}:0": photos}))
-    return run
 
 
 def choose_engine(tflite: Path, graph: Path, input_node: str, output_node: str) -> Engine:

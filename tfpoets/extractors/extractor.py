@@ -7,58 +7,31 @@ import logging
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfpoets.data import PIXELS_VERSION
-from tfpoets.errors import ExtractorError, OptionError, check_range, one_line
-from tfpoets.files import set_paths
+from tfpoets.errors import ExtractorError, one_line
 from tfpoets.tf_runtime import full_precision, import_tensorflow, quiet_native_code
 
-from . import efficientnet_lite
 from .engines import LiteRTModel
-from .network import NetworkFunction
-from .providers import find_module
-from .views import CLOSER, VIEW_COUNTS, averaged
+from .network import Network
+from .options import ExtractorOptions
+from .providers import find_network
+from .tflite_conversion import INPUT_NODE, convert_to_tflite
+from .views import CLOSER, averaged
 
 log = logging.getLogger(__name__)
 
-# Far beyond what any network gains from; more would only fill the memory.
-MOST_PIXELS_A_SIDE = 2048
 # The layout of a prepared folder; another number makes every module be prepared anew.
 FORMAT = 1
 GRAPH, TFLITE, DESCRIPTION = "extractor.pb", "extractor.tflite", "extractor.json"
-INPUT_NODE, OUTPUT_NODE = "input", "bottleneck"
+OUTPUT_NODE = "bottleneck"
 # LiteRT and TensorFlow must agree to this share of the largest feature, or the module is refused.
 ENGINE_TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True)
-class ExtractorOptions:
-    """Which pretrained network is used, and how.
-
-    Attributes:
-        handle: the name, path or address of the network, see `find_module`.
-        model_dir: folder of downloaded modules and prepared extractors.
-        image_size: side of its square input in pixels, for networks that take any size; None: the network's own.
-        offline: do not use the network.
-        views: of each photo, whose features are averaged; one of VIEW_COUNTS.
-    """
-
-    handle: str = efficientnet_lite.NAME
-    model_dir: Path = Path("tf_files/models")
-    image_size: int | None = None
-    offline: bool = False
-    views: int = 1
-
-    def __post_init__(self) -> None:
-        set_paths(self, "model_dir")
-        check_range("image_size", self.image_size, least=1, most=MOST_PIXELS_A_SIDE, whole=True)
-        if self.views not in VIEW_COUNTS:
-            raise OptionError(f"`views`={self.views} is not one of {', '.join(map(str, VIEW_COUNTS))}.")
 
 
 @dataclass(frozen=True)
@@ -94,48 +67,46 @@ class Extractor:
         return self.folder / TFLITE
 
 
-def open_extractor(handle: str, model_dir: Path | str, image_size: int | None = None,
-                   offline: bool = False, views: int = 1) -> Extractor:
-    """Opens the extractor that a handle names; the first time, prepares it under `model_dir` (some ten seconds).
+def open_extractor(handle_or_options: str | ExtractorOptions = ExtractorOptions(), **options: Any) -> Extractor:
+    """Open the extractor that the options ask for; the first time, prepare it under `model_dir` (some ten seconds).
 
     Args:
-        handle: see `find_module`.
-        model_dir: where downloads and prepared extractors are kept, a folder each.
-        image_size: side of its square input in pixels, for modules that take any size; None: the module's own.
-        offline: do not use the network.
-        views: of each photo, whose features are averaged; one of VIEW_COUNTS.
+        handle_or_options: the options; or the handle alone, whose other options are the usual ones.
+        options: fields of ExtractorOptions that take the place of these: `open_extractor("keras:MobileNetV2")`,
+            `open_extractor("efficientnet_lite0", image_size=224)`.
 
     Raises:
-        ExtractorError: there is no such module, it is half there, it cannot be fetched, or it is not an image feature
-            vector.
+        ExtractorError: there is no such network, its files are not complete, it cannot be fetched, or it does not turn
+            photos into feature vectors.
+        OptionError: an option has a value that it cannot have.
     """
-    module = find_module(handle, Path(model_dir), offline)
-    image_size = image_size or module.default_size
-    identity = module.digest() + _views_mark(views)
-    request = _digest(f"{FORMAT}/{identity}/{image_size}/{PIXELS_VERSION}".encode())
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", module.name) + (f"-{image_size}" if image_size else "")
-    folder = Path(model_dir) / f"{name}-{request[:12]}"
+    if isinstance(handle_or_options, str):
+        asked = ExtractorOptions(handle_or_options, **options)
+    else:
+        asked = replace(handle_or_options, **options)
+    pretrained = find_network(asked.handle, asked)
+    image_size = asked.image_size or pretrained.default_size
+    identity = pretrained.identity()
+    request = _digest(f"{FORMAT}/{identity}{_views_mark(asked.views)}/{image_size}/{PIXELS_VERSION}".encode())
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", pretrained.name) + (f"-{image_size}" if image_size else "")
+    folder = asked.model_dir / f"{name}-{request[:12]}"
     description = _read_description(folder)
     if description is None:
-        log.info("Preparing the extractor %s (once; it is kept in %s)", module.name, folder)
-        return prepare_extractor(*module.build(image_size), module.name, handle, module.digest(), folder, views)
-    return Extractor(handle, module.name, description["digest"], description["height"], description["width"],
-                     description["depth"], folder)
+        log.info("Preparing the extractor %s (once; it is kept in %s)", pretrained.name, folder)
+        return prepare_extractor(pretrained.build(image_size), pretrained.name, asked.handle, identity, folder,
+                                 asked.views)
+    return Extractor(asked.handle, pretrained.name, description["digest"], description["height"],
+                     description["width"], description["depth"], folder)
 
 
-def load_network(handle: str, model_dir: Path | str, image_size: int | None = None, offline: bool = False
-                 ) -> tuple[NetworkFunction, int, int]:
-    """The network that a handle names with its variables, to be trained on; arguments and errors as `open_extractor`.
-
-    Returns:
-        The function, and the height and width of its input in pixels.
-    """
-    module = find_module(handle, Path(model_dir), offline)
-    return module.build(image_size or module.default_size)
+def load_network(options: ExtractorOptions) -> Network:
+    """Load the network that the options ask for with its variables, to be trained on; errors as `open_extractor`."""
+    pretrained = find_network(options.handle, options)
+    return pretrained.build(options.image_size or pretrained.default_size)
 
 
 def _views_mark(views: int) -> str:
-    """What an extractor's identity says of its views; nothing for one, as before there were any."""
+    """Return what an extractor's identity says of its views; nothing for one, as before there were any."""
     return "" if views == 1 else f"/{views} views of {CLOSER}"
 
 
@@ -144,7 +115,7 @@ def _digest(data: bytes) -> str:
 
 
 def _read_description(folder: Path) -> dict[str, Any] | None:
-    """The description of a prepared folder, or None unless every file is there with the bytes it was written with."""
+    """Return the description of a prepared folder, or None unless each file has the bytes it was written with."""
     try:
         description = json.loads((folder / DESCRIPTION).read_text("utf-8"))
         whole = all(_digest((folder / name).read_bytes()) == digest for name, digest in description["files"].items())
@@ -153,12 +124,12 @@ def _read_description(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def prepare_extractor(network: NetworkFunction, height: int, width: int, name: str, handle: str, identity: str,
-                      folder: Path, views: int = 1) -> Extractor:
-    """Freezes a network, converts it, checks that both forms agree, and keeps them in a folder.
+def prepare_extractor(network: Network, name: str, handle: str, identity: str, folder: Path, views: int = 1
+                      ) -> Extractor:
+    """Freeze a network, convert it, check that both forms agree, and keep them in a folder.
 
     Args:
-        network: from float32 [n, height, width, 3] in [0, 1] to float32 [n, depth].
+        network: what becomes an extractor.
         name, handle: as in Extractor.
         identity: tells the network and its weights from all others.
         folder: made anew.
@@ -167,7 +138,8 @@ def prepare_extractor(network: NetworkFunction, height: int, width: int, name: s
     Raises:
         ExtractorError: the network cannot be frozen or converted, or its two forms do not agree.
     """
-    graph, depth = _frozen(averaged(network, height, width, views), height, width, name)
+    height, width = network.height, network.width
+    graph, depth = _frozen(averaged(network, views), name)
     definition = graph.graph.as_graph_def()
     tflite = _converted(definition, height, width, name)
     _check_engines_agree(graph, tflite, height, width, name)
@@ -185,7 +157,7 @@ def prepare_extractor(network: NetworkFunction, height: int, width: int, name: s
 
 
 def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    """Writes a folder beside its place and renames it, so that it is there whole or not at all."""
+    """Write a folder beside its place and rename it, so that it is there whole or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".preparing-"))
     try:
@@ -200,10 +172,11 @@ def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _frozen(network: Any, height: int, width: int, name: str) -> tuple[Any, int]:
-    """The network as a function whose weights are constants, and the length of its vectors."""
+def _frozen(network: Network, name: str) -> tuple[Any, int]:
+    """Return the network as a function whose weights are constants, and the length of its vectors."""
     tensorflow = import_tensorflow()
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+    height, width = network.height, network.width
     spec = tensorflow.TensorSpec([None, height, width, 3], tensorflow.float32, name=INPUT_NODE)
     try:
         with quiet_native_code():
@@ -223,7 +196,7 @@ def _frozen(network: Any, height: int, width: int, name: str) -> tuple[Any, int]
 
 
 def _converted(definition: Any, height: int, width: int, name: str) -> bytes:
-    """The frozen network as a .tflite for a batch of one."""
+    """Return the frozen network as a .tflite for a batch of one."""
     tensorflow = import_tensorflow()
 
     def one_photo(pixels: Any) -> Any:
@@ -233,15 +206,6 @@ def _converted(definition: Any, height: int, width: int, name: str) -> bytes:
     except Exception as error:  # the converter raises bare Exception
         raise ExtractorError(f"The module {name} cannot be converted for TensorFlow Lite: {one_line(error)}",
                              "Choose another module.") from error
-
-
-def convert_to_tflite(function: Any, height: int, width: int) -> bytes:
-    """Converts a TensorFlow function of one photo, float32 [1, height, width, 3], without variables, to .tflite."""
-    tensorflow = import_tensorflow()
-    spec = tensorflow.TensorSpec([1, height, width, 3], tensorflow.float32, name=INPUT_NODE)
-    with quiet_native_code():
-        concrete = tensorflow.function(function).get_concrete_function(spec)
-        return tensorflow.lite.TFLiteConverter.from_concrete_functions([concrete]).convert()
 
 
 def _check_engines_agree(graph: Any, tflite: bytes, height: int, width: int, name: str) -> None:

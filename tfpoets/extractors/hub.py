@@ -10,14 +10,15 @@ import re
 import shutil
 import tempfile
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tfpoets.download import download_file, extract_tar_gz, is_gzip
 from tfpoets.errors import ExtractorError, TfpoetsError, one_line, os_error_sentence
 
-from .efficientnet_lite import NAME as EMBEDDED
+from .options import EMBEDDED, ExtractorOptions
+from .saved_model import SavedModelNetwork
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,30 @@ KAGGLE = "https://www.kaggle.com/models/"
 _KAGGLE_HANDLE = re.compile(r"[\w.-]+/[\w.-]+/tensorflow[12]/[\w.-]+(/\d+)?", re.IGNORECASE)
 
 
-def hub_address(handle: str) -> str | None:
-    """The address that a handle stands for: an http(s) address, or Kaggle's owner/model/framework/variation/version.
+class HubProvider:
+    """Finds modules by address: of TF Hub, Kaggle, or any server with TF Hub's protocol."""
 
-    None for anything else.
+    def find(self, handle: str, options: ExtractorOptions) -> SavedModelNetwork | None:
+        address = hub_address(handle)
+        return network_at(address, options) if address else None
+
+    def names(self) -> Sequence[str]:
+        return ()
+
+
+def network_at(address: str, options: ExtractorOptions) -> SavedModelNetwork:
+    """Return the network at an address; it is fetched as `fetch_module` describes, whose errors it raises."""
+    return SavedModelNetwork(fetch_module(address, options.model_dir, options.offline), module_name(address))
+
+
+def hub_address(handle: str) -> str | None:
+    """Return the address that a handle stands for, or None if it stands for none.
+
+    Args:
+        handle: an http(s) address, or Kaggle's owner/model/framework/variation/version.
+
+    Raises:
+        ExtractorError: it begins like an address, but names no server.
     """
     if handle.lower().startswith(("http://", "https://")):
         if not urllib.parse.urlsplit(handle).netloc:
@@ -48,17 +69,17 @@ def hub_address(handle: str) -> str | None:
 
 
 def module_name(address: str) -> str:
-    """What an address is called in messages: its letters and digits."""
+    """Return what an address is called in messages: its letters and digits."""
     return re.sub(r"[^A-Za-z0-9.-]+", "_", address.split("://", 1)[1]).strip("_.")[:LONGEST_NAME]
 
 
 def download_folder(address: str, model_dir: Path) -> Path:
-    """Where the module of an address is kept: no two addresses share a folder."""
+    """Return where the module of an address is kept: no two addresses share a folder."""
     return model_dir / DOWNLOADS / f"{module_name(address)}-{hashlib.sha1(address.encode()).hexdigest()[:8]}"
 
 
 def fetch_module(address: str, model_dir: Path, offline: bool = False) -> Path:
-    """The folder of the module at an address; it is downloaded once, by one process at a time.
+    """Return the folder of the module at an address; it is downloaded once, by one process at a time.
 
     Looked for in this order: tensorflow_hub's own cache (the environment variable TFHUB_CACHE_DIR), a folder of an
     earlier download, an archive put into `model_dir`/downloads by hand, the network by TF Hub's protocol
@@ -97,10 +118,10 @@ def fetch_module(address: str, model_dir: Path, offline: bool = False) -> Path:
 
 
 def unpack_module(archive: Path, model_dir: Path) -> Path:
-    """The folder of a module that is given as a .tar.gz file; unpacked once.
+    """Return the folder of a module that is given as a .tar.gz file; it is unpacked once.
 
     Raises:
-        ExtractorError: it is no such archive, or it is damaged.
+        ExtractorError: it is not such an archive, or it is damaged.
     """
     name = re.sub(r"\.(tar\.gz|tgz)$", "", archive.name)
     folder = model_dir / DOWNLOADS / f"{name}-{_sha256(archive)[:12]}"
@@ -112,7 +133,7 @@ def unpack_module(archive: Path, model_dir: Path) -> Path:
 
 
 def by_hand(archive: Path) -> str:
-    """What to do where the network does not help."""
+    """Return what to do where the network does not help."""
     return (f"Put its .tar.gz by hand at {archive}, or omit `handle`: {EMBEDDED} works now, without "
             "network.")
 
@@ -133,7 +154,7 @@ def _tensorflow_hub_folder(address: str) -> Path | None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Lets one process at a time fetch a file or folder; the lock goes with its process, however that ends."""
+    """Let one process at a time fetch a file or folder; the lock goes with its process, however that ends."""
     from filelock import FileLock, Timeout  # here, because label_image starts without it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +190,7 @@ def _download(address: str, archive: Path, folder: Path) -> None:
 
 
 def _unpack(archive: Path, folder: Path, source: str, name: str) -> None:
-    """Unpacks beside the folder's place, writes the marker, and renames; `name` is the archive's in messages."""
+    """Unpack beside the folder's place, write the marker, and rename; `name` is the archive's in messages."""
     if folder.exists() and not (folder / MARKER).exists():
         raise ExtractorError(f"The folder {folder} was put there by hand, but there is no saved_model.pb right in it.",
                              "Put the module's files there, or move the folder away.")

@@ -1,10 +1,11 @@
-"""Extractors that are networks of keras.applications: keras:MobileNetV2 and its like."""
+"""Pretrained networks of keras.applications: keras:MobileNetV2 and its like."""
 from __future__ import annotations
 
 import hashlib
 import inspect
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,24 @@ from tfpoets.download import download_file
 from tfpoets.errors import ExtractorError, TfpoetsError, nearest, one_line
 from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
 
-from .efficientnet_lite import NAME as EMBEDDED
 from .hub import DOWNLOADS, MAX_BYTES, TIMEOUT_SECONDS, locked
-from .network import NetworkFunction
+from .network import Network
+from .options import EMBEDDED, ExtractorOptions
 
 PREFIX = "keras:"
 
 
-class KerasModule:
+class KerasProvider:
+    """Finds networks of keras.applications: keras:NAME or keras:NAME:FILE."""
+
+    def find(self, handle: str, options: ExtractorOptions) -> KerasNetwork | None:
+        return KerasNetwork(handle, options.model_dir, options.offline) if handle.lower().startswith(PREFIX) else None
+
+    def names(self) -> Sequence[str]:
+        return ()  # `find_application` suggests them: listing them takes Keras, which takes seconds to import
+
+
+class KerasNetwork:
     """A network of keras.applications without its last layer, its feature maps averaged.
 
     Args:
@@ -43,12 +54,12 @@ class KerasModule:
             raise ExtractorError(f"There is no file {self._weights} with weights for {PREFIX}{name}.",
                                  f"{PREFIX}{name} alone takes ImageNet's.")
 
-    def digest(self) -> str:
+    def identity(self) -> str:
         # Keras names each ImageNet weight file in its code, so the name of the application stands for its weights.
         weights = hashlib.blake2b(self._weights.read_bytes()).hexdigest() if self._weights else "imagenet"
         return f"{PREFIX}{self._application.lower()}/{weights}"
 
-    def build(self, image_size: int | None) -> tuple[NetworkFunction, int, int]:
+    def build(self, image_size: int | None) -> Network:
         import_tensorflow()
         application, preprocess = find_application(self._application)
         with quiet_native_code():
@@ -58,7 +69,7 @@ class KerasModule:
         def features(pixels: Any, training: bool = False) -> Any:
             # preprocess_input takes pixels from 0 to 255 and does what each network was trained with.
             return network(preprocess(pixels * 255.0), training=training)
-        return features, size, size
+        return Network(features, size, size)
 
     def _load(self, application: Any, size: int, weights: str | None = "imagenet") -> Any:
         from unittest import mock  # here, because label_image starts without it
@@ -106,7 +117,7 @@ class KerasModule:
 
 
 def build_application(name: str, size: int, pretrained: bool, model_dir: Path, offline: bool) -> Any:
-    """A network of keras.applications as a Keras model to be trained, without its last layer, averaged.
+    """Return a network of keras.applications as a Keras model to be trained, without its last layer, averaged.
 
     Args:
         name: of the application.
@@ -118,8 +129,8 @@ def build_application(name: str, size: int, pretrained: bool, model_dir: Path, o
     """
     import_tensorflow()
     with quiet_native_code():
-        module = KerasModule(PREFIX + name, model_dir, offline)
-        return module._load(find_application(name)[0], size, "imagenet" if pretrained else None)
+        network = KerasNetwork(PREFIX + name, model_dir, offline)
+        return network._load(find_application(name)[0], size, "imagenet" if pretrained else None)
 
 
 def _is_file(path: Path, file_hash: str | None) -> bool:
@@ -131,12 +142,12 @@ def _is_file(path: Path, file_hash: str | None) -> bool:
 
 
 def _own_size(application: Any) -> int:
-    """The input side that an application was made for: that of its complete network."""
+    """Return the side of the input that an application was made for: that of its complete network."""
     return int(application(weights=None).input_shape[1])
 
 
 def find_application(name: str) -> tuple[Any, Any]:
-    """The function that makes a network, and the one that prepares pixels from 0 to 255 for it.
+    """Return the function that makes a network, and the one that prepares pixels from 0 to 255 for it.
 
     Raises:
         ExtractorError: Keras has no application of that name; the nearest and all others are listed.

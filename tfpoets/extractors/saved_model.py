@@ -1,4 +1,4 @@
-"""Extractors that are SavedModels: TF Hub's modules, of TensorFlow 2 and of TensorFlow 1."""
+"""Pretrained networks that are SavedModels: TF Hub's modules, of TensorFlow 2 and of TensorFlow 1."""
 from __future__ import annotations
 
 import hashlib
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import ExtractorError, one_line
+from tfpoets.graphs import Signature, has_variables, inference_graph, load_signatures, shape_text
 from tfpoets.tf_runtime import import_tensorflow
 
-from .network import NetworkFunction
-from .signatures import Signature, load_signatures, shape_text
+from .network import Network
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ NO_FEATURE_VECTOR = "Choose a module whose name ends in feature_vector."
 FETCH_AGAIN = "Copy or fetch the whole module again."
 
 
-class SavedModelModule:
+class SavedModelNetwork:
     """A folder with a SavedModel that takes photos, float32 in [0, 1], and gives a vector each.
 
     TensorFlow 2 writes one graph, under the tag `serve`; a TF Hub module of TensorFlow 1 holds one for inference,
@@ -44,7 +44,7 @@ class SavedModelModule:
         self.name = name or folder.resolve().name
         self._check_files()
 
-    def digest(self) -> str:
+    def identity(self) -> str:
         hashed = hashlib.blake2b(digest_size=16)
         for path in sorted(self._content(), key=lambda path: path.relative_to(self.folder).as_posix()):
             hashed.update(f"{path.relative_to(self.folder).as_posix()}\0{path.stat().st_size}\0".encode())
@@ -86,27 +86,23 @@ class SavedModelModule:
                                  FETCH_AGAIN) from error
 
     def _check_variables(self, proto: Any) -> None:
-        """A module with variables in its graph needs their values; a constant one does not."""
-        graphs = [meta_graph.graph_def for meta_graph in proto.meta_graphs]
-        operations = {node.op for graph in graphs for node in graph.node}
-        operations |= {node.op for graph in graphs for function in graph.library.function
-                       for node in function.node_def}
-        if operations & {"VarHandleOp", "VariableV2", "ReadVariableOp"}:
+        """Raise an ExtractorError unless the values of the variables are there, if the module has any."""
+        if has_variables(proto):
             self._require("variables/variables.index")
             if not list((self.folder / "variables").glob("variables.data-*")):
                 self._require("variables/variables.data-00000-of-00001")
 
     def _inference_graph(self, proto: Any) -> Any:
-        """The graph to load: the one tagged `serve`, else the one without tags, else any that is not for training."""
-        usable = [graph for graph in proto.meta_graphs if "train" not in graph.meta_info_def.tags]
-        if not usable:
+        """Return the graph to load, or raise an ExtractorError."""
+        graph = inference_graph(proto)
+        if graph is None:
             held = " and ".join("{" + ", ".join(graph.meta_info_def.tags) + "}" for graph in proto.meta_graphs)
             raise ExtractorError(f"The module {self.folder} has no graph for inference: its tag sets are "
                                  f"{held or 'none'}.",
                                  NO_FEATURE_VECTOR)
-        return min(usable, key=lambda graph: ("serve" not in graph.meta_info_def.tags, len(graph.meta_info_def.tags)))
+        return graph
 
-    def build(self, image_size: int | None) -> tuple[NetworkFunction, int, int]:
+    def build(self, image_size: int | None) -> Network:
         import_tensorflow()
         proto = self._read_proto()
         self._check_variables(proto)
@@ -120,17 +116,17 @@ class SavedModelModule:
         (name, spec), = signature.inputs.items()
         height, width = self._input_size(spec, image_size)
 
-        def network(pixels: Any, training: bool = False) -> Any:
+        def features(pixels: Any, training: bool = False) -> Any:
             if not training:
                 return signature.call({name: pixels}, output)
             if signature.train is None:
                 raise ExtractorError(f"The module {self.name} was saved for inference only: its batch normalisation "
                                      "cannot be trained.", "Omit `batch_norm`.")
             return signature.train(pixels)
-        return network, height, width
+        return Network(features, height, width)
 
     def _feature_signature(self, signatures: dict[str, Signature]) -> tuple[Signature, str]:
-        """The signature that turns photos into vectors, and the name of its output."""
+        """Return the signature that turns photos into vectors, and the name of its output."""
         for key in ("serving_default", "default"):
             signature = signatures.get(key)
             if signature and len(signature.inputs) == 1:
@@ -169,7 +165,7 @@ class SavedModelModule:
 
 
 def named_size(name: str) -> int | None:
-    """The input size that a module's name states, as TF Hub's do (mobilenet_v1_025_128), or None."""
+    """Return the input size that a module's name states, as TF Hub's do (mobilenet_v1_025_128), or None."""
     if re.search("inception_(v3|resnet_v2)", name):
         return 299
     # The depth of a ResNet (50, 101, 152) stands at the same place.

@@ -5,36 +5,33 @@ from typing import Any
 
 from tfpoets.tf_runtime import import_tensorflow
 
-from .network import NetworkFunction
+from .network import Network
 
-# The whole photo; and its middle, closer; and the mirror images of both.
-VIEW_COUNTS = (1, 2, 4)
 # Share of height and width that the closer views show.
 CLOSER = 7 / 8
 
 
-def averaged(network: NetworkFunction, height: int, width: int, views: int) -> NetworkFunction:
-    """A network that looks at each photo several times, and gives the mean of its answers.
+def averaged(network: Network, views: int) -> Network:
+    """Return a network that looks at each photo several times, and gives the mean of its answers.
 
     The views are made inside the graph, from the pixels that it is given, so that every file and program that runs it
     makes the same ones.
 
     Args:
-        network: from float32 [n, height, width, 3] in [0, 1] to float32 [n, depth].
-        height, width: in pixels.
-        views: one of VIEW_COUNTS.
+        network: what looks at each view.
+        views: how many, one of VIEW_COUNTS.
     """
     if views == 1:
         return network
     tensorflow = import_tensorflow()
 
-    def features(pixels: Any) -> Any:
-        seen = [pixels, _closer(tensorflow, pixels, height, width)]
+    def features(pixels: Any, training: bool = False) -> Any:
+        seen = [pixels, _closer(tensorflow, pixels, network.height, network.width)]
         if views == 4:
             seen += [tensorflow.reverse(each, [2]) for each in seen]
-        answers = tensorflow.split(network(tensorflow.concat(seen, 0)), views)
+        answers = tensorflow.split(network(tensorflow.concat(seen, 0), training), views)
         return tensorflow.add_n(answers) / views
-    return features
+    return Network(features, network.height, network.width)
 
 
 def _closer(tensorflow: Any, pixels: Any, height: int, width: int) -> Any:

@@ -12,10 +12,10 @@ from .legacy_graphs import parse_graph
 
 
 def round_weights(content: bytes, source: str, levels: int = 256, keep: str = "") -> bytes:
-    """Rounds every float constant of a graph to the nearest of some values that are evenly spread over its range.
+    """Round every float constant of a graph to the nearest of some values that are evenly spread over its range.
 
-    It is what Poets' quantize_graph did with `mode`=weights_rounded (tensorflow/tools/quantization/quantize_graph.py,
-    quantize_weight_rounded): nodes and types stay.
+    TensorFlow for Poets' quantize_graph did the same with `mode`=weights_rounded
+    (tensorflow/tools/quantization/quantize_graph.py, quantize_weight_rounded): nodes and types stay.
 
     Args:
         content: a serialized GraphDef.
@@ -47,7 +47,7 @@ def _rounded(values: np.ndarray, levels: int) -> np.ndarray:
 
 
 def count_operations(content: bytes, source: str) -> dict[str, list[Any]]:
-    """The names of a graph's nodes by their operation, the commonest first."""
+    """Return the names of a graph's nodes by their operation, the commonest first."""
     found: dict[str, list[Any]] = {}
     for node in parse_graph(content, source).node:
         found.setdefault(node.op, []).append(node.name)
@@ -55,7 +55,7 @@ def count_operations(content: bytes, source: str) -> dict[str, list[Any]]:
 
 
 def write_for_tensorboard(graph: Path, folder: Path) -> None:
-    """Adds a graph file to a folder of TensorBoard's as an event."""
+    """Add a graph file to a folder of TensorBoard's as an event."""
     definition = parse_graph(graph.read_bytes(), str(graph))
     v1 = import_tensorflow().compat.v1
     with v1.Graph().as_default():

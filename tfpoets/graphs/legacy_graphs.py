@@ -1,7 +1,7 @@
-"""Frozen graphs of TensorFlow 1, as Poets downloaded and wrote them: what they are fed, and where they answer.
+"""Frozen graphs of TensorFlow 1, as TensorFlow for Poets downloaded and wrote them: their input and their output.
 
-Such a file says nothing of itself but the names of its nodes; Poets' scripts had the rest hard-wired
-(googlecodelabs/tensorflow-for-poets-2, scripts/retrain.py and label_image.py).
+Such a file holds no description but the names of its nodes; the scripts of TensorFlow for Poets had the rest
+hard-wired (googlecodelabs/tensorflow-for-poets-2, scripts/retrain.py and label_image.py).
 """
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from .legacy_names import INCEPTION_GRAPH
 from .node_names import HEAD_SCOPE, LOGITS
 
 GRAPH_NAMES = ("frozen_graph.pb", INCEPTION_GRAPH)
-NOT_A_GRAPH = "Give a frozen graph (.pb) as Poets wrote it."
-# Poets' `final_tensor_name`.
+NOT_A_GRAPH = "Give a frozen graph (.pb) as TensorFlow for Poets wrote it."
+# `final_tensor_name` of TensorFlow for Poets.
 RESULT = "final_result"
-# A node that every graph and .tflite that this program writes has, and none that Poets made.
+# A node that every graph and .tflite that this program writes has, and none of TensorFlow for Poets.
 OWN_MARK = f"{HEAD_SCOPE}/{LOGITS}"
 
 
 @dataclass(frozen=True)
-class PoetsNetwork:
-    """A family of networks that Poets used.
+class LegacyNetwork:
+    """A family of networks that TensorFlow for Poets used.
 
     Attributes:
         name: for messages.
@@ -44,20 +44,20 @@ class PoetsNetwork:
 
 
 # The first whose mark is found counts. A graph of TF Hub's retrain.py holds a module, and is fed what modules take.
-NETWORKS = (PoetsNetwork("a TF Hub module", "module_apply_default/", 0.0, 255.0),
-            PoetsNetwork("MobileNet v1", "MobilenetV1/", 127.5, 127.5),
-            PoetsNetwork("Inception v3 (slim)", "InceptionV3/", 0.0, 255.0, 299),
-            PoetsNetwork("Inception v3", "mixed_10/join", 128.0, 128.0, 299))
+NETWORKS = (LegacyNetwork("a TF Hub module", "module_apply_default/", 0.0, 255.0),
+            LegacyNetwork("MobileNet v1", "MobilenetV1/", 127.5, 127.5),
+            LegacyNetwork("Inception v3 (slim)", "InceptionV3/", 0.0, 255.0, 299),
+            LegacyNetwork("Inception v3", "mixed_10/join", 128.0, 128.0, 299))
 
 
-def network_of(content: bytes) -> PoetsNetwork | None:
-    """The family of a graph or .tflite, told by the names inside the file; None for one that Poets did not know."""
+def network_of(content: bytes) -> LegacyNetwork | None:
+    """Return the family of a graph or .tflite, told by the names inside the file; None for one of no known family."""
     return next((network for network in NETWORKS if network.mark.encode() in content), None)
 
 
 @dataclass(frozen=True)
-class PoetsGraph:
-    """A frozen GraphDef with what its nodes tell.
+class LegacyGraph:
+    """A frozen GraphDef with what the names of its nodes tell.
 
     Attributes:
         definition: the GraphDef.
@@ -68,15 +68,31 @@ class PoetsGraph:
     """
 
     definition: Any
-    network: PoetsNetwork | None
+    network: LegacyNetwork | None
     input: str
     shape: tuple[int | None, ...]
     output: str
 
+    @property
+    def is_quantized(self) -> bool:
+        """Whether it computes with 8-bit operations."""
+        return any(node.op in ("Dequantize", "QuantizedConv2D") for node in self.definition.node)
 
-def read_poets_graph(content: bytes, source: str, input_layer: str | None = None,
-                     output_layer: str | None = None) -> PoetsGraph:
-    """Reads a frozen GraphDef and finds its input and output.
+    @property
+    def pools_with_fixed_kernel(self) -> bool:
+        """Whether an average pool has a kernel of fixed size, which leaves a rest of photos that are too large."""
+        return any(node.op == "AvgPool" for node in self.definition.node)
+
+    def pooled_layer(self) -> str | None:
+        """Return the name of the node that pools the feature maps before the last layer, or None."""
+        nodes = {node.name: node for node in self.definition.node}
+        behind = _nodes_behind(nodes, self.output)
+        return next((name for name in behind if nodes[name].op in ("AvgPool", "Mean")), None)
+
+
+def read_legacy_graph(content: bytes, source: str, input_layer: str | None = None,
+                     output_layer: str | None = None) -> LegacyGraph:
+    """Read a frozen GraphDef and find its input and output.
 
     Args:
         content: the file's bytes.
@@ -94,11 +110,11 @@ def read_poets_graph(content: bytes, source: str, input_layer: str | None = None
     network = network_of(content)
     input_name = input_layer or _find_input(nodes, source)
     output_name = output_layer or _find_output(nodes, input_name, source)
-    return PoetsGraph(definition, network, input_name, _shape(nodes[input_name]), output_name)
+    return LegacyGraph(definition, network, input_name, _shape(nodes[input_name]), output_name)
 
 
 def parse_graph(content: bytes, source: str) -> Any:
-    """The GraphDef in a file's bytes; raises a ModelError, which calls it `source`, where there is none."""
+    """Return the GraphDef in a file's bytes; raise a ModelError, which calls it `source`, where there is none."""
     graph_def = import_tensorflow().compat.v1.GraphDef
     try:
         definition = graph_def.FromString(content)
@@ -115,7 +131,7 @@ def _inputs(node: Any) -> list[str]:
 
 
 def _find_input(nodes: dict[str, Any], source: str) -> str:
-    # Inception's graph decodes and resizes by itself; Poets fed it at Mul, behind that.
+    # Inception's graph decodes and resizes by itself; TensorFlow for Poets fed it at Mul, behind that.
     if "Mul" in nodes and "DecodeJpeg/contents" in nodes:
         return "Mul"
     found = [name for name, node in nodes.items() if node.op == "Placeholder"
@@ -136,7 +152,7 @@ def _find_output(nodes: dict[str, Any], input_name: str, source: str) -> str:
     found = []
     for name in nodes:
         if name not in read:
-            behind = set(nodes_behind(nodes, name))
+            behind = set(_nodes_behind(nodes, name))
             if input_name in behind and any(nodes[each].op == "Softmax" for each in behind):
                 found.append(name)
     if len(found) != 1:
@@ -146,8 +162,8 @@ def _find_output(nodes: dict[str, Any], input_name: str, source: str) -> str:
     return found[0]
 
 
-def nodes_behind(nodes: dict[str, Any], name: str) -> Iterator[str]:
-    """A node and all nodes it depends on, the nearest first."""
+def _nodes_behind(nodes: dict[str, Any], name: str) -> Iterator[str]:
+    """Yield the names of a node and of all nodes it depends on, the nearest first."""
     waiting, seen = [name], {name}
     while waiting:
         current = waiting.pop(0)
@@ -165,11 +181,11 @@ def _shape(node: Any) -> tuple[int | None, ...]:
     return tuple(None if dim.size < 0 else dim.size for dim in node.attr["shape"].shape.dim)
 
 
-def run_poets_graph(graph: PoetsGraph, batch: int | None) -> Callable[[np.ndarray], np.ndarray]:
-    """A graph as a function from scaled pixels, float32 [n, height, width, 3], to its answers, float32 [n, classes].
+def run_legacy_graph(graph: LegacyGraph, batch: int | None) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from scaled pixels, float32 [n, height, width, 3], to the answers, float32 [n, classes].
 
     Args:
-        graph: from `read_poets_graph`.
+        graph: from `read_legacy_graph`.
         batch: how many photos at a time; None: any number.
 
     Raises:
@@ -189,7 +205,8 @@ def run_poets_graph(graph: PoetsGraph, batch: int | None) -> Callable[[np.ndarra
     return run
 
 
-def imported(graph: PoetsGraph, pixels: Any, node: str) -> Any:
-    """Imports a graph into the one that is being built, fed with `pixels`; gives a node's tensor."""
+def imported(graph: LegacyGraph, pixels: Any, node: str) -> Any:
+    """Import a graph into the one that is being built, fed with `pixels`, and return a node's tensor."""
+    # `poets` stays in the names of nodes: another name would change the bytes of every prepared extractor.
     return import_tensorflow().graph_util.import_graph_def(graph.definition, {f"{graph.input}:0": pixels},
                                                            [f"{node}:0"], name="poets")[0]

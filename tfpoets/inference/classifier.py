@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from tfpoets.data import PIXELS_VERSION, POETS_PIXELS_VERSION, load_pixels, load_poets_pixels, network_input
+from tfpoets.data import LEGACY_PIXELS_VERSION, PIXELS_VERSION, load_legacy_pixels, load_pixels, network_input
 from tfpoets.errors import PhotoError
 from tfpoets.exporting import Metadata
 from tfpoets.extractors import Engine, EngineRunner, core_count
@@ -56,12 +56,12 @@ class PhotoInput:
 
     def pixels(self, source: bytes) -> np.ndarray:
         """A photo's file as [height, width, 3]: uint8 (version 1) or float32 from 0 to 255 (version 0)."""
-        load = load_poets_pixels if self.version == POETS_PIXELS_VERSION else load_pixels
+        load = load_legacy_pixels if self.version == LEGACY_PIXELS_VERSION else load_pixels
         return load(source, self.height, self.width)
 
     def scaled(self, pixels: np.ndarray) -> np.ndarray:
         """Such pixels, any number of photos, as the network is fed them: float32."""
-        if self.version == POETS_PIXELS_VERSION:
+        if self.version == LEGACY_PIXELS_VERSION:
             return (pixels - np.float32(self.mean)) / np.float32(self.std)
         return network_input(pixels)
 
@@ -72,7 +72,7 @@ class Classifier:
     Attributes:
         labels: in output order.
         input: how it takes photos.
-        metadata: how it was made and how good it is; None for a graph that Poets made.
+        metadata: how it was made and how good it is; None for a graph of TensorFlow for Poets.
     """
 
     def __init__(self, labels: Sequence[str], input_: PhotoInput, engine: Engine, metadata: Metadata | None = None):
@@ -95,7 +95,7 @@ class Classifier:
 
     def answer_array(self, array: np.ndarray) -> Answer:
         """The answer to one photo's pixels in [0, 1]: float32 [height, width, 3]."""
-        given = self.input.scaled(array[None] * np.float32(255)) if self.input.version == POETS_PIXELS_VERSION else (
+        given = self.input.scaled(array[None] * np.float32(255)) if self.input.version == LEGACY_PIXELS_VERSION else (
             array[None])
         return self._answer_of(self._runner.run(given)[0])
 

@@ -1,4 +1,4 @@
-"""Graphs that Poets made: everything that they do not say is found out, and only what cannot be is asked for."""
+"""Graphs of TensorFlow for Poets: what they do not state is worked out, and only what cannot be is asked for."""
 from __future__ import annotations
 
 import logging
@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import POETS_PIXELS_VERSION
+from tfpoets.data import LEGACY_PIXELS_VERSION
 from tfpoets.errors import ModelError, OptionError, check_range, one_line
 from tfpoets.extractors import TENSORFLOW_BATCH, LiteRTEngine, LiteRTModel, NotForPhotosError
 from tfpoets.files import set_paths
-from tfpoets.graphs import PoetsGraph, PoetsNetwork, network_of, read_poets_graph, run_poets_graph
+from tfpoets.graphs import LegacyGraph, LegacyNetwork, network_of, read_legacy_graph, run_legacy_graph
 
 from .classifier import Classifier, PhotoInput
 
@@ -59,34 +59,34 @@ class LegacyGraphOptions:
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
-def load_poets_graph(path: Path, content: bytes, stated: LegacyGraphOptions) -> Classifier:
-    """A frozen GraphDef (.pb) of Poets' scripts as a classifier.
+def load_legacy_graph(path: Path, content: bytes, stated: LegacyGraphOptions) -> Classifier:
+    """Load a frozen GraphDef (.pb) of TensorFlow for Poets as a classifier.
 
     Args:
         path: of the file, for messages and for its label file.
         content: its bytes.
-        stated: what the person said of it; that counts more than what is found.
+        stated: what is known of it; that counts more than what is found.
 
     Raises:
-        ModelError: it is no such graph, its labels are missing or too many, or how to feed it cannot be known.
+        ModelError: it is not such a graph, its labels are missing or too many, or how to feed it cannot be known.
     """
-    graph, taken, batch, classes = open_poets_graph(path, content, stated)
-    run = run_poets_graph(graph, batch)
+    graph, taken, batch, classes = open_legacy_graph(path, content, stated)
+    run = run_legacy_graph(graph, batch)
     engine = _GraphEngine(run, 1 if batch == 1 else TENSORFLOW_BATCH)
     return Classifier(_labels(path, stated.labels, classes), taken, engine)
 
 
-def open_poets_graph(path: Path, content: bytes, stated: LegacyGraphOptions
-                     ) -> tuple[PoetsGraph, PhotoInput, int | None, int]:
-    """The same without labels: the graph, how it takes photos, its batch (None: any) and the number of its classes."""
-    graph = read_poets_graph(content, str(path), stated.input_layer, stated.output_layer)
+def open_legacy_graph(path: Path, content: bytes, stated: LegacyGraphOptions
+                      ) -> tuple[LegacyGraph, PhotoInput, int | None, int]:
+    """Do the same without labels: return the graph, its input, its batch (None: any) and the number of its classes."""
+    graph = read_legacy_graph(content, str(path), stated.input_layer, stated.output_layer)
     mean, std = _scale(graph.network, stated, path)
     height, width, batch, classes = _fitting(graph, stated, path, (mean, std))
-    return graph, PhotoInput(height, width, POETS_PIXELS_VERSION, mean, std), batch, classes
+    return graph, PhotoInput(height, width, LEGACY_PIXELS_VERSION, mean, std), batch, classes
 
 
-def load_poets_tflite(path: Path, content: bytes, stated: LegacyGraphOptions) -> Classifier:
-    """A .tflite (or .lite) made from such a graph, as a classifier, without TensorFlow. Else as `load_poets_graph`."""
+def load_legacy_tflite(path: Path, content: bytes, stated: LegacyGraphOptions) -> Classifier:
+    """Load a .tflite (or .lite) made from such a graph, without TensorFlow; arguments and errors as for the graph."""
     size = (stated.input_height, stated.input_width) if stated.input_height and stated.input_width else None
     try:
         model = LiteRTModel(content, size)
@@ -102,7 +102,7 @@ def load_poets_tflite(path: Path, content: bytes, stated: LegacyGraphOptions) ->
         log.info("Ignored: `input_layer`, `output_layer`. A .tflite has one input and one output.")
     mean, std = _scale(network_of(content), stated, path)
     return Classifier(_labels(path, stated.labels, model.outputs),
-                      PhotoInput(model.height, model.width, POETS_PIXELS_VERSION, mean, std),
+                      PhotoInput(model.height, model.width, LEGACY_PIXELS_VERSION, mean, std),
                       LiteRTEngine(content, size))
 
 
@@ -118,26 +118,26 @@ class _GraphEngine:
         return self._run
 
 
-def _scale(network: PoetsNetwork | None, stated: LegacyGraphOptions, path: Path) -> tuple[float, float]:
+def _scale(network: LegacyNetwork | None, stated: LegacyGraphOptions, path: Path) -> tuple[float, float]:
     """Mean and standard deviation of the pixels, by the network's kind where nobody says otherwise."""
     mean, std = stated.input_mean, stated.input_std
     if network is not None:
         mean, std = network.mean if mean is None else mean, network.std if std is None else std
     if mean is None or std is None:
-        raise ModelError(f"{path} is none of the networks that Poets used (MobileNet v1, Inception v3, a TF Hub "
-                         "module), so how its pixels are scaled is not known.",
+        raise ModelError(f"{path} is none of the networks that TensorFlow for Poets used (MobileNet v1, Inception v3, "
+                         "a TF Hub module), so how its pixels are scaled is not known.",
                          "Say it with `input_mean` and `input_std`: pixels from 0 to 255 are fed as (x - mean) / std.")
     return mean, std
 
 
-def _fitting(graph: PoetsGraph, stated: LegacyGraphOptions, path: Path,
+def _fitting(graph: LegacyGraph, stated: LegacyGraphOptions, path: Path,
              scale: tuple[float, float]) -> tuple[int, int, int | None, int]:
     """Height, width, batch (None: any) and number of classes with which the graph gives one answer a photo."""
     for height, width, guessed in _sizes(graph, stated):
         for batch in (1,) if graph.shape[:1] == (1,) else (2, 1):
             gray = np.full((batch, height, width, 3), (127.5 - scale[0]) / scale[1], np.float32)
             try:
-                answers = run_poets_graph(graph, batch)(gray)
+                answers = run_legacy_graph(graph, batch)(gray)
             except Exception as error:  # TensorFlow's InvalidArgumentError and whatever else a wrong size provokes
                 log.debug("At %d x %d pixels: %s", height, width, one_line(error))
                 reason = "TensorFlow ends with an error."
@@ -154,7 +154,7 @@ def _fitting(graph: PoetsGraph, stated: LegacyGraphOptions, path: Path,
                      "Say the size with `input_height` and `input_width`.")
 
 
-def _sizes(graph: PoetsGraph, stated: LegacyGraphOptions) -> Iterator[tuple[int, int, bool]]:
+def _sizes(graph: LegacyGraph, stated: LegacyGraphOptions) -> Iterator[tuple[int, int, bool]]:
     """Heights and widths to try, and whether they are guesses."""
     own = (graph.shape + (None,) * 4)[1:3]
     side = graph.network.side if graph.network else None
@@ -162,9 +162,8 @@ def _sizes(graph: PoetsGraph, stated: LegacyGraphOptions) -> Iterator[tuple[int,
     if height and width:
         yield height, width, False
         return
-    # A pool with a fixed kernel leaves a rest of a larger photo, which then seems to fit: the smallest is right.
-    pooled = any(node.op == "AvgPool" for node in graph.definition.node)
-    for size in sorted(SIZES) if pooled else SIZES:
+    # Such a pool leaves a rest of a larger photo, which then seems to fit: the smallest is right.
+    for size in sorted(SIZES) if graph.pools_with_fixed_kernel else SIZES:
         yield height or size, width or size, True
 
 
@@ -193,4 +192,5 @@ def _read_labels(path: Path) -> list[str]:
     except FileNotFoundError:
         raise ModelError(f"There is no label file {path}.") from None
     lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
-    return [line.strip() or line for line in lines]  # Poets wrote a blank for a folder without a letter of a to z
+    # TensorFlow for Poets wrote a blank for a folder whose name has no letter of a to z.
+    return [line.strip() or line for line in lines]

@@ -8,18 +8,18 @@ from tfpoets.errors import ModelError
 from tfpoets.exporting import TFLITE_IDENTIFIER, Metadata, open_exported
 
 from .classifier import Classifier, PhotoInput
-from .legacy import LegacyGraphOptions, load_poets_graph, load_poets_tflite
+from .legacy import LegacyGraphOptions, load_legacy_graph, load_legacy_tflite
 
 log = logging.getLogger(__name__)
 
 
 def load_classifier(path: Path, stated: LegacyGraphOptions = LegacyGraphOptions()) -> Classifier:
-    """Loads a classifier: a .tflite (alone, without TensorFlow), a .pb, or a SavedModel folder.
+    """Load a classifier: a .tflite (alone, without TensorFlow), a .pb, or a SavedModel folder.
 
     Args:
         path: the file; or the SavedModel's folder, or the folder of its numbered versions (the highest is taken).
-        stated: what a person says of a graph that Poets made; what retrain wrote knows its own, and what contradicts
-            that is said to be ignored.
+        stated: what is known of a graph of TensorFlow for Poets. A file that retrain wrote states this itself; a
+            note says what is ignored.
 
     Raises:
         ModelError: there is no such classifier, or its files do not belong together.
@@ -39,7 +39,7 @@ def _load(path: Path, stated: LegacyGraphOptions) -> Classifier:
     if opened is not None:
         metadata, engine = opened
         return Classifier(metadata.labels, PhotoInput(metadata.input.height, metadata.input.width), engine, metadata)
-    load = load_poets_tflite if content[4:8] == TFLITE_IDENTIFIER else load_poets_graph
+    load = load_legacy_tflite if content[4:8] == TFLITE_IDENTIFIER else load_legacy_graph
     return load(path, content, stated)
 
 

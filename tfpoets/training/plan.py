@@ -202,12 +202,12 @@ def _with_copies(train: Examples, validation: Examples, extractor: Extractor, tr
 
 def _fine_tune(options: FineTuningOptions, frozen: Trained, training: Training) -> Trained:
     """All layers, from the frozen network; whichever of both answers the validation photos better."""
-    source, head = training.extractor, training.options.head
-    loaded = load_network(source.handle, source.model_dir, source.image_size, source.offline)
+    head = training.options.head
+    network = load_network(training.extractor)
     # It starts without the validation photos, which tell its best epoch.
     without_validation = replace(head, refit=False)
     start = _solve(frozen.dataset, without_validation)
-    untrained = to_fine_tune(loaded, frozen.extractor, start.head, options)
+    untrained = to_fine_tune(network, frozen.extractor, start.head, options)
     extractor, dataset, fit = _train_all_layers(untrained, options, frozen.dataset, training)
     # The last layer fits its training photos all but perfectly by then; solved again, it answers new ones better.
     solved = _solve(dataset, without_validation)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ import numpy as np
 
 from tfpoets.data import TRAINING, USUAL_AUGMENTATION, VALIDATION, AugmentationOptions, Dataset, store_pixels
 from tfpoets.errors import OptionError, TfpoetsError, TrainingError, check_choice, check_range
-from tfpoets.extractors import Extractor, NetworkFunction, averaged, core_count, has_gpu, prepare_extractor
+from tfpoets.extractors import Extractor, Network, averaged, core_count, has_gpu, prepare_extractor
 
 from .linear_head import LinearHead
 from .loop import LOOP_VERSION, Epoch, LoopOptions, NetworkFit, train_network
-from .networks import PRESETS, TrainableNetwork, build_convnet, seed_weights
+from .networks import PRESETS, build_convnet, seed_weights
 
 log = logging.getLogger(__name__)
 
@@ -84,16 +84,13 @@ class Untrained:
 
     Attributes:
         network: with its first weights.
-        height, width: of its input, in pixels.
         name, handle: for messages and the metadata.
         identity: tells its first weights from all others.
         kind: fine_tuned or from_scratch.
         start: the last layer to begin with, or None.
     """
 
-    network: TrainableNetwork
-    height: int
-    width: int
+    network: Network
     name: str
     handle: str
     identity: str
@@ -101,23 +98,21 @@ class Untrained:
     start: LinearHead | None = None
 
 
-def to_fine_tune(loaded: tuple[NetworkFunction, int, int], extractor: Extractor, head: LinearHead,
-                 options: FineTuningOptions) -> Untrained:
-    """The extractor's network with its variables, and the head that was solved for it.
+def to_fine_tune(network: Network, extractor: Extractor, head: LinearHead, options: FineTuningOptions) -> Untrained:
+    """Return the extractor's network with its variables, and the head that was solved for it.
 
     Args:
-        loaded: from `load_network`.
+        network: from `load_network`.
         extractor, head: of the same network.
         options: with `batch_norm` "training" each batch is normalised by its own statistics, which are kept; else they
             stay as they were pretrained (scale and shift are trained in any case): small batches of new photos mostly
             blur them.
     """
-    network, height, width = loaded
     batch_norm = options.batch_norm == "training"
 
     def trained(pixels: Any, training: bool) -> Any:
-        return network(pixels, training=True) if training and batch_norm else network(pixels)
-    return Untrained(trained, height, width, f"{extractor.name}, fine-tuned", extractor.handle,
+        return network(pixels, training and batch_norm)
+    return Untrained(replace(network, function=trained), f"{extractor.name}, fine-tuned", extractor.handle,
                      f"{extractor.digest}/{batch_norm}", "fine_tuned", head)
 
 
@@ -137,8 +132,8 @@ def from_scratch(options: NetworkOptions, image_size: int | None, seed: int,
     if name in PRESETS:
         size = image_size or PRESETS[name].image_size
         try:
-            network = build_convnet(PRESETS[name], size, size, grayscale=grayscale, dropout=options.dropout,
-                                    seed=seed)
+            function = build_convnet(PRESETS[name], size, size, grayscale=grayscale, dropout=options.dropout,
+                                     seed=seed)
         except ValueError as error:
             raise TrainingError(f"`architecture`={name} does not take photos of {size} x {size} pixels: {error}.",
                                 "Give a larger `image_size`.") from error
@@ -147,9 +142,9 @@ def from_scratch(options: NetworkOptions, image_size: int | None, seed: int,
         size = image_size or RESNET_SIZE
         model = resnet(size, pretrained)
 
-        def network(pixels: Any, training: bool) -> Any:
+        def function(pixels: Any, training: bool) -> Any:
             return model(pixels * 2 - 1, training=training)
-    return Untrained(network, size, size, name, name, identity, "from_scratch")
+    return Untrained(Network(function, size, size), name, name, identity, "from_scratch")
 
 
 def train_whole_network(untrained: Untrained, dataset: Dataset,
@@ -176,14 +171,14 @@ def train_whole_network(untrained: Untrained, dataset: Dataset,
         given = "resume" if options.resume else "checkpoint"
         raise TrainingError("There is no checkpoint: no training of these photos with these options was begun.",
                             f"Give the options it was started with, or omit `{given}`.")
-    answering = averaged(lambda photos: untrained.network(photos, False), untrained.height, untrained.width, views)
+    answering = averaged(untrained.network, views)
 
     def network(photos: Any, training: bool) -> Any:
         return untrained.network(photos, True) if training else answering(photos)
 
     def decoded(part: int) -> tuple[np.ndarray, np.ndarray]:
         examples = dataset.part(part)
-        return store_pixels(examples.photos, untrained.height, untrained.width, folder, core_count()), examples.y
+        return store_pixels(examples.photos, answering.height, answering.width, folder, core_count()), examples.y
     try:
         fit = train_network(network, untrained.start, len(dataset.labels), decoded(TRAINING), decoded(VALIDATION),
                             options, folder, untrained.kind, on_epoch)
@@ -192,8 +187,8 @@ def train_whole_network(untrained: Untrained, dataset: Dataset,
         raise
     _forget_pixels(folder)
     weights = hashlib.blake2b(np.ascontiguousarray(fit.head.weights).tobytes(), digest_size=16).hexdigest()
-    extractor = prepare_extractor(answering, untrained.height, untrained.width, untrained.name, untrained.handle,
-                                  f"{untrained.kind}/{key}/{weights}", folder / f"extractor-{weights[:12]}")
+    extractor = prepare_extractor(answering, untrained.name, untrained.handle, f"{untrained.kind}/{key}/{weights}",
+                                  folder / f"extractor-{weights[:12]}")
     return extractor, fit
 
 
@@ -207,7 +202,8 @@ def _key(untrained: Untrained, dataset: Dataset, options: FineTuningOptions | Ne
     """Names a training: the same network, photos and options, and no others, go on from its checkpoints."""
     start = untrained.start and hashlib.blake2b(untrained.start.weights.tobytes(), digest_size=16).hexdigest()
     dropout = options.dropout if isinstance(options, NetworkOptions) and options.architecture in CONVNETS else None
-    everything = [LOOP_VERSION, untrained.identity, untrained.kind, untrained.height, untrained.width, start,
+    network = untrained.network
+    everything = [LOOP_VERSION, untrained.identity, untrained.kind, network.height, network.width, start,
                   dataset.split and dataset.split.digest, options.identity(), dropout, views,
                   [photo.label for photo in dataset.photos]]
     return hashlib.blake2b(json.dumps(everything).encode(), digest_size=8).hexdigest()

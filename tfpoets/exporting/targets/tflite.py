@@ -2,18 +2,15 @@
 from __future__ import annotations
 
 import io
-import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfpoets.data import network_input
-from tfpoets.errors import ExportError, ModelError
-from tfpoets.extractors import INPUT_NODE, Extractor, LiteRTModel, convert_to_tflite
-from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
+from tfpoets.errors import ModelError
+from tfpoets.extractors import Extractor, convert_to_tflite
 
 from ..classifier_graph import Answers, add_classifier, read_graph
 from ..metadata import Metadata
@@ -22,7 +19,9 @@ from .tflite_metadata import with_metadata
 if TYPE_CHECKING:
     from tfpoets.training import Head
 
-FLOAT32, FLOAT16, QUANTIZED = "tflite", "tflite_float16", "tflite_int8"
+QUANTIZED = "tflite_int8"
+# The kind of each form that is a .tflite.
+KINDS = {"tflite": "float32", "tflite_float16": "float16", "tflite_dynamic": "dynamic", QUANTIZED: "int8"}
 LABELS_ENTRY, METADATA_ENTRY = "labels.txt", "metadata.json"
 
 
@@ -46,68 +45,12 @@ def convert_answers(network: Callable[[Any], Answers], height: int, width: int, 
 
     Args:
         network: from float32 [n, height, width, 3] in [0, 1] to its answers; adds itself to a graph.
-        height, width, kind, calibration: as in `convert_function`.
+        height, width, calibration: as in `convert_to_tflite`.
+        kind: one of KINDS' keys.
         name: of the classifier.
     """
-    model = convert_function(lambda pixels: network(pixels).probabilities, height, width, kind, calibration)
+    model = convert_to_tflite(lambda pixels: network(pixels).probabilities, height, width, KINDS[kind], calibration)
     return with_metadata(model, name, LABELS_ENTRY)
-
-
-def convert_function(network: Callable[[Any], Any], height: int, width: int, kind: str,
-                     calibration: np.ndarray | None = None) -> bytes:
-    """A function as a .tflite for one photo.
-
-    Args:
-        network: from a float32 tensor [n, height, width, 3] to its answers; adds itself to a graph.
-        height, width: in pixels.
-        kind: tflite: float32; tflite_float16: weights of 16 bits; tflite_dynamic: weights of 8 bits; tflite_int8:
-            weights and activations of 8 bits, from the photo's bytes to uint8 in steps of 1 / 256.
-        calibration: for tflite_int8, uint8 [n, height, width, 3]: photos that show the range of every activation.
-
-    Raises:
-        ExportError: the converter made something else of it.
-    """
-    tensorflow = import_tensorflow()
-    spec = tensorflow.TensorSpec([1, height, width, 3], tensorflow.float32, name=INPUT_NODE)
-    with quiet_native_code(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Statistics for quantized inputs")  # `calibration` has them
-        # Pixels are not below 0, so ReLU leaves them as they are; it keeps the input's scale its own, where views of
-        # it are put together and must all have one.
-        given = (lambda pixels: network(tensorflow.nn.relu(pixels))) if kind == QUANTIZED else network
-        concrete = tensorflow.function(given).get_concrete_function(spec)
-        converter = tensorflow.lite.TFLiteConverter.from_concrete_functions([concrete])
-        if kind != FLOAT32:
-            converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
-        if kind == FLOAT16:
-            converter.target_spec.supported_types = [tensorflow.float16]
-        if kind == QUANTIZED:
-            assert calibration is not None
-            converter.representative_dataset = lambda: ([photo] for photo in _whole_range(calibration))
-            converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.inference_input_type = converter.inference_output_type = tensorflow.uint8
-        model = converter.convert()
-    if kind == QUANTIZED:
-        _check_takes_bytes(model)
-    return model
-
-
-def _whole_range(calibration: np.ndarray) -> Iterator[np.ndarray]:
-    """Photos one by one, the first with a black and a white pixel: the input's range is then exactly [0, 1]."""
-    for number, photo in enumerate(calibration):
-        pixels = network_input(photo[None])
-        if number == 0:
-            pixels[0, 0, 0], pixels[0, 0, 1] = 0.0, 1.0
-        yield pixels
-
-
-def _check_takes_bytes(model: bytes) -> None:
-    """Raises an ExportError unless a photo's bytes are what the network takes, and bytes are what it gives."""
-    tensors = LiteRTModel(model).tensors()
-    scale, zero_point = tensors[0]["quantization"]
-    if any(each["dtype"] != np.uint8 for each in tensors) or zero_point != 0 or abs(255 * scale - 1) > 1e-3:
-        found = ", ".join(f"{each['dtype'].__name__} {each['quantization']}" for each in tensors)
-        raise ExportError(f"The quantized network does not take the photo's bytes as they are ({found}).",
-                          "Please report this, with the module you used.")
 
 
 def packed(model: bytes, metadata: Metadata) -> bytes:

@@ -30,12 +30,38 @@ class Signature:
 
 
 def shape_text(spec: Any) -> str:
-    """The shape of a TensorSpec for a person: [n, 224, 224, 3]."""
+    """Return the shape of a TensorSpec as text for messages: [n, 224, 224, 3]."""
     return str(list(spec.shape)).replace("None", "n") if spec.shape.rank is not None else "an unknown shape"
 
 
+def has_variables(saved_model: Any) -> bool:
+    """Return whether a graph of a SavedModel message has variables, whose values are in files of their own."""
+    graphs = [meta_graph.graph_def for meta_graph in saved_model.meta_graphs]
+    operations = {node.op for graph in graphs for node in graph.node}
+    operations |= {node.op for graph in graphs for function in graph.library.function for node in function.node_def}
+    return bool(operations & {"VarHandleOp", "VariableV2", "ReadVariableOp"})
+
+
+def inference_graph(saved_model: Any) -> Any:
+    """Return the MetaGraphDef of a SavedModel message to load for inference, or None where all are for training.
+
+    It is the one tagged `serve`, else the one without tags (of a TF Hub module of TensorFlow 1), else any other.
+    """
+    usable = [graph for graph in saved_model.meta_graphs if "train" not in graph.meta_info_def.tags]
+    return min(usable, default=None,
+               key=lambda graph: ("serve" not in graph.meta_info_def.tags, len(graph.meta_info_def.tags)))
+
+
 def load_signatures(folder: Path, meta_graph: Any) -> dict[str, Signature]:
-    """The signatures of one graph of a SavedModel; raises whatever TensorFlow raises over damaged files."""
+    """Load the signatures of one graph of a SavedModel, by name.
+
+    Args:
+        folder: the SavedModel.
+        meta_graph: the MetaGraphDef of that graph, from its saved_model.pb.
+
+    Raises:
+        Exception: whatever TensorFlow raises over damaged files.
+    """
     tags = list(meta_graph.meta_info_def.tags)
     with quiet_native_code():
         if meta_graph.object_graph_def.nodes:

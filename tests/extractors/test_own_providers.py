@@ -1,0 +1,78 @@
+"""A program can add a kind of extractor: one provider, appended to the list."""
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tfpoets
+from tfpoets.errors import TfpoetsError
+from tfpoets.extractors import (EXTRACTOR_PROVIDERS, ExtractorOptions, LiteRTModel, Network, PretrainedNetwork,
+                                open_extractor)
+from tfpoets.tf_runtime import import_tensorflow
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """A network that has nothing to learn: each photo, made small, is its vector."""
+
+    name: str
+    side: int
+    default_size: int | None = 32
+
+    def identity(self) -> str:
+        return f"thumbnails/{self.side}"
+
+    def build(self, image_size: int | None) -> Network:
+        size = image_size or 32
+
+        def features(pixels: Any, training: bool = False) -> Any:
+            tensorflow = import_tensorflow()
+            cell = size // self.side
+            small = tensorflow.nn.avg_pool2d(pixels, cell, cell, "VALID")
+            return tensorflow.reshape(small, [-1, self.side * self.side * 3])
+        return Network(features, size, size)
+
+
+class ThumbnailProvider:
+    def find(self, handle: str, options: ExtractorOptions) -> PretrainedNetwork | None:
+        return Thumbnails(handle.replace(":", "_"), int(handle[6:])) if handle.startswith("thumb:") else None
+
+    def names(self) -> Sequence[str]:
+        return ("thumb:4", "thumb:8")
+
+
+@pytest.fixture(autouse=True)
+def thumbnails() -> Iterator[None]:
+    provider = ThumbnailProvider()
+    EXTRACTOR_PROVIDERS.append(provider)
+    yield
+    EXTRACTOR_PROVIDERS.remove(provider)
+
+
+def test_an_appended_provider_is_asked_for_its_handles(model_dir: Path) -> None:
+    extractor = open_extractor("thumb:4", model_dir=model_dir)
+    assert (extractor.name, extractor.height, extractor.depth) == ("thumb_4", 32, 48)
+    photo = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
+    expected = photo.reshape(4, 8, 4, 8, 3).mean((1, 3)).reshape(1, 48)
+    assert np.abs(LiteRTModel(extractor.tflite_path).run(photo) - expected).max() < 1e-5
+    assert open_extractor("thumb:4", model_dir=model_dir, image_size=64).height == 64
+
+
+def test_its_names_are_suggested(model_dir: Path) -> None:
+    with pytest.raises(TfpoetsError, match=r"no extractor 'thum:8'; did you mean thumb:8\?"):
+        open_extractor("thum:8", model_dir=model_dir)
+
+
+def test_retrain_uses_it(photo_folder: Path, tmp_path: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tfpoets.retrain(tfpoets.RetrainOptions(image_dir=photo_folder, doctor=False,
+                                           extractor=ExtractorOptions("thumb:4", model_dir)))
+    classifier = tfpoets.load_classifier(Path("tf_files/retrained_graph.tflite"))
+    assert classifier.metadata and classifier.metadata.network["handle"] == "thumb:4"
+    answer = classifier.answer_photo((photo_folder / "red" / "000.png").read_bytes())
+    assert answer.probabilities is not None and classifier.labels[answer.probabilities.argmax()] == "red"

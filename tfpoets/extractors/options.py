@@ -1,0 +1,40 @@
+"""Which pretrained network is used, and how."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfpoets.errors import OptionError, check_range
+from tfpoets.files import set_paths
+
+# The network whose weights are installed with this program.
+EMBEDDED = "efficientnet_lite0"
+# The whole photo; and its middle, closer; and the mirror images of both.
+VIEW_COUNTS = (1, 2, 4)
+# Far beyond what any network gains from; more would only fill the memory.
+MOST_PIXELS_A_SIDE = 2048
+
+
+@dataclass(frozen=True)
+class ExtractorOptions:
+    """Which pretrained network is used, and how.
+
+    Attributes:
+        handle: the name, path or address of the network, see `find_network`.
+        model_dir: folder of downloaded modules and prepared extractors.
+        image_size: side of its square input in pixels, for networks that take any size; None: the network's own.
+        offline: do not use the network.
+        views: of each photo, whose features are averaged; one of VIEW_COUNTS.
+    """
+
+    handle: str = EMBEDDED
+    model_dir: Path = Path("tf_files/models")
+    image_size: int | None = None
+    offline: bool = False
+    views: int = 1
+
+    def __post_init__(self) -> None:
+        set_paths(self, "model_dir")
+        check_range("image_size", self.image_size, least=1, most=MOST_PIXELS_A_SIDE, whole=True)
+        if self.views not in VIEW_COUNTS:
+            raise OptionError(f"`views`={self.views} is not one of {', '.join(map(str, VIEW_COUNTS))}.")
