@@ -19,10 +19,10 @@ from tfpoets.data import (PARTS, TEST, TRAINING, Dataset, Photo, Split, SplitOpt
 from tfpoets.doctor import Finding, examine, wanted_measures, write_findings
 from tfpoets.errors import DataError, OptionError, check_range
 from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
-from tfpoets.exporting import (UNKNOWN_LABEL, Converted, CrossValidation, ExportOptions, Exported, HeadInfo, Metadata,
-                               NetworkInfo, Proof, RejectOption, check_conversion, check_destinations, check_formats,
-                               convert, describe_classifier, export_classifier, export_graph, final_figures,
-                               open_graph, split_info)
+from tfpoets.exporting import (UNKNOWN_LABEL, CrossValidation, ExportOptions, Exported, ExportedFile, HeadInfo,
+                               Metadata, NetworkInfo, Proof, RejectOption, check_destinations, check_formats, convert,
+                               describe_classifier, export_classifier, export_graph, final_figures, open_graph,
+                               split_info)
 from tfpoets.extractors import (Bottlenecks, Extractor, ExtractorOptions, core_count, extract_bottlenecks,
                                 open_extractor)
 from tfpoets.files import check_is_apart, check_is_not_among, check_output_folder, set_paths
@@ -221,15 +221,14 @@ class ReportWritten:
 
 @dataclass(frozen=True)
 class ConversionStarted:
-    """Event: the graph is about to be converted; an event Converted follows for each form."""
+    """Event: the graph is about to be converted; an event ExportedFile follows for each form."""
 
 
 @dataclass(frozen=True)
 class ConversionEnded:
     """Event: all forms are in place."""
 
-    converted: Sequence[Converted]
-    has_score: bool
+    converted: Sequence[ExportedFile]
 
 
 def retrain(options: RetrainOptions, on_event: Listener = lambda event: None,
@@ -249,8 +248,7 @@ def retrain(options: RetrainOptions, on_event: Listener = lambda event: None,
     """
     files, training = options.files, Training(options.training, options.extractor, options.bottleneck_dir, on_event)
     check_destinations(files)
-    check_formats(files.formats)
-    check_conversion(files.formats, files.output_graph.parent, files.output_graph)
+    check_formats(files.formats, files.output_graph.parent, files.output_graph.stem)
     check_output_folder(options.summaries_dir)
     with stage("list"):
         dataset = _read_photos(options)
@@ -426,7 +424,6 @@ def _convert(trained: Trained, files: ExportOptions, on_event: Listener) -> None
     if not files.formats:
         return
     on_event(ConversionStarted())
-    graph = open_graph(files.output_graph)
-    test, training = (trained.dataset.part(part).photos for part in (TEST, TRAINING))
-    found = convert(graph, files.formats, files.output_graph.parent, test, training, on_event)
-    on_event(ConversionEnded(found, graph.metadata.unknown is not None))
+    source = open_graph(files.output_graph, trained.dataset.part(TRAINING).photos)
+    found = convert(source, files.formats, files.output_graph.parent, trained.dataset.part(TEST).photos, on_event)
+    on_event(ConversionEnded(found))

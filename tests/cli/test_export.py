@@ -7,6 +7,7 @@ import re
 import shutil
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ import pytest
 from tfpoets.cli import count_ops, export, graph_pb2tb, label_image, quantize_graph, retrain
 from tfpoets.data import load_pixels, network_input
 from tfpoets.errors import TfpoetsError
-from tfpoets.exporting import FORMATS, conversion, forms
-from tfpoets.exporting.targets.tfjs import write_tfjs
+from tfpoets.exporting import Exportable, format_names, target_named
+from tfpoets.exporting.targets.onnx import ONNXEngine
+from tfpoets.exporting.targets.tfjs import read_tfjs, write_tfjs
 from tfpoets.extractors import LiteRTModel
 from tfpoets.inference import load_classifier
 from tfpoets.tf_runtime import import_tensorflow
@@ -38,13 +40,13 @@ def rows(said: str) -> dict[str, list[str]]:
 
 
 def test_every_form_is_written_and_proven_on_the_test_photos(capsys: pytest.CaptureFixture) -> None:
-    assert export.main([f"--to={','.join(FORMATS)}"]) == 0
+    assert export.main([f"--to={','.join(format_names())}"]) == 0
     table = rows(capsys.readouterr().out)
-    assert list(table) == ["graph (.pb)", *FORMATS]
+    assert list(table) == ["graph (.pb)", *format_names()]
     tests = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))["test"]["count"]
     for name, (_, agreeing, count, largest) in table.items():
         assert int(count) == tests and int(agreeing) >= 0.9 * tests, name
-        assert float(largest) < (1e-4 if name in conversion.EXACT else 0.2), name
+        assert float(largest) < (1e-4 if name == "graph (.pb)" or target_named(name).tolerance else 0.2), name
     pixels = load_pixels(PHOTO.read_bytes(), 32, 32)[None]
     expected = load_classifier(Path("tf_files/retrained_graph.pb")).probabilities(pixels)[0]
     for ending in LOADABLE:
@@ -52,7 +54,7 @@ def test_every_form_is_written_and_proven_on_the_test_photos(capsys: pytest.Capt
         assert np.abs(load_classifier(path).probabilities(pixels)[0] - expected).max() < 0.15
         assert label_image.main([str(PHOTO), f"--graph={path}", "--top_k=1"]) == 0
         assert "red (score=" in capsys.readouterr().out
-    onnx = forms.open_onnx(Path("tf_files/exported/retrained_graph.onnx"), "probabilities")
+    onnx = ONNXEngine(Path("tf_files/exported/retrained_graph.onnx")).open()
     assert np.abs(onnx(network_input(pixels))[0] - expected).max() < 1e-4
     assert not list(Path("tf_files/exported").glob(".*"))
 
@@ -86,8 +88,8 @@ def test_the_unknown_score_goes_where_programs_can_use_it_and_phones_get_the_pro
     pixels = load_pixels(PHOTO.read_bytes(), 32, 32)[None]
     expected = load_classifier(Path("unknown/g.pb")).outputs(pixels)[0, -1]
     assert load_classifier(Path("out/g_saved_model")).outputs(pixels)[0, -1] == pytest.approx(expected, rel=1e-3)
-    score = forms.open_onnx(Path("out/g.onnx"), "unknown_score")(network_input(pixels))
-    assert score[0] == pytest.approx(expected, rel=1e-3)
+    outputs = ONNXEngine(Path("out/g.onnx")).open()(network_input(pixels))
+    assert outputs[0, -1] == pytest.approx(expected, rel=1e-3)
     model = json.loads(Path("out/g_tfjs/model.json").read_text("utf-8"))
     assert model["userDefinedMetadata"]["structuredOutputKeys"] == ["probabilities", "unknown_score"]
     assert model["userDefinedMetadata"]["unknown_threshold"] == load_classifier(Path("unknown/g.pb")).unknown_threshold
@@ -96,15 +98,16 @@ def test_the_unknown_score_goes_where_programs_can_use_it_and_phones_get_the_pro
 @pytest.mark.parametrize("name", ["tfjs", "tflite"])
 def test_a_file_with_other_answers_is_not_kept(name: str, monkeypatch: pytest.MonkeyPatch,
                                                capsys: pytest.CaptureFixture) -> None:
-    write = forms.WRITERS[name]
+    target = target_named(name)
+    write = target.write
 
-    def write_wrong(graph, path: Path, photos) -> None:
-        definition = type(graph.definition).FromString(graph.definition.SerializeToString())
+    def write_wrong(source: Exportable, path: Path) -> None:
+        definition = type(source.graph_def).FromString(source.graph_def.SerializeToString())
         bias = next(node for node in definition.node if node.name.endswith("final_biases")).attr["value"].tensor
         values = import_tensorflow().make_ndarray(bias) + np.float32([200, 0, 0])
         bias.CopyFrom(import_tensorflow().make_tensor_proto(values))
-        write(forms.Graph(graph.path, graph.metadata, definition), path, photos)
-    monkeypatch.setitem(forms.WRITERS, name, write_wrong)
+        write(replace(source, graph_def=definition), path)
+    monkeypatch.setattr(target, "write", write_wrong)
     assert export.main([f"--to={name}"]) == 1
     assert "does not give the answers of the graph" in capsys.readouterr().err
     assert not list(Path("tf_files/exported").iterdir())
@@ -163,7 +166,7 @@ def test_what_a_person_put_into_the_pages_folder_stays_there() -> None:
     assert export.main(["--to=tfjs"]) == 0
     assert (folder / "tf.min.js").exists() and (folder / "index.html").read_text() == "my own page"
     assert not (folder / "group1-shard7of9.bin").exists()
-    assert forms.read_tfjs(folder).node
+    assert read_tfjs(folder).node
 
 
 def test_a_page_of_something_else_is_left_alone(capsys: pytest.CaptureFixture) -> None:

@@ -16,11 +16,12 @@ from tests.conftest import write_photos
 from tfpoets.cli import evaluate, label_image, retrain
 from tfpoets.data import load_photos
 from tfpoets.errors import TfpoetsError
-from tfpoets.exporting import check_file, check_output_name
+from tfpoets.exporting import FROZEN_GRAPH, TFLITE_CLASSIFIER, LoadedProof, check_output_name, prove
 from tfpoets.inference import load_classifier
 from tfpoets.tf_runtime import import_tensorflow
 
 GRAPHS = ["tf_files/retrained_graph.tflite", "tf_files/retrained_graph.pb", "saved"]
+TARGETS = {".pb": FROZEN_GRAPH, ".tflite": TFLITE_CLASSIFIER}
 
 
 def write_strangers(folder: Path, count: int) -> None:
@@ -132,10 +133,12 @@ def test_a_file_with_another_unknown_score_fails_the_proof() -> None:
     path = Path(GRAPHS[1])
     pixels = load_photos(sorted(Path("new/red").iterdir()), 32, 32, 2)
     outputs = load_classifier(path).outputs(pixels)
-    check_file(path, pixels, outputs)
+    proof = LoadedProof([], pixels, outputs)
+    metadata = load_classifier(path).metadata
+    assert [row.count for row in prove("g", TARGETS[path.suffix], path, metadata, proof)] == [len(pixels)]
     outputs[3, -1] += 0.1
-    with pytest.raises(TfpoetsError, match="does not give the answers of training.*score for unknown photos"):
-        check_file(path, pixels, outputs)
+    with pytest.raises(TfpoetsError, match="does not give the answers of training.*of an unknown score"):
+        list(prove("g", TARGETS[path.suffix], path, metadata, proof))
 
 
 def test_a_folder_named_unknown_is_refused(tmp_path: Path, tiny_module: Path, model_dir: Path,

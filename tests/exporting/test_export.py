@@ -11,19 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfpoets.data import Photo, load_photos, load_pixels
+from tfpoets.data import Photo, load_pixels
 from tfpoets.errors import TfpoetsError
-from tfpoets.exporting import (ExportOptions, Exported, Nodes, check_destinations, check_file, check_output_name,
-                               export_classifier, publish as export_module)
+from tfpoets.exporting import (FROZEN_GRAPH, TFLITE_CLASSIFIER, ExportOptions, Exported, Nodes, check_destinations,
+                               check_output_name, export_classifier, proof as proof_module, prove)
 from tfpoets.inference import load_classifier
 from tfpoets.tf_runtime import import_tensorflow
 from tfpoets.training import LinearHead
 
 from .conftest import Trained
-
-
-def proof_pixels(trained: Trained) -> np.ndarray:
-    return load_photos([photo.uri for photo in trained.proof.photos], 32, 32, 2)
 
 
 def test_all_files_are_written_and_proven(exported: Exported, destinations: ExportOptions, trained: Trained) -> None:
@@ -64,14 +60,16 @@ def with_one_weight_changed(content: bytes, weights: np.ndarray) -> bytes:
 def test_a_file_with_one_weight_changed_fails_the_proof(exported: Exported, destinations: ExportOptions,
                                                         trained: Trained, name: str) -> None:
     path = destinations.output_graph.parent / name
-    check_file(path, proof_pixels(trained), trained.proof.outputs)
+    target = {"graph.pb": FROZEN_GRAPH, "graph.tflite": TFLITE_CLASSIFIER}[name]
+    proof = trained.proof.load(32, 32)
+    assert [row.count for row in prove(name, target, path, trained.metadata, proof)] == [len(proof)]
     content = with_one_weight_changed(path.read_bytes(), trained.head.weights)
     path.write_bytes(content)
     metadata = json.loads(destinations.metadata.read_text("utf-8"))
     metadata["files"][name] = hashlib.sha256(content).hexdigest()
     destinations.metadata.write_text(json.dumps(metadata), "utf-8")
     with pytest.raises(TfpoetsError, match="does not give the answers of training"):
-        check_file(path, proof_pixels(trained), trained.proof.outputs)
+        list(prove(name, target, path, trained.metadata, proof))
 
 
 def test_answers_that_are_not_finite_fail_the_proof(trained: Trained, destinations: ExportOptions) -> None:
@@ -181,7 +179,7 @@ def test_places_where_nothing_can_be_written_are_found_before_the_work(tmp_path:
 def test_at_most_32_photos_prove_a_file(trained: Trained) -> None:
     many = replace(trained.proof, photos=trained.proof.photos * 20, outputs=np.tile(trained.proof.outputs, (20, 1)))
     sample = many.sample()
-    assert len(sample.photos) == export_module.MOST_PHOTOS == 32 and len(sample.outputs) == 32
+    assert len(sample.photos) == proof_module.MOST_PHOTOS == 32 and len(sample.outputs) == 32
 
 
 def test_loading_nothing_says_how_to_make_one(tmp_path: Path) -> None:

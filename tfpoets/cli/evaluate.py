@@ -13,9 +13,9 @@ import numpy as np
 from tfpoets.data import Dataset, Photo, read_dataset
 from tfpoets.errors import DataError
 from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
-from tfpoets.exporting import UNKNOWN_LABEL
+from tfpoets.exporting import UNKNOWN_LABEL, were_trained_on
 from tfpoets.files import check_output_file
-from tfpoets.inference import Answer, Classifier, LegacyGraphOptions, load_classifier, were_trained_on
+from tfpoets.inference import Answer, Classifier, LegacyGraphOptions, load_classifier
 from tfpoets.progress import progress_bar
 from tfpoets.report import describe_evaluation, write_report
 

@@ -22,13 +22,13 @@ class Flag:
 
     Attributes:
         name: without dashes.
-        help: one or two lines for --help, the default included.
+        help: one or two lines for --help, the default included; a function where a list that may grow is part of it.
         option: path of the option that the flag sets, below the options of its command (`split.seed`); empty where the
             command's `options_from` does more than pass the value on.
         parse: turns the text into the option's value; raises ValueError or ArgumentTypeError. Ranges are checked by
             the options themselves.
         metavar: what stands for the value in --help.
-        choices: all possible values, where they are few.
+        choices: all possible values, where they are few; a function where the list may grow.
         value: what the flag alone stands for; None: it takes a value.
         required: whether the command cannot do without it.
         repeated: whether it may be given several times, and its value is a list.
@@ -37,11 +37,11 @@ class Flag:
     """
 
     name: str
-    help: str
+    help: str | Callable[[], str]
     option: str = ""
     parse: Callable[[str], Any] = str
     metavar: str | None = None
-    choices: Sequence[Any] = ()
+    choices: Sequence[Any] | Callable[[], Sequence[Any]] = ()
     value: Any = None
     required: bool = False
     repeated: bool = False
@@ -60,7 +60,9 @@ class Flag:
 
     def add_to(self, group: argparse._ActionsContainer) -> None:
         """Add the flag to a parser's group; where it is not given there is no value at all."""
-        common: dict[str, Any] = {"help": self.help, "default": argparse.SUPPRESS}
+        text = self.help if isinstance(self.help, str) else self.help()
+        choices = self.choices() if callable(self.choices) else self.choices
+        common: dict[str, Any] = {"help": text, "default": argparse.SUPPRESS}
         if self.nargs:
             # Not SUPPRESS, which argparse would parse as if the user had written it.
             nargs: dict[str, Any] = {} if self.nargs == "1" else {"nargs": self.nargs, "default": None}
@@ -69,7 +71,7 @@ class Flag:
             group.add_argument(f"--{self.name}", action="store_const", const=self.value, **common)
         else:
             group.add_argument(f"--{self.name}", type=self.parse, metavar=self.metavar, required=self.required,
-                               choices=self.choices or None, action="append" if self.repeated else "store", **common)
+                               choices=choices or None, action="append" if self.repeated else "store", **common)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from tfpoets.data import SplitOptions
 from tfpoets.errors import ExtractorError, check_range, nearest
-from tfpoets.exporting import FORMATS, ExportOptions
+from tfpoets.exporting import ExportOptions, format_names
 from tfpoets.extractors import ExtractorOptions
 from tfpoets.graphs import architecture_names, find_architecture
 from tfpoets.pipeline import RetrainOptions, retrain
@@ -77,8 +77,8 @@ OUTPUT = Group("files", (
     Flag("output_labels", f"the labels, one a line (default {FILES.output_labels})", "files.output_labels", path,
          "FILE"),
     Flag("saved_model_dir", "also write a SavedModel to DIR/1, DIR/2, ...", "files.saved_model_dir", path, "DIR"),
-    Flag("export", f"also convert the graph, into its folder: {', '.join(FORMATS)}", "files.formats", names,
-         "FORM[,FORM...]"),
+    Flag("export", lambda: f"also convert the graph, into its folder: {', '.join(format_names())}", "files.formats",
+         names, "FORM[,FORM...]"),
     Flag("final_tensor_name", f"name of the graph's result (default {FILES.final_tensor_name})",
          "files.final_tensor_name", metavar="NAME"),
     *STORAGE_FLAGS,
@@ -180,7 +180,7 @@ def _check_values(given: dict[str, Any], loop: dict[str, Any], steps: dict[str, 
                    dropout=given.get("dropout"), **loop)
     check_range("testing_percentage", given.get("testing_percentage"), least=0, below=100)
     if given.get("export") == ():
-        raise UsageError(f"--export: name some of {', '.join(FORMATS)}.")
+        raise UsageError(f"--export: name some of {', '.join(format_names())}.")
 
 
 def _scratch_architecture(given: dict[str, Any]) -> str:

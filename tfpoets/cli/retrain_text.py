@@ -9,7 +9,7 @@ from typing import Any
 
 from tfpoets import pipeline
 from tfpoets.data import Photo
-from tfpoets.exporting import Converted
+from tfpoets.exporting import ExportedFile
 from tfpoets.training import CopiesExtracted, Epoch, HeadSolved, NetworksCompared, Step
 
 from .messages import LINE_WIDTH
@@ -48,8 +48,8 @@ class EventPrinter:
             pipeline.PhotosExamined: lambda event: finding_lines(event.findings, event.path, MOST_FINDINGS),
             pipeline.ReportWritten: lambda event: [f"Report:         {event.path}"],
             pipeline.ConversionStarted: lambda event: [conversion_header()],
-            Converted: lambda event: [conversion_line(event)],
-            pipeline.ConversionEnded: lambda event: conversion_notes(event.converted, event.has_score)}
+            ExportedFile: lambda event: [conversion_line(event)],
+            pipeline.ConversionEnded: lambda event: conversion_notes(event.converted)}
 
     def __call__(self, event: Any) -> None:
         """Print an event's lines; an event that has none is passed over."""

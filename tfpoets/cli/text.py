@@ -10,7 +10,7 @@ import numpy as np
 from tfpoets.data import Dataset
 from tfpoets.doctor import Finding, finding_kinds
 from tfpoets.evaluation import Metrics, Rejection
-from tfpoets.exporting import Converted
+from tfpoets.exporting import ExportedFile
 from tfpoets.report import unknown_sentences
 
 from .messages import LINE_WIDTH
@@ -74,7 +74,7 @@ def conversion_header() -> str:
     return f"{'form':<15} {'MB':>6}  {'same label':>12}  {'largest':>8}  {'accuracy (95% interval)':>23}  {'ms':>5}"
 
 
-def conversion_line(converted: Converted) -> str:
+def conversion_line(converted: ExportedFile) -> str:
     """A converted file beside its graph: size, agreement, largest difference of a probability, accuracy, time."""
     metrics = converted.metrics
     accuracy = "-" if metrics is None else (f"{metrics.accuracy:.1%} ({100 * metrics.interval[0]:.1f}-"
@@ -85,12 +85,12 @@ def conversion_line(converted: Converted) -> str:
     return (f"{converted.name:<15} {converted.size / 1e6:>6.1f}  {same:>12}  {largest:>8}  {accuracy:>23}  {time:>5}")
 
 
-def conversion_notes(converted: Sequence[Converted], has_score: bool) -> list[str]:
-    """Where the files are, what they lack (of a graph with a score for unknown photos), and who lost accuracy."""
+def conversion_notes(converted: Sequence[ExportedFile]) -> list[str]:
+    """Where the files are, what they lack of a graph with a reject option, and who lost accuracy."""
     lines = _wrapped("Largest: difference of a probability to the graph's. ms: for one photo here, without decoding, "
                      "on one thread (the .pb and the SavedModel on all cores); tfjs runs in browsers only, its files "
                      "were put together again and run here.")
-    if has_score and any(each.name.startswith("tflite") for each in converted):
+    if converted[0].has_score and not all(each.has_score for each in converted):
         lines += _wrapped("The .tflite forms carry the probabilities alone: they never answer unknown.")
     own = converted[0].metrics
     for each in converted[1:]:

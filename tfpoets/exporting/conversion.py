@@ -1,223 +1,121 @@
-"""A retrained graph in other forms, each proven on photos before it is kept."""
+"""A retrained graph in further formats, each proven on photos before it is kept."""
 from __future__ import annotations
 
-import time
+import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tfpoets.data import Photo, load_pixels, network_input
-from tfpoets.errors import ExportError, ModelError, PhotoError
-from tfpoets.evaluation import Metrics, evaluate
-from tfpoets.extractors import EngineRunner, core_count
-from tfpoets.tf_runtime import import_tensorflow
+from tfpoets.data import Photo, network_input, read_dataset
+from tfpoets.errors import TfpoetsError
+from tfpoets.extractors import EngineRunner, TensorFlowEngine
 
-from .forms import (ENDINGS, WRITERS, Graph, Runner, check_conversion, check_format_names, frozen_runner, opened, put,
-                    remove)
-from .parity import MOST_PHOTOS, TOLERANCE, check_predict_bytes, evenly_spread
-from .reading import open_exported
-from .targets.onnx import check_onnx_is_installed
-from .targets.tflite import QUANTIZED
+from .export_targets import FROZEN_GRAPH, check_formats, target_named
+from .exportable import Exportable, load_readable, open_graph, spread
+from .known_photos import were_trained_on
+from .metadata import Metadata
+from .proof import ExportedFile, LoadedProof, measure
+from .publish import Job, Staging
 
-# These compute what the graph computes; the others have coarser weights, and how much that matters is told.
-EXACT = ("tflite", "tfjs", "saved_model", "onnx")
-# Photos that show which numbers flow where, for 8-bit weights and activations.
-MOST_CALIBRATING = 100
+log = logging.getLogger(__name__)
+
 MOST_PROVING = 500
-TIMED = 20
 
 
-@dataclass(frozen=True)
-class Converted:
-    """A converted file, and how its answers compare with the graph's.
-
-    Attributes:
-        name: one of FORMATS, or what it was made from.
-        path: of the file or folder.
-        size: in bytes.
-        count: photos compared.
-        agreeing: of them, those with the same most probable label.
-        largest: largest difference of a probability; nan without photos.
-        metrics: how good it is on the photos; None without photos.
-        milliseconds: median for one photo on one thread, without decoding; None where it cannot be run here.
-    """
-
-    name: str
-    path: Path
-    size: int
-    count: int
-    agreeing: int
-    largest: float
-    metrics: Metrics | None
-    milliseconds: float | None
-
-
-def check_formats(formats: Sequence[str]) -> None:
-    """Raises an ExportError where a form needs a package that is not installed, before any work is done."""
-    check_format_names(formats)
-    if "onnx" in formats:
-        check_onnx_is_installed()
-
-
-def open_graph(path: Path) -> Graph:
-    """Opens a .pb that retrain wrote.
-
-    Raises:
-        ModelError: it is something else, or does not belong to the metadata beside it.
-    """
-    if not path.exists():
-        raise ModelError(f"There is no classifier at {path}.",
-                         "Make one with: `tfpoets retrain image_dir=FOLDER_OF_CLASS_FOLDERS`")
-    content = path.read_bytes() if path.is_file() else b""
-    if path.is_dir() or content[4:8] == b"TFL3":
-        raise ModelError(f"{path} is already converted; conversions begin with the .pb that retrain wrote.",
-                         "Give that one with `graph`.")
-    opened = open_exported(path, content)
-    if opened is None:
-        raise ModelError(f"{path} was not written by retrain, so its labels and input are not part of it.",
-                         "Poets' graphs can be run by label_image and rounded by quantize_graph.")
-    return Graph(path, opened.metadata, import_tensorflow().compat.v1.GraphDef.FromString(content))
-
-
-def convert(graph: Graph, formats: Sequence[str], folder: Path, proving: Sequence[Photo],
-            calibrating: Sequence[Photo], on_converted: Callable[[Converted], None] = lambda converted: None
-            ) -> list[Converted]:
-    """Writes a graph in other forms into a folder, and proves each on photos before it is put in its place.
+def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = Path("tf_files/exported"),
+           image_dir: Path | str | None = None, on_event: Callable[[ExportedFile], None] = lambda row: None
+           ) -> list[ExportedFile]:
+    """Write a retrained graph in further formats, and prove each file on photos it was not trained on.
 
     Args:
-        graph: from `open_graph`.
-        formats: of FORMATS.
-        folder: made if it is missing.
-        proving: photos that it was not trained on; of more than MOST_PROVING, so many, evenly spread.
-        calibrating: photos that it was trained on, for tflite_int8: of each class alike, up to MOST_CALIBRATING.
-        on_converted: told of each as soon as it is done.
+        graph: the .pb that retrain wrote.
+        formats: names of formats, as `format_names` lists them.
+        output_dir: where the files go; made if it is missing.
+        image_dir: photos to prove the files on, and to see the range of every number for tflite_int8, one folder per
+            class; None: those of its training.
+        on_event: is told of the graph and of each file as soon as it is in place.
 
     Returns:
         The graph itself first, then a row for each format.
 
     Raises:
-        ExportError: a form cannot be made, or does not answer as it must; the others that came before stay.
+        OptionError: there is no format of a name.
+        ModelError: `graph` is no graph that retrain wrote.
+        ExportError: a format cannot be written, or does not give the graph's answers; the files that came before stay.
     """
-    check_format_names(formats)
+    source = open_graph(graph)
+    check_formats(formats, Path(output_dir), source.name)
+    photos = _photos(source.metadata, image_dir)
+    known = were_trained_on(source.metadata, photos)
+    trained = [photo for photo, is_known in zip(photos, known) if is_known]
+    new = [photo for photo, is_known in zip(photos, known) if not is_known]
+    if not photos:
+        log.warning("There are no photos to prove the files on: give some with `image_dir`.")
+    elif not new:
+        log.warning("The classifier was trained on all of these photos: the files can be compared, but the accuracy "
+                    "says nothing about new photos.")
+    if "tflite_int8" in formats and not trained and new:
+        log.warning("No photo that the classifier was trained on is here; tflite_int8 sees the range of its numbers "
+                    "in the photos that prove it.")
+    return convert(replace(source, training_photos=trained or new), formats, Path(output_dir), new or trained,
+                   on_event)
+
+
+def convert(source: Exportable, formats: Sequence[str], folder: Path, proving: Sequence[Photo],
+            on_event: Callable[[Any], None] = lambda row: None) -> list[ExportedFile]:
+    """Write a graph in further formats into a folder; see `export`.
+
+    Args:
+        source: from `open_graph`, with its training photos.
+        formats: names of formats.
+        folder: made if it is missing.
+        proving: photos that it was not trained on; of more than MOST_PROVING, so many, evenly spread.
+        on_event: is told of each row.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    check_conversion(formats, folder, graph.path)
-    rows, photos = _loaded(_spread(proving, MOST_PROVING), graph.size)
-    classes = np.array([graph.metadata.labels.index(photo.label) for photo in rows], np.int64)
-    reference = _Comparison(photos, classes, None)
-    expected, own = reference.measure("graph (.pb)", graph.path, frozen_runner(graph))
-    on_converted(own)
-    comparison, found = _Comparison(photos, classes, expected), [own]
+    check_formats(formats, folder, source.name)
+    own, proof = _reference(source, folder, proving)
+    on_event(own)
+    rows = [own]
     for name in formats:
-        staged = folder / f".{graph.path.stem}{ENDINGS[name]}.partial"
-        remove(staged)
+        target = target_named(name)
+        with Staging(source, [Job(target, folder / target.file_name(source.name), name)]) as staging:
+            staging.write()
+            found = staging.prove(proof)
+            path, = staging.publish()
+        rows.append(replace(found[0], path=path) if found else ExportedFile(
+            name, path, 0, 0, 0, float("nan"), target.tolerance))
+        on_event(rows[-1])
+    return rows
+
+
+def _reference(source: Exportable, folder: Path, proving: Sequence[Photo]) -> tuple[ExportedFile, LoadedProof]:
+    """The graph's own row, and its answers, which every file must give."""
+    photos, pixels = load_readable(spread(proving, MOST_PROVING), source.size)
+    content = source.graph_def.SerializeToString(deterministic=True)
+    engine = TensorFlowEngine(content, *source.nodes.values())
+    n_classes, threshold = len(source.metadata.labels), source.metadata.unknown_threshold
+    outputs = np.empty((0, n_classes + (threshold is not None)), np.float32)
+    if photos:
+        outputs = EngineRunner(engine).run_all(pixels, network_input)
+    y = np.array([source.metadata.labels.index(photo.label) for photo in photos], np.int64)
+    proof = LoadedProof(photos, pixels, outputs, y, "the graph")
+    row = measure(FROZEN_GRAPH.name, folder, engine, proof, threshold, None)
+    return replace(row, path=folder / f"{source.name}.pb", size=len(content)), proof
+
+
+def _photos(metadata: Metadata, image_dir: Path | str | None) -> list[Photo]:
+    """Photos of the classifier's labels: of the folder that is given, else of those it was trained and tested on."""
+    remembered = [metadata.options.get(name) for name in ("image_dir", "test_dir")]
+    folders = [image_dir] if image_dir else [folder for folder in remembered if isinstance(folder, str)]
+    found: list[Photo] = []
+    for folder in folders:
         try:
-            WRITERS[name](graph, staged, _calibration(graph, calibrating) if name == QUANTIZED else None)
-            _, row = comparison.measure(name, staged, opened(name, staged, graph))
-            _check(row)
-            if name == "saved_model":
-                _check_bytes(graph, staged, rows, photos)
-            destination = folder / f"{graph.path.stem}{ENDINGS[name]}"
-            put(staged, destination)
-        finally:
-            remove(staged)
-        found.append(replace(row, path=destination))
-        on_converted(found[-1])
-    return found
-
-
-class _Comparison:
-    """Photos that every form answers."""
-
-    def __init__(self, pixels: np.ndarray, classes: np.ndarray, expected: np.ndarray | None):
-        self._pixels, self._classes, self._expected = pixels, classes, expected
-
-    def measure(self, name: str, path: Path, open_runner: Callable[[], Runner]) -> tuple[np.ndarray, Converted]:
-        """All answers, float32 [photos, classes], and how they compare."""
-        answers = self._answers(open_runner)
-        expected = answers if self._expected is None else self._expected
-        count = len(answers)
-        row = Converted(
-            name, path, _size(path), count, int((answers.argmax(1) == expected.argmax(1)).sum()) if count else 0,
-            float(np.abs(answers - expected).max()) if count else float("nan"),
-            evaluate(answers, self._classes) if count and np.isfinite(answers).all() else None,
-            None if name == "tfjs" or not count else self._milliseconds(open_runner()))
-        return answers, row
-
-    def _answers(self, open_runner: Callable[[], Runner]) -> np.ndarray:
-        """On all cores, each with a runner of its own."""
-        if not len(self._pixels):
-            return np.empty((0, 0), np.float32)
-        parts = np.array_split(np.arange(len(self._pixels)), min(core_count(), len(self._pixels)))
-
-        def work(rows: np.ndarray) -> np.ndarray:
-            run = open_runner()
-            return np.concatenate([run(network_input(self._pixels[row:row + 1])) for row in rows])
-        with ThreadPoolExecutor(len(parts)) as pool:
-            return np.concatenate(list(pool.map(work, parts)))
-
-    def _milliseconds(self, run: Runner) -> float:
-        seconds = []
-        for row in range(min(TIMED, len(self._pixels))):
-            photo = network_input(self._pixels[row:row + 1])
-            start = time.perf_counter()
-            run(photo)
-            seconds.append(time.perf_counter() - start)
-        return 1000 * float(np.median(seconds))
-
-
-def _check(row: Converted) -> None:
-    if row.count and row.metrics is None:
-        raise ExportError(f"The converted {row.name} gives answers that are not finite. It is not kept.",
-                          "Please report this, with the module you used.")
-    if row.name in EXACT and row.largest > TOLERANCE:
-        raise ExportError(f"The converted {row.name} does not give the answers of the graph: they differ by up to "
-                          f"{row.largest:.1g}, and {TOLERANCE:g} is allowed. It is not kept.",
-                          "Please report this, with the module you used.")
-
-
-def _check_bytes(graph: Graph, folder: Path, photos: Sequence[Photo], pixels: np.ndarray) -> None:
-    """The same for the signature of a SavedModel that takes photos as files, on some of the photos."""
-    rows = evenly_spread(len(photos), MOST_PHOTOS)
-    if len(rows):
-        opened = open_exported(graph.path)
-        assert opened is not None  # `open_graph` has opened it
-        expected = EngineRunner(opened.engine).run_all(pixels[rows], network_input)
-        check_predict_bytes(folder, [photos[row].read() for row in rows], expected,
-                            graph.metadata.unknown_threshold)
-
-
-def _spread(photos: Sequence[Photo], most: int) -> list[Photo]:
-    """At most so many, evenly spread."""
-    return [photos[row] for row in evenly_spread(len(photos), most)]
-
-
-def _loaded(photos: Sequence[Photo], size: tuple[int, int]) -> tuple[list[Photo], np.ndarray]:
-    """The photos that can be read, and their pixels: uint8 [photos, height, width, 3]."""
-    def pixels(photo: Photo) -> np.ndarray | None:
-        try:
-            return load_pixels(photo.read(), *size)
-        except PhotoError:
-            return None
-    with ThreadPoolExecutor(core_count()) as pool:
-        found = list(zip(photos, pool.map(pixels, photos)))
-    kept = [(photo, each) for photo, each in found if each is not None]
-    return [photo for photo, _ in kept], np.array([each for _, each in kept], np.uint8).reshape(-1, *size, 3)
-
-
-def _calibration(graph: Graph, photos: Sequence[Photo]) -> np.ndarray:
-    """Uint8 [n, height, width, 3]: photos of all classes alike."""
-    by_class = [[photo for photo in photos if photo.label == label] for label in graph.metadata.labels]
-    each = max(1, MOST_CALIBRATING // len(by_class))
-    pixels = _loaded([photo for members in by_class for photo in _spread(members, each)], graph.size)[1]
-    if not len(pixels):
-        raise ExportError("tflite_int8 needs photos it was trained on, to see how large its numbers get.",
-                          "Give the folder it was trained on with `image_dir`.")
-    return pixels
-
-
-def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+            found += read_dataset(folder, least_classes=1).photos
+        except TfpoetsError:
+            if image_dir:
+                raise  # a folder that was only remembered may have gone or be empty by now
+    return [photo for photo in found if photo.label in metadata.labels]

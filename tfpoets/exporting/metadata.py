@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FORMAT, SCHEMA_VERSION = "tfpoets-classifier", 2
 # Version 1: without a schema version; "flags" instead of "options" in what version f862d5e wrote.
 OLD_FORMAT = "poets-classifier-1"
+RUN_AGAIN = "Run `tfpoets retrain` to write the classifier's files anew."
 # What a photo is called that is like no training photo.
 UNKNOWN_LABEL = "unknown"
 # Hexadecimal digits kept of a photo's digest: among a million photos and a million strangers about one is confused.

@@ -16,7 +16,9 @@ from tfpoets.extractors import INPUT_NODE, Network, core_count, prepare_extracto
 from tfpoets.tf_runtime import full_precision, import_tensorflow
 
 from .metadata import Metadata
-from .publish import ExportOptions, Exported, Proof, check_destinations, export_classifier
+from .options import ExportOptions, check_destinations
+from .proof import Proof
+from .publish import Exported, export_classifier
 from .sections import HeadInfo, Input, NetworkInfo, Nodes
 
 # Photos that a network answers at a time; it only bounds memory.

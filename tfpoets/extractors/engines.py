@@ -190,11 +190,12 @@ class TensorFlowEngine:
     name = "tensorflow"
     batch_size = TENSORFLOW_BATCH
 
-    def __init__(self, graph: Path, input_node: str, *output_nodes: str):
+    def __init__(self, graph: Path | bytes, input_node: str, *output_nodes: str):
         self._graph, self._nodes = graph, (input_node, *output_nodes)
 
     def open(self) -> Callable[[np.ndarray], np.ndarray]:
-        return load_frozen_graph(self._graph.read_bytes(), *self._nodes)
+        content = self._graph if isinstance(self._graph, bytes) else self._graph.read_bytes()
+        return load_frozen_graph(content, *self._nodes)
 
 
 def choose_engine(tflite: Path, graph: Path, input_node: str, output_node: str) -> Engine:

@@ -1,1 +1,1 @@
-"""One file for each form a classifier is written in."""
+"""Export targets, a file for each format or family of formats."""

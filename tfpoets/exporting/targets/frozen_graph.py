@@ -1,31 +1,50 @@
-"""The frozen GraphDef (.pb) that Poets wrote: nodes `input` and `final_tensor_name`."""
+"""The frozen GraphDef (.pb) that TensorFlow for Poets wrote: nodes `input` and `final_tensor_name`."""
 from __future__ import annotations
 
+import hashlib
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from tfpoets.errors import OptionError
-from tfpoets.extractors import INPUT_NODE, Extractor
-from tfpoets.graphs import HEAD_SCOPE, MODULE_SCOPE, UNKNOWN_SCOPE, UNKNOWN_SCORE
-from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
+from tfpoets.errors import ModelError, OptionError
+from tfpoets.extractors import INPUT_NODE, Engine, TensorFlowEngine
+from tfpoets.graphs import HEAD_SCOPE, MODULE_SCOPE, OWN_MARK, UNKNOWN_SCOPE, UNKNOWN_SCORE
 
-from ..classifier_graph import add_classifier, read_graph
-
-if TYPE_CHECKING:
-    from tfpoets.training import Head
+from ..exportable import Exportable
+from ..metadata import RUN_AGAIN, Metadata
+from ..target import SERVING, TFLITE_IDENTIFIER, ExportTarget, LoadedFile
 
 
-def frozen_graph(extractor: Extractor, head: Head, output_name: str) -> bytes:
-    """A serialized GraphDef from `input` (float32 [n, height, width, 3] in [0, 1]) to `output_name` ([n, classes]).
+class FrozenGraphTarget(ExportTarget):
+    """The .pb: from `input`, float32 [n, height, width, 3] in [0, 1], to `final_tensor_name`, [n, n_classes].
 
-    A head with a score for unknown photos adds the node `unknown_score` ([n]).
+    A classifier with a reject option has the node `unknown_score` ([n]), too.
     """
-    tensorflow = import_tensorflow()
-    with quiet_native_code(), tensorflow.Graph().as_default() as graph:
-        pixels = tensorflow.compat.v1.placeholder(tensorflow.float32, [None, extractor.height, extractor.width, 3],
-                                                  name=INPUT_NODE)
-        add_classifier(pixels, read_graph(extractor), head, output_name)
-        return graph.as_graph_def().SerializeToString(deterministic=True)
+
+    name = "graph (.pb)"
+    selectable = False
+
+    def file_name(self, stem: str) -> str:
+        return f"{stem}.pb"
+
+    def write(self, source: Exportable, path: Path) -> None:
+        path.write_bytes(source.graph_def.SerializeToString(deterministic=True))
+
+    def open(self, path: Path, metadata: Metadata) -> dict[str, Engine]:
+        outputs = [metadata.nodes.output] + ([UNKNOWN_SCORE] if metadata.unknown else [])
+        return {SERVING: TensorFlowEngine(path, metadata.nodes.input, *outputs)}
+
+    def load(self, path: Path, content: bytes) -> LoadedFile | None:
+        if content[4:8] == TFLITE_IDENTIFIER or OWN_MARK.encode() not in content:
+            return None
+        beside = path.with_suffix(".json")
+        if not beside.exists():
+            raise ModelError(f"{path} has no metadata beside it ({beside.name} is missing), so its labels and its "
+                             "input are not known.", RUN_AGAIN)
+        metadata = Metadata.from_json(beside.read_bytes(), str(beside))
+        if metadata.files.get(path.name) != hashlib.sha256(content).hexdigest():
+            raise ModelError(f"{path} is not the file that {beside.name} describes: one of the two is older, or "
+                             "damaged.", RUN_AGAIN)
+        return LoadedFile(metadata, self.open(path, metadata)[SERVING])
 
 
 def check_output_name(name: str) -> None:

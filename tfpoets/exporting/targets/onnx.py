@@ -11,18 +11,36 @@ from typing import Any
 import numpy as np
 
 from tfpoets.errors import ExportError, one_line
+from tfpoets.extractors import Engine
+from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, side_by_side
 from tfpoets.tf_runtime import quiet_native_code
+
+from ..exportable import Exportable
+from ..metadata import Metadata
+from ..target import SERVING, ExportTarget
 
 # Runs in onnxruntime since 1.10 (2021).
 OPSET = 15
 NEEDS_EXTRA = "Run: pip install tf2onnx onnxruntime"
 
 
-def check_onnx_is_installed() -> None:
-    """Raises an ExportError where the packages that write and prove ONNX files are missing."""
-    missing = [name for name in ("tf2onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ExportError(f"ONNX needs {' and '.join(missing)}, which is not installed.", NEEDS_EXTRA)
+class ONNXTarget(ExportTarget):
+    """An ONNX model, proven in onnxruntime."""
+
+    name = "onnx"
+
+    def file_name(self, stem: str) -> str:
+        return f"{stem}.onnx"
+
+    def unavailable(self) -> str:
+        missing = [name for name in ("tf2onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
+        return f"ONNX needs {' and '.join(missing)}, which is not installed. {NEEDS_EXTRA}" if missing else ""
+
+    def write(self, source: Exportable, path: Path) -> None:
+        path.write_bytes(onnx_model(source.graph_def, source.nodes, source.description()))
+
+    def open(self, path: Path, metadata: Metadata) -> dict[str, Engine]:
+        return {SERVING: ONNXEngine(path)}
 
 
 def onnx_model(definition: Any, nodes: dict[str, str], description: dict[str, Any]) -> bytes:
@@ -61,13 +79,24 @@ def _rename(graph: Any, names: dict[str, str]) -> None:
         node.output[:] = [names.get(name, name) for name in node.output]
 
 
-def open_onnx(path: Path, output: str) -> Callable[[np.ndarray], np.ndarray]:
-    """A model in onnxruntime on one thread: float32 [n, height, width, 3] to one of its outputs."""
-    import onnxruntime
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises its own kinds, which share no base
-        raise ExportError(f"The network cannot be expressed in ONNX: {one_line(error)}", "Omit onnx.") from error
-    return lambda photos: session.run([output], {"input": photos})[0]
+class ONNXEngine:
+    """A model in onnxruntime, on one thread for each that opens it."""
+
+    name = "onnxruntime"
+    batch_size = 1
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def open(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Load the model; see `Engine`."""
+        import onnxruntime
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        try:
+            session = onnxruntime.InferenceSession(str(self._path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises its own kinds, which share no base
+            raise ExportError(f"The network cannot be expressed in ONNX: {one_line(error)}", "Omit onnx.") from error
+        names = [each.name for each in session.get_outputs()]
+        outputs = [name for name in (PROBABILITIES, UNKNOWN_SCORE) if name in names]
+        return lambda photos: side_by_side(session.run(outputs, {"input": photos}))

@@ -6,6 +6,8 @@ listed in a manifest. The converter itself pins an old TensorFlow, so it is not 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,15 @@ import numpy as np
 
 from tfpoets import __version__
 from tfpoets.errors import ExportError
+from tfpoets.extractors import Engine, TensorFlowEngine
+from tfpoets.graphs import UNKNOWN_SCORE
 
+from ..exportable import Exportable
+from ..metadata import Metadata
+from ..target import SERVING, ExportTarget
 from .tfjs_operations import OPERATIONS
 
-MODEL, SHARDS = "model.json", "group1-shard*of*.bin"
+MODEL, SHARDS, PAGE = "model.json", "group1-shard*of*.bin", "index.html"
 # `generatedBy` of the models that this program writes; the second is how version f862d5e called itself.
 OWN = ("tfpoets", "poets")
 # Browsers keep files of up to 4 MiB in their caches.
@@ -24,6 +31,45 @@ SHARD_BYTES = 4 << 20
 # TensorFlow.js has no 64-bit numbers.
 STORED_TYPES = {np.dtype("float32"): "float32", np.dtype("int32"): "int32", np.dtype("bool"): "bool"}
 NARROWED = {np.dtype("int64"): np.int32, np.dtype("float64"): np.float32}
+
+
+class TFJSTarget(ExportTarget):
+    """A folder with a TensorFlow.js graph model and a page that runs it.
+
+    For the proof it is put together from its shards again, as a browser does it, and run in TensorFlow.
+    """
+
+    name = "tfjs"
+    timed = False
+
+    def file_name(self, stem: str) -> str:
+        return f"{stem}_tfjs"
+
+    def write(self, source: Exportable, path: Path) -> None:
+        path.mkdir()
+        write_tfjs(path, source.graph_def, source.nodes, source.size, source.description())
+        shutil.copy(Path(__file__).with_name("tfjs_page.html"), path / PAGE)
+
+    def open(self, path: Path, metadata: Metadata) -> dict[str, Engine]:
+        outputs = [metadata.nodes.output] + ([UNKNOWN_SCORE] if metadata.unknown else [])
+        return {SERVING: TensorFlowEngine(read_tfjs(path).SerializeToString(), metadata.nodes.input, *outputs)}
+
+    def owns(self, path: Path) -> bool:
+        try:
+            return json.loads((path / MODEL).read_text("utf-8")).get("generatedBy") in OWN
+        except (OSError, ValueError, AttributeError):
+            return False
+
+    def publish(self, staged: Path, destination: Path) -> Path:
+        """Put the model in its place; what a person put into its folder stays there."""
+        if not self.owns(destination):
+            return super().publish(staged, destination)
+        for old in destination.glob(SHARDS):
+            old.unlink()
+        for new in sorted(staged.iterdir(), key=lambda path: path.name == MODEL):  # the model last
+            if new.name != PAGE or not (destination / PAGE).exists():
+                os.replace(new, destination / new.name)
+        return destination
 
 
 def write_tfjs(folder: Path, definition: Any, nodes: dict[str, str], size: tuple[int, int],
@@ -94,14 +140,6 @@ def read_tfjs(folder: Path) -> Any:
             wide = np.dtype({3: "int32", 9: "int64", 2: "float64"}.get(tensor.dtype, value.dtype))
             tensor.CopyFrom(make_tensor_proto(value.astype(wide), shape=weight["shape"]))
     return definition
-
-
-def is_own_tfjs(folder: Path) -> bool:
-    """Whether `write_tfjs` wrote a folder's model."""
-    try:
-        return json.loads((folder / MODEL).read_text("utf-8")).get("generatedBy") in OWN
-    except (OSError, ValueError, AttributeError):
-        return False
 
 
 def _empty(tensor: Any) -> None:

@@ -4,53 +4,92 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-import numpy as np
+from tfpoets.errors import ModelError, one_line
+from tfpoets.extractors import Engine, LiteRTEngine, LiteRTModel, convert_to_tflite
+from tfpoets.graphs import OWN_MARK, PROBABILITIES
 
-from tfpoets.errors import ModelError
-from tfpoets.extractors import Extractor, convert_to_tflite
-
-from ..classifier_graph import Answers, add_classifier, read_graph
-from ..metadata import Metadata
+from ..exportable import Exportable
+from ..metadata import RUN_AGAIN, Metadata
+from ..target import SERVING, TFLITE_IDENTIFIER, TOLERANCE, ExportTarget, LoadedFile
 from .tflite_metadata import with_metadata
 
-if TYPE_CHECKING:
-    from tfpoets.training import Head
-
-QUANTIZED = "tflite_int8"
-# The kind of each form that is a .tflite.
-KINDS = {"tflite": "float32", "tflite_float16": "float16", "tflite_dynamic": "dynamic", QUANTIZED: "int8"}
 LABELS_ENTRY, METADATA_ENTRY = "labels.txt", "metadata.json"
 
 
-def tflite_model(extractor: Extractor, head: Head, has_score: bool) -> bytes:
-    """The classifier as a float32 .tflite for one photo: float32 [1, height, width, 3] in [0, 1] -> [1, classes].
+class _TFLiteFile(ExportTarget):
+    """What all .tflite files have in common: one photo in, and labels and metadata inside."""
 
-    It describes itself to readers of TensorFlow Lite metadata. A head with a score for unknown photos adds a second
-    output, float32 [1], of which such readers know nothing; then it does not.
+    def open(self, path: Path, metadata: Metadata) -> dict[str, Engine]:
+        return {SERVING: LiteRTEngine(path.read_bytes())}
+
+    def load(self, path: Path, content: bytes) -> LoadedFile | None:
+        if content[4:8] != TFLITE_IDENTIFIER or not (OWN_MARK.encode() in content or has_metadata(content)):
+            return None
+        metadata = unpacked_metadata(content, str(path))
+        try:
+            model = LiteRTModel(content)
+        except ValueError as error:
+            raise ModelError(f"{path} is damaged: {one_line(error)}", RUN_AGAIN) from error
+        if (model.height, model.width) != (metadata.input.height, metadata.input.width):
+            raise ModelError(f"{path} and the metadata inside it do not belong together.", RUN_AGAIN)
+        return LoadedFile(metadata, LiteRTEngine(content))
+
+
+class TFLiteClassifierTarget(_TFLiteFile):
+    """The .tflite that every retraining writes: float32 [1, height, width, 3] in [0, 1] to [1, n_classes].
+
+    It describes itself to readers of TensorFlow Lite metadata. A classifier with a reject option has a second output,
+    float32 [1], of which such readers know nothing; then it does not.
     """
-    definition = read_graph(extractor)
 
-    def outputs(pixels: Any) -> Any:
-        return [each for each in add_classifier(pixels, definition, head, "probabilities") if each is not None]
-    model = convert_to_tflite(outputs, extractor.height, extractor.width)
-    return model if has_score else with_metadata(model, extractor.name, LABELS_ENTRY)
+    name = "classifier (.tflite)"
+    selectable = False
+
+    def file_name(self, stem: str) -> str:
+        return f"{stem}.tflite"
+
+    def write(self, source: Exportable, path: Path) -> None:
+        model = convert_to_tflite(lambda pixels: list(source.add_to_graph(pixels).values()), *source.size)
+        if source.metadata.unknown is None:
+            model = with_metadata(model, source.name, LABELS_ENTRY)
+        path.write_bytes(packed(model, source.metadata))
 
 
-def convert_answers(network: Callable[[Any], Answers], height: int, width: int, kind: str, name: str,
-                    calibration: np.ndarray | None) -> bytes:
-    """A network's probabilities as a .tflite for one photo, described inside for readers of TensorFlow Lite metadata.
+class TFLiteTarget(_TFLiteFile):
+    """A .tflite for phones: the probabilities alone, described for readers of TensorFlow Lite metadata.
 
     Args:
-        network: from float32 [n, height, width, 3] in [0, 1] to its answers; adds itself to a graph.
-        height, width, calibration: as in `convert_to_tflite`.
-        kind: one of KINDS' keys.
-        name: of the classifier.
+        name: of the format.
+        suffix: of its files' names, behind the stem.
+        kind: of numbers, as in `convert_to_tflite`.
+        tolerance: as in ExportTarget.
     """
-    model = convert_to_tflite(lambda pixels: network(pixels).probabilities, height, width, KINDS[kind], calibration)
-    return with_metadata(model, name, LABELS_ENTRY)
+
+    def __init__(self, name: str, suffix: str, kind: str, tolerance: float | None = None):
+        self.name, self.tolerance = name, tolerance
+        self._suffix, self._kind = suffix, kind
+
+    def file_name(self, stem: str) -> str:
+        return f"{stem}{self._suffix}"
+
+    def write(self, source: Exportable, path: Path) -> None:
+        def probabilities(pixels: Any) -> Any:
+            return source.add_to_graph(pixels)[PROBABILITIES]
+        calibration = source.calibration() if self._kind == "int8" else None
+        model = convert_to_tflite(probabilities, *source.size, self._kind, calibration)
+        # Phones read one output.
+        model = with_metadata(model, source.name, LABELS_ENTRY)
+        path.write_bytes(packed(model, replace(source.metadata, unknown=None)))
+
+
+TFLITE_TARGETS = (TFLiteTarget("tflite", "_float32.tflite", "float32", TOLERANCE),
+                  TFLiteTarget("tflite_float16", "_float16.tflite", "float16"),
+                  TFLiteTarget("tflite_dynamic", "_dynamic.tflite", "dynamic"),
+                  TFLiteTarget("tflite_int8", "_int8.tflite", "int8"))
 
 
 def packed(model: bytes, metadata: Metadata) -> bytes:

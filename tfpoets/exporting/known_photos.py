@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tfpoets.data import Photo, photo_digest
 from tfpoets.errors import PhotoError
-from tfpoets.exporting import Metadata
 from tfpoets.extractors import core_count
+
+from .metadata import Metadata
 
 
 def were_trained_on(metadata: Metadata, photos: Sequence[Photo]) -> list[bool]:
