@@ -90,7 +90,7 @@ def test_every_option_that_a_message_names_is_a_flag_somewhere() -> None:
     assert len(named) > 20
     # What a program gives, and no command line.
     assert {name: file for name, file in named.items() if name not in known} == {
-        "sgd": "plan.py", "augmentation": "plan.py"}
+        "head": "trainers.py", "augmentation": "plan.py"}
 
 
 def test_a_script_prints_commands_in_its_own_form() -> None:

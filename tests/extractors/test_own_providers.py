@@ -73,6 +73,6 @@ def test_retrain_uses_it(photo_folder: Path, tmp_path: Path, model_dir: Path, mo
     tfpoets.retrain(tfpoets.RetrainOptions(image_dir=photo_folder, doctor=False,
                                            extractor=ExtractorOptions("thumb:4", model_dir)))
     classifier = tfpoets.load_classifier(Path("tf_files/retrained_graph.tflite"))
-    assert classifier.metadata and classifier.metadata.network["handle"] == "thumb:4"
+    assert classifier.metadata and classifier.metadata.network.handle == "thumb:4"
     answer = classifier.answer_photo((photo_folder / "red" / "000.png").read_bytes())
     assert answer.probabilities is not None and classifier.labels[answer.probabilities.argmax()] == "red"

@@ -34,7 +34,7 @@ def convert_to_tflite(function: Callable[[Any], Any], height: int, width: int, k
         Exception: the converter has none of its own.
     """
     if kind not in TFLITE_KINDS:
-        raise ValueError(f"`kind`={kind!r} is not one of {', '.join(TFLITE_KINDS)}.")
+        raise ValueError(f"the kind {kind!r} is not one of {', '.join(TFLITE_KINDS)}.")
     tensorflow = import_tensorflow()
     spec = tensorflow.TensorSpec([1, height, width, 3], tensorflow.float32, name=INPUT_NODE)
     with quiet_native_code(), warnings.catch_warnings():
@@ -50,7 +50,7 @@ def convert_to_tflite(function: Callable[[Any], Any], height: int, width: int, k
             converter.target_spec.supported_types = [tensorflow.float16]
         if kind == "int8":
             if calibration is None:
-                raise ValueError("`kind`='int8' needs photos in `calibration`.")
+                raise ValueError("8 bits need photos for the calibration")
             converter.representative_dataset = lambda: ([photo] for photo in _whole_range(calibration))
             converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = tensorflow.uint8
