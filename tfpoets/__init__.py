@@ -21,7 +21,8 @@ _NAMES = {
     "tfpoets.exporting": ("wrap",),
     "tfpoets.extractors": ("extract_bottlenecks", "open_extractor"),
     "tfpoets.inference": ("load_classifier",),
-    "tfpoets.pipeline": ("RetrainOptions", "retrain"),
+    "tfpoets.pipeline": ("retrain",),
+    "tfpoets.retrain_options": ("RetrainOptions",),
     "tfpoets.training": ("fit_head",),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}

@@ -1,8 +1,10 @@
 """tfpoets retrain --image_dir=FOLDER: train an image classifier on a folder of photos per class."""
 from __future__ import annotations
 
+import json
 import logging
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from tfpoets.errors import ExtractorError, check_range, nearest
 from tfpoets.exporting import FORMATS, ExportOptions
 from tfpoets.extractors import ExtractorOptions
 from tfpoets.graphs import architecture_names, find_architecture
-from tfpoets.pipeline import RetrainOptions, retrain
+from tfpoets.pipeline import retrain
+from tfpoets.retrain_options import RetrainOptions
 from tfpoets.training import (ARCHITECTURES, BATCH_NORMS, CHECKPOINTS, CLASS_WEIGHTS, COLOR_MODES, CONVNETS, MONITORS,
                               OPTIMIZERS, RESNET, USUAL_COPIES, WEIGHTS, FineTuningOptions, HeadOptions,
                               NetworkOptions, SGDOptions, TrainingOptions)
@@ -88,7 +91,9 @@ ANSWERS = Group("answers", (
     Flag("cross_validate", "also answer every photo by a head that never saw it, in K folds: surer figures where "
          "photos are few", "cross_validate", int, "K"),
     Flag("nodoctor", "do not look for wrong labels, duplicates and other problems", value=True),
-    Flag("print_misclassified_test_images", "list the test photos with a wrong answer", value=True)))
+    Flag("print_misclassified_test_images", "list the test photos with a wrong answer", value=True),
+    Flag("format", "text (default), or json: the result as one object; everything else goes to standard error",
+         choices=("text", "json"))))
 STEPS = Group("from TensorFlow for Poets", (
     Flag("how_many_training_steps", f"steps (default {SGD.how_many_training_steps})", "sgd.how_many_training_steps",
          int, "N"),
@@ -131,10 +136,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(arguments: list[str] | None) -> int:
     given = parse_flags("retrain", DESCRIPTION, FLAGS, arguments)
-    printer = EventPrinter(given.pop("print_misclassified_test_images", False))
+    as_json = given.pop("format", "text") == "json"
+    stream = sys.stderr if as_json else sys.stdout
+    printer = EventPrinter(stream, given.pop("print_misclassified_test_images", False))
     options = options_from(given)
-    retrain(options, printer, label_command)
-    print(f"Label a photo:  {label_command(options.files.tflite)}")
+    result = retrain(options, on_event=printer, label_command=label_command)
+    print(f"Label a photo:  {label_command(options.files.tflite)}", file=stream)
+    if as_json:  # in ASCII, so that it is the same in every encoding
+        print(json.dumps(result.to_dict(), allow_nan=False))
     return 0
 
 
