@@ -134,7 +134,7 @@ def test_events_come_in_the_order_of_the_run(retrain: Callable[..., Any]) -> Non
             running.append(event.name)
         elif isinstance(event, StageEnded):
             assert running.pop() == event.name and event.seconds >= 0
-    assert running == [] and {"extract", "evaluation", "files", "report"} <= {
+    assert running == [] and {"extract", "training", "evaluation", "files", "report"} <= {
         event.name for event in events if isinstance(event, StageStarted)}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,11 +40,17 @@ class StageEnded:
 
 
 @contextmanager
-def stage_events(name: str, on_event: Callable[[Any], None]) -> Iterator[None]:
-    """Tell `on_event` when a part of the run begins and ends, and log how long it took."""
+def stage_events(name: str, on_event: Callable[[Any], None], logs_parts: bool = False) -> Iterator[None]:
+    """Tell `on_event` when a part of the run begins and ends, and log how long it took.
+
+    Args:
+        name: of the part.
+        on_event: is told.
+        logs_parts: whether what is done inside logs its own parts, and the whole is not logged besides.
+    """
     on_event(StageStarted(name))
     start = time.perf_counter()
-    with stage(name):
+    with nullcontext() if logs_parts else stage(name):
         yield
     on_event(StageEnded(name, time.perf_counter() - start))
 

@@ -75,14 +75,15 @@ def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str], /, *,
     extractor, bottlenecks = _extract(found, options, on_event)
     dataset = _split(bottlenecks.dataset, options, on_event)
     folds = fold_photos(dataset, options.cross_validate) if options.cross_validate else None
-    trained = train(extractor, dataset, Training(options.training, options.extractor, options.bottleneck_dir,
-                                                 _storing(extractor, dataset, options, on_event)))
+    with stage_events("training", on_event, logs_parts=True):
+        trained = train(extractor, dataset, Training(options.training, options.extractor, options.bottleneck_dir,
+                                                     _storing(extractor, dataset, options, on_event)))
     test, proof = _evaluate(trained, options, on_event)
     crossed = None if folds is None else _cross_validate(trained, folds, options, on_event)
     with stage_events("TensorFlow", on_event):
         import_tensorflow()
     metadata = _described(trained, test, crossed, dataset, options)
-    with stage_events("files", on_event):
+    with stage_events("files", on_event, logs_parts=True):
         exported = export_classifier(trained.extractor, trained.head, metadata, files, proof)
     on_event(FilesWritten(exported))
     findings = None
@@ -100,8 +101,8 @@ def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str], /, *,
     converted = _convert(trained, files, on_event)
     return RetrainResult(
         classifier=classifier, found=found, unreadable=bottlenecks.unreadable, computed=bottlenecks.computed,
-        extractor=extractor, dataset=trained.dataset, fit=trained.fit, metadata=metadata, test=test,
-        findings=findings, exported=exported, converted=tuple(converted), report=files.report)
+        extractor=extractor, trained=trained, metadata=metadata, test=test, findings=findings, exported=exported,
+        converted=tuple(converted), report=files.report)
 
 
 def _options(given: RetrainOptions | str | os.PathLike[str], values: dict[str, Any]) -> RetrainOptions:
@@ -204,7 +205,8 @@ def _described(trained: Trained, evaluated: Evaluated, crossed: CrossValidation 
     assert before.split is not None
     return describe_classifier(
         extractor, trained.dataset, HeadInfo.from_dict(trained.fit.description()), options.files.final_tensor_name,
-        network=NetworkInfo(kind, extractor.handle, extractor.digest, trained.choice),
+        network=NetworkInfo(kind, extractor.handle, extractor.digest,
+                            trained.compared.sentence() if trained.compared else ""),
         split=split_info(trained.dataset, before.split.known(before.photos)),
         test=evaluated.metrics and final_figures(evaluated.metrics),
         unknown=unknown and RejectOption(unknown.threshold, unknown.coverage, len(unknown.references),

@@ -16,7 +16,7 @@ from tfpoets.events import Evaluated, Misclassified
 from tfpoets.exporting import Converted, CrossValidation, Exported, Metadata
 from tfpoets.extractors import Extractor
 from tfpoets.inference import Classifier
-from tfpoets.training import Fit
+from tfpoets.training import Trained
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -30,8 +30,7 @@ class RetrainResult:
         computed: how many bottlenecks were not in the cache.
         extractor: what the bottlenecks were made by, or None where none were needed; after a training of all layers
             it is not the classifier's network.
-        dataset: the photos that were trained on and tested on, with bottlenecks and split.
-        fit: how the weights were found, with the curves of the training.
+        trained: the trained network and head, and how they were found.
         metadata: of the classifier.
         test: the final test, with the probabilities of every test photo.
         findings: of the data doctor, or None where it was not asked.
@@ -45,14 +44,18 @@ class RetrainResult:
     unreadable: Sequence[tuple[Photo, str]]
     computed: int
     extractor: Extractor | None
-    dataset: Dataset
-    fit: Fit
+    trained: Trained
     metadata: Metadata
     test: Evaluated
     findings: Sequence[Finding] | None
     exported: Exported
     converted: Sequence[Converted]
     report: Path
+
+    @property
+    def dataset(self) -> Dataset:
+        """The photos that were trained on and tested on, with bottlenecks and split."""
+        return self.trained.dataset
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -87,9 +90,9 @@ class RetrainResult:
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON takes it: paths as text, and null for numbers that are not finite.
 
-        The sections: `labels`, `photos` (found and unreadable), `bottlenecks`, `split`, `network`, `head`, `curves`,
-        `test` (null without test photos), `misclassified`, `unknown`, `cross_validation`, `findings`, `files`,
-        `proof`, `converted` and `report`.
+        The sections: `labels`, `photos` (found and unreadable), `bottlenecks`, `copies`, `split`, `network`, `head`,
+        `fine_tuning`, `curves`, `test`, `misclassified`, `unknown`, `cross_validation`, `findings`, `files`, `proof`,
+        `converted` and `report`. A section is null where the run had no such part.
         """
         metadata = self.metadata
         return _finite({
@@ -97,10 +100,12 @@ class RetrainResult:
             "photos": {"found": len(self.found), "per_label": self.found.counts(),
                        "unreadable": [{"file": photo.uri, "reason": reason} for photo, reason in self.unreadable]},
             "bottlenecks": self._bottlenecks(),
+            "copies": self.trained.copies and asdict(self.trained.copies),
             "split": self._split(),
             "network": {**metadata.network.to_dict(), **asdict(metadata.input)},
             "head": metadata.head.to_dict(),
-            "curves": self.fit.curves(),
+            "fine_tuning": self._fine_tuning(),
+            "curves": self.trained.fit.curves(),
             "test": self._test(),
             "misclassified": [{"file": each.photo.uri, "label": each.photo.label, "answer": each.answer,
                                "score": each.score} for each in self.misclassified],
@@ -120,6 +125,14 @@ class RetrainResult:
         return {"extractor": self.extractor.name, "height": self.extractor.height, "width": self.extractor.width,
                 "depth": self.extractor.depth, "count": len(self.found) - len(self.unreadable),
                 "computed": self.computed}
+
+    def _fine_tuning(self) -> dict[str, Any] | None:
+        compared = self.trained.compared
+        if compared is None:
+            return None
+        return {"validation_loss_before": compared.before, "validation_loss_after": compared.after,
+                "gain": compared.gain, "error": compared.error, "state": compared.state, "kept": compared.kept,
+                "sentence": compared.sentence()}
 
     def _split(self) -> dict[str, Any]:
         split = self.dataset.split

@@ -41,7 +41,7 @@ class EventPrinter:
             HeadSolved: _head_lines,
             Step: _step_lines,
             Epoch: _epoch_lines,
-            NetworksCompared: lambda event: textwrap.wrap(event.choice, LINE_WIDTH, subsequent_indent="  "),
+            NetworksCompared: lambda event: textwrap.wrap(event.sentence(), LINE_WIDTH, subsequent_indent="  "),
             events.IntermediateGraph: lambda event: [f"Save intermediate result to : {event.path}"],
             events.Evaluated: self._evaluation_lines,
             events.CrossValidated: lambda event: cross_validation_lines(event.metrics, event.folds),
