@@ -1,8 +1,10 @@
 """What many tests share: real photos where they are at hand, generated ones, and a module of random weights."""
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +42,14 @@ def write_photos(folder: Path, count: int, hue: int, size: int = 48, seed: int =
         ground[hue % 3] = 255
         pixels = np.clip(0.6 * spots + 0.4 * ground + random.normal(0, 12, (4, 4, 3)), 0, 255).astype(np.uint8)
         Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC).save(folder / f"{number:03d}{suffix}")
+
+
+def retrain_json(capsys: pytest.CaptureFixture, *arguments: str) -> dict[str, Any]:
+    """The result that `retrain --format=json` prints: all of its standard output, one object on one line."""
+    capsys.readouterr()
+    assert retrain.main([*arguments, "--format=json"]) == 0
+    line, = capsys.readouterr().out.splitlines()
+    return json.loads(line)
 
 
 @pytest.fixture

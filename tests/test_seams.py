@@ -21,7 +21,7 @@ from tfpoets.cli import evaluate, export, label_image, retrain
 from tfpoets.data import PHOTO_SOURCES, Dataset, Examples, Measure, Photo
 from tfpoets.doctor import DETECTORS, Evidence, Finding
 from tfpoets.errors import DataError, PhotoError
-from tfpoets.exporting import EXPORT_TARGETS, SERVING, Exportable, ExportTarget, LoadedFile, Metadata
+from tfpoets.exporting import EXPORT_TARGETS, SERVING, ExportTarget, Exportable, LoadedFile, Metadata
 from tfpoets.extractors import (EXTRACTOR_PROVIDERS, Engine, ExtractorOptions, Network, PretrainedNetwork,
                                 TensorFlowEngine)
 from tfpoets.tf_runtime import import_tensorflow
@@ -215,7 +215,7 @@ COMMAND = ["--tfhub_module=random:16", "--solver=centroid", "--export=pbtxt", "-
 def test_one_member_of_each_kind_goes_through_all_commands(archive: Path, capsys: pytest.CaptureFixture) -> None:
     assert retrain.main([f"--image_dir={archive}", *COMMAND, "--format=json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["metrics"]["accuracy"] > 0.8 and result["metrics"]["count"] >= 9
+    assert result["test"]["accuracy"] > 0.8 and result["test"]["count"] >= 9
     written = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
     assert written["network"]["handle"] == "random:16" and written["head"]["solver"] == "centroid"
     # The report shows photos of the archive, and what the new detector found.
@@ -232,7 +232,7 @@ def test_one_member_of_each_kind_goes_through_all_commands(archive: Path, capsys
         assert label_image.main([f"--graph={graph}", "photos/blue/000.png", "--format=jsonl"]) == 0
         assert json.loads(capsys.readouterr().out)["labels"][0]["label"] == "blue"
     assert evaluate.main(["tf_files/retrained_graph.pbtxt", f"--image_dir={archive}", "--format=json"]) == 0
-    assert json.loads(capsys.readouterr().out)["count"] == result["metrics"]["count"]
+    assert json.loads(capsys.readouterr().out)["count"] == result["test"]["count"]
 
 
 def test_a_second_run_reads_no_photo_again(archive: Path, capsys: pytest.CaptureFixture,
@@ -242,7 +242,7 @@ def test_a_second_run_reads_no_photo_again(archive: Path, capsys: pytest.Capture
     monkeypatch.setattr(GrayDetector, "measure", Measure("colourfulness", 64, 64, lambda _: pytest.fail("measured")))
     assert retrain.main([f"--image_dir={archive}", *COMMAND, "--format=json"]) == 0
     second = json.loads(capsys.readouterr().out)
-    assert second["findings"] == first["findings"] and second["metrics"] == first["metrics"]
+    assert second["findings"] == first["findings"] and second["test"] == first["test"]
 
 
 def test_the_tflite_needs_none_of_them(archive: Path) -> None:

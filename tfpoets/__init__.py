@@ -18,10 +18,11 @@ _NAMES = {
     "tfpoets.data": ("read_dataset", "split_photos"),
     "tfpoets.errors": ("TfpoetsError",),
     "tfpoets.evaluation": ("evaluate",),
-    "tfpoets.exporting": ("wrap",),
+    "tfpoets.exporting": ("export", "wrap"),
     "tfpoets.extractors": ("extract_bottlenecks", "open_extractor"),
     "tfpoets.inference": ("load_classifier",),
-    "tfpoets.pipeline": ("RetrainOptions", "retrain"),
+    "tfpoets.pipeline": ("retrain",),
+    "tfpoets.retrain_options": ("RetrainOptions",),
     "tfpoets.training": ("fit_head",),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}

@@ -16,6 +16,16 @@ def _as_path(option: str, value: object) -> Path:
     raise OptionError(f"`{option}`={value!r} is not a path.")
 
 
+def set_locations(options: Any, *names: str) -> None:
+    """Do the same for locations of photos: text with a scheme ("s3://...") stays text, which a path would mangle.
+
+    Raises:
+        OptionError: a value is neither a path nor text, nor None where that is the field's default.
+    """
+    set_paths(options, *(name for name in names if not (isinstance(value := getattr(options, name), str)
+                                                        and "://" in value)))
+
+
 def set_paths(options: Any, *names: str) -> None:
     """Make fields of a frozen dataclass paths, for its `__post_init__`; text will do.
 
@@ -46,7 +56,7 @@ def write_file(path: Path, content: str | bytes) -> None:
         raise TfpoetsError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def check_output_file(path: Path, option: str, image_dir: Path | None = None) -> None:
+def check_output_file(path: Path, option: str, image_dir: Path | str | None = None) -> None:
     """Makes the folder of a file that will be written.
 
     Raises:
@@ -69,16 +79,16 @@ def check_output_folder(folder: Path) -> None:
         raise TfpoetsError(f"Nothing can be written into {folder}.", "Choose another place.")
 
 
-def check_is_apart(folder: Path, option: str, image_dir: Path, given: Path) -> None:
+def check_is_apart(folder: Path, option: str, image_dir: Path | str, given: Path) -> None:
     """Raise an OptionError where a folder is that of the photos or lies below it: folders in there are classes."""
-    if folder.resolve() == image_dir.resolve():
+    if isinstance(image_dir, Path) and folder.resolve() == image_dir.resolve():
         raise OptionError(f"`{option}`={given} is the folder of the photos.", "Give another.")
     check_is_not_among(folder, option, image_dir, given)
 
 
-def check_is_not_among(folder: Path, option: str, image_dir: Path, given: Path) -> None:
+def check_is_not_among(folder: Path, option: str, image_dir: Path | str, given: Path) -> None:
     """Raise an OptionError where a folder lies below the one of the photos: it would count as a class."""
-    if image_dir.resolve() in folder.resolve().parents:
+    if isinstance(image_dir, Path) and image_dir.resolve() in folder.resolve().parents:
         photos = image_dir if image_dir.name else image_dir.resolve()
         raise OptionError(f"`{option}`={given} lies among the photos of {photos}.", "Give a place outside, or start "
                           "the command in another folder.")

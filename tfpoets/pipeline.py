@@ -1,295 +1,133 @@
-"""A whole retraining, from a folder of photos to proven files and a report.
-
-`retrain` prints nothing. It tells its caller how it goes by events, the small classes below and those of
-`tfpoets.training`; the command line turns them into text.
-"""
+"""A whole retraining, from a folder of photos to proven files and a report, as one function."""
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfpoets.data import (PARTS, TEST, TRAINING, Dataset, Photo, Split, SplitOptions, check_class_sizes, fold_photos,
-                          identify_photos, read_dataset, split_photos, with_test_photos)
+from tfpoets.data import (PARTS, TEST, TRAINING, Dataset, Examples, Photo, SplitOptions, check_class_sizes,
+                          fold_photos, identify_photos, read_dataset, split_photos, with_test_photos)
 from tfpoets.doctor import Finding, examine, wanted_measures, write_findings
-from tfpoets.errors import DataError, OptionError, check_range
-from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
-from tfpoets.exporting import (UNKNOWN_LABEL, CrossValidation, ExportOptions, Exported, ExportedFile, HeadInfo,
-                               Metadata, NetworkInfo, Proof, RejectOption, check_destinations, check_formats, convert,
+from tfpoets.errors import DataError, OptionError
+from tfpoets.evaluation import Metrics, evaluate, evaluate_unknown
+from tfpoets.events import (BottlenecksExtracted, ConversionEnded, ConversionStarted, CrossValidated, Evaluated,
+                            FilesWritten, IntermediateGraph, PhotosExamined, PhotosRead, PhotosSplit, ReportWritten,
+                            stage_events)
+from tfpoets.exporting import (UNKNOWN_LABEL, CrossValidation, ExportOptions, ExportedFile, HeadInfo, Metadata,
+                               NetworkInfo, Proof, RejectOption, check_destinations, check_formats, convert,
                                describe_classifier, export_classifier, export_graph, final_figures, open_graph,
                                split_info)
-from tfpoets.extractors import (Bottlenecks, Extractor, ExtractorOptions, core_count, extract_bottlenecks,
-                                open_extractor)
-from tfpoets.files import check_is_apart, check_is_not_among, check_output_folder, set_paths
+from tfpoets.extractors import Bottlenecks, Extractor, core_count, extract_bottlenecks, open_extractor
+from tfpoets.files import check_output_folder
 from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, side_by_side
 from tfpoets.inference import load_classifier
-from tfpoets.progress import stage
+from tfpoets.options import with_options
 from tfpoets.report import confusion_picture, curves_picture, describe_retraining, write_report
+from tfpoets.retrain_options import RetrainOptions
+from tfpoets.retrain_result import RetrainResult
 from tfpoets.tf_runtime import import_tensorflow
 from tfpoets.training import (Fit, HeadOptions, Listener, NetworkFit, RejectingHead, StepsStored, Trained, Training,
-                              TrainingOptions, UnknownScore, balanced_draw, check_batch_size, generator,
-                              out_of_fold_probabilities, train, trainer_for, write_summaries)
+                              UnknownScore, balanced_draw, generator, out_of_fold_probabilities, train, trainer_for,
+                              write_summaries)
 
 log = logging.getLogger(__name__)
 
-TF_FILES = Path("tf_files")
+
+def label_in_python(classifier: Path) -> str:
+    """Return how Python labels a photo with the classifier in a file."""
+    return f"tfpoets.load_classifier({str(classifier)!r}).label(PHOTO)"
 
 
-@dataclass(frozen=True, kw_only=True)
-class RetrainOptions:
-    """A retraining.
-
-    Attributes:
-        image_dir: folder that holds one folder of photos per class; a folder's name is its label.
-        test_dir: a second folder with the same classes, whose photos make the final test; None: a share of
-            `image_dir`.
-        split: how photos are divided.
-        extractor: which pretrained network is used.
-        training: what is trained.
-        files: what is written.
-        cross_validate: number of folds in which every photo is also answered by a head that never saw it; None: none.
-        doctor: whether to look for problems in the photos.
-        bottleneck_dir: folder of the cache, and of checkpoints.
-        summaries_dir: folder of the curves, one folder a run.
-        intermediate_output_graphs_dir: folder of the graphs of a training by steps that is under way.
-        test_batch_size: also report the accuracy of so many test photos, drawn evenly from the classes; -1: do not.
-    """
-
-    image_dir: Path
-    test_dir: Path | None = None
-    split: SplitOptions = SplitOptions()
-    extractor: ExtractorOptions = ExtractorOptions()
-    training: TrainingOptions = TrainingOptions()
-    files: ExportOptions = ExportOptions()
-    cross_validate: int | None = None
-    doctor: bool = True
-    bottleneck_dir: Path = TF_FILES / "bottlenecks"
-    summaries_dir: Path = TF_FILES / "training_summaries"
-    intermediate_output_graphs_dir: Path = TF_FILES / "intermediate_graphs"
-    test_batch_size: int = -1
-
-    def __post_init__(self) -> None:
-        set_paths(self, "image_dir", "test_dir", "bottleneck_dir", "summaries_dir", "intermediate_output_graphs_dir")
-        # One fold is held out, one chooses, the rest train.
-        check_range("cross_validate", self.cross_validate, least=3, most=100, whole=True)
-        check_batch_size("test_batch_size", self.test_batch_size)
-        object.__setattr__(self, "training", self.training.with_seed(self.split.seed))
-        self._check_places()
-        self._check_training()
-
-    def _check_places(self) -> None:
-        """What is written among the photos would be a class of its own, or photos of one, the next time."""
-        for photos in filter(None, (self.image_dir, self.test_dir)):
-            for name in ("output_graph", "output_labels"):
-                given = getattr(self.files, name)
-                # Some forms are folders beside the graph.
-                check = check_is_apart if self.files.formats else check_is_not_among
-                check(given.parent, name, photos, given)
-            for name, folder in (("saved_model_dir", self.files.saved_model_dir),
-                                 ("bottleneck_dir", self.bottleneck_dir), ("model_dir", self.extractor.model_dir),
-                                 ("summaries_dir", self.summaries_dir),
-                                 ("intermediate_output_graphs_dir", self.intermediate_output_graphs_dir)):
-                if name == "intermediate_output_graphs_dir" and not self._stores_graphs:
-                    continue
-                if folder is not None:
-                    check_is_apart(folder, name, photos, folder)
-
-    @property
-    def _stores_graphs(self) -> bool:
-        """Whether graphs of a training that is under way are written."""
-        return bool(self.training.sgd and self.training.sgd.intermediate_store_frequency)
-
-    def _check_training(self) -> None:
-        training, validates = self.training, bool(self.split.validation_percentage)
-        if training.all_layers and not validates:
-            raise OptionError("Training a network needs validation photos to tell its best epoch by.",
-                              "Give a `validation_percentage` above 0.", "validation_percentage")
-        if training.unknown_coverage and not validates:
-            raise OptionError("`unknown_coverage` needs validation photos to find its threshold by.",
-                              "Give a `validation_percentage` above 0.")
-        if training.all_layers and self.cross_validate:
-            raise OptionError("`cross_validate` is for the last layer alone: a network that was trained on the photos "
-                              "knows all folds.", "Omit it.")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the options as JSON takes them, paths as text, without those that change no result."""
-        return _as_json({name: value for name, value in asdict(self).items() if value is not None})
-
-
-# These change no result.
-WITHOUT_EFFECT = ("offline", "resume")
-
-
-def _as_json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _as_json(each) for name, each in value.items()
-                if each not in (None, (), "") and name not in WITHOUT_EFFECT}
-    if isinstance(value, tuple):
-        return [_as_json(each) for each in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-@dataclass(frozen=True)
-class PhotosRead:
-    """Event: the folder has been listed."""
-
-    dataset: Dataset
-
-
-@dataclass(frozen=True)
-class BottlenecksExtracted:
-    """Event: there are bottlenecks of all photos that can be read; `extractor` is None where none were needed."""
-
-    bottlenecks: Bottlenecks
-    extractor: Extractor | None
-
-
-@dataclass(frozen=True)
-class PhotosSplit:
-    """Event: the photos have been divided."""
-
-    dataset: Dataset
-
-    @property
-    def split(self) -> Split:
-        assert self.dataset.split is not None
-        return self.dataset.split
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluated:
-    """Event: the final test is done.
-
-    Attributes:
-        labels: in output order.
-        photos: of the test.
-        probabilities: float32 [photos, labels].
-        metrics: None where no photo was kept for the test.
-        drawn: (accuracy, photos) of a batch drawn evenly from the classes, or None.
-        rejection: figures of the reject option, or None.
-    """
-
-    labels: Sequence[str]
-    photos: Sequence[Photo]
-    probabilities: np.ndarray
-    metrics: Metrics | None
-    drawn: tuple[float, int] | None = None
-    rejection: Rejection | None = None
-
-
-@dataclass(frozen=True)
-class CrossValidated:
-    """Event: every photo has been answered by a head that never saw it; `folds` are the folds' accuracies."""
-
-    metrics: Metrics
-    folds: Sequence[float]
-
-
-@dataclass(frozen=True)
-class IntermediateGraph:
-    """Event: the graph of a training that is under way is about to be written."""
-
-    path: Path
-
-
-@dataclass(frozen=True)
-class FilesWritten:
-    """Event: the classifier's files are proven and in place."""
-
-    exported: Exported
-
-
-@dataclass(frozen=True)
-class PhotosExamined:
-    """Event: the doctor has written its findings to a file."""
-
-    findings: Sequence[Finding]
-    path: Path
-
-
-@dataclass(frozen=True)
-class ReportWritten:
-    """Event: the report is in place."""
-
-    path: Path
-
-
-@dataclass(frozen=True)
-class ConversionStarted:
-    """Event: the graph is about to be converted; an event ExportedFile follows for each form."""
-
-
-@dataclass(frozen=True)
-class ConversionEnded:
-    """Event: all forms are in place."""
-
-    converted: Sequence[ExportedFile]
-
-
-def retrain(options: RetrainOptions, on_event: Listener = lambda event: None,
-            label_command: Callable[[Path], str] = lambda path: f"tfpoets.load_classifier({str(path)!r})") -> None:
+def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str], /, *,
+            on_event: Listener = lambda event: None,
+            label_command: Callable[[Path], str] = label_in_python, **values: Any) -> RetrainResult:
     """Retrain a classifier and write its files.
 
+    `retrain("photos", output_graph="flowers.pb", image_size=224, seed=3)` is all it takes; the names are those of the
+    fields of RetrainOptions and of the options that it holds.
+
     Args:
-        options: how.
-        on_event: is told how it goes.
-        label_command: gives the command that labels a photo with the classifier in a file, for the report; by default
-            how Python loads it.
+        options_or_image_dir: how; or the folder of the photos alone, where all other options are the usual ones.
+        on_event: is told how it goes, see `tfpoets.events`.
+        label_command: returns the command that labels a photo with the classifier in a file, for the report; by
+            default how Python does it.
+        values: options by name that take the place of these; see `tfpoets.options.with_options`.
+
+    Returns:
+        The classifier and what is known of it.
 
     Raises:
+        OptionError: there is no option of a name, or an option has a value that it cannot have.
         TfpoetsError: the photos or options cannot be used, or a file cannot be written or does not give the answers of
             the final test. The classifier's files are replaced together or not at all; findings, report, curves and
             further forms come after them.
     """
-    files, training = options.files, Training(options.training, options.extractor, options.bottleneck_dir, on_event)
-    check_destinations(files)
-    check_formats(files.formats, files.output_graph.parent, files.output_graph.stem)
-    check_output_folder(options.summaries_dir)
-    with stage("list"):
-        dataset = _read_photos(options)
-    on_event(PhotosRead(dataset))
-    extractor, bottlenecks = _extract(dataset, options)
-    on_event(BottlenecksExtracted(bottlenecks, extractor))
-    with stage("split"):
-        dataset = _split(bottlenecks.dataset, options)
-    on_event(PhotosSplit(dataset))
+    options = _options(options_or_image_dir, values)
+    files = options.files
+    _check_destinations(options)
+    found = _read_photos(options, on_event)
+    extractor, bottlenecks = _extract(found, options, on_event)
+    dataset = _split(bottlenecks.dataset, options, on_event)
     folds = fold_photos(dataset, options.cross_validate) if options.cross_validate else None
-    trained = train(extractor, dataset, training._replace(on_event=_storing(extractor, dataset, options, on_event)))
-    with stage("evaluation"):
-        evaluated, proof = _evaluate(trained, options)
-    on_event(evaluated)
+    with stage_events("training", on_event, logs_parts=True):
+        trained = train(extractor, dataset, Training(options.training, options.extractor, options.bottleneck_dir,
+                                                     _storing(extractor, dataset, options, on_event)))
+    test, proof = _evaluate(trained, options, on_event)
     crossed = None if folds is None else _cross_validate(trained, folds, options, on_event)
-    with stage("TensorFlow"):
+    with stage_events("TensorFlow", on_event):
         import_tensorflow()
-    metadata = _described(trained, evaluated, crossed, dataset, options)
-    on_event(FilesWritten(export_classifier(trained.extractor, trained.head, metadata, files, proof)))
+    metadata = _described(trained, test, crossed, dataset, options)
+    with stage_events("files", on_event, logs_parts=True):
+        exported = export_classifier(trained.extractor, trained.head, metadata, files, proof)
+    on_event(FilesWritten(exported))
     findings = None
     if extractor and options.doctor:
         findings = _examine(dataset, bottlenecks.unreadable, trained.extractor, files.findings, on_event)
-    with stage("report"):
+    classifier = load_classifier(files.tflite)
+    with stage_events("report", on_event):
         write_report(files.report, describe_retraining(
-            trained.dataset, proof.outputs, evaluated.metrics, evaluated.rejection, metadata,
-            findings, trained.fit.curves(), load_classifier(files.tflite), label_command(files.tflite)))
-    with stage("summaries"):
-        _write_pictures(options.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), trained.fit, evaluated.metrics,
+            trained.dataset, proof.outputs, test.metrics, test.rejection, metadata, findings, trained.fit.curves(),
+            classifier, label_command(files.tflite)))
+    with stage_events("summaries", on_event):
+        _write_pictures(options.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), trained.fit, test.metrics,
                         trained.dataset.labels)
     on_event(ReportWritten(files.report))
-    with stage("export of other forms"):
-        _convert(trained, files, on_event)
+    converted = _convert(trained, files, on_event)
+    return RetrainResult(
+        classifier=classifier, found=found, unreadable=bottlenecks.unreadable, computed=bottlenecks.computed,
+        extractor=extractor, trained=trained, metadata=metadata, test=test, findings=findings, exported=exported,
+        converted=tuple(converted), report=files.report)
 
 
-def _read_photos(options: RetrainOptions) -> Dataset:
-    dataset = read_dataset(options.image_dir)
-    check_class_sizes(dataset, _split_options(options))
-    if options.test_dir:
-        dataset = with_test_photos(dataset, read_dataset(options.test_dir, least_classes=1))
-    if options.training.unknown_coverage:
-        _check_no_folder_is_unknown(dataset)
+def _options(given: RetrainOptions | str | os.PathLike[str], values: dict[str, Any]) -> RetrainOptions:
+    if isinstance(given, RetrainOptions):
+        return with_options(given, values)
+    return with_options(RetrainOptions, dict(image_dir=given, **values))
+
+
+def _check_destinations(options: RetrainOptions) -> None:
+    """Raise an error where files could not be written, before any work is done."""
+    files = options.files
+    check_destinations(files)
+    check_formats(files.formats, files.output_graph.parent, files.output_graph.stem)
+    check_output_folder(options.summaries_dir)
+
+
+def _read_photos(options: RetrainOptions, on_event: Listener) -> Dataset:
+    with stage_events("list", on_event):
+        dataset = read_dataset(options.image_dir)
+        check_class_sizes(dataset, _split_options(options))
+        if options.test_dir:
+            dataset = with_test_photos(dataset, read_dataset(options.test_dir, least_classes=1))
+        if options.training.unknown_coverage:
+            _check_no_folder_is_unknown(dataset)
+    on_event(PhotosRead(dataset))
     return dataset
 
 
@@ -308,20 +146,30 @@ def _check_no_folder_is_unknown(dataset: Dataset) -> None:
                               "Move it elsewhere; evaluate can say how many of its photos are called so.")
 
 
-def _extract(dataset: Dataset, options: RetrainOptions) -> tuple[Extractor | None, Bottlenecks]:
+def _extract(dataset: Dataset, options: RetrainOptions, on_event: Listener) -> tuple[Extractor | None, Bottlenecks]:
     """The extractor and all bottlenecks; for a network from scratch without the doctor nobody needs them."""
-    network, asked = options.training.network, options.extractor
+    network, asked, extractor = options.training.network, options.extractor, None
     if network and not options.doctor:
-        return None, Bottlenecks(*identify_photos(dataset, core_count()))
-    with stage("extractor"):  # of a network from scratch, `image_size` and `views` are the network's
-        extractor = open_extractor(replace(asked, image_size=None, views=1) if network else asked)
-    with stage("extract"):
-        return extractor, extract_bottlenecks(
-            dataset, extractor, options.bottleneck_dir, measures=wanted_measures() if options.doctor else ())
+        found = Bottlenecks(*identify_photos(dataset, core_count()))
+    else:
+        with stage_events("extractor", on_event):  # of a network from scratch, `image_size` and `views` are its own
+            extractor = open_extractor(replace(asked, image_size=None, views=1) if network else asked)
+        with stage_events("extract", on_event):
+            found = extract_bottlenecks(dataset, extractor, options.bottleneck_dir,
+                                        measures=wanted_measures() if options.doctor else ())
+    on_event(BottlenecksExtracted(found, extractor))
+    return extractor, found
 
 
-def _split(dataset: Dataset, options: RetrainOptions) -> Dataset:
-    """The photos with the part that each plays; photos of `image_dir` that are also in `test_dir` are left out."""
+def _split(dataset: Dataset, options: RetrainOptions, on_event: Listener) -> Dataset:
+    with stage_events("split", on_event):
+        dataset = split_photos(_without_test_photos(dataset, options), options.split)
+    on_event(PhotosSplit(dataset))
+    return dataset
+
+
+def _without_test_photos(dataset: Dataset, options: RetrainOptions) -> Dataset:
+    """The dataset without those photos of `image_dir` that are also in `test_dir`."""
     tests = np.array([photo.part == PARTS[TEST] for photo in dataset.photos])
     tested = {photo.digest for photo, test in zip(dataset.photos, tests) if test}
     kept = tests | [photo.digest not in tested for photo in dataset.photos]
@@ -331,7 +179,7 @@ def _split(dataset: Dataset, options: RetrainOptions) -> Dataset:
     if not kept.all():
         log.warning("Also in %s, and left to the test: %d of the photos of %s.", options.test_dir, (~kept).sum(),
                     options.image_dir)
-    return split_photos(dataset.only(kept), options.split)
+    return dataset.only(kept)
 
 
 def _storing(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions, on_event: Listener) -> Listener:
@@ -356,7 +204,8 @@ def _described(trained: Trained, evaluated: Evaluated, crossed: CrossValidation 
     assert before.split is not None
     return describe_classifier(
         extractor, trained.dataset, HeadInfo.from_dict(trained.fit.description()), options.files.final_tensor_name,
-        network=NetworkInfo(kind, extractor.handle, extractor.digest, trained.choice),
+        network=NetworkInfo(kind, extractor.handle, extractor.digest,
+                            trained.compared.sentence() if trained.compared else ""),
         split=split_info(trained.dataset, before.split.known(before.photos)),
         test=evaluated.metrics and final_figures(evaluated.metrics),
         unknown=unknown and RejectOption(unknown.threshold, unknown.coverage, len(unknown.references),
@@ -368,14 +217,22 @@ def _unknown(trained: Trained) -> UnknownScore | None:
     return trained.head.unknown if isinstance(trained.head, RejectingHead) else None
 
 
-def _evaluate(trained: Trained, options: RetrainOptions) -> tuple[Evaluated, Proof]:
+def _evaluate(trained: Trained, options: RetrainOptions, on_event: Listener) -> tuple[Evaluated, Proof]:
     """The figures of the test photos, and the answers that the files must give."""
-    labels, test, unknown = trained.dataset.labels, trained.dataset.part(TEST), _unknown(trained)
-    outputs = trained.head.outputs(test.X)
-    probabilities = outputs[PROBABILITIES]
-    proof = Proof(test.photos, side_by_side(list(outputs.values())))
+    with stage_events("evaluation", on_event):
+        test = trained.dataset.part(TEST)
+        outputs = trained.head.outputs(test.X)
+        proof = Proof(test.photos, side_by_side(list(outputs.values())))
+        evaluated = _test_figures(trained, test, outputs, options)
+    on_event(evaluated)
+    return evaluated, proof
+
+
+def _test_figures(trained: Trained, test: Examples, outputs: dict[str, np.ndarray], options: RetrainOptions
+                  ) -> Evaluated:
+    labels, probabilities, unknown = trained.dataset.labels, outputs[PROBABILITIES], _unknown(trained)
     if not len(test):
-        return Evaluated(labels, test.photos, probabilities, None), proof
+        return Evaluated(labels, test.photos, probabilities, None)
     drawn = None
     if options.training.sgd and options.test_batch_size != -1:
         chosen = balanced_draw(test.y, options.test_batch_size, generator(options.split.seed))
@@ -383,7 +240,7 @@ def _evaluate(trained: Trained, options: RetrainOptions) -> tuple[Evaluated, Pro
     rejection = None
     if unknown is not None:
         rejection = evaluate_unknown(outputs[UNKNOWN_SCORE], probabilities.argmax(1) == test.y, unknown.threshold)
-    return Evaluated(labels, test.photos, probabilities, evaluate(probabilities, test.y), drawn, rejection), proof
+    return Evaluated(labels, test.photos, probabilities, evaluate(probabilities, test.y), drawn, rejection)
 
 
 def _cross_validate(trained: Trained, folds: np.ndarray, options: RetrainOptions, on_event: Listener
@@ -405,9 +262,9 @@ def _cross_validate(trained: Trained, folds: np.ndarray, options: RetrainOptions
 
 
 def _examine(dataset: Dataset, unreadable: Sequence[tuple[Photo, str]], extractor: Extractor, path: Path,
-             on_event: Listener) -> list[Finding]:
-    with stage("doctor"):
-        findings = examine(dataset, unreadable, extractor.height)
+             on_event: Listener) -> tuple[Finding, ...]:
+    with stage_events("doctor", on_event):
+        findings = tuple(examine(dataset, unreadable, extractor.height))
         write_findings(path, findings)
     on_event(PhotosExamined(findings, path))
     return findings
@@ -419,11 +276,14 @@ def _write_pictures(folder: Path, fit: Fit, metrics: Metrics | None, labels: Seq
     curves_picture(fit.curves()).save(folder / "curves.png")
 
 
-def _convert(trained: Trained, files: ExportOptions, on_event: Listener) -> None:
-    """The written graph in other forms, beside it."""
+def _convert(trained: Trained, files: ExportOptions, on_event: Listener) -> Sequence[ExportedFile]:
+    """Write the graph in other forms, beside it."""
     if not files.formats:
-        return
+        return ()
     on_event(ConversionStarted())
-    source = open_graph(files.output_graph, trained.dataset.part(TRAINING).photos)
-    found = convert(source, files.formats, files.output_graph.parent, trained.dataset.part(TEST).photos, on_event)
-    on_event(ConversionEnded(found))
+    with stage_events("export of other forms", on_event):
+        source = open_graph(files.output_graph, trained.dataset.part(TRAINING).photos)
+        converted = convert(source, files.formats, files.output_graph.parent, trained.dataset.part(TEST).photos,
+                            on_event)
+    on_event(ConversionEnded(converted))
+    return converted

@@ -3,22 +3,19 @@
     python -m tests.benchmarks.fine_tuning --image_dir=PHOTOS [--tfhub_module=HANDLE] [--image_size=224] [--epochs=3]
         [--learning_rate=1e-4]
 
-Each split is trained twice by the retrain command; the gain is that in the test accuracy of what it delivers, paired
+Each split is trained twice by retrain; the gain is that in the test accuracy of what it delivers, paired
 by split: where the validation photos prefer the network as it was, that is delivered and the gain is 0.
 """
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
-import json
-import re
 import time
 from pathlib import Path
 
 import numpy as np
 
-from tfpoets.cli import retrain
+import tfpoets
+from tfpoets.training import FineTuningOptions
 
 
 def main() -> None:
@@ -50,22 +47,17 @@ def main() -> None:
 def trained(flags: argparse.Namespace, seed: int, epochs: int) -> tuple[float, bool, float, str]:
     """Test accuracy of what retrain delivers, whether it is fine-tuned, seconds, and what was said of the choice."""
     folder = flags.work_dir / "fine_tuning"
-    said = io.StringIO()
     start = time.perf_counter()
-    with contextlib.redirect_stdout(said):
-        code = retrain.main([
-            f"--image_dir={flags.image_dir}", f"--tfhub_module={flags.tfhub_module}",
-            f"--image_size={flags.image_size}", f"--fine_tune_epochs={epochs}", f"--seed={seed}", "--nodoctor",
-            *([f"--learning_rate={flags.learning_rate}"] if epochs else []),
-            f"--testing_percentage={flags.testing_percentage}", f"--model_dir={flags.work_dir / 'models'}",
-            f"--bottleneck_dir={flags.work_dir / 'bottlenecks'}", f"--output_graph={folder / 'graph.pb'}",
-            f"--output_labels={folder / 'labels.txt'}", f"--summaries_dir={folder / 'summaries'}"])
-    assert code == 0, said.getvalue()
+    result = tfpoets.retrain(
+        flags.image_dir, handle=flags.tfhub_module, image_size=flags.image_size, seed=seed, doctor=False,
+        fine_tuning=FineTuningOptions(epochs=epochs, learning_rate=flags.learning_rate) if epochs else None,
+        testing_percentage=flags.testing_percentage, model_dir=flags.work_dir / "models",
+        bottleneck_dir=flags.work_dir / "bottlenecks", output_graph=folder / "graph.pb",
+        output_labels=folder / "labels.txt", summaries_dir=folder / "summaries")
     seconds = time.perf_counter() - start
-    metadata = json.loads((folder / "graph.json").read_text("utf-8"))
-    choice = re.search("Validation loss .*? is kept", " ".join(said.getvalue().split()))
-    return (metadata["test"]["accuracy"], metadata["network"]["kind"] == "fine_tuned", seconds,
-            choice[0] if choice else "")
+    assert result.metrics is not None
+    return (result.metrics.accuracy, result.metadata.network.kind == "fine_tuned", seconds,
+            result.metadata.network.fine_tuning)
 
 
 if __name__ == "__main__":

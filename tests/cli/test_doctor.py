@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tfpoets.cli import doctor, retrain
+from tests.conftest import retrain_json
+from tfpoets.cli import doctor
 from tfpoets.data.samples import write_digits
 
 
@@ -38,12 +39,12 @@ def test_it_is_part_of_every_retrain_unless_sent_away(
     monkeypatch.chdir(tmp_path)
     shutil.copy(photo_folder / "red" / "001.png", photo_folder / "red" / "twin.png")
     command = [f"--image_dir={photo_folder}", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}"]
-    assert retrain.main([*command, "--nodoctor"]) == 0
-    assert "Data doctor" not in capsys.readouterr().out
+    assert retrain_json(capsys, *command, "--nodoctor")["findings"] is None
     assert not Path("tf_files/retrained_graph_findings.csv").exists()
-    assert retrain.main(command) == 0
-    assert "Data doctor: " in capsys.readouterr().out
-    assert "exact_duplicate" in Path("tf_files/retrained_graph_findings.csv").read_text()
+    findings = retrain_json(capsys, *command)["findings"]
+    rows = list(csv.DictReader(Path("tf_files/retrained_graph_findings.csv").open()))
+    assert [(row["kind"], row["file"]) for row in rows] == [(each["kind"], each["file"]) for each in findings]
+    assert "exact_duplicate" in {each["kind"] for each in findings}
 
 
 def test_views_are_those_of_a_retrain(photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path,
@@ -54,9 +55,8 @@ def test_views_are_those_of_a_retrain(photo_folder: Path, tiny_module: Path, mod
     found = Path("tf_files/doctor/findings.csv").read_text()
     assert doctor.main([*command, "--views=4"]) == 0
     assert Path("tf_files/doctor/findings.csv").read_text() != found  # scores of other vectors
-    capsys.readouterr()
-    assert retrain.main([*command, "--views=4", "--nodoctor"]) == 0
-    assert "0 computed, 60 in all" in capsys.readouterr().out
+    bottlenecks = retrain_json(capsys, *command, "--views=4", "--nodoctor")["bottlenecks"]
+    assert (bottlenecks["computed"], bottlenecks["count"]) == (0, 60)
 
 
 def test_the_digits_have_a_sane_list(tmp_path: Path, tiny_module: Path, model_dir: Path,

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import retrain_json
 from tfpoets.cli import count_ops, export, graph_pb2tb, label_image, quantize_graph, retrain
 from tfpoets.data import load_pixels, network_input
 from tfpoets.errors import TfpoetsError
@@ -180,9 +181,10 @@ def test_a_page_of_something_else_is_left_alone(capsys: pytest.CaptureFixture) -
 @pytest.mark.parametrize("views", [2, 4])
 def test_views_are_quantized_too(views: int, tiny_module: Path, model_dir: Path,
                                  capsys: pytest.CaptureFixture) -> None:
-    assert retrain.main(["--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
-                         "--nodoctor", f"--views={views}", "--export=tflite_int8,tfjs"]) == 0
-    assert list(rows(capsys.readouterr().out)) == ["graph (.pb)", "tflite_int8", "tfjs"]
+    told = retrain_json(capsys, "--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
+                        "--nodoctor", f"--views={views}", "--export=tflite_int8,tfjs")
+    assert [row["name"] for row in told["converted"]] == ["graph (.pb)", "tflite_int8", "tfjs"]
+    assert all(row["count"] == told["test"]["count"] for row in told["converted"])
 
 
 def test_operations_that_a_browser_lacks_are_refused(tmp_path: Path) -> None:

@@ -29,10 +29,11 @@ def old_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_bottleneck_is_computed_again(capsys: pytest.CaptureFixture) -> None:
     prepared = list(Path("models").iterdir())
     assert retrain.main([*COMMON, "--tfhub_module=module", "--augmented_views=2", "--flip_left_right",
-                         "--random_brightness=10", "--unknown_coverage=0.9"]) == 0
+                         "--random_brightness=10", "--unknown_coverage=0.9", "--format=json"]) == 0
     said = capsys.readouterr()
-    assert "0 computed, 24 in all" in said.out
-    assert "2 varied copies of 19 photos: 0 computed" in said.out
+    told = json.loads(said.out)
+    assert (told["bottlenecks"]["computed"], told["bottlenecks"]["count"]) == (0, 24)
+    assert told["copies"] == {"copies": 2, "photos": 19, "computed": 0}
     assert "Preparing" not in said.err and list(Path("models").iterdir()) == prepared
     old, new = (json.loads(Path(folder, "g.json").read_text("utf-8")) for folder in ("classifier", "new"))
     assert [new[part] for part in ("split", "network")] == [old[part] for part in ("split", "network")]

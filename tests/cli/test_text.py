@@ -1,10 +1,14 @@
 """Figures in a terminal: short, true, and never without their uncertainty."""
 from __future__ import annotations
 
+import io
+
 import numpy as np
 
+from tfpoets.cli.retrain_text import EventPrinter
 from tfpoets.cli.text import accuracy_lines, class_lines, cross_validation_lines
 from tfpoets.evaluation import evaluate
+from tfpoets.training import Epoch, NetworksCompared
 
 
 def metrics(classes: int = 3, count: int = 60, wrong: int = 6):
@@ -40,3 +44,22 @@ def test_cross_validation_tells_the_spread_of_its_folds() -> None:
     assert lines[0] == "Cross-validation in 3 folds: accuracy = 90.0% (N=60)"
     assert "folds from 80.0 to 100.0%, spread 10.0." in lines[1]
     assert all(len(line) < 80 for line in lines)
+
+
+def test_the_choice_between_two_networks_fits_a_terminal_and_says_which_is_kept() -> None:
+    for before, after, told in ((0.5, 0.25, "(better by 0.2500 ± 0.0125): the fine-tuned network is kept"),
+                                (0.5, 0.49, "(better by 0.0100 ± 0.0125): the network as it was is kept"),
+                                (0.5, 0.75, "(worse by 0.2500 ± 0.0125): the network as it was is kept")):
+        stream = io.StringIO()
+        EventPrinter(stream)(NetworksCompared(before, after, 0.0125, "epoch 3"))
+        lines = stream.getvalue().splitlines()
+        assert len(lines) > 1 and all(len(line) < 80 for line in lines)
+        assert " ".join(stream.getvalue().split()) == (
+            f"Validation loss {before:.4f} before fine-tuning, {after:.4f} after epoch 3, with the last layer solved "
+            f"again {told}")
+
+
+def test_an_epoch_is_a_line() -> None:
+    stream = io.StringIO()
+    EventPrinter(stream)(Epoch(3, 0.5, 0.75, 0.25, 0.875))
+    assert stream.getvalue() == ("Epoch 4: train loss 0.5000, accuracy 75.0%; validation loss 0.2500, 87.5%\n")

@@ -2,13 +2,12 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageOps
 
-from tests.conftest import write_photos
+from tests.conftest import retrain_json, write_photos
 from tfpoets.cli import label_image, retrain
 
 
@@ -48,15 +47,15 @@ def test_files_made_with_views_give_a_photo_and_its_mirror_image_the_same_scores
 
 def test_varied_copies_train_the_head_once_computed_and_test_no_one(command: list[str],
                                                                     capsys: pytest.CaptureFixture) -> None:
-    assert retrain.main([*command, "--augmented_views=3", "--saved_model_dir=saved"]) == 0
-    said = capsys.readouterr().out
-    counts = {name: int(re.search(rf"(\d+) {name}", said)[1]) for name in ("training", "validation", "test")}
+    told = retrain_json(capsys, *command, "--augmented_views=3", "--saved_model_dir=saved")
+    counts = told["split"]["counts"]
     trained = counts["training"] + counts["validation"]
-    assert f"Bottlenecks of 3 varied copies of {trained} photos: {3 * trained} computed" in said
+    assert told["copies"] == {"copies": 3, "photos": trained, "computed": 3 * trained}
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
-    assert metadata["test"]["count"] == counts["test"] and metadata["options"]["training"]["augmented_views"] == 3
-    assert retrain.main([*command, "--augmented_views=4"]) == 0
-    assert f"Bottlenecks of 4 varied copies of {trained} photos: {trained} computed" in capsys.readouterr().out
+    assert metadata["options"]["training"]["augmented_views"] == 3
+    assert told["test"]["count"] == counts["test"] == 60 - trained
+    told = retrain_json(capsys, *command, "--augmented_views=4")
+    assert told["copies"] == {"copies": 4, "photos": trained, "computed": trained}
 
 
 def test_poets_distortion_flags_vary_photos_for_the_last_layer_and_for_poets_steps(
@@ -64,7 +63,7 @@ def test_poets_distortion_flags_vary_photos_for_the_last_layer_and_for_poets_ste
     heads = []
     for more in ([], ["--flip_left_right", "--random_crop=10", "--random_scale=10", "--random_brightness=10"]):
         for solver in ([], ["--how_many_training_steps=20"]):
-            assert retrain.main([*command, *more, *solver]) == 0
-            assert ("4 varied copies of" in capsys.readouterr().out) == bool(more)
+            copies = retrain_json(capsys, *command, *more, *solver)["copies"]
+            assert (copies and copies["copies"]) == (4 if more else None)
             heads.append(Path("tf_files/retrained_graph.pb").read_bytes())
     assert len(set(heads)) == 4

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import write_photos
+from tests.conftest import retrain_json, write_photos
 from tfpoets.cli import evaluate, label_image, retrain
 from tfpoets.cli.retrain_text import EventPrinter
 from tfpoets.data import TRAINING, SplitOptions, identify_photos, load_pixels, read_dataset, split_photos
@@ -27,15 +26,13 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_network_from_scratch_goes_through_export_evaluate_and_label_image(capsys: pytest.CaptureFixture) -> None:
-    assert retrain.main(["--image_dir=photos", "--architecture=lenet", "--train_epochs=4", "--nodoctor",
-                         "--validation_percentage=20", "--saved_model_dir=saved"]) == 0
-    said = capsys.readouterr().out
-    assert re.search(r"^Epoch 4: train loss \d\.\d{4}, accuracy \d+\.\d%; validation loss", said, re.MULTILINE)
-    metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
-    assert metadata["network"]["kind"] == "from_scratch" and metadata["network"]["handle"] == "lenet"
-    assert metadata["input"]["height"] == 32 and metadata["head"]["epochs"] == 4
+    told = retrain_json(capsys, "--image_dir=photos", "--architecture=lenet", "--train_epochs=4", "--nodoctor",
+                        "--validation_percentage=20", "--saved_model_dir=saved")
+    assert told["network"]["kind"] == "from_scratch" and told["network"]["handle"] == "lenet"
+    assert told["network"]["height"] == 32 and told["head"]["epochs"] == 4 and told["bottlenecks"] is None
+    assert [point["step"] for point in told["curves"]["validation"]] == [0, 1, 2, 3]
     assert evaluate.main(["saved", "--image_dir=photos", "--format=json"]) == 0
-    assert json.loads(capsys.readouterr().out)["accuracy"] == pytest.approx(metadata["test"]["accuracy"])
+    assert json.loads(capsys.readouterr().out)["accuracy"] == pytest.approx(told["test"]["accuracy"])
     assert label_image.main(["photos/red/000.png", "--top_k=1"]) == 0
     assert "(score=" in capsys.readouterr().out
     assert "Where it looks" in Path("tf_files/retrained_graph.html").read_text("utf-8")
@@ -46,9 +43,8 @@ def test_a_gray_network_is_trained_and_the_doctor_looks_with_the_extractor(
         tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
     command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=1", "--color_mode=grayscale",
                "--image_size=24", f"--model_dir={model_dir}"]
-    assert retrain.main([*command, "--nodoctor"]) == 0
-    assert "Data doctor" not in capsys.readouterr().out
-    assert json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))["input"]["width"] == 24
+    told = retrain_json(capsys, *command, "--nodoctor")
+    assert told["findings"] is None and told["network"]["width"] == 24
 
 
 def write_stripes(root: Path, count: int) -> None:
@@ -68,23 +64,15 @@ def test_fine_tuning_keeps_whichever_is_better_and_says_so(tiny_module: Path, mo
     write_stripes(Path("stripes"), 80)
     command = ["--image_dir=stripes", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
                "--validation_percentage=30", "--nodoctor"]
-    kinds = {"the network as it was is kept": "frozen_features", "the fine-tuned network is kept": "fine_tuned"}
     seen = []
     for more in (["--fine_tune_epochs=25", "--learning_rate=0.01"], ["--fine_tune_epochs=1", "--learning_rate=9"]):
-        assert retrain.main([*command, *more]) == 0
-        printed = capsys.readouterr().out
-        said = " ".join(printed.split())
-        before, after, word, gain, error, kept = re.search(
-            r"Validation loss (\S+) before fine-tuning, (\S+) after epoch \d+, with the last layer solved again "
-            r"\((better|worse) by (\S+) ± (\S+)\): (the .*? is kept)", said).groups()
-        assert abs(float(before) - float(after)) == pytest.approx(float(gain), abs=2e-4)
-        won = word == "better" and float(gain) > float(error)
-        assert won == (kept == "the fine-tuned network is kept")
-        metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
-        assert metadata["network"]["fine_tuning"] in said and max(map(len, printed.splitlines())) <= 80
-        assert metadata["network"]["fine_tuning"] in Path("tf_files/retrained_graph.html").read_text("utf-8")
-        seen.append(metadata["network"]["kind"])
-        assert seen[-1] == kinds[kept] and metadata["head"]["refitted"]
+        told = retrain_json(capsys, *command, *more)
+        choice, network = told["fine_tuning"], told["network"]
+        assert choice["validation_loss_before"] - choice["validation_loss_after"] == pytest.approx(choice["gain"])
+        assert choice["kept"] == (choice["gain"] > choice["error"] > 0) == (network["kind"] == "fine_tuned")
+        assert choice["sentence"] == network["fine_tuning"] and told["head"]["refitted"]
+        assert network["fine_tuning"] in Path("tf_files/retrained_graph.html").read_text("utf-8")
+        seen.append(network["kind"])
     assert seen == ["fine_tuned", "frozen_features"]
 
 
@@ -141,9 +129,9 @@ def test_a_class_that_goes_during_the_training_is_said(monkeypatch: pytest.Monke
 
 def test_files_that_cannot_be_read_are_listed_without_the_doctor_too(capsys: pytest.CaptureFixture) -> None:
     Path("photos/red/broken.png").write_bytes(b"no photo")
-    assert retrain.main(["--image_dir=photos", "--nodoctor", "--architecture=lenet", "--train_epochs=1"]) == 0
-    said = capsys.readouterr().out
-    assert "1 file cannot be used" in said and "photos/red/broken.png: not a photo" in said
+    told = retrain_json(capsys, "--image_dir=photos", "--nodoctor", "--architecture=lenet", "--train_epochs=1")
+    unreadable, = told["photos"]["unreadable"]
+    assert unreadable["file"] == "photos/red/broken.png" and unreadable["reason"].startswith("not a photo")
 
 
 def test_a_test_folder_that_holds_all_photos_leaves_none_to_train_on(capsys: pytest.CaptureFixture) -> None:

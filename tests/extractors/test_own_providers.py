@@ -70,9 +70,6 @@ def test_its_names_are_suggested(model_dir: Path) -> None:
 
 def test_retrain_uses_it(photo_folder: Path, tmp_path: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    tfpoets.retrain(tfpoets.RetrainOptions(image_dir=photo_folder, doctor=False,
-                                           extractor=ExtractorOptions("thumb:4", model_dir)))
-    classifier = tfpoets.load_classifier(Path("tf_files/retrained_graph.tflite"))
-    assert classifier.metadata and classifier.metadata.network.handle == "thumb:4"
-    answer = classifier.answer_photo((photo_folder / "red" / "000.png").read_bytes())
-    assert answer.probabilities is not None and classifier.labels[answer.probabilities.argmax()] == "red"
+    result = tfpoets.retrain(photo_folder, handle="thumb:4", model_dir=model_dir, doctor=False)
+    assert result.metadata.network.handle == "thumb:4"
+    assert result.classifier.label(photo_folder / "red" / "000.png") == "red"

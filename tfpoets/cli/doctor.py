@@ -11,7 +11,7 @@ from tfpoets.errors import DataError
 from tfpoets.extractors import ExtractorOptions, extract_bottlenecks, open_extractor
 from tfpoets.files import check_is_not_among, check_output_folder
 
-from .parser import Flag, Group, option_values, parse_flags, path
+from .parser import Flag, Group, location, option_values, parse_flags, path
 from .places import TF_FILES
 from .running import run_command
 from .shared_flags import EXTRACTOR_FLAGS, STORAGE_FLAGS, VIEWS_FLAG, extractor_options
@@ -21,7 +21,7 @@ from .text import finding_lines, photo_lines
 MOST_SHOWN = 5
 FLAGS = (
     Group("", (
-        Flag("image_dir", "folder that holds one folder of photos per class", "image_dir", path, "DIR",
+        Flag("image_dir", "folder that holds one folder of photos per class", "image_dir", location, "DIR",
              required=True),
         Flag("output_dir", "where findings.csv goes (default tf_files/doctor)", "output_dir", path, "DIR"))),
     Group("extractor", (*EXTRACTOR_FLAGS, VIEWS_FLAG)),
@@ -32,7 +32,7 @@ FLAGS = (
 class DoctorOptions:
     """What `doctor` examines; the flags of the same names say what each means."""
 
-    image_dir: Path
+    image_dir: Path | str
     output_dir: Path = TF_FILES / "doctor"
     bottleneck_dir: Path = TF_FILES / "bottlenecks"
     extractor: ExtractorOptions = ExtractorOptions()

@@ -20,7 +20,7 @@ from tfpoets.progress import progress_bar
 from tfpoets.report import describe_evaluation, write_report
 
 from .calling import command_line
-from .parser import Flag, Group, option_values, parse_flags, path
+from .parser import Flag, Group, location, option_values, parse_flags, path
 from .places import DEFAULT_TFLITE, TF_FILES, default_graph
 from .running import UsageError, run_command
 from .shared_flags import GRAPH_FLAGS, legacy_options
@@ -43,7 +43,7 @@ FLAGS = (
         Flag("graph", f".tflite, .pb or SavedModel folder of a retrain (default {DEFAULT_TFLITE}); or a graph of "
              "TensorFlow for Poets", parse=path, metavar="FILE"),
         Flag("image_dir", f"folder that holds one folder of photos per class (default {DEFAULT_PHOTOS})", "image_dir",
-             path, "DIR"),
+             location, "DIR"),
         Flag("format", "text (default), or json: one object with all figures", "format", choices=("text", "json")),
         Flag("report", "also write a page (.html) with the wrong answers as pictures", "report", path, "FILE"))),
     GRAPH_FLAGS)
@@ -55,7 +55,7 @@ class EvaluateOptions:
 
     graph: Path
     legacy: LegacyGraphOptions = LegacyGraphOptions()
-    image_dir: Path = DEFAULT_PHOTOS
+    image_dir: Path | str = DEFAULT_PHOTOS
     format: str = "text"
     report: Path | None = None
 

@@ -8,7 +8,7 @@ from typing import Any
 from tfpoets.exporting import DEFAULT_GRAPH, ExportedFile, check_format_names, export, format_names
 from tfpoets.files import check_is_apart, check_output_folder
 
-from .parser import Flag, Group, names, option_values, parse_flags, path
+from .parser import Flag, Group, location, names, option_values, parse_flags, path
 from .places import TF_FILES
 from .running import UsageError, run_command
 from .text import conversion_header, conversion_line, conversion_notes
@@ -18,7 +18,7 @@ FLAGS = (Group("", (
     Flag("to", lambda: ", ".join(format_names()), "formats", names, "FORM[,FORM...]", required=True),
     Flag("output_dir", "where the files go (default tf_files/exported)", "output_dir", path, "DIR"),
     Flag("image_dir", "photos to prove the files on, and to see the range of every number for tflite_int8: one folder "
-         "per class (default: those of its training)", "image_dir", path, "DIR"))),)
+         "per class (default: those of its training)", "image_dir", location, "DIR"))),)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ConversionOptions:
     formats: tuple[str, ...]
     graph: Path = DEFAULT_GRAPH
     output_dir: Path = TF_FILES / "exported"
-    image_dir: Path | None = None
+    image_dir: Path | str | None = None
 
     def __post_init__(self) -> None:
         if not self.formats:

@@ -176,6 +176,11 @@ def path(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
+def location(text: str) -> Path | str:
+    """A flag's value as a place of photos: a path, or an address with a scheme as it is."""
+    return text if "://" in text else path(text)
+
+
 def names(text: str) -> tuple[str, ...]:
     """A flag's value as names separated by commas, each once, in lower case."""
     return tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))

@@ -1,8 +1,10 @@
 """tfpoets retrain --image_dir=FOLDER: train an image classifier on a folder of photos per class."""
 from __future__ import annotations
 
+import json
 import logging
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,14 @@ from tfpoets.errors import ExtractorError, check_range, nearest
 from tfpoets.exporting import ExportOptions, format_names
 from tfpoets.extractors import ExtractorOptions
 from tfpoets.graphs import architecture_names, find_architecture
-from tfpoets.pipeline import RetrainOptions, retrain
+from tfpoets.pipeline import retrain
+from tfpoets.retrain_options import RetrainOptions
 from tfpoets.training import (ARCHITECTURES, BATCH_NORMS, CHECKPOINTS, CLASS_WEIGHTS, COLOR_MODES, CONVNETS, MONITORS,
-                              OPTIMIZERS, RESNET, USUAL_COPIES, WEIGHTS, FineTuningOptions, HeadOptions,
-                              NetworkOptions, SGDOptions, TrainingOptions)
+                              OPTIMIZERS, RESNET, USUAL_COPIES, WEIGHTS, FineTuningOptions, HeadOptions, LBFGSTrainer,
+                              NetworkOptions, SGDOptions, SGDTrainer, TrainingOptions, solver_names, trainer_named)
 
 from .calling import command_line
-from .parser import Flag, Group, names, option_values, parse_flags, path
+from .parser import Flag, Group, location, names, option_values, parse_flags, path
 from .places import DEFAULT_TFLITE
 from .retrain_text import EventPrinter
 from .running import UsageError, run_command
@@ -31,9 +34,9 @@ FINE_TUNING, SCRATCH = FineTuningOptions(), NetworkOptions(architecture=CONVNETS
 
 PHOTOS = Group("photos", (
     Flag("image_dir", "folder that holds one folder of photos per class; a folder's name is its label", "image_dir",
-         path, "DIR", required=True),
+         location, "DIR", required=True),
     Flag("test_dir", "a second folder with the same classes, whose photos make the final test (default: a share of "
-         "--image_dir)", "test_dir", path, "DIR"),
+         "--image_dir)", "test_dir", location, "DIR"),
     Flag("testing_percentage", f"share of the photos kept for the final test (default {SPLIT.testing_percentage:g})",
          "split.testing_percentage", float, "P"),
     Flag("validation_percentage", "share that chooses how strongly the head is held back (default "
@@ -46,7 +49,7 @@ HEAD = Group("training", (
     Flag("unknown_coverage", "answer `unknown` to photos unlike the training photos, but not to a share C of the "
          "validation photos (0.95, say)", "training.unknown_coverage", float, "C"),
     Flag("solver", "lbfgs: the head's optimum (default); sgd: gradient steps, as TensorFlow for Poets",
-         choices=("lbfgs", "sgd")),
+         choices=solver_names),
     Flag("augmented_views", "train the head on K varied copies of each photo, too: as --flip_left_right and its like "
          f"say, else mirrored and enlarged (default with one of them: {USUAL_COPIES})",
          "training.augmented_views", int, "K")))
@@ -88,7 +91,9 @@ ANSWERS = Group("answers", (
     Flag("cross_validate", "also answer every photo by a head that never saw it, in K folds: surer figures where "
          "photos are few", "cross_validate", int, "K"),
     Flag("nodoctor", "do not look for wrong labels, duplicates and other problems", value=True),
-    Flag("print_misclassified_test_images", "list the test photos with a wrong answer", value=True)))
+    Flag("print_misclassified_test_images", "list the test photos with a wrong answer", value=True),
+    Flag("format", "text (default), or json: the result as one object; everything else goes to standard error",
+         choices=("text", "json"))))
 STEPS = Group("from TensorFlow for Poets", (
     Flag("how_many_training_steps", f"steps (default {SGD.how_many_training_steps})", "sgd.how_many_training_steps",
          int, "N"),
@@ -131,10 +136,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(arguments: list[str] | None) -> int:
     given = parse_flags("retrain", DESCRIPTION, FLAGS, arguments)
-    printer = EventPrinter(given.pop("print_misclassified_test_images", False))
+    as_json = given.pop("format", "text") == "json"
+    stream = sys.stderr if as_json else sys.stdout
+    printer = EventPrinter(stream, given.pop("print_misclassified_test_images", False))
     options = options_from(given)
-    retrain(options, printer, label_command)
-    print(f"Label a photo:  {label_command(options.files.tflite)}")
+    result = retrain(options, on_event=printer, label_command=label_command)
+    print(f"Label a photo:  {label_command(options.files.tflite)}", file=stream)
+    if as_json:  # in ASCII, so that it is the same in every encoding
+        print(json.dumps(result.to_dict(), allow_nan=False))
     return 0
 
 
@@ -158,9 +167,9 @@ def options_from(given: dict[str, Any]) -> RetrainOptions:
     training = values.pop("training", {})
     head = HeadOptions(**training.pop("head", {}), refit=not given.get("norefit", False))
     _log_what_is_ignored(given, network)
-    sgd = _sgd_options(given, steps) if network is None else None
+    steps_options = _sgd_options(given, steps) if network is None else None
     values["training"] = TrainingOptions(
-        **training, head=head if sgd is None else sgd,
+        **training, head=_other_head_options(given) or steps_options or head,
         fine_tuning=network if isinstance(network, FineTuningOptions) else None,
         network=network if isinstance(network, NetworkOptions) else None,
         augmentation=None if network else augmentation_options(given))
@@ -252,8 +261,9 @@ def _sgd_options(given: dict[str, Any], values: dict[str, Any]) -> SGDOptions | 
         log.info("Ignored: --checkpoint_path. Bottlenecks are kept as they are computed; the rest takes seconds.")
     values = {**values, **_chosen(given, "learning_rate")}
     asking = [f"--{name}" for name in ASKS_FOR_STEPS if name in given]
-    if given.get("solver") == "lbfgs" and asking:
-        raise UsageError(f"--solver=lbfgs goes to the optimum and knows no {', '.join(asking)}.",
+    solver = given.get("solver", SGDTrainer.name)
+    if solver != SGDTrainer.name and asking:
+        raise UsageError(f"--solver={solver} knows no {', '.join(asking)}; these are for training by steps.",
                          "Omit one of the two.")
     if given.get("solver") == "sgd" or asking:
         needless = [name for name, asked in (("--class_weight=balanced", given.get("class_weight") == "balanced"),
@@ -267,6 +277,15 @@ def _sgd_options(given: dict[str, Any], values: dict[str, Any]) -> SGDOptions | 
         log.info("Ignored: %s. They belong to training by steps (--solver=sgd); without it the head's optimum is "
                  "computed, and all test photos are used.", ", ".join(idle))
     return None
+
+
+def _other_head_options(given: dict[str, Any]) -> Any:
+    """The options of a solver that is neither lbfgs nor sgd, which have flags of their own; None for these two."""
+    solver = given.get("solver", LBFGSTrainer.name)
+    if solver in (LBFGSTrainer.name, SGDTrainer.name):
+        return None
+    _log_ignored([f"--{name}" for name in ("class_weight", "norefit") if name in given], "--solver=lbfgs")
+    return trainer_named(solver).options()
 
 
 def _log_what_is_ignored(given: dict[str, Any], network: FineTuningOptions | NetworkOptions | None) -> None:

@@ -2,12 +2,11 @@
 from __future__ import annotations
 
 import datetime
-import sys
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TextIO
 
-from tfpoets import pipeline
+from tfpoets import events
 from tfpoets.data import Photo
 from tfpoets.exporting import ExportedFile
 from tfpoets.training import CopiesExtracted, Epoch, HeadSolved, NetworksCompared, Step
@@ -26,38 +25,40 @@ class EventPrinter:
     """Prints each event as it comes.
 
     Args:
+        stream: where to.
         mistakes: list the test photos with a wrong answer, too.
     """
 
-    def __init__(self, mistakes: bool = False):
+    def __init__(self, stream: TextIO, mistakes: bool = False):
+        self._stream = stream
         self._mistakes = mistakes
         self._lines: dict[type, Callable[[Any], Sequence[str]]] = {
-            pipeline.PhotosRead: lambda event: photo_lines(event.dataset),
-            pipeline.BottlenecksExtracted: _extraction_lines,
-            pipeline.PhotosSplit: _split_lines,
+            events.PhotosRead: lambda event: photo_lines(event.dataset),
+            events.BottlenecksExtracted: _extraction_lines,
+            events.PhotosSplit: _split_lines,
             CopiesExtracted: lambda event: [f"Bottlenecks of {event.copies} varied copies of {event.photos} photos: "
                                             f"{event.computed} computed"],
             HeadSolved: _head_lines,
             Step: _step_lines,
             Epoch: _epoch_lines,
-            NetworksCompared: lambda event: textwrap.wrap(event.choice, LINE_WIDTH, subsequent_indent="  "),
-            pipeline.IntermediateGraph: lambda event: [f"Save intermediate result to : {event.path}"],
-            pipeline.Evaluated: self._evaluation_lines,
-            pipeline.CrossValidated: lambda event: cross_validation_lines(event.metrics, event.folds),
-            pipeline.FilesWritten: _file_lines,
-            pipeline.PhotosExamined: lambda event: finding_lines(event.findings, event.path, MOST_FINDINGS),
-            pipeline.ReportWritten: lambda event: [f"Report:         {event.path}"],
-            pipeline.ConversionStarted: lambda event: [conversion_header()],
+            NetworksCompared: lambda event: textwrap.wrap(event.sentence(), LINE_WIDTH, subsequent_indent="  "),
+            events.IntermediateGraph: lambda event: [f"Save intermediate result to : {event.path}"],
+            events.Evaluated: self._evaluation_lines,
+            events.CrossValidated: lambda event: cross_validation_lines(event.metrics, event.folds),
+            events.FilesWritten: _file_lines,
+            events.PhotosExamined: lambda event: finding_lines(event.findings, event.path, MOST_FINDINGS),
+            events.ReportWritten: lambda event: [f"Report:         {event.path}"],
+            events.ConversionStarted: lambda event: [conversion_header()],
             ExportedFile: lambda event: [conversion_line(event)],
-            pipeline.ConversionEnded: lambda event: conversion_notes(event.converted)}
+            events.ConversionEnded: lambda event: conversion_notes(event.converted)}
 
     def __call__(self, event: Any) -> None:
         """Print an event's lines; an event that has none is passed over."""
         for line in self._lines.get(type(event), lambda _: ())(event):
-            print(line)
-        sys.stdout.flush()
+            print(line, file=self._stream)
+        self._stream.flush()
 
-    def _evaluation_lines(self, event: pipeline.Evaluated) -> list[str]:
+    def _evaluation_lines(self, event: events.Evaluated) -> list[str]:
         if event.metrics is None:
             return ["No photos were kept for a test, so how good the classifier is cannot be said."]
         lines = []
@@ -69,13 +70,11 @@ class EventPrinter:
             lines += unknown_lines(event.rejection, "test photos")
         if self._mistakes:
             lines.append("=== MISCLASSIFIED TEST IMAGES ===")
-            answers = (event.labels[answer] for answer in event.probabilities.argmax(1))
-            lines += [f"{photo.uri:>70}  {answer}" for photo, answer in zip(event.photos, answers)
-                      if answer != photo.label]
+            lines += [f"{each.photo.uri:>70}  {each.answer}" for each in event.misclassified()]
         return lines
 
 
-def _extraction_lines(event: pipeline.BottlenecksExtracted) -> list[str]:
+def _extraction_lines(event: events.BottlenecksExtracted) -> list[str]:
     found, extractor = event.bottlenecks, event.extractor
     first = [f"Bottlenecks by {extractor.name} at {extractor.height} x {extractor.width} pixels: "
              f"{found.computed} computed, {len(found.dataset.photos)} in all"] if extractor else []
@@ -92,7 +91,7 @@ def _unreadable_lines(unreadable: Sequence[tuple[Photo, str]]) -> list[str]:
     return lines + ([f"  and {more} more"] if more > 0 else [])
 
 
-def _split_lines(event: pipeline.PhotosSplit) -> list[str]:
+def _split_lines(event: events.PhotosSplit) -> list[str]:
     parts = ", ".join(f"{count} {name}" for name, count in event.split.counts().items())
     return [f"Split: {parts} photos"]
 
@@ -116,7 +115,7 @@ def _epoch_lines(epoch: Epoch) -> list[str]:
             f"validation loss {epoch.validation_loss:.4f}, {epoch.validation_accuracy:.1%}"]
 
 
-def _file_lines(event: pipeline.FilesWritten) -> list[str]:
+def _file_lines(event: events.FilesWritten) -> list[str]:
     exported = event.exported
     lines = ["Written:", *(f"  {path}" for path in exported.files)]
     if exported.parities:

@@ -12,14 +12,14 @@ from tfpoets.errors import check_range
 from tfpoets.files import check_output_file
 from tfpoets.report import sample_grid
 
-from .parser import Flag, Group, option_values, parse_flags, path
+from .parser import Flag, Group, location, option_values, parse_flags, path
 from .places import TF_FILES
 from .running import UsageError, run_command
 
 # Across: more would be wider than any screen.
 MOST_PHOTOS = 20
 FLAGS = (Group("", (
-    Flag("image_dir", "holds one folder of photos per class", "image_dir", path, "FOLDER", nargs="1"),
+    Flag("image_dir", "holds one folder of photos per class", "image_dir", location, "FOLDER", nargs="1"),
     Flag("output", "the picture, .png or .jpg (default tf_files/photos.png)", "output", path, "FILE"),
     Flag("photos_per_class", "how many of each class, at most 20 (default 8)", "photos_per_class", int, "N"))),)
 
@@ -28,7 +28,7 @@ FLAGS = (Group("", (
 class ShowOptions:
     """What `show_image` does; the flags of the same names say what each means."""
 
-    image_dir: Path
+    image_dir: Path | str
     output: Path = TF_FILES / "photos.png"
     photos_per_class: int = 8
 

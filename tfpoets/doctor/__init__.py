@@ -1,8 +1,9 @@
 """Problems in the photos, found in their files and bottlenecks."""
-from .examination import examine, finding_kinds, wanted_measures
+from .detector import Evidence
+from .examination import DETECTORS, examine, finding_kinds, wanted_measures
 from .findings import Finding, write_findings
 from .neighbours import find_neighbours
 from .wrong_labels import suspect_labels
 
-__all__ = ["Finding", "examine", "find_neighbours", "finding_kinds", "suspect_labels", "wanted_measures",
-           "write_findings"]
+__all__ = ["DETECTORS", "Evidence", "Finding", "examine", "find_neighbours", "finding_kinds", "suspect_labels",
+           "wanted_measures", "write_findings"]

@@ -131,7 +131,8 @@ def export_classifier(extractor: Extractor, head: Head, metadata: Metadata, dest
         files = staging.publish()
         os.replace(staged_labels, labels)
         os.replace(staged_metadata, destinations.metadata)
-    return Exported((files[0], labels, *files[1:], destinations.metadata), tuple(parities))
+    return Exported((files[0], labels, *files[1:], destinations.metadata),
+                    tuple(row for row in parities if row.count))
 
 
 def export_graph(path: Path, extractor: Extractor, head: Head, metadata: Metadata) -> None:

@@ -1,6 +1,7 @@
 """A classifier that is loaded and answers: photos in, probabilities of its labels out."""
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,9 +11,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from tfpoets.data import LEGACY_PIXELS_VERSION, PIXELS_VERSION, load_legacy_pixels, load_pixels, network_input
+from tfpoets.data import LEGACY_PIXELS_VERSION, PIXELS_VERSION, Photo, load_legacy_pixels, load_pixels, network_input
 from tfpoets.errors import PhotoError
-from tfpoets.exporting import Metadata
+from tfpoets.exporting import UNKNOWN_LABEL, Metadata
 from tfpoets.extractors import Engine, EngineRunner, core_count
 
 Source = TypeVar("Source")
@@ -88,6 +89,21 @@ class Classifier:
     def outputs(self, pixels: np.ndarray) -> np.ndarray:
         """The same with one more column, the scores for unknown photos, where the classifier has such a score."""
         return self._runner.run_all(pixels, self.input.scaled)
+
+    def label(self, photo: str | os.PathLike[str] | bytes) -> str:
+        """Return the likeliest label of one photo, or "unknown" where the classifier tells that no label fits.
+
+        Args:
+            photo: the path of the file, or its bytes.
+
+        Raises:
+            PhotoError: the photo cannot be read.
+        """
+        data = photo if isinstance(photo, bytes) else Photo(os.fspath(photo), "").read()
+        answer = self.answer_photo(data)
+        if answer.probabilities is None:
+            raise PhotoError(answer.reason)
+        return UNKNOWN_LABEL if answer.unknown else self.labels[answer.probabilities.argmax()]
 
     def answer_photo(self, photo: bytes) -> Answer:
         """The answer to one photo's file."""

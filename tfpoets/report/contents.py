@@ -55,8 +55,8 @@ def describe_retraining(dataset: Dataset, outputs: np.ndarray, metrics: Metrics 
 
 
 def describe_evaluation(classifier: Classifier, graph: Path, photos: Sequence[Photo], classes: np.ndarray,
-                        probabilities: np.ndarray, metrics: Metrics, rejection: Rejection | None, image_dir: Path,
-                        notes: Sequence[str], command: str) -> ReportContent:
+                        probabilities: np.ndarray, metrics: Metrics, rejection: Rejection | None,
+                        image_dir: Path | str, notes: Sequence[str], command: str) -> ReportContent:
     """Gathers the report of an evaluation.
 
     Args:
@@ -75,7 +75,7 @@ def describe_evaluation(classifier: Classifier, graph: Path, photos: Sequence[Ph
         facts.update(_facts(classifier.metadata))
     correct = probabilities.argmax(axis=1) == classes
     return ReportContent(
-        title=f"An evaluation of {graph.name} on {image_dir.name}", labels=classifier.labels, metrics=metrics,
+        title=f"An evaluation of {graph.name} on {Path(image_dir).name}", labels=classifier.labels, metrics=metrics,
         unseen=False, unknown=unknown_sentences(rejection, "photos") if rejection else (),
         bins=calibration_bins(probabilities.max(axis=1), correct),
         mistakes=_mistakes(photos, classes, probabilities, classifier.labels),

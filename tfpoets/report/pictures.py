@@ -122,6 +122,7 @@ def curves_picture(curves: dict[str, list[dict[str, float]]]) -> Image.Image:
         else:
             axes.set_xlabel("step")
         axes.grid(alpha=0.3)
-        axes.legend()
+        if any(curves.values()):
+            axes.legend()
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3].copy())

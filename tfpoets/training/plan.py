@@ -112,9 +112,35 @@ class CopiesExtracted:
 
 @dataclass(frozen=True)
 class NetworksCompared:
-    """Event: the fine-tuned network has been compared with the one it was made from; `choice` is what came of it."""
+    """Event: the fine-tuned network has been compared with the one it was made from.
 
-    choice: str
+    Attributes:
+        before, after: mean cross-entropy of the validation photos, in nats, by either network.
+        error: standard error of the difference; infinite of a single photo.
+        state: where the fine-tuned network stands: "epoch 3", for instance.
+    """
+
+    before: float
+    after: float
+    error: float
+    state: str
+
+    @property
+    def gain(self) -> float:
+        """By how much the fine-tuned network is better; negative where it is worse."""
+        return self.before - self.after
+
+    @property
+    def kept(self) -> bool:
+        """Whether the fine-tuned network is kept: a gain that few photos show may be chance."""
+        return self.gain > self.error
+
+    def sentence(self) -> str:
+        """Return what was compared and what came of it, for a person."""
+        return (f"Validation loss {self.before:.4f} before fine-tuning, {self.after:.4f} after {self.state}, with the "
+                f"last layer solved again ({'better' if self.gain > 0 else 'worse'} by {abs(self.gain):.4f} ± "
+                f"{self.error:.4f}): "
+                f"{'the fine-tuned network is kept' if self.kept else 'the network as it was is kept'}")
 
 
 class Trained(NamedTuple):
@@ -125,15 +151,17 @@ class Trained(NamedTuple):
         dataset: the photos with bottlenecks and split; those that went or changed meanwhile are not in it.
         head: what answers.
         fit: how the head was found.
-        choice: how fine-tuning compares with the network as it was, and which is kept; empty where nothing was to
+        compared: how fine-tuning compares with the network as it was, and which is kept; None where nothing was to
             choose.
+        copies: of the training photos, for the last layer alone; None without.
     """
 
     extractor: Extractor
     dataset: Dataset
     head: Head
     fit: Fit
-    choice: str = ""
+    compared: NetworksCompared | None = None
+    copies: CopiesExtracted | None = None
 
 
 class Training(NamedTuple):
@@ -165,8 +193,7 @@ def train(extractor: Extractor | None, dataset: Dataset, training: Training) -> 
     """
     options = training.options
     if extractor and not options.network:
-        fit = _train_last_layer(extractor, dataset, training)
-        trained = Trained(extractor, dataset, fit.head, fit)
+        trained = _train_last_layer(extractor, dataset, training)
         if options.fine_tuning:
             trained = _fine_tune(options.fine_tuning, trained, training)
     else:
@@ -176,28 +203,31 @@ def train(extractor: Extractor | None, dataset: Dataset, training: Training) -> 
     return trained
 
 
-def _train_last_layer(extractor: Extractor, dataset: Dataset, training: Training) -> Fit:
+def _train_last_layer(extractor: Extractor, dataset: Dataset, training: Training) -> Trained:
     train, validation, options = dataset.part(TRAINING), dataset.part(VALIDATION), training.options
+    copies = None
     if options.copies:
         with stage("extract augmented photos"):
-            train, validation = _with_copies(train, validation, extractor, training)
+            train, validation, copies = _with_copies(train, validation, extractor, training)
     with stage("head"):
-        return trainer_for(options.head).fit(train, validation, options.head, training.on_event)
+        fit = trainer_for(options.head).fit(train, validation, options.head, training.on_event)
+    return Trained(extractor, dataset, fit.head, fit, copies=copies)
 
 
 def _with_copies(train: Examples, validation: Examples, extractor: Extractor, training: Training
-                 ) -> tuple[Examples, Examples]:
+                 ) -> tuple[Examples, Examples, CopiesExtracted]:
     """Training and validation photos with augmented copies; of a photo that is gone by now, copies of it as it was."""
     photos = (*train.photos, *validation.photos)
     assert training.options.copies
     augmentation, count = training.options.copies
     found, computed = extract_augmented(photos, extractor, training.bottleneck_dir, augmentation, count)
-    training.on_event(CopiesExtracted(count, len(photos), computed))
+    copies = CopiesExtracted(count, len(photos), computed)
+    training.on_event(copies)
     gone = np.isnan(found).any((1, 2))
     if gone.any():
         log.warning("Gone or changed before they could be varied: %d of the photos.", gone.sum())
         found[gone] = np.concatenate([train.X, validation.X])[gone, None]
-    return replace(train, copies=found[:len(train)]), replace(validation, copies=found[len(train):])
+    return replace(train, copies=found[:len(train)]), replace(validation, copies=found[len(train):]), copies
 
 
 def _fine_tune(options: FineTuningOptions, frozen: Trained, training: Training) -> Trained:
@@ -215,18 +245,14 @@ def _fine_tune(options: FineTuningOptions, frozen: Trained, training: Training) 
     before = _losses(start.head, same)
     gain = before - _losses(solved.head, dataset)
     # A difference that few photos show may be chance, so it must be more than its standard error.
-    error = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else np.inf
-    better = gain.mean() > error
-    kept = "the fine-tuned network is kept" if better else "the network as it was is kept"
+    error = float(gain.std(ddof=1) / len(gain) ** 0.5) if len(gain) > 1 else np.inf
     state = f"step {fit.steps}" if fit.best is None else f"epoch {fit.best + 1}"
-    choice = (f"Validation loss {before.mean():.4f} before fine-tuning, {(before - gain).mean():.4f} after {state}, "
-              f"with the last layer solved again ({'better' if gain.mean() > 0 else 'worse'} by "
-              f"{abs(gain.mean()):.4f} ± {error:.4f}): {kept}")
-    training.on_event(NetworksCompared(choice))
-    if not better:
-        return frozen._replace(dataset=same, choice=choice)
+    compared = NetworksCompared(float(before.mean()), float((before - gain).mean()), error, state)
+    training.on_event(compared)
+    if not compared.kept:
+        return frozen._replace(dataset=same, compared=compared)
     final = _solve(dataset, head) if head.refit else solved
-    return Trained(extractor, dataset, final.head, replace(fit, head=final.head, solved=final), choice)
+    return Trained(extractor, dataset, final.head, replace(fit, head=final.head, solved=final), compared)
 
 
 def _losses(head: LinearHead, dataset: Dataset) -> np.ndarray:

@@ -11,7 +11,7 @@ from tfpoets.graphs import HEAD_SCOPE, MODULE_SCOPE, OWN_MARK, UNKNOWN_SCOPE, UN
 
 from ..exportable import Exportable
 from ..metadata import RUN_AGAIN, Metadata
-from ..target import SERVING, TFLITE_IDENTIFIER, ExportTarget, LoadedFile
+from ..target import SERVING, ExportTarget, LoadedFile
 
 
 class FrozenGraphTarget(ExportTarget):
@@ -34,7 +34,8 @@ class FrozenGraphTarget(ExportTarget):
         return {SERVING: TensorFlowEngine(path, metadata.nodes.input, *outputs)}
 
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
-        if content[4:8] == TFLITE_IDENTIFIER or OWN_MARK.encode() not in content:
+        # Other formats hold the mark as well. A GraphDef begins with field 1, its nodes (graph.proto).
+        if content[:1] != b"\n" or OWN_MARK.encode() not in content:
             return None
         beside = path.with_suffix(".json")
         if not beside.exists():

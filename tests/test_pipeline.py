@@ -1,0 +1,158 @@
+"""A whole retraining from Python: what it takes, what it tells, and what it returns."""
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tfpoets
+from tests.conftest import write_photos
+from tfpoets.data import TEST
+from tfpoets.errors import OptionError, PhotoError
+from tfpoets.events import Evaluated, FilesWritten, PhotosRead, PhotosSplit, ReportWritten, StageEnded, StageStarted
+from tfpoets.extractors import ExtractorOptions
+from tfpoets.training import HeadSolved, SGDOptions
+
+# Three classes, whose names a shell, JSON or HTML could stumble over.
+LABELS = ("C++ <b>", 'blå "1"', "日本's")
+
+
+@pytest.fixture
+def retrain(tmp_path: Path, tiny_module: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Retrains on photos/ in the working folder, with the tiny module, without the doctor."""
+    monkeypatch.chdir(tmp_path)
+    for hue, label in enumerate(LABELS):
+        write_photos(tmp_path / "photos" / label, 20, hue)
+
+    def call(**more: Any) -> Any:
+        return tfpoets.retrain("photos", **{"handle": str(tiny_module), "model_dir": model_dir, "doctor": False,
+                                            **more})
+    return call
+
+
+def test_three_lines_train_and_label(tmp_path: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
+                                     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = tfpoets.retrain("photos", handle=str(tiny_module), model_dir=model_dir, output_graph="colours.pb",
+                             output_labels="colours.txt")
+    assert result.metrics.accuracy > 0.8
+    assert [result.classifier.label(f"photos/{label}/000.png") for label in result.labels] == ["blue", "green", "red"]
+    assert capfd.readouterr().out == ""
+    assert {path.name for path in result.files} == {"colours.pb", "colours.txt", "colours.tflite", "colours.json"}
+    assert all(path.exists() for path in (*result.files, result.report))
+
+
+def test_a_photo_is_labelled_by_its_path_or_its_bytes(retrain: Callable[..., Any]) -> None:
+    classifier = retrain().classifier
+    photo = Path("photos", LABELS[1], "004.png")
+    assert classifier.label(photo) == classifier.label(str(photo)) == classifier.label(photo.read_bytes()) == LABELS[1]
+    with pytest.raises(PhotoError, match="[Nn]o such file"):
+        classifier.label("nothing.jpg")
+    with pytest.raises(PhotoError, match="not a photo"):
+        classifier.label(b"nothing")
+
+
+def test_strangers_are_called_unknown(retrain: Callable[..., Any]) -> None:
+    result = retrain(unknown_coverage=0.9, validation_percentage=30)
+    stripes = np.zeros((48, 48, 3), np.uint8)
+    stripes[::3], stripes[:, ::4] = (255, 0, 255), (0, 255, 255)
+    Image.fromarray(stripes).save("stripes.png")
+    assert result.classifier.label("stripes.png") == "unknown"
+    unknown = result.to_dict()["unknown"]
+    assert unknown["coverage"] == 0.9 and unknown["threshold"] == result.classifier.unknown_threshold
+    assert unknown["test"]["called_unknown"] == result.rejection.rejected <= result.metrics.count
+
+
+def test_the_result_holds_what_the_run_found_out(retrain: Callable[..., Any]) -> None:
+    Path("photos", LABELS[0], "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    result = retrain(cross_validate=3, testing_percentage=20, doctor=True, formats=("tflite_dynamic",))
+    told = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert told["labels"] == list(LABELS)
+    assert told["photos"]["found"] == 61 and told["photos"]["per_label"] == {
+        LABELS[0]: 21, LABELS[1]: 20, LABELS[2]: 20}
+    (broken,) = told["photos"]["unreadable"]
+    assert broken["file"].endswith("broken.jpg") and broken["reason"] == result.unreadable[0][1] != ""
+    assert told["bottlenecks"] == {"extractor": "tiny", "height": 32, "width": 32, "depth": 24, "count": 60,
+                                   "computed": 60}
+    metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
+    assert {name: told["split"][name] for name in ("seed", "digest", "counts")} == {
+        name: metadata["split"][name] for name in ("seed", "digest", "counts")}
+    assert told["split"]["notes"] == list(result.dataset.split.notes)
+    assert told["head"] == metadata["head"] and told["head"]["solver"] == "lbfgs" and told["head"]["refitted"]
+    assert told["network"]["kind"] == "frozen_features" and told["network"]["height"] == 32
+    assert {name: told["test"][name] for name in metadata["test"]} == metadata["test"]
+    assert told["cross_validation"] == metadata["cross_validation"] and told["cross_validation"]["count"] == 60
+    assert "unreadable" in {finding["kind"] for finding in told["findings"]}
+    assert told["files"] == [str(path) for path in result.files] and told["report"] == str(result.report)
+    assert [row["name"] for row in told["proof"]] == ["retrained_graph.pb", "retrained_graph.tflite"]
+    assert all(row["agreeing"] == row["count"] == result.metrics.count and row["largest"] < 1e-4
+               for row in told["proof"])
+    assert [row["name"] for row in told["converted"]][1:] == ["tflite_dynamic"]
+    assert told["converted"][1]["count"] == result.metrics.count
+
+
+def test_wrong_answers_are_those_that_the_classifier_gives(retrain: Callable[..., Any]) -> None:
+    for photo in sorted(Path("photos", LABELS[2]).iterdir())[:12]:
+        shutil.move(photo, Path("photos", LABELS[0], f"moved{photo.name}"))
+    result = retrain(testing_percentage=40)
+    answers = [(photo, result.classifier.label(photo.uri)) for photo in result.dataset.part(TEST).photos]
+    wrong = [(photo.uri, photo.label, answer) for photo, answer in answers if answer != photo.label]
+    told = result.to_dict()
+    assert wrong and [(each["file"], each["label"], each["answer"]) for each in told["misclassified"]] == wrong
+    assert len(wrong) == told["test"]["count"] - round(told["test"]["accuracy"] * told["test"]["count"])
+    assert all(1 / 3 <= each["score"] <= 1 for each in told["misclassified"])
+
+
+def test_without_test_photos_there_are_no_figures_and_nothing_that_json_lacks(retrain: Callable[..., Any]) -> None:
+    result = retrain(testing_percentage=0, validation_percentage=0, head=SGDOptions(how_many_training_steps=5),
+                     formats=("tflite_dynamic",))
+    told = result.to_dict()
+    assert result.metrics is None and told["test"] is None and told["misclassified"] == [] and told["proof"] == []
+    assert told["head"]["how_many_training_steps"] == 5 and told["findings"] is None
+    assert math.isnan(result.converted[1].largest) and told["converted"][1]["largest"] is None
+    json.dumps(told, allow_nan=False)
+
+
+def test_events_come_in_the_order_of_the_run(retrain: Callable[..., Any]) -> None:
+    events: list[Any] = []
+    result = retrain(on_event=events.append, doctor=True)
+    kinds = [type(event) for event in events]
+    order = [kinds.index(kind) for kind in (PhotosRead, PhotosSplit, HeadSolved, Evaluated, FilesWritten,
+                                            ReportWritten)]
+    assert order == sorted(order)
+    assert events[kinds.index(Evaluated)].metrics is result.metrics
+    running: list[str] = []
+    for event in events:
+        if isinstance(event, StageStarted):
+            running.append(event.name)
+        elif isinstance(event, StageEnded):
+            assert running.pop() == event.name and event.seconds >= 0
+    assert running == [] and {"extract", "training", "evaluation", "files", "report"} <= {
+        event.name for event in events if isinstance(event, StageStarted)}
+
+
+def test_options_by_name_replace_those_of_given_options(retrain: Callable[..., Any], tiny_module: Path,
+                                                        model_dir: Path) -> None:
+    options = tfpoets.RetrainOptions(image_dir="elsewhere", doctor=False,
+                                     extractor=ExtractorOptions(str(tiny_module), model_dir))
+    result = tfpoets.retrain(options, image_dir="photos", seed=9, output_graph="other/g.pb",
+                             output_labels="other/l.txt")
+    assert result.dataset.split.seed == 9 and result.files[0] == Path("other/g.pb")
+
+
+@pytest.mark.parametrize("name, message", [("tesing_percentage", "did you mean `testing_percentage`"),
+                                           ("output_grpah", "did you mean `output_graph`"),
+                                           ("xyzzy", "There is no option `xyzzy`")])
+def test_a_misspelt_option_is_refused_before_anything_is_done(name: str, message: str, tmp_path: Path,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OptionError, match=message):
+        tfpoets.retrain("photos", **{name: 1})
+    assert list(tmp_path.iterdir()) == []
