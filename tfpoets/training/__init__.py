@@ -1,12 +1,12 @@
 """Bottlenecks in, the weights of a new last layer out."""
 from .cross_validation import out_of_fold_at_strength, out_of_fold_probabilities
-from .head import CLASS_WEIGHTS, L2_GRID, HeadFit, HeadOptions, HeadSolved, LBFGSTrainer, fit_head
+from .lbfgs import CLASS_WEIGHTS, L2_GRID, HeadFit, HeadOptions, HeadSolved, LBFGSTrainer, fit_head
 from .linear_head import LinearHead
 from .loop import CHECKPOINTS, MONITORS, OPTIMIZERS, Epoch, LoopOptions, NetworkFit, train_network
 from .networks import build_convnet
 from .plan import USUAL_COPIES, CopiesExtracted, Listener, NetworksCompared, Trained, Training, TrainingOptions, train
-from .steps import (SGDOptions, SGDTrainer, Step, StepsFit, StepsStored, balanced_draw, check_batch_size,
-                    fit_head_by_steps, generator)
+from .sgd import (SGDOptions, SGDTrainer, Step, StepsFit, StepsStored, balanced_draw, check_batch_size,
+                  fit_head_by_steps, generator)
 from .summaries import write_summaries
 from .trainers import HEAD_TRAINERS, Fit, Head, solver_names, trainer_for, trainer_named
 from .unknown import RejectingHead, UnknownScore, fit_unknown_score

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 from tfpoets.data import Examples
 from tfpoets.graphs import PROBABILITIES
 
-from .head import Problem, answers_of, fit_head, principal_axes, solve
+from .lbfgs import Problem, answers_of, fit_head, principal_axes, solve
 from .trainers import Fit
 
 # Of the objective: probabilities are then right to about 0.01.

@@ -24,10 +24,10 @@ from tfpoets.progress import progress_bar
 from tfpoets.tf_runtime import auto_mixed_precision, import_tensorflow, quiet_native_code
 
 from .curves import Curves, curves_of
-from .head import HeadFit
+from .lbfgs import HeadFit
 from .linear_head import LinearHead
 from .networks import TrainableNetwork
-from .steps import MOST_PHOTOS_A_BATCH
+from .sgd import MOST_PHOTOS_A_BATCH
 
 log = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ from tfpoets.extractors import (Extractor, ExtractorOptions, build_application, 
                                 load_network)
 from tfpoets.progress import stage
 
-from .head import HeadFit, HeadOptions, fit_head
+from .lbfgs import HeadFit, HeadOptions, fit_head
 from .linear_head import LinearHead
 from .loop import NetworkFit
-from .steps import SGDOptions
+from .sgd import SGDOptions
 from .trainers import Fit, Head, trainer_for
 from .unknown import RejectingHead, fit_unknown_score
 from .whole_network import (FineTuningOptions, NetworkOptions, Untrained, from_scratch, to_fine_tune,

@@ -13,8 +13,8 @@ import numpy as np
 from tfpoets.data import Examples
 from tfpoets.errors import OptionError
 
-from .head import LBFGSTrainer
-from .steps import SGDTrainer
+from .lbfgs import LBFGSTrainer
+from .sgd import SGDTrainer
 
 
 class Head(Protocol):

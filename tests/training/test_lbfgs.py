@@ -9,8 +9,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from tfpoets.data import Examples
-from tfpoets.training import L2_GRID, HeadFit, HeadOptions, LinearHead, fit_head, head as head_module
-from tfpoets.training.head import UNTRIED_L2, Problem, _folds, answers_of, principal_axes
+from tfpoets.training import L2_GRID, HeadFit, HeadOptions, LinearHead, fit_head, lbfgs as head_module
+from tfpoets.training.lbfgs import UNTRIED_L2, Problem, _folds, answers_of, principal_axes
 
 
 @dataclass(frozen=True)
