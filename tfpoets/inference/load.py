@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 from tfpoets.errors import ModelError
@@ -13,7 +14,7 @@ from .legacy import LegacyGraphOptions, load_legacy_graph, load_legacy_tflite
 log = logging.getLogger(__name__)
 
 
-def load_classifier(path: Path, stated: LegacyGraphOptions = LegacyGraphOptions()) -> Classifier:
+def load_classifier(path: str | os.PathLike[str], stated: LegacyGraphOptions = LegacyGraphOptions()) -> Classifier:
     """Load a classifier: a .tflite (alone, without TensorFlow), a .pb, or a SavedModel folder.
 
     Args:
