@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tfpoets
 from tests.conftest import retrain_json
 from tfpoets.cli import count_ops, export, graph_pb2tb, label_image, quantize_graph, retrain
 from tfpoets.data import load_pixels, network_input
@@ -119,6 +120,18 @@ def test_retrain_exports_beside_its_graph(tiny_module: Path, model_dir: Path, ca
                          "--nodoctor", "--export=tflite_int8,onnx"]) == 0
     assert list(rows(capsys.readouterr().out)) == ["graph (.pb)", "tflite_int8", "onnx"]
     assert Path("tf_files/retrained_graph_int8.tflite").exists() and Path("tf_files/retrained_graph.onnx").exists()
+
+
+def test_a_program_exports_and_gets_the_rows_of_the_table() -> None:
+    rows = tfpoets.export("tf_files/retrained_graph.pb", ["tflite_float16", "tfjs"], "out")
+    assert [row.name for row in rows] == ["graph (.pb)", "tflite_float16", "tfjs"]
+    assert rows[1].path == Path("out/retrained_graph_float16.tflite") and rows[1].size == rows[1].path.stat().st_size
+    assert all(row.count and row.metrics and row.metrics.count == row.count for row in rows)
+    assert rows[2].largest < 1e-4 and rows[2].milliseconds is None and rows[1].milliseconds
+    with pytest.raises(TfpoetsError, match="`formats`='onnx' is not a list"):
+        tfpoets.export("tf_files/retrained_graph.pb", "onnx", "out")
+    with pytest.raises(TfpoetsError, match="did you mean tfjs"):
+        tfpoets.export("tf_files/retrained_graph.pb", ["tfsj"], "out")
 
 
 @pytest.mark.parametrize("left", ["nothing", "an empty folder"])

@@ -1,8 +1,8 @@
 """A classifier's files: written, proven, published."""
-from .conversion import convert, export
+from .conversion import convert, export, open_graph
 from .export_targets import (EXPORT_TARGETS, FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER, check_format_names,
                              check_formats, format_names, open_exported, target_named)
-from .exportable import Exportable, open_graph
+from .exportable import Exportable
 from .known_photos import were_trained_on
 from .metadata import RUN_AGAIN, UNKNOWN_LABEL, Metadata, describe_classifier, final_figures, split_info
 from .options import DEFAULT_GRAPH, ExportOptions, check_destinations

@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 
 from tfpoets.data import Photo, network_input, read_dataset
-from tfpoets.errors import TfpoetsError
+from tfpoets.errors import ModelError, OptionError, TfpoetsError
 from tfpoets.extractors import EngineRunner, TensorFlowEngine
+from tfpoets.tf_runtime import import_tensorflow
 
-from .export_targets import FROZEN_GRAPH, check_formats, target_named
-from .exportable import Exportable, load_readable, open_graph, spread
+from .export_targets import FROZEN_GRAPH, check_format_names, check_formats, open_exported, target_named
+from .exportable import Exportable, load_readable, spread
 from .known_photos import were_trained_on
 from .metadata import Metadata
 from .proof import ExportedFile, LoadedProof, measure
 from .publish import Job, Staging
+from .target import TFLITE_IDENTIFIER
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,9 @@ def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = P
         ModelError: `graph` is no graph that retrain wrote.
         ExportError: a format cannot be written, or does not give the graph's answers; the files that came before stay.
     """
+    if isinstance(formats, str):
+        raise OptionError(f"`formats`={formats!r} is not a list of names.", f"Give [{formats!r}].")
+    check_format_names(formats)
     source = open_graph(graph)
     check_formats(formats, Path(output_dir), source.name)
     photos = _photos(source.metadata, image_dir)
@@ -62,6 +67,28 @@ def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = P
                     "in the photos that prove it.")
     return convert(replace(source, training_photos=trained or new), formats, Path(output_dir), new or trained,
                    on_event)
+
+
+def open_graph(path: Path | str, training_photos: Sequence[Photo] = ()) -> Exportable:
+    """Open a .pb that retrain wrote, to write it in other formats.
+
+    Raises:
+        ModelError: it is something else, or does not belong to the metadata beside it.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ModelError(f"There is no classifier at {path}.",
+                         "Make one with: `tfpoets retrain image_dir=FOLDER_OF_CLASS_FOLDERS`")
+    content = path.read_bytes() if path.is_file() else b""
+    if path.is_dir() or content[4:8] == TFLITE_IDENTIFIER:
+        raise ModelError(f"{path} is already converted; conversions begin with the .pb that retrain wrote.",
+                         "Give that one with `graph`.")
+    opened = open_exported(path, content)
+    if opened is None:
+        raise ModelError(f"{path} was not written by retrain, so its labels and input are not part of it.",
+                         "Graphs of TensorFlow for Poets can be run by label_image and rounded by quantize_graph.")
+    definition = import_tensorflow().compat.v1.GraphDef.FromString(content)
+    return Exportable(path.stem, opened.metadata, definition, training_photos)
 
 
 def convert(source: Exportable, formats: Sequence[str], folder: Path, proving: Sequence[Photo],

@@ -4,13 +4,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfpoets.data import Photo, load_pixels
-from tfpoets.errors import ExportError, ModelError, PhotoError
+from tfpoets.errors import ExportError, PhotoError
 from tfpoets.extractors import INPUT_NODE, OUTPUT_NODE, Extractor, core_count
 from tfpoets.graphs import MODULE_SCOPE, PROBABILITIES, UNKNOWN_SCORE
 from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
@@ -106,30 +105,6 @@ def assemble(extractor: Extractor, head: Head, metadata: Metadata, name: str) ->
                                                              name=MODULE_SCOPE)
         head.add_to_graph(bottleneck, metadata.nodes.output)
         return Exportable(name, metadata, graph.as_graph_def())
-
-
-def open_graph(path: Path | str, training_photos: Sequence[Photo] = ()) -> Exportable:
-    """Open a .pb that retrain wrote, to write it in other formats.
-
-    Raises:
-        ModelError: it is something else, or does not belong to the metadata beside it.
-    """
-    from .export_targets import open_exported  # here, because targets write what this file defines
-    from .target import TFLITE_IDENTIFIER
-    path = Path(path)
-    if not path.exists():
-        raise ModelError(f"There is no classifier at {path}.",
-                         "Make one with: `tfpoets retrain image_dir=FOLDER_OF_CLASS_FOLDERS`")
-    content = path.read_bytes() if path.is_file() else b""
-    if path.is_dir() or content[4:8] == TFLITE_IDENTIFIER:
-        raise ModelError(f"{path} is already converted; conversions begin with the .pb that retrain wrote.",
-                         "Give that one with `graph`.")
-    opened = open_exported(path, content)
-    if opened is None:
-        raise ModelError(f"{path} was not written by retrain, so its labels and input are not part of it.",
-                         "Graphs of TensorFlow for Poets can be run by label_image and rounded by quantize_graph.")
-    definition = import_tensorflow().compat.v1.GraphDef.FromString(content)
-    return Exportable(path.stem, opened.metadata, definition, training_photos)
 
 
 def evenly_spread(count: int, most: int) -> np.ndarray:
