@@ -50,7 +50,6 @@ CHANGED = {
     "files": [None, [], {"g.pb": 1}],
     "made_with": [5, {"numpy": None}],
     "options": [3, []],
-    "surprise": [1],
 }
 
 
@@ -137,3 +136,8 @@ def test_a_wrapped_network_without_a_schema_version_has_no_split() -> None:
 def test_it_knows_the_photos_of_its_training() -> None:
     assert WHOLE.were_trained_on(["0123456789abcdef", "1123456789abcdef"]) == [True, False]
     assert SMALLEST.were_trained_on(["0123456789abcdef"]) == [False]
+
+
+def test_sections_that_a_later_version_added_are_passed_over() -> None:
+    text = with_value(WHOLE, "surprise", {"anything": 1})
+    assert Metadata.from_json(text, "g.json").labels == WHOLE.labels

@@ -58,6 +58,5 @@ def legacy_options(given: dict[str, Any]) -> LegacyGraphOptions:
 
 def augmentation_options(given: dict[str, Any]) -> AugmentationOptions | None:
     """Return what AUGMENTATION_FLAGS ask for, or None where they ask for nothing."""
-    asked = AugmentationOptions(given.get("flip_left_right", False),
-                                *(given.get(flag.name, 0) for flag in AUGMENTATION_FLAGS[1:]))
-    return asked or None
+    values = {flag.name: given[flag.name] for flag in AUGMENTATION_FLAGS if flag.name in given}
+    return AugmentationOptions(**values) or None

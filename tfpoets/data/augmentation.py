@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -37,11 +37,15 @@ class AugmentationOptions:
         return self.flip_left_right or bool(self.random_crop or self.random_scale or self.random_brightness)
 
     def to_dict(self) -> dict[str, float]:
-        """Return the values under the names that keys of caches and checkpoints are made of; neither ever changes.
+        """Return the values under the names that keys of caches and checkpoints are made of.
 
-        A whole number and a float that is equal to it are different values there.
+        These four are always there, under these names. A whole number and a float that is equal to it are different
+        values there. A field that is added later is there only where it is not its default, so that old keys stay.
         """
-        return dict(zip(("flip", "crop", "scale", "brightness"), asdict(self).values()))
+        found = {"flip": self.flip_left_right, "crop": self.random_crop, "scale": self.random_scale,
+                 "brightness": self.random_brightness}
+        later = {each.name: getattr(self, each.name) for each in fields(self)[len(found):]}
+        return {**found, **{name: value for name, value in later.items() if value}}
 
     @property
     def key(self) -> str:

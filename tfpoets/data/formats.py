@@ -14,13 +14,20 @@ class Format:
         name: Pillow's name of its reader.
         suffixes: of file names, in lower case, the usual one first.
         magic: matches the first 16 bytes of every file of the format.
-        decoder: the package that reads it, "pillow" or "pillow_heif".
+        plugin: "package:function" that teaches Pillow to read it, loaded only for files that `family` matches; empty
+            for a format that Pillow reads by itself.
+        family: as `magic`, but for all files that the plugin may be able to read; None: the same.
     """
 
     name: str
     suffixes: tuple[str, ...]
     magic: re.Pattern[bytes]
-    decoder: str = "pillow"
+    plugin: str = ""
+    family: re.Pattern[bytes] | None = None
+
+    def may_be(self, start: bytes) -> bool:
+        """Return whether a file that starts with these 16 bytes is worth the format's plugin."""
+        return bool((self.family or self.magic).match(start))
 
 
 def _magic(pattern: bytes) -> re.Pattern[bytes]:
@@ -38,7 +45,8 @@ FORMATS = (
     Format("TIFF", (".tif", ".tiff"), _magic(rb"II[*+]\x00|MM\x00[*+]|MM[*]\x00|II\x00[*]")),
     # Both are ISO base media files (ISO/IEC 14496-12, 4.3), told apart by their brand.
     Format("AVIF", (".avif",), _magic(rb".{4}ftyp(avif|avis|mif1|msf1)")),
-    Format("HEIF", (".heic", ".heif", ".hif"), _magic(rb".{4}ftyp(hei|hev|mif1|msf1)"), "pillow_heif"),
+    Format("HEIF", (".heic", ".heif", ".hif"), _magic(rb".{4}ftyp(hei|hev|mif1|msf1)"),
+           "pillow_heif:register_heif_opener", _magic(rb".{4}ftyp")),
     Format("JPEG2000", (".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c"),
            _magic(rb"\xff\x4f\xff\x51|\x00\x00\x00\x0cjP  \r\n\x87\n")),
     Format("PPM", (".ppm", ".pgm", ".pbm", ".pnm"), _magic(rb"P[0-6fy]")),

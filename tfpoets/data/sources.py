@@ -47,6 +47,8 @@ def open_source(location: Path | str) -> PhotoSource:
         source = find(location)
         if source is not None:
             return source
+    if "://" in location:
+        raise DataError(f"Photos cannot be read from {location}.", "Give a folder on this machine.")
     raise _nothing_at(Path(location))
 
 

@@ -18,7 +18,7 @@ from .export_targets import FROZEN_GRAPH, check_format_names, check_formats, ope
 from .exportable import Exportable, load_readable, spread
 from .known_photos import were_trained_on
 from .metadata import Metadata
-from .proof import ExportedFile, LoadedProof, measure
+from .proof import ExportedFile, LoadedProof, measure, unproven
 from .publish import Job, Staging
 from .target import TFLITE_IDENTIFIER
 
@@ -113,8 +113,7 @@ def convert(source: Exportable, formats: Sequence[str], folder: Path, proving: S
             staging.write()
             found = staging.prove(proof)
             path, = staging.publish()
-        rows.append(replace(found[0], path=path) if found else ExportedFile(
-            name, path, 0, 0, 0, float("nan"), target.tolerance))
+        rows.append(replace(found[0], path=path) if found else unproven(name, path, target.tolerance))
         on_event(rows[-1])
     return rows
 

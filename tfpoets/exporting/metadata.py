@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tfpoets import __version__
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from tfpoets.evaluation import Metrics
     from tfpoets.extractors import Extractor
 
-FORMAT, SCHEMA_VERSION = "tfpoets-classifier", 2
+# The schema version grows where an earlier program would misread a file; one that only adds sections stays readable.
+FORMAT, FIRST_VERSION, SCHEMA_VERSION = "tfpoets-classifier", 2, 2
 # Version 1: without a schema version; "flags" instead of "options" in what version f862d5e wrote.
 OLD_FORMAT = "poets-classifier-1"
 RUN_AGAIN = "Run `tfpoets retrain` to write the classifier's files anew."
@@ -90,8 +91,6 @@ class Metadata:
 
 def _from_dict(values: Any, source: str) -> Metadata:
     values = _upgraded(values, source)
-    if surplus := values.keys() - {each.name for each in fields(Metadata)}:
-        raise ValueError(f"it has sections that are not known: {', '.join(sorted(surplus))}")
     labels = values.get("labels")
     if not isinstance(labels, list) or len(labels) < 2 or not all(is_text(label) for label in labels):
         raise ValueError("its labels are not a list of at least two texts")
@@ -110,7 +109,10 @@ def _from_dict(values: Any, source: str) -> Metadata:
 
 
 def _upgraded(values: Any, source: str) -> dict[str, Any]:
-    """Return the sections of any version of the format as the current version has them."""
+    """Return the sections of any version of the format as the current version has them.
+
+    Sections that are not known are passed over: a later version may have added them.
+    """
     if not isinstance(values, dict) or values.get("format") not in (FORMAT, OLD_FORMAT):
         raise ValueError(f"its format is not {FORMAT}")
     sections = {"options": {}, **values}
@@ -121,8 +123,8 @@ def _upgraded(values: Any, source: str) -> dict[str, Any]:
         if sections.get("split") == {}:  # of a network that was trained elsewhere
             sections["split"] = None
         return sections
-    if not isinstance(version, int) or version < SCHEMA_VERSION:
-        raise ValueError(f"its schema version is not a whole number of at least {SCHEMA_VERSION}")
+    if not isinstance(version, int) or version < FIRST_VERSION:
+        raise ValueError(f"its schema version is not a whole number of at least {FIRST_VERSION}")
     if version > SCHEMA_VERSION:
         raise ModelError(f"The metadata of {source} has schema version {version}, and this version of tfpoets reads "
                          f"versions up to {SCHEMA_VERSION}.", "Install a newer version of tfpoets.")

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -155,15 +155,19 @@ def measure(name: str, path: Path, engine: Engine, proof: LoadedProof, threshold
     """Return how an engine's answers compare; its figures and its time, too, where the proof knows the classes."""
     runner, n_classes = EngineRunner(engine), proof.outputs.shape[1] - (threshold is not None)
     if not len(proof):
-        return ExportedFile(name, path, _size(path), 0, 0, float("nan"), tolerance, has_score=threshold is not None)
+        return replace(unproven(name, path, tolerance), has_score=threshold is not None)
     answers = runner.run_all(proof.pixels, network_input)
     row = _compare(name, path, answers, proof.outputs, n_classes, threshold, tolerance)
     if proof.y is None:
         return row
     probabilities = answers[:, :n_classes]
-    figures = {"metrics": evaluate(probabilities, proof.y) if np.isfinite(answers).all() else None,
-               "milliseconds": _milliseconds(runner, proof.pixels) if timed else None}
-    return ExportedFile(**{**vars(row), **figures})
+    metrics = evaluate(probabilities, proof.y) if np.isfinite(answers).all() else None
+    return replace(row, metrics=metrics, milliseconds=_milliseconds(runner, proof.pixels) if timed else None)
+
+
+def unproven(name: str, path: Path, tolerance: float | None) -> ExportedFile:
+    """Return the row of a file that nothing was compared with: without photos, or where it cannot be run here."""
+    return ExportedFile(name, path, _size(path), 0, 0, float("nan"), tolerance)
 
 
 def _compare(name: str, path: Path, answers: np.ndarray, expected: np.ndarray, n_classes: int,

@@ -176,7 +176,8 @@ class HeadInfo:
     def from_dict(cls, values: Any) -> HeadInfo:
         """Read the section "head"."""
         fields = Fields("head", values)
-        return cls(fields.text("solver"), fields.number("temperature"),
+        temperature = fields.number("temperature") if "temperature" in values else 1.0
+        return cls(fields.text("solver"), temperature,
                    {name: value for name, value in values.items() if name not in ("solver", "temperature")})
 
 

@@ -47,7 +47,10 @@ class Fit(Protocol):
         """The head that was found."""
 
     def description(self) -> dict[str, Any]:
-        """Return what the metadata says of the training, as JSON takes it: `solver`, and whatever else."""
+        """Return what the metadata says of the training, as JSON takes it.
+
+        `solver`: its name; `temperature`: what logits were divided by, if there is one; and whatever else.
+        """
 
     def curves(self) -> dict[str, list[dict[str, float]]]:
         """Return figures along the training, by run (train, validation): `step` and what was measured there."""
@@ -68,10 +71,11 @@ class HeadTrainer(Protocol):
         """Fit a head.
 
         Args:
-            train: at least one of each class.
+            train: at least one of each class. Augmented copies (`Examples.copies`) are to be fitted to as well, where
+                there are any.
             validation: may be empty.
             options: an instance of `options`.
-            on_event: is told how it goes.
+            on_event: is told how it goes; `cli/retrain_text.py` prints the events that it knows.
         """
 
 
