@@ -15,7 +15,7 @@ from PIL import Image
 import tfpoets
 from tests.conftest import write_photos
 from tfpoets.data import TEST
-from tfpoets.errors import OptionError, PhotoError
+from tfpoets.errors import OptionError, PhotoError, TfpoetsError
 from tfpoets.events import Evaluated, FilesWritten, PhotosRead, PhotosSplit, ReportWritten, StageEnded, StageStarted
 from tfpoets.extractors import ExtractorOptions
 from tfpoets.training import HeadSolved, SGDOptions
@@ -156,3 +156,27 @@ def test_a_misspelt_option_is_refused_before_anything_is_done(name: str, message
     with pytest.raises(OptionError, match=message):
         tfpoets.retrain("photos", **{name: 1})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("values, sentence", [
+    ({"split": None}, "`split`=None is not SplitOptions"), ({"extractor": "keras:VGG16"}, "is not ExtractorOptions"),
+    ({"fine_tuning": True}, "`fine_tuning`=True is not FineTuningOptions.* or None"),
+    ({"network": "lenet"}, "is not NetworkOptions"), ({"augmentation": True}, "is not AugmentationOptions"),
+    ({"formats": 5}, "is not a list of names"), ({"formats": "onnx"}, "is not a list of names"),
+    ({"handle": None}, "`handle`=None is not the name"), ({"doctor": "no"}, "neither True nor False"),
+    ({"refit": "no"}, "neither True nor False"), ({"offline": "x"}, "neither True nor False"),
+    ({"head": 5}, "no solver has such options"), ({"learning_rate": 0.1}, r"head=SGDOptions\(learning_rate=...\) or"),
+    ({"architecture": "lenet"}, r"Give network=NetworkOptions\(architecture=...\)"),
+    ({"image_dir": "more"}, "`image_dir` was given twice")])
+def test_values_that_no_option_can_have_are_refused_before_any_work(values: dict, sentence: str) -> None:
+    with pytest.raises(OptionError, match=sentence):
+        tfpoets.retrain("photos", **values)
+
+
+def test_the_folder_may_be_given_by_name_and_must_be_given() -> None:
+    with pytest.raises(OptionError, match="`image_dir` is missing"):
+        tfpoets.retrain(seed=1)
+    with pytest.raises(TfpoetsError, match="There is no folder nowhere"):
+        tfpoets.retrain(image_dir="nowhere")
+    with pytest.raises(TfpoetsError, match="Photos cannot be read from s3://bucket/photos"):
+        tfpoets.retrain(image_dir="s3://bucket/photos")

@@ -109,7 +109,7 @@ class CentroidHead:
     def outputs(self, X: np.ndarray) -> dict[str, np.ndarray]:
         distances = np.square(X[:, None] - self.centroids).sum(2)
         likeness = np.exp(self.scale * (distances.min(1, keepdims=True) - distances))
-        return {"probabilities": likeness / likeness.sum(1, keepdims=True)}
+        return {"nearest": -distances.min(1), "probabilities": likeness / likeness.sum(1, keepdims=True)}
 
     def add_to_graph(self, bottleneck: Any, output_name: str) -> dict[str, Any]:
         tensorflow = import_tensorflow()
@@ -124,7 +124,7 @@ class CentroidFit:
     head: CentroidHead
 
     def description(self) -> dict[str, Any]:
-        return {"solver": "centroid", "temperature": 1.0}
+        return {"solver": "centroid"}
 
     def curves(self) -> dict[str, list[dict[str, float]]]:
         return {"train": [], "validation": []}
@@ -228,6 +228,7 @@ def test_one_member_of_each_kind_goes_through_all_commands(archive: Path, capsys
     assert [row["name"] for row in result["converted"]] == ["graph (.pb)", "pbtxt"]
     assert export.main(["--to=pbtxt"]) == 0
     assert "pbtxt" in capsys.readouterr().out
+    assert all(Path(path).exists() for path in [*result["files"], *(row["path"] for row in result["converted"])])
     for graph in ("tf_files/retrained_graph.pbtxt", "tf_files/exported/retrained_graph.pbtxt"):
         assert label_image.main([f"--graph={graph}", "photos/blue/000.png", "--format=jsonl"]) == 0
         assert json.loads(capsys.readouterr().out)["labels"][0]["label"] == "blue"

@@ -124,6 +124,28 @@ def _range_words(least: float | None, most: float | None, above: float | None, b
     return "" if whole else " that is finite"
 
 
+def check_flag(option: str, value: object) -> None:
+    """Check the value of an option that is on or off; raise OptionError for one that is neither True nor False."""
+    if not isinstance(value, bool):
+        raise OptionError(f"`{option}`={value!r} is neither True nor False.")
+
+
+def check_kind(option: str, value: object, kind: type, optional: bool = False) -> None:
+    """Check the value of an option that holds other options.
+
+    Args:
+        option: the name of the option.
+        value: its value.
+        kind: what it must be an instance of.
+        optional: whether it may be None.
+
+    Raises:
+        OptionError: the value is of another kind.
+    """
+    if not (isinstance(value, kind) or optional and value is None):
+        raise OptionError(f"`{option}`={value!r} is not {kind.__name__}(...)" + (" or None." if optional else "."))
+
+
 def check_choice(option: str, value: str, choices: Iterable[str]) -> None:
     """Check the value of an option that has a few possible values; raise OptionError for another one."""
     choices = tuple(choices)

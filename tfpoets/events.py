@@ -163,11 +163,11 @@ class ReportWritten:
 
 @dataclass(frozen=True)
 class ConversionStarted:
-    """Event: the graph is about to be converted; an event ExportedFile follows for each form."""
+    """Event: the graph is about to be converted; an event ExportedFile follows for each format."""
 
 
 @dataclass(frozen=True)
 class ConversionEnded:
-    """Event: all forms are in place."""
+    """Event: all formats are in place."""
 
     converted: Sequence[ExportedFile]

@@ -9,21 +9,16 @@ from typing import Any
 from tfpoets.errors import OptionError, TfpoetsError
 
 
-def _as_path(option: str, value: object) -> Path:
+def as_path(option: str, value: object) -> Path:
     """Return the value of an option as a path; raise OptionError for one that is neither a path nor text."""
     if isinstance(value, str | os.PathLike) and os.fspath(value):
         return Path(value)
     raise OptionError(f"`{option}`={value!r} is not a path.")
 
 
-def set_locations(options: Any, *names: str) -> None:
-    """Do the same for locations of photos: text with a scheme ("s3://...") stays text, which a path would mangle.
-
-    Raises:
-        OptionError: a value is neither a path nor text, nor None where that is the field's default.
-    """
-    set_paths(options, *(name for name in names if not (isinstance(value := getattr(options, name), str)
-                                                        and "://" in value)))
+def as_location(option: str, value: object) -> Path | str:
+    """Return a place of photos: a path, or text with a scheme ("s3://..."), which a path would mangle, as it is."""
+    return value if isinstance(value, str) and "://" in value else as_path(option, value)
 
 
 def set_paths(options: Any, *names: str) -> None:
@@ -35,7 +30,15 @@ def set_paths(options: Any, *names: str) -> None:
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         if field.name in names and not (value is None and field.default is None):
-            object.__setattr__(options, field.name, _as_path(field.name, value))
+            object.__setattr__(options, field.name, as_path(field.name, value))
+
+
+def set_locations(options: Any, *names: str) -> None:
+    """Do the same for places of photos, as `as_location` gives them."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if field.name in names and not (value is None and field.default is None):
+            object.__setattr__(options, field.name, as_location(field.name, value))
 
 
 def write_file(path: Path, content: str | bytes) -> None:

@@ -1,8 +1,9 @@
 """Options by name: dataclasses of options that hold others, set by the flat names of their fields."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from types import MappingProxyType
 from typing import Any, TypeVar, overload
 
 from tfpoets.errors import OptionError, nearest
@@ -13,12 +14,12 @@ Place = tuple[str, ...]
 
 
 @overload
-def with_options(options: type[Options], values: Mapping[str, Any]) -> Options: ...
+def with_options(options: type[Options], values: Mapping[str, Any], others: Mapping[str, type] = ...) -> Options: ...
 @overload
-def with_options(options: Options, values: Mapping[str, Any]) -> Options: ...
+def with_options(options: Options, values: Mapping[str, Any], others: Mapping[str, type] = ...) -> Options: ...
 
 
-def with_options(options: Any, values: Mapping[str, Any]) -> Any:
+def with_options(options: Any, values: Mapping[str, Any], others: Mapping[str, type] = MappingProxyType({})) -> Any:
     """Return options with other values, each given by the name of its field alone.
 
     A name is looked for among the fields of `options`, then in the options that these hold, and so on; the first one
@@ -28,6 +29,8 @@ def with_options(options: Any, values: Mapping[str, Any]) -> Any:
     Args:
         options: a frozen dataclass, or its class, whose fields then have their defaults.
         values: by name.
+        others: dataclasses that `options` can hold, but does not hold unless they are given, by the name of the field;
+            an error names those that have an option.
 
     Raises:
         OptionError: there is no such option, or its value is not possible.
@@ -35,9 +38,18 @@ def with_options(options: Any, values: Mapping[str, Any]) -> Any:
     places = _places(options, values)
     for name in values:
         if name not in places:
-            guess = nearest(name, places)
-            raise OptionError(f"There is no option `{name}`" + (f"; did you mean `{guess}`?" if guess else "."))
+            raise _unknown(name, places, others)
     return _made(options, {places[name]: value for name, value in values.items()})
+
+
+def _unknown(name: str, places: Iterable[str], others: Mapping[str, type]) -> OptionError:
+    holders = [f"{place}={kind.__name__}({name}=...)" for place, kind in others.items()
+               if any(field.name == name for field in fields(kind))]
+    if holders:
+        return OptionError(f"There is no option `{name}` unless it is asked for what it belongs to.",
+                           f"Give {' or '.join(holders)}.")
+    guess = nearest(name, places)
+    return OptionError(f"There is no option `{name}`" + (f"; did you mean `{guess}`?" if guess else "."))
 
 
 def _places(options: Any, values: Mapping[str, Any]) -> dict[str, Place]:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import (PARTS, TEST, TRAINING, Dataset, Examples, Photo, SplitOptions, check_class_sizes,
-                          fold_photos, identify_photos, read_dataset, split_photos, with_test_photos)
+from tfpoets.data import (PARTS, TEST, TRAINING, AugmentationOptions, Dataset, Examples, Photo, SplitOptions,
+                          check_class_sizes, fold_photos, identify_photos, read_dataset, split_photos,
+                          with_test_photos)
 from tfpoets.doctor import Finding, examine, wanted_measures, write_findings
 from tfpoets.errors import DataError, OptionError
 from tfpoets.evaluation import Metrics, evaluate, evaluate_unknown
@@ -25,16 +26,16 @@ from tfpoets.exporting import (UNKNOWN_LABEL, CrossValidation, ExportOptions, Ex
                                split_info)
 from tfpoets.extractors import Bottlenecks, Extractor, core_count, extract_bottlenecks, open_extractor
 from tfpoets.files import check_output_folder
-from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, side_by_side
+from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, columns_of
 from tfpoets.inference import load_classifier
 from tfpoets.options import with_options
 from tfpoets.report import confusion_picture, curves_picture, describe_retraining, write_report
 from tfpoets.retrain_options import RetrainOptions
 from tfpoets.retrain_result import RetrainResult
 from tfpoets.tf_runtime import import_tensorflow
-from tfpoets.training import (Fit, HeadOptions, Listener, NetworkFit, RejectingHead, StepsStored, Trained, Training,
-                              UnknownScore, balanced_draw, generator, out_of_fold_probabilities, train, trainer_for,
-                              write_summaries)
+from tfpoets.training import (FineTuningOptions, Fit, HeadOptions, Listener, NetworkFit, NetworkOptions, RejectingHead,
+                              SGDOptions, StepsStored, Training, TrainingResult, UnknownScore, balanced_draw,
+                              generator, out_of_fold_probabilities, train, trainer_for, write_summaries)
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def label_in_python(classifier: Path) -> str:
     return f"tfpoets.load_classifier({str(classifier)!r}).label(PHOTO)"
 
 
-def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str], /, *,
+def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None = None, /, *,
             on_event: Listener = lambda event: None,
             label_command: Callable[[Path], str] = label_in_python, **values: Any) -> RetrainResult:
     """Retrain a classifier and write its files.
@@ -53,7 +54,8 @@ def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str], /, *,
     fields of RetrainOptions and of the options that it holds.
 
     Args:
-        options_or_image_dir: how; or the folder of the photos alone, where all other options are the usual ones.
+        options_or_image_dir: how; or the folder of the photos alone, where all other options are the usual ones. The
+            folder may also be given by name (`image_dir="photos"`).
         on_event: is told how it goes, see `tfpoets.events`.
         label_command: returns the command that labels a photo with the classifier in a file, for the report; by
             default how Python does it.
@@ -66,13 +68,13 @@ def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str], /, *,
         OptionError: there is no option of a name, or an option has a value that it cannot have.
         TfpoetsError: the photos or options cannot be used, or a file cannot be written or does not give the answers of
             the final test. The classifier's files are replaced together or not at all; findings, report, curves and
-            further forms come after them.
+            further formats come after them.
     """
     options = _options(options_or_image_dir, values)
     files = options.files
     _check_destinations(options)
-    found = _read_photos(options, on_event)
-    extractor, bottlenecks = _extract(found, options, on_event)
+    listed = _read_photos(options, on_event)
+    extractor, bottlenecks = _extract(listed, options, on_event)
     dataset = _split(bottlenecks.dataset, options, on_event)
     folds = fold_photos(dataset, options.cross_validate) if options.cross_validate else None
     with stage_events("training", on_event, logs_parts=True):
@@ -100,15 +102,23 @@ def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str], /, *,
     on_event(ReportWritten(files.report))
     converted = _convert(trained, files, on_event)
     return RetrainResult(
-        classifier=classifier, found=found, unreadable=bottlenecks.unreadable, computed=bottlenecks.computed,
-        extractor=extractor, trained=trained, metadata=metadata, test=test, findings=findings, exported=exported,
+        classifier=classifier, listed=listed, unreadable=bottlenecks.unreadable, computed=bottlenecks.computed,
+        extractor=extractor, training=trained, metadata=metadata, test=test, findings=findings, exported=exported,
         converted=tuple(converted), report=files.report)
 
 
-def _options(given: RetrainOptions | str | os.PathLike[str], values: dict[str, Any]) -> RetrainOptions:
+# Options of trainings that are not asked for by default, by the fields that ask for them.
+OTHER_OPTIONS = {"head": SGDOptions, "fine_tuning": FineTuningOptions, "network": NetworkOptions,
+                 "augmentation": AugmentationOptions}
+
+
+def _options(given: RetrainOptions | str | os.PathLike[str] | None, values: dict[str, Any]) -> RetrainOptions:
     if isinstance(given, RetrainOptions):
-        return with_options(given, values)
-    return with_options(RetrainOptions, dict(image_dir=given, **values))
+        return with_options(given, values, OTHER_OPTIONS)
+    if (given is None) == ("image_dir" not in values):
+        raise OptionError("`image_dir` is missing." if given is None else "`image_dir` was given twice.",
+                          "Give the folder of the photos once.")
+    return with_options(RetrainOptions, values if given is None else {"image_dir": given, **values}, OTHER_OPTIONS)
 
 
 def _check_destinations(options: RetrainOptions) -> None:
@@ -196,7 +206,7 @@ def _storing(extractor: Extractor | None, dataset: Dataset, options: RetrainOpti
     return listen
 
 
-def _described(trained: Trained, evaluated: Evaluated, crossed: CrossValidation | None, before: Dataset,
+def _described(trained: TrainingResult, evaluated: Evaluated, crossed: CrossValidation | None, before: Dataset,
                options: RetrainOptions) -> Metadata:
     """The metadata; photos of the dataset `before` the training may have gone, but trained nevertheless."""
     extractor, unknown, rejection = trained.extractor, _unknown(trained), evaluated.rejection
@@ -213,22 +223,22 @@ def _described(trained: Trained, evaluated: Evaluated, crossed: CrossValidation 
         cross_validation=crossed, options=options.to_dict())
 
 
-def _unknown(trained: Trained) -> UnknownScore | None:
+def _unknown(trained: TrainingResult) -> UnknownScore | None:
     return trained.head.unknown if isinstance(trained.head, RejectingHead) else None
 
 
-def _evaluate(trained: Trained, options: RetrainOptions, on_event: Listener) -> tuple[Evaluated, Proof]:
+def _evaluate(trained: TrainingResult, options: RetrainOptions, on_event: Listener) -> tuple[Evaluated, Proof]:
     """The figures of the test photos, and the answers that the files must give."""
     with stage_events("evaluation", on_event):
         test = trained.dataset.part(TEST)
         outputs = trained.head.outputs(test.X)
-        proof = Proof(test.photos, side_by_side(list(outputs.values())))
+        proof = Proof(test.photos, columns_of(outputs))
         evaluated = _test_figures(trained, test, outputs, options)
     on_event(evaluated)
     return evaluated, proof
 
 
-def _test_figures(trained: Trained, test: Examples, outputs: dict[str, np.ndarray], options: RetrainOptions
+def _test_figures(trained: TrainingResult, test: Examples, outputs: dict[str, np.ndarray], options: RetrainOptions
                   ) -> Evaluated:
     labels, probabilities, unknown = trained.dataset.labels, outputs[PROBABILITIES], _unknown(trained)
     if not len(test):
@@ -243,7 +253,7 @@ def _test_figures(trained: Trained, test: Examples, outputs: dict[str, np.ndarra
     return Evaluated(labels, test.photos, probabilities, evaluate(probabilities, test.y), drawn, rejection)
 
 
-def _cross_validate(trained: Trained, folds: np.ndarray, options: RetrainOptions, on_event: Listener
+def _cross_validate(trained: TrainingResult, folds: np.ndarray, options: RetrainOptions, on_event: Listener
                     ) -> CrossValidation:
     """Answers every photo by a head that never saw it nor one that looks like it, and tells how good that was."""
     head, examples = options.training.head, trained.dataset.examples()
@@ -276,12 +286,12 @@ def _write_pictures(folder: Path, fit: Fit, metrics: Metrics | None, labels: Seq
     curves_picture(fit.curves()).save(folder / "curves.png")
 
 
-def _convert(trained: Trained, files: ExportOptions, on_event: Listener) -> Sequence[ExportedFile]:
-    """Write the graph in other forms, beside it."""
+def _convert(trained: TrainingResult, files: ExportOptions, on_event: Listener) -> Sequence[ExportedFile]:
+    """Write the graph in further formats, beside it."""
     if not files.formats:
         return ()
     on_event(ConversionStarted())
-    with stage_events("export of other forms", on_event):
+    with stage_events("export of further formats", on_event):
         source = open_graph(files.output_graph, trained.dataset.part(TRAINING).photos)
         converted = convert(source, files.formats, files.output_graph.parent, trained.dataset.part(TEST).photos,
                             on_event)

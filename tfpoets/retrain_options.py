@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.data import SplitOptions
-from tfpoets.errors import OptionError, check_range
+from tfpoets.errors import OptionError, check_flag, check_kind, check_range
 from tfpoets.exporting import ExportOptions
 from tfpoets.extractors import ExtractorOptions
 from tfpoets.files import check_is_apart, check_is_not_among, set_locations, set_paths
@@ -50,6 +50,10 @@ class RetrainOptions:
     test_batch_size: int = -1
 
     def __post_init__(self) -> None:
+        for name, kind in (("split", SplitOptions), ("extractor", ExtractorOptions), ("training", TrainingOptions),
+                           ("files", ExportOptions)):
+            check_kind(name, getattr(self, name), kind)
+        check_flag("doctor", self.doctor)
         set_locations(self, "image_dir", "test_dir")
         set_paths(self, "bottleneck_dir", "summaries_dir", "intermediate_output_graphs_dir")
         # One fold is held out, one chooses, the rest train.
@@ -66,7 +70,7 @@ class RetrainOptions:
                 continue
             for name in ("output_graph", "output_labels"):
                 given = getattr(self.files, name)
-                # Some forms are folders beside the graph.
+                # Some formats are folders beside the graph.
                 check = check_is_apart if self.files.formats else check_is_not_among
                 check(given.parent, name, photos, given)
             for name, folder in (("saved_model_dir", self.files.saved_model_dir),

@@ -16,7 +16,7 @@ from tfpoets.events import Evaluated, Misclassified
 from tfpoets.exporting import CrossValidation, Exported, ExportedFile, Metadata
 from tfpoets.extractors import Extractor
 from tfpoets.inference import Classifier
-from tfpoets.training import Trained
+from tfpoets.training import TrainingResult
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -25,26 +25,26 @@ class RetrainResult:
 
     Attributes:
         classifier: loaded from the .tflite that was written; `classifier.label("photo.jpg")` labels a photo.
-        found: the photos as they were listed, before any was read.
+        listed: the photos as they were listed, before any was read.
         unreadable: (photo, reason) of those that could not be read.
         computed: how many bottlenecks were not in the cache.
         extractor: what the bottlenecks were made by, or None where none were needed; after a training of all layers
             it is not the classifier's network.
-        trained: the trained network and head, and how they were found.
+        training: the trained network and head, and how they were found.
         metadata: of the classifier.
         test: the final test, with the probabilities of every test photo.
         findings: of the data doctor, or None where it was not asked.
         exported: the classifier's files, and how their answers agree with those of the training.
-        converted: the further forms that were asked for, the graph itself first; empty without.
+        converted: the further formats that were asked for, the graph itself first; empty without.
         report: the page for people.
     """
 
     classifier: Classifier
-    found: Dataset
+    listed: Dataset
     unreadable: Sequence[tuple[Photo, str]]
     computed: int
     extractor: Extractor | None
-    trained: Trained
+    training: TrainingResult
     metadata: Metadata
     test: Evaluated
     findings: Sequence[Finding] | None
@@ -55,7 +55,7 @@ class RetrainResult:
     @property
     def dataset(self) -> Dataset:
         """The photos that were trained on and tested on, with bottlenecks and split."""
-        return self.trained.dataset
+        return self.training.dataset
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -90,22 +90,22 @@ class RetrainResult:
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON takes it: paths as text, and null for numbers that are not finite.
 
-        The sections: `labels`, `photos` (found and unreadable), `bottlenecks`, `copies`, `split`, `network`, `head`,
-        `fine_tuning`, `curves`, `test`, `misclassified`, `unknown`, `cross_validation`, `findings`, `files`, `proof`,
-        `converted` and `report`. A section is null where the run had no such part.
+        The sections: `labels`, `photos` (listed and unreadable), `bottlenecks`, `augmented`, `split`, `network`,
+        `head`, `fine_tuning`, `curves`, `test`, `misclassified`, `unknown`, `cross_validation`, `findings`, `files`,
+        `proof`, `converted` and `report`. A section is null, or an empty list, where the run had no such part.
         """
         metadata = self.metadata
         return _finite({
             "labels": list(self.labels),
-            "photos": {"found": len(self.found), "per_label": self.found.counts(),
+            "photos": {"listed": len(self.listed), "per_label": self.listed.counts(),
                        "unreadable": [{"file": photo.uri, "reason": reason} for photo, reason in self.unreadable]},
             "bottlenecks": self._bottlenecks(),
-            "copies": self.trained.copies and asdict(self.trained.copies),
+            "augmented": self.training.augmented and asdict(self.training.augmented),
             "split": self._split(),
             "network": {**metadata.network.to_dict(), **asdict(metadata.input)},
             "head": metadata.head.to_dict(),
             "fine_tuning": self._fine_tuning(),
-            "curves": self.trained.fit.curves(),
+            "curves": self.training.fit.curves(),
             "test": self._test(),
             "misclassified": [{"file": each.photo.uri, "label": each.photo.label, "answer": each.answer,
                                "score": each.score} for each in self.misclassified],
@@ -114,7 +114,7 @@ class RetrainResult:
             "findings": None if self.findings is None else [finding.to_dict() for finding in self.findings],
             "files": [str(path) for path in self.files],
             "proof": [{"name": each.name, "agreeing": each.agreeing, "count": each.count, "largest": each.largest}
-                      for each in self.exported.parities],
+                      for each in self.exported.proven],
             "converted": [self._converted(each) for each in self.converted],
             "report": str(self.report)})
 
@@ -123,11 +123,11 @@ class RetrainResult:
         if self.extractor is None:
             return None
         return {"extractor": self.extractor.name, "height": self.extractor.height, "width": self.extractor.width,
-                "depth": self.extractor.depth, "count": len(self.found) - len(self.unreadable),
+                "depth": self.extractor.depth, "count": len(self.listed) - len(self.unreadable),
                 "computed": self.computed}
 
     def _fine_tuning(self) -> dict[str, Any] | None:
-        compared = self.trained.compared
+        compared = self.training.compared
         if compared is None:
             return None
         return {"validation_loss_before": compared.before, "validation_loss_after": compared.after,
@@ -147,11 +147,11 @@ class RetrainResult:
                 "majority_accuracy": self.metrics.majority_accuracy,
                 "drawn": drawn and {"accuracy": drawn[0], "count": drawn[1]}}
 
-    def _converted(self, form: ExportedFile) -> dict[str, Any]:
-        return {"name": form.name, "path": str(form.path), "size": form.size, "count": form.count,
-                "agreeing": form.agreeing, "largest": form.largest,
-                "accuracy": form.metrics and form.metrics.accuracy,
-                "interval": form.metrics and form.metrics.interval, "milliseconds": form.milliseconds}
+    def _converted(self, row: ExportedFile) -> dict[str, Any]:
+        return {"name": row.name, "path": str(row.path), "size": row.size, "count": row.count,
+                "agreeing": row.agreeing, "largest": row.largest,
+                "accuracy": row.metrics and row.metrics.accuracy,
+                "interval": row.metrics and row.metrics.interval, "milliseconds": row.milliseconds}
 
 
 def _finite(value: Any) -> Any:

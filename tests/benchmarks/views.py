@@ -62,7 +62,7 @@ def copies(seen: Bottlenecks, extractor: Extractor, cache: Path, seeds: int) -> 
         train, validation, test = (dataset.part(part) for part in (TRAINING, VALIDATION, TEST))
         for column, count in enumerate(COPIES):
             fitting, choosing = (
-                replace(examples, copies=varied[dataset.rows(part), :count] if count else None)
+                replace(examples, augmented=varied[dataset.rows(part), :count] if count else None)
                 for examples, part in ((train, TRAINING), (validation, VALIDATION)))
             head = fit_head(fitting, choosing).head
             found[seed, column] = 100 * evaluate(head.probabilities(test.X), test.y).accuracy

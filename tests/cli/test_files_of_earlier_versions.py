@@ -33,7 +33,7 @@ def test_no_bottleneck_is_computed_again(capsys: pytest.CaptureFixture) -> None:
     said = capsys.readouterr()
     told = json.loads(said.out)
     assert (told["bottlenecks"]["computed"], told["bottlenecks"]["count"]) == (0, 24)
-    assert told["copies"] == {"copies": 2, "photos": 19, "computed": 0}
+    assert told["augmented"] == {"views": 2, "photos": 19, "computed": 0}
     assert "Preparing" not in said.err and list(Path("models").iterdir()) == prepared
     old, new = (json.loads(Path(folder, "g.json").read_text("utf-8")) for folder in ("classifier", "new"))
     assert [new[part] for part in ("split", "network")] == [old[part] for part in ("split", "network")]

@@ -50,12 +50,12 @@ def test_varied_copies_train_the_head_once_computed_and_test_no_one(command: lis
     told = retrain_json(capsys, *command, "--augmented_views=3", "--saved_model_dir=saved")
     counts = told["split"]["counts"]
     trained = counts["training"] + counts["validation"]
-    assert told["copies"] == {"copies": 3, "photos": trained, "computed": 3 * trained}
+    assert told["augmented"] == {"views": 3, "photos": trained, "computed": 3 * trained}
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
     assert metadata["options"]["training"]["augmented_views"] == 3
     assert told["test"]["count"] == counts["test"] == 60 - trained
     told = retrain_json(capsys, *command, "--augmented_views=4")
-    assert told["copies"] == {"copies": 4, "photos": trained, "computed": trained}
+    assert told["augmented"] == {"views": 4, "photos": trained, "computed": trained}
 
 
 def test_poets_distortion_flags_vary_photos_for_the_last_layer_and_for_poets_steps(
@@ -63,7 +63,7 @@ def test_poets_distortion_flags_vary_photos_for_the_last_layer_and_for_poets_ste
     heads = []
     for more in ([], ["--flip_left_right", "--random_crop=10", "--random_scale=10", "--random_brightness=10"]):
         for solver in ([], ["--how_many_training_steps=20"]):
-            copies = retrain_json(capsys, *command, *more, *solver)["copies"]
-            assert (copies and copies["copies"]) == (4 if more else None)
+            augmented = retrain_json(capsys, *command, *more, *solver)["augmented"]
+            assert (augmented and augmented["views"]) == (4 if more else None)
             heads.append(Path("tf_files/retrained_graph.pb").read_bytes())
     assert len(set(heads)) == 4

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.conftest import write_photos
-from tfpoets.data import TEST, TRAINING, VALIDATION, SplitOptions, read_dataset, split_photos
+from tfpoets.data import TEST, TRAINING, VALIDATION, Examples, SplitOptions, read_dataset, split_photos
 from tfpoets.evaluation import evaluate
 from tfpoets.exporting import (ExportOptions, Exported, HeadInfo, Metadata, Proof, describe_classifier,
                                export_classifier, final_figures)
@@ -22,6 +22,7 @@ class Trained(NamedTuple):
     head: LinearHead
     metadata: Metadata
     proof: Proof
+    bottlenecks: Examples  # of the proof's photos
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +41,7 @@ def trained(tiny_module: Path, model_dir: Path, tmp_path_factory: pytest.TempPat
     assert metrics.accuracy > 0.8
     metadata = describe_classifier(extractor, dataset, HeadInfo.from_dict(fit.description()),
                                    test=final_figures(metrics))
-    return Trained(extractor, fit.head, metadata, Proof(test.photos, answers))
+    return Trained(extractor, fit.head, metadata, Proof(test.photos, answers), test)
 
 
 @pytest.fixture

@@ -3,7 +3,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
+import threading
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfpoets.data import Photo, load_pixels
+from tfpoets.data import Examples, Photo, load_pixels
 from tfpoets.errors import TfpoetsError
-from tfpoets.exporting import (FROZEN_GRAPH, TFLITE_CLASSIFIER, ExportOptions, Exported, Nodes, check_destinations,
-                               check_output_name, export_classifier, proof as proof_module, prove)
+from tfpoets.exporting import (FROZEN_GRAPH, TFLITE_CLASSIFIER, ExportOptions, Exportable, Exported, Nodes, Proof,
+                               RejectOption, check_destinations, check_output_name, export_classifier, proof as
+                               proof_module, prove)
+from tfpoets.graphs import columns_of
 from tfpoets.inference import load_classifier
 from tfpoets.tf_runtime import import_tensorflow
-from tfpoets.training import LinearHead
+from tfpoets.training import LinearHead, RejectingHead, fit_unknown_score
 
 from .conftest import Trained
 
@@ -25,11 +31,11 @@ from .conftest import Trained
 def test_all_files_are_written_and_proven(exported: Exported, destinations: ExportOptions, trained: Trained) -> None:
     names = [path.name for path in exported.files]
     assert names == ["graph.pb", "labels.txt", "graph.tflite", "1", "graph.json"]
-    assert [parity.name for parity in exported.parities] == ["graph.pb", "graph.tflite", "SavedModel",
+    assert [parity.name for parity in exported.proven] == ["graph.pb", "graph.tflite", "SavedModel",
                                                              "SavedModel, predict_bytes"]
     count = len([photo.uri for photo in trained.proof.photos])
-    assert all(parity.count == parity.agreeing == count and parity.largest < 1e-4 for parity in exported.parities[:3])
-    assert exported.parities[3].largest < 0.03
+    assert all(parity.count == parity.agreeing == count and parity.largest < 1e-4 for parity in exported.proven[:3])
+    assert exported.proven[3].largest < 0.03
     assert destinations.output_labels.read_text("utf-8") == "C++\nblå\n日本\n"
     assert sorted(path.name for path in destinations.output_graph.parent.iterdir()) == [
         "graph.json", "graph.pb", "graph.tflite", "labels.txt", "saved"]
@@ -92,11 +98,67 @@ def test_a_failed_proof_leaves_the_old_files_as_they_were(exported: Exported, de
 
 def test_what_a_killed_run_left_aside_is_cleared(exported: Exported, destinations: ExportOptions,
                                                  trained: Trained) -> None:
-    leftover = destinations.output_graph.parent / ".graph.partial" / "graph.pb"
-    leftover.parent.mkdir()
-    leftover.write_bytes(b"half")
+    killed, old = (destinations.output_graph.parent / name for name in (".graph.x.partial", ".graph.partial"))
+    for folder in (killed, old):
+        folder.mkdir()
+        (folder / "graph.pb").write_bytes(b"half")
+    (killed / ".lock").touch()  # whose process has gone
+    os.utime(old, (0, 0))
     export_classifier(*trained[:3], destinations, trained.proof)
-    assert not leftover.exists()
+    assert not killed.exists() and not old.exists()
+
+
+def test_runs_that_write_to_one_place_do_not_disturb_each_other(exported: Exported, destinations: ExportOptions,
+                                                                trained: Trained) -> None:
+    code = ("import sys, tfpoets\n"
+            "for _ in range(4): tfpoets.export(sys.argv[1], ['tflite_dynamic', 'saved_model'], sys.argv[2])")
+    runs = [subprocess.Popen([sys.executable, "-c", code, destinations.output_graph, destinations.output_graph.parent],
+                             stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for run in runs:
+        said = run.communicate()[1]
+        assert run.returncode == 0, said[-2000:]
+    assert load_classifier(destinations.output_graph.parent / "graph_saved_model").labels == ("C++", "blå", "日本")
+    assert not list(destinations.output_graph.parent.glob(".graph*"))
+
+
+def test_a_graph_is_there_at_every_moment_while_another_takes_its_place(tmp_path: Path) -> None:
+    place = tmp_path / "graph.pb"
+    place.write_bytes(b"old")
+    missing, ended = [], threading.Event()
+
+    def look() -> None:
+        while not ended.is_set():
+            if not place.exists():
+                missing.append(1)
+    thread = threading.Thread(target=look)
+    thread.start()
+    for number in range(2000):
+        staged = tmp_path / f"staged{number}"
+        staged.write_bytes(b"new")
+        FROZEN_GRAPH.publish(staged, place)
+    ended.set()
+    thread.join()
+    assert not missing
+
+
+def test_a_file_that_lacks_the_unknown_score_is_not_kept(trained: Trained, destinations: ExportOptions,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = fit_unknown_score(Examples(trained.bottlenecks.X, trained.bottlenecks.y, 3), trained.bottlenecks, 0.9)
+    head = RejectingHead(trained.head, unknown)
+    metadata = replace(trained.metadata, unknown=RejectOption(unknown.threshold, 0.9, len(unknown.references), None))
+    proof = Proof(trained.proof.photos, columns_of(head.outputs(trained.bottlenecks.X)))
+    files = replace(destinations, saved_model_dir=None)
+    assert [row.has_score for row in export_classifier(trained.extractor, head, metadata, files, proof).proven] == [
+        True, True]
+    add = Exportable.add_to_graph
+    monkeypatch.setattr(Exportable, "add_to_graph", lambda self, pixels: {
+        "probabilities": add(self, pixels)["probabilities"]})
+    with pytest.raises(TfpoetsError, match="graph.tflite lacks the unknown score that it describes"):
+        export_classifier(trained.extractor, head, metadata, files, proof)
+    monkeypatch.setattr(Exportable, "add_to_graph", lambda self, pixels: {
+        "probabilities": add(self, pixels)["probabilities"][:, :2]})
+    with pytest.raises(TfpoetsError, match="graph.tflite gives 2 numbers for a photo, not 4"):
+        export_classifier(trained.extractor, head, metadata, files, proof)
 
 
 def test_saved_models_are_numbered(exported: Exported, destinations: ExportOptions, trained: Trained) -> None:
@@ -222,4 +284,4 @@ def test_photos_that_have_gone_or_changed_since_do_not_count_in_the_proof(
     shutil.copy(trained.proof.photos[5].uri, photos[1].uri)
     exported = export_classifier(*trained[:3], replace(destinations, saved_model_dir=None),
                                  replace(trained.proof, photos=photos))
-    assert [parity.count for parity in exported.parities] == [len(photos) - 2] * 2
+    assert [parity.count for parity in exported.proven] == [len(photos) - 2] * 2

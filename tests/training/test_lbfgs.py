@@ -20,8 +20,8 @@ class Photos:
     x: np.ndarray
     y: np.ndarray
 
-    def examples(self, n_classes: int = 0, copies: np.ndarray | None = None) -> Examples:
-        return Examples(self.x, self.y, n_classes or int(self.y.max(initial=0)) + 1, copies=copies)
+    def examples(self, n_classes: int = 0, augmented: np.ndarray | None = None) -> Examples:
+        return Examples(self.x, self.y, n_classes or int(self.y.max(initial=0)) + 1, augmented=augmented)
 
     def __add__(self, other: Photos) -> Photos:
         return Photos(np.concatenate([self.x, other.x]), np.concatenate([self.y, other.y]))
@@ -374,8 +374,8 @@ def test_copies_that_are_all_alike_change_nothing(held: int) -> None:
     train, validation = bottlenecks([60, 40], 30, 0), bottlenecks([30, 30], 30, 1)
     x, y = validation.x[:held], validation.y[:held]
     plain = fit_head(train.examples(), Examples(x, y, 2))
-    copied = fit_head(train.examples(copies=np.repeat(train.x[:, None], 3, axis=1)),
-                      Examples(x, y, 2, copies=np.repeat(x[:, None], 3, axis=1)))
+    copied = fit_head(train.examples(augmented=np.repeat(train.x[:, None], 3, axis=1)),
+                      Examples(x, y, 2, augmented=np.repeat(x[:, None], 3, axis=1)))
     assert copied.l2 == plain.l2 and [step.validation_loss for step in copied.path] == pytest.approx(
         [step.validation_loss for step in plain.path], rel=1e-3)
     assert np.allclose(copied.head.probabilities(train.x), plain.head.probabilities(train.x), atol=1e-3)
@@ -391,7 +391,7 @@ def test_copies_teach_what_they_leave_alike() -> None:
         return photos.x[:, None] + random.normal(size=(len(photos.y), count, 1)).astype(np.float32) * nuisance
     copies = blurred(train, 20), blurred(validation, 20)
     noisy = blurred(test, 1)[:, 0]
-    heads = [fit_head(train.examples(copies=of_train), validation.examples(copies=held)).head
+    heads = [fit_head(train.examples(augmented=of_train), validation.examples(augmented=held)).head
              for of_train, held in ((None, None), copies)]
     losses = [-np.log(head.probabilities(noisy)[np.arange(len(test.y)), test.y]).mean() for head in heads]
     assert losses[1] < 0.7 * losses[0]

@@ -15,7 +15,7 @@ from .text import conversion_header, conversion_line, conversion_notes
 
 FLAGS = (Group("", (
     Flag("graph", f"the .pb that retrain wrote (default {DEFAULT_GRAPH})", "graph", path, "FILE"),
-    Flag("to", lambda: ", ".join(format_names()), "formats", names, "FORM[,FORM...]", required=True),
+    Flag("to", lambda: ", ".join(format_names()), "formats", names, "FORMAT[,FORMAT...]", required=True),
     Flag("output_dir", "where the files go (default tf_files/exported)", "output_dir", path, "DIR"),
     Flag("image_dir", "photos to prove the files on, and to see the range of every number for tflite_int8: one folder "
          "per class (default: those of its training)", "image_dir", location, "DIR"))),)

@@ -16,7 +16,7 @@ from tfpoets.graphs import architecture_names, find_architecture
 from tfpoets.pipeline import retrain
 from tfpoets.retrain_options import RetrainOptions
 from tfpoets.training import (ARCHITECTURES, BATCH_NORMS, CHECKPOINTS, CLASS_WEIGHTS, COLOR_MODES, CONVNETS, MONITORS,
-                              OPTIMIZERS, RESNET, USUAL_COPIES, WEIGHTS, FineTuningOptions, HeadOptions, LBFGSTrainer,
+                              OPTIMIZERS, RESNET, USUAL_VIEWS, WEIGHTS, FineTuningOptions, HeadOptions, LBFGSTrainer,
                               NetworkOptions, SGDOptions, SGDTrainer, TrainingOptions, solver_names, trainer_named)
 
 from .calling import command_line
@@ -51,7 +51,7 @@ HEAD = Group("training", (
     Flag("solver", "lbfgs: the head's optimum (default); sgd: gradient steps, as TensorFlow for Poets",
          choices=solver_names),
     Flag("augmented_views", "train the head on K varied copies of each photo, too: as --flip_left_right and its like "
-         f"say, else mirrored and enlarged (default with one of them: {USUAL_COPIES})",
+         f"say, else mirrored and enlarged (default with one of them: {USUAL_VIEWS})",
          "training.augmented_views", int, "K")))
 NETWORK = Group("training the network", (
     Flag("fine_tune_epochs", f"train all layers of the extractor, too, for N epochs ({FINE_TUNING.epochs} are often "
@@ -81,7 +81,7 @@ OUTPUT = Group("files", (
          "FILE"),
     Flag("saved_model_dir", "also write a SavedModel to DIR/1, DIR/2, ...", "files.saved_model_dir", path, "DIR"),
     Flag("export", lambda: f"also convert the graph, into its folder: {', '.join(format_names())}", "files.formats",
-         names, "FORM[,FORM...]"),
+         names, "FORMAT[,FORMAT...]"),
     Flag("final_tensor_name", f"name of the graph's result (default {FILES.final_tensor_name})",
          "files.final_tensor_name", metavar="NAME"),
     *STORAGE_FLAGS,
@@ -169,7 +169,7 @@ def options_from(given: dict[str, Any]) -> RetrainOptions:
     _log_what_is_ignored(given, network)
     steps_options = _sgd_options(given, steps) if network is None else None
     values["training"] = TrainingOptions(
-        **training, head=_other_head_options(given) or steps_options or head,
+        **training, head=(_other_head_options(given) if network is None else None) or steps_options or head,
         fine_tuning=network if isinstance(network, FineTuningOptions) else None,
         network=network if isinstance(network, NetworkOptions) else None,
         augmentation=None if network else augmentation_options(given))

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 from tfpoets import events
 from tfpoets.data import Photo
 from tfpoets.exporting import ExportedFile
-from tfpoets.training import CopiesExtracted, Epoch, HeadSolved, NetworksCompared, Step
+from tfpoets.training import AugmentedExtracted, Epoch, HeadSolved, NetworksCompared, Step
 
 from .messages import LINE_WIDTH
 from .text import (accuracy_lines, conversion_header, conversion_line, conversion_notes, cross_validation_lines,
@@ -36,8 +36,8 @@ class EventPrinter:
             events.PhotosRead: lambda event: photo_lines(event.dataset),
             events.BottlenecksExtracted: _extraction_lines,
             events.PhotosSplit: _split_lines,
-            CopiesExtracted: lambda event: [f"Bottlenecks of {event.copies} varied copies of {event.photos} photos: "
-                                            f"{event.computed} computed"],
+            AugmentedExtracted: lambda event: [f"Bottlenecks of {event.views} augmented views of {event.photos} "
+                                               f"photos: {event.computed} computed"],
             HeadSolved: _head_lines,
             Step: _step_lines,
             Epoch: _epoch_lines,
@@ -118,7 +118,7 @@ def _epoch_lines(epoch: Epoch) -> list[str]:
 def _file_lines(event: events.FilesWritten) -> list[str]:
     exported = event.exported
     lines = ["Written:", *(f"  {path}" for path in exported.files)]
-    if exported.parities:
+    if exported.proven:
         lines.append("Checked on test photos: same labels, and the largest difference of a score")
     return lines + [f"  {parity.name:<26} {f'{parity.agreeing} of {parity.count}':>11} {parity.largest:10.1g}"
-                    for parity in exported.parities]
+                    for parity in exported.proven]

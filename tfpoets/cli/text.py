@@ -71,7 +71,7 @@ def cross_validation_lines(metrics: Metrics, folds: Sequence[float]) -> list[str
 
 def conversion_header() -> str:
     """The head of the table whose rows are `conversion_line`."""
-    return f"{'form':<15} {'MB':>6}  {'same label':>12}  {'largest':>8}  {'accuracy (95% interval)':>23}  {'ms':>5}"
+    return f"{'format':<15} {'MB':>6}  {'same label':>12}  {'largest':>8}  {'accuracy (95% interval)':>23}  {'ms':>5}"
 
 
 def conversion_line(converted: ExportedFile) -> str:
@@ -91,7 +91,7 @@ def conversion_notes(converted: Sequence[ExportedFile]) -> list[str]:
                      "on one thread (the .pb and the SavedModel on all cores); tfjs runs in browsers only, its files "
                      "were put together again and run here.")
     if converted[0].has_score and not all(each.has_score for each in converted):
-        lines += _wrapped("The .tflite forms carry the probabilities alone: they never answer unknown.")
+        lines += _wrapped("The .tflite formats carry the probabilities alone: they never answer unknown.")
     own = converted[0].metrics
     for each in converted[1:]:
         lines.append(f"  {each.path}")

@@ -68,14 +68,14 @@ class Examples:
         y: int64 [n], the true classes, 0 to n_classes - 1.
         n_classes: the number of classes.
         photos: those that the rows belong to; empty for arrays from elsewhere.
-        copies: float32 [n, count, depth], bottlenecks of augmented copies of each photo, or None.
+        augmented: float32 [n, count, depth], bottlenecks of augmented views of each photo, or None.
     """
 
     X: np.ndarray
     y: np.ndarray
     n_classes: int
     photos: tuple[Photo, ...] = ()
-    copies: np.ndarray | None = None
+    augmented: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -84,7 +84,7 @@ class Examples:
         """Return the rows where bool [n] is true."""
         return replace(self, X=self.X[kept], y=self.y[kept],
                        photos=tuple(photo for photo, keep in zip(self.photos, kept) if keep),
-                       copies=None if self.copies is None else self.copies[kept])
+                       augmented=None if self.augmented is None else self.augmented[kept])
 
 
 @dataclass(frozen=True, eq=False)

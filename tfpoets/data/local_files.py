@@ -13,7 +13,11 @@ SETTLED_NS = 2_000_000_000
 
 
 class FileReader(Protocol):
-    """Reads files by their URIs; it can be pickled, and any number of threads may use it."""
+    """Reads files by their URIs; it can be pickled, and any number of threads may use it.
+
+    A URI has a scheme ("s3://bucket/a.jpg") or is a path, to a local file or into one: the cache remembers files by
+    URI, and makes paths absolute.
+    """
 
     def open(self, uri: str) -> BinaryIO:
         """Open a file for reading. It can be sought in.

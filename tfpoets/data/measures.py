@@ -1,6 +1,7 @@
 """Numbers that are taken from a photo's pixels while it is decoded anyway, and kept in the cache."""
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +23,13 @@ class Measure:
     height: int
     width: int
     compute: Callable[[np.ndarray], float]
+
+    def taken(self, pixels: np.ndarray) -> float:
+        """Return the number for uint8 [height, width, 3]; raise ValueError where it is not finite."""
+        value = float(self.compute(pixels))
+        if not math.isfinite(value):
+            raise ValueError(f"the measure {self.name} gives {value} for a photo, which is not a finite number")
+        return value
 
     @property
     def size(self) -> tuple[int, int]:

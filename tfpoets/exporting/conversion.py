@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from tfpoets.data import Photo, network_input, read_dataset
-from tfpoets.errors import ModelError, OptionError, TfpoetsError
+from tfpoets.errors import ModelError, TfpoetsError
 from tfpoets.extractors import EngineRunner, TensorFlowEngine
+from tfpoets.files import as_location, as_path, check_is_apart, check_output_folder
 from tfpoets.tf_runtime import import_tensorflow
 
 from .export_targets import FROZEN_GRAPH, check_format_names, check_formats, open_exported, target_named
@@ -48,11 +49,14 @@ def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = P
         ModelError: `graph` is no graph that retrain wrote.
         ExportError: a format cannot be written, or does not give the graph's answers; the files that came before stay.
     """
-    if isinstance(formats, str):
-        raise OptionError(f"`formats`={formats!r} is not a list of names.", f"Give [{formats!r}].")
     check_format_names(formats)
+    graph, output_dir = as_path("graph", graph), as_path("output_dir", output_dir)
+    if image_dir is not None:
+        image_dir = as_location("image_dir", image_dir)
+        check_is_apart(output_dir, "output_dir", image_dir, output_dir)
+    check_output_folder(output_dir)
     source = open_graph(graph)
-    check_formats(formats, Path(output_dir), source.name)
+    check_formats(formats, output_dir, source.name)
     photos = _photos(source.metadata, image_dir)
     known = were_trained_on(source.metadata, photos)
     trained = [photo for photo, is_known in zip(photos, known) if is_known]
@@ -65,8 +69,7 @@ def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = P
     if "tflite_int8" in formats and not trained and new:
         log.warning("No photo that the classifier was trained on is here; tflite_int8 sees the range of its numbers "
                     "in the photos that prove it.")
-    return convert(replace(source, training_photos=trained or new), formats, Path(output_dir), new or trained,
-                   on_event)
+    return convert(replace(source, training_photos=trained or new), formats, output_dir, new or trained, on_event)
 
 
 def open_graph(path: Path | str, training_photos: Sequence[Photo] = ()) -> Exportable:
@@ -88,7 +91,7 @@ def open_graph(path: Path | str, training_photos: Sequence[Photo] = ()) -> Expor
         raise ModelError(f"{path} was not written by retrain, so its labels and input are not part of it.",
                          "Graphs of TensorFlow for Poets can be run by label_image and rounded by quantize_graph.")
     definition = import_tensorflow().compat.v1.GraphDef.FromString(content)
-    return Exportable(path.stem, opened.metadata, definition, training_photos)
+    return Exportable(path.stem, opened.metadata, definition, path, training_photos)
 
 
 def convert(source: Exportable, formats: Sequence[str], folder: Path, proving: Sequence[Photo],
@@ -104,7 +107,7 @@ def convert(source: Exportable, formats: Sequence[str], folder: Path, proving: S
     """
     folder.mkdir(parents=True, exist_ok=True)
     check_formats(formats, folder, source.name)
-    own, proof = _reference(source, folder, proving)
+    own, proof = _reference(source, proving)
     on_event(own)
     rows = [own]
     for name in formats:
@@ -118,8 +121,9 @@ def convert(source: Exportable, formats: Sequence[str], folder: Path, proving: S
     return rows
 
 
-def _reference(source: Exportable, folder: Path, proving: Sequence[Photo]) -> tuple[ExportedFile, LoadedProof]:
+def _reference(source: Exportable, proving: Sequence[Photo]) -> tuple[ExportedFile, LoadedProof]:
     """The graph's own row, and its answers, which every file must give."""
+    assert source.path is not None  # `open_graph` has read it
     photos, pixels = load_readable(spread(proving, MOST_PROVING), source.size)
     content = source.graph_def.SerializeToString(deterministic=True)
     engine = TensorFlowEngine(content, *source.nodes.values())
@@ -129,8 +133,7 @@ def _reference(source: Exportable, folder: Path, proving: Sequence[Photo]) -> tu
         outputs = EngineRunner(engine).run_all(pixels, network_input)
     y = np.array([source.metadata.labels.index(photo.label) for photo in photos], np.int64)
     proof = LoadedProof(photos, pixels, outputs, y, "the graph")
-    row = measure(FROZEN_GRAPH.name, folder, engine, proof, threshold, None)
-    return replace(row, path=folder / f"{source.name}.pb", size=len(content)), proof
+    return measure(FROZEN_GRAPH.name, source.path, engine, proof, threshold, None), proof
 
 
 def _photos(metadata: Metadata, image_dir: Path | str | None) -> list[Photo]:

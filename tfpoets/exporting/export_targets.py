@@ -1,7 +1,7 @@
 """The list of export targets: every format that a classifier is written in."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tfpoets.errors import ExportError, OptionError, nearest
@@ -32,11 +32,13 @@ def target_named(name: str) -> ExportTarget:
             return target
     guess = nearest(name, format_names())
     more = f"did you mean {guess}?" if guess else f"there are {', '.join(format_names())}."
-    raise OptionError(f"`formats`: there is no form {name!r}; {more}")
+    raise OptionError(f"`formats`: there is no format {name!r}; {more}")
 
 
 def check_format_names(names: Sequence[str]) -> None:
-    """Raise the OptionError of `target_named` where there is no format of a name."""
+    """Raise an OptionError where these are no names, or the one of `target_named` for an unknown one."""
+    if isinstance(names, str) or not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
+        raise OptionError(f"`formats`={names!r} is not a list of names.", f"There are {', '.join(format_names())}.")
     for name in names:
         target_named(name)
 

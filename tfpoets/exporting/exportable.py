@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,12 +32,14 @@ class Exportable:
         name: of the classifier: that of its graph's file without suffix.
         metadata: of the classifier.
         graph_def: the whole classifier as a frozen GraphDef, from float32 [n, height, width, 3] in [0, 1].
+        path: of the file that it was read from; None for one that is not written yet.
         training_photos: photos that it was trained on, for `calibration`.
     """
 
     name: str
     metadata: Metadata
     graph_def: Any
+    path: Path | None = None
     training_photos: Sequence[Photo] = ()
 
     @property

@@ -23,7 +23,7 @@ class ExportOptions:
         output_labels: the label file.
         saved_model_dir: folder for numbered SavedModels, or None for none.
         final_tensor_name: name of the graph's result.
-        formats: further forms that the graph is converted to, beside it; some of FORMATS.
+        formats: further formats that the graph is converted to, beside it; names of `format_names`.
     """
 
     output_graph: Path = DEFAULT_GRAPH
@@ -34,8 +34,6 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         set_paths(self, "output_graph", "output_labels", "saved_model_dir")
-        if isinstance(self.formats, str) or self.formats is None:
-            raise OptionError(f"`formats`={self.formats!r} is not a tuple of names.")
         check_output_name(self.final_tensor_name)
         check_format_names(self.formats)
 

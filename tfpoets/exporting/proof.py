@@ -23,6 +23,7 @@ BYTES_TOLERANCE = 0.03
 # Of an unknown score, as a share of 1 + its size; it is a sum of squares, and may be large.
 SCORE_TOLERANCE, SCORE_BYTES_TOLERANCE = 1e-3, 0.1
 TIMED = 20
+REPORT = "Please report this, with the module you used."
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,9 @@ def prove(name: str, target: ExportTarget, path: Path, metadata: Metadata, proof
     if serving is not None:
         row = measure(name, path, serving, proof, metadata.unknown_threshold, target.tolerance, target.timed)
         _check(row, proof)
+        if row.count and loaded is not None and loaded.metadata.unknown and not row.has_score:
+            raise ExportError(f"The exported {name} lacks the unknown score that it describes. It is not kept.",
+                              REPORT)
         yield row
     if PREDICT_BYTES in engines:
         by_bytes = _measure_bytes(f"{name}, {PREDICT_BYTES}", path, engines[PREDICT_BYTES], proof,
@@ -172,7 +176,14 @@ def unproven(name: str, path: Path, tolerance: float | None) -> ExportedFile:
 
 def _compare(name: str, path: Path, answers: np.ndarray, expected: np.ndarray, n_classes: int,
              threshold: float | None, tolerance: float | None) -> ExportedFile:
-    """Compare columns of probabilities, and of scores where both have them."""
+    """Compare columns of probabilities, and of scores where there are any.
+
+    Raises:
+        ExportError: there are too few or too many columns.
+    """
+    if answers.shape[1] not in (n_classes, expected.shape[1]):
+        raise ExportError(f"The exported {name} gives {answers.shape[1]} numbers for a photo, not "
+                          f"{expected.shape[1]}. It is not kept.", REPORT)
     difference = np.abs(answers - expected[:, :answers.shape[1]])
     best, wanted = (each[:, :n_classes].argmax(1) for each in (answers, expected))
     largest_score, has_score = 0.0, answers.shape[1] > n_classes
@@ -209,11 +220,11 @@ def _check(row: ExportedFile, proof: LoadedProof, score_tolerance: float = SCORE
     if not row.count:
         return
     # Not "larger than": a difference that is not a number proves nothing.
-    within = row.tolerance is None or row.largest <= row.tolerance
-    if not np.isfinite(row.largest) or not within or not row.largest_score <= score_tolerance:
+    within = row.tolerance is None or row.largest <= row.tolerance and row.largest_score <= score_tolerance
+    if not np.isfinite(row.largest) or not np.isfinite(row.largest_score) or not within:
         allowed = "" if row.tolerance is None else f" (at most {row.tolerance:g} is allowed)"
         raise ExportError(f"The exported {row.name} does not give the answers of {proof.source}: {row.sentence()}"
-                          f"{allowed}. It is not kept.", "Please report this, with the module you used.")
+                          f"{allowed}. It is not kept.", REPORT)
 
 
 def _milliseconds(runner: EngineRunner, pixels: np.ndarray) -> float:

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from .exportable import Exportable, assemble
 from .metadata import Metadata
 from .options import ExportOptions
 from .proof import ExportedFile, LoadedProof, Proof, prove
+from .staging import staging_folder
 from .target import ExportTarget
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Exported:
     """The files that were written, in order, and what was proven of them."""
 
     files: tuple[Path, ...]
-    parities: tuple[ExportedFile, ...]
+    proven: tuple[ExportedFile, ...]
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class Job:
 
 
 class Staging:
-    """Files that are being written, each in a hidden folder beside its place: on the same disk, so that renaming is
-    atomic. A context manager; on the way out, what was not published is removed.
+    """Files that are being written, each in a hidden folder beside its place. A context manager; on the way out, what
+    was not published is removed.
 
     Args:
         source: what is written.
@@ -60,22 +61,19 @@ class Staging:
     def __init__(self, source: Exportable, jobs: Sequence[Job]):
         self._source, self._jobs = source, jobs
         self._folders: dict[Path, Path] = {}
+        self._open = ExitStack()
 
     def __enter__(self) -> Staging:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for folder in self._folders.values():
-            shutil.rmtree(folder, ignore_errors=True)
+        self._open.close()
 
     def path(self, destination: Path) -> Path:
         """Return where a file is while it is written."""
         parent = destination.parent.resolve()
         if parent not in self._folders:
-            hidden = parent / f".{self._source.name}.partial"
-            shutil.rmtree(hidden, ignore_errors=True)  # left by a run that was killed
-            hidden.mkdir(parents=True)
-            self._folders[parent] = hidden
+            self._folders[parent] = self._open.enter_context(staging_folder(parent, self._source.name))
         return self._folders[parent] / destination.name
 
     def write(self) -> None:
@@ -122,17 +120,17 @@ def export_classifier(extractor: Extractor, head: Head, metadata: Metadata, dest
     with Staging(source, jobs) as staging:
         staging.write()
         staged_labels, staged_metadata = staging.path(labels), staging.path(destinations.metadata)
-        staged_labels.write_text("".join(f"{label}\n" for label in metadata.labels), "utf-8", newline="\n")
+        write_file(staged_labels, "".join(f"{label}\n" for label in metadata.labels))
         hashed = [staging.path(graph), staging.path(tflite), staged_labels]
         metadata = replace(metadata, files={path.name: hashlib.sha256(path.read_bytes()).hexdigest()
                                             for path in hashed})
-        staged_metadata.write_text(metadata.to_json(), "utf-8", newline="\n")
-        parities = staging.prove(proof.sample().load(extractor.height, extractor.width))
-        files = staging.publish()
+        write_file(staged_metadata, metadata.to_json())
+        proven = staging.prove(proof.sample().load(extractor.height, extractor.width))
         os.replace(staged_labels, labels)
+        files = staging.publish()
         os.replace(staged_metadata, destinations.metadata)
     return Exported((files[0], labels, *files[1:], destinations.metadata),
-                    tuple(row for row in parities if row.count))
+                    tuple(row for row in proven if row.count))
 
 
 def export_graph(path: Path, extractor: Extractor, head: Head, metadata: Metadata) -> None:

@@ -1,8 +1,8 @@
 """What an export target is: one format that a classifier is written in, and how such a file is run."""
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 # The identifier of a TensorFlow Lite flatbuffer stands behind its first offset, at bytes 4 to 8.
 TFLITE_IDENTIFIER = b"TFL3"
+ATTEMPTS = 20
 # Names of signatures: one takes pixels, float32 [n, height, width, 3] in [0, 1], the other photos as files.
 SERVING, PREDICT_BYTES = "serving_default", "predict_bytes"
 
@@ -85,19 +86,28 @@ class ExportTarget(ABC):
         return ""
 
     def owns(self, path: Path) -> bool:
-        """Return whether what lies at a path may be replaced: a file of the same name, or a folder of this target."""
+        """Return whether what lies at a path may be replaced.
+
+        A file of the same name may; a target that writes folders overrides this, and tells its own from others.
+        """
         return path.is_file()
 
     def publish(self, staged: Path, destination: Path) -> Path:
-        """Put what was written in its place, in the place of what is there, and return the place."""
-        remove(destination)
-        os.replace(staged, destination)
+        """Put what was written in its place, in the place of what is there, and return the place.
+
+        A file takes the place of another in one step. A folder cannot; the old one is moved aside first, into the
+        staging folder, with which it goes.
+        """
+        if not destination.is_dir():
+            os.replace(staged, destination)
+            return destination
+        for attempt in range(ATTEMPTS):  # another run may put its own there in between
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(destination, staged.with_name(f"{staged.name}.old{attempt}"))
+            try:
+                os.replace(staged, destination)
+                break
+            except OSError:
+                if attempt == ATTEMPTS - 1:
+                    raise
         return destination
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a folder, if there is one."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -30,12 +30,8 @@ CREATE TABLE IF NOT EXISTS vectors (
 CREATE TABLE IF NOT EXISTS measures (
     name TEXT NOT NULL, digest TEXT NOT NULL, value REAL NOT NULL, PRIMARY KEY (name, digest)) WITHOUT ROWID;
 """
-_FROM_VERSION_0 = """
-BEGIN IMMEDIATE;
-INSERT OR IGNORE INTO stamps SELECT path, size || ' ' || mtime_ns, digest FROM files;
-DROP TABLE files;
-COMMIT;
-"""
+_FROM_VERSION_0 = ("INSERT OR IGNORE INTO stamps SELECT path, size || ' ' || mtime_ns, digest FROM files",
+                   "DROP TABLE files")
 
 
 class BottleneckCache:
@@ -85,24 +81,19 @@ class BottleneckCache:
     def _connect(self) -> sqlite3.Connection:
         database = sqlite3.connect(self.path, timeout=60)
         try:
+            # Without a write where nothing is to be done: another run may hold the lock for long.
+            version, = database.execute("PRAGMA user_version").fetchone()
+            if version > SCHEMA_VERSION:
+                raise ExtractorError(f"The cache {self.path} was written by a later version of this program.",
+                                     "Give another folder with `bottleneck_dir`.")
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=NORMAL")
-            database.executescript(_TABLES)
-            self._migrate(database)
-        except sqlite3.Error:
+            if version < SCHEMA_VERSION:
+                _bring_up_to_date(database)
+        except (sqlite3.Error, ExtractorError):
             database.close()
             raise
         return database
-
-    def _migrate(self, database: sqlite3.Connection) -> None:
-        """Bring a file that an earlier version wrote up to date; raise ExtractorError over one of a later version."""
-        version, = database.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            raise ExtractorError(f"The cache {self.path} was written by a later version of this program.",
-                                 "Give another folder with `bottleneck_dir`.")
-        if database.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'files'").fetchone():
-            database.executescript(_FROM_VERSION_0)
-        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def known_digests(self, stamps: Mapping[str, str]) -> dict[str, str]:
         """Return the digests of the files whose stamps (by URI) are those with which they were last read."""
@@ -193,3 +184,15 @@ def _key(uri: str) -> str:
     """A URI, or the absolute path of a local file, as text that SQLite takes, whatever bytes a name is made of."""
     absolute = uri if "://" in uri else os.path.abspath(uri)
     return os.fsencode(absolute).decode("utf-8", "backslashreplace")
+
+
+def _bring_up_to_date(database: sqlite3.Connection) -> None:
+    """Make the tables, and take over what version 0 has; all in one transaction, in which no other run interferes."""
+    database.execute("BEGIN IMMEDIATE")
+    for statement in _TABLES.split(";"):
+        database.execute(statement)
+    if database.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'files'").fetchone():
+        for statement in _FROM_VERSION_0:
+            database.execute(statement)
+    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    database.commit()

@@ -76,8 +76,7 @@ class _Task:
         decoded = load_sizes(data, [*sizes, *(measure.size for measure in wanted)])
         if read.views:
             read.pixels, read.hash_ = decoded[:1], perceptual_hash(decoded[1])
-        read.measures = {measure.name: float(measure.compute(pixels))
-                         for measure, pixels in zip(wanted, decoded[len(sizes):])}
+        read.measures = {measure.name: measure.taken(pixels) for measure, pixels in zip(wanted, decoded[len(sizes):])}
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfpoets.errors import OptionError, check_range
+from tfpoets.errors import OptionError, check_flag, check_range
 from tfpoets.files import set_paths
 
 # The network whose weights are installed with this program.
@@ -35,6 +35,9 @@ class ExtractorOptions:
 
     def __post_init__(self) -> None:
         set_paths(self, "model_dir")
+        check_flag("offline", self.offline)
+        if not isinstance(self.handle, str):
+            raise OptionError(f"`handle`={self.handle!r} is not the name, path or address of a network.")
         check_range("image_size", self.image_size, least=1, most=MOST_PIXELS_A_SIDE, whole=True)
         if self.views not in VIEW_COUNTS:
             raise OptionError(f"`views`={self.views} is not one of {', '.join(map(str, VIEW_COUNTS))}.")

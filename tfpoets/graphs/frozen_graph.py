@@ -1,11 +1,18 @@
 """Frozen graphs (.pb) that this program wrote, run in TensorFlow."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from tfpoets.tf_runtime import full_precision, import_tensorflow, quiet_native_code
+
+from .node_names import PROBABILITIES, UNKNOWN_SCORE
+
+
+def columns_of(outputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return a classifier's outputs as float32 [n, columns]: the probabilities, then the unknown score, if any."""
+    return side_by_side([outputs[name] for name in (PROBABILITIES, UNKNOWN_SCORE) if name in outputs])
 
 
 def load_frozen_graph(graph: bytes, input_node: str, *output_nodes: str) -> Callable[[np.ndarray], np.ndarray]:

@@ -1,4 +1,4 @@
-"""The one place that loads a classifier, whatever its form."""
+"""The one place that loads a classifier, whatever its format."""
 from __future__ import annotations
 
 import logging

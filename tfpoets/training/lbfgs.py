@@ -24,7 +24,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from tfpoets.data import Examples
-from tfpoets.errors import check_choice
+from tfpoets.errors import check_choice, check_flag
 from tfpoets.evaluation import cross_entropy, fit_temperature, log_softmax
 
 from .curves import Curves, curves_of
@@ -67,6 +67,7 @@ class HeadOptions:
 
     def __post_init__(self) -> None:
         check_choice("class_weight", self.class_weight, CLASS_WEIGHTS)
+        check_flag("refit", self.refit)
 
     @property
     def balanced(self) -> bool:
@@ -139,7 +140,7 @@ def fit_head(train: Examples, validation: Examples, options: HeadOptions = HeadO
     """Choose L2 strength and temperature by the validation photos and fit the head.
 
     Without validation photos, 5-fold cross-validation inside the training photos chooses: each class in five runs of
-    neighbours, a class of one photo never held out. Same arguments, same machine: the same bytes. Augmented copies,
+    neighbours, a class of one photo never held out. Same arguments, same machine: the same bytes. Augmented views,
     where the examples have them, are fitted to as well; strength and temperature are chosen by photos as they are.
 
     Args:
@@ -164,15 +165,15 @@ def _fit(train: Examples, validation: Examples, options: HeadOptions, l2_grid: S
     balanced = options.balanced
     y = np.concatenate([train.y, validation.y]).astype(np.intp)
     depth = train.X.shape[1]
-    copies = [part.copies for part in (train, validation) if part.copies is not None]
-    rows = [train.X, validation.X, *(each.reshape(-1, depth) for each in copies)]
+    augmented = [part.augmented for part in (train, validation) if part.augmented is not None]
+    rows = [train.X, validation.X, *(each.reshape(-1, depth) for each in augmented)]
     axes = principal_axes(np.concatenate(rows).astype(np.float32, copy=False))
-    # The photo that each row shows: photos as they are come first, then the copies of each in turn.
+    # The photo that each row shows: photos as they are come first, then the augmented views of each in turn.
     owner = np.arange(len(y))
-    owner = np.append(owner, np.repeat(owner, copies[0].shape[1])) if copies else owner
+    owner = np.append(owner, np.repeat(owner, augmented[0].shape[1])) if augmented else owner
 
     def problem(part: slice | np.ndarray) -> Problem:
-        rows = part if not copies else np.flatnonzero(np.isin(owner, np.arange(len(y))[part]))
+        rows = part if not augmented else np.flatnonzero(np.isin(owner, np.arange(len(y))[part]))
         return Problem(axes.rows[rows], y[owner[rows]], train.n_classes, balanced, depth)
 
     pairs = _folds(y, len(train))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tfpoets.data import AugmentationOptions, augment_tensor
-from tfpoets.errors import TrainingError, check_choice, check_range, one_line
+from tfpoets.errors import TrainingError, check_choice, check_flag, check_kind, check_range, one_line
 from tfpoets.evaluation import cross_entropy, fit_temperature, log_softmax
 from tfpoets.progress import progress_bar
 from tfpoets.tf_runtime import auto_mixed_precision, import_tensorflow, quiet_native_code
@@ -79,6 +79,9 @@ class LoopOptions:
     checkpoint: str = ""
 
     def __post_init__(self) -> None:
+        check_flag("mixed_precision", self.mixed_precision)
+        check_flag("resume", self.resume)
+        check_kind("augmentation", self.augmentation, AugmentationOptions)
         check_range("epochs", self.epochs, least=1, whole=True)
         check_range("batch_size", self.batch_size, least=1, most=MOST_PHOTOS_A_BATCH, whole=True)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfpoets.data import (PARTS, TEST, TRAINING, USUAL_AUGMENTATION, VALIDATION, AugmentationOptions, Dataset,
                           Examples, Photo)
-from tfpoets.errors import OptionError, TrainingError, check_range
+from tfpoets.errors import OptionError, TrainingError, check_kind, check_range
 from tfpoets.evaluation import LEAST_PROBABILITY, cross_entropy
 from tfpoets.extractors import (Extractor, ExtractorOptions, build_application, extract_augmented, extract_bottlenecks,
                                 load_network)
@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)
 # With fewer validation photos than this a share of 95 % or so cannot be kept well.
 FEW_FOR_COVERAGE = 40
 
-# Of each photo, where its augmentation is asked for and no number of copies.
-USUAL_COPIES = 4
-MOST_COPIES = 100
+# Of each photo, where its augmentation is asked for and no number of views.
+USUAL_VIEWS = 4
+MOST_VIEWS = 100
 # Is told of every event: of those below, and of those of the trainers (Step, Epoch, ...).
 Listener = Callable[[Any], None]
 
@@ -47,8 +47,8 @@ class TrainingOptions:
         fine_tuning: train all layers of the extractor, after the last one; None: leave it as it is.
         network: train a network from scratch instead of using the extractor; None: do not.
         augmentation: how photos are varied for the last layer alone; None: they are not.
-        augmented_views: varied copies of each photo, for the last layer alone; None: none without `augmentation`, else
-            USUAL_COPIES.
+        augmented_views: augmented views of each photo, for the last layer alone; None: none without `augmentation`,
+            else USUAL_VIEWS.
         unknown_coverage: call photos unlike the training photos unknown, but not this share of the validation photos;
             None: never.
     """
@@ -61,7 +61,10 @@ class TrainingOptions:
     unknown_coverage: float | None = None
 
     def __post_init__(self) -> None:
-        check_range("augmented_views", self.augmented_views, least=1, most=MOST_COPIES, whole=True)
+        for name, kind in (("fine_tuning", FineTuningOptions), ("network", NetworkOptions),
+                           ("augmentation", AugmentationOptions)):
+            check_kind(name, getattr(self, name), kind, optional=True)
+        check_range("augmented_views", self.augmented_views, least=1, most=MOST_VIEWS, whole=True)
         check_range("unknown_coverage", self.unknown_coverage, above=0, most=1)
         if self.network and self.fine_tuning:
             raise OptionError(f"`architecture`={self.network.architecture} is trained from scratch; there is nothing "
@@ -94,18 +97,18 @@ class TrainingOptions:
         return self.network or self.fine_tuning
 
     @property
-    def copies(self) -> tuple[AugmentationOptions, int] | None:
-        """How photos are varied for the last layer alone and how many copies of each there are, or None."""
+    def augmented(self) -> tuple[AugmentationOptions, int] | None:
+        """How photos are varied for the last layer alone and how many views of each there are, or None."""
         if self.all_layers or not (self.augmentation or self.augmented_views):
             return None
-        return self.augmentation or USUAL_AUGMENTATION, self.augmented_views or USUAL_COPIES
+        return self.augmentation or USUAL_AUGMENTATION, self.augmented_views or USUAL_VIEWS
 
 
 @dataclass(frozen=True)
-class CopiesExtracted:
-    """Event: there are bottlenecks of `copies` varied copies of each of `photos`; `computed` were not in the cache."""
+class AugmentedExtracted:
+    """Event: there are bottlenecks of `views` augmented views of `photos` photos; `computed` were not in the cache."""
 
-    copies: int
+    views: int
     photos: int
     computed: int
 
@@ -143,7 +146,7 @@ class NetworksCompared:
                 f"{'the fine-tuned network is kept' if self.kept else 'the network as it was is kept'}")
 
 
-class Trained(NamedTuple):
+class TrainingResult(NamedTuple):
     """What labels photos.
 
     Attributes:
@@ -153,7 +156,7 @@ class Trained(NamedTuple):
         fit: how the head was found.
         compared: how fine-tuning compares with the network as it was, and which is kept; None where nothing was to
             choose.
-        copies: of the training photos, for the last layer alone; None without.
+        augmented: of the training photos, for the last layer alone; None without.
     """
 
     extractor: Extractor
@@ -161,7 +164,7 @@ class Trained(NamedTuple):
     head: Head
     fit: Fit
     compared: NetworksCompared | None = None
-    copies: CopiesExtracted | None = None
+    augmented: AugmentedExtracted | None = None
 
 
 class Training(NamedTuple):
@@ -180,7 +183,7 @@ class Training(NamedTuple):
     on_event: Listener
 
 
-def train(extractor: Extractor | None, dataset: Dataset, training: Training) -> Trained:
+def train(extractor: Extractor | None, dataset: Dataset, training: Training) -> TrainingResult:
     """Train the last layer on what the extractor sees, and all layers where that was asked.
 
     Args:
@@ -203,34 +206,34 @@ def train(extractor: Extractor | None, dataset: Dataset, training: Training) -> 
     return trained
 
 
-def _train_last_layer(extractor: Extractor, dataset: Dataset, training: Training) -> Trained:
+def _train_last_layer(extractor: Extractor, dataset: Dataset, training: Training) -> TrainingResult:
     train, validation, options = dataset.part(TRAINING), dataset.part(VALIDATION), training.options
-    copies = None
-    if options.copies:
+    augmented = None
+    if options.augmented:
         with stage("extract augmented photos"):
-            train, validation, copies = _with_copies(train, validation, extractor, training)
+            train, validation, augmented = _with_augmented(train, validation, extractor, training)
     with stage("head"):
         fit = trainer_for(options.head).fit(train, validation, options.head, training.on_event)
-    return Trained(extractor, dataset, fit.head, fit, copies=copies)
+    return TrainingResult(extractor, dataset, fit.head, fit, augmented=augmented)
 
 
-def _with_copies(train: Examples, validation: Examples, extractor: Extractor, training: Training
-                 ) -> tuple[Examples, Examples, CopiesExtracted]:
-    """Training and validation photos with augmented copies; of a photo that is gone by now, copies of it as it was."""
+def _with_augmented(train: Examples, validation: Examples, extractor: Extractor, training: Training
+                 ) -> tuple[Examples, Examples, AugmentedExtracted]:
+    """Training and validation photos with augmented views; of a photo that is gone by now, it as it was."""
     photos = (*train.photos, *validation.photos)
-    assert training.options.copies
-    augmentation, count = training.options.copies
+    assert training.options.augmented
+    augmentation, count = training.options.augmented
     found, computed = extract_augmented(photos, extractor, training.bottleneck_dir, augmentation, count)
-    copies = CopiesExtracted(count, len(photos), computed)
-    training.on_event(copies)
+    augmented = AugmentedExtracted(count, len(photos), computed)
+    training.on_event(augmented)
     gone = np.isnan(found).any((1, 2))
     if gone.any():
         log.warning("Gone or changed before they could be varied: %d of the photos.", gone.sum())
         found[gone] = np.concatenate([train.X, validation.X])[gone, None]
-    return replace(train, copies=found[:len(train)]), replace(validation, copies=found[len(train):]), copies
+    return replace(train, augmented=found[:len(train)]), replace(validation, augmented=found[len(train):]), augmented
 
 
-def _fine_tune(options: FineTuningOptions, frozen: Trained, training: Training) -> Trained:
+def _fine_tune(options: FineTuningOptions, frozen: TrainingResult, training: Training) -> TrainingResult:
     """All layers, from the frozen network; whichever of both answers the validation photos better."""
     head = training.options.head
     network = load_network(training.extractor)
@@ -252,7 +255,7 @@ def _fine_tune(options: FineTuningOptions, frozen: Trained, training: Training) 
     if not compared.kept:
         return frozen._replace(dataset=same, compared=compared)
     final = _solve(dataset, head) if head.refit else solved
-    return Trained(extractor, dataset, final.head, replace(fit, head=final.head, solved=final), compared)
+    return TrainingResult(extractor, dataset, final.head, replace(fit, head=final.head, solved=final), compared)
 
 
 def _losses(head: LinearHead, dataset: Dataset) -> np.ndarray:
@@ -262,13 +265,13 @@ def _losses(head: LinearHead, dataset: Dataset) -> np.ndarray:
     return np.minimum(cross_entropy(answers, validation.y), -np.log(LEAST_PROBABILITY))
 
 
-def _train_from_scratch(training: Training, dataset: Dataset) -> Trained:
+def _train_from_scratch(training: Training, dataset: Dataset) -> TrainingResult:
     options, source = training.options.network, training.extractor
     assert options is not None
     untrained = from_scratch(options, source.image_size, options.seed, lambda size, pretrained: build_application(
         "ResNet50V2", size, pretrained, source.model_dir, source.offline))
     extractor, found, fit = _train_all_layers(untrained, options, dataset, training)
-    return Trained(extractor, found, fit.head, fit)
+    return TrainingResult(extractor, found, fit.head, fit)
 
 
 def _train_all_layers(untrained: Untrained, options: FineTuningOptions | NetworkOptions, dataset: Dataset,
@@ -320,7 +323,7 @@ def _solve(dataset: Dataset, options: HeadOptions) -> HeadFit:
     return fit_head(dataset.part(TRAINING), dataset.part(VALIDATION), options)
 
 
-def _with_unknown_score(trained: Trained, coverage: float) -> RejectingHead:
+def _with_unknown_score(trained: TrainingResult, coverage: float) -> RejectingHead:
     train, validation = trained.dataset.part(TRAINING), trained.dataset.part(VALIDATION)
     if len(validation) < FEW_FOR_COVERAGE:
         log.warning("The threshold for unknown photos rests on %d validation photos: of new ones, far more or fewer "

@@ -1,4 +1,4 @@
-"""Poets' way to the last layer: stochastic gradient descent on class-balanced batches.
+"""TensorFlow for Poets' way to the last layer: stochastic gradient descent on class-balanced batches.
 
 As googlecodelabs/tensorflow-for-poets-2, scripts/retrain.py, does it: the softmax's mean cross-entropy without a
 penalty, a constant learning rate, weights drawn from a truncated normal distribution of standard deviation 0.001, a
@@ -124,11 +124,11 @@ class SGDTrainer:
 
     def fit(self, train: Examples, validation: Examples, options: SGDOptions, on_event: Callable[[Any], None]
             ) -> StepsFit:
-        """Fit a head; see `fit_head_by_steps`. Augmented copies are photos like the others."""
-        if train.copies is not None:
-            copies = train.copies
-            train = Examples(np.concatenate([train.X, *copies]), np.append(train.y, np.repeat(
-                train.y, copies.shape[1])), train.n_classes)
+        """Fit a head; see `fit_head_by_steps`. Augmented views are photos like the others."""
+        if train.augmented is not None:
+            augmented = train.augmented
+            train = Examples(np.concatenate([train.X, *augmented]), np.append(train.y, np.repeat(
+                train.y, augmented.shape[1])), train.n_classes)
         return fit_head_by_steps(train, validation, options, on_event)
 
 
@@ -185,7 +185,7 @@ def generator(seed: int) -> np.random.Generator:
 
 
 def balanced_draw(y: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
-    """Draws `size` rows as Poets does: a class that has photos, then a photo of it, with replacement: int [size]."""
+    """Draw `size` rows, as TensorFlow for Poets does: a class, then a photo of it, with replacement: int [size]."""
     return _draw(_rows_by_class(y), size, random)
 
 

@@ -71,8 +71,8 @@ class HeadTrainer(Protocol):
         """Fit a head.
 
         Args:
-            train: at least one of each class. Augmented copies (`Examples.copies`) are to be fitted to as well, where
-                there are any.
+            train: at least one of each class. Augmented views (`Examples.augmented`), where there are any, are to be
+                fitted to as well.
             validation: may be empty.
             options: an instance of `options`.
             on_event: is told how it goes; `cli/retrain_text.py` prints the events that it knows.

@@ -10,7 +10,8 @@ import numpy as np
 
 from tfpoets.data import decode_tensor
 from tfpoets.extractors import TENSORFLOW_BATCH, Engine
-from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, load_signature, side_by_side
+from tfpoets.files import write_file
+from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, columns_of, load_signature
 from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
 
 from ..exportable import Exportable
@@ -34,7 +35,7 @@ class SavedModelTarget(ExportTarget):
     def write(self, source: Exportable, path: Path) -> None:
         save(source, path)
         (path / METADATA_PATH).parent.mkdir(exist_ok=True)
-        (path / METADATA_PATH).write_text(source.metadata.to_json(), "utf-8")
+        write_file(path / METADATA_PATH, source.metadata.to_json())
 
     def open(self, path: Path, metadata: Metadata) -> dict[str, Engine]:
         return {name: SignatureEngine(path, name) for name in INPUTS}
@@ -88,8 +89,7 @@ class SignatureEngine:
         signature, taken = load_signature(self._folder, self._signature, RUN_AGAIN), INPUTS[self._signature]
 
         def run(photos: Any) -> np.ndarray:
-            answers = signature(**{taken: photos})
-            return side_by_side([answers[name] for name in (PROBABILITIES, UNKNOWN_SCORE) if name in answers])
+            return columns_of(signature(**{taken: photos}))
         return run
 
 
