@@ -75,7 +75,7 @@ def test_the_result_holds_what_the_run_found_out(retrain: Callable[..., Any]) ->
     result = retrain(cross_validate=3, testing_percentage=20, doctor=True, formats=("tflite_dynamic",))
     told = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert told["labels"] == list(LABELS)
-    assert told["photos"]["found"] == 61 and told["photos"]["per_label"] == {
+    assert told["photos"]["listed"] == 61 and told["photos"]["per_label"] == {
         LABELS[0]: 21, LABELS[1]: 20, LABELS[2]: 20}
     (broken,) = told["photos"]["unreadable"]
     assert broken["file"].endswith("broken.jpg") and broken["reason"] == result.unreadable[0][1] != ""

@@ -194,7 +194,7 @@ def test_the_unreadable_are_listed_and_the_run_goes_on(workplace: Path, photo_fo
     told = retrain_json(capsys, *flags(photo_folder, tiny_module, model_dir))
     unreadable, = told["photos"]["unreadable"]
     assert unreadable["file"] == str(photo_folder / "red" / "broken.jpg") and unreadable["reason"]
-    assert told["photos"]["found"] == 61 and sum(told["split"]["counts"].values()) == 60
+    assert told["photos"]["listed"] == 61 and sum(told["split"]["counts"].values()) == 60
 
 
 def test_cross_validation_answers_every_photo(workplace: Path, photo_folder: Path, tiny_module: Path,
