@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import shutil
 from collections.abc import Callable
@@ -16,8 +17,10 @@ import tfpoets
 from tests.conftest import write_photos
 from tfpoets.data import TEST
 from tfpoets.errors import OptionError, PhotoError, TfpoetsError
-from tfpoets.events import Evaluated, FilesWritten, PhotosRead, PhotosSplit, ReportWritten, StageEnded, StageStarted
+from tfpoets.events import (Evaluated, FilesWritten, Note, PhotosRead, PhotosSplit, ReportWritten, StageEnded,
+                            StageStarted)
 from tfpoets.extractors import ExtractorOptions
+from tfpoets.progress import Progress
 from tfpoets.training import HeadSolved, SGDOptions
 
 # Three classes, whose names a shell, JSON or HTML could stumble over.
@@ -136,6 +139,20 @@ def test_events_come_in_the_order_of_the_run(retrain: Callable[..., Any]) -> Non
             assert running.pop() == event.name and event.seconds >= 0
     assert running == [] and {"extract", "training", "evaluation", "files", "report"} <= {
         event.name for event in events if isinstance(event, StageStarted)}
+
+
+def test_progress_and_notes_are_events_too(retrain: Callable[..., Any]) -> None:
+    shutil.copy(Path("photos", LABELS[0], "000.png"), "photos/stray.png")
+    events: list[Any] = []
+    result = retrain(on_event=events.append, bottleneck_dir="fresh")
+    seen = [event for event in events if isinstance(event, Progress)]
+    assert {event.what for event in seen} == {"Bottlenecks"} and seen[-1].done == seen[-1].total == len(result.listed)
+    assert [event.done for event in seen] == list(range(1, len(result.listed) + 1))
+    notes = [event for event in events if isinstance(event, Note)]
+    assert any(note.level == "WARNING" and "1 photos lie in photos itself" in note.text for note in notes)
+    count = len(events)
+    logging.getLogger("tfpoets").warning("afterwards")
+    assert len(events) == count
 
 
 def test_options_by_name_replace_those_of_given_options(retrain: Callable[..., Any], tiny_module: Path,

@@ -1,12 +1,12 @@
 """What a retraining tells its caller while it runs.
 
-Each event is a small object that is passed to `on_event`, with those of `tfpoets.training` (HeadSolved, Step, Epoch,
-...) and `tfpoets.exporting.ExportedFile`. Two more things are told elsewhere, because work that is no retraining has
-them as well: notes and warnings go to the logger `tfpoets`, and progress bars to whatever
-`tfpoets.progress.show_progress` was given.
+Each event is a small object that is passed to `on_event`: those of this file, those of `tfpoets.training` (HeadSolved,
+Step, Epoch, ...), `tfpoets.exporting.ExportedFile`, and `tfpoets.progress.Progress`.
 """
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -21,7 +21,44 @@ from tfpoets.doctor import Finding
 from tfpoets.evaluation import Metrics, Rejection
 from tfpoets.exporting import Exported, ExportedFile
 from tfpoets.extractors import Bottlenecks, Extractor
-from tfpoets.progress import stage
+from tfpoets.progress import stage, told_to
+
+
+@dataclass(frozen=True)
+class Note:
+    """Event: something that a person should know. The logger `tfpoets` has it, too, and its level decides.
+
+    Attributes:
+        level: of `logging`, as text: INFO, WARNING, ...
+        text: a sentence or two; options are named in backticks.
+    """
+
+    level: str
+    text: str
+
+
+class _Notes(logging.Handler):
+    """Passes on the notes of one thread."""
+
+    def __init__(self, on_event: Callable[[Any], None]):
+        super().__init__(logging.INFO)
+        self._on_event, self._thread = on_event, threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread:
+            self._on_event(Note(record.levelname, record.getMessage()))
+
+
+@contextmanager
+def notes_and_progress(on_event: Callable[[Any], None]) -> Iterator[None]:
+    """Tell `on_event` of every note, and of the progress of all work, inside the block."""
+    logger, handler = logging.getLogger("tfpoets"), _Notes(on_event)
+    logger.addHandler(handler)
+    try:
+        with told_to(on_event):
+            yield
+    finally:
+        logger.removeHandler(handler)
 
 
 @dataclass(frozen=True)

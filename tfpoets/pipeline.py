@@ -19,7 +19,7 @@ from tfpoets.errors import DataError, OptionError
 from tfpoets.evaluation import Metrics, evaluate, evaluate_unknown
 from tfpoets.events import (BottlenecksExtracted, ConversionEnded, ConversionStarted, CrossValidated, Evaluated,
                             FilesWritten, IntermediateGraph, PhotosExamined, PhotosRead, PhotosSplit, ReportWritten,
-                            stage_events)
+                            notes_and_progress, stage_events)
 from tfpoets.exporting import (UNKNOWN_LABEL, CrossValidation, ExportOptions, ExportedFile, HeadInfo, Metadata,
                                NetworkInfo, Proof, RejectOption, check_destinations, check_formats, convert,
                                describe_classifier, export_classifier, export_graph, final_figures, open_graph,
@@ -71,6 +71,12 @@ def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None
             further formats come after them.
     """
     options = _options(options_or_image_dir, values)
+    with notes_and_progress(on_event):
+        return _retrain(options, on_event, label_command)
+
+
+def _retrain(options: RetrainOptions, on_event: Listener, label_command: Callable[[Path], str]) -> RetrainResult:
+    """The run, step by step."""
     files = options.files
     _check_destinations(options)
     listed = _read_photos(options, on_event)

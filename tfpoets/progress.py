@@ -5,6 +5,8 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,44 @@ class _NoBar:
         pass
 
 
+@dataclass(frozen=True)
+class Progress:
+    """Event: work goes on.
+
+    Attributes:
+        what: the work, in a word or two.
+        unit: singular noun for what is counted.
+        done: units that are done.
+        total: units in all; None where that is not known.
+    """
+
+    what: str
+    unit: str
+    done: int
+    total: int | None
+
+
+class _ToldBar:
+    """A bar that also tells a listener of every update."""
+
+    def __init__(self, bar: ProgressBar, listener: Callable[[Progress], object], start: Progress):
+        self._bar, self._listener, self._progress = bar, listener, start
+
+    def update(self, n: int = 1) -> None:
+        self._bar.update(n)
+        self._progress = replace(self._progress, done=self._progress.done + n)
+        self._listener(self._progress)
+
+    def __enter__(self) -> _ToldBar:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.__exit__(*error)
+
+
+# Of the work that runs in this context; other threads of a program have their own.
+_listener: ContextVar[Callable[[Progress], object] | None] = ContextVar("listener", default=None)
 _factory: BarFactory = lambda *_: _NoBar()  # noqa: E731
 
 
@@ -43,6 +83,16 @@ def show_progress(factory: BarFactory) -> None:
     """Show the progress of all work from now on with bars that `factory` makes."""
     global _factory
     _factory = factory
+
+
+@contextlib.contextmanager
+def told_to(listener: Callable[[Progress], object]) -> Iterator[None]:
+    """Tell a listener of the progress of all work inside the block, besides what is shown."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 def progress_bar(total: int | None, what: str, unit: str, done: int = 0, bytes_: bool = False) -> ProgressBar:
@@ -55,7 +105,10 @@ def progress_bar(total: int | None, what: str, unit: str, done: int = 0, bytes_:
         done: units that were done before.
         bytes_: whether bytes are counted.
     """
-    return _factory(total, what, unit, done, bytes_)
+    bar, listener = _factory(total, what, unit, done, bytes_), _listener.get()
+    if listener is None:
+        return bar
+    return _ToldBar(bar, listener, Progress(what, "byte" if bytes_ else unit, done, total))
 
 
 @contextlib.contextmanager
