@@ -36,7 +36,7 @@ def write_some_digits(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_the_shortest_python_example_trains_looks_at_the_result_and_labels(tmp_path: Path,
                                                                            monkeypatch: pytest.MonkeyPatch) -> None:
-    write_some_digits(200, tmp_path, monkeypatch)
+    write_some_digits(100, tmp_path, monkeypatch)
     done = subprocess.run([sys.executable, "-c", RUN[1]], capture_output=True, text=True,
                           env={**os.environ, "PYTHONPATH": str(ROOT)})
     said = re.fullmatch(r"(\d+\.\d)% of \d+ photos, 95% interval \(.*\)\n7\n", done.stdout)

@@ -50,9 +50,9 @@ def test_a_stopped_training_goes_on(capsys: pytest.CaptureFixture) -> None:
 @pytest.mark.parametrize("flags, key", [
     (["--augmented_views=3"], '{"flip": true, "crop": 0.0, "scale": 41.0, "brightness": 0.0}'),
     (["--random_scale=10"], '{"flip": false, "crop": 0, "scale": 10, "brightness": 0}')])
-def test_copies_of_photos_have_the_key_that_they_had(flags: list[str], key: str) -> None:
-    copies = options_from(parse_flags("retrain", "", retrain.FLAGS, ["--image_dir=elsewhere", *flags])).training.copies
-    assert copies is not None and copies[0].key == key
+def test_augmented_views_have_the_key_that_they_had(flags: list[str], key: str) -> None:
+    options = options_from(parse_flags("retrain", "", retrain.FLAGS, ["--image_dir=elsewhere", *flags]))
+    assert options.training.augmented and options.training.augmented[0].key == key
 
 
 @pytest.mark.parametrize("flags, key", [
