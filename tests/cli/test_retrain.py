@@ -84,7 +84,7 @@ def test_the_result_as_json_is_all_of_standard_output_and_has_the_figures_of_the
             f"{'-'.join(low_high)}%\n  (always answering {test['majority_label']} would reach "
             f"{test['majority_accuracy']:.1%})\n") in said
     photos, counts, crossed = told["photos"], told["split"]["counts"], told["cross_validation"]
-    assert f"{photos['found']} files in 3 classes: " in said
+    assert f"{photos['listed']} files in 3 classes: " in said
     assert all(f"{label} {count}" in said for label, count in photos["per_label"].items())
     assert f"  {photos['unreadable'][0]['file']}: {photos['unreadable'][0]['reason']}\n" in said
     assert f"Bottlenecks by tiny at 32 x 32 pixels: {told['bottlenecks']['computed']} computed, 60 in all\n" in aside
