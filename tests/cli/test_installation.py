@@ -74,7 +74,7 @@ def test_pip_installs_the_library_and_one_command(version: str, tmp_path: Path) 
     assert min(seconds) < MOST_HELP_SECONDS, seconds
     # Everything that is no Python file is installed, too: the report, the page of the server and that of tfjs.
     for folder, name in (("report", "page.html.j2"), ("serving/page", "index.html"),
-                         ("export/targets", "tfjs_page.html")):
+                         ("exporting/targets", "tfjs_page.html")):
         assert list(installed.parent.glob(f"**/site-packages/tfpoets/{folder}/{name}"))
     shutil.rmtree(tmp_path / "env")
 
