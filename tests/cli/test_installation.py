@@ -44,6 +44,12 @@ def run(command: list[str], cwd: Path) -> str:
     return done.stdout
 
 
+def _seconds(command: list[str], cwd: Path) -> float:
+    start = time.perf_counter()
+    run(command, cwd)
+    return time.perf_counter() - start
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("version", VERSIONS)
@@ -66,12 +72,10 @@ def test_pip_installs_the_library_and_one_command(version: str, tmp_path: Path) 
             assert run([*form, name, "--help"], tmp_path).startswith(f"usage: {said} {name}")
         # The old names work in a clone.
         assert f"usage: python -m scripts.{name}" in run([own_python, "-m", f"scripts.{name}", "--help"], checkout)
-    seconds = []
-    for _ in range(7):
-        start = time.perf_counter()
-        run([command, "--help"], tmp_path)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < MOST_HELP_SECONDS, seconds
+    bare, seconds = ([_seconds(each, tmp_path) for _ in range(7)] for each in ([own_python, "-c", "pass"],
+                                                                              [command, "--help"]))
+    # On a busy machine an interpreter alone takes as long.
+    assert min(seconds) < max(MOST_HELP_SECONDS, 3 * min(bare)), (seconds, bare)
     # Everything that is no Python file is installed, too: the report, the page of the server and that of tfjs.
     for folder, name in (("report", "page.html.j2"), ("serving/page", "index.html"),
                          ("exporting/targets", "tfjs_page.html")):
