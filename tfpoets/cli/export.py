@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfpoets.exporting import DEFAULT_GRAPH, ExportedFile, check_format_names, export, format_names
-from tfpoets.files import check_is_apart, check_output_folder
+from tfpoets.exporting import DEFAULT_GRAPH, ExportedFile, export, format_names
 
 from .parser import Flag, Group, location, names, option_values, parse_flags, path
 from .places import TF_FILES
@@ -33,7 +32,6 @@ class ConversionOptions:
     def __post_init__(self) -> None:
         if not self.formats:
             raise UsageError(f"--to: name some of {', '.join(format_names())}.")
-        check_format_names(self.formats)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,11 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def options_from(given: dict[str, Any]) -> ConversionOptions:
     """Return the options that the flags ask for."""
-    options = ConversionOptions(**option_values(given, FLAGS))
-    if options.image_dir:
-        check_is_apart(options.output_dir, "output_dir", options.image_dir, options.output_dir)
-    check_output_folder(options.output_dir)
-    return options
+    return ConversionOptions(**option_values(given, FLAGS))
 
 
 def convert(options: ConversionOptions) -> int:

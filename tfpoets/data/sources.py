@@ -2,17 +2,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from tfpoets.errors import DataError, nearest
 
 from .dataset import Dataset
 from .folder_source import FolderSource
+from .local_files import FileReader
 
 
-class PhotoSource(Protocol):
+class PhotoSource(FileReader, Protocol):
     """Photos with labels at one location. It can be pickled; processes and threads share it."""
 
     def dataset(self, least_classes: int = 2) -> Dataset:
@@ -24,12 +25,6 @@ class PhotoSource(Protocol):
         Raises:
             DataError: the location holds no such photos.
         """
-
-    def open(self, uri: str) -> BinaryIO:
-        """Open a photo for reading, as `FileReader.open`."""
-
-    def stamps(self, uris: Iterable[str]) -> dict[str, str]:
-        """Return stamps of photos, as `FileReader.stamps`."""
 
 
 # The first that recognises a location reads it: each takes the location and returns a PhotoSource or None.

@@ -1,7 +1,7 @@
 """A classifier's files: written, proven, published."""
 from .conversion import convert, export, open_graph
-from .export_targets import (EXPORT_TARGETS, FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER, check_format_names,
-                             check_formats, format_names, open_exported, target_named)
+from .export_targets import (EXPORT_TARGETS, FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER, check_formats,
+                             format_names, open_exported, target_named)
 from .exportable import Exportable
 from .known_photos import were_trained_on
 from .metadata import RUN_AGAIN, UNKNOWN_LABEL, Metadata, describe_classifier, final_figures, split_info
@@ -18,6 +18,6 @@ __all__ = ["DEFAULT_GRAPH", "EXPORT_TARGETS", "FROZEN_GRAPH", "METADATA_PATH", "
            "SERVING", "TFLITE_CLASSIFIER", "TFLITE_IDENTIFIER", "UNKNOWN_LABEL", "CrossValidation", "ExportOptions",
            "ExportTarget", "Exportable", "Exported", "ExportedFile", "HeadInfo", "Input", "LoadedFile", "LoadedProof",
            "Metadata", "NetworkInfo", "Nodes", "Proof", "RejectOption", "SplitInfo", "TestFigures",
-           "check_destinations", "check_format_names", "check_formats", "check_output_name", "convert",
-           "describe_classifier", "export", "export_classifier", "export_graph", "final_figures", "format_names",
-           "open_exported", "open_graph", "prove", "split_info", "target_named", "were_trained_on", "wrap"]
+           "check_destinations", "check_formats", "check_output_name", "convert", "describe_classifier", "export",
+           "export_classifier", "export_graph", "final_figures", "format_names", "open_exported", "open_graph",
+           "prove", "split_info", "target_named", "were_trained_on", "wrap"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import Photo, network_input, read_dataset
+from tfpoets.data import Photo, read_dataset
 from tfpoets.errors import ModelError, TfpoetsError
 from tfpoets.extractors import EngineRunner, TensorFlowEngine
 from tfpoets.files import as_location, as_path, check_is_apart, check_output_folder
@@ -126,14 +126,13 @@ def _reference(source: Exportable, proving: Sequence[Photo]) -> tuple[ExportedFi
     assert source.path is not None  # `open_graph` has read it
     photos, pixels = load_readable(spread(proving, MOST_PROVING), source.size)
     content = source.graph_def.SerializeToString(deterministic=True)
-    engine = TensorFlowEngine(content, *source.nodes.values())
+    runner = EngineRunner(TensorFlowEngine(content, *source.nodes.values()))
     n_classes, threshold = len(source.metadata.labels), source.metadata.unknown_threshold
-    outputs = np.empty((0, n_classes + (threshold is not None)), np.float32)
-    if photos:
-        outputs = EngineRunner(engine).run_all(pixels, network_input)
     y = np.array([source.metadata.labels.index(photo.label) for photo in photos], np.int64)
-    proof = LoadedProof(photos, pixels, outputs, y, "the graph")
-    return measure(FROZEN_GRAPH.name, source.path, engine, proof, threshold, None), proof
+    unanswered = LoadedProof(photos, pixels, np.empty((0, n_classes + (threshold is not None)), np.float32), y,
+                             "the graph")
+    proof = replace(unanswered, outputs=unanswered.answers_of(runner))
+    return measure(FROZEN_GRAPH.name, source.path, runner, proof.outputs, proof, threshold, None), proof
 
 
 def _photos(metadata: Metadata, image_dir: Path | str | None) -> list[Photo]:

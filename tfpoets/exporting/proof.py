@@ -109,14 +109,18 @@ class LoadedProof:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    def answers_of(self, runner: EngineRunner) -> np.ndarray:
+        """A runner's answers to the photos, float32 [n, columns]; without photos, `outputs`, which are empty."""
+        return runner.run_all(self.pixels, network_input) if len(self) else self.outputs
+
 
 def _unchanged(photo: Photo) -> bytes | None:
-    """A photo's file, or None where it is gone or another than the one that was answered."""
+    """A photo's file, or None where it is gone or another than the one whose digest the photo has, if it has one."""
     try:
         data = photo.read()
     except PhotoError:
         return None
-    return data if photo_digest(data) == photo.digest else None
+    return data if photo.digest in ("", photo_digest(data)) else None
 
 
 def prove(name: str, target: ExportTarget, path: Path, metadata: Metadata, proof: LoadedProof
@@ -140,7 +144,9 @@ def prove(name: str, target: ExportTarget, path: Path, metadata: Metadata, proof
     engines = target.open(path, metadata)
     serving = loaded.engine if loaded is not None else engines.get(SERVING)
     if serving is not None:
-        row = measure(name, path, serving, proof, metadata.unknown_threshold, target.tolerance, target.timed)
+        runner = EngineRunner(serving)
+        row = measure(name, path, runner, proof.answers_of(runner), proof, metadata.unknown_threshold,
+                      target.tolerance, target.timed)
         _check(row, proof)
         if row.count and loaded is not None and loaded.metadata.unknown and not row.has_score:
             raise ExportError(f"The exported {name} lacks the unknown score that it describes. It is not kept.",
@@ -154,17 +160,15 @@ def prove(name: str, target: ExportTarget, path: Path, metadata: Metadata, proof
             yield by_bytes
 
 
-def measure(name: str, path: Path, engine: Engine, proof: LoadedProof, threshold: float | None,
-            tolerance: float | None, timed: bool = True) -> ExportedFile:
-    """Return how an engine's answers compare; its figures and its time, too, where the proof knows the classes."""
-    runner, n_classes = EngineRunner(engine), proof.outputs.shape[1] - (threshold is not None)
+def measure(name: str, path: Path, runner: EngineRunner, answers: np.ndarray, proof: LoadedProof,
+            threshold: float | None, tolerance: float | None, timed: bool = True) -> ExportedFile:
+    """Return how the answers of a runner compare; its figures and time, too, where the proof knows the classes."""
     if not len(proof):
         return replace(unproven(name, path, tolerance), has_score=threshold is not None)
-    answers = runner.run_all(proof.pixels, network_input)
-    row = _compare(name, path, answers, proof.outputs, n_classes, threshold, tolerance)
+    row = _compare(name, path, answers, proof.outputs, threshold, tolerance)
     if proof.y is None:
         return row
-    probabilities = answers[:, :n_classes]
+    probabilities = answers[:, :proof.outputs.shape[1] - (threshold is not None)]
     metrics = evaluate(probabilities, proof.y) if np.isfinite(answers).all() else None
     return replace(row, metrics=metrics, milliseconds=_milliseconds(runner, proof.pixels) if timed else None)
 
@@ -174,13 +178,14 @@ def unproven(name: str, path: Path, tolerance: float | None) -> ExportedFile:
     return ExportedFile(name, path, _size(path), 0, 0, float("nan"), tolerance)
 
 
-def _compare(name: str, path: Path, answers: np.ndarray, expected: np.ndarray, n_classes: int,
-             threshold: float | None, tolerance: float | None) -> ExportedFile:
+def _compare(name: str, path: Path, answers: np.ndarray, expected: np.ndarray, threshold: float | None,
+             tolerance: float | None) -> ExportedFile:
     """Compare columns of probabilities, and of scores where there are any.
 
     Raises:
         ExportError: there are too few or too many columns.
     """
+    n_classes = expected.shape[1] - (threshold is not None)
     if answers.shape[1] not in (n_classes, expected.shape[1]):
         raise ExportError(f"The exported {name} gives {answers.shape[1]} numbers for a photo, not "
                           f"{expected.shape[1]}. It is not kept.", REPORT)
@@ -205,15 +210,14 @@ def _measure_bytes(name: str, path: Path, engine: Engine, proof: LoadedProof, th
     """
     files: dict[int, bytes] = {}
     for row in evenly_spread(len(proof.photos), MOST_PHOTOS):
-        data = _unchanged(proof.photos[row]) if proof.photos[row].digest else proof.photos[row].read()
+        data = _unchanged(proof.photos[row])
         if data is not None and is_plain(data):
             files[int(row)] = data
     if not files:
         return None
     run = engine.open()
     answers = np.concatenate([run(np.array([data], object)) for data in files.values()])
-    n_classes = proof.outputs.shape[1] - (threshold is not None)
-    return _compare(name, path, answers, proof.outputs[list(files)], n_classes, threshold, BYTES_TOLERANCE)
+    return _compare(name, path, answers, proof.outputs[list(files)], threshold, BYTES_TOLERANCE)
 
 
 def _check(row: ExportedFile, proof: LoadedProof, score_tolerance: float = SCORE_TOLERANCE) -> None:

@@ -24,7 +24,7 @@ class _TFLiteFile(ExportTarget):
     """What all .tflite files have in common: one photo in, and labels and metadata inside."""
 
     def open(self, path: Path, metadata: Metadata) -> dict[str, Engine]:
-        return {SERVING: LiteRTEngine(path.read_bytes())}
+        return {SERVING: LiteRTEngine(path)}
 
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
         if content[4:8] != TFLITE_IDENTIFIER or not (OWN_MARK.encode() in content or has_metadata(content)):
