@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import (PARTS, TEST, TRAINING, AugmentationOptions, Dataset, Examples, Photo, SplitOptions,
-                          check_class_sizes, fold_photos, identify_photos, read_dataset, split_photos,
+from tfpoets.data import (TEST, TRAINING, AugmentationOptions, Dataset, Examples, Photo, SplitOptions,
+                          check_class_sizes, fold_photos, identify_photos, kept_for_test, read_dataset, split_photos,
                           with_test_photos)
 from tfpoets.doctor import Finding, examine, wanted_measures, write_findings
 from tfpoets.errors import DataError, OptionError
@@ -186,7 +186,7 @@ def _split(dataset: Dataset, options: RetrainOptions, on_event: Listener) -> Dat
 
 def _without_test_photos(dataset: Dataset, options: RetrainOptions) -> Dataset:
     """The dataset without those photos of `image_dir` that are also in `test_dir`."""
-    tests = np.array([photo.part == PARTS[TEST] for photo in dataset.photos])
+    tests = kept_for_test(dataset)
     tested = {photo.digest for photo, test in zip(dataset.photos, tests) if test}
     kept = tests | [photo.digest not in tested for photo in dataset.photos]
     if not kept[~tests].any():

@@ -117,9 +117,14 @@ def split_photos(dataset: Dataset, options: SplitOptions = SplitOptions()) -> Da
     Raises:
         DataError: a class has fewer distinct photos than there are parts, so that one part would be empty.
     """
-    tests = np.array([photo.part == PARTS[TEST] for photo in dataset.photos], bool)
+    tests = kept_for_test(dataset)
     split = _split_with_tests(dataset, tests, options) if tests.any() else _split(dataset, options)
     return replace(dataset, split=split)
+
+
+def kept_for_test(dataset: Dataset) -> np.ndarray:
+    """Return bool [photos]: which of the photos are kept for the test, whatever their hashes."""
+    return np.array([photo.part == PARTS[TEST] for photo in dataset.photos], bool)
 
 
 def _split(dataset: Dataset, options: SplitOptions) -> Split:
