@@ -10,8 +10,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 help:
 	@echo "make demo    retrain on handwritten digits and label one: no photos, no network but the package index needed"
-	@echo "make test    run the tests"
-	@echo "make lint    ruff, mypy and the direction of imports alone"
+	@echo "make test    check the code (as make lint), then run the tests"
+	@echo "make lint    check style (ruff), types (mypy) and the direction of imports (import-linter)"
 	@echo "make clean   remove .venv"
 
 install: .venv/installed
@@ -35,11 +35,13 @@ demo: .venv/installed
 		--output_graph=$(DEMO)/retrained_graph.pb --output_labels=$(DEMO)/retrained_labels.txt
 	$(BIN)/python -m scripts.label_image --graph=$(DEMO)/retrained_graph.tflite --image=tf_files/digits/7/0007.png
 
-test: .venv/installed-test
+test: lint
 	$(BIN)/python -m pytest -m "not slow"
 
 lint: .venv/installed-test
-	$(BIN)/python -m pytest tests/test_style.py
+	$(BIN)/ruff check tfpoets scripts tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 clean:
 	rm -rf .venv

@@ -21,7 +21,7 @@ from tfpoets.events import (Evaluated, FilesWritten, Note, PhotosRead, PhotosSpl
                             StageStarted)
 from tfpoets.extractors import ExtractorOptions
 from tfpoets.progress import Progress
-from tfpoets.training import HeadSolved, SGDOptions
+from tfpoets.training import HeadFitted, SGDOptions
 
 # Three classes, whose names a shell, JSON or HTML could stumble over.
 LABELS = ("C++ <b>", 'blå "1"', "日本's")
@@ -127,7 +127,7 @@ def test_events_come_in_the_order_of_the_run(retrain: Callable[..., Any]) -> Non
     events: list[Any] = []
     result = retrain(on_event=events.append, doctor=True)
     kinds = [type(event) for event in events]
-    order = [kinds.index(kind) for kind in (PhotosRead, PhotosSplit, HeadSolved, Evaluated, FilesWritten,
+    order = [kinds.index(kind) for kind in (PhotosRead, PhotosSplit, HeadFitted, Evaluated, FilesWritten,
                                             ReportWritten)]
     assert order == sorted(order)
     assert events[kinds.index(Evaluated)].metrics is result.metrics

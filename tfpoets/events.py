@@ -1,6 +1,6 @@
 """What a retraining tells its caller while it runs.
 
-Each event is a small object that is passed to `on_event`: those of this file, those of `tfpoets.training` (HeadSolved,
+Each event is a small object that is passed to `on_event`: those of this file, those of `tfpoets.training` (HeadFitted,
 Step, Epoch, ...), `tfpoets.exporting.ExportedFile`, and `tfpoets.progress.Progress`.
 """
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tfpoets.doctor import Finding
 from tfpoets.evaluation import Metrics, Rejection
 from tfpoets.exporting import Exported, ExportedFile
 from tfpoets.extractors import Bottlenecks, Extractor
-from tfpoets.progress import stage, told_to
+from tfpoets.progress import listen_to_progress, stage
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def notes_and_progress(on_event: Callable[[Any], None]) -> Iterator[None]:
     logger, handler = logging.getLogger("tfpoets"), _Notes(on_event)
     logger.addHandler(handler)
     try:
-        with told_to(on_event):
+        with listen_to_progress(on_event):
             yield
     finally:
         logger.removeHandler(handler)
@@ -170,7 +170,7 @@ class CrossValidated:
 
 
 @dataclass(frozen=True)
-class IntermediateGraph:
+class IntermediateGraphWritten:
     """Event: the graph of a training that is under way is about to be written."""
 
     path: Path

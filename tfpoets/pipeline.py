@@ -12,30 +12,30 @@ from typing import Any
 import numpy as np
 
 from tfpoets.data import (TEST, TRAINING, AugmentationOptions, Dataset, Examples, Photo, SplitOptions,
-                          check_class_sizes, fold_photos, identify_photos, kept_for_test, read_dataset, split_photos,
+                          check_class_sizes, digest_photos, fold_photos, read_dataset, reserved_for_test, split_photos,
                           with_test_photos)
 from tfpoets.doctor import Finding, examine, wanted_measures, write_findings
 from tfpoets.errors import DataError, OptionError
 from tfpoets.evaluation import Metrics, evaluate, evaluate_unknown
 from tfpoets.events import (BottlenecksExtracted, ConversionEnded, ConversionStarted, CrossValidated, Evaluated,
-                            FilesWritten, IntermediateGraph, PhotosExamined, PhotosRead, PhotosSplit, ReportWritten,
-                            notes_and_progress, stage_events)
+                            FilesWritten, IntermediateGraphWritten, PhotosExamined, PhotosRead, PhotosSplit,
+                            ReportWritten, notes_and_progress, stage_events)
 from tfpoets.exporting import (UNKNOWN_LABEL, CrossValidation, ExportOptions, ExportedFile, HeadInfo, Metadata,
                                NetworkInfo, Proof, RejectOption, check_destinations, check_formats, convert,
                                describe_classifier, export_classifier, export_graph, final_figures, open_graph,
                                split_info)
 from tfpoets.extractors import Bottlenecks, Extractor, core_count, extract_bottlenecks, open_extractor
 from tfpoets.files import check_output_folder
-from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, columns_of
+from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, output_columns
 from tfpoets.inference import load_classifier
 from tfpoets.options import with_options
 from tfpoets.report import confusion_picture, curves_picture, describe_retraining, write_report
 from tfpoets.retrain_options import RetrainOptions
 from tfpoets.retrain_result import RetrainResult
 from tfpoets.tf_runtime import import_tensorflow
-from tfpoets.training import (FineTuningOptions, Fit, HeadOptions, Listener, NetworkFit, NetworkOptions, RejectingHead,
-                              SGDOptions, StepsStored, Training, TrainingResult, UnknownScore, balanced_draw,
-                              generator, out_of_fold_probabilities, train, trainer_for, write_summaries)
+from tfpoets.training import (FineTuningOptions, HeadFit, HeadOptions, IntermediateFit, Listener, NetworkFit,
+                              NetworkOptions, RejectingHead, SGDOptions, Training, TrainingResult, UnknownScore,
+                              balanced_draw, generator, out_of_fold_probabilities, train, trainer_for, write_summaries)
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ def _extract(dataset: Dataset, options: RetrainOptions, on_event: Listener) -> t
     """The extractor and all bottlenecks; for a network from scratch without the doctor nobody needs them."""
     network, asked, extractor = options.training.network, options.extractor, None
     if network and not options.doctor:
-        found = Bottlenecks(*identify_photos(dataset, core_count()))
+        found = Bottlenecks(*digest_photos(dataset, core_count()))
     else:
         with stage_events("extractor", on_event):  # of a network from scratch, `image_size` and `views` are its own
             extractor = open_extractor(replace(asked, image_size=None, views=1) if network else asked)
@@ -186,7 +186,7 @@ def _split(dataset: Dataset, options: RetrainOptions, on_event: Listener) -> Dat
 
 def _without_test_photos(dataset: Dataset, options: RetrainOptions) -> Dataset:
     """The dataset without those photos of `image_dir` that are also in `test_dir`."""
-    tests = kept_for_test(dataset)
+    tests = reserved_for_test(dataset)
     tested = {photo.digest for photo, test in zip(dataset.photos, tests) if test}
     kept = tests | [photo.digest not in tested for photo in dataset.photos]
     if not kept[~tests].any():
@@ -195,17 +195,17 @@ def _without_test_photos(dataset: Dataset, options: RetrainOptions) -> Dataset:
     if not kept.all():
         log.warning("Also in %s, and left to the test: %d of the photos of %s.", options.test_dir, (~kept).sum(),
                     options.image_dir)
-    return dataset.only(kept)
+    return dataset.select(kept)
 
 
 def _storing(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions, on_event: Listener) -> Listener:
     """A listener that also writes the graph of a training by steps that is under way, as TensorFlow for Poets did."""
     def listen(event: Any) -> None:
-        if not isinstance(event, StepsStored):
+        if not isinstance(event, IntermediateFit):
             return on_event(event)
         assert extractor
         path = options.intermediate_output_graphs_dir / f"intermediate_{event.fit.count}.pb"
-        on_event(IntermediateGraph(path))
+        on_event(IntermediateGraphWritten(path))
         export_graph(path, extractor, event.fit.head, describe_classifier(
             extractor, dataset, HeadInfo.from_dict(event.fit.description()), options.files.final_tensor_name,
             options=options.to_dict()))
@@ -238,7 +238,7 @@ def _evaluate(trained: TrainingResult, options: RetrainOptions, on_event: Listen
     with stage_events("evaluation", on_event):
         test = trained.dataset.part(TEST)
         outputs = trained.head.outputs(test.X)
-        proof = Proof(test.photos, columns_of(outputs))
+        proof = Proof(test.photos, output_columns(outputs))
         evaluated = _test_figures(trained, test, outputs, options)
     on_event(evaluated)
     return evaluated, proof
@@ -286,7 +286,7 @@ def _examine(dataset: Dataset, unreadable: Sequence[tuple[Photo, str]], extracto
     return findings
 
 
-def _write_pictures(folder: Path, fit: Fit, metrics: Metrics | None, labels: Sequence[str]) -> None:
+def _write_pictures(folder: Path, fit: HeadFit, metrics: Metrics | None, labels: Sequence[str]) -> None:
     confusion = confusion_picture(metrics, labels) if metrics else None
     write_summaries(folder, fit.curves(), {"confusion": np.asarray(confusion)} if confusion else None)
     curves_picture(fit.curves()).save(folder / "curves.png")

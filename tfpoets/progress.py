@@ -27,11 +27,11 @@ class ProgressBar(Protocol):
 BarFactory = Callable[[int | None, str, str, int, bool], ProgressBar]
 
 
-class _NoBar:
+class _NullBar:
     def update(self, n: int = 1) -> None:
         pass
 
-    def __enter__(self) -> _NoBar:
+    def __enter__(self) -> _NullBar:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -55,7 +55,7 @@ class Progress:
     total: int | None
 
 
-class _ToldBar:
+class _ListenedBar:
     """A bar that also tells a listener of every update."""
 
     def __init__(self, bar: ProgressBar, listener: Callable[[Progress], object], start: Progress):
@@ -66,7 +66,7 @@ class _ToldBar:
         self._progress = replace(self._progress, done=self._progress.done + n)
         self._listener(self._progress)
 
-    def __enter__(self) -> _ToldBar:
+    def __enter__(self) -> _ListenedBar:
         self._bar.__enter__()
         return self
 
@@ -76,7 +76,7 @@ class _ToldBar:
 
 # Of the work that runs in this context; other threads of a program have their own.
 _listener: ContextVar[Callable[[Progress], object] | None] = ContextVar("listener", default=None)
-_factory: BarFactory = lambda *_: _NoBar()  # noqa: E731
+_factory: BarFactory = lambda *_: _NullBar()  # noqa: E731
 
 
 def show_progress(factory: BarFactory) -> None:
@@ -86,7 +86,7 @@ def show_progress(factory: BarFactory) -> None:
 
 
 @contextlib.contextmanager
-def told_to(listener: Callable[[Progress], object]) -> Iterator[None]:
+def listen_to_progress(listener: Callable[[Progress], object]) -> Iterator[None]:
     """Tell a listener of the progress of all work inside the block, besides what is shown."""
     token = _listener.set(listener)
     try:
@@ -108,7 +108,7 @@ def progress_bar(total: int | None, what: str, unit: str, done: int = 0, bytes_:
     bar, listener = _factory(total, what, unit, done, bytes_), _listener.get()
     if listener is None:
         return bar
-    return _ToldBar(bar, listener, Progress(what, "byte" if bytes_ else unit, done, total))
+    return _ListenedBar(bar, listener, Progress(what, "byte" if bytes_ else unit, done, total))
 
 
 @contextlib.contextmanager

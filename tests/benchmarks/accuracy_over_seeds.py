@@ -1,6 +1,6 @@
 """Mean test accuracy over many splits, from one cache: only the head is trained anew.
 
-    python -m tests.benchmarks.accuracy_over_seeds --image_dir=PHOTOS [--tfhub_module=HANDLE] [--image_size=N]
+python -m tests.benchmarks.accuracy_over_seeds --image_dir=PHOTOS [--tfhub_module=HANDLE] [--image_size=N]
 """
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What the temperature does to test figures, over many splits from one cache.
 
-    python -m tests.benchmarks.calibration_over_seeds --image_dir=PHOTOS [--tfhub_module=HANDLE] [--image_size=N]
+python -m tests.benchmarks.calibration_over_seeds --image_dir=PHOTOS [--tfhub_module=HANDLE] [--image_size=N]
 """
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Ways to decode a JPEG for the network, in turn, on one thread; simplejpeg must be installed for this (pip).
 
-    python -m tests.benchmarks.decoding --image_dir=PHOTOS [--image_size=320] [--megapixels=12]
+python -m tests.benchmarks.decoding --image_dir=PHOTOS [--image_size=320] [--megapixels=12]
 """
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from tfpoets.data import Examples
-from tfpoets.training import HeadFit, fit_head
+from tfpoets.training import LBFGSFit, fit_head
 
 from .timing import in_turn
 
@@ -55,7 +55,7 @@ def row(photos: int, depth: int, classes: int, runs: int) -> str:
     held = round(VALIDATION * photos)
     train, validation = slice(held, None), slice(held)
 
-    def ours() -> HeadFit:
+    def ours() -> LBFGSFit:
         return fit_head(Examples(x[train], y[train], classes), Examples(x[validation], y[validation], classes))
     fit = ours()
     centre = x.mean(axis=0)

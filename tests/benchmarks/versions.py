@@ -1,7 +1,7 @@
 """Compares the commands of this checkout with those of another one: whole processes, in turn.
 
-    git worktree add ../before f862d5e
-    python -m tests.benchmarks.versions ../before --image_dir=PHOTOS
+git worktree add ../before f862d5e
+python -m tests.benchmarks.versions ../before --image_dir=PHOTOS
 """
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What several views of a photo gain: averaged (--views), and as varied copies for the last layer (--augmented_views).
 
-    python -m tests.benchmarks.views --image_dir=PHOTOS [--image_size=224] [--seeds=8]
+python -m tests.benchmarks.views --image_dir=PHOTOS [--image_size=224] [--seeds=8]
 """
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.data import TEST, TRAINING, USUAL_AUGMENTATION, VALIDATION, SplitOptions, read_dataset, split_photos
+from tfpoets.data import DEFAULT_AUGMENTATION, TEST, TRAINING, VALIDATION, SplitOptions, read_dataset, split_photos
 from tfpoets.evaluation import evaluate
 from tfpoets.extractors import (VIEW_COUNTS, Bottlenecks, Extractor, extract_augmented, extract_bottlenecks,
                                 open_extractor)
@@ -55,7 +55,7 @@ def folds(seen: Bottlenecks) -> str:
 
 def copies(seen: Bottlenecks, extractor: Extractor, cache: Path, seeds: int) -> list[str]:
     """A row for each number of copies."""
-    varied, _ = extract_augmented(seen.dataset.photos, extractor, cache, USUAL_AUGMENTATION, max(COPIES))
+    varied, _ = extract_augmented(seen.dataset.photos, extractor, cache, DEFAULT_AUGMENTATION, max(COPIES))
     found = np.empty((seeds, len(COPIES)))
     for seed in range(seeds):
         dataset = split_photos(seen.dataset, SplitOptions(20, 10, seed))

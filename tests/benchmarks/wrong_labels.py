@@ -1,6 +1,6 @@
 """How many planted wrong labels the data doctor finds, over seeds, from one cache.
 
-    python -m tests.benchmarks.wrong_labels --image_dir=PHOTOS [--tfhub_module=HANDLE] [--image_size=N]
+python -m tests.benchmarks.wrong_labels --image_dir=PHOTOS [--tfhub_module=HANDLE] [--image_size=N]
 """
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 from tfpoets.data import read_dataset, split_photos
-from tfpoets.doctor import find_neighbours, suspect_labels
+from tfpoets.doctor import find_label_issues, find_neighbours
 from tfpoets.extractors import extract_bottlenecks, open_extractor
 
 FLIPPED = 0.05
@@ -48,7 +48,7 @@ def figures(matrix: np.ndarray, classes: np.ndarray, groups: np.ndarray, neighbo
     labels[picked] = (classes[picked] + random.integers(1, width, len(picked))) % width
     wrong = np.zeros(count, bool)
     wrong[picked] = True
-    suspicion = suspect_labels(matrix, labels, groups, neighbours)
+    suspicion = find_label_issues(matrix, labels, groups, neighbours)
     hits = (suspicion.listed & wrong).sum()
     return (hits / max(suspicion.listed.sum(), 1), hits / wrong.sum(),
             average_precision_score(wrong, suspicion.scores))

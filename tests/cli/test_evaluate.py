@@ -118,7 +118,7 @@ def test_of_training_photos_alone_it_is_said_that_they_say_nothing(capsys: pytes
                                                                    ) -> None:
     metadata = load_classifier(Path("tf_files/retrained_graph.tflite")).metadata
     for path in sorted((trained / "photos").glob("*/*.png")):
-        if metadata.were_trained_on([photo_digest(path.read_bytes())])[0]:
+        if metadata.are_training_photos([photo_digest(path.read_bytes())])[0]:
             target = Path("known", path.parent.name, path.name)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)

@@ -14,12 +14,12 @@ from tests.shapes import write_shapes
 from tfpoets.cli import evaluate, label_image, retrain
 from tfpoets.data import load_photos, read_dataset
 from tfpoets.tf_runtime import import_tensorflow
-from tfpoets.training.networks import PRESETS
+from tfpoets.training.convnets import PRESETS
 
 EPOCHS, YARDSTICK_PHOTOS = 12, 640
 # A whole retraining against as many epochs of Keras's fit on the same network and machine. Seconds would not do:
 # machines of two cores differ by a factor of three.
-MOST_TIMES_KERAS = 2.0
+MAX_KERAS_RATIO = 2.0
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ def test_the_cifar_network_learns_shapes_that_pixels_do_not_tell(capsys: pytest.
     with capsys.disabled():
         print(f"\n5,000 shapes: cifar_cnn {accuracy:.1%} in {seconds:.0f} s (Keras's fit alone {keras_seconds:.0f}); "
               f"logistic regression {pixels:.1%}")
-    assert pixels < 0.6 and accuracy > 0.95 and seconds < MOST_TIMES_KERAS * keras_seconds
+    assert pixels < 0.6 and accuracy > 0.95 and seconds < MAX_KERAS_RATIO * keras_seconds
 
 
 def test_castings_go_through_retrain_evaluate_and_report_in_gray(shared_data: Path, capsys: pytest.CaptureFixture

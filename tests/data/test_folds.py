@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from tests.conftest import write_photos
-from tfpoets.data import Dataset, Photo, Split, fold_photos, identify_photos, read_dataset, split_photos
+from tfpoets.data import Dataset, Photo, Split, digest_photos, fold_photos, read_dataset, split_photos
 from tfpoets.errors import TfpoetsError
 
 
 def folded(root: Path, count: int) -> tuple[Dataset, np.ndarray]:
-    dataset = split_photos(identify_photos(read_dataset(root), 1)[0])
+    dataset = split_photos(digest_photos(read_dataset(root), 1)[0])
     return dataset, fold_photos(dataset, count)
 
 

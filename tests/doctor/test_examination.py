@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.conftest import write_photos
 from tfpoets.data import TEST, TRAINING, Dataset, Photo, SplitOptions, read_dataset, split_photos
-from tfpoets.doctor import Finding, examine, find_neighbours, finding_kinds, suspect_labels, write_findings
+from tfpoets.doctor import Finding, examine, find_label_issues, find_neighbours, finding_kinds, write_findings
 from tfpoets.extractors import Bottlenecks, Extractor, extract_bottlenecks, open_extractor
 
 
@@ -123,7 +123,7 @@ def test_flipped_labels_are_found_and_the_right_one_is_suggested(shared_data: Pa
     picked = random.choice(len(classes), 30, replace=False)
     labels = classes.copy()
     labels[picked] = (classes[picked] + random.integers(1, 5, 30)) % 5
-    suspicion = suspect_labels(found.features, labels, split_photos(found.dataset).split.groups,
+    suspicion = find_label_issues(found.features, labels, split_photos(found.dataset).split.groups,
                                find_neighbours(found.features))
     wrong = np.zeros(len(classes), bool)
     wrong[picked] = True

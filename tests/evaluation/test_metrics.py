@@ -112,7 +112,7 @@ def test_the_reject_option_is_counted() -> None:
     assert (found.count, found.rejected, found.answered, found.correct) == (4, 1, 3, 2)
     assert found.accuracy == pytest.approx(2 / 3)
     found = evaluate_unknown(scores, correct, 1.0, np.array([0.25, 2.0]))
-    assert (found.strangers, found.strangers_rejected, found.auroc) == (2, 1, pytest.approx(5 / 8))
+    assert (found.strangers, found.unknown_rejected, found.auroc) == (2, 1, pytest.approx(5 / 8))
     assert evaluate_unknown(scores, correct, 1.0).auroc is None
 
 

@@ -20,7 +20,7 @@ from tfpoets.errors import TfpoetsError
 from tfpoets.exporting import (FROZEN_GRAPH, TFLITE_CLASSIFIER, ExportOptions, Exportable, Exported, Nodes, Proof,
                                RejectOption, check_destinations, check_output_name, export_classifier, proof as
                                proof_module, prove)
-from tfpoets.graphs import columns_of
+from tfpoets.graphs import output_columns
 from tfpoets.inference import load_classifier
 from tfpoets.tf_runtime import import_tensorflow
 from tfpoets.training import LinearHead, RejectingHead, fit_unknown_score
@@ -146,7 +146,7 @@ def test_a_file_that_lacks_the_unknown_score_is_not_kept(trained: Trained, desti
     unknown = fit_unknown_score(Examples(trained.bottlenecks.X, trained.bottlenecks.y, 3), trained.bottlenecks, 0.9)
     head = RejectingHead(trained.head, unknown)
     metadata = replace(trained.metadata, unknown=RejectOption(unknown.threshold, 0.9, len(unknown.references), None))
-    proof = Proof(trained.proof.photos, columns_of(head.outputs(trained.bottlenecks.X)))
+    proof = Proof(trained.proof.photos, output_columns(head.outputs(trained.bottlenecks.X)))
     files = replace(destinations, saved_model_dir=None)
     assert [row.has_score for row in export_classifier(trained.extractor, head, metadata, files, proof).proven] == [
         True, True]
@@ -241,7 +241,7 @@ def test_places_where_nothing_can_be_written_are_found_before_the_work(tmp_path:
 def test_at_most_32_photos_prove_a_file(trained: Trained) -> None:
     many = replace(trained.proof, photos=trained.proof.photos * 20, outputs=np.tile(trained.proof.outputs, (20, 1)))
     sample = many.sample()
-    assert len(sample.photos) == proof_module.MOST_PHOTOS == 32 and len(sample.outputs) == 32
+    assert len(sample.photos) == proof_module.MAX_PHOTOS == 32 and len(sample.outputs) == 32
 
 
 def test_loading_nothing_says_how_to_make_one(tmp_path: Path) -> None:

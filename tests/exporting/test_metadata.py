@@ -134,8 +134,8 @@ def test_a_wrapped_network_without_a_schema_version_has_no_split() -> None:
 
 
 def test_it_knows_the_photos_of_its_training() -> None:
-    assert WHOLE.were_trained_on(["0123456789abcdef", "1123456789abcdef"]) == [True, False]
-    assert SMALLEST.were_trained_on(["0123456789abcdef"]) == [False]
+    assert WHOLE.are_training_photos(["0123456789abcdef", "1123456789abcdef"]) == [True, False]
+    assert SMALLEST.are_training_photos(["0123456789abcdef"]) == [False]
 
 
 def test_sections_that_a_later_version_added_are_passed_over() -> None:

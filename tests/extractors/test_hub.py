@@ -249,7 +249,7 @@ def test_a_module_for_any_size_is_given_the_size_that_its_address_names(tmp_path
     ("tfhub.dev_google_imagenet_inception_v3_feature_vector_5", 299), ("mobilenet_v2_100_224", 224),
     ("tfhub.dev_google_imagenet_resnet_v2_101_feature_vector_5", None), ("my_module", None)])
 def test_a_size_is_read_from_names_as_tf_hub_gives_them(name: str, size: int | None) -> None:
-    from tfpoets.extractors.saved_model import named_size
+    from tfpoets.extractors.saved_model_network import named_size
     assert named_size(name) == size
 
 

@@ -1,5 +1,6 @@
 """Networks that are no SavedModel of TensorFlow 2: TF1 modules, keras.applications, TensorFlow for Poets' graphs
-and names."""
+and names.
+"""
 from __future__ import annotations
 
 import hashlib

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.inference.test_legacy import write_graph
+from tests.inference.test_legacy_classifier import write_graph
 from tfpoets.data import read_dataset
 from tfpoets.exporting import FROZEN_GRAPH, NUMBERED_SAVED_MODEL, LoadedProof, open_exported, prove, wrap
 from tfpoets.extractors import TensorFlowEngine, extract_bottlenecks, open_extractor

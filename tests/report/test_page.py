@@ -13,7 +13,8 @@ from tfpoets.cli import retrain
 from tfpoets.data import Photo
 from tfpoets.doctor import Finding
 from tfpoets.evaluation import calibration_bins, evaluate
-from tfpoets.report import Look, Mistake, ReportContent, confusion_picture, curves_picture, write_report
+from tfpoets.report import (Misclassification, OcclusionMap, ReportContent, confusion_picture, curves_picture,
+                            write_report)
 from tfpoets.report.pictures import CELL, GAP, GOOD, GROUND
 
 EVIL = "<script>alert(1)</script>\"'&"
@@ -47,8 +48,8 @@ def content(folder: Path, **changes) -> ReportContent:
         "title": "A classifier of cat, dog", "labels": ["cat", "dog"], "metrics": evaluate(probabilities, classes),
         "unseen": True, "unknown": [],
         "bins": calibration_bins(probabilities.max(1), probabilities.argmax(1) == classes),
-        "mistakes": [Mistake(photo, "dog", "cat", 0.7, 0.3)],
-        "looks": [Look(photo, "dog", "cat", 0.7, np.eye(6) / 2)],
+        "misclassified": [Misclassification(photo, "dog", "cat", 0.7, 0.3)],
+        "occlusion_maps": [OcclusionMap(photo, "dog", "cat", 0.7, np.eye(6) / 2)],
         "findings": [Finding("outlier", photo, 4.2, "is like no other photo"),
                      Finding("unreadable", Photo(str(folder / "gone.jpg"), "cat"), 1.0, "cannot be used")],
         "curves": {"train": [{"step": 0, "accuracy": 0.5, "cross_entropy": 0.7},
@@ -87,7 +88,8 @@ def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
 def test_names_write_nothing_into_the_page(tmp_path: Path) -> None:
     photo = Photo(str(tmp_path / EVIL.replace("/", "") / "a\" onerror=\"alert(2).png"), EVIL)
     findings = [Finding("outlier", photo, 1.0, EVIL)]
-    page = page_of(tmp_path, title=EVIL, labels=[EVIL, "x' onload='y"], mistakes=[Mistake(photo, EVIL, EVIL, 1, 0)],
+    page = page_of(tmp_path, title=EVIL, labels=[EVIL, "x' onload='y"],
+                   misclassified=[Misclassification(photo, EVIL, EVIL, 1, 0)],
                    findings=findings, facts={EVIL: EVIL}, notes=[EVIL], command=EVIL)
     elements = Elements(page)
     assert elements.of("script") == []
@@ -96,7 +98,7 @@ def test_names_write_nothing_into_the_page(tmp_path: Path) -> None:
 
 
 def test_without_test_photos_and_without_the_doctor_there_is_still_a_page(tmp_path: Path) -> None:
-    text = Elements(page_of(tmp_path, metrics=None, bins=(), mistakes=[], looks=[], findings=None)).text
+    text = Elements(page_of(tmp_path, metrics=None, bins=(), misclassified=[], occlusion_maps=[], findings=None)).text
     assert "Where it looks" not in text
     assert "No photos were kept for a test" in text and "data doctor" not in text and "Class by class" not in text
 

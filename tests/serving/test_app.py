@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tfpoets.inference import Classifier, load_classifier
-from tfpoets.serving import Inference, Limits, create_app
+from tfpoets.serving import InferencePool, Limits, create_app
 from tfpoets.tf_runtime import import_tensorflow
 
 PREDICT = "/v1/models/classifier:predict"
@@ -27,7 +27,7 @@ def classifier(retrained: Path) -> Classifier:
 
 @pytest.fixture(scope="module")
 def client(classifier: Classifier) -> flask.testing.FlaskClient:
-    return create_app(classifier, Inference(classifier, 2, LIMITS), "classifier", LIMITS).test_client()
+    return create_app(classifier, InferencePool(classifier, 2, LIMITS), "classifier", LIMITS).test_client()
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_the_metadata_lists_both_signatures(client) -> None:
 def test_photos_as_bytes_get_the_classifiers_answers(client, classifier: Classifier, photo: bytes, instance, signature
                                                      ) -> None:
     answer = client.post(PREDICT, json={"instances": [instance(photo)] * 2, **signature})
-    expected = classifier.answer_photo(photo).probabilities
+    expected = classifier.predict_photo(photo).probabilities
     assert answer.status_code == 200 and list(answer.json) == ["predictions"]
     for row in answer.json["predictions"]:
         assert row["label"] == "red" and row["probabilities"] == pytest.approx(expected.tolist())
@@ -103,7 +103,7 @@ def test_the_same_request_to_the_saved_model_gives_the_same_answer(client, retra
 
 def test_a_reject_option_is_honoured(retrained: Path) -> None:
     classifier = load_classifier(retrained / "unknown" / "g.tflite")
-    client = create_app(classifier, Inference(classifier, 1, LIMITS), "classifier", LIMITS).test_client()
+    client = create_app(classifier, InferencePool(classifier, 1, LIMITS), "classifier", LIMITS).test_client()
     noise = np.random.default_rng(0).random((32, 32, 3)).tolist()
     row = client.post(PREDICT, json={"instances": [noise]}).json["predictions"][0]
     assert row["label"] == "unknown" and row["unknown_score"] > classifier.unknown_threshold
@@ -138,7 +138,7 @@ def test_arrays_for_a_graph_of_poets_are_scaled_as_its_photos_are(shared_data: P
     classifier = load_classifier(graph)
     photo = next((shared_data / "photos" / "flowers" / "roses").glob("*.jpg")).read_bytes()
     array = (classifier.input.pixels(photo) / 255).astype(np.float32)
-    assert np.allclose(classifier.answer_array(array).probabilities, classifier.answer_photo(photo).probabilities,
+    assert np.allclose(classifier.predict_array(array).probabilities, classifier.predict_photo(photo).probabilities,
                        atol=1e-4)
 
 
@@ -193,7 +193,7 @@ def test_a_request_that_is_too_large_is_refused(client) -> None:
 
 def test_a_full_queue_says_when_to_come_back(classifier: Classifier, photo: bytes) -> None:
     full = Limits(waiting=0)
-    app = create_app(classifier, Inference(classifier, 1, full), "classifier", full)
+    app = create_app(classifier, InferencePool(classifier, 1, full), "classifier", full)
     answer = app.test_client().post(PREDICT, json={"instances": [b64(photo)] * 2})
     assert answer.status_code == 503 and answer.headers["Retry-After"] == "1"
     assert answer.json == {"error": "The server has too much to do. Try again soon."}
@@ -209,7 +209,7 @@ def test_every_answer_has_the_headers_that_keep_browsers_safe(client) -> None:
 
 def test_a_mistake_of_ours_tells_nothing_of_the_inside(classifier: Classifier, monkeypatch: pytest.MonkeyPatch,
                                                        photo: bytes) -> None:
-    inference = Inference(classifier, 1, LIMITS)
+    inference = InferencePool(classifier, 1, LIMITS)
     client = create_app(classifier, inference, "classifier", LIMITS).test_client()
     monkeypatch.setattr(inference, "answers", lambda photos: 1 / 0)
     answer = client.post(PREDICT, json={"instances": [b64(photo)]})
@@ -233,9 +233,9 @@ def test_the_description_names_every_address(client) -> None:
 
 def test_serving_needs_no_tensorflow(retrained: Path) -> None:
     import subprocess
-    code = ("import sys; from tfpoets.serving import *; from tfpoets.inference import load_classifier\n"
+    code = ("import sys; from tfpoets.serving import *; from tfpoets.inference_pool import load_classifier\n"
             f"c = load_classifier({str(retrained / 'tf_files' / 'retrained_graph.tflite')!r}); l = Limits()\n"
-            "app = create_app(c, Inference(c, 1, l), 'x', l)\n"
+            "app = create_app(c, InferencePool(c, 1, l), 'x', l)\n"
             f"photo = open({str(retrained / 'photos' / 'red' / '003.jpg')!r}, 'rb')\n"
             "r = app.test_client().post('/label', data={'f': photo})\n"
             "assert r.json['results'][0]['labels'][0]['label'] == 'red', r.json\n"

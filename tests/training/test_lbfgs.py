@@ -9,7 +9,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from tfpoets.data import Examples
-from tfpoets.training import L2_GRID, HeadFit, HeadOptions, LinearHead, fit_head, lbfgs as head_module
+from tfpoets.training import L2_GRID, HeadOptions, LBFGSFit, LinearHead, fit_head, lbfgs as head_module
 from tfpoets.training.lbfgs import UNTRIED_L2, Problem, _folds, answers_of, principal_axes
 
 
@@ -51,11 +51,11 @@ NONE = Photos(np.empty((0, 48), np.float32), np.empty(0, int))
 VALIDATION = bottlenecks([9, 8, 8, 9, 8], 48, seed=1)
 
 
-def calibrated_fit(train: Photos, validation: Photos, l2_grid: Sequence[float] = L2_GRID, **options) -> HeadFit:
+def calibrated_fit(train: Photos, validation: Photos, l2_grid: Sequence[float] = L2_GRID, **options) -> LBFGSFit:
     return fit_head(train.examples(), validation.examples(), HeadOptions(**options), l2_grid)
 
 
-def fit(train: Photos, validation: Photos, **options) -> HeadFit:
+def fit(train: Photos, validation: Photos, **options) -> LBFGSFit:
     """A fit without its temperature, which has tests of its own: what the solver gives is looked at."""
     result = calibrated_fit(train, validation, **options)
     return replace(result, head=replace(result.head, temperature=1.0))

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from tfpoets.data import Examples
 from tfpoets.errors import TfpoetsError
-from tfpoets.training import SGDOptions, Step, StepsFit, StepsStored, balanced_draw, fit_head_by_steps
+from tfpoets.training import IntermediateFit, SGDFit, SGDOptions, Step, balanced_draw, fit_head_sgd
 
 EMPTY = np.empty((0, 4), np.float32), np.empty(0, int)
 
@@ -24,9 +24,9 @@ def problem(counts: tuple[int, ...] = (60, 60, 60), seed: int = 0, spread: float
 
 
 def train(x: np.ndarray, y: np.ndarray, validation: tuple[np.ndarray, np.ndarray] = EMPTY, seed: int = 0,
-          on_event=lambda event: None, **options) -> StepsFit:
+          on_event=lambda event: None, **options) -> SGDFit:
     n_classes = int(y.max()) + 1
-    return fit_head_by_steps(Examples(x, y, n_classes), Examples(*validation, n_classes),
+    return fit_head_sgd(Examples(x, y, n_classes), Examples(*validation, n_classes),
                              SGDOptions(**options, seed=seed), on_event)
 
 
@@ -77,7 +77,7 @@ def test_the_head_is_handed_out_on_the_way() -> None:
     x, y = problem()
     events: list = []
     fit = train(x, y, how_many_training_steps=31, intermediate_store_frequency=10, on_event=events.append)
-    stored = [event.fit for event in events if isinstance(event, StepsStored)]
+    stored = [event.fit for event in events if isinstance(event, IntermediateFit)]
     assert [each.count for each in stored] == [10, 20, 30]
     assert np.array_equal(stored[-1].head.weights, fit.head.weights)
     assert not np.array_equal(stored[0].head.weights, fit.head.weights)

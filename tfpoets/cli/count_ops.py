@@ -7,7 +7,7 @@ from tfpoets.errors import ModelError
 from tfpoets.graphs import count_operations
 
 from .parser import Flag, Group, parse_flags, path
-from .running import run_command
+from .run_command import run_command
 
 FLAGS = (Group("", (
     Flag("graph", "a frozen graph (.pb)", "graph", path, "GRAPH", nargs="1"),

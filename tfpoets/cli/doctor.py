@@ -12,13 +12,13 @@ from tfpoets.extractors import ExtractorOptions, extract_bottlenecks, open_extra
 from tfpoets.files import check_is_not_among, check_output_folder
 
 from .parser import Flag, Group, location, option_values, parse_flags, path
-from .places import TF_FILES
-from .running import run_command
+from .paths import TF_FILES
+from .run_command import run_command
 from .shared_flags import EXTRACTOR_FLAGS, STORAGE_FLAGS, VIEWS_FLAG, extractor_options
 from .text import finding_lines, photo_lines
 
 # Of each kind; the file has all.
-MOST_SHOWN = 5
+MAX_SHOWN = 5
 FLAGS = (
     Group("", (
         Flag("image_dir", "folder that holds one folder of photos per class", "image_dir", location, "DIR",
@@ -63,7 +63,7 @@ def doctor(options: DoctorOptions) -> int:
     findings = examine(_with_usual_split(bottlenecks.dataset), bottlenecks.unreadable, extractor.height)
     file = options.output_dir / "findings.csv"
     write_findings(file, findings)
-    print(*finding_lines(findings, file, MOST_SHOWN), sep="\n")
+    print(*finding_lines(findings, file, MAX_SHOWN), sep="\n")
     return 0
 
 

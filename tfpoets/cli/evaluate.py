@@ -13,23 +13,23 @@ import numpy as np
 from tfpoets.data import Dataset, Photo, read_dataset
 from tfpoets.errors import DataError
 from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
-from tfpoets.exporting import UNKNOWN_LABEL, were_trained_on
+from tfpoets.exporting import UNKNOWN_LABEL, are_training_photos
 from tfpoets.files import check_output_file
-from tfpoets.inference import Answer, Classifier, LegacyGraphOptions, load_classifier
+from tfpoets.inference import Classifier, LegacyGraphOptions, Prediction, load_classifier
 from tfpoets.progress import progress_bar
 from tfpoets.report import describe_evaluation, write_report
 
-from .calling import command_line
+from .invocation import command_line
 from .parser import Flag, Group, location, option_values, parse_flags, path
-from .places import DEFAULT_TFLITE, TF_FILES, default_graph
-from .running import UsageError, run_command
+from .paths import DEFAULT_TFLITE, TF_FILES, default_graph
+from .run_command import UsageError, run_command
 from .shared_flags import GRAPH_FLAGS, legacy_options
 from .text import accuracy_lines, class_lines, unknown_lines
 
 log = logging.getLogger(__name__)
 
 DEFAULT_PHOTOS = TF_FILES / "flower_photos"
-MOST_LISTED = 10
+MAX_LISTED = 10
 TOP_K = 5
 # The calibration error of so few photos is mostly noise, even of perfect probabilities.
 FEW_FOR_CALIBRATION = 200
@@ -145,7 +145,7 @@ def _strangers(classifier: Classifier, dataset: Dataset, classes: dict[str, int]
             if photo.label.casefold() == UNKNOWN_LABEL and photo.label not in classes]
 
 
-def _rejection(classifier: Classifier, answers: list[Answer], correct: np.ndarray, strangers: list[Photo]
+def _rejection(classifier: Classifier, answers: list[Prediction], correct: np.ndarray, strangers: list[Photo]
                ) -> Rejection | None:
     """Figures of the reject option, or None where the classifier has none."""
     if classifier.unknown_threshold is None:
@@ -154,7 +154,7 @@ def _rejection(classifier: Classifier, answers: list[Answer], correct: np.ndarra
     return evaluate_unknown(_scores(answers), correct, classifier.unknown_threshold, _scores(of_strangers))
 
 
-def _scores(answers: list[Answer]) -> np.ndarray:
+def _scores(answers: list[Prediction]) -> np.ndarray:
     return np.array([answer.unknown_score for answer in answers], np.float64)
 
 
@@ -168,8 +168,8 @@ def _log_what_is_missing(classifier: Classifier, dataset: Dataset, classes: dict
 
 
 def _listed(labels: list[str]) -> str:
-    more = f" and {len(labels) - MOST_LISTED} more" if len(labels) > MOST_LISTED else ""
-    return ", ".join(labels[:MOST_LISTED]) + more
+    more = f" and {len(labels) - MAX_LISTED} more" if len(labels) > MAX_LISTED else ""
+    return ", ".join(labels[:MAX_LISTED]) + more
 
 
 def _poets_spelling(label: str) -> str:
@@ -181,7 +181,7 @@ def _without_trained_on(classifier: Classifier, photos: list[Photo]) -> tuple[li
     """The photos that took no part in the training, by their content, and what is to be said of that."""
     if classifier.metadata is None:
         return photos, []
-    known = were_trained_on(classifier.metadata, photos)
+    known = are_training_photos(classifier.metadata, photos)
     new = [photo for photo, is_known in zip(photos, known) if not is_known]
     if len(new) == len(photos):
         return photos, []
@@ -193,7 +193,7 @@ def _without_trained_on(classifier: Classifier, photos: list[Photo]) -> tuple[li
     return new, [note]
 
 
-def _answers(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], list[Answer]]:
+def _answers(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], list[Prediction]]:
     """The photos that could be read, and the classifier's answers."""
     answered, answers = [], []
     with progress_bar(len(photos), "Labelling", "photo") as bar:

@@ -8,8 +8,8 @@ from typing import Any
 from tfpoets.exporting import DEFAULT_GRAPH, ExportedFile, export, format_names
 
 from .parser import Flag, Group, location, names, option_values, parse_flags, path
-from .places import TF_FILES
-from .running import UsageError, run_command
+from .paths import TF_FILES
+from .run_command import UsageError, run_command
 from .text import conversion_header, conversion_line, conversion_notes
 
 FLAGS = (Group("", (

@@ -8,7 +8,7 @@ from tfpoets.graphs import write_for_tensorboard
 
 from .count_ops import check_is_file
 from .parser import Flag, Group, parse_flags, path
-from .running import run_command
+from .run_command import run_command
 
 FLAGS = (Group("", (
     Flag("output_dir", "folder for TensorBoard", "output_dir", path, "OUT_DIR", nargs="1"),
@@ -27,5 +27,5 @@ def write(output_dir: Path, graph: Path) -> int:
     check_is_file(graph)
     check_output_folder(output_dir)
     write_for_tensorboard(graph, output_dir)
-    print(f"Written. Look at it with: tensorboard --logdir {output_dir}")
+    print(f"Written. OcclusionMap at it with: tensorboard --logdir {output_dir}")
     return 0

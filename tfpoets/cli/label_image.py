@@ -14,16 +14,16 @@ from urllib.parse import unquote, urlsplit
 from tfpoets.data import expand_sources, is_address, read_source
 from tfpoets.errors import ExportError, check_range
 from tfpoets.exporting import UNKNOWN_LABEL
-from tfpoets.inference import Answer, Classifier, LegacyGraphOptions, load_classifier
+from tfpoets.inference import Classifier, LegacyGraphOptions, Prediction, load_classifier
 
-from .calling import command_line
+from .invocation import command_line
 from .parser import Flag, Group, option_values, parse_flags, path
-from .places import DEFAULT_TFLITE, default_graph
-from .running import UsageError, run_command
+from .paths import DEFAULT_TFLITE, default_graph
+from .run_command import UsageError, run_command
 from .shared_flags import GRAPH_FLAGS, legacy_options
 
 # (source, labels with scores, what else the classifier said)
-Writer = Callable[[str, list[tuple[str, float]], Answer], None]
+Writer = Callable[[str, list[tuple[str, float]], Prediction], None]
 
 
 FLAGS = (
@@ -90,7 +90,7 @@ def label(options: LabelOptions) -> int:
     return 1 if failed else 0
 
 
-def _best(answer: Answer, classifier: Classifier, options: LabelOptions) -> list[tuple[str, float]]:
+def _best(answer: Prediction, classifier: Classifier, options: LabelOptions) -> list[tuple[str, float]]:
     """The likeliest labels with their scores, best first."""
     if answer.probabilities is None:
         return []
@@ -108,7 +108,7 @@ def _writer(options: LabelOptions, classifier: Classifier) -> Writer:
     return lambda source, labels, answer: _write_text(source, labels, answer, alone)
 
 
-def _write_text(source: str, labels: list[tuple[str, float]], answer: Answer, alone: bool) -> None:
+def _write_text(source: str, labels: list[tuple[str, float]], answer: Prediction, alone: bool) -> None:
     """Poets' lines; with several photos each under the photo's name, and of an unknown one what it is likest to."""
     if answer.reason:
         print(f"{source}: {answer.reason}", file=sys.stderr)
@@ -125,7 +125,7 @@ def _write_text(source: str, labels: list[tuple[str, float]], answer: Answer, al
         print(f"{indent}(no label with such a score)", flush=True)
 
 
-def _write_json(source: str, labels: list[tuple[str, float]], answer: Answer) -> None:
+def _write_json(source: str, labels: list[tuple[str, float]], answer: Prediction) -> None:
     found: dict[str, Any] = {"error": answer.reason} if answer.reason else {
         "labels": [{"label": name, "score": score} for name, score in labels]}
     if answer.unknown_score is not None:
@@ -137,7 +137,7 @@ def _csv_writer(top_k: int) -> Writer:
     rows = csv.writer(sys.stdout, lineterminator="\n")
     rows.writerow(["image", "rank", "label", "score", "error"])
 
-    def write(source: str, labels: list[tuple[str, float]], answer: Answer) -> None:
+    def write(source: str, labels: list[tuple[str, float]], answer: Prediction) -> None:
         if answer.reason or not (labels or answer.unknown):
             rows.writerow([source, "", "", "", answer.reason])
         if answer.unknown:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from .calling import called_as
+from .invocation import called_as
 
 # Every command, in the order in which a person meets them. Each is a module of this package with a function `main`,
 # imported when it is run: the list itself is shown without NumPy or TensorFlow.

@@ -13,7 +13,7 @@ from typing import Any
 from tfpoets.progress import ProgressBar, show_progress
 from tfpoets.tf_runtime import hide_native_messages
 
-from .calling import called_as
+from .invocation import called_as
 
 # The width of the lines that commands print, so that a terminal of 80 columns breaks none.
 LINE_WIDTH = 79

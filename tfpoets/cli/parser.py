@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 
 from tfpoets.errors import nearest
 
-from .calling import called_as
+from .invocation import called_as
 from .messages import configure_messages, set_flags
-from .running import UsageError
+from .run_command import UsageError
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,17 @@ from tfpoets.files import check_output_file, write_file
 from tfpoets.graphs import OWN_MARK, UNKNOWN_SCOPE, imported, round_weights
 from tfpoets.inference import LegacyGraphOptions, open_legacy_graph
 
-from .calling import called_as, command_line
 from .count_ops import check_is_file
+from .invocation import called_as, command_line
 from .parser import Flag, Group, option_values, parse_flags, path
-from .running import UsageError, run_command
+from .run_command import UsageError, run_command
 
 # The kind of .tflite that a mode writes.
 TFLITE_MODES = {"tflite": "float32", "tflite_float16": "float16", "tflite_dynamic": "dynamic"}
 MODES = ("weights_rounded", *TFLITE_MODES)
 # Modes of TensorFlow for Poets, whose 8-bit operations no TensorFlow of today has.
-GONE = ("round", "quantize", "eightbit", "weights")
-MOST_BITS = 16
+REMOVED_MODES = ("round", "quantize", "eightbit", "weights")
+MAX_BITDEPTH = 16
 FLAGS = (Group("", (
     Flag("input", "a frozen graph (.pb)", "input", path, "FILE", required=True),
     Flag("output", "what to write", "output", path, "FILE", required=True),
@@ -62,13 +62,13 @@ def options_from(given: dict[str, Any]) -> QuantizeOptions:
     if len(nodes) > 1:
         raise UsageError("A classifier has one result; --output_node_names gives several.")
     options = QuantizeOptions(**option_values(given, FLAGS), output_node=nodes[0] if nodes else None)
-    if options.mode in GONE:
+    if options.mode in REMOVED_MODES:
         raise UsageError(f"--mode={options.mode} made graphs of 8-bit operations that TensorFlow no longer has.",
                          f"Use weights_rounded, or {called_as('export')} --to=tflite_int8.")
     if options.mode not in MODES:
         raise UsageError(f"There is no --mode={options.mode}; there are {', '.join(MODES)}.")
-    if options.bitdepth > MOST_BITS:
-        raise UsageError(f"--bitdepth={options.bitdepth} rounds nothing.", f"Give at most {MOST_BITS}.")
+    if options.bitdepth > MAX_BITDEPTH:
+        raise UsageError(f"--bitdepth={options.bitdepth} rounds nothing.", f"Give at most {MAX_BITDEPTH}.")
     ending = ".pb" if options.mode == "weights_rounded" else ".tflite"
     if options.output.suffix != ending:
         raise UsageError(f"--output={options.output} must end in {ending}.")

@@ -15,15 +15,16 @@ from tfpoets.extractors import ExtractorOptions
 from tfpoets.graphs import architecture_names, find_architecture
 from tfpoets.pipeline import retrain
 from tfpoets.retrain_options import RetrainOptions
-from tfpoets.training import (ARCHITECTURES, BATCH_NORMS, CHECKPOINTS, CLASS_WEIGHTS, COLOR_MODES, CONVNETS, MONITORS,
-                              OPTIMIZERS, RESNET, USUAL_VIEWS, WEIGHTS, FineTuningOptions, HeadOptions, LBFGSTrainer,
-                              NetworkOptions, SGDOptions, SGDTrainer, TrainingOptions, solver_names, trainer_named)
+from tfpoets.training import (ARCHITECTURES, BATCH_NORMS, CHECKPOINTS, CLASS_WEIGHTS, COLOR_MODES, CONVNETS,
+                              DEFAULT_VIEWS, MONITORS, OPTIMIZERS, RESNET, WEIGHTS, FineTuningOptions, HeadOptions,
+                              LBFGSTrainer, NetworkOptions, SGDOptions, SGDTrainer, TrainingOptions, solver_names,
+                              trainer_named)
 
-from .calling import command_line
+from .invocation import command_line
 from .parser import Flag, Group, location, names, option_values, parse_flags, path
-from .places import DEFAULT_TFLITE
+from .paths import DEFAULT_TFLITE
 from .retrain_text import EventPrinter
-from .running import UsageError, run_command
+from .run_command import UsageError, run_command
 from .shared_flags import (AUGMENTATION_FLAGS, EXTRACTOR_FLAGS, STORAGE_FLAGS, VIEWS_FLAG, augmentation_options,
                            extractor_options)
 
@@ -51,7 +52,7 @@ HEAD = Group("training", (
     Flag("solver", "lbfgs: the head's optimum (default); sgd: gradient steps, as TensorFlow for Poets",
          choices=solver_names),
     Flag("augmented_views", "train the head on K varied copies of each photo, too: as --flip_left_right and its like "
-         f"say, else mirrored and enlarged (default with one of them: {USUAL_VIEWS})",
+         f"say, else mirrored and enlarged (default with one of them: {DEFAULT_VIEWS})",
          "training.augmented_views", int, "K")))
 NETWORK = Group("training the network", (
     Flag("fine_tune_epochs", f"train all layers of the extractor, too, for N epochs ({FINE_TUNING.epochs} are often "
@@ -212,9 +213,9 @@ def _extractor_options(given: dict[str, Any]) -> ExtractorOptions:
 
 def _check_is_no_misspelt_network(name: str) -> None:
     """Raise an ExtractorError for a name that is most like one of a network from scratch, which no extractor is."""
-    is_plain = re.fullmatch(r"[\w.]+", name) and not Path(name).exists()  # else a path, an address or keras:NAME
+    is_bare_name = re.fullmatch(r"[\w.]+", name) and not Path(name).exists()
     guess = nearest(name.lower(), [ExtractorOptions().handle, *architecture_names(), *ARCHITECTURES])
-    if is_plain and guess in ARCHITECTURES and not find_architecture(name):
+    if is_bare_name and guess in ARCHITECTURES and not find_architecture(name):
         raise ExtractorError(f"There is no extractor {name!r}; did you mean --architecture={guess}?",
                              f"From scratch there are {', '.join(ARCHITECTURES)}.")
 

@@ -9,16 +9,16 @@ from typing import Any, TextIO
 from tfpoets import events
 from tfpoets.data import Photo
 from tfpoets.exporting import ExportedFile
-from tfpoets.training import AugmentedExtracted, Epoch, HeadSolved, NetworksCompared, Step
+from tfpoets.training import AugmentedExtracted, Epoch, HeadFitted, NetworksCompared, Step
 
 from .messages import LINE_WIDTH
 from .text import (accuracy_lines, conversion_header, conversion_line, conversion_notes, cross_validation_lines,
                    finding_lines, photo_lines, unknown_lines)
 
 # More bad photos than this are counted, not listed; the report has all.
-MOST_LISTED = 50
+MAX_LISTED = 50
 # Of each kind of the doctor's findings.
-MOST_FINDINGS = 1
+MAX_FINDINGS = 1
 
 
 class EventPrinter:
@@ -26,27 +26,27 @@ class EventPrinter:
 
     Args:
         stream: where to.
-        mistakes: list the test photos with a wrong answer, too.
+        misclassified: list the test photos with a wrong answer, too.
     """
 
-    def __init__(self, stream: TextIO, mistakes: bool = False):
+    def __init__(self, stream: TextIO, misclassified: bool = False):
         self._stream = stream
-        self._mistakes = mistakes
+        self._misclassified = misclassified
         self._lines: dict[type, Callable[[Any], Sequence[str]]] = {
             events.PhotosRead: lambda event: photo_lines(event.dataset),
             events.BottlenecksExtracted: _extraction_lines,
             events.PhotosSplit: _split_lines,
             AugmentedExtracted: lambda event: [f"Bottlenecks of {event.views} augmented views of {event.photos} "
                                                f"photos: {event.computed} computed"],
-            HeadSolved: _head_lines,
+            HeadFitted: _head_lines,
             Step: _step_lines,
             Epoch: _epoch_lines,
             NetworksCompared: lambda event: textwrap.wrap(event.sentence(), LINE_WIDTH, subsequent_indent="  "),
-            events.IntermediateGraph: lambda event: [f"Save intermediate result to : {event.path}"],
+            events.IntermediateGraphWritten: lambda event: [f"Save intermediate result to : {event.path}"],
             events.Evaluated: self._evaluation_lines,
             events.CrossValidated: lambda event: cross_validation_lines(event.metrics, event.folds),
             events.FilesWritten: _file_lines,
-            events.PhotosExamined: lambda event: finding_lines(event.findings, event.path, MOST_FINDINGS),
+            events.PhotosExamined: lambda event: finding_lines(event.findings, event.path, MAX_FINDINGS),
             events.ReportWritten: lambda event: [f"Report:         {event.path}"],
             events.ConversionStarted: lambda event: [conversion_header()],
             ExportedFile: lambda event: [conversion_line(event)],
@@ -68,7 +68,7 @@ class EventPrinter:
         lines += accuracy_lines(event.metrics, event.labels, "Final test accuracy")
         if event.rejection:
             lines += unknown_lines(event.rejection, "test photos")
-        if self._mistakes:
+        if self._misclassified:
             lines.append("=== MISCLASSIFIED TEST IMAGES ===")
             lines += [f"{each.photo.uri:>70}  {each.answer}" for each in event.misclassified()]
         return lines
@@ -86,8 +86,8 @@ def _unreadable_lines(unreadable: Sequence[tuple[Photo, str]]) -> list[str]:
         return []
     lines = ["1 file cannot be used and is left out:" if len(unreadable) == 1 else
              f"{len(unreadable)} files cannot be used and are left out:"]
-    lines += [f"  {photo.uri}: {reason}" for photo, reason in unreadable[:MOST_LISTED]]
-    more = len(unreadable) - MOST_LISTED
+    lines += [f"  {photo.uri}: {reason}" for photo, reason in unreadable[:MAX_LISTED]]
+    more = len(unreadable) - MAX_LISTED
     return lines + ([f"  and {more} more"] if more > 0 else [])
 
 
@@ -96,7 +96,7 @@ def _split_lines(event: events.PhotosSplit) -> list[str]:
     return [f"Split: {parts} photos"]
 
 
-def _head_lines(event: HeadSolved) -> list[str]:
+def _head_lines(event: HeadFitted) -> list[str]:
     again = "; trained again with the validation photos" if event.fit.refitted else ""
     return [f"Head: L2 strength {event.fit.l2:.2g}{again}"]
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from tfpoets.data import samples
 
-from .calling import called_as, command_line
+from .invocation import called_as, command_line
 from .parser import Flag, Group, parse_flags, path
-from .places import TF_FILES
-from .running import UsageError, run_command
+from .paths import TF_FILES
+from .run_command import UsageError, run_command
 
 WRITERS = {"digits": samples.write_digits, "flowers": samples.write_flowers, "cifar10": samples.write_cifar10}
 FOLDERS = {"digits": "digits", "flowers": "flower_photos", "cifar10": "cifar10"}

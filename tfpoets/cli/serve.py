@@ -14,12 +14,12 @@ from tfpoets.extractors import core_count
 from tfpoets.inference import LegacyGraphOptions, load_classifier
 
 from .parser import Flag, Group, option_values, parse_flags, path
-from .places import DEFAULT_TFLITE, default_graph
-from .running import UsageError, run_command
+from .paths import DEFAULT_TFLITE, default_graph
+from .run_command import UsageError, run_command
 from .shared_flags import GRAPH_FLAGS, legacy_options
 
 NEEDED = ("flask", "waitress", "prometheus_client")
-HIGHEST_PORT = 65535
+MAX_PORT = 65535
 FLAGS = (Group("", (
     Flag("graph", f"classifier (default {DEFAULT_TFLITE}, which needs no TensorFlow)", "graph", path, "FILE"),
     Flag("host", "address to listen at (default 127.0.0.1: this machine alone; 0.0.0.0: whoever reaches it, without a "
@@ -39,7 +39,7 @@ class ServeOptions:
     legacy: LegacyGraphOptions = LegacyGraphOptions()
 
     def __post_init__(self) -> None:
-        check_range("port", self.port, least=0, most=HIGHEST_PORT, whole=True)
+        check_range("port", self.port, least=0, most=MAX_PORT, whole=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,15 +63,15 @@ def serve(options: ServeOptions) -> int:
     if missing:
         raise TfpoetsError(f"Serving needs {', '.join(missing)}, which is not installed.",
                            "Run: pip install flask waitress prometheus-client")
-    from tfpoets.serving import Inference, Limits, create_app, run_server
+    from tfpoets.serving import InferencePool, Limits, create_app, run_server
     classifier = load_classifier(options.graph, options.legacy)
     limits = Limits()
     gray = np.full((classifier.input.height, classifier.input.width, 3), 0.5, np.float32)
     try:
-        classifier.answer_array(gray)
+        classifier.predict_array(gray)
     except Exception as error:  # whatever a damaged file makes an engine raise
         raise ModelError(f"{options.graph} does not answer: {one_line(error)}") from error
-    inference = Inference(classifier, core_count(), limits)
+    inference = InferencePool(classifier, core_count(), limits)
     app = create_app(classifier, inference, options.model_name, limits)
 
     def print_addresses(port: int) -> None:

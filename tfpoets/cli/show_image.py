@@ -13,11 +13,11 @@ from tfpoets.files import check_output_file
 from tfpoets.report import sample_grid
 
 from .parser import Flag, Group, location, option_values, parse_flags, path
-from .places import TF_FILES
-from .running import UsageError, run_command
+from .paths import TF_FILES
+from .run_command import UsageError, run_command
 
 # Across: more would be wider than any screen.
-MOST_PHOTOS = 20
+MAX_PHOTOS = 20
 FLAGS = (Group("", (
     Flag("image_dir", "holds one folder of photos per class", "image_dir", location, "FOLDER", nargs="1"),
     Flag("output", "the picture, .png or .jpg (default tf_files/photos.png)", "output", path, "FILE"),
@@ -54,7 +54,7 @@ def options_from(given: dict[str, Any]) -> ShowOptions:
 
 def show(options: ShowOptions) -> int:
     """Write the picture, print where it is, and return 0."""
-    picture = sample_grid(read_dataset(options.image_dir, least_classes=1), min(options.photos_per_class, MOST_PHOTOS))
+    picture = sample_grid(read_dataset(options.image_dir, least_classes=1), min(options.photos_per_class, MAX_PHOTOS))
     picture.save(options.output)
     print(f"{options.output}: {picture.width} x {picture.height} pixels")
     return 0

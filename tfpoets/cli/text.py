@@ -15,12 +15,12 @@ from tfpoets.report import unknown_sentences
 
 from .messages import LINE_WIDTH
 
-MOST_COUNTED = 10
-MOST_CLASSES = 50
-LONGEST_LABEL = 28
-MOST_CONFUSIONS = 3
+MAX_COUNTED_CLASSES = 10
+MAX_CLASSES = 50
+MAX_LABEL_LENGTH = 28
+MAX_CONFUSIONS = 3
 # Accuracy that a converted file may lose without a warning.
-MOST_LOST = 0.02
+MAX_LOST = 0.02
 
 
 def accuracy_lines(metrics: Metrics, labels: Sequence[str], name: str) -> list[str]:
@@ -33,12 +33,12 @@ def accuracy_lines(metrics: Metrics, labels: Sequence[str], name: str) -> list[s
 
 def class_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:
     """A table of the classes, the worst recall first where they are too many for all, and the usual confusions."""
-    width = min(max(len("class"), *map(len, labels)), LONGEST_LABEL)
+    width = min(max(len("class"), *map(len, labels)), MAX_LABEL_LENGTH)
     rows = [(label, each) for label, each in zip(labels, metrics.per_class) if each.support or each.answered]
     lines = [f"{'class':<{width}}  photos  recall (95% interval)  precision      f1"]
-    if len(rows) > MOST_CLASSES:
-        rows = sorted(rows, key=lambda row: 1.0 if row[1].recall is None else row[1].recall)[:MOST_CLASSES]
-        lines.insert(0, f"The {MOST_CLASSES} classes of the lowest recall:")
+    if len(rows) > MAX_CLASSES:
+        rows = sorted(rows, key=lambda row: 1.0 if row[1].recall is None else row[1].recall)[:MAX_CLASSES]
+        lines.insert(0, f"The {MAX_CLASSES} classes of the lowest recall:")
     for label, each in rows:
         shown = label if len(label) <= width else label[:width - 3] + "..."
         interval = f"({100 * each.interval[0]:.0f}-{100 * each.interval[1]:.0f}%)" if each.interval else ""
@@ -53,7 +53,7 @@ def unknown_lines(rejection: Rejection, photos: str) -> list[str]:
 
 
 def _confusion_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:
-    pairs = metrics.most_confused(MOST_CONFUSIONS)
+    pairs = metrics.most_confused(MAX_CONFUSIONS)
     if not pairs:
         return []
     told = ", ".join(f"{labels[true]} for {labels[answer]} ({count})" for true, answer, count in pairs)
@@ -95,7 +95,7 @@ def conversion_notes(converted: Sequence[ExportedFile]) -> list[str]:
     own = converted[0].metrics
     for each in converted[1:]:
         lines.append(f"  {each.path}")
-        if own and each.metrics and own.accuracy - each.metrics.accuracy > MOST_LOST:
+        if own and each.metrics and own.accuracy - each.metrics.accuracy > MAX_LOST:
             lost = 100 * (own.accuracy - each.metrics.accuracy)
             lines += _wrapped(f"WARNING: {each.name} is right {lost:.1f} points less often than the graph, on "
                               f"{each.count} photos.")
@@ -105,8 +105,8 @@ def conversion_notes(converted: Sequence[ExportedFile]) -> list[str]:
 def photo_lines(dataset: Dataset) -> list[str]:
     """How many photos there are, and of what."""
     counts = dataset.counts()
-    listed = ", ".join(f"{label} {count}" for label, count in list(counts.items())[:MOST_COUNTED])
-    more = f" and {len(counts) - MOST_COUNTED} more" if len(counts) > MOST_COUNTED else ""
+    listed = ", ".join(f"{label} {count}" for label, count in list(counts.items())[:MAX_COUNTED_CLASSES])
+    more = f" and {len(counts) - MAX_COUNTED_CLASSES} more" if len(counts) > MAX_COUNTED_CLASSES else ""
     return textwrap.wrap(f"{len(dataset.photos)} files in {len(counts)} classes: {listed}{more}", LINE_WIDTH,
                          subsequent_indent="  ", break_long_words=False)
 

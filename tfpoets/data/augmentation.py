@@ -55,7 +55,7 @@ class AugmentationOptions:
 
 
 # Where photos are to be varied and nobody says how: the smallest cut shows half of the photo's area.
-USUAL_AUGMENTATION = AugmentationOptions(True, 0.0, 41.0, 0.0)
+DEFAULT_AUGMENTATION = AugmentationOptions(True, 0.0, 41.0, 0.0)
 
 
 def augment_pixels(pixels: np.ndarray, options: AugmentationOptions, digest: str, number: int) -> np.ndarray:

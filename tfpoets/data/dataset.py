@@ -80,11 +80,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.y)
 
-    def only(self, kept: np.ndarray) -> Examples:
+    def select(self, mask: np.ndarray) -> Examples:
         """Return the rows where bool [n] is true."""
-        return replace(self, X=self.X[kept], y=self.y[kept],
-                       photos=tuple(photo for photo, keep in zip(self.photos, kept) if keep),
-                       augmented=None if self.augmented is None else self.augmented[kept])
+        return replace(self, X=self.X[mask], y=self.y[mask],
+                       photos=tuple(photo for photo, keep in zip(self.photos, mask) if keep),
+                       augmented=None if self.augmented is None else self.augmented[mask])
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,13 +143,13 @@ class Dataset:
             raise ValueError("the photos have not been split")
         return self.split.rows(part)
 
-    def only(self, kept: np.ndarray) -> Dataset:
+    def select(self, mask: np.ndarray) -> Dataset:
         """Return the rows where bool [n] is true; the labels stay."""
-        return replace(self, photos=tuple(photo for photo, keep in zip(self.photos, kept) if keep),
-                       hashes=None if self.hashes is None else self.hashes[kept],
-                       X=None if self.X is None else self.X[kept],
-                       split=self.split and self.split.only(self.photos, kept),
-                       measures={name: values[kept] for name, values in self.measures.items()})
+        return replace(self, photos=tuple(photo for photo, keep in zip(self.photos, mask) if keep),
+                       hashes=None if self.hashes is None else self.hashes[mask],
+                       X=None if self.X is None else self.X[mask],
+                       split=self.split and self.split.select(self.photos, mask),
+                       measures={name: values[mask] for name, values in self.measures.items()})
 
     def counts(self) -> dict[str, int]:
         """Return how many photos each label has, in label order."""

@@ -22,7 +22,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from tfpoets.errors import PhotoError
 
-from .formats import FORMATS, begins_like_a_photo
+from .formats import FORMATS, starts_like_photo
 
 Decoded = TypeVar("Decoded")
 PIXELS_VERSION = 1
@@ -40,7 +40,7 @@ Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 # more than 1 answer in 2,000 differs from a full decode, with 1, up to 1 in 50 (tests/benchmarks/RESULTS.md).
 MARGIN = 2
 # The same scale for every size up to 320, so that one decoding serves network and perceptual hash.
-LEAST_DECODED = 640
+MIN_DECODED_SIDE = 640
 
 ORIENTATION = 0x0112
 # What turns a photo upright, by its orientation (Exif 2.32, 4.6.4, tag 0x0112; 1 is upright already).
@@ -162,7 +162,7 @@ def _size(file: BinaryIO) -> int:
         return 0
 
 
-def is_plain(data: bytes) -> bool:
+def has_plain_pixels(data: bytes) -> bool:
     """Whether a photo needs no more than its pixels decoded: a JPEG or PNG, gray or RGB, upright, not transparent.
 
     Decoders other than this file's (TensorFlow's in a SavedModel) give the same picture for such photos only.
@@ -227,7 +227,7 @@ def _decode(file: BinaryIO, sizes: Sequence[tuple[int, int]]) -> list[np.ndarray
 def decoded_size(size: tuple[int, int]) -> tuple[int, int]:
     """The (height, width) that a JPEG decoded for a photo of `size` must have at least."""
     height, width = size
-    return max(LEAST_DECODED, MARGIN * height), max(LEAST_DECODED, MARGIN * width)
+    return max(MIN_DECODED_SIDE, MARGIN * height), max(MIN_DECODED_SIDE, MARGIN * width)
 
 
 def _decode_jpeg(file: BinaryIO, sizes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
@@ -345,7 +345,7 @@ def _unidentified_reason(file: BinaryIO) -> str:
     start = file.read(16)
     if not start:
         return "the file is empty"
-    return DAMAGED if begins_like_a_photo(start) else "not a photo in a format that can be read here"
+    return DAMAGED if starts_like_photo(start) else "not a photo in a format that can be read here"
 
 
 def _too_many_pixels(complaint: str) -> str:

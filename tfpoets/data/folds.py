@@ -7,7 +7,7 @@ from tfpoets.errors import DataError
 
 from .dataset import Dataset
 
-LEAST_FOLDS = 3
+MIN_FOLDS = 3
 
 
 def fold_photos(dataset: Dataset, count: int) -> np.ndarray:
@@ -33,9 +33,9 @@ def fold_photos(dataset: Dataset, count: int) -> np.ndarray:
             rows = of_group == group
             if folds[rows][0] < 0:  # else a group of two classes that has its fold already
                 folds[rows] = place % count
-        if len(np.unique(folds[classes == label])) < LEAST_FOLDS:
+        if len(np.unique(folds[classes == label])) < MIN_FOLDS:
             raise DataError(f"The class {name} has too few independent photos for a cross-validation: {len(groups)}.",
-                            f"It needs at least {LEAST_FOLDS}.")
+                            f"It needs at least {MIN_FOLDS}.")
     if len(np.unique(folds)) < count:
         raise DataError(f"These photos are too few for a cross-validation in {count} folds: every class fits into "
                         f"{len(np.unique(folds))}.", f"Give `cross_validate`={len(np.unique(folds))}.")

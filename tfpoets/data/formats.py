@@ -62,11 +62,11 @@ def has_photo_suffix(path: str | os.PathLike[str]) -> bool:
     return os.path.splitext(path)[1].lower() in SUFFIXES
 
 
-def suffixes_of(name: str) -> tuple[str, ...]:
+def suffixes_for(name: str) -> tuple[str, ...]:
     """Return the suffixes of a format, the usual one first; none for a format that is not in the table."""
     return next((each.suffixes for each in FORMATS if each.name == name), ())
 
 
-def begins_like_a_photo(start: bytes) -> bool:
+def starts_like_photo(start: bytes) -> bool:
     """Whether a file that starts with these bytes (at least 16 of them, if it has so many) claims to be a photo."""
     return any(each.magic.match(start) for each in FORMATS)

@@ -11,10 +11,10 @@ from tfpoets.errors import PhotoError
 
 from .dataset import Dataset, Photo, photo_digest
 from .decode import load_pixels
-from .duplicates import HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, perceptual_hash
+from .perceptual_hashes import HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, perceptual_hash
 
 
-def identify_photos(dataset: Dataset, workers: int) -> tuple[Dataset, tuple[tuple[Photo, str], ...]]:
+def digest_photos(dataset: Dataset, workers: int) -> tuple[Dataset, tuple[tuple[Photo, str], ...]]:
     """Read every photo: what `split_photos` needs, as an extraction finds it.
 
     Args:

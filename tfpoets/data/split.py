@@ -12,17 +12,17 @@ import numpy as np
 from tfpoets.errors import DataError, OptionError, check_range
 
 from .dataset import Dataset, Photo
-from .duplicates import groups_of, near_duplicate_pairs
+from .perceptual_hashes import group_pairs, near_duplicate_pairs
 
 log = logging.getLogger(__name__)
 
 PARTS = ("training", "validation", "test")
 TRAINING, VALIDATION, TEST = range(3)
 # A group of look-alikes larger than both of these is how this set looks (castings, digits), not a series of copies.
-LARGEST_GROUP = 5
-LARGEST_GROUP_SHARE = 0.05
+MAX_GROUP_SIZE = 5
+MAX_GROUP_FRACTION = 0.05
 # Notes that are logged; a set of hundreds of small classes has one for each.
-MOST_SAID = 5
+MAX_NOTED = 5
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ class Split:
         """Return the digests of the photos that train or choose; the others are new to what is trained."""
         return {photo.digest for photo, part in zip(photos, self.parts) if part != TEST}
 
-    def only(self, photos: Sequence[Photo], kept: np.ndarray) -> Split:
+    def select(self, photos: Sequence[Photo], mask: np.ndarray) -> Split:
         """Return the split of some of the photos: those where bool [photos] is true."""
-        remaining = [photo for photo, keep in zip(photos, kept) if keep]
-        return replace(self, parts=self.parts[kept], groups=self.groups[kept],
-                       digest=_split_digest(remaining, self.parts[kept]))
+        remaining = [photo for photo, keep in zip(photos, mask) if keep]
+        return replace(self, parts=self.parts[mask], groups=self.groups[mask],
+                       digest=_split_digest(remaining, self.parts[mask]))
 
     def counts(self) -> dict[str, int]:
         """How many photos each part has."""
@@ -117,12 +117,12 @@ def split_photos(dataset: Dataset, options: SplitOptions = SplitOptions()) -> Da
     Raises:
         DataError: a class has fewer distinct photos than there are parts, so that one part would be empty.
     """
-    tests = kept_for_test(dataset)
+    tests = reserved_for_test(dataset)
     split = _split_with_tests(dataset, tests, options) if tests.any() else _split(dataset, options)
     return replace(dataset, split=split)
 
 
-def kept_for_test(dataset: Dataset) -> np.ndarray:
+def reserved_for_test(dataset: Dataset) -> np.ndarray:
     """Return bool [photos]: which of the photos are kept for the test, whatever their hashes."""
     return np.array([photo.part == PARTS[TEST] for photo in dataset.photos], bool)
 
@@ -139,10 +139,10 @@ def _split(dataset: Dataset, options: SplitOptions) -> Split:
                      else f"{joined} photos are near duplicates of others and follow them to their part of the split.")
     notes += _repair(dataset.labels, units, wanted, shares)
     parts = np.array([units[group].part for group in group_of], np.int8)
-    for note in notes[:MOST_SAID]:
+    for note in notes[:MAX_NOTED]:
         log.info("Split: %s", note)
-    if len(notes) > MOST_SAID:
-        log.info("Split: and %d more such notes; the report has all.", len(notes) - MOST_SAID)
+    if len(notes) > MAX_NOTED:
+        log.info("Split: and %d more such notes; the report has all.", len(notes) - MAX_NOTED)
     rank = {group: number for number, group in enumerate(sorted(units, key=lambda group: _position(group, seed)))}
     groups = np.array([rank[group] for group in group_of], np.int64)
     return Split(parts, seed, _split_digest(dataset.photos, parts), groups, tuple(notes))
@@ -150,7 +150,7 @@ def _split(dataset: Dataset, options: SplitOptions) -> Split:
 
 def _split_with_tests(dataset: Dataset, tests: np.ndarray, options: SplitOptions) -> Split:
     """The split where it is known which photos test (bool [photos])."""
-    rest = _split(dataset.only(~tests), replace(options, testing_percentage=0))
+    rest = _split(dataset.select(~tests), replace(options, testing_percentage=0))
     parts = np.full(len(dataset.photos), TEST, np.int8)
     parts[~tests] = rest.parts
     groups = np.unique(_groups(dataset, 2)[0], return_inverse=True)[1].astype(np.int64)
@@ -194,7 +194,7 @@ def _groups(dataset: Dataset, parts: int) -> tuple[list[str], list[str]]:
     alike = first_rows[near_duplicate_pairs(hashes[first_rows])] if len(first_rows) else variants
     alike = _small_groups_only(dataset, alike, notes)
     alike = _leave_enough_groups(dataset, same_content, variants, alike, parts, notes)
-    numbers = groups_of(np.concatenate([same_content, variants, alike]), len(digests))
+    numbers = group_pairs(np.concatenate([same_content, variants, alike]), len(digests))
     smallest: dict[int, str] = {}
     for number, digest in zip(numbers, digests):
         smallest[number] = min(digest, smallest.get(number, digest))
@@ -213,10 +213,10 @@ def _small_groups_only(dataset: Dataset, pairs: np.ndarray, notes: list[str]) ->
     """Leaves out the pairs of groups so large that they show how this set looks, and says so."""
     if not len(pairs):
         return pairs
-    numbers = groups_of(pairs, len(dataset.photos))
+    numbers = group_pairs(pairs, len(dataset.photos))
     sizes = np.bincount(numbers)
     class_sizes = dataset.counts()
-    limits = np.array([max(LARGEST_GROUP, LARGEST_GROUP_SHARE * class_sizes[photo.label]) for photo in dataset.photos])
+    limits = np.array([max(MAX_GROUP_SIZE, MAX_GROUP_FRACTION * class_sizes[photo.label]) for photo in dataset.photos])
     limit_of = np.zeros(len(sizes))
     np.maximum.at(limit_of, numbers, limits)
     large = (sizes > limit_of) & (sizes > 1)
@@ -229,7 +229,7 @@ def _small_groups_only(dataset: Dataset, pairs: np.ndarray, notes: list[str]) ->
 def _leave_enough_groups(dataset: Dataset, same_content: np.ndarray, variants: np.ndarray, alike: np.ndarray,
                          parts: int, notes: list[str]) -> np.ndarray:
     """Does without near-duplicate groups in a class that they would leave with fewer groups than parts."""
-    numbers = groups_of(np.concatenate([same_content, variants, alike]), len(dataset.photos))
+    numbers = group_pairs(np.concatenate([same_content, variants, alike]), len(dataset.photos))
     groups: dict[str, set[int]] = defaultdict(set)
     for photo, number in zip(dataset.photos, numbers):
         groups[photo.label].add(int(number))

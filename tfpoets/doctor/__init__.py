@@ -3,7 +3,7 @@ from .detector import Evidence
 from .examination import DETECTORS, examine, finding_kinds, wanted_measures
 from .findings import Finding, write_findings
 from .neighbours import find_neighbours
-from .wrong_labels import suspect_labels
+from .wrong_labels import find_label_issues
 
-__all__ = ["DETECTORS", "Evidence", "Finding", "examine", "find_neighbours", "finding_kinds", "suspect_labels",
+__all__ = ["DETECTORS", "Evidence", "Finding", "examine", "find_label_issues", "find_neighbours", "finding_kinds",
            "wanted_measures", "write_findings"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfpoets.data import PARTS, TEST, Dataset, Split, groups_of, hamming_distances, near_duplicate_pairs
+from tfpoets.data import PARTS, TEST, Dataset, Split, group_pairs, hamming_distances, near_duplicate_pairs
 
 from .detector import Evidence
 from .findings import Finding
@@ -14,11 +14,11 @@ from .neighbours import Neighbours
 
 # Photos nearer to one another than this share of the set's usual nearest distance show one scene. It is no tool for
 # re-encoded or resized copies, which a network sees as far apart as other photos: the perceptual hash finds those.
-SCENE_SHARE = 0.15
+SCENE_FRACTION = 0.15
 # More look-alikes than this are not told pair by pair but photo by photo (a burst), and more than this share of the
 # set are how the set looks (castings on a plate, digits).
-MOST_IN_PAIRS = 8
-SHARE_OF_THE_SET = 0.3
+MAX_PAIRED_GROUP = 8
+MAX_DATASET_FRACTION = 0.3
 
 
 class DuplicateDetector:
@@ -72,7 +72,7 @@ def _same_picture(dataset: Dataset, neighbours: Neighbours) -> list[tuple[int, i
     shares = 1 - hamming_distances(hashes[near[:, 0]], hashes[near[:, 1]]) / (8 * hashes.shape[1])
     pairs = {(int(a), int(b)): float(share) for (a, b), share in zip(near, shares)}
     distances = 1 - neighbours.similarities
-    limit = SCENE_SHARE * float(np.median(distances[:, 0]))
+    limit = SCENE_FRACTION * float(np.median(distances[:, 0]))
     for row, place in zip(*np.nonzero(distances < limit)):
         other = int(neighbours.rows[row, place])
         pair = (min(int(row), other), max(int(row), other))
@@ -84,12 +84,12 @@ def _same_picture(dataset: Dataset, neighbours: Neighbours) -> list[tuple[int, i
 def _without_bursts(pairs: list[tuple[int, int, float]], photos: int
                     ) -> tuple[list[tuple[int, int, float]], list[np.ndarray]]:
     """Pairs of small groups of look-alikes, and the rows of each larger group; nothing where the set looks so."""
-    group_of = groups_of(np.array([pair[:2] for pair in pairs], int).reshape(-1, 2), photos)
+    group_of = group_pairs(np.array([pair[:2] for pair in pairs], int).reshape(-1, 2), photos)
     sizes = np.bincount(group_of)
-    if sizes.max() > max(SHARE_OF_THE_SET * photos, MOST_IN_PAIRS):
+    if sizes.max() > max(MAX_DATASET_FRACTION * photos, MAX_PAIRED_GROUP):
         return [], []
-    bursts = [np.flatnonzero(group_of == group) for group in np.flatnonzero(sizes > MOST_IN_PAIRS)]
-    return [pair for pair in pairs if sizes[group_of[pair[0]]] <= MOST_IN_PAIRS], bursts
+    bursts = [np.flatnonzero(group_of == group) for group in np.flatnonzero(sizes > MAX_PAIRED_GROUP)]
+    return [pair for pair in pairs if sizes[group_of[pair[0]]] <= MAX_PAIRED_GROUP], bursts
 
 
 def _burst(dataset: Dataset, rows: np.ndarray, split: Split | None) -> Iterator[Finding]:

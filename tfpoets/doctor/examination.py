@@ -17,7 +17,7 @@ DETECTORS: list[Detector] = [UnreadableDetector(), FileDetector(), ImbalanceDete
 
 
 def examine(dataset: Dataset, unreadable: Sequence[tuple[Photo, str]], side: int) -> list[Finding]:
-    """Look at every photo, by its file and by its bottleneck; change nothing.
+    """OcclusionMap at every photo, by its file and by its bottleneck; change nothing.
 
     Args:
         dataset: photos of at least two classes, with their bottlenecks, split and the measures of `wanted_measures`.

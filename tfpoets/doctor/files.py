@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfpoets.data import Photo, PhotoHeader, photo_header, suffixes_of
+from tfpoets.data import Photo, PhotoHeader, photo_header, suffixes_for
 from tfpoets.errors import PhotoError
 
 from .detector import Evidence
 from .findings import Finding
 
 # A side below this share of the set's median, and of the network's input, is tiny.
-TINY_SHARE = 0.5
+TINY_FRACTION = 0.5
 # A class with less than this share of the largest one's photos is small.
-SMALL_CLASS_SHARE = 1 / 3
+SMALL_CLASS_FRACTION = 1 / 3
 
 
 class UnreadableDetector:
@@ -41,11 +41,11 @@ class FileDetector:
         photos, side = evidence.dataset.photos, evidence.side
         headers = [_header(photo) for photo in photos]
         sides = np.array([min(header.height, header.width) if header else np.inf for header in headers])
-        limit = TINY_SHARE * min(float(np.median(sides)), side)
+        limit = TINY_FRACTION * min(float(np.median(sides)), side)
         for photo, header, least in zip(photos, headers, sides):
             if header is None:
                 continue
-            suffixes = suffixes_of(header.format)
+            suffixes = suffixes_for(header.format)
             if suffixes and os.path.splitext(photo.name)[1].lower() not in suffixes:
                 yield Finding("wrong_suffix", photo, 1.0, f"is {header.format}: its name should end in {suffixes[0]}")
             if least < limit:
@@ -73,7 +73,7 @@ class ImbalanceDetector:
         largest = max(counts.values())
         folders = {photo.label: photo.folder for photo in evidence.dataset.photos}
         for label, count in counts.items():
-            if count < SMALL_CLASS_SHARE * largest:
+            if count < SMALL_CLASS_FRACTION * largest:
                 yield Finding("imbalance", folders[label], largest / count,
                               f"has {count} photos, the largest class {largest}: add some, or retrain with "
                               "class_weight=balanced")

@@ -16,7 +16,7 @@ LIMIT = 3.0
 # Makes the median absolute deviation of a normal distribution its standard deviation.
 NORMAL_MAD = 1.4826
 # Where distances have a long tail, more than this share would be beyond: only the farthest are told.
-MOST_SHARE = 0.02
+MAX_FRACTION = 0.02
 
 
 class OutlierDetector:
@@ -33,7 +33,7 @@ class OutlierDetector:
         if spread < 1e-9:
             return
         scores = (distances - median) / spread
-        for row in np.argsort(-scores, kind="stable")[:max(1, round(MOST_SHARE * len(scores)))]:
+        for row in np.argsort(-scores, kind="stable")[:max(1, round(MAX_FRACTION * len(scores)))]:
             if scores[row] > LIMIT:
                 yield Finding("outlier", evidence.dataset.photos[row], float(scores[row]),
                               "is like no other photo: does it belong here?")

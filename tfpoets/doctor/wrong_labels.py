@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfpoets.data import Examples
-from tfpoets.evaluation import LEAST_PROBABILITY, cross_entropy
-from tfpoets.training import out_of_fold_at_strength
+from tfpoets.evaluation import MIN_PROBABILITY, cross_entropy
+from tfpoets.training import out_of_fold_at_l2
 
 from .detector import Evidence
 from .findings import Finding
@@ -26,20 +26,20 @@ log = logging.getLogger(__name__)
 # Chosen on 20 random draws of flipped labels that the figures in RESULTS.md do not use.
 FOLDS = 10
 L2 = 0.4
-HEAD_SHARE = 0.7
+HEAD_WEIGHT = 0.7
 NEIGHBOURS = 20
 # How much faster a neighbour's vote fades than its cosine.
 SHARPNESS = 10.0
 # What a class gets without any neighbour of it.
 FLOOR = 0.01
 # Photos that a class needs before the others can be measured by it, or it by the others.
-LEAST_PHOTOS = 5
+MIN_PHOTOS = 5
 # Where more than this share of all labels seem wrong, the network cannot tell the classes apart: nothing is listed.
-MOST_SHARE = 0.25
+MAX_FRACTION = 0.25
 
 
 @dataclass(frozen=True, eq=False)
-class Suspicion:
+class LabelIssues:
     """What is thought of every label.
 
     Attributes:
@@ -67,7 +67,7 @@ class WrongLabelDetector:
         """Yield findings from the bottlenecks."""
         dataset = evidence.dataset
         assert dataset.split is not None
-        suspicion = suspect_labels(evidence.X, dataset.targets, dataset.split.groups, evidence.neighbours)
+        suspicion = find_label_issues(evidence.X, dataset.targets, dataset.split.groups, evidence.neighbours)
         if not suspicion.able:
             log.warning("Wrong labels cannot be found: on these photos the network tells the classes apart too badly.")
         for row in suspicion.listed.nonzero()[0]:
@@ -76,8 +76,8 @@ class WrongLabelDetector:
                           f"looks like {dataset.labels[suggested]} ({suspicion.probabilities[row, suggested]:.0%})")
 
 
-def suspect_labels(bottlenecks: np.ndarray, classes: np.ndarray, groups: np.ndarray, neighbours: Neighbours
-                   ) -> Suspicion:
+def find_label_issues(bottlenecks: np.ndarray, classes: np.ndarray, groups: np.ndarray, neighbours: Neighbours
+                   ) -> LabelIssues:
     """Looks for labels that the other photos contradict.
 
     Args:
@@ -91,15 +91,15 @@ def suspect_labels(bottlenecks: np.ndarray, classes: np.ndarray, groups: np.ndar
     folds = np.unique(groups, return_inverse=True)[1] % FOLDS
     kept = np.ones(len(classes), bool)
     for _ in range(2):
-        head = out_of_fold_at_strength(examples, folds, L2, kept)
+        head = out_of_fold_at_l2(examples, folds, L2, kept)
         votes = _votes(classes, groups, neighbours, kept, width)
-        probabilities = head ** HEAD_SHARE * votes ** (1 - HEAD_SHARE)
+        probabilities = head ** HEAD_WEIGHT * votes ** (1 - HEAD_WEIGHT)
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         listed = _confidently_other(probabilities, classes)
         kept = ~listed
-    able = bool(listed.mean() <= MOST_SHARE)
-    losses = cross_entropy(np.log(np.maximum(probabilities, LEAST_PROBABILITY)), classes)
-    return Suspicion(able, listed & able, losses, probabilities.argmax(axis=1), probabilities)
+    able = bool(listed.mean() <= MAX_FRACTION)
+    losses = cross_entropy(np.log(np.maximum(probabilities, MIN_PROBABILITY)), classes)
+    return LabelIssues(able, listed & able, losses, probabilities.argmax(axis=1), probabilities)
 
 
 def _votes(classes: np.ndarray, groups: np.ndarray, neighbours: Neighbours, kept: np.ndarray, width: int
@@ -121,8 +121,8 @@ def _confidently_other(probabilities: np.ndarray, classes: np.ndarray) -> np.nda
     own = probabilities[np.arange(len(classes)), classes]
     counts = np.bincount(classes, minlength=probabilities.shape[1])
     thresholds = np.bincount(classes, own, minlength=probabilities.shape[1]) / np.maximum(counts, 1)
-    thresholds[counts < LEAST_PHOTOS] = np.inf
+    thresholds[counts < MIN_PHOTOS] = np.inf
     confident = np.where(probabilities >= thresholds, probabilities, -1.0)
     other = (confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != classes)
     # A label that is the likeliest all the same is not suspected.
-    return other & (probabilities.argmax(axis=1) != classes) & (counts[classes] >= LEAST_PHOTOS)
+    return other & (probabilities.argmax(axis=1) != classes) & (counts[classes] >= MIN_PHOTOS)

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from tfpoets.errors import DownloadError, one_line
 
 COPY_BYTES = 1 << 20
-MOST_MEMBERS = 10_000
+MAX_MEMBERS = 10_000
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -76,8 +76,8 @@ class _Limited:
 
 def _extract(members: tarfile.TarFile, name: str, folder: Path, stream: _Limited) -> None:
     for number, member in enumerate(members):
-        if number >= MOST_MEMBERS:
-            raise DownloadError(f"{name} holds more than {MOST_MEMBERS:,} files.", "That is no archive to trust.")
+        if number >= MAX_MEMBERS:
+            raise DownloadError(f"{name} holds more than {MAX_MEMBERS:,} files.", "That is no archive to trust.")
         target = folder / _inside(member, name)
         if member.isdir():
             target.mkdir(parents=True, exist_ok=True)

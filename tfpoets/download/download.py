@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 SCHEMES = ("http", "https")
 MAX_REDIRECTS = 5
 # A connection that gives less than this over a whole time-out counts as stalled, however regularly it gives it.
-SLOWEST_BYTES_PER_SECOND = 1000
+MIN_BYTES_PER_SECOND = 1000
 # A download writes to its file at least once a time-out; a file untouched for this long belongs to a killed run.
 ABANDONED_SECONDS = 3600
 CHUNK_BYTES = 1 << 16
@@ -153,7 +153,7 @@ class _Pace:
         passed = time.monotonic() - self._since
         if passed < self._seconds:
             return False
-        stalled = received - self._received < SLOWEST_BYTES_PER_SECOND * passed
+        stalled = received - self._received < MIN_BYTES_PER_SECOND * passed
         self._since += passed
         self._received = received
         return stalled

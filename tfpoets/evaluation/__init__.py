@@ -1,8 +1,8 @@
 """Arrays in, figures out; it knows no model and no file."""
 from .calibration import fit_temperature
-from .cross_entropy import LEAST_PROBABILITY, cross_entropy, log_softmax
+from .cross_entropy import MIN_PROBABILITY, cross_entropy, log_softmax
 from .metrics import CalibrationBin, Metrics, calibration_bins, calibration_error, evaluate, wilson_interval
-from .unknown import Rejection, evaluate_unknown
+from .rejection import Rejection, evaluate_unknown
 
-__all__ = ["LEAST_PROBABILITY", "CalibrationBin", "Metrics", "Rejection", "calibration_bins", "calibration_error",
+__all__ = ["MIN_PROBABILITY", "CalibrationBin", "Metrics", "Rejection", "calibration_bins", "calibration_error",
            "cross_entropy", "evaluate", "evaluate_unknown", "fit_temperature", "log_softmax", "wilson_interval"]

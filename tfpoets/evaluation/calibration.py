@@ -8,10 +8,10 @@ from .cross_entropy import cross_entropy, log_softmax
 # Beyond these nothing is gained: a head that is right on every held-out photo would ask for 0.
 LOWEST, HIGHEST = 0.2, 5.0
 # Fewer photos than this say too little about a temperature.
-LEAST_PHOTOS = 20
+MIN_PHOTOS = 20
 
 
-def fit_temperature(log_probabilities: np.ndarray, classes: np.ndarray, least: int = LEAST_PHOTOS) -> float:
+def fit_temperature(log_probabilities: np.ndarray, classes: np.ndarray, least: int = MIN_PHOTOS) -> float:
     """The temperature T for which softmax(logits / T) has the least cross-entropy on held-out photos.
 
     Args:

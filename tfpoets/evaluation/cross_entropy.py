@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 # A probability below this counts as this much in a loss that is reported: one certain wrong answer is not infinite.
-LEAST_PROBABILITY = 1e-12
+MIN_PROBABILITY = 1e-12
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .cross_entropy import LEAST_PROBABILITY, cross_entropy
+from .cross_entropy import MIN_PROBABILITY, cross_entropy
 
 Z_95 = 1.959963984540054  # the 97.5 % point of the normal distribution
 # Bins of equal width over the confidence, as Guo et al. 2017 (arXiv 1706.04599) and most after them take.
@@ -158,7 +158,7 @@ def evaluate(probabilities: np.ndarray, classes: np.ndarray) -> Metrics:
     # A true class that ties with others stands where argmax would put it: behind those of smaller index.
     index = np.arange(width)[None]
     ahead = (probabilities > true) | ((probabilities == true) & (index < classes[:, None]))
-    losses = cross_entropy(np.log(np.maximum(probabilities.astype(np.float64), LEAST_PROBABILITY)), classes)
+    losses = cross_entropy(np.log(np.maximum(probabilities.astype(np.float64), MIN_PROBABILITY)), classes)
     return Metrics(count=len(classes), correct=int((answers == classes).sum()),
                    cross_entropy=max(0.0, float(losses.mean())),
                    cross_entropy_error=_standard_error(losses),

@@ -3,21 +3,22 @@ from .conversion import convert, export, open_graph
 from .export_targets import (EXPORT_TARGETS, FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER, check_formats,
                              format_names, open_exported, target_named)
 from .exportable import Exportable
-from .known_photos import were_trained_on
 from .metadata import RUN_AGAIN, UNKNOWN_LABEL, Metadata, describe_classifier, final_figures, split_info
+from .metadata_sections import (CrossValidation, HeadInfo, Input, NetworkInfo, Nodes, RejectOption, SplitInfo,
+                                TestFigures)
 from .options import DEFAULT_GRAPH, ExportOptions, check_destinations
 from .proof import ExportedFile, LoadedProof, Proof, prove
 from .publish import Exported, export_classifier, export_graph
-from .sections import CrossValidation, HeadInfo, Input, NetworkInfo, Nodes, RejectOption, SplitInfo, TestFigures
 from .target import SERVING, TFLITE_IDENTIFIER, ExportTarget, LoadedFile
 from .targets.frozen_graph import check_output_name
 from .targets.saved_model import METADATA_PATH
+from .training_photos import are_training_photos
 from .wrap import wrap
 
 __all__ = ["DEFAULT_GRAPH", "EXPORT_TARGETS", "FROZEN_GRAPH", "METADATA_PATH", "NUMBERED_SAVED_MODEL", "RUN_AGAIN",
            "SERVING", "TFLITE_CLASSIFIER", "TFLITE_IDENTIFIER", "UNKNOWN_LABEL", "CrossValidation", "ExportOptions",
            "ExportTarget", "Exportable", "Exported", "ExportedFile", "HeadInfo", "Input", "LoadedFile", "LoadedProof",
            "Metadata", "NetworkInfo", "Nodes", "Proof", "RejectOption", "SplitInfo", "TestFigures",
-           "check_destinations", "check_formats", "check_output_name", "convert", "describe_classifier", "export",
-           "export_classifier", "export_graph", "final_figures", "format_names", "open_exported", "open_graph",
-           "prove", "split_info", "target_named", "were_trained_on", "wrap"]
+           "are_training_photos", "check_destinations", "check_formats", "check_output_name", "convert",
+           "describe_classifier", "export", "export_classifier", "export_graph", "final_figures", "format_names",
+           "open_exported", "open_graph", "prove", "split_info", "target_named", "wrap"]

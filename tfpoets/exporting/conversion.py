@@ -17,15 +17,15 @@ from tfpoets.tf_runtime import import_tensorflow
 
 from .export_targets import FROZEN_GRAPH, check_format_names, check_formats, open_exported, target_named
 from .exportable import Exportable, load_readable, spread
-from .known_photos import were_trained_on
 from .metadata import Metadata
 from .proof import ExportedFile, LoadedProof, measure, unproven
 from .publish import Job, Staging
 from .target import TFLITE_IDENTIFIER
+from .training_photos import are_training_photos
 
 log = logging.getLogger(__name__)
 
-MOST_PROVING = 500
+MAX_PROOF_PHOTOS = 500
 
 
 def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = Path("tf_files/exported"),
@@ -58,7 +58,7 @@ def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = P
     source = open_graph(graph)
     check_formats(formats, output_dir, source.name)
     photos = _photos(source.metadata, image_dir)
-    known = were_trained_on(source.metadata, photos)
+    known = are_training_photos(source.metadata, photos)
     trained = [photo for photo, is_known in zip(photos, known) if is_known]
     new = [photo for photo, is_known in zip(photos, known) if not is_known]
     if not photos:
@@ -102,7 +102,7 @@ def convert(source: Exportable, formats: Sequence[str], folder: Path, proving: S
         source: from `open_graph`, with its training photos.
         formats: names of formats.
         folder: made if it is missing.
-        proving: photos that it was not trained on; of more than MOST_PROVING, so many, evenly spread.
+        proving: photos that it was not trained on; of more than MAX_PROOF_PHOTOS, so many, evenly spread.
         on_event: is told of each row.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ def convert(source: Exportable, formats: Sequence[str], folder: Path, proving: S
 def _reference(source: Exportable, proving: Sequence[Photo]) -> tuple[ExportedFile, LoadedProof]:
     """The graph's own row, and its answers, which every file must give."""
     assert source.path is not None  # `open_graph` has read it
-    photos, pixels = load_readable(spread(proving, MOST_PROVING), source.size)
+    photos, pixels = load_readable(spread(proving, MAX_PROOF_PHOTOS), source.size)
     content = source.graph_def.SerializeToString(deterministic=True)
     runner = EngineRunner(TensorFlowEngine(content, *source.nodes.values()))
     n_classes, threshold = len(source.metadata.labels), source.metadata.unknown_threshold

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tfpoets.training import Head
 
 # Photos that show which numbers flow where, for 8-bit weights and activations.
-MOST_CALIBRATING = 100
+MAX_CALIBRATION_PHOTOS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class Exportable:
             ExportError: there are no training photos, or none can be read.
         """
         labels = self.metadata.labels
-        each = max(1, MOST_CALIBRATING // len(labels))
+        each = max(1, MAX_CALIBRATION_PHOTOS // len(labels))
         chosen = [photo for label in labels
                   for photo in spread([photo for photo in self.training_photos if photo.label == label], each)]
         pixels = load_readable(chosen, self.size)[1]

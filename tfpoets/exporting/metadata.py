@@ -10,8 +10,8 @@ from tfpoets import __version__
 from tfpoets.errors import ModelError, one_line
 from tfpoets.extractors import INPUT_NODE
 
-from .sections import (CrossValidation, Fields, HeadInfo, Input, NetworkInfo, Nodes, RejectOption, Section, SplitInfo,
-                       TestFigures, is_text)
+from .metadata_sections import (CrossValidation, Fields, HeadInfo, Input, NetworkInfo, Nodes, RejectOption, Section,
+                                SplitInfo, TestFigures, is_text)
 
 if TYPE_CHECKING:
     from tfpoets.data import Dataset
@@ -82,7 +82,7 @@ class Metadata:
         """Photos with a higher score are called unknown; None where the classifier has no such score."""
         return self.unknown.threshold if self.unknown else None
 
-    def were_trained_on(self, digests: Sequence[str]) -> list[bool]:
+    def are_training_photos(self, digests: Sequence[str]) -> list[bool]:
         """Return whether each photo (`photo_digest`) trained the classifier or helped to choose it."""
         known = self.split.trained_on if self.split else ""
         starts = {known[start:start + KNOWN_DIGITS] for start in range(0, len(known), KNOWN_DIGITS)}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.data import Photo, is_plain, load_photos, network_input, photo_digest
+from tfpoets.data import Photo, has_plain_pixels, load_photos, network_input, photo_digest
 from tfpoets.errors import ExportError, PhotoError
 from tfpoets.evaluation import Metrics, evaluate
 from tfpoets.extractors import Engine, EngineRunner, core_count
@@ -17,7 +17,7 @@ from .exportable import evenly_spread
 from .metadata import Metadata
 from .target import PREDICT_BYTES, SERVING, ExportTarget
 
-MOST_PHOTOS = 32  # every class has its say on each of them
+MAX_PHOTOS = 32  # every class has its say on each of them
 # TensorFlow's decoder and resize in the graph differ from Pillow's by rounding of pixels.
 BYTES_TOLERANCE = 0.03
 # Of an unknown score, as a share of 1 + its size; it is a sum of squares, and may be large.
@@ -76,8 +76,8 @@ class Proof:
     outputs: np.ndarray
 
     def sample(self) -> Proof:
-        """Return at most MOST_PHOTOS of them, evenly spread."""
-        rows = evenly_spread(len(self.photos), MOST_PHOTOS)
+        """Return at most MAX_PHOTOS of them, evenly spread."""
+        rows = evenly_spread(len(self.photos), MAX_PHOTOS)
         return Proof(tuple(self.photos[row] for row in rows), self.outputs[rows])
 
     def load(self, height: int, width: int) -> LoadedProof:
@@ -209,9 +209,9 @@ def _measure_bytes(name: str, path: Path, engine: Engine, proof: LoadedProof, th
     over.
     """
     files: dict[int, bytes] = {}
-    for row in evenly_spread(len(proof.photos), MOST_PHOTOS):
+    for row in evenly_spread(len(proof.photos), MAX_PHOTOS):
         data = _unchanged(proof.photos[row])
-        if data is not None and is_plain(data):
+        if data is not None and has_plain_pixels(data):
             files[int(row)] = data
     if not files:
         return None

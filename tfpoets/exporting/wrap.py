@@ -16,10 +16,10 @@ from tfpoets.extractors import INPUT_NODE, Network, core_count, prepare_extracto
 from tfpoets.tf_runtime import full_precision, import_tensorflow
 
 from .metadata import Metadata
+from .metadata_sections import HeadInfo, Input, NetworkInfo, Nodes
 from .options import ExportOptions, check_destinations
 from .proof import Proof
 from .publish import Exported, export_classifier
-from .sections import HeadInfo, Input, NetworkInfo, Nodes
 
 # Photos that a network answers at a time; it only bounds memory.
 BATCH = 32

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tfpoets.errors import TfpoetsError
-from tfpoets.graphs import load_frozen_graph, side_by_side
+from tfpoets.graphs import concatenate_outputs, load_frozen_graph
 from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
 
 # On 2 cores larger batches are no faster and only take memory.
@@ -29,7 +29,7 @@ def core_count() -> int:
     return os.cpu_count() or 1
 
 
-class NotForPhotosError(TfpoetsError, ValueError):
+class NotAnImageNetworkError(TfpoetsError, ValueError):
     """A .tflite that does not turn one photo into one row of numbers; the text says what it does."""
 
 
@@ -42,7 +42,7 @@ class LiteRTModel:
 
     Raises:
         ValueError, RuntimeError: the file is damaged (whatever LiteRT says of it).
-        NotForPhotosError: it takes or gives something else, or it takes any size and none was given.
+        NotAnImageNetworkError: it takes or gives something else, or it takes any size and none was given.
 
     Attributes:
         height, width: of its input, in pixels.
@@ -62,7 +62,7 @@ class LiteRTModel:
         first = self._outputs[0]["shape"]
         if len(first) != 2 or any(each["shape"].tolist() != [1] for each in self._outputs[1:]):
             given = " and ".join(str(each["shape"].tolist()) for each in self._outputs)
-            raise NotForPhotosError(f"it gives {given}, not one row of numbers.")
+            raise NotAnImageNetworkError(f"it gives {given}, not one row of numbers.")
         self.outputs = int(first[-1]) + len(self._outputs) - 1
 
     def _sized(self, size: tuple[int, int] | None) -> tuple[int, int]:
@@ -71,11 +71,11 @@ class LiteRTModel:
         signature = [int(side) for side in inputs[0]["shape_signature"]]
         if len(inputs) != 1 or len(signature) != 4 or signature[3] != 3:
             taken = " and ".join(str([int(side) for side in each["shape_signature"]]) for each in inputs)
-            raise NotForPhotosError(f"it takes {taken}, not one photo, [1, height, width, 3].")
+            raise NotAnImageNetworkError(f"it takes {taken}, not one photo, [1, height, width, 3].")
         if min(signature[1:3]) > 0:
             return signature[1], signature[2]
         if size is None:
-            raise NotForPhotosError("it takes any size; say one with `input_height` and `input_width`.")
+            raise NotAnImageNetworkError("it takes any size; say one with `input_height` and `input_width`.")
         self._interpreter.resize_tensor_input(inputs[0]["index"], [1, *size, 3])
         return size
 
@@ -87,7 +87,7 @@ class LiteRTModel:
         """float32 [1, height, width, 3] as the network takes it -> float32 [1, outputs]; 8-bit files are converted."""
         self._interpreter.set_tensor(self._input["index"], _quantized(photo, self._input))
         self._interpreter.invoke()
-        return side_by_side([_dequantized(self._interpreter.get_tensor(each["index"]), each)
+        return concatenate_outputs([_dequantized(self._interpreter.get_tensor(each["index"]), each)
                              for each in self._outputs])
 
 

@@ -22,7 +22,7 @@ from .network import Network
 from .options import ExtractorOptions
 from .providers import find_network
 from .tflite_conversion import INPUT_NODE, convert_to_tflite
-from .views import CLOSER, averaged
+from .views import CLOSER, average_views
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ def prepare_extractor(network: Network, name: str, handle: str, identity: str, f
         ExtractorError: the network cannot be frozen or converted, or its two forms do not agree.
     """
     height, width = network.height, network.width
-    graph, depth = _frozen(averaged(network, views), name)
+    graph, depth = _frozen(average_views(network, views), name)
     definition = graph.graph.as_graph_def()
     tflite = _converted(definition, height, width, name)
     _check_engines_agree(graph, tflite, height, width, name)

@@ -18,7 +18,7 @@ from tfpoets.download import download_file, extract_tar_gz, is_gzip
 from tfpoets.errors import ExtractorError, TfpoetsError, one_line, os_error_sentence
 
 from .options import EMBEDDED, ExtractorOptions
-from .saved_model import SavedModelNetwork
+from .saved_model_network import SavedModelNetwork
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ DOWNLOADS = "downloads"
 MARKER = "download.json"
 MAX_BYTES = 4 * 10**9
 TIMEOUT_SECONDS = 30.0
-LONGEST_NAME = 120
+MAX_NAME_LENGTH = 120
 KAGGLE = "https://www.kaggle.com/models/"
 _KAGGLE_HANDLE = re.compile(r"[\w.-]+/[\w.-]+/tensorflow[12]/[\w.-]+(/\d+)?", re.IGNORECASE)
 
@@ -70,7 +70,7 @@ def hub_address(handle: str) -> str | None:
 
 def module_name(address: str) -> str:
     """Return what an address is called in messages: its letters and digits."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", address.split("://", 1)[1]).strip("_.")[:LONGEST_NAME]
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", address.split("://", 1)[1]).strip("_.")[:MAX_NAME_LENGTH]
 
 
 def download_folder(address: str, model_dir: Path) -> Path:

@@ -12,7 +12,7 @@ EMBEDDED = "efficientnet_lite0"
 # The whole photo; and its middle, closer; and the mirror images of both.
 VIEW_COUNTS = (1, 2, 4)
 # Far beyond what any network gains from; more would only fill the memory.
-MOST_PIXELS_A_SIDE = 2048
+MAX_IMAGE_SIZE = 2048
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,6 @@ class ExtractorOptions:
         check_flag("offline", self.offline)
         if not isinstance(self.handle, str):
             raise OptionError(f"`handle`={self.handle!r} is not the name, path or address of a network.")
-        check_range("image_size", self.image_size, least=1, most=MOST_PIXELS_A_SIDE, whole=True)
+        check_range("image_size", self.image_size, least=1, most=MAX_IMAGE_SIZE, whole=True)
         if self.views not in VIEW_COUNTS:
             raise OptionError(f"`views`={self.views} is not one of {', '.join(map(str, VIEW_COUNTS))}.")

@@ -9,8 +9,8 @@ from tfpoets.graphs import SIZES, WIDTHS
 from .efficientnet_lite import EmbeddedProvider
 from .hub import HubProvider
 from .keras_applications import PREFIX, KerasProvider
-from .legacy_graph import LegacyNameProvider
-from .local_files import LocalFileProvider
+from .legacy_networks import LegacyNameProvider
+from .local_networks import LocalFileProvider
 from .network import ExtractorProvider, PretrainedNetwork
 from .options import EMBEDDED, ExtractorOptions
 

@@ -11,7 +11,7 @@ from .network import Network
 CLOSER = 7 / 8
 
 
-def averaged(network: Network, views: int) -> Network:
+def average_views(network: Network, views: int) -> Network:
     """Return a network that looks at each photo several times, and gives the mean of its answers.
 
     The views are made inside the graph, from the pixels that it is given, so that every file and program that runs it

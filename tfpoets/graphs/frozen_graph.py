@@ -10,9 +10,9 @@ from tfpoets.tf_runtime import full_precision, import_tensorflow, quiet_native_c
 from .node_names import PROBABILITIES, UNKNOWN_SCORE
 
 
-def columns_of(outputs: Mapping[str, np.ndarray]) -> np.ndarray:
+def output_columns(outputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return a classifier's outputs as float32 [n, columns]: the probabilities, then the unknown score, if any."""
-    return side_by_side([outputs[name] for name in (PROBABILITIES, UNKNOWN_SCORE) if name in outputs])
+    return concatenate_outputs([outputs[name] for name in (PROBABILITIES, UNKNOWN_SCORE) if name in outputs])
 
 
 def load_frozen_graph(graph: bytes, input_node: str, *output_nodes: str) -> Callable[[np.ndarray], np.ndarray]:
@@ -36,10 +36,10 @@ def load_frozen_graph(graph: bytes, input_node: str, *output_nodes: str) -> Call
 
     def run(photos: np.ndarray) -> np.ndarray:
         with full_precision:
-            return side_by_side(session.run(outputs, {f"{input_node}:0": photos}))
+            return concatenate_outputs(session.run(outputs, {f"{input_node}:0": photos}))
     return run
 
 
-def side_by_side(outputs: Sequence[np.ndarray]) -> np.ndarray:
+def concatenate_outputs(outputs: Sequence[np.ndarray]) -> np.ndarray:
     """Return arrays [n, columns] or [n] as one, float32 [n, all columns]."""
     return outputs[0] if len(outputs) == 1 else np.column_stack(outputs)

@@ -50,7 +50,7 @@ NETWORKS = (LegacyNetwork("a TF Hub module", "module_apply_default/", 0.0, 255.0
             LegacyNetwork("Inception v3", "mixed_10/join", 128.0, 128.0, 299))
 
 
-def network_of(content: bytes) -> LegacyNetwork | None:
+def identify_network(content: bytes) -> LegacyNetwork | None:
     """Return the family of a graph or .tflite, told by the names inside the file; None for one of no known family."""
     return next((network for network in NETWORKS if network.mark.encode() in content), None)
 
@@ -107,7 +107,7 @@ def read_legacy_graph(content: bytes, source: str, input_layer: str | None = Non
     for layer in (input_layer, output_layer):
         if layer is not None and layer not in nodes:
             raise ModelError(f"{source} has no node {layer!r}.", f"Its last node is {definition.node[-1].name!r}.")
-    network = network_of(content)
+    network = identify_network(content)
     input_name = input_layer or _find_input(nodes, source)
     output_name = output_layer or _find_output(nodes, input_name, source)
     return LegacyGraph(definition, network, input_name, _shape(nodes[input_name]), output_name)

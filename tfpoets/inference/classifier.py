@@ -23,7 +23,7 @@ LOOKAHEAD = 4
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """What a classifier says of one photo.
 
     Attributes:
@@ -100,16 +100,16 @@ class Classifier:
             PhotoError: the photo cannot be read.
         """
         data = photo if isinstance(photo, bytes) else Photo(os.fspath(photo), "").read()
-        answer = self.answer_photo(data)
+        answer = self.predict_photo(data)
         if answer.probabilities is None:
             raise PhotoError(answer.reason)
         return UNKNOWN_LABEL if answer.unknown else self.labels[answer.probabilities.argmax()]
 
-    def answer_photo(self, photo: bytes) -> Answer:
+    def predict_photo(self, photo: bytes) -> Prediction:
         """The answer to one photo's file."""
         return self._answer(photo, lambda data: data)
 
-    def answer_array(self, array: np.ndarray) -> Answer:
+    def predict_array(self, array: np.ndarray) -> Prediction:
         """The answer to one photo's pixels in [0, 1]: float32 [height, width, 3]."""
         given = self.input.scaled(array[None] * np.float32(255)) if self.input.version == LEGACY_PIXELS_VERSION else (
             array[None])
@@ -120,17 +120,17 @@ class Classifier:
         """Photos with a higher score are called unknown; None where the classifier has no such score."""
         return self.metadata.unknown_threshold if self.metadata else None
 
-    def _answer_of(self, outputs: np.ndarray) -> Answer:
+    def _answer_of(self, outputs: np.ndarray) -> Prediction:
         """Float32 [columns], a photo's row of `outputs`."""
         probabilities, threshold = outputs[:len(self.labels)], self.unknown_threshold
         if threshold is None:
-            return Answer(probabilities)
+            return Prediction(probabilities)
         score = float(outputs[len(self.labels)])
         # A score that is not a number is not below any threshold.
-        return Answer(probabilities, unknown_score=score, unknown=not score <= threshold)
+        return Prediction(probabilities, unknown_score=score, unknown=not score <= threshold)
 
     def label_photos(self, sources: Iterable[Source], read: Callable[[Source], bytes],
-                     workers: int | None = None) -> Iterator[tuple[Source, Answer]]:
+                     workers: int | None = None) -> Iterator[tuple[Source, Prediction]]:
         """Answers for many photos, on all cores, in the order given.
 
         Args:
@@ -157,15 +157,15 @@ class Classifier:
         except PhotoError as error:
             return str(error)
 
-    def _answer(self, source: Source, read: Callable[[Source], bytes]) -> Answer:
+    def _answer(self, source: Source, read: Callable[[Source], bytes]) -> Prediction:
         pixels = self._decode(source, read)
-        return Answer(None, pixels) if isinstance(pixels, str) else self._answer_of(self.outputs(pixels[None])[0])
+        return Prediction(None, pixels) if isinstance(pixels, str) else self._answer_of(self.outputs(pixels[None])[0])
 
-    def _answer_batch(self, batch: list[tuple[Source, np.ndarray | str]]) -> Iterator[tuple[Source, Answer]]:
+    def _answer_batch(self, batch: list[tuple[Source, np.ndarray | str]]) -> Iterator[tuple[Source, Prediction]]:
         photos = [pixels for _, pixels in batch if not isinstance(pixels, str)]
         rows = iter(self.outputs(np.stack(photos)) if photos else ())
         for source, pixels in batch:
-            yield source, Answer(None, pixels) if isinstance(pixels, str) else self._answer_of(next(rows))
+            yield source, Prediction(None, pixels) if isinstance(pixels, str) else self._answer_of(next(rows))
 
 
 def _in_order(pool: ThreadPoolExecutor, work: Callable[[Source], Result], sources: Iterable[Source],

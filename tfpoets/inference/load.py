@@ -9,7 +9,7 @@ from tfpoets.errors import ModelError
 from tfpoets.exporting import METADATA_PATH, RUN_AGAIN, TFLITE_IDENTIFIER, Metadata, open_exported
 
 from .classifier import Classifier, PhotoInput
-from .legacy import LegacyGraphOptions, load_legacy_graph, load_legacy_tflite
+from .legacy_classifier import LegacyGraphOptions, load_legacy_graph, load_legacy_tflite
 
 log = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from tfpoets.evaluation import Metrics, Rejection, calibration_bins
 from tfpoets.exporting import CrossValidation, Metadata
 from tfpoets.inference import Classifier, occlusion_maps
 
-from .page import Look, Mistake, ReportContent
+from .page import Misclassification, OcclusionMap, ReportContent
 from .sentences import unknown_sentences
 
 # Photos to show where the classifier looks in, and how many of them with a wrong answer.
-MOST_LOOKS, MOST_WRONG_LOOKS = 3, 2
+MAX_OCCLUSION_MAPS, MAX_MISCLASSIFIED_MAPS = 3, 2
 
 
 def describe_retraining(dataset: Dataset, outputs: np.ndarray, metrics: Metrics | None,
@@ -49,8 +49,8 @@ def describe_retraining(dataset: Dataset, outputs: np.ndarray, metrics: Metrics 
         title=f"A classifier of {_named(labels)}", labels=labels, metrics=metrics, unseen=True,
         unknown=unknown_sentences(rejection, "test photos") if rejection else (),
         bins=calibration_bins(probabilities.max(axis=1), probabilities.argmax(axis=1) == classes) if photos else (),
-        mistakes=_mistakes(photos, classes, probabilities, labels),
-        looks=_looks(classifier, photos, classes, probabilities),
+        misclassified=_misclassified(photos, classes, probabilities, labels),
+        occlusion_maps=_occlusion_maps(classifier, photos, classes, probabilities),
         findings=findings, curves=curves, facts=facts, notes=split.notes, command=command)
 
 
@@ -78,24 +78,24 @@ def describe_evaluation(classifier: Classifier, graph: Path, photos: Sequence[Ph
         title=f"An evaluation of {graph.name} on {Path(image_dir).name}", labels=classifier.labels, metrics=metrics,
         unseen=False, unknown=unknown_sentences(rejection, "photos") if rejection else (),
         bins=calibration_bins(probabilities.max(axis=1), correct),
-        mistakes=_mistakes(photos, classes, probabilities, classifier.labels),
-        looks=_looks(classifier, photos, classes, probabilities), findings=None, curves={}, facts=facts,
-        notes=notes, command=command)
+        misclassified=_misclassified(photos, classes, probabilities, classifier.labels),
+        occlusion_maps=_occlusion_maps(classifier, photos, classes, probabilities), findings=None, curves={},
+        facts=facts, notes=notes, command=command)
 
 
-def _mistakes(photos: Sequence[Photo], classes: np.ndarray, probabilities: np.ndarray, labels: Sequence[str]
-              ) -> list[Mistake]:
+def _misclassified(photos: Sequence[Photo], classes: np.ndarray, probabilities: np.ndarray, labels: Sequence[str]
+              ) -> list[Misclassification]:
     """The wrong answers, the surest first."""
     answers = probabilities.argmax(axis=1)
     wrong = np.flatnonzero(answers != classes)
     order = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")] if len(wrong) else wrong
-    return [Mistake(photos[row], labels[classes[row]], labels[answers[row]],
+    return [Misclassification(photos[row], labels[classes[row]], labels[answers[row]],
                     float(probabilities[row, answers[row]]), float(probabilities[row, classes[row]]))
             for row in order]
 
 
-def _looks(classifier: Classifier, photos: Sequence[Photo], classes: np.ndarray, probabilities: np.ndarray
-           ) -> list[Look]:
+def _occlusion_maps(classifier: Classifier, photos: Sequence[Photo], classes: np.ndarray, probabilities: np.ndarray
+           ) -> list[OcclusionMap]:
     """Where the classifier looks: in the surest wrong answers, and in right ones of middling sureness.
 
     An answer of 100 % hardly moves, whatever is covered. The right ones are of different classes.
@@ -107,7 +107,7 @@ def _looks(classifier: Classifier, photos: Sequence[Photo], classes: np.ndarray,
     right = right[len(right) // 2:] + right[:len(right) // 2][::-1]
     _, first = np.unique(classes[right], return_index=True)
     pixels = {}
-    for row in [*wrong[:MOST_WRONG_LOOKS], *(right[place] for place in sorted(first))][:MOST_LOOKS]:
+    for row in [*wrong[:MAX_MISCLASSIFIED_MAPS], *(right[place] for place in sorted(first))][:MAX_OCCLUSION_MAPS]:
         try:
             pixels[row] = classifier.input.pixels(photos[row].read())
         except PhotoError:  # it has gone since
@@ -116,7 +116,7 @@ def _looks(classifier: Classifier, photos: Sequence[Photo], classes: np.ndarray,
         return []
     rows = np.array(list(pixels))
     drops = occlusion_maps(classifier, np.stack(list(pixels.values())), answers[rows])
-    return [Look(photos[row], classifier.labels[classes[row]], classifier.labels[answers[row]],
+    return [OcclusionMap(photos[row], classifier.labels[classes[row]], classifier.labels[answers[row]],
                  float(scores[row]), each) for row, each in zip(rows, drops)]
 
 

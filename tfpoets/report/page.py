@@ -17,14 +17,14 @@ from tfpoets.files import write_file
 from .charts import calibration_dots, curve_charts
 from .thumbnails import heat_thumbnail, thumbnail
 
-MOST_MISTAKES = 60
-MOST_FINDINGS_A_KIND = 24
-MOST_CLASSES_IN_MATRIX = 40
-MOST_CONFUSED = 5
+MAX_MISCLASSIFIED = 60
+MAX_FINDINGS_PER_KIND = 24
+MAX_MATRIX_CLASSES = 40
+MAX_CONFUSED = 5
 
 
 @dataclass(frozen=True)
-class Mistake:
+class Misclassification:
     """A test photo with a wrong answer: `score` is the answer's probability, `own` the right label's."""
 
     photo: Photo
@@ -35,7 +35,7 @@ class Mistake:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class OcclusionMap:
     """Where the classifier looked in a photo: `drops`, float [rows, columns], of the answer's probability `score`."""
 
     photo: Photo
@@ -56,8 +56,8 @@ class ReportContent:
         unseen: whether the photos are known to have taken no part in the training.
         unknown: sentences on what is called unknown.
         bins: of the same answers, by confidence.
-        mistakes: the wrong answers, the surest first.
-        looks: where it looked in some photos.
+        misclassified: the wrong answers, the surest first.
+        occlusion_maps: where it looked in some photos.
         findings: of the data doctor, ranked; None where it was sent away.
         curves: of the training, by run.
         facts: what was used, a name and a value each.
@@ -71,8 +71,8 @@ class ReportContent:
     unseen: bool
     unknown: Sequence[str]
     bins: Sequence[CalibrationBin]
-    mistakes: Sequence[Mistake]
-    looks: Sequence[Look]
+    misclassified: Sequence[Misclassification]
+    occlusion_maps: Sequence[OcclusionMap]
     findings: Sequence[Finding] | None
     curves: dict[str, list[dict[str, float]]]
     facts: dict[str, Any]
@@ -89,11 +89,11 @@ def write_report(path: Path, content: ReportContent) -> None:
     page = environment.get_template("page.html.j2").render(
         content=content, metrics=metrics, verdict=_verdict(content),
         confused=[(content.labels[true], content.labels[answer], count) for true, answer, count in
-                  (metrics.most_confused(MOST_CONFUSED) if metrics else [])],
-        matrix=_matrix(metrics) if metrics and len(content.labels) <= MOST_CLASSES_IN_MATRIX else None,
-        mistakes=[(each, thumbnail(each.photo)) for each in content.mistakes[:MOST_MISTAKES]],
-        looks=[(each, thumbnail(each.photo), heat_thumbnail(each.photo, each.drops), float(each.drops.max()))
-               for each in content.looks],
+                  (metrics.most_confused(MAX_CONFUSED) if metrics else [])],
+        matrix=_matrix(metrics) if metrics and len(content.labels) <= MAX_MATRIX_CLASSES else None,
+        misclassified=[(each, thumbnail(each.photo)) for each in content.misclassified[:MAX_MISCLASSIFIED]],
+        occlusion_maps=[(each, thumbnail(each.photo), heat_thumbnail(each.photo, each.drops), float(each.drops.max()))
+                        for each in content.occlusion_maps],
         kinds=_kinds(content.findings or ()), charts=curve_charts(content.curves) if content.curves else [],
         dots=calibration_dots(content.bins))
     write_file(path, page)
@@ -125,5 +125,5 @@ def _kinds(findings: Sequence[Finding]) -> list[tuple[str, int, list[tuple[Findi
         if own:
             found.append((kind.replace("_", " "), len(own),
                           [(each, thumbnail(each.photo) if each.photo else None)
-                           for each in own[:MOST_FINDINGS_A_KIND]]))
+                           for each in own[:MAX_FINDINGS_PER_KIND]]))
     return found

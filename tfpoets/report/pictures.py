@@ -14,9 +14,9 @@ TILE, GAP, TEXT = 128, 6, 15
 INK, SOFT, GROUND = (28, 37, 48), (220, 223, 227), (251, 250, 247)
 GOOD, BAD = (34, 139, 87), (200, 66, 50)
 CELL = 48
-CURVES_INCHES, CURVES_DPI, MOST_MARKED = (9, 3.6), 120, 40
-MOST_CLASSES, MOST_ROWS = 40, 100
-LONGEST_LABEL = 18
+CURVES_INCHES, CURVES_DPI, MAX_MARKED = (9, 3.6), 120, 40
+MAX_CLASSES, MAX_ROWS = 40, 100
+MAX_LABEL_LENGTH = 18
 
 
 def sample_grid(dataset: Dataset, columns: int) -> Image.Image:
@@ -27,11 +27,11 @@ def sample_grid(dataset: Dataset, columns: int) -> Image.Image:
         columns: photos a class.
 
     Returns:
-        RGB; of more than MOST_ROWS classes the first.
+        RGB; of more than MAX_ROWS classes the first.
     """
     font = ImageFont.load_default(TEXT)
     row_height = TILE + TEXT + 3 * GAP
-    shown = list(dataset.counts().items())[:MOST_ROWS]
+    shown = list(dataset.counts().items())[:MAX_ROWS]
     sheet = Image.new("RGB", (columns * (TILE + GAP) + GAP, row_height * len(shown) + GAP), GROUND)
     draw = ImageDraw.Draw(sheet)
     for number, (label, count) in enumerate(shown):
@@ -62,10 +62,10 @@ def _tile(photo: Photo) -> Image.Image:
 
 def confusion_picture(metrics: Metrics, labels: Sequence[str]) -> Image.Image | None:
     """The confusion matrix, true classes down, answers across; None where there are too many classes to read it."""
-    if len(labels) > MOST_CLASSES:
+    if len(labels) > MAX_CLASSES:
         return None
     font = ImageFont.load_default(TEXT)
-    shown = [label if len(label) <= LONGEST_LABEL else label[:LONGEST_LABEL - 1] + "…" for label in labels]
+    shown = [label if len(label) <= MAX_LABEL_LENGTH else label[:MAX_LABEL_LENGTH - 1] + "…" for label in labels]
     margin = round(max(font.getlength(label) for label in shown)) + 2 * GAP
     side = margin + CELL * len(labels) + GAP
     sheet = Image.new("RGB", (side, side), GROUND)
@@ -113,7 +113,7 @@ def curves_picture(curves: dict[str, list[dict[str, float]]]) -> Image.Image:
             if points:
                 axes.plot([point.get("l2_strength", point["step"]) for point in points],
                           [point[name] for point in points], label=run,
-                          marker="." if len(points) <= MOST_MARKED else None)
+                          marker="." if len(points) <= MAX_MARKED else None)
         axes.set_title(title)
         if any("l2_strength" in point for points in curves.values() for point in points):
             axes.set_xscale("log")

@@ -10,10 +10,10 @@ def unknown_sentences(rejection: Rejection, photos: str) -> list[str]:
     if rejection.answered:
         sentence += f" Of those given a label, {_share(rejection.correct, rejection.answered)} are right."
     sentences = [sentence]
-    if rejection.strangers and rejection.auroc_interval:
+    if rejection.unknown_count and rejection.auroc_interval:
         low, high = rejection.auroc_interval
-        sentences.append(f"Of {rejection.strangers} photos of no class, "
-                         f"{_share(rejection.strangers_rejected, rejection.strangers)} are called unknown; "
+        sentences.append(f"Of {rejection.unknown_count} photos of no class, "
+                         f"{_share(rejection.unknown_rejected, rejection.unknown_count)} are called unknown; "
                          f"a stranger has the higher score in {rejection.auroc:.1%} of all pairs (AUROC, 95% "
                          f"interval {100 * low:.1f}-{100 * high:.1f}%).")
     return sentences

@@ -15,7 +15,7 @@ QUALITY = 75
 # What is laid over the places that the answer comes from, and how much of the photo remains elsewhere.
 HEAT, DIMMED = (255, 140, 0), 0.35
 # What falls by less than this is not shown brightly, although it may be the most that falls.
-LEAST_DROP = 0.1
+MIN_DROP = 0.1
 
 
 def thumbnail(photo: Photo) -> str | None:
@@ -40,7 +40,7 @@ def heat_thumbnail(photo: Photo, drops: np.ndarray) -> str | None:
     except PhotoError:
         return None
     picture.thumbnail((SIDE, SIDE))
-    share = np.clip(drops, 0, None) / max(float(drops.max()), LEAST_DROP)
+    share = np.clip(drops, 0, None) / max(float(drops.max()), MIN_DROP)
     heat = Image.fromarray((255 * share).astype(np.uint8)).resize(picture.size, Image.Resampling.BICUBIC)
     strength = np.asarray(heat, np.float32)[:, :, None] / 255
     pixels = np.asarray(picture, np.float32)

@@ -1,6 +1,6 @@
 """A classifier over HTTP."""
 from .app import create_app
-from .inference import Inference, Limits
+from .inference_pool import InferencePool, Limits
 from .server import run_server
 
-__all__ = ["Inference", "Limits", "create_app", "run_server"]
+__all__ = ["InferencePool", "Limits", "create_app", "run_server"]

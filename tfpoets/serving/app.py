@@ -11,10 +11,10 @@ from typing import Any
 import flask
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from tfpoets.inference import Answer, Classifier
+from tfpoets.inference import Classifier, Prediction
 
 from . import protocol
-from .inference import BusyError, Inference, Limits
+from .inference_pool import BusyError, InferencePool, Limits
 from .openapi import describe_api
 from .statistics import Statistics
 
@@ -32,7 +32,7 @@ DEFAULT_TOP_K = 5
 LARGE_BODY, LARGE_AT_ONCE = 2 ** 20, 2
 
 
-def create_app(classifier: Classifier, inference: Inference, name: str, limits: Limits) -> flask.Flask:
+def create_app(classifier: Classifier, inference: InferencePool, name: str, limits: Limits) -> flask.Flask:
     """The WSGI application.
 
     Args:
@@ -69,7 +69,8 @@ def create_app(classifier: Classifier, inference: Inference, name: str, limits: 
     return app
 
 
-def _add_protocol(app: flask.Flask, classifier: Classifier, inference: Inference, name: str, limits: Limits) -> None:
+def _add_protocol(app: flask.Flask, classifier: Classifier, inference: InferencePool, name: str, limits: Limits
+                  ) -> None:
     """TensorFlow Serving's addresses, with and without the version."""
     read_json = _json_reader()
 
@@ -120,7 +121,7 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON number")
 
 
-def _add_form(app: flask.Flask, classifier: Classifier, inference: Inference, limits: Limits) -> None:
+def _add_form(app: flask.Flask, classifier: Classifier, inference: InferencePool, limits: Limits) -> None:
     @app.post("/label")
     def label() -> tuple[dict[str, Any], int]:
         files = [file for _, file in flask.request.files.items(multi=True) if file.filename]
@@ -146,7 +147,7 @@ def _top_k(text: str | None) -> int:
     return int(text[:9])
 
 
-def _result(answer: Answer, classifier: Classifier, top_k: int) -> dict[str, Any]:
+def _result(answer: Prediction, classifier: Classifier, top_k: int) -> dict[str, Any]:
     if answer.probabilities is None:
         return {"error": answer.reason}
     order = (-answer.probabilities).argsort(kind="stable")[:top_k]

@@ -6,7 +6,7 @@ from typing import Any
 from tfpoets import __version__
 from tfpoets.inference import Classifier
 
-from .inference import Limits
+from .inference_pool import Limits
 from .protocol import BYTES, FLOATS, INPUTS
 
 

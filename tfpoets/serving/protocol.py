@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from tfpoets.exporting import UNKNOWN_LABEL
-from tfpoets.inference import Answer, Classifier
+from tfpoets.inference import Classifier, Prediction
 
-from .inference import Photo
+from .inference_pool import Photo
 
 FLOATS, BYTES = "serving_default", "predict_bytes"
 INPUTS = {FLOATS: "image", BYTES: "image_bytes"}
@@ -101,7 +101,7 @@ def _array(value: Any, number: int, classifier: Classifier) -> np.ndarray:
     return array
 
 
-def predictions(answers: Sequence[Answer], classifier: Classifier, columns: bool) -> dict[str, Any]:
+def predictions(answers: Sequence[Prediction], classifier: Classifier, columns: bool) -> dict[str, Any]:
     """The response to a predict request; raises RequestError where a photo could not be used."""
     rows: list[dict[str, Any]] = []
     for number, answer in enumerate(answers):
@@ -116,7 +116,7 @@ def predictions(answers: Sequence[Answer], classifier: Classifier, columns: bool
     return {"outputs": {name: [row[name] for row in rows] for name in rows[0]}}
 
 
-def label_of(answer: Answer, classifier: Classifier) -> str:
+def label_of(answer: Prediction, classifier: Classifier) -> str:
     """The likeliest label, or unknown."""
     assert answer.probabilities is not None
     return UNKNOWN_LABEL if answer.unknown else classifier.labels[int(answer.probabilities.argmax())]

@@ -12,7 +12,7 @@ from waitress.channel import HTTPChannel
 
 from tfpoets.errors import OptionError, TfpoetsError, one_line
 
-from .inference import Limits
+from .inference_pool import Limits
 
 # Beside those whose photos wait: for requests that are turned away, and for operators.
 SPARE_THREADS = 48

@@ -10,14 +10,14 @@ from tfpoets.data import Examples
 from tfpoets.graphs import PROBABILITIES
 
 from .lbfgs import Problem, answers_of, fit_head, principal_axes, solve
-from .trainers import Fit
+from .trainers import HeadFit
 
 # Of the objective: probabilities are then right to about 0.01.
 ROUGH_TOLERANCE = 1e-3
 
 
 def out_of_fold_probabilities(examples: Examples, folds: np.ndarray,
-                              fit: Callable[[Examples, Examples], Fit] = fit_head) -> np.ndarray:
+                              fit: Callable[[Examples, Examples], HeadFit] = fit_head) -> np.ndarray:
     """Fit a head for each fold, on the photos of the others, and let it answer the fold.
 
     Whatever validation photos choose is chosen by the fold after it, so that nothing of the fold that is answered
@@ -36,12 +36,12 @@ def out_of_fold_probabilities(examples: Examples, folds: np.ndarray,
     for fold in range(count):
         held = folds == fold
         choosing = folds == (fold + 1) % count
-        head = fit(examples.only(~(held | choosing)), examples.only(choosing)).head
+        head = fit(examples.select(~(held | choosing)), examples.select(choosing)).head
         answers[held] = head.outputs(examples.X[held])[PROBABILITIES]
     return answers
 
 
-def out_of_fold_at_strength(examples: Examples, folds: np.ndarray, l2: float, kept: np.ndarray) -> np.ndarray:
+def out_of_fold_at_l2(examples: Examples, folds: np.ndarray, l2: float, kept: np.ndarray) -> np.ndarray:
     """The same with one L2 strength for all folds, from the same principal axes: for many answers in a second.
 
     Args:

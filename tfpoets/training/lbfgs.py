@@ -41,12 +41,12 @@ UNTRIED_L2 = 0.1
 # decrement; Boyd & Vandenberghe 2004, 9.5.1), falls below this share of the objective: along the path, and at the end.
 PATH_TOLERANCE = 1e-4
 TOLERANCE = 1e-7
-MOST_ITERATIONS = 1000
+MAX_ITERATIONS = 1000
 # Up to this many numbers (16 MB) rows are float64; beyond it the mean over many photos levels float32's rounding.
 SMALL = 2_000_000
 
 # The path ends early, after this many strengths, when as many in a row lose this much against the best.
-LEAST_STEPS = 8
+MIN_STEPS = 8
 LOSING_STEPS = 3
 LOSING_FACTOR = 1.02
 FOLDS = 5
@@ -95,7 +95,7 @@ class PathStep:
 
 
 @dataclass(frozen=True)
-class HeadFit:
+class LBFGSFit:
     """A head and how it was found.
 
     Attributes:
@@ -128,15 +128,15 @@ class LBFGSTrainer:
     options = HeadOptions
 
     def fit(self, train: Examples, validation: Examples, options: HeadOptions, on_event: Callable[[Any], None]
-            ) -> HeadFit:
-        """Fit a head; see `fit_head`. An event `HeadSolved` tells of it."""
+            ) -> LBFGSFit:
+        """Fit a head; see `fit_head`. An event `HeadFitted` tells of it."""
         fit = fit_head(train, validation, options)
-        on_event(HeadSolved(fit))
+        on_event(HeadFitted(fit))
         return fit
 
 
 def fit_head(train: Examples, validation: Examples, options: HeadOptions = HeadOptions(),
-             l2_grid: Sequence[float] = L2_GRID) -> HeadFit:
+             l2_grid: Sequence[float] = L2_GRID) -> LBFGSFit:
     """Choose L2 strength and temperature by the validation photos and fit the head.
 
     Without validation photos, 5-fold cross-validation inside the training photos chooses: each class in five runs of
@@ -161,7 +161,7 @@ def fit_head(train: Examples, validation: Examples, options: HeadOptions = HeadO
         return _fit(train, validation, options, l2_grid)
 
 
-def _fit(train: Examples, validation: Examples, options: HeadOptions, l2_grid: Sequence[float]) -> HeadFit:
+def _fit(train: Examples, validation: Examples, options: HeadOptions, l2_grid: Sequence[float]) -> LBFGSFit:
     balanced = options.balanced
     y = np.concatenate([train.y, validation.y]).astype(np.intp)
     depth = train.X.shape[1]
@@ -185,15 +185,15 @@ def _fit(train: Examples, validation: Examples, options: HeadOptions, l2_grid: S
     refitted = options.refit and len(validation) > 0
     final = problem(slice(None) if refitted else slice(len(train)))
     weights, more = solve(final, path[best].l2, start, TOLERANCE)
-    return HeadFit(axes.folded(weights, temperature), path[best].l2, path, refitted,
+    return LBFGSFit(axes.folded(weights, temperature), path[best].l2, path, refitted,
                    more + iterations + sum(step.iterations for step in path))
 
 
 @dataclass(frozen=True)
-class HeadSolved:
+class HeadFitted:
     """Event: the last layer has been solved."""
 
-    fit: HeadFit
+    fit: LBFGSFit
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,7 +296,7 @@ def solve(problem: Problem, l2: float, start: np.ndarray, tolerance: float) -> t
             raise StopIteration
 
     result = minimize(evaluate, (start / unit).ravel(), jac=True, method="L-BFGS-B", callback=stop,
-                      options={"maxiter": MOST_ITERATIONS, "maxfun": 2 * MOST_ITERATIONS, "ftol": 0, "gtol": 0})
+                      options={"maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS, "ftol": 0, "gtol": 0})
     return result.x.reshape(start.shape) * unit, int(result.nit)
 
 
@@ -326,7 +326,7 @@ def _walk(trials: list[_Trial], l2_grid: Sequence[float], balanced: bool) -> tup
         held = _loss_and_accuracy([(trial.held_rows, trial.held_y, trial.solutions[-1]) for trial in trials], balanced)
         path.append(PathStep(l2, train[0], held[0], train[1], held[1], iterations))
         losses = [step.validation_loss for step in path]
-        if len(path) >= LEAST_STEPS and min(losses[-LOSING_STEPS:]) > LOSING_FACTOR * min(losses):
+        if len(path) >= MIN_STEPS and min(losses[-LOSING_STEPS:]) > LOSING_FACTOR * min(losses):
             break
     return tuple(path)
 

@@ -22,7 +22,7 @@ from .linear_head import LinearHead
 
 WEIGHTS_DEVIATION = 0.001
 # More would only fill the memory.
-MOST_PHOTOS_A_BATCH = 100_000
+MAX_BATCH_SIZE = 100_000
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class SGDOptions:
         train_batch_size: photos a step.
         validation_batch_size: photos drawn for each evaluation; -1: all.
         eval_step_interval: steps from one evaluation to the next; the last step is always evaluated.
-        intermediate_store_frequency: steps from one `StepsStored` event to the next; 0: never.
+        intermediate_store_frequency: steps from one `IntermediateFit` event to the next; 0: never.
         seed: of first weights and batches; a retraining takes that of its split.
     """
 
@@ -51,7 +51,7 @@ class SGDOptions:
     def __post_init__(self) -> None:
         check_range("how_many_training_steps", self.how_many_training_steps, least=1, whole=True)
         check_range("learning_rate", self.learning_rate, above=0)
-        check_range("train_batch_size", self.train_batch_size, least=1, most=MOST_PHOTOS_A_BATCH, whole=True)
+        check_range("train_batch_size", self.train_batch_size, least=1, most=MAX_BATCH_SIZE, whole=True)
         check_batch_size("validation_batch_size", self.validation_batch_size)
         check_range("eval_step_interval", self.eval_step_interval, least=1, whole=True)
         check_range("seed", self.seed, whole=True)
@@ -61,7 +61,7 @@ class SGDOptions:
 def check_batch_size(option: str, value: int) -> None:
     """Check a number of photos at a time, of which -1 means all; raise OptionError for another one."""
     if value != -1:
-        check_range(option, value, least=1, most=MOST_PHOTOS_A_BATCH, whole=True)
+        check_range(option, value, least=1, most=MAX_BATCH_SIZE, whole=True)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class StepsFit:
+class SGDFit:
     """A head and the steps that led to it.
 
     Attributes:
@@ -110,10 +110,10 @@ class StepsFit:
 
 
 @dataclass(frozen=True)
-class StepsStored:
+class IntermediateFit:
     """Event: a training by steps as it stands, `fit.count` being the steps so far."""
 
-    fit: StepsFit
+    fit: SGDFit
 
 
 class SGDTrainer:
@@ -123,17 +123,17 @@ class SGDTrainer:
     options = SGDOptions
 
     def fit(self, train: Examples, validation: Examples, options: SGDOptions, on_event: Callable[[Any], None]
-            ) -> StepsFit:
-        """Fit a head; see `fit_head_by_steps`. Augmented views are photos like the others."""
+            ) -> SGDFit:
+        """Fit a head; see `fit_head_sgd`. Augmented views are photos like the others."""
         if train.augmented is not None:
             augmented = train.augmented
             train = Examples(np.concatenate([train.X, *augmented]), np.append(train.y, np.repeat(
                 train.y, augmented.shape[1])), train.n_classes)
-        return fit_head_by_steps(train, validation, options, on_event)
+        return fit_head_sgd(train, validation, options, on_event)
 
 
-def fit_head_by_steps(train: Examples, validation: Examples, options: SGDOptions = SGDOptions(),
-                      on_event: Callable[[Any], None] = lambda event: None) -> StepsFit:
+def fit_head_sgd(train: Examples, validation: Examples, options: SGDOptions = SGDOptions(),
+                      on_event: Callable[[Any], None] = lambda event: None) -> SGDFit:
     """Train a head by the steps of TensorFlow for Poets, and add a temperature, chosen by all validation photos.
 
     Same arguments, same machine: the same bytes.
@@ -142,7 +142,7 @@ def fit_head_by_steps(train: Examples, validation: Examples, options: SGDOptions
         train: at least one photo of each class.
         validation: may be empty.
         options: how.
-        on_event: is told of each evaluation (`Step`) and of each state that is to be stored (`StepsStored`).
+        on_event: is told of each evaluation (`Step`) and of each state that is to be stored (`IntermediateFit`).
 
     Raises:
         TrainingError: the learning rate is so large that the loss is not finite.
@@ -173,10 +173,10 @@ def fit_head_by_steps(train: Examples, validation: Examples, options: SGDOptions
                 on_event(steps[-1])
             if store_interval and number and number % store_interval == 0:
                 head = LinearHead(weights, bias)
-                on_event(StepsStored(StepsFit(head, tuple(steps), learning_rate, batch_size, number)))
+                on_event(IntermediateFit(SGDFit(head, tuple(steps), learning_rate, batch_size, number)))
         head = LinearHead(weights, bias)
         temperature = fit_temperature(head.logits(validation.X), validation.y)
-    return StepsFit(LinearHead(weights, bias, temperature), tuple(steps), learning_rate, batch_size, count)
+    return SGDFit(LinearHead(weights, bias, temperature), tuple(steps), learning_rate, batch_size, count)
 
 
 def generator(seed: int) -> np.random.Generator:

@@ -39,7 +39,7 @@ class Head(Protocol):
         """
 
 
-class Fit(Protocol):
+class HeadFit(Protocol):
     """What a training of a head, or of a whole network, returns."""
 
     @property
@@ -67,7 +67,7 @@ class HeadTrainer(Protocol):
     def options(self) -> type:
         """The class of its options, a frozen dataclass with defaults for all fields."""
 
-    def fit(self, train: Examples, validation: Examples, options: Any, on_event: Callable[[Any], None]) -> Fit:
+    def fit(self, train: Examples, validation: Examples, options: Any, on_event: Callable[[Any], None]) -> HeadFit:
         """Fit a head.
 
         Args:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tfpoets.errors import ExportError, one_line
 from tfpoets.extractors import Engine
-from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, side_by_side
+from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, concatenate_outputs
 from tfpoets.tf_runtime import quiet_native_code
 
 from ..exportable import Exportable
@@ -99,4 +99,4 @@ class ONNXEngine:
             raise ExportError(f"The network cannot be expressed in ONNX: {one_line(error)}", "Omit onnx.") from error
         names = [each.name for each in session.get_outputs()]
         outputs = [name for name in (PROBABILITIES, UNKNOWN_SCORE) if name in names]
-        return lambda photos: side_by_side(session.run(outputs, {"input": photos}))
+        return lambda photos: concatenate_outputs(session.run(outputs, {"input": photos}))

@@ -11,7 +11,7 @@ import numpy as np
 from tfpoets.data import decode_tensor
 from tfpoets.extractors import TENSORFLOW_BATCH, Engine
 from tfpoets.files import write_file
-from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, columns_of, load_signature
+from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, load_signature, output_columns
 from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
 
 from ..exportable import Exportable
@@ -89,7 +89,7 @@ class SignatureEngine:
         signature, taken = load_signature(self._folder, self._signature, RUN_AGAIN), INPUTS[self._signature]
 
         def run(photos: Any) -> np.ndarray:
-            return columns_of(signature(**{taken: photos}))
+            return output_columns(signature(**{taken: photos}))
         return run
 
 

@@ -1,7 +1,7 @@
 "use strict";
 
 // Of a request; the server takes a little more.
-const MOST_PHOTOS = 64, MOST_BYTES = 30e6;
+const MAX_PHOTOS = 64, MOST_BYTES = 30e6;
 const TRIES = 10;
 const byId = id => document.getElementById(id);
 const say = text => { byId("status").textContent = text; };
@@ -40,7 +40,7 @@ const grouped = photos => {
   const groups = [];
   let bytes = Infinity;
   for (const photo of photos) {
-    if (bytes + photo.size > MOST_BYTES || groups.at(-1).length === MOST_PHOTOS) {
+    if (bytes + photo.size > MOST_BYTES || groups.at(-1).length === MAX_PHOTOS) {
       groups.push([]);
       bytes = 0;
     }

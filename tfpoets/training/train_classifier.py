@@ -9,22 +9,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfpoets.data import (PARTS, TEST, TRAINING, USUAL_AUGMENTATION, VALIDATION, AugmentationOptions, Dataset,
+from tfpoets.data import (DEFAULT_AUGMENTATION, PARTS, TEST, TRAINING, VALIDATION, AugmentationOptions, Dataset,
                           Examples, Photo)
 from tfpoets.errors import OptionError, TrainingError, check_kind, check_range
-from tfpoets.evaluation import LEAST_PROBABILITY, cross_entropy
+from tfpoets.evaluation import MIN_PROBABILITY, cross_entropy
 from tfpoets.extractors import (Extractor, ExtractorOptions, build_application, extract_augmented, extract_bottlenecks,
                                 load_network)
 from tfpoets.progress import stage
 
-from .lbfgs import HeadFit, HeadOptions, fit_head
+from .all_layers import (FineTuningOptions, NetworkOptions, UntrainedNetwork, from_scratch, to_fine_tune,
+                         train_all_layers)
+from .lbfgs import HeadOptions, LBFGSFit, fit_head
 from .linear_head import LinearHead
-from .loop import NetworkFit
 from .sgd import SGDOptions
-from .trainers import Fit, Head, trainer_for
-from .unknown import RejectingHead, fit_unknown_score
-from .whole_network import (FineTuningOptions, NetworkOptions, Untrained, from_scratch, to_fine_tune,
-                            train_whole_network)
+from .trainers import Head, HeadFit, trainer_for
+from .training_loop import NetworkFit
+from .unknown_score import RejectingHead, fit_unknown_score
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 FEW_FOR_COVERAGE = 40
 
 # Of each photo, where its augmentation is asked for and no number of views.
-USUAL_VIEWS = 4
-MOST_VIEWS = 100
+DEFAULT_VIEWS = 4
+MAX_VIEWS = 100
 # Is told of every event: of those below, and of those of the trainers (Step, Epoch, ...).
 Listener = Callable[[Any], None]
 
@@ -48,7 +48,7 @@ class TrainingOptions:
         network: train a network from scratch instead of using the extractor; None: do not.
         augmentation: how photos are varied for the last layer alone; None: they are not.
         augmented_views: augmented views of each photo, for the last layer alone; None: none without `augmentation`,
-            else USUAL_VIEWS.
+            else DEFAULT_VIEWS.
         unknown_coverage: call photos unlike the training photos unknown, but not this share of the validation photos;
             None: never.
     """
@@ -64,7 +64,7 @@ class TrainingOptions:
         for name, kind in (("fine_tuning", FineTuningOptions), ("network", NetworkOptions),
                            ("augmentation", AugmentationOptions)):
             check_kind(name, getattr(self, name), kind, optional=True)
-        check_range("augmented_views", self.augmented_views, least=1, most=MOST_VIEWS, whole=True)
+        check_range("augmented_views", self.augmented_views, least=1, most=MAX_VIEWS, whole=True)
         check_range("unknown_coverage", self.unknown_coverage, above=0, most=1)
         if self.network and self.fine_tuning:
             raise OptionError(f"`architecture`={self.network.architecture} is trained from scratch; there is nothing "
@@ -101,7 +101,7 @@ class TrainingOptions:
         """How photos are varied for the last layer alone and how many views of each there are, or None."""
         if self.all_layers or not (self.augmentation or self.augmented_views):
             return None
-        return self.augmentation or USUAL_AUGMENTATION, self.augmented_views or USUAL_VIEWS
+        return self.augmentation or DEFAULT_AUGMENTATION, self.augmented_views or DEFAULT_VIEWS
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class TrainingResult(NamedTuple):
     extractor: Extractor
     dataset: Dataset
     head: Head
-    fit: Fit
+    fit: HeadFit
     compared: NetworksCompared | None = None
     augmented: AugmentedExtracted | None = None
 
@@ -262,7 +262,7 @@ def _losses(head: LinearHead, dataset: Dataset) -> np.ndarray:
     """Cross-entropy of the validation photos, each, in nats: float64 [photos]."""
     validation = dataset.part(VALIDATION)
     answers = head.log_probabilities(validation.X).astype(np.float64)
-    return np.minimum(cross_entropy(answers, validation.y), -np.log(LEAST_PROBABILITY))
+    return np.minimum(cross_entropy(answers, validation.y), -np.log(MIN_PROBABILITY))
 
 
 def _train_from_scratch(training: Training, dataset: Dataset) -> TrainingResult:
@@ -274,16 +274,16 @@ def _train_from_scratch(training: Training, dataset: Dataset) -> TrainingResult:
     return TrainingResult(extractor, found, fit.head, fit)
 
 
-def _train_all_layers(untrained: Untrained, options: FineTuningOptions | NetworkOptions, dataset: Dataset,
+def _train_all_layers(untrained: UntrainedNetwork, options: FineTuningOptions | NetworkOptions, dataset: Dataset,
                       training: Training) -> tuple[Extractor, Dataset, NetworkFit]:
     """The trained network as an extractor, and the photos that are still there with its bottlenecks."""
     with stage("network"):
-        extractor, fit = train_whole_network(untrained, dataset, options, training.extractor.views,
+        extractor, fit = train_all_layers(untrained, dataset, options, training.extractor.views,
                                              training.bottleneck_dir, training.on_event)
     with stage("extract again"):
         found = extract_bottlenecks(dataset, extractor, training.bottleneck_dir).dataset
     found = _same_photos(found, dataset)
-    remaining = dataset.only(_are_among(dataset, found))
+    remaining = dataset.select(_are_among(dataset, found))
     if len(remaining) < len(dataset):
         log.warning("Gone or changed when the training had ended, and left out of all figures: %d of the photos.",
                     len(dataset) - len(remaining))
@@ -303,7 +303,7 @@ def _identity(photo: Photo) -> tuple[str, str]:
 
 def _same_photos(some: Dataset, others: Dataset) -> Dataset:
     """Those of the photos that are also among the others, with the labels of those."""
-    return replace(some.only(_are_among(some, others)), labels=others.labels)
+    return replace(some.select(_are_among(some, others)), labels=others.labels)
 
 
 def _check_parts(before: Dataset, remaining: Dataset) -> None:
@@ -319,7 +319,7 @@ def _check_parts(before: Dataset, remaining: Dataset) -> None:
                                 "Put them back, and give the same command again: nothing is trained twice.")
 
 
-def _solve(dataset: Dataset, options: HeadOptions) -> HeadFit:
+def _solve(dataset: Dataset, options: HeadOptions) -> LBFGSFit:
     return fit_head(dataset.part(TRAINING), dataset.part(VALIDATION), options)
 
 

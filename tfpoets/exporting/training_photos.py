@@ -11,10 +11,10 @@ from tfpoets.extractors import core_count
 from .metadata import Metadata
 
 
-def were_trained_on(metadata: Metadata, photos: Sequence[Photo]) -> list[bool]:
+def are_training_photos(metadata: Metadata, photos: Sequence[Photo]) -> list[bool]:
     """Whether each photo, wherever it lies by now, trained a classifier or helped to choose it; reads all of them."""
     with ThreadPoolExecutor(core_count()) as pool:
-        return metadata.were_trained_on(list(pool.map(_digest, photos)))
+        return metadata.are_training_photos(list(pool.map(_digest, photos)))
 
 
 def _digest(photo: Photo) -> str:

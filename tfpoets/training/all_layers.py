@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import TRAINING, USUAL_AUGMENTATION, VALIDATION, AugmentationOptions, Dataset, store_pixels
+from tfpoets.data import DEFAULT_AUGMENTATION, TRAINING, VALIDATION, AugmentationOptions, Dataset, store_pixels
 from tfpoets.errors import OptionError, TfpoetsError, TrainingError, check_choice, check_range
-from tfpoets.extractors import Extractor, Network, averaged, core_count, has_gpu, prepare_extractor
+from tfpoets.extractors import Extractor, Network, average_views, core_count, has_gpu, prepare_extractor
 
+from .convnets import PRESETS, build_convnet, seed_weights
 from .linear_head import LinearHead
-from .loop import LOOP_VERSION, Epoch, LoopOptions, NetworkFit, train_network
-from .networks import PRESETS, build_convnet, seed_weights
+from .training_loop import LOOP_VERSION, Epoch, LoopOptions, NetworkFit, train_network
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class FineTuningOptions(LoopOptions):
     """
 
     epochs: int = 4
-    augmentation: AugmentationOptions = USUAL_AUGMENTATION
+    augmentation: AugmentationOptions = DEFAULT_AUGMENTATION
     batch_norm: str = "frozen"
 
     def __post_init__(self) -> None:
@@ -79,7 +79,7 @@ class NetworkOptions(LoopOptions):
 
 
 @dataclass(frozen=True, eq=False)
-class Untrained:
+class UntrainedNetwork:
     """A network before its training.
 
     Attributes:
@@ -98,7 +98,8 @@ class Untrained:
     start: LinearHead | None = None
 
 
-def to_fine_tune(network: Network, extractor: Extractor, head: LinearHead, options: FineTuningOptions) -> Untrained:
+def to_fine_tune(network: Network, extractor: Extractor, head: LinearHead, options: FineTuningOptions
+                 ) -> UntrainedNetwork:
     """Return the extractor's network with its variables, and the head that was solved for it.
 
     Args:
@@ -112,12 +113,12 @@ def to_fine_tune(network: Network, extractor: Extractor, head: LinearHead, optio
 
     def trained(pixels: Any, training: bool) -> Any:
         return network(pixels, training and batch_norm)
-    return Untrained(replace(network, function=trained), f"{extractor.name}, fine-tuned", extractor.handle,
+    return UntrainedNetwork(replace(network, function=trained), f"{extractor.name}, fine-tuned", extractor.handle,
                      f"{extractor.digest}/{batch_norm}", "fine_tuned", head)
 
 
 def from_scratch(options: NetworkOptions, image_size: int | None, seed: int,
-                 resnet: Callable[[int, bool], Any]) -> Untrained:
+                 resnet: Callable[[int, bool], Any]) -> UntrainedNetwork:
     """A network with random weights (or ImageNet's, for resnet50_v2 where that is asked for).
 
     Args:
@@ -144,10 +145,10 @@ def from_scratch(options: NetworkOptions, image_size: int | None, seed: int,
 
         def function(pixels: Any, training: bool) -> Any:
             return model(pixels * 2 - 1, training=training)
-    return Untrained(Network(function, size, size), name, name, identity, "from_scratch")
+    return UntrainedNetwork(Network(function, size, size), name, name, identity, "from_scratch")
 
 
-def train_whole_network(untrained: Untrained, dataset: Dataset,
+def train_all_layers(untrained: UntrainedNetwork, dataset: Dataset,
                         options: FineTuningOptions | NetworkOptions, views: int, work_dir: Path,
                         on_epoch: Callable[[Epoch], None]) -> tuple[Extractor, NetworkFit]:
     """Trains a network on the training photos, and prepares the best of its epochs as an extractor.
@@ -171,7 +172,7 @@ def train_whole_network(untrained: Untrained, dataset: Dataset,
         given = "resume" if options.resume else "checkpoint"
         raise TrainingError("There is no checkpoint: no training of these photos with these options was begun.",
                             f"Give the options it was started with, or omit `{given}`.")
-    answering = averaged(untrained.network, views)
+    answering = average_views(untrained.network, views)
 
     def network(photos: Any, training: bool) -> Any:
         return untrained.network(photos, True) if training else answering(photos)
@@ -198,7 +199,8 @@ def _forget_pixels(folder: Path) -> None:
             path.unlink()
 
 
-def _key(untrained: Untrained, dataset: Dataset, options: FineTuningOptions | NetworkOptions, views: int) -> str:
+def _key(untrained: UntrainedNetwork, dataset: Dataset, options: FineTuningOptions | NetworkOptions, views: int
+         ) -> str:
     """Names a training: the same network, photos and options, and no others, go on from its checkpoints."""
     start = untrained.start and hashlib.blake2b(untrained.start.weights.tobytes(), digest_size=16).hexdigest()
     dropout = options.dropout if isinstance(options, NetworkOptions) and options.architecture in CONVNETS else None

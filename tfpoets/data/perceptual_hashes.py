@@ -75,7 +75,7 @@ def _matches(band: np.ndarray, ordered: np.ndarray, order: np.ndarray, flip: np.
     return first[kept], second[kept]
 
 
-def groups_of(pairs: np.ndarray, count: int) -> np.ndarray:
+def group_pairs(pairs: np.ndarray, count: int) -> np.ndarray:
     """Numbers the groups that pairs join: int64 [pairs, 2] and the number of photos -> int [count], a group each."""
     from scipy.sparse import coo_array  # here, because label_image starts without SciPy
     from scipy.sparse.csgraph import connected_components

@@ -11,9 +11,9 @@ import numpy as np
 
 from tfpoets.data import LEGACY_PIXELS_VERSION
 from tfpoets.errors import ModelError, OptionError, check_range, one_line
-from tfpoets.extractors import TENSORFLOW_BATCH, LiteRTEngine, LiteRTModel, NotForPhotosError
+from tfpoets.extractors import TENSORFLOW_BATCH, LiteRTEngine, LiteRTModel, NotAnImageNetworkError
 from tfpoets.files import set_paths
-from tfpoets.graphs import LegacyGraph, LegacyNetwork, network_of, read_legacy_graph, run_legacy_graph
+from tfpoets.graphs import LegacyGraph, LegacyNetwork, identify_network, read_legacy_graph, run_legacy_graph
 
 from .classifier import Classifier, PhotoInput
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 # Tried in turn on a graph that does not state the size of its input.
 SIZES = (224, 128, 160, 192, 299)
 # Far beyond what any such network takes.
-MOST_PIXELS_A_SIDE = 2048
+MAX_IMAGE_SIZE = 2048
 LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
 
 
@@ -48,7 +48,7 @@ class LegacyGraphOptions:
     def __post_init__(self) -> None:
         set_paths(self, "labels")
         for name in ("input_height", "input_width"):
-            check_range(name, getattr(self, name), least=1, most=MOST_PIXELS_A_SIDE, whole=True)
+            check_range(name, getattr(self, name), least=1, most=MAX_IMAGE_SIZE, whole=True)
         for name in ("input_mean", "input_std"):
             check_range(name, getattr(self, name))
         if self.input_std == 0:
@@ -90,7 +90,7 @@ def load_legacy_tflite(path: Path, content: bytes, stated: LegacyGraphOptions) -
     size = (stated.input_height, stated.input_width) if stated.input_height and stated.input_width else None
     try:
         model = LiteRTModel(content, size)
-    except NotForPhotosError as error:
+    except NotAnImageNetworkError as error:
         raise ModelError(f"{path} cannot label photos: {one_line(error)}") from error
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"{path} is damaged: {one_line(error)}", "Copy it again.") from error
@@ -100,7 +100,7 @@ def load_legacy_tflite(path: Path, content: bytes, stated: LegacyGraphOptions) -
                              "Omit it.")
     if stated.input_layer or stated.output_layer:
         log.info("Ignored: `input_layer`, `output_layer`. A .tflite has one input and one output.")
-    mean, std = _scale(network_of(content), stated, path)
+    mean, std = _scale(identify_network(content), stated, path)
     return Classifier(_labels(path, stated.labels, model.outputs),
                       PhotoInput(model.height, model.width, LEGACY_PIXELS_VERSION, mean, std),
                       LiteRTEngine(content, size))

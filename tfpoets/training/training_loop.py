@@ -23,11 +23,11 @@ from tfpoets.evaluation import cross_entropy, fit_temperature, log_softmax
 from tfpoets.progress import progress_bar
 from tfpoets.tf_runtime import auto_mixed_precision, import_tensorflow, quiet_native_code
 
+from .convnets import TrainableNetwork
 from .curves import Curves, curves_of
-from .lbfgs import HeadFit
+from .lbfgs import LBFGSFit
 from .linear_head import LinearHead
-from .networks import TrainableNetwork
-from .sgd import MOST_PHOTOS_A_BATCH
+from .sgd import MAX_BATCH_SIZE
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class LoopOptions:
         check_flag("resume", self.resume)
         check_kind("augmentation", self.augmentation, AugmentationOptions)
         check_range("epochs", self.epochs, least=1, whole=True)
-        check_range("batch_size", self.batch_size, least=1, most=MOST_PHOTOS_A_BATCH, whole=True)
+        check_range("batch_size", self.batch_size, least=1, most=MAX_BATCH_SIZE, whole=True)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_range("learning_rate", self.learning_rate, above=0)
         check_range("warm_up", self.warm_up, least=0, whole=True)
@@ -139,7 +139,7 @@ class NetworkFit:
     steps: int
     options: LoopOptions
     kind: str
-    solved: HeadFit | None = None
+    solved: LBFGSFit | None = None
 
     def description(self) -> dict[str, Any]:
         """For the metadata."""

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 # What a module that takes any size is given when neither the person nor its name says otherwise: the size most
 # ImageNet networks were made for.
-USUAL_IMAGE_SIZE = 224
+DEFAULT_IMAGE_SIZE = 224
 INPUT_SIZES = (96, 128, 160, 192, 224, 240, 256, 260, 288, 299, 300, 320, 331, 380, 384, 448, 480, 512)
 NO_FEATURE_VECTOR = "Choose a module whose name ends in feature_vector."
 FETCH_AGAIN = "Copy or fetch the whole module again."
@@ -153,7 +153,7 @@ class SavedModelNetwork:
 
     def _input_size(self, spec: Any, image_size: int | None) -> tuple[int, int]:
         _, height, width, _ = spec.shape
-        usual = named_size(self.name) or USUAL_IMAGE_SIZE
+        usual = named_size(self.name) or DEFAULT_IMAGE_SIZE
         own = (height or image_size or usual, width or image_size or usual)
         if None in (height, width) and image_size is None:
             log.info("The module %s takes photos of any size; they are given to it at %d x %d pixels. `image_size` "

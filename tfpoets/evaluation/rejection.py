@@ -17,8 +17,8 @@ class Rejection:
         count: photos of the classifier's classes.
         rejected: of them, those that were called unknown.
         correct: of the others, those whose label is right.
-        strangers: photos of none of its classes.
-        strangers_rejected: of them, those that were called unknown.
+        unknown_count: photos of none of its classes.
+        unknown_rejected: of them, those that were called unknown.
         auroc: area under the ROC curve of the score, strangers against photos of the classes (the chance that a
             stranger has the higher score); None without strangers.
     """
@@ -26,8 +26,8 @@ class Rejection:
     count: int
     rejected: int
     correct: int
-    strangers: int = 0
-    strangers_rejected: int = 0
+    unknown_count: int = 0
+    unknown_rejected: int = 0
     auroc: float | None = None
 
     @property
@@ -36,10 +36,11 @@ class Rejection:
         if self.auroc is None:
             return None
         # At 0 and 1 their variance is 0: it is taken half a pair away from there.
-        area = min(max(self.auroc, 0.5 / (self.count * self.strangers)), 1 - 0.5 / (self.count * self.strangers))
+        half_pair = 0.5 / (self.count * self.unknown_count)
+        area = min(max(self.auroc, half_pair), 1 - half_pair)
         first, second = area / (2 - area), 2 * area * area / (1 + area)
-        variance = (area * (1 - area) + (self.strangers - 1) * (first - area * area)
-                    + (self.count - 1) * (second - area * area)) / (self.strangers * self.count)
+        variance = (area * (1 - area) + (self.unknown_count - 1) * (first - area * area)
+                    + (self.count - 1) * (second - area * area)) / (self.unknown_count * self.count)
         half = Z_95 * max(variance, 0.0) ** 0.5
         return max(0.0, area - half), min(1.0, area + half)
 
@@ -59,8 +60,8 @@ class Rejection:
                 "called_unknown_interval": _interval(self.rejected, self.count),
                 "accuracy_of_answered": self.accuracy,
                 "accuracy_of_answered_interval": _interval(self.correct, self.answered),
-                "strangers": self.strangers, "strangers_called_unknown": self.strangers_rejected,
-                "strangers_called_unknown_interval": _interval(self.strangers_rejected, self.strangers),
+                "strangers": self.unknown_count, "strangers_called_unknown": self.unknown_rejected,
+                "strangers_called_unknown_interval": _interval(self.unknown_rejected, self.unknown_count),
                 "auroc": self.auroc, "auroc_interval": self.auroc_interval}
 
 
@@ -69,21 +70,21 @@ def _interval(count: int, total: int) -> tuple[float, float] | None:
 
 
 def evaluate_unknown(scores: np.ndarray, correct: np.ndarray, threshold: float,
-                     stranger_scores: np.ndarray | None = None) -> Rejection:
+                     unknown_scores: np.ndarray | None = None) -> Rejection:
     """Counts what is called unknown.
 
     Args:
         scores: float [photos], of photos of the classifier's classes.
         correct: bool [photos], whether the likeliest label is the right one.
         threshold: what lies above it is called unknown.
-        stranger_scores: float [strangers], of photos of none of the classes, or None.
+        unknown_scores: float [strangers], of photos of none of the classes, or None.
     """
     rejected = ~(scores <= threshold)
     known = Rejection(len(scores), int(rejected.sum()), int((correct & ~rejected).sum()))
-    if stranger_scores is None or not len(stranger_scores):
+    if unknown_scores is None or not len(unknown_scores):
         return known
     from sklearn.metrics import roc_auc_score  # here, because label_image starts without scikit-learn
-    auroc = roc_auc_score(np.repeat([0, 1], [len(scores), len(stranger_scores)]),
-                          np.concatenate([scores, stranger_scores]))
-    return Rejection(known.count, known.rejected, known.correct, len(stranger_scores),
-                     int((~(stranger_scores <= threshold)).sum()), float(auroc))
+    auroc = roc_auc_score(np.repeat([0, 1], [len(scores), len(unknown_scores)]),
+                          np.concatenate([scores, unknown_scores]))
+    return Rejection(known.count, known.rejected, known.correct, len(unknown_scores),
+                     int((~(unknown_scores <= threshold)).sum()), float(auroc))

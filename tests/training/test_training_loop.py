@@ -9,8 +9,9 @@ import pytest
 
 from tfpoets.errors import TfpoetsError
 from tfpoets.tf_runtime import import_tensorflow
-from tfpoets.training import LinearHead, LoopOptions, NetworkFit, build_convnet, loop as loop_module, train_network
-from tfpoets.training.networks import ConvNet
+from tfpoets.training import (LinearHead, LoopOptions, NetworkFit, build_convnet, train_network, training_loop as
+                              loop_module)
+from tfpoets.training.convnets import ConvNet
 
 SMALL = ConvNet(16, (4, 8), (3, 3), (16,))
 OPTIONS = LoopOptions(epochs=3, batch_size=16, optimizer="adam", learning_rate=5e-3, warm_up=5,

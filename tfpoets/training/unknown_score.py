@@ -25,7 +25,7 @@ from tfpoets.tf_runtime import import_tensorflow
 from .trainers import Head
 
 NEAREST = 3
-MOST_REFERENCES = 2000
+MAX_REFERENCES = 2000
 # Of the mean variance inside the classes, added to all: few photos say little about 1,280 features.
 SHRINKAGE = 3.0
 
@@ -40,7 +40,7 @@ class UnknownScore:
         relative = min(offsets - 2 t) + t @ coupling @ t
 
     Attributes:
-        references: float32 [at most MOST_REFERENCES, depth], training bottlenecks of length 1.
+        references: float32 [at most MAX_REFERENCES, depth], training bottlenecks of length 1.
         projection: float32 [depth, classes].
         shift: float32 [classes].
         offsets: float32 [classes].
@@ -155,13 +155,13 @@ def _unit(bottlenecks: np.ndarray) -> np.ndarray:
 def _references(train_x: np.ndarray, train_y: np.ndarray) -> np.ndarray:
     """All photos, or as many of every class as there is room for, evenly spread over its rows."""
     rows = []
-    room, smallest_first = MOST_REFERENCES, np.argsort(np.bincount(train_y), kind="stable")
+    room, smallest_first = MAX_REFERENCES, np.argsort(np.bincount(train_y), kind="stable")
     for place, label in enumerate(smallest_first):
         members = np.flatnonzero(train_y == label)
         share = max(1, min(len(members), room // (len(smallest_first) - place)))
         rows.append(members[np.linspace(0, len(members) - 1, share).astype(int)])
         room -= share
-    return _unit(train_x[np.sort(np.concatenate(rows))[:MOST_REFERENCES]]).astype(np.float32)
+    return _unit(train_x[np.sort(np.concatenate(rows))[:MAX_REFERENCES]]).astype(np.float32)
 
 
 def _discriminants(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """How well the score for unknown photos tells strangers: each class left out in turn, and photos of something else.
 
-    python -m tests.benchmarks.unknown_photos --image_dir=flowers --strangers=trash [--tfhub_module=HANDLE]
+    python -m tests.benchmarks.unknown_score --image_dir=flowers --strangers=trash [--tfhub_module=HANDLE]
 
 The other classes are split as retrain does (20 % test, 10 % validation); the area under the ROC curve is that of test
 photos against all photos of the class left out, or all strangers. Beside the score: its two parts, the largest

@@ -10,10 +10,10 @@ from tfpoets.errors import ExtractorError
 from tfpoets.graphs import GRAPH_NAMES
 
 from .hub import unpack_module
-from .legacy_graph import LegacyGraphNetwork
+from .legacy_networks import LegacyGraphNetwork
 from .network import PretrainedNetwork
 from .options import ExtractorOptions
-from .saved_model import SavedModelNetwork
+from .saved_model_network import SavedModelNetwork
 
 
 class LocalFileProvider:

@@ -13,7 +13,7 @@ import pytest
 from tfpoets.cli.main import COMMANDS
 from tfpoets.cli.messages import set_flags
 from tfpoets.cli.parser import Flag, Group, option_values, parse_flags
-from tfpoets.cli.running import UsageError, run_command
+from tfpoets.cli.run_command import UsageError, run_command
 from tfpoets.cli.shared_flags import GRAPH_FLAGS
 from tfpoets.errors import OptionError, TfpoetsError
 

@@ -1,6 +1,6 @@
 """How many planted copies the data doctor finds: exact ones, re-encoded ones and resized ones.
 
-    python -m tests.benchmarks.copies --image_dir=PHOTOS [--copies=120]
+python -m tests.benchmarks.planted_duplicates --image_dir=PHOTOS [--copies=120]
 """
 from __future__ import annotations
 

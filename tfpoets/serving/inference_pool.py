@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfpoets.data import photo_header
-from tfpoets.inference import Answer, Classifier
+from tfpoets.inference import Classifier, Prediction
 
 # A photo as its file's bytes, or its pixels in [0, 1]: float32 [height, width, 3].
 Photo = bytes | np.ndarray
@@ -44,7 +44,7 @@ class BusyError(Exception):
     """There is no room for more photos now."""
 
 
-class Inference:
+class InferencePool:
     """Workers, one a core, each with an interpreter of its own.
 
     Args:
@@ -65,7 +65,7 @@ class Inference:
         """Photos that are being answered or wait for it."""
         return self._taken
 
-    def answers(self, photos: Sequence[Photo]) -> list[Answer]:
+    def answers(self, photos: Sequence[Photo]) -> list[Prediction]:
         """An answer for each photo, in order; a photo that cannot be used has a reason instead of probabilities.
 
         Raises:
@@ -93,14 +93,14 @@ class Inference:
         with self._lock:
             self._taken -= 1
 
-    def _answer(self, photo: Photo) -> Answer:
+    def _answer(self, photo: Photo) -> Prediction:
         if isinstance(photo, np.ndarray):
-            return self._classifier.answer_array(photo)
+            return self._classifier.predict_array(photo)
         header = photo_header(photo)
         if header is not None and header.height * header.width > self._limits.pixels:
-            return Answer(None, f"it has {header.height * header.width / 1e6:.0f} million pixels, more than the "
+            return Prediction(None, f"it has {header.height * header.width / 1e6:.0f} million pixels, more than the "
                           f"{self._limits.pixels / 1e6:.0f} million that are taken here")
-        return self._classifier.answer_photo(photo)
+        return self._classifier.predict_photo(photo)
 
 
 def _cancel(futures: Sequence[Future]) -> None:
