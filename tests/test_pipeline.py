@@ -149,7 +149,7 @@ def test_progress_and_notes_are_events_too(retrain: Callable[..., Any]) -> None:
     assert {event.what for event in seen} == {"Bottlenecks"} and seen[-1].done == seen[-1].total == len(result.listed)
     assert [event.done for event in seen] == list(range(1, len(result.listed) + 1))
     notes = [event for event in events if isinstance(event, Note)]
-    assert any(note.level == "WARNING" and "1 photos lie in photos itself" in note.text for note in notes)
+    assert any(note.level == "WARNING" and "1 photo directly in photos" in note.text for note in notes)
     count = len(events)
     logging.getLogger("tfpoets").warning("afterwards")
     assert len(events) == count

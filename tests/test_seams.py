@@ -38,11 +38,11 @@ class ZipSource:
     def at(cls, location: str) -> ZipSource | None:
         return cls(location) if Path(location).is_file() and zipfile.is_zipfile(location) else None
 
-    def dataset(self, least_classes: int = 2) -> Dataset:
+    def dataset(self, min_classes: int = 2) -> Dataset:
         with zipfile.ZipFile(self._archive) as archive:
             names = sorted(name for name in archive.namelist() if name.count("/") == 1 and not name.endswith("/"))
         labels = tuple(sorted({name.split("/")[0] for name in names}))
-        if len(labels) < least_classes:
+        if len(labels) < min_classes:
             raise DataError(f"{self._archive} holds too few folders of photos.")
         return Dataset(self._archive, labels, tuple(
             Photo(f"{self._archive}/{name}", name.split("/")[0], source=self) for name in names))

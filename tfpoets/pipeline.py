@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from tfpoets.data import (TEST, TRAINING, AugmentationOptions, Dataset, Examples, Photo, SplitOptions,
-                          check_class_sizes, digest_photos, fold_photos, read_dataset, reserved_for_test, split_photos,
+                          assign_folds, check_class_sizes, hash_photos, read_dataset, reserved_for_test, split_photos,
                           with_test_photos)
 from tfpoets.doctor import Finding, examine, wanted_measures, write_findings
 from tfpoets.errors import DataError, OptionError
-from tfpoets.evaluation import Metrics, evaluate, evaluate_unknown
+from tfpoets.evaluation import Metrics, evaluate, evaluate_rejection
 from tfpoets.events import (BottlenecksExtracted, ConversionEnded, ConversionStarted, CrossValidated, Evaluated,
                             FilesWritten, IntermediateGraphWritten, PhotosExamined, PhotosRead, PhotosSplit,
                             ReportWritten, notes_and_progress, stage_events)
@@ -82,7 +82,7 @@ def _retrain(options: RetrainOptions, on_event: Listener, label_command: Callabl
     listed = _read_photos(options, on_event)
     extractor, bottlenecks = _extract(listed, options, on_event)
     dataset = _split(bottlenecks.dataset, options, on_event)
-    folds = fold_photos(dataset, options.cross_validate) if options.cross_validate else None
+    folds = assign_folds(dataset, options.cross_validate) if options.cross_validate else None
     with stage_events("training", on_event, logs_parts=True):
         trained = train(extractor, dataset, Training(options.training, options.extractor, options.bottleneck_dir,
                                                      _storing(extractor, dataset, options, on_event)))
@@ -140,7 +140,7 @@ def _read_photos(options: RetrainOptions, on_event: Listener) -> Dataset:
         dataset = read_dataset(options.image_dir)
         check_class_sizes(dataset, _split_options(options))
         if options.test_dir:
-            dataset = with_test_photos(dataset, read_dataset(options.test_dir, least_classes=1))
+            dataset = with_test_photos(dataset, read_dataset(options.test_dir, min_classes=1))
         if options.training.unknown_coverage:
             _check_no_folder_is_unknown(dataset)
     on_event(PhotosRead(dataset))
@@ -166,7 +166,7 @@ def _extract(dataset: Dataset, options: RetrainOptions, on_event: Listener) -> t
     """The extractor and all bottlenecks; for a network from scratch without the doctor nobody needs them."""
     network, asked, extractor = options.training.network, options.extractor, None
     if network and not options.doctor:
-        found = Bottlenecks(*digest_photos(dataset, core_count()))
+        found = Bottlenecks(*hash_photos(dataset, core_count()))
     else:
         with stage_events("extractor", on_event):  # of a network from scratch, `image_size` and `views` are its own
             extractor = open_extractor(replace(asked, image_size=None, views=1) if network else asked)
@@ -222,7 +222,7 @@ def _described(trained: TrainingResult, evaluated: Evaluated, crossed: CrossVali
         extractor, trained.dataset, HeadInfo.from_dict(trained.fit.description()), options.files.final_tensor_name,
         network=NetworkInfo(kind, extractor.handle, extractor.digest,
                             trained.compared.sentence() if trained.compared else ""),
-        split=split_info(trained.dataset, before.split.known(before.photos)),
+        split=split_info(trained.dataset, before.split.seen_digests(before.photos)),
         test=evaluated.metrics and final_figures(evaluated.metrics),
         unknown=unknown and RejectOption(unknown.threshold, unknown.coverage, len(unknown.references),
                                          rejection.to_dict() if rejection else None),
@@ -255,7 +255,7 @@ def _test_figures(trained: TrainingResult, test: Examples, outputs: dict[str, np
         drawn = evaluate(probabilities[chosen], test.y[chosen]).accuracy, len(chosen)
     rejection = None
     if unknown is not None:
-        rejection = evaluate_unknown(outputs[UNKNOWN_SCORE], probabilities.argmax(1) == test.y, unknown.threshold)
+        rejection = evaluate_rejection(outputs[UNKNOWN_SCORE], probabilities.argmax(1) == test.y, unknown.threshold)
     return Evaluated(labels, test.photos, probabilities, evaluate(probabilities, test.y), drawn, rejection)
 
 

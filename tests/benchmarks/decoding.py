@@ -31,7 +31,7 @@ def main() -> None:
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = gather(flags.image_dir, Path(folder), flags.photos, flags.megapixels)
-        files = [photo.read() for photo in read_dataset(root, least_classes=1).photos]
+        files = [photo.read() for photo in read_dataset(root, min_classes=1).photos]
     side = flags.image_size
     ways: dict[str, Callable[[bytes], np.ndarray]] = {
         "photos/pixels.py (2x and at least 640)": lambda data: load_pixels(data, side, side),

@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--work_dir", type=Path, default=Path("tf_files"))
     flags = parser.parse_args()
     extractor = open_extractor(flags.tfhub_module, model_dir=flags.work_dir / "models", image_size=flags.image_size)
-    paths = [photo.uri for photo in read_dataset(flags.image_dir, least_classes=1).photos]
+    paths = [photo.uri for photo in read_dataset(flags.image_dir, min_classes=1).photos]
     chosen = [paths[place] for place in np.linspace(0, len(paths) - 1, flags.photos).astype(int)]
     photos = network_input(load_photos(chosen, extractor.height, extractor.width, core_count()))
     ways = ways_to_run(extractor, photos)

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from tfpoets.data import (HASH_HEIGHT, HASH_WIDTH, load_pixels, load_sizes, network_input, perceptual_hash,
+from tfpoets.data import (HASH_HEIGHT, HASH_WIDTH, load_pixels, load_pixels_at_sizes, network_input, perceptual_hash,
                           photo_digest, read_dataset)
 from tfpoets.extractors import Extractor, LiteRTModel, core_count, extract_bottlenecks, open_extractor
 from tfpoets.tf_runtime import import_tensorflow
@@ -51,7 +51,7 @@ def main() -> None:
 
 def gather(source: Path, root: Path, most: int, megapixels: float | None) -> Path:
     """Copies photos, evenly chosen, enlarged where that is wanted."""
-    photos = read_dataset(source, least_classes=1).photos
+    photos = read_dataset(source, min_classes=1).photos
     for place in np.unique(np.linspace(0, len(photos) - 1, min(most, len(photos))).astype(int)):
         photo = photos[place]
         target = root / photo.label / photo.name
@@ -68,7 +68,7 @@ def gather(source: Path, root: Path, most: int, megapixels: float | None) -> Pat
 
 def row(root: Path, extractor: Extractor, runs: int, folder: Path) -> str:
     """Measures decoding, inference and extraction in turn."""
-    dataset = read_dataset(root, least_classes=1)
+    dataset = read_dataset(root, min_classes=1)
     sample = [dataset.photos[place].uri for place in
               np.unique(np.linspace(0, len(dataset.photos) - 1, SAMPLE).astype(int))]
     model = LiteRTModel(extractor.tflite_path)
@@ -115,7 +115,7 @@ def look_at(path: Path, extractor: Extractor) -> None:
     """Everything that extraction does with a photo but the inference."""
     data = Path(path).read_bytes()
     photo_digest(data)
-    perceptual_hash(load_sizes(data, ((extractor.height, extractor.width), (HASH_HEIGHT, HASH_WIDTH)))[1])
+    perceptual_hash(load_pixels_at_sizes(data, ((extractor.height, extractor.width), (HASH_HEIGHT, HASH_WIDTH)))[1])
 
 
 def multiply_adds(extractor: Extractor) -> float:

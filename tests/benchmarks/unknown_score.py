@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--work_dir", type=Path, default=Path("tf_files"))
     flags = parser.parse_args()
     extractor = open_extractor(flags.tfhub_module, model_dir=flags.work_dir / "models", image_size=flags.image_size)
-    known, strangers = (extract_bottlenecks(read_dataset(folder, least_classes=1), extractor,
+    known, strangers = (extract_bottlenecks(read_dataset(folder, min_classes=1), extractor,
                                             flags.work_dir / "bottlenecks")
                         for folder in (flags.image_dir, flags.strangers))
     seeds = [areas_of(known, strangers.features, split_photos(known.dataset, SplitOptions(20, 10, seed)).split)

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.conftest import retrain_json, write_photos
 from tfpoets.cli import evaluate, label_image, retrain
 from tfpoets.cli.retrain_text import EventPrinter
-from tfpoets.data import TRAINING, SplitOptions, digest_photos, load_pixels, read_dataset, split_photos
+from tfpoets.data import TRAINING, SplitOptions, hash_photos, load_pixels, read_dataset, split_photos
 from tfpoets.inference import load_classifier
 from tfpoets.training import Epoch
 
@@ -77,7 +77,7 @@ def test_fine_tuning_keeps_whichever_is_better_and_says_so(tiny_module: Path, mo
 
 
 def first_training_photo(root: Path, label: str, validation: float) -> Path:
-    dataset = split_photos(digest_photos(read_dataset(root), 1)[0], SplitOptions(10, validation))
+    dataset = split_photos(hash_photos(read_dataset(root), 1)[0], SplitOptions(10, validation))
     return next(Path(photo.uri) for photo in dataset.part(TRAINING).photos if photo.label == label)
 
 

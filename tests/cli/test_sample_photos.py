@@ -96,7 +96,7 @@ def test_cifar10_without_a_network_names_the_file_and_where_keras_looks_for_it(t
     assert told.returncode == 1 and told.stdout == ""
     assert "A local file was found" in told.stderr
     sentence = told.stderr.splitlines()[-1]
-    assert sentence.startswith("Error: Keras could not get CIFAR-10: URL fetch failure")
+    assert sentence.startswith("Error: Keras could not download CIFAR-10: URL fetch failure")
     assert sentence.count(samples.CIFAR10_URL) == 2
     assert str(archive.parent) in sentence and archive.name in sentence
     assert not (tmp_path / "tf_files").exists()

@@ -20,7 +20,7 @@ def metrics(classes: int = 3, count: int = 60, wrong: int = 6):
 def test_the_accuracy_comes_with_its_interval_its_baseline_and_a_caution() -> None:
     lines = accuracy_lines(metrics(), ["a", "b", "c"], "Final test accuracy")
     assert lines[0] == "Final test accuracy = 90.0% (N=60), 95% interval 79.9-95.3%"
-    assert "always answering a would reach 33.3%" in lines[1] and "60 photos say little" in lines[2]
+    assert "always answering a would reach 33.3%" in lines[1] and "60 photos are a small sample" in lines[2]
     assert len(accuracy_lines(metrics(count=600, wrong=60), ["a", "b", "c"], "Accuracy")) == 2
 
 

@@ -62,7 +62,7 @@ def test_what_systems_leave_behind_is_not_mentioned(tmp_path: Path, caplog: pyte
 
 
 @pytest.mark.parametrize("files, given, sentence", [
-    (["daisy/a.jpg", "daisy/b.jpg"], "daisy", "looks like one class.*Give the folder above it"),
+    (["daisy/a.jpg", "daisy/b.jpg"], "daisy", "looks like a single class.*Use the folder above it"),
     (["flowers/daisy/a.jpg", "flowers/rose/b.jpg"], ".", "one level too deep.*flowers"),
     (["daisy/a.jpg"], ".", "one class only .daisy."),
     (["daisy/.DS_Store"], ".", "no photos in the folders"),
@@ -82,5 +82,5 @@ def test_photos_that_are_not_used_are_said(tmp_path: Path, caplog: pytest.LogCap
     (tmp_path / "empty").mkdir()
     dataset = read_dataset(tmp_path)
     assert dataset.labels == ("a", "b") and len(dataset.photos) == 2
-    said = " ".join(caplog.messages)
-    assert "1 photos lie in" in said and "2 photos lie deeper" in said and "empty holds no files" in said
+    log = " ".join(caplog.messages)
+    assert "1 photo directly in" in log and "2 photos in" in log and "empty contains no files" in log

@@ -17,7 +17,8 @@ import PIL
 import pytest
 from PIL import Image, ImageCms, ImageFile
 
-from tfpoets.data.decode import MAX_PIXELS, load_pixels, load_sizes
+from tfpoets.data.decode import load_pixels, load_pixels_at_sizes
+from tfpoets.data.photo_files import MAX_PIXELS
 from tfpoets.errors import PhotoError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,12 +28,12 @@ DAMAGED = "the file is damaged, or of a kind that cannot be read here"
 NO_PHOTO = "not a photo in a format that can be read here"
 
 REFUSED = {
-    "corrupt/badwidth.bmp": "it has 274,878 million pixels, more than the 250 million that are read",
+    "corrupt/badwidth.bmp": "it has 274,878 million pixels, more than the 250 million that are allowed",
     "corrupt/broken.png": DAMAGED,
     "corrupt/broken_data_stream.png": DAMAGED,
     "corrupt/crash-1152ec2d1a1a71395b6f2ce6721c38924d025bf3.tif": DAMAGED,
-    "corrupt/decompression_bomb.gif": "it has 4,365 million pixels, more than the 250 million that are read",
-    "corrupt/decompression_bomb.ico": "it has 4,295 million pixels, more than the 250 million that are read",
+    "corrupt/decompression_bomb.gif": "it has 4,365 million pixels, more than the 250 million that are allowed",
+    "corrupt/decompression_bomb.ico": "it has 4,295 million pixels, more than the 250 million that are allowed",
     "corrupt/shortfile.bmp": CUT_SHORT,
     "corrupt/truncated_end_chunk.png": CUT_SHORT,
     "corrupt/truncated_image.png": CUT_SHORT,
@@ -152,7 +153,7 @@ def test_photos_cut_off_anywhere_are_refused_in_every_format():
     (b"P", NO_PHOTO),
     (b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00 a video, not a photo", NO_PHOTO),
     (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", NO_PHOTO),
-    (png(20_000, 20_000, 8, 2, b""), "it has 400 million pixels, more than the 250 million that are read"),
+    (png(20_000, 20_000, 8, 2, b""), "it has 400 million pixels, more than the 250 million that are allowed"),
     (png(20_000, 10_000, 8, 2, b""), CUT_SHORT),  # 200 million are a phone's photo: only its pixels are missing
 ], ids=["empty", "text", "one letter", "video", "PostScript", "bomb", "200 million"])
 def test_the_reason_says_in_plain_words_what_is_wrong(source, expected):
@@ -297,7 +298,7 @@ def test_a_large_jpeg_is_decoded_at_the_smallest_scale_that_covers_twice_the_siz
 def test_several_sizes_at_once_are_what_each_alone_is(large):
     for data in (large[1], encoded(colourful(90, 60), "PNG"), encoded(colourful(90, 60), "JPEG", exif=oriented(6))):
         sizes = [(700, 500), (32, 48), (320, 320)]
-        for (height, width), pixels in zip(sizes, load_sizes(data, sizes)):
+        for (height, width), pixels in zip(sizes, load_pixels_at_sizes(data, sizes)):
             assert np.array_equal(pixels, load_pixels(data, height, width))
 
 

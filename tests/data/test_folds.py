@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from tests.conftest import write_photos
-from tfpoets.data import Dataset, Photo, Split, digest_photos, fold_photos, read_dataset, split_photos
+from tfpoets.data import Dataset, Photo, Split, hash_photos, assign_folds, read_dataset, split_photos
 from tfpoets.errors import TfpoetsError
 
 
 def folded(root: Path, count: int) -> tuple[Dataset, np.ndarray]:
-    dataset = split_photos(digest_photos(read_dataset(root), 1)[0])
-    return dataset, fold_photos(dataset, count)
+    dataset = split_photos(hash_photos(read_dataset(root), 1)[0])
+    return dataset, assign_folds(dataset, count)
 
 
 def test_every_class_is_spread_evenly_and_every_photo_has_a_fold(photo_folder: Path) -> None:
@@ -43,13 +43,13 @@ def test_too_few_independent_photos_are_named(tmp_path: Path) -> None:
     dataset, _ = folded(tmp_path, 3)
     assert dataset.split
     split = replace(dataset.split, groups=np.where(dataset.targets == 0, 0, dataset.split.groups + 1))
-    with pytest.raises(TfpoetsError, match="The class few has too few independent photos for a cross-validation: 1"):
-        fold_photos(replace(dataset, split=split), 3)
+    with pytest.raises(TfpoetsError, match="The class few has too few independent photos for cross-validation: 1"):
+        assign_folds(replace(dataset, split=split), 3)
 
 
 def test_more_folds_than_photos_are_refused_with_the_number_that_fits(photo_folder: Path, tmp_path: Path) -> None:
     dataset = Dataset(str(tmp_path), ("a", "b"), tuple(
         Photo(f"{label}/{number}", label, f"{label}{number}") for label in "ab" for number in range(4)))
     split = Split(np.zeros(8, np.int8), 0, "", np.arange(8))
-    with pytest.raises(TfpoetsError, match="too few for a cross-validation in 5 folds.*`cross_validate`=4"):
-        fold_photos(replace(dataset, split=split), 5)
+    with pytest.raises(TfpoetsError, match="too few photos for cross-validation with 5 folds.*`cross_validate`=4"):
+        assign_folds(replace(dataset, split=split), 5)

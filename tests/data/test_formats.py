@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfpoets.data import expand_sources, load_pixels, starts_like_photo, suffixes_for
+from tfpoets.data import expand_sources, load_pixels, has_photo_signature, suffixes_for
 from tfpoets.data.formats import FORMATS
 
 WRITABLE = [each for each in FORMATS if each.name not in ("HEIF",)]
@@ -23,12 +23,12 @@ def encoded(name: str) -> bytes:
 @pytest.mark.parametrize("each", WRITABLE, ids=lambda each: each.name)
 def test_a_file_of_each_format_begins_as_the_table_says_and_is_read(each) -> None:
     content = encoded(each.name)
-    assert each.magic.match(content) and starts_like_photo(content[:16])
+    assert each.magic.match(content) and has_photo_signature(content[:16])
     assert load_pixels(content, 8, 8).shape == (8, 8, 3)
 
 
 def test_text_does_not_begin_like_a_photo() -> None:
-    assert not any(map(starts_like_photo, (b"", b"daisy, roses", b"<html>", b"%PDF-1.7", b"\0" * 16)))
+    assert not any(map(has_photo_signature, (b"", b"daisy, roses", b"<html>", b"%PDF-1.7", b"\0" * 16)))
 
 
 def test_a_folder_is_listed_with_every_suffix_in_upper_and_lower_case(tmp_path: Path) -> None:

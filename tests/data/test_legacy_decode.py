@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfpoets.data import load_legacy_pixels, load_photo, resize_bilinear
+from tfpoets.data import load_legacy_pixels, load_full_size, resize_bilinear
 from tfpoets.errors import PhotoError
 from tfpoets.tf_runtime import import_tensorflow
 
@@ -27,7 +27,7 @@ def test_a_photo_is_decoded_in_full_and_upright() -> None:
     exif[0x0112] = 6
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=90, exif=exif)
-    whole = load_photo(file.getvalue())
+    whole = load_full_size(file.getvalue())
     assert whole.shape == (1300, 900, 3) and whole.dtype == np.uint8
     decoded = np.asarray(Image.open(io.BytesIO(file.getvalue())))
     assert np.array_equal(whole, np.rot90(decoded, -1))
@@ -38,4 +38,4 @@ def test_what_is_no_photo_gives_the_same_reasons(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match="there is no such file"):
         load_legacy_pixels(tmp_path / "missing.jpg", 8, 8)
     with pytest.raises(PhotoError, match="the file is empty"):
-        load_photo(b"")
+        load_full_size(b"")

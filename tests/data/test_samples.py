@@ -28,7 +28,7 @@ ARCHIVE = {"flower_photos/LICENSE.txt": b"CC-BY", "flower_photos/daisy/1.jpg": P
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("samples") / "tf_files" / "digits"
-    assert not samples.write_digits(folder).was_there
+    assert not samples.write_digits(folder).already_existed
     return folder
 
 
@@ -77,7 +77,7 @@ def test_nothing_but_the_digits_stands_beside_them(digits):
 def test_a_complete_copy_is_said_to_be_there_and_left_alone(digits):
     before = {path: path.stat().st_mtime_ns for path in digits.rglob("*")}
     sample = samples.write_digits(digits)
-    assert sample.was_there and sum(sample.counts.values()) == 1797
+    assert sample.already_existed and sum(sample.counts.values()) == 1797
     assert {path: path.stat().st_mtime_ns for path in digits.rglob("*")} == before
 
 
@@ -85,7 +85,7 @@ def test_photos_that_somebody_added_do_not_make_a_copy_incomplete(digits, tmp_pa
     shutil.copytree(digits, tmp_path / "digits", copy_function=os.link)
     (tmp_path / "digits" / "7" / "mine.png").write_bytes(PHOTO)
     (tmp_path / "digits" / "letters").mkdir()
-    assert samples.write_digits(tmp_path / "digits").was_there
+    assert samples.write_digits(tmp_path / "digits").already_existed
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty"])
@@ -143,7 +143,7 @@ def test_digits_killed_half_way_leave_no_folder_and_the_next_run_writes_them(tmp
     assert not (tmp_path / "digits").exists()
     [left] = tmp_path.iterdir()
     os.utime(left, (time.time() - 2 * 86400,) * 2)
-    assert not samples.write_digits(tmp_path / "digits").was_there
+    assert not samples.write_digits(tmp_path / "digits").already_existed
     assert os.listdir(tmp_path) == ["digits"]
 
 
@@ -169,7 +169,7 @@ def tgz(members: dict[str, bytes] | list[tarfile.TarInfo]) -> bytes:
     return buffer.getvalue()
 
 
-def write_flowers(folder: Path, archive: bytes, **options) -> samples.Sample:
+def write_flowers(folder: Path, archive: bytes, **options) -> samples.SampleSet:
     with serving({"/flower_photos.tgz": body(archive)}) as server:
         return samples.write_flowers(folder, f"{server.url}/flower_photos.tgz",
                                      **{"sha256": None, "counts": FEW_FLOWERS, **options})
@@ -179,10 +179,10 @@ def test_flowers_are_unpacked_with_their_licence_and_found_the_next_time_without
     archive = tgz(ARCHIVE)
     folder = tmp_path / "tf_files" / "flower_photos"
     sample = write_flowers(folder, archive, sha256=hashlib.sha256(archive).hexdigest())
-    assert (sample.image_dir, sample.counts, sample.was_there) == (folder, FEW_FLOWERS, False)
+    assert (sample.image_dir, sample.counts, sample.already_existed) == (folder, FEW_FLOWERS, False)
     assert files(folder) == {name.removeprefix("flower_photos/"): content for name, content in ARCHIVE.items()}
     assert os.listdir(folder.parent) == ["flower_photos"]
-    assert samples.write_flowers(folder, "http://127.0.0.1:1/gone.tgz", counts=FEW_FLOWERS).was_there
+    assert samples.write_flowers(folder, "http://127.0.0.1:1/gone.tgz", counts=FEW_FLOWERS).already_existed
 
 
 def test_flowers_are_checked_against_the_published_hash_unless_told_otherwise(tmp_path):
@@ -249,7 +249,7 @@ def test_a_complete_cifar10_is_found_without_tensorflow(tmp_path, monkeypatch):
     parts = {part: (pixels, np.array([[0]])) for part in ("train", "test")}
     samples.write_parts(tmp_path / "cifar10", parts, ("cat",))
     sample = samples.write_cifar10(tmp_path / "cifar10")
-    assert sample.was_there and sample.image_dir == tmp_path / "cifar10" / "train"
+    assert sample.already_existed and sample.image_dir == tmp_path / "cifar10" / "train"
 
 
 def test_cifar10_has_the_published_classes_and_sizes():

@@ -169,7 +169,7 @@ def test_a_class_whose_photos_all_look_the_same_is_still_split() -> None:
     dataset = dataset_of(*photos_of("a", 4), *photos_of("b", 50))
     result = split(dataset, near_duplicates(dataset, [[0, 1, 2, 3]], bits=3))
     assert set(result.parts[:4]) == {TRAINING, VALIDATION, TEST}
-    assert any("test figures flatter" in note for note in result.notes)
+    assert any("test figures are too optimistic" in note for note in result.notes)
 
 
 def test_percentages_that_leave_no_training_photo_are_refused() -> None:

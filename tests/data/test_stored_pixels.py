@@ -39,7 +39,7 @@ def test_no_space_is_said_and_leaves_nothing(photos: list[Photo], tmp_path: Path
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
-        with pytest.raises(TfpoetsError, match="The decoded photos cannot be kept in .*work"):
+        with pytest.raises(TfpoetsError, match="The decoded photos cannot be written to .*work"):
             store_pixels(photos, 20, 24, tmp_path / "work", 2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -48,5 +48,5 @@ def test_no_space_is_said_and_leaves_nothing(photos: list[Photo], tmp_path: Path
 
 def test_a_photo_that_is_gone_is_said(photos: list[Photo], tmp_path: Path) -> None:
     Path(photos[3].uri).unlink()
-    with pytest.raises(TfpoetsError, match="cannot be read any more"):
+    with pytest.raises(TfpoetsError, match="can no longer be read"):
         store_pixels(photos, 20, 24, tmp_path / "work", 2)

@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import (accuracy_score, confusion_matrix, log_loss, precision_recall_fscore_support,
                              top_k_accuracy_score)
 
-from tfpoets.evaluation import (calibration_bins, calibration_error, cross_entropy, evaluate, evaluate_unknown,
+from tfpoets.evaluation import (calibration_bins, calibration_error, cross_entropy, evaluate, evaluate_rejection,
                                 fit_temperature, log_softmax, wilson_interval)
 
 
@@ -108,14 +108,14 @@ def test_nothing_cannot_be_evaluated() -> None:
 
 def test_the_reject_option_is_counted() -> None:
     scores, correct = np.array([0.1, 0.2, 0.3, 5.0]), np.array([True, True, False, True])
-    found = evaluate_unknown(scores, correct, 1.0)
+    found = evaluate_rejection(scores, correct, 1.0)
     assert (found.count, found.rejected, found.answered, found.correct) == (4, 1, 3, 2)
     assert found.accuracy == pytest.approx(2 / 3)
-    found = evaluate_unknown(scores, correct, 1.0, np.array([0.25, 2.0]))
+    found = evaluate_rejection(scores, correct, 1.0, np.array([0.25, 2.0]))
     assert (found.strangers, found.unknown_rejected, found.auroc) == (2, 1, pytest.approx(5 / 8))
-    assert evaluate_unknown(scores, correct, 1.0).auroc is None
+    assert evaluate_rejection(scores, correct, 1.0).auroc is None
 
 
 def test_a_score_that_is_not_a_number_is_unknown() -> None:
-    found = evaluate_unknown(np.array([np.nan, 0.0]), np.array([True, True]), 1.0)
+    found = evaluate_rejection(np.array([np.nan, 0.0]), np.array([True, True]), 1.0)
     assert (found.rejected, found.correct) == (1, 1)

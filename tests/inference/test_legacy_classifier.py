@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.extractors.test_other_modules import save_inception_like_graph
-from tfpoets.data import load_photo
+from tfpoets.data import load_full_size
 from tfpoets.errors import TfpoetsError
 from tfpoets.inference import Classifier, LegacyGraphOptions, load_classifier
 from tfpoets.tf_runtime import import_tensorflow
@@ -61,7 +61,7 @@ def by_hand(graph: Path, output: str | None, size: int, photos: list[Path], deco
         scaled = tensorflow.divide(tensorflow.subtract(resized, [127.5]), [127.5])
         rows = []
         for path in photos:
-            pixels = load_photo(path) if decoder == "ours" else session.run(jpeg, {file: path.read_bytes()})
+            pixels = load_full_size(path) if decoder == "ours" else session.run(jpeg, {file: path.read_bytes()})
             fed = session.run(scaled, {decoded: pixels})
             if output is None:
                 interpreter.set_tensor(interpreter.get_input_details()[0]["index"], fed)

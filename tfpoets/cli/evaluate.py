@@ -12,7 +12,7 @@ import numpy as np
 
 from tfpoets.data import Dataset, Photo, read_dataset
 from tfpoets.errors import DataError
-from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_unknown
+from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_rejection
 from tfpoets.exporting import UNKNOWN_LABEL, are_training_photos
 from tfpoets.files import check_output_file
 from tfpoets.inference import Classifier, LegacyGraphOptions, Prediction, load_classifier
@@ -84,7 +84,7 @@ def options_from(given: dict[str, Any]) -> EvaluateOptions:
 def evaluate_classifier(options: EvaluateOptions) -> int:
     """Label the photos of the folder, print how many answers are right, and return 0."""
     classifier = load_classifier(options.graph, options.legacy)
-    dataset = read_dataset(options.image_dir, least_classes=1)
+    dataset = read_dataset(options.image_dir, min_classes=1)
     classes = _classes_of_folders(classifier, dataset)
     if not classes:
         raise DataError(f"No folder of {options.image_dir} is called like a label of {options.graph} "
@@ -151,7 +151,7 @@ def _rejection(classifier: Classifier, answers: list[Prediction], correct: np.nd
     if classifier.unknown_threshold is None:
         return None
     of_strangers = _answers(classifier, strangers)[1] if strangers else []
-    return evaluate_unknown(_scores(answers), correct, classifier.unknown_threshold, _scores(of_strangers))
+    return evaluate_rejection(_scores(answers), correct, classifier.unknown_threshold, _scores(of_strangers))
 
 
 def _scores(answers: list[Prediction]) -> np.ndarray:

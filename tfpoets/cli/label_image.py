@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tfpoets.data import expand_sources, is_address, read_source
+from tfpoets.data import expand_sources, is_url, read_source
 from tfpoets.errors import ExportError, check_range
 from tfpoets.exporting import UNKNOWN_LABEL
 from tfpoets.inference import Classifier, LegacyGraphOptions, Prediction, load_classifier
@@ -104,7 +104,7 @@ def _writer(options: LabelOptions, classifier: Classifier) -> Writer:
         return _write_json
     if options.format == "csv":
         return _csv_writer(options.top_k)
-    alone = len(options.sources) == 1 and (is_address(options.sources[0]) or Path(options.sources[0]).is_file())
+    alone = len(options.sources) == 1 and (is_url(options.sources[0]) or Path(options.sources[0]).is_file())
     return lambda source, labels, answer: _write_text(source, labels, answer, alone)
 
 
@@ -154,7 +154,7 @@ def _copy(source: str, folder: Path, name: str) -> None:
     if name in (".", "..") or any(mark in name for mark in "/\\\0"):
         raise ExportError(f"The label {name!r} cannot be the name of a folder.", "Omit --sort_into.")
     content = read_source(source)
-    file_name = Path(unquote(urlsplit(source).path) if is_address(source) else source).name or "photo"
+    file_name = Path(unquote(urlsplit(source).path) if is_url(source) else source).name or "photo"
     target = folder / name / file_name
     target.parent.mkdir(parents=True, exist_ok=True)
     number = 1
@@ -163,7 +163,7 @@ def _copy(source: str, folder: Path, name: str) -> None:
             return
         number += 1
         target = target.with_name(f"{Path(file_name).stem}-{number}{Path(file_name).suffix}")
-    if is_address(source):
+    if is_url(source):
         target.write_bytes(content)
     else:
         shutil.copy2(source, target)

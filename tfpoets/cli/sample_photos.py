@@ -34,7 +34,7 @@ def write(sample: str = "digits", output_dir: Path | None = None) -> int:
                          f"See all flags with --help ({called_as('sample_photos')} --help).")
     written = WRITERS[sample](output_dir or TF_FILES / FOLDERS[sample])
     photos = f"{sum(written.counts.values()):,} photos"
-    if written.was_there:
+    if written.already_existed:
         print(f"{written.folder} is complete already: {photos}.")
     else:
         print(f"Wrote {photos} in {len(written.counts)} class folders to {written.folder}.")

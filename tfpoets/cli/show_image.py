@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from tfpoets.data import load_photo, read_dataset
+from tfpoets.data import load_full_size, read_dataset
 from tfpoets.errors import check_range
 from tfpoets.files import check_output_file
 from tfpoets.report import sample_grid
@@ -54,7 +54,7 @@ def options_from(given: dict[str, Any]) -> ShowOptions:
 
 def show(options: ShowOptions) -> int:
     """Write the picture, print where it is, and return 0."""
-    picture = sample_grid(read_dataset(options.image_dir, least_classes=1), min(options.photos_per_class, MAX_PHOTOS))
+    picture = sample_grid(read_dataset(options.image_dir, min_classes=1), min(options.photos_per_class, MAX_PHOTOS))
     picture.save(options.output)
     print(f"{options.output}: {picture.width} x {picture.height} pixels")
     return 0
@@ -70,7 +70,7 @@ def show_image(path: Path | str) -> Image.Image:
     credit = _credit(path)
     if credit:
         print(credit)
-    return Image.fromarray(load_photo(path))
+    return Image.fromarray(load_full_size(path))
 
 
 def _credit(path: Path) -> str:

@@ -34,14 +34,15 @@ def accuracy_lines(metrics: Metrics, labels: Sequence[str], name: str) -> list[s
 def class_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:
     """A table of the classes, the worst recall first where they are too many for all, and the usual confusions."""
     width = min(max(len("class"), *map(len, labels)), MAX_LABEL_LENGTH)
-    rows = [(label, each) for label, each in zip(labels, metrics.per_class) if each.support or each.answered]
+    rows = [(label, each) for label, each in zip(labels, metrics.per_class) if each.support or each.predicted]
     lines = [f"{'class':<{width}}  photos  recall (95% interval)  precision      f1"]
     if len(rows) > MAX_CLASSES:
         rows = sorted(rows, key=lambda row: 1.0 if row[1].recall is None else row[1].recall)[:MAX_CLASSES]
         lines.insert(0, f"The {MAX_CLASSES} classes of the lowest recall:")
     for label, each in rows:
         shown = label if len(label) <= width else label[:width - 3] + "..."
-        interval = f"({100 * each.interval[0]:.0f}-{100 * each.interval[1]:.0f}%)" if each.interval else ""
+        bounds = each.recall_interval
+        interval = f"({100 * bounds[0]:.0f}-{100 * bounds[1]:.0f}%)" if bounds else ""
         lines.append(f"{shown:<{width}}  {each.support:>6}  {_percent(each.recall):>6} {interval:>14}  "
                      f"{_percent(each.precision):>9}  {_percent(each.f1):>6}")
     return lines + _confusion_lines(metrics, labels)

@@ -1,4 +1,4 @@
-"""Random changes of training photos: mirrored, cropped, enlarged, lightened and darkened."""
+"""Augment training photos: flip, crop, enlarge, and change the brightness at random."""
 from __future__ import annotations
 
 import hashlib
@@ -15,13 +15,14 @@ from tfpoets.tf_runtime import import_tensorflow
 
 @dataclass(frozen=True)
 class AugmentationOptions:
-    """How training photos are varied at random; false where they are not.
+    """Options for the augmentation of training photos; falsy if nothing is augmented.
 
     Attributes:
-        flip_left_right: mirror every other one.
-        random_crop: percent by which the photo is larger than what is cut out of it at random.
-        random_scale: percent by which it may be enlarged besides.
-        random_brightness: percent by which pixels are multiplied at random, up or down.
+        flip_left_right: Whether to mirror photos at random, with probability 1/2.
+        random_crop: By how many percent the sides of a photo are longer than those of the crop that is cut out of it
+            at a random position.
+        random_scale: The largest percentage by which a photo is enlarged at random, before the crop.
+        random_brightness: The largest percentage by which all pixels are made brighter or darker at random.
     """
 
     flip_left_right: bool = False
@@ -38,39 +39,40 @@ class AugmentationOptions:
         return self.flip_left_right or bool(self.random_crop or self.random_scale or self.random_brightness)
 
     def to_dict(self) -> dict[str, float]:
-        """Return the values under the names that keys of caches and checkpoints are made of.
+        """Return the values under the names from which the keys of caches and checkpoints are made.
 
-        These four are always there, under these names. A whole number and a float that is equal to it are different
-        values there. A field that is added later is there only where it is not its default, so that old keys stay.
+        The first four fields are always included, under these names. An integer and an equal float give different
+        keys. A field that is added later is included only if it differs from its default, so that existing keys stay
+        valid.
         """
-        found = {"flip": self.flip_left_right, "crop": self.random_crop, "scale": self.random_scale,
-                 "brightness": self.random_brightness}
-        later = {each.name: getattr(self, each.name) for each in fields(self)[len(found):]}
-        return {**found, **{name: value for name, value in later.items() if value}}
+        values = {"flip": self.flip_left_right, "crop": self.random_crop, "scale": self.random_scale,
+                  "brightness": self.random_brightness}
+        later = {each.name: getattr(self, each.name) for each in fields(self)[len(values):]}
+        return {**values, **{name: value for name, value in later.items() if value}}
 
     @property
     def key(self) -> str:
-        """A text that tells these options from all others; part of keys in the cache."""
+        """A string that is unique to these options; part of the cache keys."""
         return json.dumps(self.to_dict())
 
 
-# Where photos are to be varied and nobody says how: the smallest cut shows half of the photo's area.
+# Used if augmentation is requested without further options. The smallest crop shows half of the photo's area.
 DEFAULT_AUGMENTATION = AugmentationOptions(True, 0.0, 41.0, 0.0)
 
 
 def augment_pixels(pixels: np.ndarray, options: AugmentationOptions, digest: str, number: int) -> np.ndarray:
-    """Return one of a photo's endless augmented views: always the same for the same photo and number.
+    """Return an augmented view of a photo, which depends on the digest, the view's number and the options alone.
 
-    `augment_tensor` does the same in TensorFlow.
+    `augment_tensor` is the TensorFlow version.
 
     Args:
         pixels: uint8 [height, width, 3].
-        options: how.
-        digest: of the photo.
-        number: which view.
+        options: The augmentation options.
+        digest: The digest of the photo.
+        number: The number of the view; there are arbitrarily many.
 
     Returns:
-        The same shape and type.
+        uint8 [height, width, 3].
     """
     seed = hashlib.blake2b(f"{digest}/{number}/{options.key}".encode(), digest_size=8).digest()
     random = np.random.default_rng(int.from_bytes(seed, "little"))
@@ -83,44 +85,45 @@ def augment_pixels(pixels: np.ndarray, options: AugmentationOptions, digest: str
         photo = photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if not options.random_brightness:
         return np.asarray(photo)
-    share = options.random_brightness / 100
-    factor = random.uniform(max(0.0, 1 - share), 1 + share)
+    fraction = options.random_brightness / 100
+    factor = random.uniform(max(0.0, 1 - fraction), 1 + fraction)
     return np.clip(np.round(np.asarray(photo) * factor), 0, 255).astype(np.uint8)
 
 
 def augment_tensor(photos: Any, options: AugmentationOptions, seed: int, step: Any) -> Any:
-    """Change photos at random with TensorFlow's operations, in the same ranges as `augment_pixels`.
+    """Augment photos with TensorFlow operations, in the same ranges as `augment_pixels`.
 
-    The same seed and step give the same result. It is for the training of all layers, which changes photos anew at
-    every step.
+    Used by the training of all layers, which augments each photo differently in every step. The same seed and step
+    give the same result.
 
     Args:
         photos: float32 tensor [n, height, width, 3] in [0, 1].
-        options: how.
-        seed: of the training.
-        step: int64 scalar.
+        options: The augmentation options.
+        seed: The seed of the training.
+        step: The number of the training step, an int64 scalar tensor.
 
     Returns:
-        The same shape and range.
+        float32 tensor [n, height, width, 3] in [0, 1].
     """
     if not options:
         return photos
     tensorflow = import_tensorflow()
-    count, height, width = tensorflow.shape(photos)[0], photos.shape[1], photos.shape[2]
+    n_photos, height, width = tensorflow.shape(photos)[0], photos.shape[1], photos.shape[2]
 
     def uniform(number: int, low: float, high: float) -> Any:
+        """Return float32 tensor [n], the random stream of this number at this step."""
         key = tensorflow.stack([tensorflow.constant(seed % 2 ** 31 * 16 + number, tensorflow.int64), step])
-        return tensorflow.random.stateless_uniform([count], key, low, high)
+        return tensorflow.random.stateless_uniform([n_photos], key, low, high)
     side = 1 / ((1 + options.random_crop / 100) * uniform(0, 1.0, 1.0001 + options.random_scale / 100))
     top, left = ((1 - side) * uniform(number, 0.0, 1.0) for number in (1, 2))
     right = left + side
     if options.flip_left_right:
         mirrored = uniform(3, 0.0, 1.0) < 0.5
         left, right = tensorflow.where(mirrored, right, left), tensorflow.where(mirrored, left, right)
-    # crop_and_resize takes its corners at the centres of the outermost pixels.
+    # crop_and_resize places the corners of a box at the centres of the outermost pixels.
     boxes = tensorflow.stack([top, left, top + side, right], axis=1)
-    photos = tensorflow.image.crop_and_resize(photos, boxes, tensorflow.range(count), [height, width])
+    photos = tensorflow.image.crop_and_resize(photos, boxes, tensorflow.range(n_photos), [height, width])
     if options.random_brightness:
-        share = options.random_brightness / 100
-        photos *= uniform(4, max(0.0, 1 - share), 1 + share)[:, None, None, None]
+        fraction = options.random_brightness / 100
+        photos *= uniform(4, max(0.0, 1 - fraction), 1 + fraction)[:, None, None, None]
     return tensorflow.clip_by_value(photos, 0.0, 1.0)

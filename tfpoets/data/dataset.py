@@ -1,4 +1,4 @@
-"""Photos with their labels, and what is found out about each of them, as one table."""
+"""Labelled photos and the data derived from them, as one table."""
 from __future__ import annotations
 
 import hashlib
@@ -12,8 +12,8 @@ import numpy as np
 
 from tfpoets.errors import DataError
 
-from .decode import read_photo
 from .local_files import LOCAL_FILES, FileReader
+from .photo_files import read_photo_bytes
 
 if TYPE_CHECKING:
     from .split import Split
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One photo of a dataset.
+    """A photo of a dataset.
 
     Attributes:
-        uri: where it is; the path of a local file, or whatever its source calls it.
-        label: its class.
-        digest: BLAKE2b-128 of the file's bytes as 32 hexadecimal digits; empty until the file has been read.
-        group: photos with the same group never part in a split; empty for none.
-        part: "test" for a photo that is kept for the final test; empty where the split decides.
-        source: what reads it.
+        uri: The path of a local file, or the URI that the photo's source uses for it.
+        label: The name of the class.
+        digest: The BLAKE2b-128 of the file's bytes as 32 hexadecimal digits; empty until the file has been read.
+        group: Photos with the same group are always in the same part of a split; empty for no group.
+        part: "test" for a photo that is reserved for the final test; empty if the split decides.
+        source: The reader that opens the file.
     """
 
     uri: str
@@ -41,34 +41,34 @@ class Photo:
 
     @property
     def name(self) -> str:
-        """The last part of the URI: the name of the file."""
+        """The file name: the last component of the URI."""
         return os.path.basename(self.uri)
 
     @property
     def folder(self) -> str:
-        """The URI without the name."""
+        """The URI without its last component."""
         return os.path.dirname(self.uri)
 
     def open(self) -> BinaryIO:
-        """Open the photo's file for reading; raise PhotoError where that is not possible."""
+        """Open the photo's file for reading; raise PhotoError if that fails."""
         return self.source.open(self.uri)
 
     def read(self) -> bytes:
-        """Return the bytes of the photo's file; raise PhotoError where that is not possible."""
+        """Return the bytes of the photo's file; raise PhotoError if it cannot be read."""
         with self.open() as file:
-            return read_photo(file)
+            return read_photo_bytes(file)
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """What a head is fitted to or tested on.
+    """Bottlenecks and targets, to which a head is fitted or on which it is tested.
 
     Attributes:
-        X: float32 [n, depth], bottlenecks; of depth 0 where there are none.
+        X: float32 [n, depth], the bottlenecks; the depth is 0 if there are none.
         y: int64 [n], the true classes, 0 to n_classes - 1.
-        n_classes: the number of classes.
-        photos: those that the rows belong to; empty for arrays from elsewhere.
-        augmented: float32 [n, count, depth], bottlenecks of augmented views of each photo, or None.
+        n_classes: The number of classes.
+        photos: The photos that the rows belong to; empty for arrays that were not made from a dataset.
+        augmented: float32 [n, n_views, depth], the bottlenecks of augmented views of each photo, or None.
     """
 
     X: np.ndarray
@@ -81,7 +81,7 @@ class Examples:
         return len(self.y)
 
     def select(self, mask: np.ndarray) -> Examples:
-        """Return the rows where bool [n] is true."""
+        """Return the rows for which `mask`, bool [n], is true."""
         return replace(self, X=self.X[mask], y=self.y[mask],
                        photos=tuple(photo for photo, keep in zip(self.photos, mask) if keep),
                        augmented=None if self.augmented is None else self.augmented[mask])
@@ -89,19 +89,19 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Photos with their labels, ordered by label and then by file name: a table with one row for each photo.
+    """A table with one row for each photo, ordered by label and then by file name.
 
-    Reading the photos fills in `hashes`, extraction `X`, and `split_photos` `split`. `only` takes rows out of all of
-    them together.
+    Reading the photos fills in `hashes`, extracting the bottlenecks fills in `X`, and `split_photos` fills in `split`.
+    `select` selects rows of all columns together.
 
     Attributes:
-        location: where the photos come from, as it was given.
-        labels: the classes in sorted order: the order of every classifier's outputs.
-        photos: all photos.
-        hashes: uint8 [n, HASH_BYTES], perceptual hashes; None before the photos have been read.
-        X: float32 [n, depth], bottlenecks; None before they have been extracted.
-        split: the part that each photo plays; None before it is decided.
-        measures: float64 [n] for each `Measure` that has been taken, by name.
+        location: Where the photos come from, as the user gave it.
+        labels: The names of the classes in sorted order, which is also the order of a classifier's outputs.
+        photos: All photos.
+        hashes: uint8 [n, HASH_BYTES], the perceptual hashes; None until the photos have been read.
+        X: float32 [n, depth], the bottlenecks; None until they have been extracted.
+        split: The assignment of the photos to training, validation and test; None until they have been split.
+        measures: The values of each computed `Measure`, float64 [n], by the name of the measure.
     """
 
     location: str
@@ -122,29 +122,28 @@ class Dataset:
 
     @property
     def targets(self) -> np.ndarray:
-        """The photos' classes as indices into `labels`: int64 [n]."""
+        """The classes of the photos as indices into `labels`: int64 [n]."""
         index = {label: i for i, label in enumerate(self.labels)}
         return np.array([index[photo.label] for photo in self.photos], np.int64)
 
     def examples(self) -> Examples:
-        """Return all photos, with bottlenecks and classes."""
+        """Return the bottlenecks and targets of all photos."""
         X = np.empty((len(self), 0), np.float32) if self.X is None else self.X
         return Examples(X, self.targets, self.n_classes, self.photos)
 
     def part(self, part: int) -> Examples:
-        """Return the photos of a part of the split (TRAINING, VALIDATION or TEST), with bottlenecks and classes."""
-        rows, everything = self.rows(part), self.examples()
-        return Examples(everything.X[rows], everything.y[rows], self.n_classes,
-                        tuple(self.photos[row] for row in rows))
+        """Return the bottlenecks and targets of one part of the split: TRAINING, VALIDATION or TEST."""
+        rows, examples = self.rows(part), self.examples()
+        return Examples(examples.X[rows], examples.y[rows], self.n_classes, tuple(self.photos[row] for row in rows))
 
     def rows(self, part: int) -> np.ndarray:
-        """Return the rows of a part of the split: int64 [photos of the part]."""
+        """Return the row numbers of one part of the split: int64 [photos in the part]."""
         if self.split is None:
             raise ValueError("the photos have not been split")
         return self.split.rows(part)
 
     def select(self, mask: np.ndarray) -> Dataset:
-        """Return the rows where bool [n] is true; the labels stay."""
+        """Return the rows for which `mask`, bool [n], is true; `labels` is unchanged."""
         return replace(self, photos=tuple(photo for photo, keep in zip(self.photos, mask) if keep),
                        hashes=None if self.hashes is None else self.hashes[mask],
                        X=None if self.X is None else self.X[mask],
@@ -152,25 +151,30 @@ class Dataset:
                        measures={name: values[mask] for name, values in self.measures.items()})
 
     def counts(self) -> dict[str, int]:
-        """Return how many photos each label has, in label order."""
-        counted = Counter(photo.label for photo in self.photos)
-        return {label: counted[label] for label in self.labels}
+        """Return the number of photos of each label, in the order of `labels`."""
+        counts = Counter(photo.label for photo in self.photos)
+        return {label: counts[label] for label in self.labels}
 
 
 def photo_digest(data: bytes) -> str:
-    """Return the identity of a photo: BLAKE2b-128 (RFC 7693) of its file's bytes, as 32 hexadecimal digits."""
+    """Return the BLAKE2b-128 (RFC 7693) of a photo's bytes, its identity, as 32 hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def with_test_photos(dataset: Dataset, tests: Dataset) -> Dataset:
-    """Return a dataset with the photos of another one, which make the final test, behind its own.
+def with_test_photos(dataset: Dataset, test_dataset: Dataset) -> Dataset:
+    """Return a dataset with the photos of `test_dataset` appended and reserved for the final test.
+
+    Args:
+        dataset: The photos for training and validation.
+        test_dataset: The photos for the final test.
 
     Raises:
-        DataError: the two hold different classes.
+        DataError: The datasets have different classes.
     """
-    for having, lacking in ((dataset, tests), (tests, dataset)):
-        missing = sorted(set(having.labels) - set(lacking.labels))
+    for one, other in ((dataset, test_dataset), (test_dataset, dataset)):
+        missing = sorted(set(one.labels) - set(other.labels))
         if missing:
-            raise DataError(f"{lacking.location} has no photos of {', '.join(missing[:10])}; training and test must "
-                            "hold the same classes.", "Add a folder for each, or take the other away.")
-    return replace(dataset, photos=(*dataset.photos, *(replace(photo, part="test") for photo in tests.photos)))
+            raise DataError(f"{other.location} has no photos of {', '.join(missing[:10])}; the training and test "
+                            "photos must have the same classes.",
+                            "Add a folder for each missing class, or delete the class from the other place.")
+    return replace(dataset, photos=(*dataset.photos, *(replace(photo, part="test") for photo in test_dataset.photos)))

@@ -1,4 +1,4 @@
-"""Photos in K folds for cross-validation: look-alikes share a fold, and every class is spread over all of them."""
+"""Assign photos to K folds for cross-validation."""
 from __future__ import annotations
 
 import numpy as np
@@ -7,36 +7,39 @@ from tfpoets.errors import DataError
 
 from .dataset import Dataset
 
+# One fold is held out, one is for validation, and at least one is for training.
 MIN_FOLDS = 3
 
 
-def fold_photos(dataset: Dataset, count: int) -> np.ndarray:
-    """Assigns every photo to one of `count` folds, by content and the split's seed alone.
+def assign_folds(dataset: Dataset, n_folds: int) -> np.ndarray:
+    """Assign every photo to a fold, by its content and the seed of the split alone.
+
+    Photos of one group (near duplicates, for instance) share a fold, and each class is spread evenly over the folds.
 
     Args:
-        dataset: with its split, whose groups of look-alikes stay together.
-        count: of folds, at least 3.
+        dataset: A dataset with a split, which defines the groups.
+        n_folds: The number of folds, at least 3.
 
     Returns:
-        int64 [photos], 0 to count - 1.
+        int64 [n], the fold of each photo, 0 to n_folds - 1.
 
     Raises:
-        DataError: a class is in fewer than three folds, so that one could not be held out and one choose; or the
-            photos are too few for so many folds.
+        DataError: A class would be in fewer than three folds, or there are too few photos for `n_folds` folds.
     """
     assert dataset.split is not None
-    classes, of_group = dataset.targets, dataset.split.groups
+    y, photo_groups = dataset.targets, dataset.split.groups
     folds = np.full(len(dataset.photos), -1)
-    for label, name in enumerate(dataset.labels):
-        groups = np.unique(of_group[classes == label])
-        for place, group in enumerate(groups):  # in the order of their hashes
-            rows = of_group == group
-            if folds[rows][0] < 0:  # else a group of two classes that has its fold already
-                folds[rows] = place % count
-        if len(np.unique(folds[classes == label])) < MIN_FOLDS:
-            raise DataError(f"The class {name} has too few independent photos for a cross-validation: {len(groups)}.",
+    for class_index, label in enumerate(dataset.labels):
+        groups = np.unique(photo_groups[y == class_index])
+        for position, group in enumerate(groups):  # in the order of their hashes
+            rows = photo_groups == group
+            if folds[rows][0] < 0:  # otherwise the group has photos of two classes and is already assigned
+                folds[rows] = position % n_folds
+        if len(np.unique(folds[y == class_index])) < MIN_FOLDS:
+            raise DataError(f"The class {label} has too few independent photos for cross-validation: {len(groups)}.",
                             f"It needs at least {MIN_FOLDS}.")
-    if len(np.unique(folds)) < count:
-        raise DataError(f"These photos are too few for a cross-validation in {count} folds: every class fits into "
-                        f"{len(np.unique(folds))}.", f"Give `cross_validate`={len(np.unique(folds))}.")
+    n_used = len(np.unique(folds))
+    if n_used < n_folds:
+        raise DataError(f"There are too few photos for cross-validation with {n_folds} folds: no class fills more "
+                        f"than {n_used}.", f"Use `cross_validate`={n_used}.")
     return folds

@@ -1,4 +1,4 @@
-"""The image formats that are read: the only table of them."""
+"""The table of the image formats that can be read."""
 from __future__ import annotations
 
 import os
@@ -11,31 +11,33 @@ class Format:
     """An image format.
 
     Attributes:
-        name: Pillow's name of its reader.
-        suffixes: of file names, in lower case, the usual one first.
-        magic: matches the first 16 bytes of every file of the format.
-        plugin: "package:function" that teaches Pillow to read it, loaded only for files that `family` matches; empty
-            for a format that Pillow reads by itself.
-        family: as `magic`, but for all files that the plugin may be able to read; None: the same.
+        name: The name of Pillow's reader.
+        suffixes: The suffixes of file names, in lower case, the most common one first.
+        magic: A pattern that matches the first 16 bytes of every file of the format.
+        plugin: "package:function", the function that registers the format with Pillow; called only for files that
+            match `plugin_magic`. Empty for a format that Pillow reads without a plugin.
+        plugin_magic: A pattern that matches the first 16 bytes of all files that the plugin may be able to read; None
+            if that is the same as `magic`.
     """
 
     name: str
     suffixes: tuple[str, ...]
     magic: re.Pattern[bytes]
     plugin: str = ""
-    family: re.Pattern[bytes] | None = None
+    plugin_magic: re.Pattern[bytes] | None = None
 
-    def may_be(self, start: bytes) -> bool:
-        """Return whether a file that starts with these 16 bytes is worth the format's plugin."""
-        return bool((self.family or self.magic).match(start))
+    def needs_plugin(self, first_bytes: bytes) -> bool:
+        """Return whether the format's plugin may be able to read a file that begins with these 16 bytes."""
+        return bool(self.plugin and (self.plugin_magic or self.magic).match(first_bytes))
 
 
 def _magic(pattern: bytes) -> re.Pattern[bytes]:
     return re.compile(pattern, re.DOTALL)
 
 
-# What cameras, phones, scanners and browsers write. Pillow's other readers stay shut: PostScript would run
-# Ghostscript, and some (TGA, XBM) can take a text file for a picture. JPEG includes MPO (photo pairs) and Ultra HDR.
+# The formats that cameras, phones, scanners and browsers write. Pillow's other readers are not used: PostScript would
+# run Ghostscript, and some (TGA, XBM) can mistake a text file for an image. JPEG includes MPO (pairs of photos) and
+# Ultra HDR.
 FORMATS = (
     Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), _magic(rb"\xff\xd8\xff")),
     Format("PNG", (".png", ".apng"), _magic(rb"\x89PNG\r\n\x1a\n")),
@@ -43,7 +45,7 @@ FORMATS = (
     Format("GIF", (".gif",), _magic(rb"GIF8[79]a")),
     Format("BMP", (".bmp", ".dib"), _magic(rb"BM")),
     Format("TIFF", (".tif", ".tiff"), _magic(rb"II[*+]\x00|MM\x00[*+]|MM[*]\x00|II\x00[*]")),
-    # Both are ISO base media files (ISO/IEC 14496-12, 4.3), told apart by their brand.
+    # AVIF and HEIF are both ISO base media files (ISO/IEC 14496-12, 4.3) and differ in their brand.
     Format("AVIF", (".avif",), _magic(rb".{4}ftyp(avif|avis|mif1|msf1)")),
     Format("HEIF", (".heic", ".heif", ".hif"), _magic(rb".{4}ftyp(hei|hev|mif1|msf1)"),
            "pillow_heif:register_heif_opener", _magic(rb".{4}ftyp")),
@@ -55,18 +57,22 @@ SUFFIXES = frozenset(suffix for each in FORMATS for suffix in each.suffixes)
 
 
 def has_photo_suffix(path: str | os.PathLike[str]) -> bool:
-    """Whether a file's name ends as photos' names do, in upper or lower case.
+    """Return whether a file name has the suffix of an image format, in upper or lower case.
 
-    This only recognises where photos lie in a folder; what a file is, its bytes tell.
+    Suffixes are only used to find photos in a folder. The format of a file is determined by its content.
     """
     return os.path.splitext(path)[1].lower() in SUFFIXES
 
 
 def suffixes_for(name: str) -> tuple[str, ...]:
-    """Return the suffixes of a format, the usual one first; none for a format that is not in the table."""
+    """Return the suffixes of a format, the most common one first; empty if the format is not in the table."""
     return next((each.suffixes for each in FORMATS if each.name == name), ())
 
 
-def starts_like_photo(start: bytes) -> bool:
-    """Whether a file that starts with these bytes (at least 16 of them, if it has so many) claims to be a photo."""
-    return any(each.magic.match(start) for each in FORMATS)
+def has_photo_signature(first_bytes: bytes) -> bool:
+    """Return whether a file begins like one of the formats.
+
+    Args:
+        first_bytes: The first 16 bytes of the file or more; all of them if the file is shorter.
+    """
+    return any(each.magic.match(first_bytes) for each in FORMATS)

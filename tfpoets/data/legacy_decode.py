@@ -1,58 +1,67 @@
-"""Pixels, version 0: what the networks of TensorFlow for Poets saw, for its graphs and for nothing else."""
+"""Decode photos as TensorFlow for Poets did, for its graphs only: version 0 of the pixel contract."""
 from __future__ import annotations
 
 import os
 
 import numpy as np
 
-from .decode import load_photo
+from .decode import load_full_size
 
 LEGACY_PIXELS_VERSION = 0
 
 
 def load_legacy_pixels(source: str | os.PathLike[str] | bytes, height: int, width: int) -> np.ndarray:
-    """Decode a photo in full and resize it as TensorFlow 1 did; see `load_pixels` for what else happens to it.
+    """Decode a photo at full size and resize it as TensorFlow 1 did; otherwise the same as `load_pixels`.
 
     Args:
-        source: the path of a file, or the bytes of one.
-        height, width: of the result, in pixels.
+        source: The path of a file, or its bytes.
+        height: The height of the result in pixels.
+        width: The width of the result in pixels.
 
     Returns:
         float32 [height, width, 3], 0 to 255.
 
     Raises:
-        PhotoError: the file is missing, or is no photo that can be decoded to its end.
+        PhotoError: The file is missing, or is not a photo that can be decoded completely.
     """
-    return resize_bilinear(load_photo(source), height, width)
+    return resize_bilinear(load_full_size(source), height, width)
 
 
 def resize_bilinear(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """TensorFlow 1's tf.image.resize_bilinear: no antialiasing, the corner of a pixel taken for its centre.
+    """Resize an image like TensorFlow 1's tf.image.resize_bilinear.
 
-    The same sums in the same order and precision as tensorflow/core/kernels/image/resize_bilinear_op.cc with
-    align_corners and half_pixel_centers off.
+    There is no antialiasing, and the corner of a pixel is treated as its centre. The sums are computed in the same
+    order and precision as in tensorflow/core/kernels/image/resize_bilinear_op.cc, with align_corners and
+    half_pixel_centers off.
 
     Args:
         pixels: uint8 or float32 [h, w, channels].
-        height, width: of the result, in pixels.
+        height: The height of the result in pixels.
+        width: The width of the result in pixels.
 
     Returns:
         float32 [height, width, channels].
     """
-    top, bottom, down = _neighbours(pixels.shape[0], height)
-    left, right, along = _neighbours(pixels.shape[1], width)
-    above, below = (_between(pixels[row][:, left], pixels[row][:, right], along[None, :, None])
+    top, bottom, row_weights = _interpolation(pixels.shape[0], height)
+    left, right, column_weights = _interpolation(pixels.shape[1], width)
+    upper, lower = (_interpolate(pixels[row][:, left], pixels[row][:, right], column_weights[None, :, None])
                     for row in (top, bottom))
-    return _between(above, below, down[:, None, None])
+    return _interpolate(upper, lower, row_weights[:, None, None])
 
 
-def _neighbours(side: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each place of the result: the pixels before and behind it, and how far it lies between them, 0 to 1."""
-    place = np.arange(target, dtype=np.float32) * (np.float32(side) / np.float32(target))
-    before = np.floor(place).astype(np.intp)
-    return before, np.minimum(before + 1, side - 1), place - before.astype(np.float32)
+def _interpolation(side: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return how to interpolate `side` pixels to `target` pixels.
+
+    Returns:
+        intp [target], the index of the pixel before each position.
+        intp [target], the index of the pixel after it.
+        float32 [target], the weight of the pixel after it, 0 to 1.
+    """
+    positions = np.arange(target, dtype=np.float32) * (np.float32(side) / np.float32(target))
+    before = np.floor(positions).astype(np.intp)
+    return before, np.minimum(before + 1, side - 1), positions - before.astype(np.float32)
 
 
-def _between(before: np.ndarray, behind: np.ndarray, share: np.ndarray) -> np.ndarray:
+def _interpolate(before: np.ndarray, after: np.ndarray, weights: np.ndarray) -> np.ndarray:
     before = before.astype(np.float32)
-    return before + (behind.astype(np.float32) - before) * share
+    return before + (after.astype(np.float32) - before) * weights

@@ -1,4 +1,4 @@
-"""Files on this machine: opened for reading, and their stamps, which tell whether one has changed."""
+"""Open local files, and detect by their size and modification time whether they have changed."""
 from __future__ import annotations
 
 import os
@@ -6,42 +6,43 @@ import time
 from collections.abc import Iterable
 from typing import BinaryIO, Protocol
 
-from .decode import open_file
+from .photo_files import open_file
 
-# A file written less than this before it was looked at could be written again with the same time stamp (2 s on FAT).
-SETTLED_NS = 2_000_000_000
+# The time stamp of a file that was modified less than this long ago is not trusted: the file may be modified again
+# without a change of the time stamp, whose resolution is 2 s on FAT.
+MIN_AGE_NS = 2_000_000_000
 
 
 class FileReader(Protocol):
-    """Reads files by their URIs; it can be pickled, and any number of threads may use it.
+    """An object that opens files by their URIs. It can be pickled, and used by several threads at once.
 
-    A URI has a scheme ("s3://bucket/a.jpg") or is a path, to a local file or into one: the cache remembers files by
-    URI, and makes paths absolute.
+    A URI has a scheme ("s3://bucket/a.jpg"), or is the path of a local file or of a file inside one. The cache uses
+    URIs as keys, and makes paths absolute.
     """
 
     def open(self, uri: str) -> BinaryIO:
-        """Open a file for reading. It can be sought in.
+        """Open a file for reading; it is seekable.
 
         Raises:
-            PhotoError: it cannot be opened, with the reason.
+            PhotoError: The file cannot be opened; the message is the reason.
         """
 
     def stamps(self, uris: Iterable[str]) -> dict[str, str]:
-        """Return a stamp for each file, which is another one after the file has changed.
+        """Return a stamp for each file, which changes when the file changes.
 
-        An empty stamp is never trusted: the file is read again.
+        A file with an empty stamp is always read again.
         """
 
 
 class LocalFiles:
-    """Reads local files; a URI is a path."""
+    """A reader of local files, whose URIs are paths."""
 
     def open(self, uri: str) -> BinaryIO:
-        """Open a file for reading; raise PhotoError where that is not possible."""
+        """Open a file for reading; raise PhotoError if that fails."""
         return open_file(uri)
 
     def stamps(self, uris: Iterable[str]) -> dict[str, str]:
-        """Return size in bytes and modification time in nanoseconds of each file."""
+        """Return the size in bytes and the modification time in nanoseconds of each file."""
         return {uri: _stamp(uri) for uri in uris}
 
 
@@ -53,5 +54,5 @@ def _stamp(path: str) -> str:
         status = os.stat(path)
     except (OSError, ValueError):
         return ""
-    settled = time.time_ns() - status.st_mtime_ns > SETTLED_NS
-    return f"{status.st_size} {status.st_mtime_ns}" if settled else ""
+    is_old_enough = time.time_ns() - status.st_mtime_ns > MIN_AGE_NS
+    return f"{status.st_size} {status.st_mtime_ns}" if is_old_enough else ""

@@ -1,4 +1,4 @@
-"""Numbers that are taken from a photo's pixels while it is decoded anyway, and kept in the cache."""
+"""Compute figures, such as blur or brightness, from the pixels of a photo; the cache stores them."""
 from __future__ import annotations
 
 import math
@@ -10,13 +10,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Measure:
-    """A number for each photo.
+    """A figure that is computed from the pixels of each photo, while the photo is decoded for other purposes.
 
     Attributes:
-        name: under which the cache keeps it; another formula needs another name.
-        height, width: of the pixels that it is taken from; at most 320, so that no photo is decoded twice.
-        compute: from uint8 [height, width, 3], the photo by the pixel contract at this size, to a finite number. It is
-            called by several threads at once.
+        name: The name under which the cache stores the values; a different formula needs a different name.
+        height: The height in pixels at which the photo is loaded, at most 320, so that no photo is decoded twice.
+        width: The width in pixels, at most 320.
+        compute: A function that takes the pixels of `load_pixels`, uint8 [height, width, 3], and returns a finite
+            number. Several threads may call it at once.
     """
 
     name: str
@@ -24,14 +25,14 @@ class Measure:
     width: int
     compute: Callable[[np.ndarray], float]
 
-    def taken(self, pixels: np.ndarray) -> float:
-        """Return the number for uint8 [height, width, 3]; raise ValueError where it is not finite."""
+    def apply(self, pixels: np.ndarray) -> float:
+        """Return the value for uint8 [height, width, 3]; raise ValueError if it is not finite."""
         value = float(self.compute(pixels))
         if not math.isfinite(value):
-            raise ValueError(f"the measure {self.name} gives {value} for a photo, which is not a finite number")
+            raise ValueError(f"the measure {self.name} returned {value} for a photo, which is not a finite number")
         return value
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width, in pixels."""
+        """The height and width at which the photo is loaded, in pixels."""
         return self.height, self.width

@@ -1,7 +1,7 @@
-"""Photos to try things on: handwritten digits without a network, flowers and CIFAR-10 with one.
+"""Write sample photos: handwritten digits, which need no network, or flowers and CIFAR-10, which are downloaded.
 
-Each set is built in a private folder beside the wanted one and renamed when it is whole, so that a run that was killed
-leaves nothing that could be taken for it.
+Each set is written to a temporary folder next to its destination and renamed when it is complete, so that a killed run
+leaves nothing that looks like a complete set.
 """
 from __future__ import annotations
 
@@ -29,202 +29,208 @@ DIGITS_COUNTS = dict(zip("0123456789", (178, 182, 177, 183, 181, 182, 181, 179, 
 DIGITS_SIDE = 64
 
 FLOWERS_URL = "https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz"
-# Size and hash as TensorFlow Datasets records them (url_checksums/tf_flowers.txt): 228,813,984 bytes.
+# The size and hash are from TensorFlow Datasets (url_checksums/tf_flowers.txt): 228,813,984 bytes.
 FLOWERS_SHA256 = "4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c"
 FLOWERS_COUNTS = {"daisy": 633, "dandelion": 898, "roses": 641, "sunflowers": 699, "tulips": 799}
-FLOWERS_TOP = "flower_photos"
+FLOWERS_ARCHIVE_FOLDER = "flower_photos"
 MAX_ARCHIVE_BYTES = 300_000_000
 MAX_UNPACKED_BYTES = 1_000_000_000
 
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
-# Under this name, without a suffix, Keras 3 looks for the archive before it downloads it.
+# The name, without a suffix, under which Keras 3 looks for the archive before downloading it.
 CIFAR10_KERAS_NAME = "cifar-10-batches-py-target_archive"
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR10_COUNTS = {f"{part}/{name}": count for part, count in (("train", 5000), ("test", 1000))
                   for name in CIFAR10_CLASSES}
 
 NETWORK_SECONDS = 30.0
-# No set takes this long to build: a private folder that is older belongs to a killed run.
+# No set takes this long to write: a temporary folder that is older was left by a killed run.
 ABANDONED_SECONDS = 86400
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampleSet:
     """A set of sample photos on disk.
 
     Attributes:
-        folder: where the set lies.
-        image_dir: the folder of class folders in it, for retraining.
-        counts: photos in each class folder, by its path relative to `folder`.
-        was_there: whether the set was complete before, and nothing was written.
+        folder: The folder of the set.
+        image_dir: The folder that holds the class folders, for retraining; `folder` or a folder inside it.
+        counts: The number of photos in each class folder, by the path of the class folder relative to `folder`.
+        already_existed: Whether the set was complete before, so that nothing was written.
     """
 
     folder: Path
     image_dir: Path
     counts: Mapping[str, int]
-    was_there: bool
+    already_existed: bool
 
 
-def write_digits(folder: Path) -> Sample:
-    """Writes the 1,797 handwritten digits that come with scikit-learn as 64 x 64 gray PNG files, the same each time.
+def write_digits(folder: Path) -> SampleSet:
+    """Write the 1,797 handwritten digits that come with scikit-learn as gray PNG files of 64 x 64 pixels.
 
-    Source: the test part of "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository.
+    The files are identical every time. Source: the test part of "Optical Recognition of Handwritten Digits", UCI
+    Machine Learning Repository.
 
     Args:
-        folder: gets the class folders '0' to '9'; a file's name is the digit's number in the data set, from 0000.
+        folder: The destination of the class folders '0' to '9'. Files are named after the number of the digit in the
+            data set, from 0000.
 
     Returns:
-        What lies in `folder` now.
+        The set in `folder`.
 
     Raises:
-        DataError: when `folder` holds something else.
+        DataError: `folder` contains something else.
     """
     if _is_complete(folder, DIGITS_COUNTS, "the handwritten digits"):
-        return Sample(folder, folder, DIGITS_COUNTS, was_there=True)
-    pixels, labels = _digits()
-    with _built_beside(folder) as built:
-        _write_photos(built, pixels, labels, tuple(DIGITS_COUNTS), number_width=4)
-    return Sample(folder, folder, DIGITS_COUNTS, was_there=False)
+        return SampleSet(folder, folder, DIGITS_COUNTS, already_existed=True)
+    pixels, y = _load_digits()
+    with _temporary_folder(folder) as temporary:
+        _write_photos(temporary, pixels, y, tuple(DIGITS_COUNTS), number_width=4)
+    return SampleSet(folder, folder, DIGITS_COUNTS, already_existed=False)
 
 
 def write_flowers(folder: Path, url: str = FLOWERS_URL, *, sha256: str | None = FLOWERS_SHA256,
-                  counts: Mapping[str, int] = FLOWERS_COUNTS) -> Sample:
-    """Downloads TensorFlow's 3,670 flower photos (229 MB; CC-BY, photographers in LICENSE.txt) and unpacks them.
+                  counts: Mapping[str, int] = FLOWERS_COUNTS) -> SampleSet:
+    """Download and unpack TensorFlow's 3,670 flower photos (229 MB; CC-BY, photographers in LICENSE.txt).
 
     Args:
-        folder: becomes what the archive's top folder `flower_photos` holds.
-        url: where the archive lies.
-        sha256: the archive's SHA-256 as hexadecimal digits, None to take any.
-        counts: how many photos each class must have at least for the set to be complete.
+        folder: The destination of the contents of the archive's folder `flower_photos`.
+        url: The URL of the archive.
+        sha256: The SHA-256 of the archive as hexadecimal digits, or None to accept any archive.
+        counts: The minimum number of photos of each class in a complete set.
 
     Returns:
-        What lies in `folder` now.
+        The set in `folder`.
 
     Raises:
-        DataError: when `folder` holds something else, the archive cannot be had, or it is not what it should be.
+        DataError: `folder` contains something else, or the archive cannot be downloaded or is not the expected one.
     """
     if _is_complete(folder, counts, "the flower photos"):
-        return Sample(folder, folder, counts, was_there=True)
-    with _built_beside(folder) as built:
-        archive = built.with_name("flower_photos.tgz")
+        return SampleSet(folder, folder, counts, already_existed=True)
+    with _temporary_folder(folder) as temporary:
+        archive = temporary.with_name("flower_photos.tgz")
         _download_flowers(url, archive, sha256)
-        unpacked = built.parent / "unpacked" / FLOWERS_TOP
+        unpacked = temporary.parent / "unpacked" / FLOWERS_ARCHIVE_FOLDER
         unpacked.mkdir(parents=True)
         extract_tar_gz(archive, unpacked.parent, MAX_UNPACKED_BYTES, url)
-        os.replace(unpacked, built)
-        found = _count_photos(built, counts)
-        if found != dict(counts):
-            raise DataError(f"{url} is not the archive that was expected: it holds {sum(found.values()):,} of the "
-                            f"{sum(counts.values()):,} photos.", "Nothing was kept.")
-    return Sample(folder, folder, counts, was_there=False)
+        os.replace(unpacked, temporary)
+        actual = _count_photos(temporary, counts)
+        if actual != dict(counts):
+            raise DataError(f"{url} is not the expected archive: it contains {sum(actual.values()):,} of the "
+                            f"{sum(counts.values()):,} photos.", "Nothing was written.")
+    return SampleSet(folder, folder, counts, already_existed=False)
 
 
-def write_cifar10(folder: Path) -> Sample:
-    """Writes the 60,000 photos of CIFAR-10, 32 x 32 in RGB, that Keras downloads (170 MB), as PNG files.
+def write_cifar10(folder: Path) -> SampleSet:
+    """Write the 60,000 photos of CIFAR-10, 32 x 32 pixels in RGB, which Keras downloads (170 MB), as PNG files.
 
     Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
 
     Args:
-        folder: gets train/<class>/NNNNN.png and test/<class>/NNNNN.png; NNNNN is the photo's number in its part of
-            the data set, from 00000, as published lists of wrong labels use it.
+        folder: The destination of the files train/<class>/NNNNN.png and test/<class>/NNNNN.png. NNNNN is the number of
+            the photo in its part of the data set, from 00000; published lists of wrong labels use the same numbers.
 
     Returns:
-        What lies in `folder` now; its image_dir is the train folder.
+        The set in `folder`; its `image_dir` is the train folder.
 
     Raises:
-        DataError: when `folder` holds something else, or Keras cannot get the data.
+        DataError: `folder` contains something else, or Keras cannot download the data.
     """
     if _is_complete(folder, CIFAR10_COUNTS, "CIFAR-10"):
-        return Sample(folder, folder / "train", CIFAR10_COUNTS, was_there=True)
+        return SampleSet(folder, folder / "train", CIFAR10_COUNTS, already_existed=True)
     train, test = _load_cifar10()
     write_parts(folder, {"train": train, "test": test}, CIFAR10_CLASSES)
-    return Sample(folder, folder / "train", CIFAR10_COUNTS, was_there=False)
+    return SampleSet(folder, folder / "train", CIFAR10_COUNTS, already_existed=False)
 
 
-def write_parts(folder: Path, parts: Mapping[str, tuple[np.ndarray, np.ndarray]], classes: tuple[str, ...]) -> None:
-    """Writes photos from memory to `folder`/part/class/NNNNN.png; all of them appear at once.
+def write_parts(folder: Path, parts: Mapping[str, tuple[np.ndarray, np.ndarray]], labels: tuple[str, ...]) -> None:
+    """Write photos from memory to the files `folder`/part/label/NNNNN.png, which all appear at the same time.
 
     Args:
-        folder: a folder that is empty or not there.
-        parts: for each part (train, test) its photos, uint8 [photos, height, width, 3] or [photos, height, width],
-            and their classes as indices into `classes`, integers [photos] or [photos, 1].
-        classes: names of the class folders.
+        folder: The destination, which must be empty or missing.
+        parts: The photos and targets of each part (train, test): uint8 [n, height, width, 3] or [n, height, width],
+            and integers [n] or [n, 1], which are indices into `labels`.
+        labels: The names of the class folders.
     """
-    with _built_beside(folder) as built:
-        for part, (pixels, labels) in parts.items():
-            _write_photos(built / part, pixels, np.ravel(labels), classes, number_width=5)
+    with _temporary_folder(folder) as temporary:
+        for part, (pixels, y) in parts.items():
+            _write_photos(temporary / part, pixels, np.ravel(y), labels, number_width=5)
 
 
-def _write_photos(folder: Path, pixels: np.ndarray, labels: np.ndarray, classes: tuple[str, ...],
+def _write_photos(folder: Path, pixels: np.ndarray, y: np.ndarray, labels: tuple[str, ...],
                   number_width: int) -> None:
-    for name in classes:
-        (folder / name).mkdir(parents=True)
+    for label in labels:
+        (folder / label).mkdir(parents=True)
     with progress_bar(len(pixels), "Writing photos", "photo") as bar:
-        for number, (photo, label) in enumerate(zip(pixels, labels, strict=True)):
-            Image.fromarray(photo).save(folder / classes[label] / f"{number:0{number_width}d}.png")
+        for number, (photo, target) in enumerate(zip(pixels, y, strict=True)):
+            Image.fromarray(photo).save(folder / labels[target] / f"{number:0{number_width}d}.png")
             bar.update()
 
 
-def _digits() -> tuple[np.ndarray, np.ndarray]:
-    """The digits enlarged: uint8 [1797, 64, 64], and which digits they are: int64 [1797]."""
+def _load_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Return the enlarged digits, uint8 [1797, 64, 64], and their targets, int64 [1797]."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    small = np.rint(digits.images * (255 / 16)).astype(np.uint8)
-    # Bicubic: the strokes of an 8 x 8 scan come out round, as if written, where nearest would give blocks.
-    large = [Image.fromarray(scan).resize((DIGITS_SIDE, DIGITS_SIDE), Image.Resampling.BICUBIC) for scan in small]
-    return np.stack([np.asarray(photo) for photo in large]), digits.target
+    scans = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+    # Bicubic resampling makes the strokes of an 8 x 8 scan round, like handwriting. Nearest-neighbour gives blocks.
+    photos = [Image.fromarray(scan).resize((DIGITS_SIDE, DIGITS_SIDE), Image.Resampling.BICUBIC) for scan in scans]
+    return np.stack([np.asarray(photo) for photo in photos]), digits.target
 
 
 def _download_flowers(url: str, archive: Path, sha256: str | None) -> None:
     try:
-        download_file(url, archive, what="Downloading flower photos", max_bytes=MAX_ARCHIVE_BYTES, sha256=sha256,
-                      timeout=NETWORK_SECONDS)
+        download_file(url, archive, description="Downloading flower photos", max_bytes=MAX_ARCHIVE_BYTES,
+                      sha256=sha256, timeout=NETWORK_SECONDS)
     except TfpoetsError as error:
-        raise DataError(error.problem, f"{error.remedy} The digits need no network: "
+        raise DataError(error.problem, f"{error.remedy} The digits do not need a network: "
                         "`tfpoets sample_photos` digits") from error
 
 
 def _load_cifar10() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """(train photos uint8 [50000, 32, 32, 3], labels uint8 [50000, 1]), (test photos [10000, ...], labels)."""
+    """Return the pixels, uint8 [n, 32, 32, 3], and targets, uint8 [n, 1], of 50,000 train and 10,000 test photos."""
     cifar10 = import_tensorflow().keras.datasets.cifar10
     timeout = socket.getdefaulttimeout()
-    # Keras waits without end for a server that has gone silent, and offers no other way to say how long it may.
+    # By default Keras waits forever for a server that does not respond, and it has no option for a timeout.
     socket.setdefaulttimeout(NETWORK_SECONDS)
     try:
-        # Keras reports on standard output, which belongs to the command's result.
+        # Keras prints progress to standard output, which is reserved for the results of the command.
         with contextlib.redirect_stdout(sys.stderr):
             return cifar10.load_data()
-    # Keras raises bare Exception for whatever the network did.
+    # Keras raises a bare Exception for every network error.
     except Exception as error:
         keras_folder = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "datasets"
-        raise DataError(f"Keras could not get CIFAR-10: {one_line(error)}",
-                        f"Where there is no network, put {CIFAR10_URL} into {keras_folder} by hand, "
+        raise DataError(f"Keras could not download CIFAR-10: {one_line(error)}",
+                        f"Without a network connection, copy {CIFAR10_URL} to {keras_folder} manually, "
                         f"under the name {CIFAR10_KERAS_NAME}, and run the same command again.") from error
     finally:
         socket.setdefaulttimeout(timeout)
 
 
-def _is_complete(folder: Path, counts: Mapping[str, int], what: str) -> bool:
-    """True for the whole set, False for a folder that may be written; raises DataError for any other folder."""
+def _is_complete(folder: Path, counts: Mapping[str, int], set_name: str) -> bool:
+    """Return whether a folder contains the complete set; False if it is empty or missing.
+
+    Raises:
+        DataError: The folder contains something else.
+    """
     try:
         if not any(folder.iterdir()):
             return False
     except FileNotFoundError:
         return False
     except NotADirectoryError as error:
-        raise DataError(f"{folder} is a file, not a folder.", "Give another folder with `output_dir`.") from error
-    found = _count_photos(folder, counts)
-    if found == dict(counts):
+        raise DataError(f"{folder} is a file, not a folder.", "Choose another folder with `output_dir`.") from error
+    actual = _count_photos(folder, counts)
+    if actual == dict(counts):
         return True
-    raise DataError(f"{folder} is not empty and is no complete copy of {what}: it holds {sum(found.values()):,} of "
-                    f"the {sum(counts.values()):,} photos.",
-                    "Give another folder with `output_dir`, or remove this one and run the same command again.")
+    raise DataError(f"{folder} is not empty and not a complete copy of {set_name}: it contains "
+                    f"{sum(actual.values()):,} of the {sum(counts.values()):,} photos.",
+                    "Choose another folder with `output_dir`, or delete this one and run the same command again.")
 
 
 def _count_photos(folder: Path, counts: Mapping[str, int]) -> dict[str, int]:
-    """How many photos each class folder has, up to the wanted number: photos that somebody added do not matter."""
-    return {name: min(_count_files(folder / name), wanted) for name, wanted in counts.items()}
+    """Return the number of photos in each class folder, at most the expected one: added photos do not count."""
+    return {name: min(_count_files(folder / name), expected) for name, expected in counts.items()}
 
 
 def _count_files(folder: Path) -> int:
@@ -237,26 +243,26 @@ def _count_files(folder: Path) -> int:
 
 
 @contextlib.contextmanager
-def _built_beside(folder: Path) -> Iterator[Path]:
-    """A path beside `folder` where the block builds a folder; it becomes `folder` when the block ends well."""
-    # Through links, so that the private folder lies on the same disk as the place it is renamed to.
+def _temporary_folder(folder: Path) -> Iterator[Path]:
+    """Yield a path at which the block creates a folder; rename that to `folder` when the block succeeds."""
+    # Links are resolved, so that the temporary folder is on the same disk as its destination.
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(folder)
-    private = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
+    parent = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
     try:
-        built = private / "photos"
-        yield built
-        # Windows does not rename onto a folder, not even onto an empty one.
+        temporary = parent / "photos"
+        yield temporary
+        # Windows cannot rename to the name of an existing folder, even an empty one.
         if folder.is_dir():
             folder.rmdir()
-        built.rename(folder)
+        temporary.rename(folder)
     finally:
-        shutil.rmtree(private, ignore_errors=True)
+        shutil.rmtree(parent, ignore_errors=True)
 
 
 def _remove_abandoned(folder: Path) -> None:
-    for private in folder.parent.glob(f".{glob.escape(folder.name)}.*.partial"):
+    for temporary in folder.parent.glob(f".{glob.escape(folder.name)}.*.partial"):
         with contextlib.suppress(OSError):
-            if time.time() - private.stat().st_mtime > ABANDONED_SECONDS:
-                shutil.rmtree(private, ignore_errors=True)
+            if time.time() - temporary.stat().st_mtime > ABANDONED_SECONDS:
+                shutil.rmtree(temporary, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Where photos with labels come from: the list of sources, and the one way to read a dataset."""
+"""The list of photo sources, and the functions that find the source for a location and read its dataset."""
 from __future__ import annotations
 
 import os
@@ -14,28 +14,33 @@ from .local_files import FileReader
 
 
 class PhotoSource(FileReader, Protocol):
-    """Photos with labels at one location. It can be pickled; processes and threads share it."""
+    """Labelled photos at one location. It can be pickled, and used by several threads and processes at once."""
 
-    def dataset(self, least_classes: int = 2) -> Dataset:
-        """List the photos, without reading any; each has this source as its `source`.
+    def dataset(self, min_classes: int = 2) -> Dataset:
+        """List the photos, without reading any; the `source` of each photo is this object.
 
         Args:
-            least_classes: how many classes there must be.
+            min_classes: The minimum number of classes.
 
         Raises:
-            DataError: the location holds no such photos.
+            DataError: The location does not contain such photos.
         """
 
 
-# The first that recognises a location reads it: each takes the location and returns a PhotoSource or None.
+# Functions that take a location and return a PhotoSource, or None for a location of a different kind. The first one
+# that returns a source is used. A source that needs an optional package imports it when it is opened, so that the others
+# work without it.
 PHOTO_SOURCES: list[Callable[[str], PhotoSource | None]] = [FolderSource.at]
 
 
 def open_source(location: Path | str) -> PhotoSource:
     """Return the source of the photos at a location.
 
+    Args:
+        location: A folder, or another location that one of PHOTO_SOURCES recognizes.
+
     Raises:
-        DataError: there is nothing at the location that any source can read.
+        DataError: No source recognizes the location.
     """
     location = os.fspath(location)
     for find in PHOTO_SOURCES:
@@ -43,31 +48,32 @@ def open_source(location: Path | str) -> PhotoSource:
         if source is not None:
             return source
     if "://" in location:
-        raise DataError(f"Photos cannot be read from {location}.", "Give a folder on this machine.")
-    raise _nothing_at(Path(location))
+        raise DataError(f"Photos cannot be read from {location}.", "Use a folder on this machine.")
+    raise _not_a_folder(Path(location))
 
 
-def read_dataset(location: Path | str, least_classes: int = 2) -> Dataset:
-    """List photos with their labels, without reading any.
+def read_dataset(location: Path | str, min_classes: int = 2) -> Dataset:
+    """List the photos at a location with their labels, without reading any.
 
     Args:
-        location: a folder that holds one folder of photos per class, or another location that PHOTO_SOURCES know.
-        least_classes: how many classes there must be; a classifier needs two.
+        location: A folder that holds one folder of photos per class, or another location that one of PHOTO_SOURCES
+            recognizes.
+        min_classes: The minimum number of classes; a classifier needs two.
 
     Returns:
-        The dataset; its photos have no digest yet.
+        The dataset; its photos have no digests yet.
 
     Raises:
-        DataError: there are no such photos; the sentence says why.
+        DataError: The location does not contain such photos; the message describes what it contains instead.
     """
-    return open_source(location).dataset(least_classes)
+    return open_source(location).dataset(min_classes)
 
 
-def _nothing_at(root: Path) -> DataError:
-    if root.exists():
-        return DataError(f"{root} is a file, not a folder of photos.",
-                         "If it is an archive, unpack it first; then give the folder that holds one folder per class.")
-    siblings = [path.name for path in root.parent.iterdir()] if root.parent.is_dir() else []
-    guess = nearest(root.name, siblings)
-    return DataError(f"There is no folder {root}.", f"Did you mean {root.parent / guess}?" if guess else
-                     "Give `image_dir` the folder that holds one folder of photos per class.")
+def _not_a_folder(path: Path) -> DataError:
+    if path.exists():
+        return DataError(f"{path} is a file, not a folder of photos.",
+                         "If it is an archive, unpack it first; then use the folder that holds one folder per class.")
+    siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
+    guess = nearest(path.name, siblings)
+    return DataError(f"There is no folder {path}.", f"Did you mean {path.parent / guess}?" if guess else
+                     "Set `image_dir` to the folder that holds one folder of photos per class.")

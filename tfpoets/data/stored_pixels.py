@@ -1,4 +1,4 @@
-"""Decoded photos in one file on disk, for a training that sees each of them many times."""
+"""Store decoded photos in a file, for trainings that use each photo many times."""
 from __future__ import annotations
 
 import hashlib
@@ -16,30 +16,38 @@ from .decode import PIXELS_VERSION, load_pixels
 
 
 def store_pixels(photos: Sequence[Photo], height: int, width: int, folder: Path, workers: int) -> np.ndarray:
-    """Decodes photos into a file of `folder`, or opens it where it is there already.
+    """Decode photos into a file in `folder`, or open the file if it exists already.
+
+    Args:
+        photos: Photos with digests.
+        height: The height of the pixels.
+        width: The width of the pixels.
+        folder: The folder of the file; created if it is missing.
+        workers: The number of threads.
 
     Returns:
-        uint8 [photos, height, width, 3], memory-mapped, read-only.
+        uint8 [n, height, width, 3], memory-mapped and read-only.
 
     Raises:
-        DataError: a photo cannot be read any more, or there is no space.
+        DataError: A photo can no longer be read, or the file cannot be written.
     """
-    content = "".join(photo.digest for photo in photos)
-    key = hashlib.blake2b(f"{content}/{height}/{width}/{PIXELS_VERSION}".encode(), digest_size=6).hexdigest()
+    digests = "".join(photo.digest for photo in photos)
+    key = hashlib.blake2b(f"{digests}/{height}/{width}/{PIXELS_VERSION}".encode(), digest_size=6).hexdigest()
     path = folder / f"pixels-{key}.npy"
     try:
         return np.load(path, mmap_mode="r")
-    except (FileNotFoundError, ValueError, EOFError):  # not there yet, or cut short
-        _store(photos, height, width, path, workers)
+    except (FileNotFoundError, ValueError, EOFError):  # the file is missing or cut short
+        _write_pixels(photos, height, width, path, workers)
     return np.load(path, mmap_mode="r")
 
 
-def _store(photos: Sequence[Photo], height: int, width: int, path: Path, workers: int) -> None:
+def _write_pixels(photos: Sequence[Photo], height: int, width: int, path: Path, workers: int) -> None:
     part = path.with_suffix(".part")
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(photos), height, width, 3)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Written, not mapped: a full disk is an error here, and the end of the process there.
+        # Written instead of memory-mapped: with a memory map, a full disk would kill the process instead of raising an
+        # error.
         with part.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
             with ThreadPoolExecutor(workers) as pool, progress_bar(len(photos), "Decoding", "photo") as bar:
@@ -49,8 +57,8 @@ def _store(photos: Sequence[Photo], height: int, width: int, path: Path, workers
         part.replace(path)
     except PhotoError as error:
         part.unlink(missing_ok=True)
-        raise DataError(f"A photo cannot be read any more: {error}.", "Run the same command again.") from error
+        raise DataError(f"A photo can no longer be read: {error}.", "Run the same command again.") from error
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise DataError(f"The decoded photos cannot be kept in {path.parent}: {error.strerror}.",
-                        "Give another folder with `bottleneck_dir`.") from error
+        raise DataError(f"The decoded photos cannot be written to {path.parent}: {error.strerror}.",
+                        "Choose another folder with `bottleneck_dir`.") from error

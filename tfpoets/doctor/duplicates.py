@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfpoets.data import PARTS, TEST, Dataset, Split, group_pairs, hamming_distances, near_duplicate_pairs
+from tfpoets.data import PARTS, TEST, Dataset, Split, connected_groups, hamming_distances, near_duplicate_pairs
 
 from .detector import Evidence
 from .findings import Finding
@@ -84,7 +84,7 @@ def _same_picture(dataset: Dataset, neighbours: Neighbours) -> list[tuple[int, i
 def _without_bursts(pairs: list[tuple[int, int, float]], photos: int
                     ) -> tuple[list[tuple[int, int, float]], list[np.ndarray]]:
     """Pairs of small groups of look-alikes, and the rows of each larger group; nothing where the set looks so."""
-    group_of = group_pairs(np.array([pair[:2] for pair in pairs], int).reshape(-1, 2), photos)
+    group_of = connected_groups(np.array([pair[:2] for pair in pairs], int).reshape(-1, 2), photos)
     sizes = np.bincount(group_of)
     if sizes.max() > max(MAX_DATASET_FRACTION * photos, MAX_PAIRED_GROUP):
         return [], []

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfpoets.data import Photo, PhotoHeader, photo_header, suffixes_for
+from tfpoets.data import Photo, PhotoHeader, read_photo_header, suffixes_for
 from tfpoets.errors import PhotoError
 
 from .detector import Evidence
@@ -56,7 +56,7 @@ class FileDetector:
 def _header(photo: Photo) -> PhotoHeader | None:
     try:
         with photo.open() as file:
-            return photo_header(file)
+            return read_photo_header(file)
     except PhotoError:
         return None
 

@@ -1,8 +1,8 @@
-"""Arrays in, figures out; it knows no model and no file."""
+"""Compute metrics, intervals and calibration from arrays; independent of models and files."""
 from .calibration import fit_temperature
 from .cross_entropy import MIN_PROBABILITY, cross_entropy, log_softmax
 from .metrics import CalibrationBin, Metrics, calibration_bins, calibration_error, evaluate, wilson_interval
-from .rejection import Rejection, evaluate_unknown
+from .rejection import Rejection, evaluate_rejection
 
 __all__ = ["MIN_PROBABILITY", "CalibrationBin", "Metrics", "Rejection", "calibration_bins", "calibration_error",
-           "cross_entropy", "evaluate", "evaluate_unknown", "fit_temperature", "log_softmax", "wilson_interval"]
+           "cross_entropy", "evaluate", "evaluate_rejection", "fit_temperature", "log_softmax", "wilson_interval"]

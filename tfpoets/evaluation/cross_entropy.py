@@ -1,14 +1,15 @@
-"""The softmax and its loss, in NumPy: the one place that has these formulas."""
+"""Softmax and cross-entropy in NumPy."""
 from __future__ import annotations
 
 import numpy as np
 
-# A probability below this counts as this much in a loss that is reported: one certain wrong answer is not infinite.
+# Smaller probabilities are raised to this value in reported losses, so that a single error with probability 0 for the
+# true class does not make the loss infinite.
 MIN_PROBABILITY = 1e-12
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the natural logarithms of softmax(logits), row by row: float [n, n_classes], of the same dtype."""
+    """Return the natural logarithm of softmax(logits) of each row: float [n, n_classes], of the same dtype."""
     logits = logits - logits.max(axis=1, keepdims=True)
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
@@ -18,7 +19,7 @@ def cross_entropy(log_probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     Args:
         log_probabilities: float [n, n_classes], natural logarithms.
-        y: int [n], the true class of each photo.
+        y: int64 [n], the true classes.
 
     Returns:
         float [n], in nats, of the same dtype as `log_probabilities`.

@@ -1,4 +1,4 @@
-"""How good a classifier is, and how sure that can be known: arrays in, figures out."""
+"""Evaluate a classifier: accuracy and related metrics, with their uncertainty."""
 from __future__ import annotations
 
 import math
@@ -9,72 +9,75 @@ import numpy as np
 
 from .cross_entropy import MIN_PROBABILITY, cross_entropy
 
-Z_95 = 1.959963984540054  # the 97.5 % point of the normal distribution
-# Bins of equal width over the confidence, as Guo et al. 2017 (arXiv 1706.04599) and most after them take.
+Z_95 = 1.959963984540054  # the 97.5 % quantile of the normal distribution
+# The number of bins of equal width over the confidence: the value of Guo et al. 2017 (arXiv 1706.04599), which most
+# later work uses as well.
 CALIBRATION_BINS = 15
-# An interval wider than this tells little.
+# A warning is given if the interval of the accuracy is wider than this.
 WIDE_INTERVAL = 0.15
 
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """Figures of one class.
+    """Metrics of one class.
 
     Attributes:
-        support: photos that are of it.
-        answered: photos that were said to be of it.
-        correct: both.
+        support: The number of photos of the class.
+        predicted: The number of photos for which the class was predicted.
+        correct: The number of photos of the class for which it was predicted.
     """
 
     support: int
-    answered: int
+    predicted: int
     correct: int
 
     @property
     def recall(self) -> float | None:
-        """Share of its photos that were recognised, 0 to 1; None where it has none."""
+        """The fraction of the photos of the class for which it was predicted, 0 to 1; None without such photos."""
         return self.correct / self.support if self.support else None
 
     @property
     def precision(self) -> float | None:
-        """Share of the answers for it that were right, 0 to 1; None where nothing was said to be of it."""
-        return self.correct / self.answered if self.answered else None
+        """The fraction of the predictions of the class that are right, 0 to 1; None if it was never predicted."""
+        return self.correct / self.predicted if self.predicted else None
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of precision and recall; None where the class is neither there nor answered."""
-        return 2 * self.correct / (self.support + self.answered) if self.support + self.answered else None
+        """The harmonic mean of precision and recall; None if the class has no photos and was never predicted."""
+        return 2 * self.correct / (self.support + self.predicted) if self.support + self.predicted else None
 
     @property
-    def interval(self) -> tuple[float, float] | None:
-        """95 % Wilson interval of the recall."""
+    def recall_interval(self) -> tuple[float, float] | None:
+        """The 95 % Wilson interval of the recall."""
         return wilson_interval(self.correct, self.support) if self.support else None
 
     @property
     def precision_interval(self) -> tuple[float, float] | None:
-        """95 % Wilson interval of the precision."""
-        return wilson_interval(self.correct, self.answered) if self.answered else None
+        """The 95 % Wilson interval of the precision."""
+        return wilson_interval(self.correct, self.predicted) if self.predicted else None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Return the metrics for JSON."""
         return {"precision": self.precision, "precision_interval": self.precision_interval, "recall": self.recall,
-                "recall_interval": self.interval, "f1": self.f1, "support": self.support}
+                "recall_interval": self.recall_interval, "f1": self.f1, "support": self.support}
 
 
 @dataclass(frozen=True, eq=False)
 class Metrics:
-    """Figures of one evaluation.
+    """Metrics of one evaluation.
 
     Attributes:
-        count: photos evaluated.
-        correct: of them, those whose most probable class is the true one.
-        cross_entropy: mean negative natural logarithm of the true class's probability.
-        cross_entropy_error: standard error of that mean; nan of one photo.
-        expected_calibration_error: by how much the confidence of an answer is off, on average, 0 to 1.
-        confusion: int64 [classes, classes]: photos by true class (rows) and answer (columns).
-        ranks: int64 [classes]: photos by how many classes were more probable than the true one.
-        majority: index of the most frequent class.
-        majority_accuracy: what always answering that class would reach.
+        count: The number of photos.
+        correct: The number of photos whose most probable class is the true one.
+        cross_entropy: The mean negative natural logarithm of the probability of the true class.
+        cross_entropy_error: The standard error of that mean; NaN for a single photo.
+        expected_calibration_error: The mean difference between confidence and accuracy, 0 to 1.
+        majority: The index of the most frequent true class.
+        majority_accuracy: The accuracy of always predicting that class.
+        confusion: int64 [n_classes, n_classes], the number of photos by true class (rows) and predicted class
+            (columns).
+        ranks: int64 [n_classes], the number of photos by the rank of the true class: how many classes are more
+            probable.
     """
 
     count: int
@@ -89,49 +92,54 @@ class Metrics:
 
     @property
     def accuracy(self) -> float:
-        """Share of correct answers, 0 to 1."""
+        """The fraction of correct predictions, 0 to 1."""
         return self.correct / self.count
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % Wilson interval of the accuracy."""
+        """The 95 % Wilson interval of the accuracy."""
         return wilson_interval(self.correct, self.count)
 
     @property
     def per_class(self) -> tuple[ClassMetrics, ...]:
-        """Figures of each class, in label order."""
+        """The metrics of each class, in label order."""
         return tuple(ClassMetrics(int(self.confusion[index].sum()), int(self.confusion[:, index].sum()),
                                   int(self.confusion[index, index])) for index in range(len(self.confusion)))
 
     def top_k(self, k: int) -> float:
-        """Share of photos whose true class is among the k most probable, 0 to 1."""
+        """Return the fraction of photos whose true class is among the k most probable, 0 to 1."""
         return float(self.ranks[:k].sum() / self.count)
 
-    def most_confused(self, most: int) -> list[tuple[int, int, int]]:
-        """(true class, answer, photos) of the commonest wrong answers, at most `most`, the commonest first."""
-        wrong = self.confusion.copy()
-        np.fill_diagonal(wrong, 0)
-        order = np.argsort(-wrong, axis=None, kind="stable")[:most]
-        places = [np.unravel_index(place, wrong.shape) for place in order]
-        return [(int(true), int(answer), int(wrong[true, answer])) for true, answer in places if wrong[true, answer]]
+    def most_confused(self, limit: int) -> list[tuple[int, int, int]]:
+        """Return the most frequent errors as (true class, predicted class, number of photos), the most frequent first.
+
+        Args:
+            limit: The maximum number of errors to return.
+        """
+        errors = self.confusion.copy()
+        np.fill_diagonal(errors, 0)
+        order = np.argsort(-errors, axis=None, kind="stable")[:limit]
+        pairs = [np.unravel_index(index, errors.shape) for index in order]
+        return [(int(true), int(predicted), int(errors[true, predicted])) for true, predicted in pairs
+                if errors[true, predicted]]
 
     def caution(self) -> str:
-        """One sentence where the photos are too few to tell much, else nothing."""
+        """Return a sentence that warns of too few photos or a useless classifier; empty if there is no reason to."""
         low, high = self.interval
         if self.majority_accuracy == 1:
-            return "All photos are of one class, so this says nothing of the others."
+            return "All photos are of one class, so this says nothing about the others."
         if high < self.majority_accuracy:
-            return "This is worse than always giving the same answer."
+            return "This is worse than always predicting the same class."
         if low <= self.majority_accuracy:
-            return (f"{self.count} photos are too few to tell whether this is better than always giving the same "
-                    "answer.")
+            return (f"{self.count} photos are too few to tell whether this is better than always predicting the same "
+                    "class.")
         if high - low > WIDE_INTERVAL:
-            return (f"{self.count} photos say little: on new ones the accuracy may be anything from {low:.0%} to "
-                    f"{high:.0%}.")
+            return (f"{self.count} photos are a small sample: on new photos the accuracy may be anywhere from "
+                    f"{low:.0%} to {high:.0%}.")
         return ""
 
     def to_dict(self, labels: list[str] | tuple[str, ...]) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Return the metrics for JSON."""
         return {"accuracy": self.accuracy, "interval": list(self.interval), "count": self.count,
                 "cross_entropy": self.cross_entropy,
                 "cross_entropy_error": self.cross_entropy_error if self.count > 1 else None,
@@ -141,30 +149,34 @@ class Metrics:
                 "confusion_matrix": self.confusion.tolist(), "labels": list(labels)}
 
 
-def evaluate(probabilities: np.ndarray, classes: np.ndarray) -> Metrics:
-    """Compares answers with the truth.
+def evaluate(probabilities: np.ndarray, y: np.ndarray) -> Metrics:
+    """Evaluate predicted probabilities against the true classes.
 
     Args:
-        probabilities: float [photos, classes], rows summing to 1.
-        classes: int [photos], the true class of each; at least one photo.
+        probabilities: float [n, n_classes]; each row sums to 1.
+        y: int64 [n], the true classes.
+
+    Raises:
+        ValueError: There are no photos.
     """
-    if len(classes) == 0:
+    if len(y) == 0:
         raise ValueError("there are no photos to evaluate")
-    width = probabilities.shape[1]
-    answers = probabilities.argmax(1)
-    counts = np.bincount(classes, minlength=width)
-    true = probabilities[np.arange(len(classes)), classes][:, None]
-    confusion = np.bincount(classes * width + answers, minlength=width * width).reshape(width, width)
-    # A true class that ties with others stands where argmax would put it: behind those of smaller index.
-    index = np.arange(width)[None]
-    ahead = (probabilities > true) | ((probabilities == true) & (index < classes[:, None]))
-    losses = cross_entropy(np.log(np.maximum(probabilities.astype(np.float64), MIN_PROBABILITY)), classes)
-    return Metrics(count=len(classes), correct=int((answers == classes).sum()),
+    n_classes = probabilities.shape[1]
+    predicted = probabilities.argmax(1)
+    counts = np.bincount(y, minlength=n_classes)
+    confusion = np.bincount(y * n_classes + predicted, minlength=n_classes ** 2).reshape(n_classes, n_classes)
+    # Ties are ranked as argmax breaks them: the class with the smaller index comes first.
+    true = probabilities[np.arange(len(y)), y][:, None]
+    index = np.arange(n_classes)[None]
+    ranked_higher = (probabilities > true) | ((probabilities == true) & (index < y[:, None]))
+    losses = cross_entropy(np.log(np.maximum(probabilities.astype(np.float64), MIN_PROBABILITY)), y)
+    return Metrics(count=len(y), correct=int((predicted == y).sum()),
                    cross_entropy=max(0.0, float(losses.mean())),
                    cross_entropy_error=_standard_error(losses),
-                   expected_calibration_error=calibration_error(probabilities.max(1), answers == classes),
-                   majority=int(counts.argmax()), majority_accuracy=float(counts.max() / len(classes)),
-                   confusion=confusion.astype(np.int64), ranks=np.bincount(ahead.sum(1), minlength=width))
+                   expected_calibration_error=calibration_error(probabilities.max(1), predicted == y),
+                   majority=int(counts.argmax()), majority_accuracy=float(counts.max() / len(y)),
+                   confusion=confusion.astype(np.int64),
+                   ranks=np.bincount(ranked_higher.sum(1), minlength=n_classes))
 
 
 def _standard_error(values: np.ndarray) -> float:
@@ -173,43 +185,59 @@ def _standard_error(values: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """Answers of about the same confidence: how many, their mean confidence, and the share of right ones."""
+    """Predictions of about the same confidence.
+
+    Attributes:
+        count: The number of predictions.
+        confidence: Their mean confidence, 0 to 1.
+        accuracy: The fraction of them that is correct, 0 to 1.
+    """
 
     count: int
     confidence: float
     accuracy: float
 
 
-def calibration_bins(confidences: np.ndarray, correct: np.ndarray, bins: int = CALIBRATION_BINS
+def calibration_bins(confidences: np.ndarray, correct: np.ndarray, n_bins: int = CALIBRATION_BINS
                      ) -> tuple[CalibrationBin, ...]:
-    """Answers by confidence, in bins of equal width, empty ones left out (a reliability diagram).
+    """Return the predictions in bins of equal width by confidence, as in a reliability diagram; omit empty bins.
 
     Args:
-        confidences: float [photos], the probability of each answer.
-        correct: bool [photos].
+        confidences: float [n], the probability of each predicted class.
+        correct: bool [n], whether each prediction is correct.
+        n_bins: The number of bins from 0 to 1.
     """
-    numbers = np.minimum((confidences * bins).astype(int), bins - 1)
+    bin_numbers = np.minimum((confidences * n_bins).astype(int), n_bins - 1)
     return tuple(CalibrationBin(int(inside.sum()), float(confidences[inside].mean()), float(correct[inside].mean()))
-                 for number in range(bins) if (inside := numbers == number).any())
+                 for number in range(n_bins) if (inside := bin_numbers == number).any())
 
 
 def calibration_error(confidences: np.ndarray, correct: np.ndarray) -> float:
-    """Expected calibration error (Naeini et al. 2015): mean over photos of |confidence - accuracy| of their bin."""
+    """Return the expected calibration error (Naeini et al. 2015).
+
+    That is the mean over all photos of |confidence - accuracy| of their bin.
+
+    Args:
+        confidences: float [n], the probability of each predicted class.
+        correct: bool [n], whether each prediction is correct.
+    """
     return sum(each.count * abs(each.confidence - each.accuracy)
                for each in calibration_bins(confidences, correct)) / len(confidences)
 
 
 def wilson_interval(correct: int, count: int, z: float = Z_95) -> tuple[float, float]:
-    """Wilson's score interval of a share (Wilson 1927): sound for few photos and for shares near 0 and 1.
+    """Return Wilson's score interval of a proportion (Wilson 1927), which is valid for small counts and near 0 and 1.
 
     Args:
-        correct: how many of `count` came out right.
-        z: the normal distribution's point for the wanted coverage.
+        correct: The number of successes.
+        count: The number of trials, at least 1.
+        z: The quantile of the normal distribution for the coverage; 1.96 for 95 %.
 
     Returns:
-        Lower and upper end, within [0, 1].
+        The lower and upper bound, within [0, 1].
     """
-    share = correct / count
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    proportion = correct / count
+    centre = (proportion + z * z / (2 * count)) / (1 + z * z / count)
+    half_width = (z / (1 + z * z / count)
+                  * math.sqrt(proportion * (1 - proportion) / count + z * z / (4 * count * count)))
+    return max(0.0, centre - half_width), min(1.0, centre + half_width)

@@ -1,4 +1,4 @@
-"""How good a classifier is that may also answer `unknown`: arrays in, figures out."""
+"""Evaluate a classifier that can reject photos, that is, label them as unknown."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from .metrics import Z_95, wilson_interval
 
 @dataclass(frozen=True)
 class Rejection:
-    """Figures of the reject option.
+    """Metrics of the rejection of unknown photos.
 
     Attributes:
-        count: photos of the classifier's classes.
-        rejected: of them, those that were called unknown.
-        correct: of the others, those whose label is right.
-        unknown_count: photos of none of its classes.
-        unknown_rejected: of them, those that were called unknown.
-        auroc: area under the ROC curve of the score, strangers against photos of the classes (the chance that a
-            stranger has the higher score); None without strangers.
+        count: The number of photos of the classifier's classes.
+        rejected: How many of these were labelled as unknown.
+        correct: How many of the others have the right label.
+        unknown_count: The number of unknown photos: photos of none of the classes.
+        unknown_rejected: How many of these were labelled as unknown.
+        auroc: The area under the ROC curve of the score, unknown photos against photos of the classes: the probability
+            that an unknown photo has the higher score. None if there are no unknown photos.
     """
 
     count: int
@@ -32,34 +32,34 @@ class Rejection:
 
     @property
     def auroc_interval(self) -> tuple[float, float] | None:
-        """95 % interval of the area by the variance of Hanley & McNeil 1982; None without strangers."""
+        """The 95 % interval of `auroc`, by the variance of Hanley & McNeil 1982; None without unknown photos."""
         if self.auroc is None:
             return None
-        # At 0 and 1 their variance is 0: it is taken half a pair away from there.
+        # At 0 and 1 the formula gives a variance of 0, so the area is moved away from them by half a pair.
         half_pair = 0.5 / (self.count * self.unknown_count)
         area = min(max(self.auroc, half_pair), 1 - half_pair)
-        first, second = area / (2 - area), 2 * area * area / (1 + area)
-        variance = (area * (1 - area) + (self.unknown_count - 1) * (first - area * area)
-                    + (self.count - 1) * (second - area * area)) / (self.unknown_count * self.count)
-        half = Z_95 * max(variance, 0.0) ** 0.5
-        return max(0.0, area - half), min(1.0, area + half)
+        q1, q2 = area / (2 - area), 2 * area * area / (1 + area)
+        variance = (area * (1 - area) + (self.unknown_count - 1) * (q1 - area * area)
+                    + (self.count - 1) * (q2 - area * area)) / (self.unknown_count * self.count)
+        half_width = Z_95 * max(variance, 0.0) ** 0.5
+        return max(0.0, area - half_width), min(1.0, area + half_width)
 
     @property
-    def answered(self) -> int:
-        """Photos of the classes that were given a label."""
+    def accepted(self) -> int:
+        """The number of photos of the classes that were not rejected."""
         return self.count - self.rejected
 
     @property
     def accuracy(self) -> float | None:
-        """Share of right labels among those given, 0 to 1; None where none was."""
-        return self.correct / self.answered if self.answered else None
+        """The fraction of accepted photos with the right label, 0 to 1; None if all were rejected."""
+        return self.correct / self.accepted if self.accepted else None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it; intervals are of 95 %, by Wilson, or as `auroc_interval`."""
+        """Return the metrics for JSON, with 95 % intervals: Wilson intervals, and `auroc_interval`."""
         return {"count": self.count, "called_unknown": self.rejected,
                 "called_unknown_interval": _interval(self.rejected, self.count),
                 "accuracy_of_answered": self.accuracy,
-                "accuracy_of_answered_interval": _interval(self.correct, self.answered),
+                "accuracy_of_answered_interval": _interval(self.correct, self.accepted),
                 "strangers": self.unknown_count, "strangers_called_unknown": self.unknown_rejected,
                 "strangers_called_unknown_interval": _interval(self.unknown_rejected, self.unknown_count),
                 "auroc": self.auroc, "auroc_interval": self.auroc_interval}
@@ -69,21 +69,21 @@ def _interval(count: int, total: int) -> tuple[float, float] | None:
     return wilson_interval(count, total) if total else None
 
 
-def evaluate_unknown(scores: np.ndarray, correct: np.ndarray, threshold: float,
-                     unknown_scores: np.ndarray | None = None) -> Rejection:
-    """Counts what is called unknown.
+def evaluate_rejection(scores: np.ndarray, correct: np.ndarray, threshold: float,
+                       unknown_scores: np.ndarray | None = None) -> Rejection:
+    """Evaluate the rejection of unknown photos; a photo with a score of NaN is rejected.
 
     Args:
-        scores: float [photos], of photos of the classifier's classes.
-        correct: bool [photos], whether the likeliest label is the right one.
-        threshold: what lies above it is called unknown.
-        unknown_scores: float [strangers], of photos of none of the classes, or None.
+        scores: float [n], the unknown scores of photos of the classifier's classes.
+        correct: bool [n], whether the most probable class is the true one.
+        threshold: The score above which a photo is rejected.
+        unknown_scores: float [n_unknown], the unknown scores of unknown photos, or None.
     """
     rejected = ~(scores <= threshold)
     known = Rejection(len(scores), int(rejected.sum()), int((correct & ~rejected).sum()))
     if unknown_scores is None or not len(unknown_scores):
         return known
-    from sklearn.metrics import roc_auc_score  # here, because label_image starts without scikit-learn
+    from sklearn.metrics import roc_auc_score  # imported here, because label_image starts without scikit-learn
     auroc = roc_auc_score(np.repeat([0, 1], [len(scores), len(unknown_scores)]),
                           np.concatenate([scores, unknown_scores]))
     return Rejection(known.count, known.rejected, known.correct, len(unknown_scores),

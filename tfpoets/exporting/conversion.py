@@ -142,7 +142,7 @@ def _photos(metadata: Metadata, image_dir: Path | str | None) -> list[Photo]:
     found: list[Photo] = []
     for folder in folders:
         try:
-            found += read_dataset(folder, least_classes=1).photos
+            found += read_dataset(folder, min_classes=1).photos
         except TfpoetsError:
             if image_dir:
                 raise  # a folder that was only remembered may have gone or be empty by now

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from tfpoets.data import (HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, AugmentationOptions, Dataset, Measure, Photo,
-                          augment_pixels, load_pixels, load_sizes, network_input, perceptual_hash, photo_digest,
-                          readable)
+                          augment_pixels, load_pixels, load_pixels_at_sizes, network_input, perceptual_hash,
+                          photo_digest, with_readable_photos)
 from tfpoets.errors import PhotoError
 from tfpoets.progress import progress_bar
 
@@ -73,10 +73,10 @@ class _Task:
             read.pixels = [augment_pixels(pixels, self.augmentation, read.digest, view) for view in read.views]
             return
         sizes = [size, (HASH_HEIGHT, HASH_WIDTH)] if read.views else []
-        decoded = load_sizes(data, [*sizes, *(measure.size for measure in wanted)])
+        decoded = load_pixels_at_sizes(data, [*sizes, *(measure.size for measure in wanted)])
         if read.views:
             read.pixels, read.hash_ = decoded[:1], perceptual_hash(decoded[1])
-        read.measures = {measure.name: measure.taken(pixels) for measure, pixels in zip(wanted, decoded[len(sizes):])}
+        read.measures = {measure.name: measure.apply(pixels) for measure, pixels in zip(wanted, decoded[len(sizes):])}
 
 
 @dataclass
@@ -335,5 +335,5 @@ def _collect(dataset: Dataset, task: _Task, cache: BottleneckCache, found: _Foun
     unreadable = tuple((photo, found.reasons[photo.uri]) for photo in dataset.photos if photo.uri in found.reasons)
     measures = {measure.name: cache.measures(measure.name) for measure in task.measures}
     measured = {name: np.array([values[photo.digest] for photo in photos]) for name, values in measures.items()}
-    kept = replace(readable(dataset, photos, hashes), X=features, measures=measured)
+    kept = replace(with_readable_photos(dataset, photos, hashes), X=features, measures=measured)
     return Bottlenecks(kept, unreadable), list(rows)

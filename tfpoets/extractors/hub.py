@@ -178,8 +178,8 @@ def _download(address: str, archive: Path, folder: Path) -> None:
     query = "&".join(filter(None, [parts.query, "tf-hub-format=compressed"]))
     part = archive.with_name(f".{archive.name}.fetched")
     try:
-        download_file(urllib.parse.urlunsplit(parts._replace(query=query)), part, what="Module", max_bytes=MAX_BYTES,
-                      timeout=TIMEOUT_SECONDS)
+        download_file(urllib.parse.urlunsplit(parts._replace(query=query)), part, description="Module",
+                      max_bytes=MAX_BYTES, timeout=TIMEOUT_SECONDS)
         if not is_gzip(part):
             raise ExtractorError(f"{address} gives a web page or another file, not a module.")
         _unpack(part, folder, address, address)

@@ -108,7 +108,7 @@ class KerasNetwork:
 
     def _download(self, origin: str, kept: Path, file_hash: str | None, by_hand: str) -> None:
         try:
-            download_file(origin, kept, what="Weights", max_bytes=MAX_BYTES, timeout=TIMEOUT_SECONDS)
+            download_file(origin, kept, description="Weights", max_bytes=MAX_BYTES, timeout=TIMEOUT_SECONDS)
         except TfpoetsError as error:
             raise ExtractorError(error.problem, by_hand) from error
         if not _is_file(kept, file_hash):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from tfpoets.data import Dataset, Photo, load_photo
+from tfpoets.data import Dataset, Photo, load_full_size
 from tfpoets.errors import PhotoError
 from tfpoets.evaluation import Metrics
 
@@ -51,7 +51,7 @@ def _spread(photos: Sequence[Photo], count: int) -> list[Photo]:
 def _tile(photo: Photo) -> Image.Image:
     """A photo cut to a square; a crossed square for one that cannot be read."""
     try:
-        return ImageOps.fit(Image.fromarray(load_photo(photo.read())), (TILE, TILE))
+        return ImageOps.fit(Image.fromarray(load_full_size(photo.read())), (TILE, TILE))
     except PhotoError:
         tile = Image.new("RGB", (TILE, TILE), SOFT)
         draw = ImageDraw.Draw(tile)

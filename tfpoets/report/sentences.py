@@ -7,8 +7,8 @@ from tfpoets.evaluation import Rejection, wilson_interval
 def unknown_sentences(rejection: Rejection, photos: str) -> list[str]:
     """What the reject option does to `photos`, and to strangers where there were some."""
     sentence = f"Called unknown: {_share(rejection.rejected, rejection.count)} of the {photos}."
-    if rejection.answered:
-        sentence += f" Of those given a label, {_share(rejection.correct, rejection.answered)} are right."
+    if rejection.accepted:
+        sentence += f" Of those given a label, {_share(rejection.correct, rejection.accepted)} are right."
     sentences = [sentence]
     if rejection.unknown_count and rejection.auroc_interval:
         low, high = rejection.auroc_interval

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from tfpoets.data import Photo, load_photo
+from tfpoets.data import Photo, load_full_size
 from tfpoets.errors import PhotoError
 
 SIDE = 144
@@ -21,7 +21,7 @@ MIN_DROP = 0.1
 def thumbnail(photo: Photo) -> str | None:
     """A photo as a data address (RFC 2397): JPEG, at most SIDE pixels a side; None where it cannot be read."""
     try:
-        picture = Image.fromarray(load_photo(photo.read()))
+        picture = Image.fromarray(load_full_size(photo.read()))
     except PhotoError:
         return None
     picture.thumbnail((SIDE, SIDE))
@@ -36,7 +36,7 @@ def heat_thumbnail(photo: Photo, drops: np.ndarray) -> str | None:
         drops: float [rows, columns], by how much a probability falls.
     """
     try:
-        picture = Image.fromarray(load_photo(photo.read()))
+        picture = Image.fromarray(load_full_size(photo.read()))
     except PhotoError:
         return None
     picture.thumbnail((SIDE, SIDE))

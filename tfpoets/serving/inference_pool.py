@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfpoets.data import photo_header
+from tfpoets.data import read_photo_header
 from tfpoets.inference import Classifier, Prediction
 
 # A photo as its file's bytes, or its pixels in [0, 1]: float32 [height, width, 3].
@@ -96,7 +96,7 @@ class InferencePool:
     def _answer(self, photo: Photo) -> Prediction:
         if isinstance(photo, np.ndarray):
             return self._classifier.predict_array(photo)
-        header = photo_header(photo)
+        header = read_photo_header(photo)
         if header is not None and header.height * header.width > self._limits.pixels:
             return Prediction(None, f"it has {header.height * header.width / 1e6:.0f} million pixels, more than the "
                           f"{self._limits.pixels / 1e6:.0f} million that are taken here")

@@ -196,7 +196,7 @@ def _trained(network: TrainableNetwork, start: LinearHead | None, classes: int, 
         if not (np.isfinite(log_probabilities).all() and np.isfinite(loss)):
             raise TrainingError(f"In epoch {len(epochs) + 1} the loss is no longer finite: `learning_rate`="
                                 f"{options.learning_rate:g} is too large.", "Try a tenth of it.")
-        temperature = fit_temperature(log_probabilities, validation[1], least=1)
+        temperature = fit_temperature(log_probabilities, validation[1], min_photos=1)
         epochs.append(Epoch(len(epochs), loss, accuracy, loss_at(temperature, log_probabilities, validation[1]),
                             float((log_probabilities.argmax(1) == validation[1]).mean())))
         on_epoch(epochs[-1])

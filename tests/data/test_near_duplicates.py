@@ -10,7 +10,7 @@ from PIL import Image
 
 from tfpoets.data import (HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, hamming_distances, load_pixels, near_duplicate_pairs,
                           perceptual_hash)
-from tfpoets.data.perceptual_hashes import NEAR_DUPLICATE_BITS
+from tfpoets.data.near_duplicates import NEAR_DUPLICATE_BITS
 
 
 def hash_(source: Path | bytes) -> np.ndarray:

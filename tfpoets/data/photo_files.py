@@ -1,0 +1,166 @@
+"""Open photo files with Pillow, within limits on their size, and say why one cannot be read."""
+from __future__ import annotations
+
+import errno
+import functools
+import importlib
+import io
+import os
+import re
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from PIL import Image
+from PIL.ImageFile import ImageFile
+
+from tfpoets.errors import PhotoError
+
+from .formats import FORMATS, has_photo_signature
+
+BUILT_IN_FORMATS = [each.name for each in FORMATS if not each.plugin]
+
+# Phones take photos of 200 million pixels; a file of a few kilobytes can claim far more and fill the memory.
+MAX_PIXELS = 250_000_000
+MAX_BYTES = 512 * 2 ** 20
+# Pillow raises an error at twice its limit. It also warns above the limit; that warning is of no use here.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+
+DAMAGED = "the file is damaged, or of a kind that cannot be read here"
+
+
+@dataclass(frozen=True)
+class PhotoHeader:
+    """The format and size that a photo's header states.
+
+    Attributes:
+        format: The name of one of FORMATS.
+        height: The height in pixels, before the EXIF orientation is applied.
+        width: The width in pixels, before the EXIF orientation is applied.
+    """
+
+    format: str
+    height: int
+    width: int
+
+
+def open_file(source: str | os.PathLike[str] | bytes) -> BinaryIO:
+    """Open a file, or the bytes of a file, for reading.
+
+    Args:
+        source: The path of the file, or its bytes.
+
+    Raises:
+        PhotoError: The file cannot be opened; the message is the reason.
+    """
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    try:
+        return open(source, "rb")
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        raise PhotoError(_opening_reason(source, error)) from error
+
+
+def read_photo_bytes(file: BinaryIO) -> bytes:
+    """Return the bytes of an open file.
+
+    Raises:
+        PhotoError: The file cannot be read, or is larger than MAX_BYTES.
+    """
+    try:
+        too_large = _size_on_disk(file) > MAX_BYTES
+        data = b"" if too_large else file.read()
+    except Exception as error:  # OSError, or whatever an archive or a network raises
+        raise PhotoError(_input_output_reason(error)) from error
+    if too_large or len(data) > MAX_BYTES:
+        raise PhotoError(f"it has more than {MAX_BYTES // 2**20} MB, which no photo has")
+    return data
+
+
+def _size_on_disk(file: BinaryIO) -> int:
+    """Return the size of a local file in bytes, without reading it; 0 if the file is not a local one."""
+    try:
+        return os.fstat(file.fileno()).st_size
+    except (AttributeError, io.UnsupportedOperation):
+        return 0
+
+
+def open_image(file: BinaryIO) -> ImageFile:
+    """Open a photo with Pillow, which reads the header only."""
+    first_bytes = file.read(16)
+    file.seek(0)
+    # A plugin is loaded only for files that it may be able to read: loading the HEIF plugin takes 0.2 s.
+    plugins = [each for each in FORMATS if each.needs_plugin(first_bytes)]
+    for each in plugins:
+        _load_plugin(each.plugin)
+    return Image.open(file, formats=[*BUILT_IN_FORMATS, *(each.name for each in plugins)])
+
+
+@functools.cache
+def _load_plugin(plugin: str) -> None:
+    module, function = plugin.split(":")
+    getattr(importlib.import_module(module), function)()
+
+
+def read_photo_header(file: BinaryIO | bytes) -> PhotoHeader | None:
+    """Return the header of a photo without decoding it, or None if the header cannot be read.
+
+    Args:
+        file: An open file, or the bytes of a file.
+    """
+    try:
+        photo = open_image(io.BytesIO(file) if isinstance(file, bytes) else file)
+        format_name = "JPEG" if photo.format == "MPO" else photo.format or ""
+        return PhotoHeader(format_name, photo.height, photo.width)
+    except Exception:  # a damaged file can make Pillow raise nearly anything; see `decode_error_reason`
+        return None
+
+
+def decode_error_reason(error: Exception) -> str:
+    """Return the reason why Pillow failed to decode a photo, in words that do not presume knowledge of Pillow.
+
+    A malicious file can make Pillow raise OSError, SyntaxError, ValueError, struct.error, KeyError, IndexError,
+    TypeError, ZeroDivisionError, OverflowError, MemoryError, and more.
+    """
+    if isinstance(error, Image.DecompressionBombError):
+        return _too_many_pixels(str(error))
+    if isinstance(error, MemoryError):
+        return "there is not enough memory to read it"
+    # EINVAL is raised for a damaged photo that makes its decoder seek to a position before the start of the file.
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+        return _input_output_reason(error)
+    if re.search("truncated|end of file", str(error), re.IGNORECASE) or isinstance(error, EOFError):
+        return "the file is cut short"
+    return DAMAGED
+
+
+def unidentified_reason(file: BinaryIO) -> str:
+    """Return the reason why Pillow did not recognize an open file as a photo.
+
+    Distinguishes files that are not photos from damaged ones, which begin like a photo.
+    """
+    file.seek(0)
+    first_bytes = file.read(16)
+    if not first_bytes:
+        return "the file is empty"
+    return DAMAGED if has_photo_signature(first_bytes) else "not a photo in a format that can be read here"
+
+
+def _opening_reason(source: str | os.PathLike[str], error: Exception) -> str:
+    if isinstance(error, (FileNotFoundError, NotADirectoryError, ValueError)):
+        return "there is no such file"
+    # Windows reports "permission denied" when a folder is opened.
+    if isinstance(error, IsADirectoryError) or os.path.isdir(source):
+        return "it is a folder"
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    return _input_output_reason(error)
+
+
+def _too_many_pixels(message: str) -> str:
+    limit = f"more than the {MAX_PIXELS // 10**6} million that are allowed"
+    number = re.search(r"\((\d+) pixels\)", message)
+    return f"it has {-(-int(number[1]) // 10**6):,} million pixels, {limit}" if number else f"its pixels are {limit}"
+
+
+def _input_output_reason(error: Exception) -> str:
+    return f"it cannot be read ({getattr(error, 'strerror', None) or 'the system gives no reason'})"

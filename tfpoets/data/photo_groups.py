@@ -1,0 +1,102 @@
+"""Find the groups of photos that a split keeps together."""
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from .dataset import Dataset
+from .near_duplicates import connected_groups, near_duplicate_pairs
+
+# A group of photos that look alike is kept together unless it is larger than both of these limits: then it is typical
+# of the dataset (castings, digits) and not a set of near duplicates.
+MAX_GROUP_SIZE = 5
+MAX_GROUP_FRACTION = 0.05
+
+
+def find_groups(dataset: Dataset, n_parts: int) -> tuple[list[str], list[str]]:
+    """Find the photos that must be in the same part: same content, near duplicates, or the same `Photo.group`.
+
+    Args:
+        dataset: Photos with their digests and perceptual hashes.
+        n_parts: The number of parts of the split.
+
+    Returns:
+        The name of each photo's group: the smallest digest in it.
+        Notes about near duplicates that are not kept together.
+    """
+    if dataset.hashes is None:
+        raise ValueError("the photos have no perceptual hashes: they have not been read")
+    digests = [photo.digest for photo in dataset.photos]
+    same_content, first_rows = _equal_pairs(digests)
+    same_group, _ = _equal_pairs([photo.group or photo.uri for photo in dataset.photos])
+    inseparable = np.concatenate([same_content, same_group])
+    near = np.empty((0, 2), np.int64)
+    if len(first_rows):
+        near = first_rows[near_duplicate_pairs(dataset.hashes[first_rows])]
+    near, notes = _drop_large_groups(dataset, near)
+    near, more_notes = _drop_uniform_classes(dataset, inseparable, near, n_parts)
+    numbers = connected_groups(np.concatenate([inseparable, near]), len(digests))
+    smallest: dict[int, str] = {}
+    for number, digest in zip(numbers, digests):
+        smallest[number] = min(digest, smallest.get(number, digest))
+    return [smallest[number] for number in numbers], notes + more_notes
+
+
+def _equal_pairs(keys: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs of equal keys.
+
+    Returns:
+        int64 [pairs, 2], the first row with a key and a later row with the same key.
+        int64 [distinct keys], the first row of each key, in ascending order.
+    """
+    first: dict[str, int] = {}
+    pairs = [(first.setdefault(key, row), row) for row, key in enumerate(keys)]
+    return (np.array([pair for pair in pairs if pair[0] != pair[1]], np.int64).reshape(-1, 2),
+            np.array(sorted(first.values()), np.int64))
+
+
+def _drop_large_groups(dataset: Dataset, pairs: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Drop the near-duplicate pairs of groups so large that they are typical of the dataset; return notes as well."""
+    if not len(pairs):
+        return pairs, []
+    numbers = connected_groups(pairs, len(dataset.photos))
+    sizes = np.bincount(numbers)
+    class_sizes = dataset.counts()
+    photo_limits = np.array([max(MAX_GROUP_SIZE, MAX_GROUP_FRACTION * class_sizes[photo.label])
+                             for photo in dataset.photos])
+    group_limits = np.zeros(len(sizes))
+    np.maximum.at(group_limits, numbers, photo_limits)
+    large = (sizes > group_limits) & (sizes > 1)
+    notes = []
+    if large.any():
+        notes.append(f"{sizes[large].sum()} photos look alike, in {large.sum()} groups that are too large to be near "
+                     "duplicates: this is typical of the dataset, and they are split individually.")
+    return pairs[~large[numbers[pairs[:, 0]]]], notes
+
+
+def _drop_uniform_classes(dataset: Dataset, inseparable: np.ndarray, near: np.ndarray, n_parts: int
+                          ) -> tuple[np.ndarray, list[str]]:
+    """Drop the near-duplicate pairs of classes that would otherwise have fewer groups than parts.
+
+    Args:
+        dataset: The photos.
+        inseparable: int64 [pairs, 2], pairs that always stay together.
+        near: int64 [pairs, 2], pairs of near duplicates.
+        n_parts: The number of parts.
+
+    Returns:
+        The remaining pairs of near duplicates.
+        A note for each class concerned.
+    """
+    photos, notes = dataset.photos, []
+    numbers = connected_groups(np.concatenate([inseparable, near]), len(photos))
+    groups: dict[str, set[int]] = defaultdict(set)
+    for photo, number in zip(photos, numbers):
+        groups[photo.label].add(int(number))
+    for label in (label for label, members in groups.items() if len(members) < n_parts):
+        notes.append(f"Nearly all photos of {label} look the same, so its near duplicates had to be divided between "
+                     "training and test: its test figures are too optimistic.")
+        in_class = np.array([label in (photos[a].label, photos[b].label) for a, b in near], bool)
+        near = near[~in_class.reshape(len(near))]
+    return near, notes
