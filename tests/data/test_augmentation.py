@@ -1,4 +1,4 @@
-"""Augmentation: endless, in the range that the options give, and always the same."""
+"""Augmentation is random within the ranges of the options, and reproducible."""
 from __future__ import annotations
 
 import numpy as np
@@ -13,7 +13,7 @@ PHOTOS = np.random.default_rng(1).random((32, 16, 16, 3), np.float32)
 EVERY = AugmentationOptions(flip_left_right=True, random_crop=20, random_scale=30, random_brightness=40)
 
 
-def test_the_same_photo_and_number_give_the_same_pixels_and_others_give_others() -> None:
+def test_the_same_photo_and_number_give_the_same_pixels_and_different_ones_do_not() -> None:
     one = augment_pixels(NOISE, EVERY, "ab", 1)
     assert one.shape == NOISE.shape and one.dtype == np.uint8
     assert np.array_equal(one, augment_pixels(NOISE, EVERY, "ab", 1))
@@ -21,34 +21,34 @@ def test_the_same_photo_and_number_give_the_same_pixels_and_others_give_others()
         assert not np.array_equal(one, other)
 
 
-def test_flipping_mirrors_about_half_and_changes_no_other() -> None:
-    found = [augment_pixels(NOISE, AugmentationOptions(flip_left_right=True), "ab", number) for number in range(400)]
-    mirrored = sum(np.array_equal(each, NOISE[:, ::-1]) for each in found)
-    assert mirrored + sum(np.array_equal(each, NOISE) for each in found) == 400 and 150 < mirrored < 250
+def test_flipping_mirrors_about_half_of_the_views_and_leaves_the_others_unchanged() -> None:
+    views = [augment_pixels(NOISE, AugmentationOptions(flip_left_right=True), "ab", number) for number in range(400)]
+    mirrored = sum(np.array_equal(view, NOISE[:, ::-1]) for view in views)
+    assert mirrored + sum(np.array_equal(view, NOISE) for view in views) == 400 and 150 < mirrored < 250
 
 
-def test_brightness_multiplies_all_pixels_alike() -> None:
+def test_brightness_multiplies_all_pixels_by_the_same_factor() -> None:
     gray = np.full((8, 8, 3), 100, np.uint8)
     options = AugmentationOptions(random_brightness=20)
-    found = np.array([augment_pixels(gray, options, "ab", number) for number in range(60)])
-    assert (found == found[:, :1, :1, :1]).all() and 80 <= found.min() < 85 and 115 < found.max() <= 120
+    views = np.array([augment_pixels(gray, options, "ab", number) for number in range(60)])
+    assert (views == views[:, :1, :1, :1]).all() and 80 <= views.min() < 85 and 115 < views.max() <= 120
 
 
-@pytest.mark.parametrize("crop, scale, least, most", [(25, 0, 0.8, 0.8), (0, 100, 0.5, 1.0), (25, 60, 0.5, 0.8)])
-def test_arrays_and_tensors_show_the_same_share_of_a_photo(crop: int, scale: int, least: float, most: float) -> None:
+@pytest.mark.parametrize("crop, scale, low, high", [(25, 0, 0.8, 0.8), (0, 100, 0.5, 1.0), (25, 60, 0.5, 0.8)])
+def test_arrays_and_tensors_show_the_same_part_of_a_photo(crop: int, scale: int, low: float, high: float) -> None:
     options = AugmentationOptions(random_crop=crop, random_scale=scale)
     tensorflow = import_tensorflow()
     arrays = np.array([augment_pixels(RAMP, options, "ab", number) for number in range(300)]) / 255
     tensors = augment_tensor(tensorflow.constant(np.repeat(RAMP[None], 300, 0) / np.float32(255)), options, 1,
                              tensorflow.constant(0, tensorflow.int64)).numpy()
     for photos in (arrays, tensors):
-        shares = np.ptp(photos[:, 32, :, 0], axis=1)  # a ramp from 0 to 1: what is seen of it
-        assert least - 0.04 < shares.min() < least + 0.04 and most - 0.06 < shares.max() <= most + 0.01
+        fractions = np.ptp(photos[:, 32, :, 0], axis=1)  # the visible part of a ramp from 0 to 1
+        assert low - 0.04 < fractions.min() < low + 0.04 and high - 0.06 < fractions.max() <= high + 0.01
         middles = photos[:, 32, :, 0].mean(1)
-        assert abs(middles.mean() - 0.5) < 0.03 and np.ptp(middles) > (1 - most) / 2
+        assert abs(middles.mean() - 0.5) < 0.03 and np.ptp(middles) > (1 - high) / 2
 
 
-def test_tensors_are_augmented_alike_for_the_same_step_and_stay_in_range() -> None:
+def test_tensors_get_the_same_augmentation_for_the_same_step_and_stay_in_range() -> None:
     tensorflow = import_tensorflow()
     photos = tensorflow.constant(PHOTOS[:8])
     every = AugmentationOptions(flip_left_right=True, random_crop=10, random_scale=20, random_brightness=30)
@@ -59,7 +59,7 @@ def test_tensors_are_augmented_alike_for_the_same_step_and_stay_in_range() -> No
     assert augment_tensor(photos, AugmentationOptions(), 5, 7) is photos
 
 
-def test_flipping_mirrors_some_tensors_and_changes_no_other() -> None:
+def test_flipping_mirrors_some_tensors_and_leaves_the_others_unchanged() -> None:
     tensorflow = import_tensorflow()
     flipped = augment_tensor(tensorflow.constant(PHOTOS), AugmentationOptions(flip_left_right=True), 0,
                              tensorflow.constant(0, tensorflow.int64)).numpy()

@@ -1,4 +1,4 @@
-"""A folder of class folders is read as the user means it, or the user is told what to give instead."""
+"""A folder of class folders is read as a dataset; for any other folder the error explains what is expected."""
 from __future__ import annotations
 
 import unicodedata
@@ -26,13 +26,13 @@ def test_folder_names_are_labels_in_sorted_order_and_photos_follow_them(tmp_path
     assert dataset.targets.tolist() == [0, 1, 1]
 
 
-def test_labels_are_kept_as_they_are_written(tmp_path: Path) -> None:
+def test_labels_are_spelled_like_the_folder_names(tmp_path: Path) -> None:
     names = ["C++", "C#", "日本", "中国", "Rose", "rose"]
     dataset = read_dataset(touch(tmp_path, *(f"{name}/a.jpg" for name in names)))
     assert dataset.labels == tuple(sorted(names))
 
 
-def test_names_that_macos_decomposed_are_composed(tmp_path: Path) -> None:
+def test_decomposed_names_from_macos_are_composed(tmp_path: Path) -> None:
     dataset = read_dataset(touch(tmp_path, unicodedata.normalize("NFD", "Café") + "/a.jpg", "Tee/a.jpg"))
     assert unicodedata.normalize("NFC", "Café") in dataset.labels
 
@@ -48,12 +48,12 @@ def test_a_name_with_a_line_break_is_refused(tmp_path: Path) -> None:
         read_dataset(touch(tmp_path, "a\nb/a.jpg", "c/a.jpg"))
 
 
-def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_is_not_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TfpoetsError, match="not valid text"):
         read_dataset(touch(tmp_path, b"\xff\xfe".decode("utf-8", "surrogateescape") + "/a.jpg", "c/a.jpg"))
 
 
-def test_what_systems_leave_behind_is_not_mentioned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_system_files_are_skipped_without_a_message(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     junk = ["a/.DS_Store", "a/Thumbs.db", "b/desktop.ini", "b/._x.jpg", ".git/x.jpg", "__MACOSX/a/x.jpg",
             "LICENSE.txt"]
     dataset = read_dataset(touch(tmp_path, "a/1.jpg", "b/1.jpg", *junk))
@@ -61,7 +61,7 @@ def test_what_systems_leave_behind_is_not_mentioned(tmp_path: Path, caplog: pyte
     assert not caplog.records
 
 
-@pytest.mark.parametrize("files, given, sentence", [
+@pytest.mark.parametrize("files, image_dir, message", [
     (["daisy/a.jpg", "daisy/b.jpg"], "daisy", "looks like a single class.*Use the folder above it"),
     (["flowers/daisy/a.jpg", "flowers/rose/b.jpg"], ".", "one level too deep.*flowers"),
     (["daisy/a.jpg"], ".", "one class only .daisy."),
@@ -70,14 +70,14 @@ def test_what_systems_leave_behind_is_not_mentioned(tmp_path: Path, caplog: pyte
     (["flowers/daisy/a.jpg"], "flower", "no folder.*Did you mean .*flowers"),
     (["flowers.zip"], "flowers.zip", "is a file.*unpack"),
 ])
-def test_a_wrong_folder_gets_the_sentence_that_helps(tmp_path: Path, files: list[str], given: str,
-                                                     sentence: str) -> None:
+def test_the_error_for_a_wrong_folder_explains_what_is_wrong(tmp_path: Path, files: list[str], image_dir: str,
+                                                             message: str) -> None:
     touch(tmp_path, *files)
-    with pytest.raises(TfpoetsError, match=sentence):
-        read_dataset(tmp_path / given)
+    with pytest.raises(TfpoetsError, match=message):
+        read_dataset(tmp_path / image_dir)
 
 
-def test_photos_that_are_not_used_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_ignored_photos_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     touch(tmp_path, "a/1.jpg", "b/1.jpg", "stray.jpg", "b/more/2.jpg", "b/more/3.jpg")
     (tmp_path / "empty").mkdir()
     dataset = read_dataset(tmp_path)

@@ -1,4 +1,4 @@
-"""What load_pixels promises: the same upright RGB picture from whatever a camera wrote, or a reason why not."""
+"""load_pixels returns the same upright RGB pixels for every file format, or raises an error with the reason."""
 from __future__ import annotations
 
 import io
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 CUT_SHORT = "the file is cut short"
 DAMAGED = "the file is damaged, or of a kind that cannot be read here"
-NO_PHOTO = "not a photo in a format that can be read here"
+NOT_A_PHOTO = "not a photo in a format that can be read here"
 
 REFUSED = {
     "corrupt/badwidth.bmp": "it has 274,878 million pixels, more than the 250 million that are allowed",
@@ -45,8 +45,8 @@ REFUSED = {
     "pillow/ultrahdr.jpg": CUT_SHORT,
 }
 
-# pytest puts its own warning filters in place of the module's; that Pillow's warnings stay away from the terminal is
-# tested in a process of its own.
+# pytest replaces the warning filters of the command line. That Pillow's warnings are not printed is tested below, in a
+# separate process.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning:PIL.TiffImagePlugin", "ignore::UserWarning:PIL.JpegImagePlugin",
     "ignore::PIL.Image.DecompressionBombWarning")
@@ -65,7 +65,7 @@ def encoded(photo: Image.Image, format: str, **options) -> bytes:
 
 
 def colourful(width: int, height: int) -> Image.Image:
-    """A smooth picture, unlike itself however it is turned or mirrored."""
+    """Return a smooth image that changes with every rotation and reflection."""
     y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
     return Image.fromarray(np.stack([255 * x, 255 * y, 255 * x * (1 - y)], axis=2).round().astype(np.uint8))
 
@@ -76,7 +76,7 @@ def oriented(orientation: int) -> bytes:
     return exif.tobytes()
 
 
-# What a camera held the other way stores, so that the EXIF orientation turns it upright again.
+# Turns an upright photo into what a camera stores, by the EXIF orientation that turns it upright again.
 STORED = {
     1: lambda photo: photo,
     2: lambda photo: photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
@@ -90,7 +90,7 @@ STORED = {
 
 
 def distance(pixels: np.ndarray, others: np.ndarray) -> float:
-    """Mean absolute difference, of 255."""
+    """Return the mean absolute difference, 0 to 255."""
     return float(np.abs(pixels.astype(int) - others).mean())
 
 
@@ -101,7 +101,7 @@ def reason(source: str | os.PathLike[str] | bytes) -> str:
 
 
 def png(width: int, height: int, bit_depth: int, colour_type: int, rows: bytes) -> bytes:
-    """A PNG as its specification has it (ISO/IEC 15948), for what Pillow does not write."""
+    """Return a PNG file (ISO/IEC 15948) of a kind that Pillow cannot write."""
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
@@ -109,9 +109,9 @@ def png(width: int, height: int, bit_depth: int, colour_type: int, rows: bytes) 
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-# Any photo: pixels or a reason
+# Every photo gives pixels or a reason
 
-def test_every_awkward_photo_gives_pixels_or_a_reason_that_is_known(messy):
+def test_every_unusual_photo_gives_pixels_or_the_expected_reason(messy):
     refused = {}
     for path in sorted(path for path in messy.rglob("*") if path.is_file()):
         name = path.relative_to(messy).as_posix()
@@ -124,7 +124,7 @@ def test_every_awkward_photo_gives_pixels_or_a_reason_that_is_known(messy):
     assert refused == REFUSED
 
 
-def test_damaged_photos_give_pixels_or_a_reason_never_another_error(messy):
+def test_damaged_photos_give_pixels_or_a_reason_and_no_other_error(messy):
     random_ = random.Random(20)
     paths = sorted(path for path in messy.rglob("hopper*") if 0 < path.stat().st_size < 60_000)
     for _ in range(400):
@@ -138,25 +138,25 @@ def test_damaged_photos_give_pixels_or_a_reason_never_another_error(messy):
             assert "object at" not in str(error) and path.name not in str(error)
 
 
-def test_photos_cut_off_anywhere_are_refused_in_every_format():
+def test_photos_that_are_cut_short_are_refused_in_every_format():
     photo = colourful(80, 60)
     for format in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "JPEG2000"):
         whole = encoded(photo, format)
         load_pixels(whole, 8, 8)
-        for share in (0.1, 0.5, 0.9):
-            assert reason(whole[:int(share * len(whole))]) in (CUT_SHORT, DAMAGED), (format, share)
+        for fraction in (0.1, 0.5, 0.9):
+            assert reason(whole[:int(fraction * len(whole))]) in (CUT_SHORT, DAMAGED), (format, fraction)
 
 
 @pytest.mark.parametrize("source, expected", [
     (b"", "the file is empty"),
-    (b"Dear diary, this is no photo at all.\n", NO_PHOTO),
-    (b"P", NO_PHOTO),
-    (b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00 a video, not a photo", NO_PHOTO),
-    (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", NO_PHOTO),
+    (b"Dear diary, this is no photo at all.\n", NOT_A_PHOTO),
+    (b"P", NOT_A_PHOTO),
+    (b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00 a video, not a photo", NOT_A_PHOTO),
+    (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", NOT_A_PHOTO),
     (png(20_000, 20_000, 8, 2, b""), "it has 400 million pixels, more than the 250 million that are allowed"),
-    (png(20_000, 10_000, 8, 2, b""), CUT_SHORT),  # 200 million are a phone's photo: only its pixels are missing
+    (png(20_000, 10_000, 8, 2, b""), CUT_SHORT),  # 200 million pixels are allowed, as phones take such photos
 ], ids=["empty", "text", "one letter", "video", "PostScript", "bomb", "200 million"])
-def test_the_reason_says_in_plain_words_what_is_wrong(source, expected):
+def test_the_reason_is_in_plain_words(source, expected):
     assert reason(source) == expected
 
 
@@ -182,12 +182,12 @@ def test_a_photo_without_permission_gives_a_reason(tmp_path):
     assert reason(path) == "no permission to read it"
 
 
-def test_a_size_below_one_is_an_error_of_the_caller_not_of_the_photo():
+def test_a_size_below_1_is_a_value_error():
     with pytest.raises(ValueError, match="0 x 8"):
         load_pixels(encoded(colourful(8, 8), "PNG"), 0, 8)
 
 
-def test_nothing_is_said_on_the_terminal_even_about_odd_photos(messy, tmp_path):
+def test_nothing_is_printed_about_unusual_photos(messy, tmp_path):
     odd = [messy / "corrupt/hopper_bad_exif.jpg", messy / "corrupt/sugarshack_bad_mpo_header.jpg",
            messy / "pillow/p_trns_single.png", messy / "corrupt/invalid-exif.jpg"]
     large, many_bands = tmp_path / "200_million.png", tmp_path / "32_bands.tif"
@@ -205,9 +205,9 @@ def test_nothing_is_said_on_the_terminal_even_about_odd_photos(messy, tmp_path):
     assert run.stdout + run.stderr == ""
 
 
-# The same pixels, whoever asks
+# The same pixels in every case
 
-def test_a_path_and_the_bytes_behind_it_give_the_same_pixels(messy):
+def test_a_path_and_the_bytes_of_the_file_give_the_same_pixels(messy):
     for name in ("exif/Portrait_6.jpg", "avif/hopper.heif", "avif/hopper.avif", "pillow/hopper_lzw.tif"):
         path = messy / name
         pixels = load_pixels(path, 56, 72)
@@ -215,14 +215,14 @@ def test_a_path_and_the_bytes_behind_it_give_the_same_pixels(messy):
         assert np.array_equal(pixels, load_pixels(path.read_bytes(), 56, 72)), name
 
 
-def test_a_damaged_photo_gives_the_same_reason_by_its_path_and_by_its_bytes(messy, tmp_path):
+def test_a_damaged_photo_gives_the_same_reason_by_path_and_by_bytes(messy, tmp_path):
     data = bytearray((messy / "pillow/hopper.ico").read_bytes())
-    data[27] = 128  # the width of the picture inside: Pillow seeks to a place before the file's start
+    data[27] = 128  # the width of the embedded image: Pillow seeks to a position before the start of the file
     (tmp_path / "photo.ico").write_bytes(data)
     assert reason(tmp_path / "photo.ico") == reason(bytes(data)) == DAMAGED
 
 
-def test_many_threads_get_the_pixels_that_one_gets(messy):
+def test_many_threads_get_the_same_pixels_as_one(messy):
     paths = [messy / name for name in ("exif/Portrait_8.jpg", "avif/hopper.heif", "avif/rot1mir0.avif",
                                        "pillow/hopper.Lab.tif", "pillow/p_trns_single.png", "pillow/iss634.webp",
                                        "pillow/hopper_16bit.pgm", "corrupt/hopper_bad_exif.jpg")] * 4
@@ -233,34 +233,34 @@ def test_many_threads_get_the_pixels_that_one_gets(messy):
         assert np.array_equal(pixels, others), path.name
 
 
-def test_the_pixels_may_be_written_to_without_touching_the_photo():
+def test_the_pixels_can_be_modified_without_modifying_the_photo():
     data = encoded(colourful(8, 8), "PNG")
     load_pixels(data, 8, 8)[:] = 0
     assert load_pixels(data, 8, 8).max() == 255
 
 
-def test_the_name_of_a_file_says_nothing_about_its_format(messy):
+def test_the_format_does_not_depend_on_the_file_name(messy):
     assert load_pixels(messy / "corrupt/gif_1x1_with_jpg_suffix.jpg", 8, 8).shape == (8, 8, 3)
 
 
-# Size: the whole photo, antialiased, and cheaply
+# Size: the whole photo, antialiased, decoded at a reduced scale
 
 @pytest.mark.parametrize("height, width", [(224, 224), (300, 400), (190, 250), (1000, 1000)])
-def test_a_photo_below_twice_the_size_is_exactly_what_plain_pillow_gives(messy, height, width):
+def test_a_photo_below_twice_the_size_is_resized_exactly_as_by_pillow(messy, height, width):
     path = messy / "pillow/flower.jpg"  # 480 x 360
     with Image.open(path) as photo:
         expected = np.asarray(photo.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
     assert np.array_equal(load_pixels(path, height, width), expected)
 
 
-def test_the_whole_photo_is_squeezed_into_the_size_not_cropped():
+def test_the_whole_photo_is_resized_not_cropped():
     wide = Image.new("RGB", (400, 100), "red")
     wide.paste("blue", (200, 0, 400, 100))
     pixels = load_pixels(encoded(wide, "PNG"), 10, 10)
     assert (pixels[:, :4] == [255, 0, 0]).all() and (pixels[:, 6:] == [0, 0, 255]).all()
 
 
-def test_shrinking_averages_instead_of_picking_single_pixels():
+def test_shrinking_averages_pixels():
     checks = np.indices((200, 200)).sum(axis=0) % 2 * 255
     pixels = load_pixels(encoded(Image.fromarray(checks.astype(np.uint8)), "PNG"), 20, 20)
     assert np.abs(pixels.astype(int) - 127.5).max() < 4
@@ -275,7 +275,7 @@ def drafted(data: bytes, size: tuple[int, int]) -> ImageFile.ImageFile:
 
 @pytest.fixture(scope="module")
 def large(messy: Path) -> tuple[Image.Image, bytes]:
-    """A photo of 28 million pixels whose sides 8 does not divide, and the same as JPEG."""
+    """A photo of 28 million pixels whose sides are not multiples of 8, and the same photo as JPEG."""
     with Image.open(messy / "exif/Portrait_5.jpg") as original:
         photo = original.convert("RGB").resize((5403, 5203))
     return photo, encoded(photo, "JPEG", quality=95)
@@ -295,14 +295,14 @@ def test_a_large_jpeg_is_decoded_at_the_smallest_scale_that_covers_twice_the_siz
     assert distance(pixels, np.asarray(photo.resize((side, side), Image.Resampling.BILINEAR))) < 1
 
 
-def test_several_sizes_at_once_are_what_each_alone_is(large):
+def test_several_sizes_at_once_are_the_same_as_each_alone(large):
     for data in (large[1], encoded(colourful(90, 60), "PNG"), encoded(colourful(90, 60), "JPEG", exif=oriented(6))):
         sizes = [(700, 500), (32, 48), (320, 320)]
         for (height, width), pixels in zip(sizes, load_pixels_at_sizes(data, sizes)):
             assert np.array_equal(pixels, load_pixels(data, height, width))
 
 
-def test_reduced_decoding_covers_the_size_of_a_photo_that_lies_on_its_side():
+def test_the_scale_of_a_sideways_photo_covers_its_upright_size():
     data = encoded(colourful(2600, 1400), "JPEG", exif=oriented(6), quality=95)
     upright = drafted(data, (1300, 640)).transpose(Image.Transpose.ROTATE_270)
     assert upright.size == (700, 1300)
@@ -310,16 +310,16 @@ def test_reduced_decoding_covers_the_size_of_a_photo_that_lies_on_its_side():
     assert distance(load_pixels(data, 650, 100), expected) < 0.1
 
 
-def test_reduced_decoding_shifts_nothing_where_the_scale_does_not_divide_the_sides():
+def test_a_scale_that_does_not_divide_the_sides_does_not_shift_the_photo():
     data = encoded(colourful(1281, 1281), "JPEG", quality=100, subsampling=0)
     full = np.asarray(Image.open(io.BytesIO(data)).resize((320, 320), Image.Resampling.BILINEAR))
-    assert distance(load_pixels(data, 320, 320), full) < 0.3  # more with the padding of the last blocks stretched in
+    assert distance(load_pixels(data, 320, 320), full) < 0.3  # it would be more if the padding were included
 
 
 # Upright
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF", "HEIF"])
-def test_all_eight_orientations_come_out_upright_in_every_format(format):
+def test_all_eight_orientations_are_turned_upright_in_every_format(format):
     if format == "HEIF" and not pillow_heif.libheif_info()["HEIF"]:
         pytest.skip("this pillow-heif cannot write HEIC")
     upright = colourful(96, 64)
@@ -330,29 +330,29 @@ def test_all_eight_orientations_come_out_upright_in_every_format(format):
 
 
 @pytest.mark.parametrize("orientation", [2, 3, 4, 5, 6, 7, 8])
-def test_photos_of_turned_cameras_look_like_the_upright_one(messy, orientation):
+def test_photos_of_a_rotated_camera_are_similar_to_the_upright_one(messy, orientation):
     upright = load_pixels(messy / "pillow/hopper.jpg", 128, 128)
     assert distance(load_pixels(messy / f"exif/hopper_orientation_{orientation}.jpg", 128, 128), upright) < 6
 
 
 @pytest.mark.parametrize("orientation", [3, 5, 6, 8])
-def test_large_portraits_look_like_the_upright_one(messy, orientation):
+def test_large_portraits_are_similar_to_the_upright_one(messy, orientation):
     upright = load_pixels(messy / "exif/Portrait_1.jpg", 180, 120)
-    # each has its number written on it
+    # the photos differ in the number that is written on them
     assert distance(load_pixels(messy / f"exif/Portrait_{orientation}.jpg", 180, 120), upright) < 2
 
 
 @pytest.mark.parametrize("name", ["avif/hopper.heif", "avif/hopper.avif", "pillow/hopper_orientation_2.webp"])
-def test_heic_avif_and_webp_look_like_the_jpeg(messy, name):
+def test_heic_avif_and_webp_are_similar_to_the_jpeg(messy, name):
     assert distance(load_pixels(messy / name, 96, 96), load_pixels(messy / "pillow/hopper.jpg", 96, 96)) < 6
 
 
-def test_an_avif_that_is_turned_and_mirrored_by_its_container_has_the_sky_above(messy):
+def test_an_avif_that_its_container_rotates_and_mirrors_has_the_sky_at_the_top(messy):
     red, _, blue = np.moveaxis(load_pixels(messy / "avif/rot1mir0.avif", 60, 40).astype(int), 2, 0)
     assert (blue - red)[:15].mean() > 25 > 0 > (blue - red)[-20:].mean()
 
 
-def test_an_orientation_in_xmp_counts_where_exif_has_none(messy):
+def test_an_orientation_in_xmp_is_used_if_exif_has_none(messy):
     turned = load_pixels(messy / "pillow/xmp_tags_orientation.png", 40, 40)
     with Image.open(messy / "pillow/xmp_tags_orientation.png") as stored:
         upside_down = stored.convert("RGB").resize((40, 40), Image.Resampling.BILINEAR)
@@ -380,7 +380,7 @@ def test_an_orientation_that_does_not_exist_means_upright(orientation):
 # Frames
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "TIFF", "AVIF", "MPO", "HEIF"])
-def test_the_first_frame_counts(format):
+def test_the_first_frame_is_used(format):
     if format == "HEIF" and not pillow_heif.libheif_info()["HEIF"]:
         pytest.skip("this pillow-heif cannot write HEIC")
     frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue", "lime")]
@@ -391,20 +391,20 @@ def test_the_first_frame_counts(format):
 # Colours
 
 def translucent(mode: str, alphas: tuple[int, ...]) -> Image.Image:
-    """One row of red (or, in gray, black) with one alpha a pixel."""
+    """Return one row of red (in mode LA, black) pixels with these alpha values."""
     pixels = [(255, 0, 0, alpha) if mode == "RGBA" else (0, alpha) for alpha in alphas]
     return Image.fromarray(np.array([pixels], np.uint8))
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "ICO", "WEBP"])
-def test_transparent_colours_are_laid_over_white(format):
+def test_transparent_colours_are_blended_with_white(format):
     photo = translucent("RGBA", (0, 51, 128, 255)).resize((64, 16), Image.Resampling.NEAREST)
     options = {"lossless": True} if format == "WEBP" else {"sizes": [(64, 16)]} if format == "ICO" else {}
     pixels = load_pixels(encoded(photo, format, **options), 16, 64)
     assert pixels[8, 8::16].tolist() == [[255, 255, 255], [255, 204, 204], [255, 127, 127], [255, 0, 0]]
 
 
-def test_transparent_gray_is_laid_over_white():
+def test_transparent_gray_is_blended_with_white():
     pixels = load_pixels(encoded(translucent("LA", (0, 51, 255)), "PNG"), 1, 3)
     assert pixels[0, :, 0].tolist() == [255, 204, 0]
 
@@ -427,7 +427,7 @@ def test_premultiplied_gray_is_not_darkened_twice():
     (Image.fromarray(np.array([[0, 200]], np.uint8)).convert("P"), 0),
     (Image.fromarray(np.array([[0, 200]], np.uint8)).convert("P"), b"\0\xff"),
 ], ids=["gray", "16-bit gray", "RGB", "palette entry", "palette alphas"])
-def test_a_colour_that_a_png_calls_transparent_is_white(photo, transparency):
+def test_a_colour_that_a_png_defines_as_transparent_is_white(photo, transparency):
     if photo.mode == "P":
         photo = Image.fromarray(np.array([[0, 1]], np.uint8))
         photo.putpalette([0, 0, 0, 200, 200, 200])
@@ -436,11 +436,11 @@ def test_a_colour_that_a_png_calls_transparent_is_white(photo, transparency):
 
 
 def test_transparent_pixels_do_not_bleed_into_their_neighbours():
-    photo = np.zeros((64, 64, 4), np.uint8)  # black, but none of it to be seen
+    photo = np.zeros((64, 64, 4), np.uint8)  # black, but fully transparent
     assert load_pixels(encoded(Image.fromarray(photo), "PNG"), 8, 8).min() == 255
 
 
-def test_dice_on_a_transparent_table_stand_on_white(messy):
+def test_the_transparent_background_of_a_gif_and_a_webp_is_white(messy):
     for name in ("pillow/transparent.gif", "pillow/transparent.webp"):
         pixels = load_pixels(messy / name, 60, 80)
         assert (pixels[[0, 0, -1, -1], [0, -1, 0, -1]] == 255).all(), name
@@ -452,29 +452,29 @@ EIGHT_BIT = [0, 0, 1, 1, 1, 2, 127, 128, 254, 255, 255]
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "PPM", "JPEG2000"])
-def test_sixteen_bits_become_the_nearest_eight(format):
+def test_16_bits_are_rounded_to_the_nearest_8_bit_value(format):
     gray = Image.fromarray(np.tile(np.array(SIXTEEN_BIT, np.uint16), (11, 1)))
     pixels = load_pixels(encoded(gray, format), 11, 11)
     assert (pixels == np.array(EIGHT_BIT)[:, None]).all()
 
 
-def test_sixteen_bits_of_either_byte_order_are_the_same():
+def test_16_bits_are_read_in_either_byte_order():
     rows = np.tile(np.array(SIXTEEN_BIT, ">u2"), (3, 1))
     big_endian = Image.frombytes("I;16B", (11, 3), rows.tobytes())
     assert load_pixels(encoded(big_endian, "TIFF"), 3, 11)[0, :, 0].tolist() == EIGHT_BIT
 
 
-def test_a_16_bit_photo_looks_like_its_8_bit_version(messy):
+def test_a_16_bit_photo_is_similar_to_its_8_bit_version(messy):
     gray = load_pixels(messy / "pillow/hopper_gray.jpg", 128, 128)
     assert distance(load_pixels(messy / "pillow/hopper_16bit.pgm", 128, 128), gray) < 4
 
 
-def test_16_bits_a_colour_are_read():
+def test_16_bits_per_channel_are_read():
     row = b"\0" + struct.pack(">6H", 0, 0x8000, 0xFFFF, 0x1234, 0xABCD, 0x00FF)
     assert load_pixels(png(2, 1, 16, 2, row), 1, 2)[0].tolist() == [[0, 0x80, 0xFF], [0x12, 0xAB, 0x00]]
 
 
-def test_brightness_without_a_fixed_white_is_refused():
+def test_photos_without_a_fixed_white_are_refused():
     assert "floating point" in reason(encoded(Image.new("F", (9, 9), 0.5), "TIFF"))
     assert "32 bits" in reason(encoded(Image.new("I", (9, 9), 65536), "TIFF"))
     assert "32 bits" in reason(encoded(Image.new("I", (9, 9), -1), "TIFF"))
@@ -484,13 +484,13 @@ def test_brightness_without_a_fixed_white_is_refused():
     ("hopper.Lab.tif", 4), ("hopper.gif", 8), ("hopper.png", 3), ("hopper.bmp", 3), ("hopper.ppm", 3),
     ("hopper_bigtiff.tif", 3), ("hopper_lzw.tif", 3), ("hopper_jpg.tif", 4), ("hopper_16bit_qtables.jpg", 10),
 ])
-def test_one_photo_looks_the_same_in_every_encoding(messy, name, tolerance):
+def test_a_photo_is_similar_in_every_encoding(messy, name, tolerance):
     expected = load_pixels(messy / "pillow/hopper.tif", 64, 64)
     assert distance(load_pixels(messy / "pillow" / name, 64, 64), expected) < tolerance
 
 
 @pytest.mark.parametrize("name", ["pil_sample_cmyk.jpg", "tiff_strip_cmyk_jpeg.tif", "tiff_strip_cmyk_16l_jpeg.tif"])
-def test_cmyk_looks_like_the_rgb_of_the_same_picture(messy, name):
+def test_cmyk_is_similar_to_the_rgb_version_of_a_photo(messy, name):
     expected = load_pixels(messy / "pillow/pil_sample_rgb.jpg", 50, 50)
     assert distance(load_pixels(messy / "pillow" / name, 50, 50), expected) < 8
 
@@ -503,12 +503,12 @@ def test_cmyk_looks_like_the_rgb_of_the_same_picture(messy, name):
     ("L", 77, (77, 77, 77)),
     ("1", 255, (255, 255, 255)),
 ])
-def test_flat_colours_of_every_mode_become_the_expected_rgb(mode, colour, expected):
+def test_plain_colours_of_every_mode_become_the_expected_rgb(mode, colour, expected):
     pixels = load_pixels(encoded(Image.new(mode, (20, 20), colour), "TIFF"), 5, 5)
     assert np.abs(pixels.astype(int) - expected).max() <= 1
 
 
-def test_lab_goes_through_srgb():
+def test_lab_is_converted_to_srgb():
     photo = colourful(32, 32)
     to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
     lab = ImageCms.applyTransform(photo, to_lab)
@@ -516,7 +516,7 @@ def test_lab_goes_through_srgb():
     assert distance(load_pixels(encoded(lab, "TIFF"), 32, 32), np.asarray(photo)) < 2
 
 
-def test_a_palette_is_looked_up_before_resizing_not_after():
+def test_a_palette_is_applied_before_resizing():
     photo = Image.fromarray(np.tile(np.array([0, 2], np.uint8), (64, 32)))
     photo.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])  # entry 1, the mean of 0 and 2, is green
     red, green, blue = load_pixels(encoded(photo, "PNG"), 4, 4)[2, 2]

@@ -1,4 +1,4 @@
-"""TensorFlow's operations decode photos as the decoder does."""
+"""The TensorFlow operations give the same pixels as the decoder."""
 from __future__ import annotations
 
 import io
@@ -13,7 +13,7 @@ from tfpoets.tf_runtime import import_tensorflow
 
 @pytest.mark.parametrize("size", [(500, 333), (1400, 1401), (2811, 2605), (40, 20)])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_it_sees_the_pixels_of_the_contract(size: tuple[int, int], kind: str) -> None:
+def test_the_pixels_are_those_of_load_pixels(size: tuple[int, int], kind: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (size[1] // 20 + 1, size[0] // 20 + 1, 3), np.uint8)
     file = io.BytesIO()
     Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(file, kind)

@@ -1,4 +1,4 @@
-"""One table of image formats: what is listed, what is read and what is told of a suffix agree."""
+"""The table of image formats agrees with the files that are listed and read."""
 from __future__ import annotations
 
 import io
@@ -21,17 +21,17 @@ def encoded(name: str) -> bytes:
 
 
 @pytest.mark.parametrize("each", WRITABLE, ids=lambda each: each.name)
-def test_a_file_of_each_format_begins_as_the_table_says_and_is_read(each) -> None:
+def test_a_file_of_each_format_matches_its_pattern_and_can_be_read(each) -> None:
     content = encoded(each.name)
     assert each.magic.match(content) and has_photo_signature(content[:16])
     assert load_pixels(content, 8, 8).shape == (8, 8, 3)
 
 
-def test_text_does_not_begin_like_a_photo() -> None:
+def test_text_does_not_have_the_signature_of_a_photo() -> None:
     assert not any(map(has_photo_signature, (b"", b"daisy, roses", b"<html>", b"%PDF-1.7", b"\0" * 16)))
 
 
-def test_a_folder_is_listed_with_every_suffix_in_upper_and_lower_case(tmp_path: Path) -> None:
+def test_files_with_every_suffix_in_upper_and_lower_case_are_listed(tmp_path: Path) -> None:
     names = [f"photo{suffix}" for each in FORMATS for suffix in each.suffixes]
     names += [name.upper() for name in names]
     for name in [*names, "notes.txt", "labels.csv", ".hidden.jpg"]:
@@ -39,6 +39,6 @@ def test_a_folder_is_listed_with_every_suffix_in_upper_and_lower_case(tmp_path: 
     assert sorted(Path(each).name for each in expand_sources([str(tmp_path)])) == sorted(names)
 
 
-def test_the_usual_suffix_comes_first() -> None:
+def test_the_most_common_suffix_comes_first() -> None:
     assert [suffixes_for(name)[0] for name in ("JPEG", "PNG", "HEIF")] == [".jpg", ".png", ".heic"]
     assert suffixes_for("PSD") == ()

@@ -1,4 +1,4 @@
-"""Version 0 of the pixel contract is TensorFlow 1's, to the last bit."""
+"""Version 0 of the pixel contract is identical to TensorFlow 1."""
 from __future__ import annotations
 
 import io
@@ -15,13 +15,13 @@ from tfpoets.tf_runtime import import_tensorflow
 
 @pytest.mark.parametrize("size, target", [((333, 500), (224, 224)), ((50, 37), (128, 299)), ((1, 1), (5, 7)),
                                           ((128, 128), (128, 128)), ((1200, 901), (160, 192))])
-def test_resizing_is_tensorflow_1s_resize_bilinear(size: tuple[int, int], target: tuple[int, int]) -> None:
+def test_resizing_is_identical_to_that_of_tensorflow_1(size: tuple[int, int], target: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     expected = import_tensorflow().compat.v1.image.resize_bilinear(pixels[None].astype(np.float32), target).numpy()[0]
     assert np.array_equal(resize_bilinear(pixels, *target), expected)
 
 
-def test_a_photo_is_decoded_in_full_and_upright() -> None:
+def test_a_photo_is_decoded_at_full_size_and_upright() -> None:
     picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (900, 1300, 3), dtype=np.uint8))
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -34,7 +34,7 @@ def test_a_photo_is_decoded_in_full_and_upright() -> None:
     assert np.array_equal(load_legacy_pixels(file.getvalue(), 64, 32), resize_bilinear(whole, 64, 32))
 
 
-def test_what_is_no_photo_gives_the_same_reasons(tmp_path: Path) -> None:
+def test_unreadable_files_give_the_same_reasons(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match="there is no such file"):
         load_legacy_pixels(tmp_path / "missing.jpg", 8, 8)
     with pytest.raises(PhotoError, match="the file is empty"):

@@ -1,4 +1,4 @@
-"""Copies of a photo are found whatever was done to their encoding; different photos are not taken for copies."""
+"""Re-encoded and resized copies of a photo are near duplicates; different photos are not."""
 from __future__ import annotations
 
 import io
@@ -25,29 +25,29 @@ def encoded(photo: Image.Image, scale: float, quality: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def flower_looks(flowers: Path) -> dict[Path, np.ndarray]:
+def flower_hashes(flowers: Path) -> dict[Path, np.ndarray]:
     return {path: hash_(path) for path in sorted(flowers.glob("*/*.jpg"))[::3]}
 
 
 @pytest.mark.parametrize("scale, quality", [(1, 30), (0.5, 75), (0.3, 75), (1.7, 75), (4, 60)])
-def test_re_encoded_and_resized_copies_are_found(flower_looks: dict[Path, np.ndarray], scale: float,
+def test_re_encoded_and_resized_copies_are_found(flower_hashes: dict[Path, np.ndarray], scale: float,
                                                  quality: int) -> None:
-    for path in list(flower_looks)[::8]:
+    for path in list(flower_hashes)[::8]:
         with Image.open(path) as photo:
             copy = hash_(encoded(photo, scale, quality))
-        assert hamming_distances(flower_looks[path], copy) <= NEAR_DUPLICATE_BITS, path.name
+        assert hamming_distances(flower_hashes[path], copy) <= NEAR_DUPLICATE_BITS, path.name
 
 
-def test_different_photos_are_not_near_duplicates(flower_looks: dict[Path, np.ndarray]) -> None:
-    paths = list(flower_looks)
-    pairs = near_duplicate_pairs(np.stack(list(flower_looks.values())))
+def test_different_photos_are_not_near_duplicates(flower_hashes: dict[Path, np.ndarray]) -> None:
+    paths = list(flower_hashes)
+    pairs = near_duplicate_pairs(np.stack(list(flower_hashes.values())))
     assert [(paths[a].name, paths[b].name) for a, b in pairs if paths[a].name != paths[b].name] == []
 
 
 def test_banding_finds_every_pair_that_comparing_all_finds() -> None:
     random = np.random.default_rng(1)
     hashes = random.integers(0, 256, (300, HASH_BYTES), np.uint8)
-    for row in range(100, 200):  # copies at every distance around the threshold
+    for row in range(100, 200):  # near duplicates at every distance around the threshold
         bits = np.zeros(8 * HASH_BYTES, bool)
         bits[random.choice(8 * HASH_BYTES, int(random.integers(0, 50)), replace=False)] = True
         hashes[row] = hashes[row - 100] ^ np.packbits(bits)
@@ -57,11 +57,11 @@ def test_banding_finds_every_pair_that_comparing_all_finds() -> None:
     assert 40 < near.sum() < 100
 
 
-def test_a_hundred_thousand_plain_photos_do_not_take_for_ever() -> None:
+def test_a_hundred_thousand_plain_photos_are_compared_quickly() -> None:
     hashes = np.zeros((100_000, HASH_BYTES), np.uint8)
     assert len(near_duplicate_pairs(hashes)) == 0
 
 
-def test_a_plain_photo_with_noise_has_an_empty_look() -> None:
+def test_the_hash_of_a_plain_photo_with_noise_is_zero() -> None:
     noise = np.random.default_rng(0).normal(128, 3, (HASH_HEIGHT, HASH_WIDTH, 3))
     assert perceptual_hash(noise.astype(np.uint8)) == bytes(HASH_BYTES)

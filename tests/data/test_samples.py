@@ -1,4 +1,4 @@
-"""Sample photos: the right files, all at once, and never over somebody's own."""
+"""Sample photos are written completely or not at all, and never over other files."""
 from __future__ import annotations
 
 import hashlib
@@ -19,7 +19,7 @@ from tests.download.local_server import body, serving
 from tfpoets.data import samples
 from tfpoets.errors import TfpoetsError
 
-PHOTO = b"not looked at"
+PHOTO = b"never decoded"
 FEW_FLOWERS = {"daisy": 2, "tulips": 1}
 ARCHIVE = {"flower_photos/LICENSE.txt": b"CC-BY", "flower_photos/daisy/1.jpg": PHOTO,
            "flower_photos/daisy/2.jpg": PHOTO, "flower_photos/tulips/3.jpg": PHOTO}
@@ -43,8 +43,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_digits_are_1797_gray_photos_of_64_pixels_in_ten_folders(digits):
     assert sorted(os.listdir(digits)) == list("0123456789")
-    photos = sorted(digits.rglob("*"))
-    photos = [path for path in photos if path.is_file()]
+    photos = sorted(path for path in digits.rglob("*") if path.is_file())
     assert len(photos) == 1797
     assert sorted(path.name for path in photos) == [f"{number:04d}.png" for number in range(1797)]
     for path in photos[::50]:
@@ -61,27 +60,27 @@ def test_digits_show_the_scans_at_full_contrast_under_their_labels(digits):
             pixels = np.asarray(photo, float)
         cells = pixels.reshape(8, 8, 8, 8).mean(axis=(1, 3))
         assert pixels.min() == 0 and pixels.max() >= 15 / 16 * 255
-        # The softened strokes keep where the ink is: another digit's scan would correlate far less.
+        # Resampling keeps the position of the ink: the scan of a different digit would correlate far less.
         assert np.corrcoef(cells.ravel(), scans.images[number].ravel())[0, 1] > 0.97
 
 
-def test_digits_are_the_same_bytes_each_time(digits, tmp_path):
+def test_digits_are_identical_every_time(digits, tmp_path):
     samples.write_digits(tmp_path / "again")
     assert files(tmp_path / "again") == files(digits)
 
 
-def test_nothing_but_the_digits_stands_beside_them(digits):
+def test_no_other_file_is_left_next_to_the_digits(digits):
     assert os.listdir(digits.parent) == ["digits"]
 
 
-def test_a_complete_copy_is_said_to_be_there_and_left_alone(digits):
+def test_a_complete_copy_is_recognized_and_unchanged(digits):
     before = {path: path.stat().st_mtime_ns for path in digits.rglob("*")}
     sample = samples.write_digits(digits)
     assert sample.already_existed and sum(sample.counts.values()) == 1797
     assert {path: path.stat().st_mtime_ns for path in digits.rglob("*")} == before
 
 
-def test_photos_that_somebody_added_do_not_make_a_copy_incomplete(digits, tmp_path):
+def test_a_copy_with_added_photos_is_still_complete(digits, tmp_path):
     shutil.copytree(digits, tmp_path / "digits", copy_function=os.link)
     (tmp_path / "digits" / "7" / "mine.png").write_bytes(PHOTO)
     (tmp_path / "digits" / "letters").mkdir()
@@ -99,7 +98,7 @@ def test_a_copy_with_a_photo_missing_or_empty_is_refused(damage, digits, tmp_pat
         samples.write_digits(tmp_path / "digits")
 
 
-def test_a_folder_with_something_else_in_it_is_refused_and_kept(tmp_path):
+def test_a_folder_with_other_files_is_refused_and_unchanged(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("dear diary")
     for write in (samples.write_digits, samples.write_flowers, samples.write_cifar10):
@@ -109,13 +108,13 @@ def test_a_folder_with_something_else_in_it_is_refused_and_kept(tmp_path):
     assert files(tmp_path / "mine") == {"diary.txt": b"dear diary"}
 
 
-def test_a_file_in_the_folder_s_place_is_refused(tmp_path):
+def test_a_file_instead_of_a_folder_is_refused(tmp_path):
     (tmp_path / "digits").write_text("a file")
     with pytest.raises(TfpoetsError, match="is a file, not a folder"):
         samples.write_digits(tmp_path / "digits")
 
 
-def test_an_empty_folder_and_a_link_to_one_are_filled(tmp_path):
+def test_an_empty_folder_behind_a_link_is_filled(tmp_path):
     parts = {"train": (np.zeros((1, 4, 4), np.uint8), np.array([0]))}
     (tmp_path / "elsewhere" / "set").mkdir(parents=True)
     (tmp_path / "set").symlink_to(tmp_path / "elsewhere" / "set")
@@ -124,7 +123,7 @@ def test_an_empty_folder_and_a_link_to_one_are_filled(tmp_path):
     assert list(files(tmp_path / "elsewhere" / "set")) == ["train/cat/00000.png"]
 
 
-def test_digits_killed_half_way_leave_no_folder_and_the_next_run_writes_them(tmp_path):
+def test_a_killed_run_leaves_no_folder_and_the_next_run_writes_the_digits(tmp_path):
     program = ("import sys, time; from pathlib import Path; from PIL import Image\n"
                "from tfpoets.data import samples\n"
                "save = Image.Image.save\n"
@@ -141,13 +140,13 @@ def test_digits_killed_half_way_leave_no_folder_and_the_next_run_writes_them(tmp
         process.kill()
         process.wait()
     assert not (tmp_path / "digits").exists()
-    [left] = tmp_path.iterdir()
-    os.utime(left, (time.time() - 2 * 86400,) * 2)
+    [temporary] = tmp_path.iterdir()
+    os.utime(temporary, (time.time() - 2 * 86400,) * 2)
     assert not samples.write_digits(tmp_path / "digits").already_existed
     assert os.listdir(tmp_path) == ["digits"]
 
 
-def test_an_error_half_way_leaves_nothing(tmp_path):
+def test_nothing_is_left_after_an_error(tmp_path):
     pixels = np.zeros((2, 4, 4, 3), np.uint8)
     with pytest.raises(IndexError):
         samples.write_parts(tmp_path / "set", {"train": (pixels, np.array([0, 5]))}, ("cat", "dog"))
@@ -155,7 +154,7 @@ def test_an_error_half_way_leaves_nothing(tmp_path):
 
 
 def tgz(members: dict[str, bytes] | list[tarfile.TarInfo]) -> bytes:
-    """A .tgz of files with these contents, or of these bare members."""
+    """Return a .tgz of files with these contents, or of these members with empty contents."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         if isinstance(members, list):
@@ -175,7 +174,7 @@ def write_flowers(folder: Path, archive: bytes, **options) -> samples.SampleSet:
                                      **{"sha256": None, "counts": FEW_FLOWERS, **options})
 
 
-def test_flowers_are_unpacked_with_their_licence_and_found_the_next_time_without_a_network(tmp_path):
+def test_flowers_are_unpacked_with_their_licence_and_not_downloaded_again(tmp_path):
     archive = tgz(ARCHIVE)
     folder = tmp_path / "tf_files" / "flower_photos"
     sample = write_flowers(folder, archive, sha256=hashlib.sha256(archive).hexdigest())
@@ -185,13 +184,13 @@ def test_flowers_are_unpacked_with_their_licence_and_found_the_next_time_without
     assert samples.write_flowers(folder, "http://127.0.0.1:1/gone.tgz", counts=FEW_FLOWERS).already_existed
 
 
-def test_flowers_are_checked_against_the_published_hash_unless_told_otherwise(tmp_path):
+def test_flowers_are_checked_against_the_published_hash_by_default(tmp_path):
     with serving({"/f.tgz": body(tgz(ARCHIVE))}) as server, pytest.raises(TfpoetsError, match=samples.FLOWERS_SHA256):
         samples.write_flowers(tmp_path / "flowers", f"{server.url}/f.tgz", counts=FEW_FLOWERS)
     assert os.listdir(tmp_path) == []
 
 
-def test_flowers_that_cannot_be_had_point_to_the_digits_that_need_no_network(tmp_path):
+def test_a_failed_download_of_the_flowers_suggests_the_digits(tmp_path):
     with serving({}) as server, pytest.raises(TfpoetsError) as caught:
         samples.write_flowers(tmp_path / "flowers", f"{server.url}/flower_photos.tgz")
     assert "flower_photos.tgz" in caught.value.problem and "`tfpoets sample_photos` digits" in caught.value.remedy
@@ -205,8 +204,8 @@ def link(name: str, target: str, kind: bytes) -> tarfile.TarInfo:
 
 
 @pytest.mark.parametrize("archive, words", [
-    (tgz({**ARCHIVE, "flower_photos/../../escaped.txt": b"x"}), "lies outside"),
-    (tgz({**ARCHIVE, "/tmp/escaped.txt": b"x"}), "lies outside"),
+    (tgz({**ARCHIVE, "flower_photos/../../escaped.txt": b"x"}), "is outside of the archive"),
+    (tgz({**ARCHIVE, "/tmp/escaped.txt": b"x"}), "is outside of the archive"),
     (tgz([link("flower_photos/daisy", "/etc", tarfile.SYMTYPE)]), "a link or a device"),
     (tgz({name: content for name, content in ARCHIVE.items() if "tulips" not in name}), "2 of the 3 photos"),
     (tgz({"other/photo.jpg": b"x"}), "0 of the 3 photos"),
@@ -215,7 +214,7 @@ def link(name: str, target: str, kind: bytes) -> tarfile.TarInfo:
     (b"", "damaged or cut short"),
 ], ids=["dots inside", "absolute", "symbolic link", "class missing", "other folder", "cut at the end", "web page",
         "empty"])
-def test_an_archive_that_is_not_the_flowers_is_refused_and_nothing_is_left(archive, words, tmp_path):
+def test_an_unexpected_archive_is_refused_and_nothing_is_left(archive, words, tmp_path):
     (tmp_path / "tf_files").mkdir()
     with pytest.raises(TfpoetsError, match=words):
         write_flowers(tmp_path / "tf_files" / "flower_photos", archive)
@@ -223,14 +222,14 @@ def test_an_archive_that_is_not_the_flowers_is_refused_and_nothing_is_left(archi
     assert not Path("/tmp/escaped.txt").exists()
 
 
-def test_an_archive_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(samples, "MAX_UNPACKED_BYTES", 1_000_000)
     with pytest.raises(TfpoetsError, match="unpacks to more than the 1 MB"):
         write_flowers(tmp_path / "flowers", tgz({**ARCHIVE, "flower_photos/bomb": bytes(1_000_001)}))
     assert os.listdir(tmp_path) == []
 
 
-def test_parts_are_written_losslessly_by_class_with_numbers_of_their_part(tmp_path):
+def test_photos_are_written_losslessly_and_numbered_within_their_part(tmp_path):
     noise = np.random.default_rng(7)
     train, test = (noise.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8) for n in (5, 2))
     parts = {"train": (train, np.array([[1], [0], [1], [1], [0]])), "test": (test, np.array([[0], [1]]))}
@@ -242,7 +241,7 @@ def test_parts_are_written_losslessly_by_class_with_numbers_of_their_part(tmp_pa
         assert photo.mode == "RGB" and np.array_equal(np.asarray(photo), train[4])
 
 
-def test_a_complete_cifar10_is_found_without_tensorflow(tmp_path, monkeypatch):
+def test_a_complete_cifar10_is_recognized_without_tensorflow(tmp_path, monkeypatch):
     monkeypatch.setattr(samples, "CIFAR10_COUNTS", {"train/cat": 1, "test/cat": 1})
     monkeypatch.setattr(samples, "import_tensorflow", lambda: pytest.fail("TensorFlow was imported"))
     pixels = np.zeros((1, 32, 32, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Decoded photos on disk: the same as decoding, decoded once, whatever happens to the file."""
+"""Stored pixels are the same as decoded ones, and damaged files are written again."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -18,23 +18,23 @@ def photos(tmp_path: Path) -> list[Photo]:
     return [Photo(str(path), "red", path.stem) for path in sorted((tmp_path / "red").iterdir())]
 
 
-def test_they_are_the_decoded_photos_and_are_decoded_once(photos: list[Photo], tmp_path: Path,
-                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_pixels_are_decoded_once(photos: list[Photo], tmp_path: Path,
+                                        monkeypatch: pytest.MonkeyPatch) -> None:
     expected = np.array([load_pixels(photo.uri, 20, 24) for photo in photos])
     assert (store_pixels(photos, 20, 24, tmp_path / "work", 2) == expected).all()
-    monkeypatch.setattr(stored_pixels, "load_pixels", lambda *_: pytest.fail("it decodes again"))
+    monkeypatch.setattr(stored_pixels, "load_pixels", lambda *_: pytest.fail("the photos are decoded again"))
     assert (store_pixels(photos, 20, 24, tmp_path / "work", 2) == expected).all()
 
 
-@pytest.mark.parametrize("kept", [0, 50, -100])
-def test_a_file_that_was_cut_short_is_made_again(kept: int, photos: list[Photo], tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [0, 50, -100])
+def test_a_file_that_is_cut_short_is_written_again(end: int, photos: list[Photo], tmp_path: Path) -> None:
     expected = np.array(store_pixels(photos, 20, 24, tmp_path / "work", 2))
     path, = (tmp_path / "work").glob("pixels-*.npy")
-    path.write_bytes(path.read_bytes()[:kept])
+    path.write_bytes(path.read_bytes()[:end])
     assert (store_pixels(photos, 20, 24, tmp_path / "work", 2) == expected).all()
 
 
-def test_no_space_is_said_and_leaves_nothing(photos: list[Photo], tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_no_file_is_left(photos: list[Photo], tmp_path: Path) -> None:
     resource = pytest.importorskip("resource", reason="this system has no limit on a file's size")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
@@ -46,7 +46,7 @@ def test_no_space_is_said_and_leaves_nothing(photos: list[Photo], tmp_path: Path
     assert not list((tmp_path / "work").iterdir())
 
 
-def test_a_photo_that_is_gone_is_said(photos: list[Photo], tmp_path: Path) -> None:
+def test_a_deleted_photo_is_reported(photos: list[Photo], tmp_path: Path) -> None:
     Path(photos[3].uri).unlink()
     with pytest.raises(TfpoetsError, match="can no longer be read"):
         store_pixels(photos, 20, 24, tmp_path / "work", 2)

@@ -1,4 +1,4 @@
-"""An HTTP server on 127.0.0.1 that behaves as badly as a test tells it to."""
+"""An HTTP server on 127.0.0.1 with configurable faults."""
 from __future__ import annotations
 
 import threading
@@ -12,7 +12,7 @@ Reply = Callable[[BaseHTTPRequestHandler], None]
 
 @dataclass
 class Server:
-    """A running server: `url` without a slash at its end, and the (path, headers) it was asked for."""
+    """A running server: its `url` without a slash at the end, and the (path, headers) of all requests."""
 
     url: str
     requests: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
@@ -20,7 +20,7 @@ class Server:
 
 @contextmanager
 def serving(replies: Mapping[str, Reply]) -> Iterator[Server]:
-    """Serves each path of `replies` until the block ends; all else is 404."""
+    """Serve the paths of `replies` until the block ends; all other paths give status 404."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -28,7 +28,7 @@ def serving(replies: Mapping[str, Reply]) -> Iterator[Server]:
             try:
                 replies.get(self.path, status(404))(self)
             except OSError:
-                pass  # The client has gone away: what many of these tests are about.
+                pass  # the client has closed the connection, which many tests provoke
 
         def log_message(self, *_: object) -> None:
             pass
@@ -41,13 +41,13 @@ def serving(replies: Mapping[str, Reply]) -> Iterator[Server]:
         thread.start()
         try:
             yield server
-        finally:  # a server left running after a failure spins on its closed socket
+        finally:  # a server that keeps running after a failure would use the CPU on its closed socket
             http_server.shutdown()
             thread.join()
 
 
 def body(content: bytes, announced: int | None = None) -> Reply:
-    """200 with `content`, its length announced rightly or as `announced`."""
+    """Return a reply with status 200 and `content`, with its actual length in the header or with `announced`."""
     def reply(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(content) if announced is None else announced))
@@ -57,7 +57,7 @@ def body(content: bytes, announced: int | None = None) -> Reply:
 
 
 def status(code: int) -> Reply:
-    """An answer with that status, and a page about it that is not the file."""
+    """Return a reply with this status and an error page."""
     def reply(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(code)
         handler.end_headers()
@@ -66,7 +66,7 @@ def status(code: int) -> Reply:
 
 
 def redirect(location: str, code: int = 302) -> Reply:
-    """A redirect to `location`, exactly as it stands."""
+    """Return a redirect to `location`, without any change to it."""
     def reply(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(code)
         handler.send_header("Location", location)
@@ -75,7 +75,7 @@ def redirect(location: str, code: int = 302) -> Reply:
 
 
 def pieces(content: Iterator[bytes] | list[bytes], pause: float = 0.0, announced: int | None = None) -> Reply:
-    """200 whose body comes piece by piece, `pause` seconds after each; no length unless `announced`."""
+    """Return a reply with status 200 that waits `pause` seconds after each piece; no length unless `announced`."""
     def reply(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         if announced is not None:

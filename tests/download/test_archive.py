@@ -1,4 +1,4 @@
-"""What comes out of a .tar.gz, and what never does."""
+"""Archives are unpacked safely, and damaged or malicious ones are refused."""
 from __future__ import annotations
 
 import io
@@ -13,7 +13,7 @@ from tfpoets.errors import TfpoetsError
 LIMIT = 1_000_000
 
 
-def archive_of(folder: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
+def make_archive(folder: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
     path = folder / "module.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
         for member, content in members:
@@ -32,35 +32,36 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_files_and_folders_come_out_as_they_were(tmp_path: Path) -> None:
-    packed = archive_of(tmp_path, special("./", tarfile.DIRTYPE), (tarfile.TarInfo("./saved_model.pb"), b"graph"),
+def test_files_and_folders_are_unpacked(tmp_path: Path) -> None:
+    packed = make_archive(tmp_path, special("./", tarfile.DIRTYPE), (tarfile.TarInfo("./saved_model.pb"), b"graph"),
                         (tarfile.TarInfo("variables/variables.index"), b"index"))
     (tmp_path / "out").mkdir()
     extract_tar_gz(packed, tmp_path / "out", LIMIT)
     assert files(tmp_path / "out") == {"saved_model.pb": b"graph", "variables/variables.index": b"index"}
 
 
-@pytest.mark.parametrize("member, sentence", [
-    ((tarfile.TarInfo("../escaped"), b"x"), "lies outside"),
-    ((tarfile.TarInfo("a/../../escaped"), b"x"), "lies outside"),
-    ((tarfile.TarInfo("..\\escaped"), b"x"), "lies outside"),
-    ((tarfile.TarInfo("/tmp/escaped"), b"x"), "lies outside"),
-    ((tarfile.TarInfo("C:/escaped"), b"x"), "lies outside"),
+@pytest.mark.parametrize("member, message", [
+    ((tarfile.TarInfo("../escaped"), b"x"), "is outside of the archive"),
+    ((tarfile.TarInfo("a/../../escaped"), b"x"), "is outside of the archive"),
+    ((tarfile.TarInfo("..\\escaped"), b"x"), "is outside of the archive"),
+    ((tarfile.TarInfo("/tmp/escaped"), b"x"), "is outside of the archive"),
+    ((tarfile.TarInfo("C:/escaped"), b"x"), "is outside of the archive"),
     (special("link", tarfile.SYMTYPE, "/etc/passwd"), "a link or a device"),
     (special("link", tarfile.LNKTYPE, "saved_model.pb"), "a link or a device"),
     (special("pipe", tarfile.FIFOTYPE), "a link or a device"),
     (special("disk", tarfile.BLKTYPE), "a link or a device"),
 ])
-def test_nothing_leaves_the_folder(tmp_path: Path, member: tuple[tarfile.TarInfo, bytes], sentence: str) -> None:
-    packed = archive_of(tmp_path, (tarfile.TarInfo("saved_model.pb"), b"graph"), member)
+def test_nothing_is_written_outside_the_folder(tmp_path: Path, member: tuple[tarfile.TarInfo, bytes],
+                                               message: str) -> None:
+    packed = make_archive(tmp_path, (tarfile.TarInfo("saved_model.pb"), b"graph"), member)
     (tmp_path / "out").mkdir()
-    with pytest.raises(TfpoetsError, match=sentence):
+    with pytest.raises(TfpoetsError, match=message):
         extract_tar_gz(packed, tmp_path / "out", LIMIT)
     assert files(tmp_path) == {"module.tar.gz": packed.read_bytes(), "out/saved_model.pb": b"graph"}
 
 
-def test_a_small_archive_that_grows_without_end_is_stopped(tmp_path: Path) -> None:
-    packed = archive_of(tmp_path, (tarfile.TarInfo("zeros"), bytes(LIMIT + 1)))
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
+    packed = make_archive(tmp_path, (tarfile.TarInfo("zeros"), bytes(LIMIT + 1)))
     assert packed.stat().st_size < 10_000
     (tmp_path / "out").mkdir()
     with pytest.raises(TfpoetsError, match="unpacks to more than the 1 MB"):
@@ -69,17 +70,17 @@ def test_a_small_archive_that_grows_without_end_is_stopped(tmp_path: Path) -> No
 
 
 def test_a_header_of_megabytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
-    packed = archive_of(tmp_path, (tarfile.TarInfo("a" * 3_000_000), b"x"))
+    packed = make_archive(tmp_path, (tarfile.TarInfo("a" * 3_000_000), b"x"))
     (tmp_path / "out").mkdir()
-    with pytest.raises(TfpoetsError, match=r"holds a header of 3,\d{3},\d{3} bytes"):
+    with pytest.raises(TfpoetsError, match=r"contains a header of 3,\d{3},\d{3} bytes"):
         extract_tar_gz(packed, tmp_path / "out", 100 * LIMIT)
 
 
-def test_names_that_no_file_can_have_are_damage(tmp_path: Path) -> None:
+def test_impossible_file_names_are_refused(tmp_path: Path) -> None:
     member = tarfile.TarInfo("name")
     member.pax_headers = {"path": "zero\0byte"}
     for each in (member, tarfile.TarInfo("/".join(["deep"] * 1800))):
-        packed = archive_of(tmp_path, (each, b"x"))
+        packed = make_archive(tmp_path, (each, b"x"))
         (tmp_path / "out").mkdir(exist_ok=True)
         with pytest.raises((TfpoetsError, OSError)):
             extract_tar_gz(packed, tmp_path / "out", LIMIT)
@@ -90,7 +91,7 @@ def test_names_that_no_file_can_have_are_damage(tmp_path: Path) -> None:
                                     lambda content: content[:40] + b"\xff\xff" + content[42:]],
                          ids=["half", "end cut off", "wrong checksum", "flipped bits"])
 def test_a_damaged_archive_is_refused(tmp_path: Path, damage) -> None:
-    packed = archive_of(tmp_path, (tarfile.TarInfo("saved_model.pb"), bytes(range(256)) * 100))
+    packed = make_archive(tmp_path, (tarfile.TarInfo("saved_model.pb"), bytes(range(256)) * 100))
     packed.write_bytes(damage(packed.read_bytes()))
     (tmp_path / "out").mkdir()
     with pytest.raises(TfpoetsError, match="module.tar.gz is damaged or cut short"):

@@ -1,4 +1,4 @@
-"""Figures are right, and come with their uncertainty."""
+"""Metrics agree with scikit-learn and SciPy, and include their uncertainty."""
 from __future__ import annotations
 
 import numpy as np
@@ -13,32 +13,32 @@ from tfpoets.evaluation import (calibration_bins, calibration_error, cross_entro
 
 
 @pytest.mark.parametrize("correct, count", [(327, 371), (0, 5), (5, 5), (1, 2), (9990, 10000)])
-def test_the_interval_is_wilsons(correct: int, count: int) -> None:
+def test_the_interval_is_the_wilson_interval(correct: int, count: int) -> None:
     expected = binomtest(correct, count).proportion_ci(method="wilson")
     assert wilson_interval(correct, count) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-def answers(count: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities of five classes, mostly right, and the true classes; the fifth class never occurs."""
+def predictions(count: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return mostly correct probabilities of five classes, and the targets, in which the fifth class never occurs."""
     random = np.random.default_rng(seed)
-    classes = random.integers(0, 4, count)
-    probabilities = random.dirichlet(np.ones(5), count) + 0.8 * np.eye(5)[classes] * random.random((count, 1))
-    return probabilities / probabilities.sum(1, keepdims=True), classes
+    y = random.integers(0, 4, count)
+    probabilities = random.dirichlet(np.ones(5), count) + 0.8 * np.eye(5)[y] * random.random((count, 1))
+    return probabilities / probabilities.sum(1, keepdims=True), y
 
 
-def test_figures_agree_with_scikit_learn() -> None:
-    probabilities, classes = answers()
-    metrics = evaluate(probabilities, classes)
+def test_metrics_agree_with_scikit_learn() -> None:
+    probabilities, y = predictions()
+    metrics = evaluate(probabilities, y)
     predicted, labels = probabilities.argmax(1), range(5)
-    assert metrics.accuracy == accuracy_score(classes, predicted)
-    assert metrics.cross_entropy == pytest.approx(log_loss(classes, probabilities, labels=labels))
-    assert np.array_equal(metrics.confusion, confusion_matrix(classes, predicted, labels=labels))
+    assert metrics.accuracy == accuracy_score(y, predicted)
+    assert metrics.cross_entropy == pytest.approx(log_loss(y, probabilities, labels=labels))
+    assert np.array_equal(metrics.confusion, confusion_matrix(y, predicted, labels=labels))
     for k in (1, 2, 3, 5):
-        assert metrics.top_k(k) == pytest.approx(top_k_accuracy_score(classes, probabilities, k=k, labels=labels))
-    expected = precision_recall_fscore_support(classes, predicted, labels=labels, zero_division=0)
+        assert metrics.top_k(k) == pytest.approx(top_k_accuracy_score(y, probabilities, k=k, labels=labels))
+    expected = precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0)
     for index, each in enumerate(metrics.per_class):
-        found = (each.precision or 0, each.recall or 0, each.f1 or 0, each.support)
-        assert found == pytest.approx([figures[index] for figures in expected])
+        actual = (each.precision or 0, each.recall or 0, each.f1 or 0, each.support)
+        assert actual == pytest.approx([figures[index] for figures in expected])
     assert metrics.per_class[4].recall is None and metrics.per_class[4].support == 0
 
 
@@ -46,19 +46,19 @@ def test_figures_agree_with_scikit_learn() -> None:
 def test_the_cross_entropy_of_logits_agrees_with_scipy(dtype: type) -> None:
     random = np.random.default_rng(0)
     logits, y = (300 * random.standard_normal((50, 4))).astype(dtype), random.integers(0, 4, 50)
-    found = cross_entropy(log_softmax(logits), y)
+    losses = cross_entropy(log_softmax(logits), y)
     expected = logsumexp(logits.astype(float), axis=1) - logits[np.arange(50), y]
-    assert found.dtype == dtype and np.allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert losses.dtype == dtype and np.allclose(losses, expected, rtol=1e-5, atol=1e-5)
     assert np.allclose(np.exp(log_softmax(logits)), softmax(logits.astype(float), axis=1), atol=1e-6)
 
 
-def test_ties_count_for_the_answer_that_is_given() -> None:
+def test_ties_are_ranked_as_argmax_breaks_them() -> None:
     metrics = evaluate(np.full((3, 3), 1 / 3), np.array([0, 1, 2]))
     assert metrics.accuracy == metrics.top_k(1) == pytest.approx(1 / 3)
     assert metrics.ranks.tolist() == [1, 1, 1]
 
 
-def test_confidence_that_is_off_is_the_calibration_error() -> None:
+def test_calibration_error_is_the_difference_between_confidence_and_accuracy() -> None:
     confidences = np.repeat([0.95, 0.55], [100, 100])
     correct = np.concatenate([np.arange(100) < 75, np.arange(100) < 55])
     assert calibration_error(confidences, correct) == pytest.approx((0.2 + 0.0) / 2)
@@ -70,52 +70,52 @@ def test_confidence_that_is_off_is_the_calibration_error() -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
-def test_a_planted_temperature_is_recovered(temperature: float) -> None:
+def test_the_temperature_of_scaled_logits_is_recovered(temperature: float) -> None:
     random = np.random.default_rng(0)
     logits = random.normal(0, 2, (20_000, 5))
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    classes = np.array([random.choice(5, p=row) for row in probabilities])
-    assert fit_temperature(logits * temperature, classes) == pytest.approx(temperature, rel=0.05)
+    y = np.array([random.choice(5, p=row) for row in probabilities])
+    assert fit_temperature(logits * temperature, y) == pytest.approx(temperature, rel=0.05)
 
 
-def test_a_handful_of_photos_leaves_the_temperature_alone() -> None:
+def test_the_temperature_is_1_for_a_handful_of_photos() -> None:
     assert fit_temperature(np.eye(5) * 9, np.arange(5)) == 1.0
 
 
-@pytest.mark.parametrize("right, count, words", [
-    (10, 16, "too few to tell whether this is better than always giving the same answer"),
-    (36, 40, "say little: on new ones the accuracy may be anything from 77% to 96%"), (900, 1000, "")])
-def test_few_photos_get_a_word_of_caution(right: int, count: int, words: str) -> None:
-    classes = np.arange(count) % 2
-    predicted = np.where(np.arange(count) < right, classes, 1 - classes)
-    caution = evaluate(np.eye(2)[predicted], classes).caution()
+@pytest.mark.parametrize("n_correct, count, words", [
+    (10, 16, "too few to tell whether this is better than always predicting the same class"),
+    (36, 40, "a small sample: on new photos the accuracy may be anywhere from 77% to 96%"), (900, 1000, "")])
+def test_caution_warns_of_too_few_photos(n_correct: int, count: int, words: str) -> None:
+    y = np.arange(count) % 2
+    predicted = np.where(np.arange(count) < n_correct, y, 1 - y)
+    caution = evaluate(np.eye(2)[predicted], y).caution()
     assert words in caution if words else caution == ""
 
 
-def test_the_majority_class_is_the_baseline() -> None:
+def test_the_baseline_is_the_accuracy_of_the_majority_class() -> None:
     metrics = evaluate(np.full((4, 3), 1 / 3), np.array([2, 2, 1, 2]))
     assert (metrics.majority, metrics.majority_accuracy) == (2, 0.75)
 
 
-def test_a_certain_wrong_answer_does_not_make_the_loss_infinite() -> None:
+def test_a_probability_of_0_for_the_true_class_does_not_make_the_loss_infinite() -> None:
     assert np.isfinite(evaluate(np.array([[0.0, 1.0]]), np.array([0])).cross_entropy)
 
 
-def test_nothing_cannot_be_evaluated() -> None:
+def test_evaluating_no_photos_is_an_error() -> None:
     with pytest.raises(ValueError, match="no photos"):
         evaluate(np.empty((0, 3)), np.empty(0, int))
 
 
-def test_the_reject_option_is_counted() -> None:
+def test_rejected_and_correct_photos_are_counted() -> None:
     scores, correct = np.array([0.1, 0.2, 0.3, 5.0]), np.array([True, True, False, True])
-    found = evaluate_rejection(scores, correct, 1.0)
-    assert (found.count, found.rejected, found.answered, found.correct) == (4, 1, 3, 2)
-    assert found.accuracy == pytest.approx(2 / 3)
-    found = evaluate_rejection(scores, correct, 1.0, np.array([0.25, 2.0]))
-    assert (found.strangers, found.unknown_rejected, found.auroc) == (2, 1, pytest.approx(5 / 8))
+    rejection = evaluate_rejection(scores, correct, 1.0)
+    assert (rejection.count, rejection.rejected, rejection.accepted, rejection.correct) == (4, 1, 3, 2)
+    assert rejection.accuracy == pytest.approx(2 / 3)
+    rejection = evaluate_rejection(scores, correct, 1.0, np.array([0.25, 2.0]))
+    assert (rejection.unknown_count, rejection.unknown_rejected, rejection.auroc) == (2, 1, pytest.approx(5 / 8))
     assert evaluate_rejection(scores, correct, 1.0).auroc is None
 
 
-def test_a_score_that_is_not_a_number_is_unknown() -> None:
-    found = evaluate_rejection(np.array([np.nan, 0.0]), np.array([True, True]), 1.0)
-    assert (found.rejected, found.correct) == (1, 1)
+def test_a_photo_with_a_score_of_nan_is_rejected() -> None:
+    rejection = evaluate_rejection(np.array([np.nan, 0.0]), np.array([True, True]), 1.0)
+    assert (rejection.rejected, rejection.correct) == (1, 1)

@@ -73,13 +73,13 @@ def test_an_address_is_fetched_by_tf_hubs_protocol_once(tmp_path: Path, packed: 
 @pytest.mark.parametrize("fault, sentence", [
     (lambda content: body(content[:-50], announced=len(content)), r"only [\d,]+ of [\d,]+ bytes arrived"),
     (lambda content: pieces([content[:-50]]), "damaged or cut short"),
-    (stalling, "nothing came for 0.5 seconds"),
-    (lambda content: redirect(PATH + QUERY), "go round in a circle"),
+    (stalling, "nothing arrived for 0.5 seconds"),
+    (lambda content: redirect(PATH + QUERY), "form a loop"),
     (lambda content: status(404), r"no such file \(404\)"),
     (lambda content: status(403), r"does not allow it \(403\)"),
     (lambda content: body(b"<!doctype html><html>Sign in</html>"), "gives a web page or another file, not a module"),
     (lambda content: body(b""), "gives a web page or another file, not a module"),
-    (cut_off, "connection broke|bytes arrived"),
+    (cut_off, "connection was lost|bytes arrived"),
 ], ids=["truncated", "truncated, no length", "stalled", "redirect loop", "404", "403", "web page", "nothing",
         "killed"])
 def test_a_hub_that_fails_is_named_with_the_way_out_and_the_next_run_goes_well(

@@ -28,8 +28,8 @@ class PhotoSource(FileReader, Protocol):
 
 
 # Functions that take a location and return a PhotoSource, or None for a location of a different kind. The first one
-# that returns a source is used. A source that needs an optional package imports it when it is opened, so that the others
-# work without it.
+# that returns a source is used. A source that needs an optional package imports it when it is opened, so that the
+# others work without the package.
 PHOTO_SOURCES: list[Callable[[str], PhotoSource | None]] = [FolderSource.at]
 
 

@@ -1,4 +1,4 @@
-"""The only code that opens a network connection."""
+"""Download files and unpack archives; the only code that opens network connections."""
 from .archive import extract_tar_gz, is_gzip
 from .download import download_file, fetch_bytes
 

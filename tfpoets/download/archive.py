@@ -1,4 +1,4 @@
-"""Archives unpacked so that nothing of them can land outside their folder."""
+"""Unpack archives, without writing anything outside the destination folder."""
 from __future__ import annotations
 
 import gzip
@@ -12,97 +12,97 @@ COPY_BYTES = 1 << 20
 MAX_MEMBERS = 10_000
 GZIP_MAGIC = b"\x1f\x8b"
 
+UNTRUSTED = "Do not use this archive: it may be malicious."
+
 
 def is_gzip(path: Path) -> bool:
-    """Whether a file begins as gzip does (RFC 1952, 2.3.1)."""
+    """Return whether a file begins like a gzip file (RFC 1952, 2.3.1)."""
     with open(path, "rb") as file:
         return file.read(2) == GZIP_MAGIC
 
 
 def extract_tar_gz(archive: Path, folder: Path, max_bytes: int, name: str = "") -> None:
-    """Unpacks the plain files and folders of a .tar.gz; anything else in it is refused.
+    """Unpack a .tar.gz that contains only regular files and folders.
 
     Args:
-        archive: the file.
-        folder: where its files go; it must exist.
-        max_bytes: what the archive may hold in all, unpacked, headers included.
-        name: what messages call the archive; empty: its file name.
+        archive: The path of the archive.
+        folder: The destination, which must exist.
+        max_bytes: The maximum unpacked size of the archive in bytes, including headers.
+        name: The name of the archive in messages; empty for its file name.
 
     Raises:
-        DownloadError: the archive is damaged or cut short, too large, or holds what could reach outside of `folder`:
-            an absolute path, a path with `..`, a link, a device.
-        OSError: the files cannot be written.
+        DownloadError: The archive is damaged, cut short or too large, or has a member that could be outside of
+            `folder`: an absolute path, a path with `..`, a link or a device.
+        OSError: The files cannot be written.
     """
     name = name or archive.name
     try:
         with gzip.open(archive) as unpacked:
-            stream = _Limited(unpacked, name, max_bytes)
+            stream = _LimitedStream(unpacked, name, max_bytes)
             with tarfile.open(fileobj=stream, mode="r:") as members:  # type: ignore[call-overload]
                 _extract(members, name, folder, stream)
-            while stream.read(COPY_BYTES):  # to the checksum, which stands at the very end
+            while stream.read(COPY_BYTES):  # up to the checksum, which is at the end of the file
                 pass
-    # Names with zero bytes, headers that contradict themselves, folders nested a thousand deep: whatever tarfile says.
+    # tarfile raises many errors: for names with null bytes, contradictory headers, or folders nested a thousand deep.
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, RecursionError) as error:
-        raise DownloadError(f"{name} is damaged or cut short: {one_line(error)}", "Fetch it again.") from error
+        raise DownloadError(f"{name} is damaged or cut short: {one_line(error)}", "Download it again.") from error
 
 
-class _Limited:
-    """A stream that ends a reader which wants too much of it: in all, or (a header of gigabytes) at a time."""
+class _LimitedStream:
+    """A stream that raises DownloadError if too much is read: in total, or at once, such as a header of gigabytes."""
 
     def __init__(self, stream: gzip.GzipFile, name: str, max_bytes: int):
         self._stream, self._name, self._max_bytes = stream, name, max_bytes
         self.tell = stream.tell
 
     def read(self, size: int) -> bytes:
-        """As the stream's; raises DownloadError beyond a limit."""
+        """Read at most `size` bytes; raise DownloadError beyond a limit."""
         if not 0 <= size <= COPY_BYTES:
-            raise DownloadError(f"{self._name} holds a header of {size:,} bytes.", "That is no archive to trust.")
+            raise DownloadError(f"{self._name} contains a header of {size:,} bytes.", UNTRUSTED)
         content = self._stream.read(size)
-        self.check(self._stream.tell())
+        self.check_position(self._stream.tell())
         return content
 
     def seek(self, position: int, whence: int = 0) -> int:
-        """As the stream's; raises DownloadError beyond the limit."""
+        """Change the position; raise DownloadError beyond the limit."""
         if whence == 0:
-            self.check(position)
+            self.check_position(position)
         return self._stream.seek(position, whence)
 
-    def check(self, position: int) -> None:
-        """Raises DownloadError for a place beyond the limit."""
+    def check_position(self, position: int) -> None:
+        """Raise DownloadError for a position beyond the limit."""
         if position > self._max_bytes:
             raise DownloadError(f"{self._name} unpacks to more than the {self._max_bytes / 1e6:,.0f} MB that are "
-                                "taken.")
+                                "allowed.")
 
 
-def _extract(members: tarfile.TarFile, name: str, folder: Path, stream: _Limited) -> None:
+def _extract(members: tarfile.TarFile, name: str, folder: Path, stream: _LimitedStream) -> None:
     for number, member in enumerate(members):
         if number >= MAX_MEMBERS:
-            raise DownloadError(f"{name} holds more than {MAX_MEMBERS:,} files.", "That is no archive to trust.")
-        target = folder / _inside(member, name)
+            raise DownloadError(f"{name} contains more than {MAX_MEMBERS:,} files.", UNTRUSTED)
+        target = folder / _safe_path(member, name)
         if member.isdir():
             target.mkdir(parents=True, exist_ok=True)
             continue
-        stream.check(member.offset_data + member.size)
+        stream.check_position(member.offset_data + member.size)
         target.parent.mkdir(parents=True, exist_ok=True)
-        _copy(members, member, target)
+        _write_member(members, member, target)
 
 
-def _inside(member: tarfile.TarInfo, name: str) -> PurePosixPath:
-    """Where a member belongs below the folder; raises DownloadError for one that must not be written."""
-    # Windows reads backslashes and drive letters in what is one plain name elsewhere.
+def _safe_path(member: tarfile.TarInfo, name: str) -> PurePosixPath:
+    """Return the path of a member relative to the destination; raise DownloadError if it must not be written."""
+    # On Windows, backslashes and drive letters are parts of a path; elsewhere they are ordinary characters.
     path = PurePosixPath(member.name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or any(":" in part for part in path.parts):
-        raise DownloadError(f"{name} holds the path {member.name!r}, which lies outside of it. Nothing of it is "
-                            "used.")
+        raise DownloadError(f"{name} contains the path {member.name!r}, which is outside of the archive.", UNTRUSTED)
     if not (member.isfile() or member.isdir()):
-        raise DownloadError(f"{name} holds {member.name!r}, which is a link or a device and no file. Nothing of "
-                            "it is used.")
+        raise DownloadError(f"{name} contains {member.name!r}, which is a link or a device, not a file.", UNTRUSTED)
     return path
 
 
-def _copy(members: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+def _write_member(members: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
     source = members.extractfile(member)
-    assert source is not None  # it is a file
+    assert source is not None  # the member is a file
     with source, open(target, "wb") as file:
         while block := source.read(COPY_BYTES):
             file.write(block)

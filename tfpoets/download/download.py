@@ -1,4 +1,4 @@
-"""Files over http and https: whole or not at all, within limits of time and size, failures in one sentence."""
+"""Download files over http and https completely or not at all, within limits on time and size."""
 from __future__ import annotations
 
 import contextlib
@@ -27,157 +27,162 @@ log = logging.getLogger(__name__)
 
 SCHEMES = ("http", "https")
 MAX_REDIRECTS = 5
-# A connection that gives less than this over a whole time-out counts as stalled, however regularly it gives it.
+# A connection that is slower than this for the length of a timeout counts as stalled, even if bytes keep arriving.
 MIN_BYTES_PER_SECOND = 1000
-# A download writes to its file at least once a time-out; a file untouched for this long belongs to a killed run.
+# A running download writes to its file at least once per timeout. A file that has not been modified for this long was
+# left by a killed run.
 ABANDONED_SECONDS = 3600
 CHUNK_BYTES = 1 << 16
 USER_AGENT = "tfpoets (Python urllib)"
 
 CHECK_ADDRESS = "Check the address."
-CHECK_NETWORK = "Check the address and the network, including http_proxy and https_proxy where a proxy is needed."
+CHECK_NETWORK = "Check the address and the network, including http_proxy and https_proxy if a proxy is needed."
 TRY_AGAIN = "Try again later."
 
 
 def fetch_bytes(url: str, max_bytes: int, timeout: float = 30.0) -> bytes:
-    """Fetches something small, a photo for instance, into memory.
+    """Download a small file, such as a photo, to memory.
 
     Args:
-        url: an http or https address; redirects (at most 5) are followed to such addresses only.
-        max_bytes: the largest answer that is taken, in bytes.
-        timeout: how long the server may be silent, in seconds; also the span over which a stall is judged.
+        url: An http or https URL. At most 5 redirects are followed, to such URLs only.
+        max_bytes: The maximum size in bytes.
+        timeout: How long the server may be silent, in seconds; also the interval at which the speed is checked.
 
     Returns:
-        The answer's bytes, all of them.
+        The contents of the file.
 
     Raises:
-        DownloadError: for whatever kept the whole answer from arriving, naming the address.
+        DownloadError: The file could not be downloaded completely; the message names the URL.
     """
-    with _open(url, timeout) as answer:
-        return b"".join(answer.chunks(max_bytes))
+    with _open(url, timeout) as response:
+        return b"".join(response.chunks(max_bytes))
 
 
-def download_file(url: str, destination: Path, *, what: str, max_bytes: int, sha256: str | None = None,
+def download_file(url: str, destination: Path, *, description: str, max_bytes: int, sha256: str | None = None,
                   timeout: float = 30.0) -> Path:
-    """Downloads a file; `destination` appears, or is replaced, only when it is whole and its hash is right.
+    """Download a file to disk; `destination` is created or replaced only if the file is complete and its hash matches.
 
     Args:
-        url: an http or https address; redirects (at most 5) are followed to such addresses only.
-        destination: the file to write; its folder is made where it is missing.
-        what: what is being downloaded, for the progress bar.
-        max_bytes: the largest file that is taken, in bytes.
-        sha256: the expected SHA-256 as 64 hexadecimal digits, or None when it is not known.
-        timeout: how long the server may be silent, in seconds; also the span over which a stall is judged.
+        url: An http or https URL. At most 5 redirects are followed, to such URLs only.
+        destination: The path of the file to write; its folder is created if it is missing.
+        description: The text of the progress bar.
+        max_bytes: The maximum size in bytes.
+        sha256: The expected SHA-256 as 64 hexadecimal digits, or None if it is not known.
+        timeout: How long the server may be silent, in seconds; also the interval at which the speed is checked.
 
     Returns:
         `destination`.
 
     Raises:
-        DownloadError: for whatever kept the whole file from arriving, naming the address.
-        OSError: when the file cannot be written (a full disk, a missing permission).
+        DownloadError: The file could not be downloaded completely; the message names the URL.
+        OSError: The file cannot be written, because of a full disk or a missing permission, for instance.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
-    with _open(url, timeout) as answer, _written_whole(destination) as file:
-        log.info("Downloading %s%s", answer.name, "" if answer.size is None else f", {_size(answer.size)}")
-        with progress_bar(answer.size, what, "byte", bytes_=True) as bar:
-            for chunk in answer.chunks(max_bytes):
+    with _open(url, timeout) as response, _open_atomically(destination) as file:
+        log.info("Downloading %s%s", response.name, "" if response.size is None else f", {_size(response.size)}")
+        with progress_bar(response.size, description, "byte", bytes_=True) as bar:
+            for chunk in response.chunks(max_bytes):
                 file.write(chunk)
                 digest.update(chunk)
                 bar.update(len(chunk))
         if sha256 is not None and digest.hexdigest() != sha256.lower():
-            raise DownloadError(f"{answer.name} is not the file that was expected: its SHA-256 is "
-                                f"{digest.hexdigest()}, not {sha256.lower()}.",
-                                "Try again; if it stays so, the file at this address changed.")
+            raise DownloadError(f"{response.name} is not the expected file: its SHA-256 is {digest.hexdigest()}, not "
+                                f"{sha256.lower()}.",
+                                "Try again. If the error persists, the file at this address has changed.")
     return destination
 
 
 @dataclass(frozen=True)
-class _Answer:
-    """A server's answer whose headers have been read and whose body has not.
+class _Response:
+    """A server's response of which only the headers have been read.
 
     Attributes:
-        response: what urllib gave.
-        name: what messages call it: the address, and the host it was redirected to.
-        timeout: seconds.
+        http_response: The response from urllib.
+        name: The name in messages: the requested URL, and the host to which it was redirected.
+        timeout: The timeout in seconds.
     """
 
-    response: http.client.HTTPResponse
+    http_response: http.client.HTTPResponse
     name: str
     timeout: float
 
     @property
     def size(self) -> int | None:
-        """The body's length in bytes as the server announced it, None where it did not."""
-        return self.response.length
+        """The length of the body in bytes according to the headers, or None if they do not include it."""
+        return self.http_response.length
 
     def chunks(self, max_bytes: int) -> Iterator[bytes]:
-        """The body, piece by piece; raises DownloadError when it is too large, cut short, or hardly moves."""
+        """Yield the body in pieces; raise DownloadError if it is too large, incomplete or too slow."""
         announced = self.size
         if announced is not None and announced > max_bytes:
             raise self._too_large(max_bytes)
         received = 0
-        pace = _Pace(self.timeout)
+        stall_detector = _StallDetector(self.timeout)
         while chunk := self._read():
             received += len(chunk)
-            # The announced length may be missing or wrong: only what has arrived counts.
+            # The announced length may be missing or wrong, so the received bytes are checked.
             if received > max_bytes:
                 raise self._too_large(max_bytes)
-            if received != announced and pace.is_stalled(received):
-                raise _failure(self.name, f"it nearly stopped after {_size(received)}", TRY_AGAIN)
+            if received != announced and stall_detector.is_stalled(received):
+                raise _failure(self.name, f"it became too slow after {_size(received)}", TRY_AGAIN)
             yield chunk
         if announced is not None and received < announced:
-            raise _failure(self.name, f"only {_share(received, announced)} arrived", "Try again.")
+            raise _failure(self.name, f"only {_progress(received, announced)} arrived", "Try again.")
 
     def _read(self) -> bytes:
         try:
-            # read1 returns what one wait brought; read would wait for a full chunk and hide a stall.
-            return self.response.read1(CHUNK_BYTES)
+            # read1 returns what one system call receives; read would wait for a full chunk and hide a stall.
+            return self.http_response.read1(CHUNK_BYTES)
         except (OSError, http.client.HTTPException) as error:
             raise _failure(self.name, *_reason(error, self.timeout)) from error
 
     def _too_large(self, max_bytes: int) -> DownloadError:
-        return _failure(self.name, f"it is larger than the {_size(max_bytes)} that are taken", CHECK_ADDRESS)
+        return _failure(self.name, f"it is larger than the {_size(max_bytes)} that are allowed", CHECK_ADDRESS)
 
 
-class _Pace:
-    """Judges, one time-out after the other, whether bytes still arrive at a rate worth waiting for."""
+class _StallDetector:
+    """A check, once per interval, of whether bytes still arrive at MIN_BYTES_PER_SECOND."""
 
-    def __init__(self, seconds: float):
-        self._seconds = seconds
-        self._since = time.monotonic()
-        self._received = 0
+    def __init__(self, interval: float):
+        self._interval = interval
+        self._interval_start = time.monotonic()
+        self._received_before = 0
 
     def is_stalled(self, received: int) -> bool:
-        """Whether too little of the `received` bytes came in the span that has just ended; False within a span."""
-        passed = time.monotonic() - self._since
-        if passed < self._seconds:
+        """Return whether too few bytes arrived in the interval that has just ended; False before its end.
+
+        Args:
+            received: The number of bytes received so far.
+        """
+        elapsed = time.monotonic() - self._interval_start
+        if elapsed < self._interval:
             return False
-        stalled = received - self._received < MIN_BYTES_PER_SECOND * passed
-        self._since += passed
-        self._received = received
+        stalled = received - self._received_before < MIN_BYTES_PER_SECOND * elapsed
+        self._interval_start += elapsed
+        self._received_before = received
         return stalled
 
 
 @contextlib.contextmanager
-def _open(url: str, timeout: float) -> Iterator[_Answer]:
-    """Sends the request, follows redirects, and gives the answer whose status is 200."""
-    # Redirects are followed here and not by urllib, which would also go to ftp:// and read a redirect's whole body.
-    name = address = _checked(url.strip(), url)
+def _open(url: str, timeout: float) -> Iterator[_Response]:
+    """Send the request, follow redirects, and yield the response with status 200."""
+    # Redirects are followed here, because urllib would also follow them to ftp:// and would read their whole bodies.
+    name = address = _normalize_url(url.strip(), url)
     visited: list[str] = []
     while True:
         visited.append(address)
         with contextlib.closing(_request(name, address, timeout)) as response:
             if response.status not in (301, 302, 303, 307, 308):
-                _expect_ok(name, response.status)
-                yield _Answer(response, name, timeout)
+                _check_status(name, response.status)
+                yield _Response(response, name, timeout)
                 return
-            address = _redirected(name, address, response, visited)
+            address = _redirect_target(name, address, response, visited)
         name = f"{visited[0]} (redirected to {urllib.parse.urlsplit(address).netloc})"
 
 
-def _checked(url: str, name: str) -> str:
-    """`url` in ASCII, or DownloadError for one that is no http or https address."""
+def _normalize_url(url: str, name: str) -> str:
+    """Return `url` in ASCII, without its fragment; raise DownloadError if it is not an http or https URL."""
     try:
         parts = urllib.parse.urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -185,11 +190,11 @@ def _checked(url: str, name: str) -> str:
         if host and not netloc.isascii():
             netloc = host.encode("idna").decode("ascii") + (f":{port}" if port else "")
     except ValueError as error:
-        raise DownloadError(f"{name} is not an address: {one_line(error)}", CHECK_ADDRESS) from error
+        raise DownloadError(f"{name} is not a valid address: {one_line(error)}", CHECK_ADDRESS) from error
     if parts.username is not None:
-        # The password must not be repeated on a screen or in a log.
-        raise DownloadError(f"An address with a user name in it ({parts.scheme}://...@{host}) cannot be downloaded.",
-                            "Download the file by other means and give its path.")
+        # The password must not appear on the screen or in a log.
+        raise DownloadError(f"An address with a user name ({parts.scheme}://...@{host}) cannot be downloaded.",
+                            "Download the file in another way and use its path.")
     if parts.scheme not in SCHEMES or not host:
         raise DownloadError(f"{name} cannot be downloaded: only addresses that begin with http:// or https:// can.",
                             CHECK_ADDRESS)
@@ -197,26 +202,27 @@ def _checked(url: str, name: str) -> str:
     return urllib.parse.urlunsplit((parts.scheme, netloc, path, query, ""))
 
 
-def _redirected(name: str, address: str, response: http.client.HTTPResponse, visited: list[str]) -> str:
-    """Where a redirect leads, or DownloadError for one that must not be followed."""
+def _redirect_target(name: str, address: str, response: http.client.HTTPResponse, visited: list[str]) -> str:
+    """Return the URL to which a redirect leads; raise DownloadError if it must not be followed."""
     location = response.headers.get("Location")
     if not location:
-        raise _failure(name, "the server redirects it without saying where to", TRY_AGAIN)
-    # http.client reads headers as Latin-1; servers that send other letters at all send UTF-8.
+        raise _failure(name, "the server sent a redirect without a destination", TRY_AGAIN)
+    # http.client decodes headers as Latin-1, but servers that send other characters send UTF-8.
     location = location.encode("latin-1", "replace").decode("utf-8", "replace")
     target = urllib.parse.urljoin(address, location)
     if target.partition(":")[0].lower() not in SCHEMES:
         raise _failure(name, f"it redirects to {target}, which is neither an http nor an https address", CHECK_ADDRESS)
-    target = _checked(target, target)
+    target = _normalize_url(target, target)
     if target in visited:
-        raise _failure(name, "its redirects go round in a circle", CHECK_ADDRESS)
+        raise _failure(name, "its redirects form a loop", CHECK_ADDRESS)
     if len(visited) > MAX_REDIRECTS:
         raise _failure(name, f"it redirects more than {MAX_REDIRECTS} times", CHECK_ADDRESS)
     return target
 
 
 def _request(name: str, address: str, timeout: float) -> http.client.HTTPResponse:
-    # Without urllib's handlers for errors, redirects, files and FTP: every status comes back, nothing else is opened.
+    # Without urllib's handlers for errors, redirects, files and FTP, every status is returned, and only http and https
+    # addresses are opened.
     opener = urllib.request.OpenerDirector()
     for handler in (urllib.request.ProxyHandler(), urllib.request.UnknownHandler(), urllib.request.HTTPHandler(),
                     urllib.request.HTTPSHandler()):
@@ -224,61 +230,61 @@ def _request(name: str, address: str, timeout: float) -> http.client.HTTPRespons
     try:
         request = urllib.request.Request(address, headers={"User-Agent": USER_AGENT})
         return opener.open(request, timeout=timeout)
-    # ValueError: a host name that only turns out to be none on the way to the name server.
+    # ValueError: an invalid host name that is detected only when it is resolved.
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _failure(name, *_reason(error, timeout)) from error
 
 
-def _expect_ok(name: str, status: int) -> None:
+def _check_status(name: str, status: int) -> None:
     if status == 200:
         return
     if status in (404, 410):
         raise _failure(name, f"the server has no such file ({status})", CHECK_ADDRESS)
     if status in (401, 403):
         raise _failure(name, f"the server does not allow it ({status})",
-                       "Check the address; what needs a login must be downloaded by hand.")
+                       "Check the address. A file that requires a login must be downloaded manually.")
     if status == 407:
-        raise _failure(name, "the proxy asks for a name and a password (407)", CHECK_NETWORK)
+        raise _failure(name, "the proxy requires a user name and a password (407)", CHECK_NETWORK)
     if status == 429:
-        raise _failure(name, "the server has had too many requests from here (429)", TRY_AGAIN)
+        raise _failure(name, "the server received too many requests from this machine (429)", TRY_AGAIN)
     if status >= 500:
-        raise _failure(name, f"the server has a fault of its own ({status})", TRY_AGAIN)
-    raise _failure(name, f"the server answered with status {status} instead of the file", CHECK_ADDRESS)
+        raise _failure(name, f"the server reported an internal error ({status})", TRY_AGAIN)
+    raise _failure(name, f"the server sent status {status} instead of the file", CHECK_ADDRESS)
 
 
 def _reason(error: Exception, timeout: float) -> tuple[str, str]:
-    """What an error of the network means, and what to do about it."""
+    """Return the reason for a network error, and a remedy."""
     if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception):
         error = error.reason
     if isinstance(error, TimeoutError):
-        return f"nothing came for {timeout:g} seconds", CHECK_NETWORK
+        return f"nothing arrived for {timeout:g} seconds", CHECK_NETWORK
     if isinstance(error, socket.gaierror):
-        return "no server of that name was found", CHECK_NETWORK
+        return "no server with that name was found", CHECK_NETWORK
     if isinstance(error, ConnectionRefusedError):
         return "the server refuses connections", CHECK_NETWORK
     if isinstance(error, ssl.SSLCertVerificationError):
         return (f"the server's certificate is not trusted ({error.verify_message})",
-                "Check the address and this machine's date; SSL_CERT_FILE names further certificates to trust.")
+                "Check the address and this machine's date. Set SSL_CERT_FILE to the file of trusted certificates.")
     if isinstance(error, ssl.SSLError):
-        return f"no secure connection came about ({error.reason or one_line(error)})", CHECK_NETWORK
+        return f"no secure connection could be established ({error.reason or one_line(error)})", CHECK_NETWORK
     if isinstance(error, (ConnectionError, http.client.IncompleteRead)):
-        return "the connection broke before everything had arrived", "Try again."
+        return "the connection was lost before everything had arrived", "Try again."
     if isinstance(error, http.client.HTTPException) and not isinstance(error, http.client.InvalidURL):
-        return "the server's answer is not HTTP", CHECK_ADDRESS
+        return "the server's response is not HTTP", CHECK_ADDRESS
     reason = (isinstance(error, OSError) and error.strerror) or one_line(error).rstrip(".")
     return reason[:1].lower() + reason[1:], CHECK_NETWORK
 
 
 @contextlib.contextmanager
-def _written_whole(destination: Path) -> Iterator[BinaryIO]:
-    """A private file beside `destination` that takes its place when the block ends well, and goes when it does not."""
+def _open_atomically(destination: Path) -> Iterator[BinaryIO]:
+    """Yield a temporary file next to `destination`; rename it if the block succeeds, and delete it otherwise."""
     _remove_abandoned(destination)
     part = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:
             yield file
             file.flush()
-            # Renamed before its bytes are on the disk, a file can be empty after a power cut.
+            # A file that is renamed before its contents are on the disk can be empty after a power failure.
             os.fsync(file.fileno())
         os.replace(part, destination)
     except BaseException:
@@ -293,15 +299,15 @@ def _remove_abandoned(destination: Path) -> None:
                 part.unlink()
 
 
-def _failure(name: str, why: str, try_instead: str) -> DownloadError:
-    return DownloadError(f"{name} could not be downloaded: {why}.", try_instead)
+def _failure(name: str, reason: str, remedy: str) -> DownloadError:
+    return DownloadError(f"{name} could not be downloaded: {reason}.", remedy)
 
 
 def _size(count: int) -> str:
     return f"{count:,} bytes" if count < 1_000_000 else f"{count / 1e6:,.1f} MB"
 
 
-def _share(received: int, announced: int) -> str:
+def _progress(received: int, announced: int) -> str:
     if announced < 1_000_000:
         return f"{received:,} of {announced:,} bytes"
     return f"{received / 1e6:,.1f} of {announced / 1e6:,.1f} MB"
