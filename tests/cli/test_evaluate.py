@@ -88,7 +88,7 @@ def test_what_cannot_take_part_is_said(capsys: pytest.CaptureFixture) -> None:
     captured = capsys.readouterr()
     assert accuracy(captured.out)[1] == 10
     assert "no label of that name: violet." in captured.err and "There are no photos of green." in captured.err
-    assert "new/red/broken.jpg is left out: not a photo in a format that can be read here." in captured.err
+    assert "new/red/broken.jpg is left out: not a photo in a supported format." in captured.err
 
 
 def test_one_class_alone_can_be_evaluated(capsys: pytest.CaptureFixture) -> None:

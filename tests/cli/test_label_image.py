@@ -73,14 +73,14 @@ def test_files_folders_patterns_and_lists_are_labelled_in_order(capsys: pytest.C
 def test_all_others_are_labelled_when_one_fails(capsys: pytest.CaptureFixture) -> None:
     found = answers(capsys, "photos/red/000.png", "broken.jpg", "missing.jpg", "photos/red/001.png", code=1)
     assert ["labels" in answer for answer in found] == [True, False, False, True]
-    assert found[1]["error"] == "not a photo in a format that can be read here"
+    assert found[1]["error"] == "not a photo in a supported format"
     assert found[2]["error"] == "there is no such file"
 
 
 def test_in_text_a_failed_photo_is_said_on_standard_error(capsys: pytest.CaptureFixture) -> None:
     assert label_image.main(["broken.jpg"]) == 1
     captured = capsys.readouterr()
-    assert captured.out == "" and captured.err == "broken.jpg: not a photo in a format that can be read here\n"
+    assert captured.out == "" and captured.err == "broken.jpg: not a photo in a supported format\n"
 
 
 def test_csv_has_a_row_for_each_label(capsys: pytest.CaptureFixture) -> None:

@@ -24,8 +24,8 @@ from tfpoets.errors import PhotoError
 ROOT = Path(__file__).resolve().parents[2]
 
 CUT_SHORT = "the file is cut short"
-DAMAGED = "the file is damaged, or of a kind that cannot be read here"
-NOT_A_PHOTO = "not a photo in a format that can be read here"
+DAMAGED = "the file is damaged or in an unsupported format"
+NOT_A_PHOTO = "not a photo in a supported format"
 
 REFUSED = {
     "corrupt/badwidth.bmp": "it has 274,878 million pixels, more than the 250 million that are allowed",

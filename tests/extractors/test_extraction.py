@@ -105,7 +105,7 @@ def test_unreadable_files_are_listed_with_reasons_and_left_out(photo_folder: Pat
     for _ in range(2):
         found = extract(photo_folder, extractor, cache)
         assert [(photo.name, reason) for photo, reason in found.unreadable] == [
-            ("notes.txt", "not a photo in a format that can be read here"),
+            ("notes.txt", "not a photo in a supported format"),
             ("also_empty.jpg", "the file is empty"), ("empty.jpg", "the file is empty")]
         assert len(found.features) == len(found.dataset.photos) == 60
 

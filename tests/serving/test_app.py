@@ -120,7 +120,7 @@ def test_the_form_labels_many_files_and_says_which_cannot_be_used(client, photo:
     good, bad = answer.json["results"]
     assert answer.status_code == 200 and good["file"] == "a.jpg"
     assert [len(good["labels"]), good["labels"][0]["label"]] == [2, "red"]
-    assert bad == {"file": "b.jpg", "error": "not a photo in a format that can be read here"}
+    assert bad == {"file": "b.jpg", "error": "not a photo in a supported format"}
 
 
 @pytest.mark.parametrize("photos, width", [(1, 1200), (3, 300), (4, 100)])

@@ -48,7 +48,7 @@ def test_photos_get_labels_and_bars_and_what_is_no_photo_gets_words(page, retrai
     page.set_input_files("#files", [str(path) for path in (*photos, tmp_path / "text.jpg")])
     assert headings(page, 3) == ["red", "blue", "No answer"]
     assert page.inner_text("#status") == "2 of 3 photos labelled."
-    assert "Not a photo in a format that can be read here." in page.inner_text("#results")
+    assert "Not a photo in a supported format." in page.inner_text("#results")
     assert page.locator("#results tr").count() == 6 and page.locator("#results progress").count() == 6
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 

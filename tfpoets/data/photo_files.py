@@ -25,7 +25,7 @@ MAX_BYTES = 512 * 2 ** 20
 # Pillow raises an error at twice its limit. It also warns above the limit; that warning is of no use here.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 
-DAMAGED = "the file is damaged, or of a kind that cannot be read here"
+DAMAGED = "the file is damaged or in an unsupported format"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def read_photo_bytes(file: BinaryIO) -> bytes:
     except Exception as error:  # OSError, or whatever an archive or a network raises
         raise PhotoError(_input_output_reason(error)) from error
     if too_large or len(data) > MAX_BYTES:
-        raise PhotoError(f"it has more than {MAX_BYTES // 2**20} MB, which no photo has")
+        raise PhotoError(f"it is larger than the {MAX_BYTES // 2**20} MB that are allowed")
     return data
 
 
@@ -142,7 +142,7 @@ def unidentified_reason(file: BinaryIO) -> str:
     first_bytes = file.read(16)
     if not first_bytes:
         return "the file is empty"
-    return DAMAGED if has_photo_signature(first_bytes) else "not a photo in a format that can be read here"
+    return DAMAGED if has_photo_signature(first_bytes) else "not a photo in a supported format"
 
 
 def _opening_reason(source: str | os.PathLike[str], error: Exception) -> str:

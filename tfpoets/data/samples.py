@@ -248,7 +248,7 @@ def _temporary_folder(folder: Path) -> Iterator[Path]:
     # Links are resolved, so that the temporary folder is on the same disk as its destination.
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(folder)
+    _remove_abandoned_folders(folder)
     parent = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
     try:
         temporary = parent / "photos"
@@ -261,7 +261,7 @@ def _temporary_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(parent, ignore_errors=True)
 
 
-def _remove_abandoned(folder: Path) -> None:
+def _remove_abandoned_folders(folder: Path) -> None:
     for temporary in folder.parent.glob(f".{glob.escape(folder.name)}.*.partial"):
         with contextlib.suppress(OSError):
             if time.time() - temporary.stat().st_mtime > ABANDONED_SECONDS:

@@ -80,7 +80,8 @@ def download_file(url: str, destination: Path, *, description: str, max_bytes: i
     destination.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     with _open(url, timeout) as response, _open_atomically(destination) as file:
-        log.info("Downloading %s%s", response.name, "" if response.size is None else f", {_size(response.size)}")
+        size = "" if response.size is None else f", {_format_size(response.size)}"
+        log.info("Downloading %s%s", response.name, size)
         with progress_bar(response.size, description, "byte", bytes_=True) as bar:
             for chunk in response.chunks(max_bytes):
                 file.write(chunk)
@@ -125,10 +126,10 @@ class _Response:
             if received > max_bytes:
                 raise self._too_large(max_bytes)
             if received != announced and stall_detector.is_stalled(received):
-                raise _failure(self.name, f"it became too slow after {_size(received)}", TRY_AGAIN)
+                raise _failure(self.name, f"it became too slow after {_format_size(received)}", TRY_AGAIN)
             yield chunk
         if announced is not None and received < announced:
-            raise _failure(self.name, f"only {_progress(received, announced)} arrived", "Try again.")
+            raise _failure(self.name, f"only {_format_progress(received, announced)} arrived", "Try again.")
 
     def _read(self) -> bytes:
         try:
@@ -138,7 +139,7 @@ class _Response:
             raise _failure(self.name, *_reason(error, self.timeout)) from error
 
     def _too_large(self, max_bytes: int) -> DownloadError:
-        return _failure(self.name, f"it is larger than the {_size(max_bytes)} that are allowed", CHECK_ADDRESS)
+        return _failure(self.name, f"it is larger than the {_format_size(max_bytes)} that are allowed", CHECK_ADDRESS)
 
 
 class _StallDetector:
@@ -278,7 +279,7 @@ def _reason(error: Exception, timeout: float) -> tuple[str, str]:
 @contextlib.contextmanager
 def _open_atomically(destination: Path) -> Iterator[BinaryIO]:
     """Yield a temporary file next to `destination`; rename it if the block succeeds, and delete it otherwise."""
-    _remove_abandoned(destination)
+    _remove_abandoned_files(destination)
     part = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:
@@ -292,7 +293,7 @@ def _open_atomically(destination: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def _remove_abandoned(destination: Path) -> None:
+def _remove_abandoned_files(destination: Path) -> None:
     for part in destination.parent.glob(f".{glob.escape(destination.name)}.*.part"):
         with contextlib.suppress(OSError):
             if time.time() - part.stat().st_mtime > ABANDONED_SECONDS:
@@ -303,11 +304,11 @@ def _failure(name: str, reason: str, remedy: str) -> DownloadError:
     return DownloadError(f"{name} could not be downloaded: {reason}.", remedy)
 
 
-def _size(count: int) -> str:
+def _format_size(count: int) -> str:
     return f"{count:,} bytes" if count < 1_000_000 else f"{count / 1e6:,.1f} MB"
 
 
-def _progress(received: int, announced: int) -> str:
+def _format_progress(received: int, announced: int) -> str:
     if announced < 1_000_000:
         return f"{received:,} of {announced:,} bytes"
     return f"{received / 1e6:,.1f} of {announced / 1e6:,.1f} MB"

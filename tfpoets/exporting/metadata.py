@@ -162,7 +162,8 @@ def split_info(dataset: Dataset, trained_on: Set[str] = frozenset()) -> SplitInf
     """
     split = dataset.split
     assert split is not None
-    return SplitInfo(split.seed, split.digest, split.counts(), _joined(split.seen_digests(dataset.photos) | trained_on))
+    seen = split.seen_digests(dataset.photos)
+    return SplitInfo(split.seed, split.digest, split.counts(), _joined(seen | trained_on))
 
 
 def final_figures(metrics: Metrics) -> TestFigures:
