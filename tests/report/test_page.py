@@ -51,7 +51,7 @@ def content(folder: Path, **changes) -> ReportContent:
         "misclassified": [Misclassification(photo, "dog", "cat", 0.7, 0.3)],
         "occlusion_maps": [OcclusionMap(photo, "dog", "cat", 0.7, np.eye(6) / 2)],
         "findings": [Finding("outlier", photo, 4.2, "is like no other photo"),
-                     Finding("unreadable", Photo(str(folder / "gone.jpg"), "cat"), 1.0, "cannot be used")],
+                     Finding("unreadable", Photo(str(folder / "deleted.jpg"), "cat"), 1.0, "cannot be used")],
         "curves": {"train": [{"step": 0, "accuracy": 0.5, "cross_entropy": 0.7},
                              {"step": 1, "accuracy": 0.75, "cross_entropy": 0.3}],
                    "validation": [{"step": 0, "accuracy": float("nan"), "cross_entropy": float("nan")}]},
@@ -69,7 +69,7 @@ def test_the_page_shows_the_whole_content(tmp_path: Path) -> None:
     text = " ".join(page.text.split())
     assert "75.0% Accuracy on 4 test photos, none of which were used for training." in text
     assert "4 photos are too few to tell" in text and "Most frequent errors: dog labelled as cat (1)" in text
-    assert "Misclassified photos (1)" in text and "Data doctor: findings (2)" in text and "no preview" in text
+    assert "Misclassified photos (1)" in text and "Data doctor findings (2)" in text and "no preview" in text
     assert "one photo moved" in text and "label it" in text and "Expected calibration error" in text
     assert "Where the classifier looks" in text and "Largest drop of the score: 50 percentage points" in text
     assert len(page.attributes("img")) == 4 and len(page.attributes("circle")) >= 2
@@ -98,7 +98,8 @@ def test_names_are_escaped(tmp_path: Path) -> None:
 
 
 def test_the_page_leaves_out_the_test_and_the_doctor_if_there_were_none(tmp_path: Path) -> None:
-    text = Elements(render(tmp_path, metrics=None, calibration=(), misclassified=[], occlusion_maps=[], findings=None)).text
+    page = render(tmp_path, metrics=None, calibration=(), misclassified=[], occlusion_maps=[], findings=None)
+    text = Elements(page).text
     assert "Where the classifier looks" not in text
     assert "No photos were held out for the test" in text
     assert "Data doctor" not in text and "Results by class" not in text
