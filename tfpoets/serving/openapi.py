@@ -63,8 +63,8 @@ def _predict(classifier: Classifier, limits: Limits) -> dict[str, Any]:
         "instances": instances,
         "inputs": {"description": "The photos in columnar format, instead of `instances`."},
         "signature_name": {"type": "string", "enum": [ARRAY_SIGNATURE, BYTES_SIGNATURE],
-                           "description": f"{ARRAY_SIGNATURE} takes arrays, {BYTES_SIGNATURE} takes files. The default "
-                                          "depends on the first photo."}}}
+                           "description": f"{ARRAY_SIGNATURE} takes arrays, {BYTES_SIGNATURE} takes files. "
+                                          "The default depends on the first photo."}}}
     row = _object({"probabilities": {"type": "array", "items": {"type": "number"}}, "label": {"type": "string"}})
     response = {"type": "object", "properties": {"predictions": {"type": "array", "items": row},
                                                  "outputs": {"type": "object"}}}
