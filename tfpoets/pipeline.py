@@ -29,7 +29,7 @@ from tfpoets.files import check_output_folder
 from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, output_columns
 from tfpoets.inference import load_classifier
 from tfpoets.options import with_options
-from tfpoets.report import confusion_picture, curves_picture, describe_retraining, write_report
+from tfpoets.report import EvaluatedPhotos, confusion_picture, curves_picture, describe_retraining, write_report
 from tfpoets.retrain_options import RetrainOptions
 from tfpoets.retrain_result import RetrainResult
 from tfpoets.tf_runtime import import_tensorflow
@@ -100,8 +100,9 @@ def _retrain(options: RetrainOptions, on_event: Listener, label_command: Callabl
     classifier = load_classifier(files.tflite)
     with stage_events("report", on_event):
         write_report(files.report, describe_retraining(
-            trained.dataset, proof.outputs, test.metrics, test.rejection, metadata, findings, trained.fit.curves(),
-            classifier, label_command(files.tflite)))
+            trained.dataset, EvaluatedPhotos(test.photos, trained.dataset.part(TEST).y, test.probabilities,
+                                             test.metrics, test.rejection),
+            findings, trained.fit.curves(), classifier, label_command(files.tflite)))
     with stage_events("summaries", on_event):
         _write_pictures(options.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), trained.fit, test.metrics,
                         trained.dataset.labels)

@@ -76,9 +76,9 @@ def test_a_report_is_written_when_it_is_asked_for(capsys: pytest.CaptureFixture)
     assert evaluate.main(["--image_dir=new", "--report=looked_at.html"]) == 0
     assert "Report: looked_at.html" in capsys.readouterr().out
     page = Path("looked_at.html").read_text("utf-8")
-    assert "An evaluation of retrained_graph.tflite on new" in page and "red_in_truth.png" in page
-    assert "Of 16 photos, this classifier named" in page
-    assert "Wrong answers (1)" in page and "How it was trained" not in page
+    assert "Evaluation of retrained_graph.tflite on new" in page and "red_in_truth.png" in page
+    assert "Accuracy on 16 photos." in page
+    assert "Misclassified photos (1)" in page and "Training curves" not in page
 
 
 def test_what_cannot_take_part_is_said(capsys: pytest.CaptureFixture) -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tfpoets.cli import show_image
-from tfpoets.report.pictures import GAP, TEXT, TILE
+from tfpoets.report.pictures import FONT_SIZE, GAP, TILE_SIZE
 
 
 @pytest.fixture(autouse=True)
@@ -22,10 +22,10 @@ def test_every_class_has_a_row_of_its_photos(photo_folder: Path, capsys: pytest.
     assert capsys.readouterr().out.startswith("tf_files/photos.png: ")
     with Image.open("tf_files/photos.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
-    assert pixels.shape[1] == 3 * (TILE + GAP) + GAP
+    assert pixels.shape[1] == 3 * (TILE_SIZE + GAP) + GAP
     for row, colour in enumerate((2, 1, 0)):  # blue, green, red: the order of the labels
-        top = row * (TILE + TEXT + 3 * GAP) + TEXT + 2 * GAP
-        tile = pixels[top:top + TILE, 2 * (TILE + GAP) + GAP:][:, :TILE].mean((0, 1))
+        top = row * (TILE_SIZE + FONT_SIZE + 3 * GAP) + FONT_SIZE + 2 * GAP
+        tile = pixels[top:top + TILE_SIZE, 2 * (TILE_SIZE + GAP) + GAP:][:, :TILE_SIZE].mean((0, 1))
         assert tile.argmax() == colour
 
 

@@ -105,8 +105,8 @@ def test_evaluate_says_how_many_of_the_folder_unknown_are_told(capsys: pytest.Ca
     assert evaluate.main(["--image_dir=new"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "(N=24)" in said
-    assert re.search(r"Called unknown: \d+\.\d% \(95% interval .*\) of the photos\. Of those given a label, ", said)
-    assert re.search(r"Of 12 photos of no class, 100\.0% \(95% interval 75\.8-100\.0%\) are called unknown", said)
+    assert re.search(r"Called unknown: \d+\.\d% \(95% interval .*\) of the photos\. Of the others, ", said)
+    assert re.search(r"Of 12 unknown photos, 100\.0% \(95% interval 75\.8-100\.0%\) were called unknown", said)
     assert evaluate.main(["--image_dir=new", "--format=json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["count"] == 24 and found["unknown"]["strangers"] == 12 and found["unknown"]["auroc"] > 0.95

@@ -1,4 +1,4 @@
-"""The report is one file, says what it should, and lets no name of a photo or a label write into it."""
+"""The report is one file, shows its contents, and escapes the names of photos and labels."""
 from __future__ import annotations
 
 import html.parser
@@ -15,125 +15,127 @@ from tfpoets.doctor import Finding
 from tfpoets.evaluation import calibration_bins, evaluate
 from tfpoets.report import (Misclassification, OcclusionMap, ReportContent, confusion_picture, curves_picture,
                             write_report)
-from tfpoets.report.pictures import CELL, GAP, GOOD, GROUND
+from tfpoets.report.pictures import BACKGROUND, CELL_SIZE, CORRECT_COLOUR, GAP
 
-EVIL = "<script>alert(1)</script>\"'&"
+MARKUP = "<script>alert(1)</script>\"'&"
 
 
 class Elements(html.parser.HTMLParser):
-    """Every element of a page with its attributes, and its text."""
+    """Parse a page into its elements with their attributes, and its text."""
 
     def __init__(self, page: str):
         super().__init__()
-        self.found: list[tuple[str, dict]] = []
+        self.elements: list[tuple[str, dict]] = []
         self.text = ""
         self.feed(page)
 
     def handle_starttag(self, tag: str, attributes: list) -> None:
-        self.found.append((tag, dict(attributes)))
+        self.elements.append((tag, dict(attributes)))
 
     def handle_data(self, data: str) -> None:
         self.text += data
 
-    def of(self, tag: str) -> list[dict]:
-        return [attributes for name, attributes in self.found if name == tag]
+    def attributes(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def content(folder: Path, **changes) -> ReportContent:
     write_photos(folder / "photos", 2, 0)
     photo = Photo(str(folder / "photos" / "000.png"), "cat")
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
-    classes = np.array([0, 1, 1, 0])
-    plain = {
-        "title": "A classifier of cat, dog", "labels": ["cat", "dog"], "metrics": evaluate(probabilities, classes),
-        "unseen": True, "unknown": [],
-        "bins": calibration_bins(probabilities.max(1), probabilities.argmax(1) == classes),
+    y = np.array([0, 1, 1, 0])
+    defaults = {
+        "title": "Classifier for cat, dog", "labels": ["cat", "dog"], "metrics": evaluate(probabilities, y),
+        "held_out": True, "unknown": [],
+        "calibration": calibration_bins(probabilities.max(1), probabilities.argmax(1) == y),
         "misclassified": [Misclassification(photo, "dog", "cat", 0.7, 0.3)],
         "occlusion_maps": [OcclusionMap(photo, "dog", "cat", 0.7, np.eye(6) / 2)],
         "findings": [Finding("outlier", photo, 4.2, "is like no other photo"),
-                     Finding("unreadable", Photo(str(folder / "gone.jpg"), "cat"), 1.0, "cannot be used")],
+                     Finding("unreadable", Photo(str(folder / "deleted.jpg"), "cat"), 1.0, "cannot be used")],
         "curves": {"train": [{"step": 0, "accuracy": 0.5, "cross_entropy": 0.7},
                              {"step": 1, "accuracy": 0.75, "cross_entropy": 0.3}],
                    "validation": [{"step": 0, "accuracy": float("nan"), "cross_entropy": float("nan")}]},
-        "facts": {"extractor": "tiny"}, "notes": ["one photo moved"], "command": "label it"}
-    return ReportContent(**{**plain, **changes})
+        "details": {"extractor": "tiny"}, "notes": ["one photo moved"], "label_command": "label it"}
+    return ReportContent(**{**defaults, **changes})
 
 
-def page_of(folder: Path, **changes) -> str:
+def render(folder: Path, **changes) -> str:
     write_report(folder / "report.html", content(folder, **changes))
     return (folder / "report.html").read_text("utf-8")
 
 
-def test_the_page_says_what_was_found(tmp_path: Path) -> None:
-    page = Elements(page_of(tmp_path))
+def test_the_page_shows_the_whole_content(tmp_path: Path) -> None:
+    page = Elements(render(tmp_path))
     text = " ".join(page.text.split())
-    assert "Of 4 test photos that it had never seen, this classifier named 75.0% rightly." in text
-    assert "4 photos are too few to tell" in text and "Most often taken for another: dog for cat (1)" in text
-    assert "Wrong answers (1)" in text and "What the data doctor found (2)" in text and "no picture" in text
-    assert "one photo moved" in text and "label it" in text and "expected calibration error" in text
-    assert "Where it looks" in text and "cat 70%, is dogcovered, at most 50 points less" in text
-    assert len(page.of("img")) == 4 and len(page.of("circle")) >= 2
-    assert page.of("polyline")[0]["points"] == "0.0,100.0 100.0,0.0"
+    assert "75.0% Accuracy on 4 test photos, none of which were used for training." in text
+    assert "4 photos are too few to tell" in text and "Most frequent errors: dog labelled as cat (1)" in text
+    assert "Misclassified photos (1)" in text and "Data doctor findings (2)" in text and "no preview" in text
+    assert "one photo moved" in text and "label it" in text and "Expected calibration error" in text
+    assert "Where the classifier looks" in text and "Largest drop of the score: 50 percentage points" in text
+    assert len(page.attributes("img")) == 4 and len(page.attributes("circle")) >= 2
+    assert page.attributes("polyline")[0]["points"] == "0.0,100.0 100.0,0.0"
 
 
-def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
-    page = page_of(tmp_path)
+def test_the_page_loads_no_other_file(tmp_path: Path) -> None:
+    page = render(tmp_path)
     elements = Elements(page)
-    assert not {"script", "link", "iframe", "object", "form"} & {tag for tag, _ in elements.found}
-    assert all(each["src"].startswith("data:image/jpeg;base64,") for each in elements.of("img"))
+    assert not {"script", "link", "iframe", "object", "form"} & {tag for tag, _ in elements.elements}
+    assert all(each["src"].startswith("data:image/jpeg;base64,") for each in elements.attributes("img"))
     assert not re.search(r"https?://|url\(|@import", page)
-    assert any("default-src 'none'" in each.get("content", "") for each in elements.of("meta"))
+    assert any("default-src 'none'" in each.get("content", "") for each in elements.attributes("meta"))
 
 
-def test_names_write_nothing_into_the_page(tmp_path: Path) -> None:
-    photo = Photo(str(tmp_path / EVIL.replace("/", "") / "a\" onerror=\"alert(2).png"), EVIL)
-    findings = [Finding("outlier", photo, 1.0, EVIL)]
-    page = page_of(tmp_path, title=EVIL, labels=[EVIL, "x' onload='y"],
-                   misclassified=[Misclassification(photo, EVIL, EVIL, 1, 0)],
-                   findings=findings, facts={EVIL: EVIL}, notes=[EVIL], command=EVIL)
+def test_names_are_escaped(tmp_path: Path) -> None:
+    photo = Photo(str(tmp_path / MARKUP.replace("/", "") / "a\" onerror=\"alert(2).png"), MARKUP)
+    findings = [Finding("outlier", photo, 1.0, MARKUP)]
+    page = render(tmp_path, title=MARKUP, labels=[MARKUP, "x' onload='y"],
+                   misclassified=[Misclassification(photo, MARKUP, MARKUP, 1, 0)],
+                   findings=findings, details={MARKUP: MARKUP}, notes=[MARKUP], label_command=MARKUP)
     elements = Elements(page)
-    assert elements.of("script") == []
-    assert not any(name.startswith("on") for _, attributes in elements.found for name in attributes)
-    assert elements.text.count(EVIL) >= 6
+    assert elements.attributes("script") == []
+    assert not any(name.startswith("on") for _, attributes in elements.elements for name in attributes)
+    assert elements.text.count(MARKUP) >= 6
 
 
-def test_without_test_photos_and_without_the_doctor_there_is_still_a_page(tmp_path: Path) -> None:
-    text = Elements(page_of(tmp_path, metrics=None, bins=(), misclassified=[], occlusion_maps=[], findings=None)).text
-    assert "Where it looks" not in text
-    assert "No photos were kept for a test" in text and "data doctor" not in text and "Class by class" not in text
+def test_the_page_leaves_out_the_test_and_the_doctor_if_there_were_none(tmp_path: Path) -> None:
+    page = render(tmp_path, metrics=None, calibration=(), misclassified=[], occlusion_maps=[], findings=None)
+    text = Elements(page).text
+    assert "Where the classifier looks" not in text
+    assert "No photos were held out for the test" in text
+    assert "Data doctor" not in text and "Results by class" not in text
 
 
 @pytest.mark.parametrize("extra", [[], ["--nodoctor", "--testing_percentage=0"], ["--solver=sgd"]])
-def test_every_retrain_writes_one(photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path,
+def test_every_retraining_writes_a_report(photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path,
                                   monkeypatch: pytest.MonkeyPatch, extra: list[str]) -> None:
     monkeypatch.chdir(tmp_path)
     (photo_folder / "red").rename(photo_folder / "red & <b>bold<")
     assert retrain.main([f"--image_dir={photo_folder}", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
                          "--output_graph=out/my_graph.pb", *extra]) == 0
     page = Elements(Path("out/my_graph.html").read_text("utf-8"))
-    assert "A classifier of blue, green, red & <b>bold<" in page.text
+    assert "Classifier for blue, green, red & <b>bold<" in page.text
     assert "tfpoets label_image --graph=out/my_graph.tflite --image=PHOTO" in page.text
-    assert page.of("b") == [] or all("bold" not in str(each) for each in page.of("b"))
+    assert page.attributes("b") == [] or all("bold" not in str(each) for each in page.attributes("b"))
 
 
-def test_the_confusion_picture_is_green_on_its_diagonal_and_leaves_out_what_cannot_be_read() -> None:
-    truth = np.arange(60) % 3
-    answers = np.where(np.arange(60) < 30, truth, 0)
-    metrics = evaluate(np.eye(3)[answers], truth)
+def test_the_confusion_picture_is_green_on_its_diagonal_and_omitted_for_many_classes() -> None:
+    y = np.arange(60) % 3
+    predicted = np.where(np.arange(60) < 30, y, 0)
+    metrics = evaluate(np.eye(3)[predicted], y)
     picture = confusion_picture(metrics, ["a", "b", "a label that is far too long to be shown"])
     pixels = np.asarray(picture).astype(int)
-    cells = [[pixels[-(3 - row) * CELL - GAP + 4, -(3 - column) * CELL - GAP + 4] for column in range(3)]
+    cells = [[pixels[-(3 - row) * CELL_SIZE - GAP + 4, -(3 - column) * CELL_SIZE - GAP + 4] for column in range(3)]
              for row in range(3)]
-    assert tuple(cells[0][0]) == GOOD and tuple(cells[0][1]) == GROUND
+    assert tuple(cells[0][0]) == CORRECT_COLOUR and tuple(cells[0][1]) == BACKGROUND
     assert cells[1][0][0] > cells[1][0][1] and cells[1][1][1] > cells[1][1][0]  # half red, half green
     assert confusion_picture(metrics, ["x"] * 41) is None
 
 
-def test_the_curves_picture_shows_every_run() -> None:
-    def colours(runs: list[str], apart: float) -> set[tuple[int, ...]]:
-        picture = curves_picture({run: [
-            {"step": step, "accuracy": 0.5 + step / 10 + place * apart, "cross_entropy": 1 - step / 10}
-            for step in range(4)] for place, run in enumerate(runs)})
+def test_the_curves_picture_has_a_line_for_each_curve() -> None:
+    def colours(names: list[str], offset: float) -> set[tuple[int, ...]]:
+        picture = curves_picture({name: [
+            {"step": step, "accuracy": 0.5 + step / 10 + number * offset, "cross_entropy": 1 - step / 10}
+            for step in range(4)] for number, name in enumerate(names)})
         assert picture.size == (1080, 432)
         return {colour for _, colour in picture.getcolors(1 << 24)}
     blue, orange = (31, 119, 180), (255, 127, 14)  # matplotlib's first two colours

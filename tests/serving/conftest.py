@@ -1,4 +1,4 @@
-"""A server of the small classifiers."""
+"""A server with a small classifier."""
 from __future__ import annotations
 
 import contextlib
@@ -20,9 +20,9 @@ class Server:
     """A running `serve`.
 
     Attributes:
-        address: of the page.
-        port: it listens at, on this machine alone.
-        process: of the server.
+        address: The URL of the page.
+        port: The port on 127.0.0.1.
+        process: The process of the server.
     """
 
     address: str
@@ -30,15 +30,15 @@ class Server:
     process: subprocess.Popen
 
     def stop(self) -> str:
-        """Stops it as a container does; what it said."""
+        """Stop the server with SIGTERM, as a container does, and return the rest of its output."""
         self.process.terminate()
-        said, _ = self.process.communicate(timeout=30)
-        return said
+        output, _ = self.process.communicate(timeout=30)
+        return output
 
 
 @pytest.fixture(scope="session")
 def start_server(retrained: Path) -> Callable[..., contextlib.AbstractContextManager[Server]]:
-    """Starts `serve` on any free port."""
+    """A function that starts `serve` on a free port."""
     @contextlib.contextmanager
     def start(*arguments: str) -> Iterator[Server]:
         graph = retrained / "tf_files" / "retrained_graph.tflite"
@@ -50,9 +50,9 @@ def start_server(retrained: Path) -> Callable[..., contextlib.AbstractContextMan
         try:
             for line in process.stdout:
                 lines.append(line)
-                found = re.match(r"Page: +(http://127\.0\.0\.1:(\d+)/)", line)
-                if found:
-                    yield Server(found[1], int(found[2]), process)
+                match = re.match(r"Page: +(http://127\.0\.0\.1:(\d+)/)", line)
+                if match:
+                    yield Server(match[1], int(match[2]), process)
                     return
             pytest.fail(f"the server did not start: {''.join(lines)}")
         finally:
@@ -63,6 +63,6 @@ def start_server(retrained: Path) -> Callable[..., contextlib.AbstractContextMan
 
 @pytest.fixture(scope="session")
 def server(start_server) -> Iterator[Server]:
-    """One server for many tests."""
+    """A server that many tests share."""
     with start_server() as running:
         yield running

@@ -1,9 +1,10 @@
-"""The addresses: TensorFlow Serving's protocol, the form for files, and an answer in words to nonsense."""
+"""The routes: TensorFlow Serving's protocol, the form for files, and clear errors for invalid requests."""
 from __future__ import annotations
 
 import base64
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tfpoets.serving import InferencePool, Limits, create_app
 from tfpoets.tf_runtime import import_tensorflow
 
 PREDICT = "/v1/models/classifier:predict"
-LIMITS = Limits(photos=4, pixels=1_000_000, request_bytes=2 * 2 ** 20)
+LIMITS = Limits(photos_per_request=4, pixels_per_photo=1_000_000, request_bytes=2 * 2 ** 20)
 
 
 @pytest.fixture(scope="module")
@@ -45,21 +46,21 @@ def png(width: int, height: int) -> bytes:
     return content.getvalue()
 
 
-def test_the_status_is_tensorflow_servings(client) -> None:
+def test_the_status_equals_that_of_tensorflow_serving(client) -> None:
     expected = {"model_version_status": [{"version": "1", "state": "AVAILABLE",
                                           "status": {"error_code": "OK", "error_message": ""}}]}
     for address in ("/v1/models/classifier", "/v1/models/classifier/versions/1"):
         assert client.get(address).json == expected
     for address, servable in (("/v1/models/other", "Latest(other)"),
                               ("/v1/models/classifier/versions/2", "Specific(classifier, 2)")):
-        answer = client.get(address)
-        assert (answer.status_code, answer.json) == (404, {"error": f"Servable not found for request: {servable}"})
+        response = client.get(address)
+        assert (response.status_code, response.json) == (404, {"error": f"Servable not found for request: {servable}"})
 
 
 def test_the_metadata_lists_both_signatures(client) -> None:
-    found = client.get("/v1/models/classifier/metadata").json
-    assert found["model_spec"] == {"name": "classifier", "signature_name": "", "version": "1"}
-    signatures = found["metadata"]["signature_def"]["signature_def"]
+    metadata = client.get("/v1/models/classifier/metadata").json
+    assert metadata["model_spec"] == {"name": "classifier", "signature_name": "", "version": "1"}
+    signatures = metadata["metadata"]["signature_def"]["signature_def"]
     assert set(signatures) == {"serving_default", "predict_bytes"}
     image = signatures["serving_default"]["inputs"]["image"]
     assert image["dtype"] == "DT_FLOAT"
@@ -70,16 +71,16 @@ def test_the_metadata_lists_both_signatures(client) -> None:
 
 @pytest.mark.parametrize("instance", [b64, lambda data: {"image_bytes": b64(data)}])
 @pytest.mark.parametrize("signature", [{}, {"signature_name": "predict_bytes"}])
-def test_photos_as_bytes_get_the_classifiers_answers(client, classifier: Classifier, photo: bytes, instance, signature
-                                                     ) -> None:
-    answer = client.post(PREDICT, json={"instances": [instance(photo)] * 2, **signature})
+def test_photos_as_bytes_get_the_predictions_of_the_classifier(client, classifier: Classifier, photo: bytes, instance,
+                                                               signature) -> None:
+    response = client.post(PREDICT, json={"instances": [instance(photo)] * 2, **signature})
     expected = classifier.predict_photo(photo).probabilities
-    assert answer.status_code == 200 and list(answer.json) == ["predictions"]
-    for row in answer.json["predictions"]:
+    assert response.status_code == 200 and list(response.json) == ["predictions"]
+    for row in response.json["predictions"]:
         assert row["label"] == "red" and row["probabilities"] == pytest.approx(expected.tolist())
 
 
-def test_float_arrays_and_columns_get_the_same_answers(client, classifier: Classifier, photo: bytes) -> None:
+def test_arrays_and_columns_get_the_same_predictions(client, classifier: Classifier, photo: bytes) -> None:
     pixels = (classifier.input.pixels(photo).astype(np.float32) / 255).tolist()
     rows = client.post(PREDICT, json={"instances": [pixels], "signature_name": "serving_default"}).json
     named = client.post(PREDICT, json={"instances": [{"image": pixels}]}).json
@@ -89,7 +90,7 @@ def test_float_arrays_and_columns_get_the_same_answers(client, classifier: Class
     assert columns == {"outputs": {name: [rows["predictions"][0][name]] for name in ("probabilities", "label")}}
 
 
-def test_the_same_request_to_the_saved_model_gives_the_same_answer(client, retrained: Path) -> None:
+def test_the_saved_model_gives_the_same_predictions(client, retrained: Path) -> None:
     tensorflow = import_tensorflow()
     signature = tensorflow.saved_model.load(str(retrained / "saved" / "1")).signatures["predict_bytes"]
     largest = 0.0
@@ -101,7 +102,7 @@ def test_the_same_request_to_the_saved_model_gives_the_same_answer(client, retra
     assert largest < 0.03
 
 
-def test_a_reject_option_is_honoured(retrained: Path) -> None:
+def test_unlike_photos_are_called_unknown(retrained: Path) -> None:
     classifier = load_classifier(retrained / "unknown" / "g.tflite")
     client = create_app(classifier, InferencePool(classifier, 1, LIMITS), "classifier", LIMITS).test_client()
     noise = np.random.default_rng(0).random((32, 32, 3)).tolist()
@@ -114,26 +115,26 @@ def test_a_reject_option_is_honoured(retrained: Path) -> None:
     assert result["unknown"] is True and result["labels"]
 
 
-def test_the_form_labels_many_files_and_says_which_cannot_be_used(client, photo: bytes) -> None:
+def test_the_form_labels_many_files_and_reports_those_that_cannot_be_used(client, photo: bytes) -> None:
     files = [(io.BytesIO(photo), "a.jpg"), (io.BytesIO(b"nonsense"), "b.jpg")]
-    answer = client.post("/label", data={"file": files, "top_k": "2"})
-    good, bad = answer.json["results"]
-    assert answer.status_code == 200 and good["file"] == "a.jpg"
+    response = client.post("/label", data={"file": files, "top_k": "2"})
+    good, bad = response.json["results"]
+    assert response.status_code == 200 and good["file"] == "a.jpg"
     assert [len(good["labels"]), good["labels"][0]["label"]] == [2, "red"]
     assert bad == {"file": "b.jpg", "error": "not a photo in a supported format"}
 
 
 @pytest.mark.parametrize("photos, width", [(1, 1200), (3, 300), (4, 100)])
-def test_photos_of_any_usual_size_are_taken(client, photos: int, width: int) -> None:
+def test_photos_of_all_common_sizes_are_accepted(client, photos: int, width: int) -> None:
     content = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (400, width, 3), np.uint8)).save(content, "PNG")
     data = {"file": [(io.BytesIO(content.getvalue()), f"{number}.png") for number in range(photos)]}
-    answer = client.post("/label", data=data)
-    assert answer.status_code == 200, (len(content.getvalue()), answer.json)
-    assert len(answer.json["results"]) == photos
+    response = client.post("/label", data=data)
+    assert response.status_code == 200, (len(content.getvalue()), response.json)
+    assert len(response.json["results"]) == photos
 
 
-def test_arrays_for_a_graph_of_poets_are_scaled_as_its_photos_are(shared_data: Path) -> None:
+def test_arrays_for_a_legacy_graph_are_scaled_like_its_photos(shared_data: Path) -> None:
     graph = shared_data / "poets_graphs" / "license_plates_mobilenet_0.25_128" / "retrained_graph.tflite"
     classifier = load_classifier(graph)
     photo = next((shared_data / "photos" / "flowers" / "roses").glob("*.jpg")).read_bytes()
@@ -142,10 +143,10 @@ def test_arrays_for_a_graph_of_poets_are_scaled_as_its_photos_are(shared_data: P
                        atol=1e-4)
 
 
-NONSENSE = {
+INVALID = {
     "no JSON": (b"{", "The request is not valid JSON"), "a number": (b"1", "must be a JSON object"),
     "nothing": (b"", "not valid JSON"), "deep": (b"[" * 100_000, "not valid JSON"),
-    "NaN": (b'{"instances": [NaN]}', "NaN is no JSON number"), "no bytes": (b"\xff\xfe", "not valid JSON"),
+    "NaN": (b'{"instances": [NaN]}', "NaN is not a JSON number"), "no bytes": (b"\xff\xfe", "not valid JSON"),
     "no instances": (b"{}", 'either "instances" or "inputs"'),
     "both": (b'{"instances": [1], "inputs": [1]}', 'either "instances" or "inputs"'),
     "empty": (b'{"instances": []}', "at least one photo"), "a text": (b'{"instances": "x"}', "at least one photo"),
@@ -158,72 +159,73 @@ NONSENSE = {
     "no photo": (b'{"instances": [{"b64": "AAAA"}]}', "Instance 0 cannot be used: not a photo"),
     "signature": (b'{"signature_name": "x", "instances": [{"b64": "AAAA"}]}', "There is no signature 'x'"),
     "signatures": (b'{"signature_name": ["a"], "instances": [{"b64": "AAAA"}]}', "There is no signature ['a']"),
-    "objects": (b'{"instances": [' + b"{}," * 100_000 + b"{}]}", "more photos than the 4"),
-    "floats wanted": (b'{"signature_name": "serving_default", "instances": [{"b64": "AAAA"}]}', "takes arrays"),
-    "two inputs": (b'{"inputs": {"image": [], "image_bytes": []}}', 'must hold either "image"'),
-    "too many": (json.dumps({"instances": [{"b64": "AAAA"}] * 5}).encode(), "5 photos are more than the 4"),
-    "a bomb": (json.dumps({"instances": [b64(png(5_000, 5_000))]}).encode(), "25 million pixels, more than the 1"),
+    "objects": (b'{"instances": [' + b"{}," * 100_000 + b"{}]}", "too many photos; the limit is 4"),
+    "bytes for arrays": (b'{"signature_name": "serving_default", "instances": [{"b64": "AAAA"}]}', "takes arrays"),
+    "two inputs": (b'{"inputs": {"image": [], "image_bytes": []}}', 'must contain either "image"'),
+    "too many": (json.dumps({"instances": [{"b64": "AAAA"}] * 5}).encode(), "contains 5 photos; the limit is 4"),
+    "a bomb": (json.dumps({"instances": [b64(png(5_000, 5_000))]}).encode(), "25 million pixels, and the limit"),
 }
 
 
-@pytest.mark.parametrize("body, sentence", NONSENSE.values(), ids=NONSENSE)
-def test_nonsense_gets_a_sentence(client, body: bytes, sentence: str) -> None:
-    answer = client.post(PREDICT, data=body)
-    assert answer.status_code == 400 and sentence in answer.json["error"]
-    assert "/" not in answer.json["error"].replace("multipart/form-data", "") and "\n" not in answer.json["error"]
+@pytest.mark.parametrize("body, sentence", INVALID.values(), ids=INVALID)
+def test_invalid_requests_get_a_clear_error(client, body: bytes, sentence: str) -> None:
+    response = client.post(PREDICT, data=body)
+    assert response.status_code == 400 and sentence in response.json["error"]
+    assert "/" not in response.json["error"].replace("multipart/form-data", "") and "\n" not in response.json["error"]
 
 
 @pytest.mark.parametrize("data, sentence", [
-    ({}, "No photo was sent"), ({"file": (io.BytesIO(b"x"), "a"), "top_k": "0"}, "top_k must be"),
+    ({}, "contains no photos"), ({"file": (io.BytesIO(b"x"), "a"), "top_k": "0"}, "top_k must be"),
     ({"file": (io.BytesIO(b"x"), "a"), "top_k": "many"}, "top_k must be"),
-    ({"file": [(io.BytesIO(b"x"), f"{i}") for i in range(5)]}, "5 photos are more than the 4"),
+    ({"file": [(io.BytesIO(b"x"), f"{i}") for i in range(5)]}, "contains 5 photos; the limit is 4"),
     ({"file": (io.BytesIO(b"nonsense"), "a.jpg")}, "a.jpg cannot be used: not a photo"),
 ])
-def test_a_form_that_cannot_be_followed_gets_a_sentence(client, data: dict, sentence: str) -> None:
-    answer = client.post("/label", data=data)
-    assert answer.status_code == 400 and sentence in answer.json["error"]
+def test_invalid_forms_get_a_clear_error(client, data: dict, sentence: str) -> None:
+    response = client.post("/label", data=data)
+    assert response.status_code == 400 and sentence in response.json["error"]
 
 
-def test_a_request_that_is_too_large_is_refused(client) -> None:
+def test_large_requests_and_unknown_addresses_and_methods_are_rejected(client) -> None:
     assert client.post(PREDICT, data=b" " * (LIMITS.request_bytes + 1)).status_code == 413
     assert client.get("/nowhere").json == {"error": "There is nothing at this address."}
-    answer = client.get("/label")
-    assert answer.status_code == 405 and "POST" in answer.headers["Allow"]
+    response = client.get("/label")
+    assert response.status_code == 405 and "POST" in response.headers["Allow"]
 
 
-def test_a_full_queue_says_when_to_come_back(classifier: Classifier, photo: bytes) -> None:
-    full = Limits(waiting=0)
+def test_a_full_queue_tells_the_client_when_to_retry(classifier: Classifier, photo: bytes) -> None:
+    full = Limits(queued_photos=0)
     app = create_app(classifier, InferencePool(classifier, 1, full), "classifier", full)
-    answer = app.test_client().post(PREDICT, json={"instances": [b64(photo)] * 2})
-    assert answer.status_code == 503 and answer.headers["Retry-After"] == "1"
-    assert answer.json == {"error": "The server has too much to do. Try again soon."}
+    response = app.test_client().post(PREDICT, json={"instances": [b64(photo)] * 2})
+    assert response.status_code == 503 and response.headers["Retry-After"] == "1"
+    assert response.json == {"error": "The server is busy. Try again later."}
     assert app.test_client().post(PREDICT, json={"instances": [b64(photo)]}).status_code == 200
 
 
-def test_every_answer_has_the_headers_that_keep_browsers_safe(client) -> None:
+def test_every_response_has_the_security_headers(client) -> None:
     for address in ("/", "/page/page.js", "/healthz", "/nowhere"):
         headers = client.get(address).headers
         assert "default-src 'self'" in headers["Content-Security-Policy"]
         assert headers["X-Content-Type-Options"] == "nosniff" and headers["X-Frame-Options"] == "DENY"
 
 
-def test_a_mistake_of_ours_tells_nothing_of_the_inside(classifier: Classifier, monkeypatch: pytest.MonkeyPatch,
-                                                       photo: bytes) -> None:
-    inference = InferencePool(classifier, 1, LIMITS)
-    client = create_app(classifier, inference, "classifier", LIMITS).test_client()
-    monkeypatch.setattr(inference, "answers", lambda photos: 1 / 0)
-    answer = client.post(PREDICT, json={"instances": [b64(photo)]})
-    assert (answer.status_code, answer.json) == (500, {"error": "The server made a mistake; its log says which."})
+def test_an_internal_error_reveals_no_details(classifier: Classifier, monkeypatch: pytest.MonkeyPatch,
+                                              photo: bytes) -> None:
+    inference_pool = InferencePool(classifier, 1, LIMITS)
+    client = create_app(classifier, inference_pool, "classifier", LIMITS).test_client()
+    monkeypatch.setattr(inference_pool, "predict", lambda uploads: 1 / 0)
+    response = client.post(PREDICT, json={"instances": [b64(photo)]})
+    assert response.status_code == 500
+    assert response.json == {"error": "An internal error occurred. The log of the server has the details."}
 
 
-def test_operators_see_counts(client, photo: bytes) -> None:
+def test_requests_are_counted_for_prometheus(client, photo: bytes) -> None:
     client.post(PREDICT, json={"instances": [b64(photo)]})
     text = client.get("/metrics").get_data(as_text=True)
     assert 'tfpoets_requests_total{address="/v1/models/<model>:predict",status="200"}' in text
     assert "tfpoets_photos_waiting 0.0" in text and "tfpoets_request_seconds_bucket" in text
 
 
-def test_the_description_names_every_address(client) -> None:
+def test_the_openapi_document_lists_every_address(client) -> None:
     document = client.get("/openapi.json").json
     assert set(document["paths"]) == {"/label", "/healthz"} | {
         f"/v1/models/classifier{version}{what}" for version in ("", "/versions/1")
@@ -232,13 +234,12 @@ def test_the_description_names_every_address(client) -> None:
 
 
 def test_serving_needs_no_tensorflow(retrained: Path) -> None:
-    import subprocess
-    code = ("import sys; from tfpoets.serving import *; from tfpoets.inference_pool import load_classifier\n"
+    code = ("import sys; from tfpoets.serving import *; from tfpoets.inference import load_classifier\n"
             f"c = load_classifier({str(retrained / 'tf_files' / 'retrained_graph.tflite')!r}); l = Limits()\n"
             "app = create_app(c, InferencePool(c, 1, l), 'x', l)\n"
             f"photo = open({str(retrained / 'photos' / 'red' / '003.jpg')!r}, 'rb')\n"
             "r = app.test_client().post('/label', data={'f': photo})\n"
             "assert r.json['results'][0]['labels'][0]['label'] == 'red', r.json\n"
             "assert 'tensorflow' not in sys.modules")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

@@ -17,7 +17,7 @@ from tfpoets.exporting import UNKNOWN_LABEL, are_training_photos
 from tfpoets.files import check_output_file
 from tfpoets.inference import Classifier, LegacyGraphOptions, Prediction, load_classifier
 from tfpoets.progress import progress_bar
-from tfpoets.report import describe_evaluation, write_report
+from tfpoets.report import EvaluatedPhotos, describe_evaluation, write_report
 
 from .invocation import command_line
 from .parser import Flag, Group, location, option_values, parse_flags, path
@@ -103,8 +103,8 @@ def evaluate_classifier(options: EvaluateOptions) -> int:
     command = f"{command_line('label_image', f'--graph={options.graph}')} --image=PHOTO"
     if options.report:
         write_report(options.report, describe_evaluation(
-            classifier, options.graph, answered, truth, probabilities, metrics, rejection, options.image_dir, notes,
-            command))
+            classifier, options.graph, EvaluatedPhotos(answered, truth, probabilities, metrics, rejection),
+            options.image_dir, notes, command))
     if options.format == "json":
         print(json.dumps({**metrics.to_dict(classifier.labels), "unknown": rejection and rejection.to_dict()},
                          ensure_ascii=False))

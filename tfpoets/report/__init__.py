@@ -1,8 +1,9 @@
-"""Figures and findings as a page and as pictures."""
-from .contents import describe_evaluation, describe_retraining
+"""The HTML report, and pictures of photos, confusion matrices and training curves."""
+from .contents import EvaluatedPhotos, describe_evaluation, describe_retraining
 from .page import Misclassification, OcclusionMap, ReportContent, write_report
 from .pictures import confusion_picture, curves_picture, sample_grid
 from .sentences import unknown_sentences
 
-__all__ = ["Misclassification", "OcclusionMap", "ReportContent", "confusion_picture", "curves_picture",
-           "describe_evaluation", "describe_retraining", "sample_grid", "unknown_sentences", "write_report"]
+__all__ = ["EvaluatedPhotos", "Misclassification", "OcclusionMap", "ReportContent", "confusion_picture",
+           "curves_picture", "describe_evaluation", "describe_retraining", "sample_grid", "unknown_sentences",
+           "write_report"]

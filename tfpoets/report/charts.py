@@ -1,6 +1,7 @@
-"""Charts as points of an SVG of 100 x 100 units; the page draws them."""
+"""Charts of the report, as coordinates in an SVG of 100 x 100 units."""
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,55 +10,72 @@ from tfpoets.evaluation import CalibrationBin
 
 @dataclass(frozen=True)
 class Line:
-    """A polyline: `points` as SVG takes them, y downwards; `name` for the legend and as CSS class."""
+    """A line of a chart.
+
+    Attributes:
+        name: The text of the legend and the CSS class.
+        points: The `points` attribute of an SVG polyline; y increases downwards.
+    """
 
     name: str
     points: str
 
 
 @dataclass(frozen=True)
-class Chart:
-    """Lines over one another, with the values at the ends of the axes."""
+class LineChart:
+    """A chart of several lines with common axes.
+
+    Attributes:
+        title: The heading.
+        lines: The lines.
+        y_min, y_max: The values at the ends of the y axis, as text.
+        x_label: The length of the x axis, as text.
+    """
 
     title: str
     lines: tuple[Line, ...]
-    low: str
-    high: str
-    across: str
+    y_min: str
+    y_max: str
+    x_label: str
 
 
 @dataclass(frozen=True)
-class Dot:
-    """A bin of answers in the calibration chart: place and radius in units, and what it says."""
+class CalibrationPoint:
+    """A bin of predictions in the calibration chart: a circle, in SVG units, with a tooltip."""
 
     x: float
     y: float
     radius: float
-    title: str
+    tooltip: str
 
 
-def curve_charts(curves: dict[str, list[dict[str, float]]]) -> list[Chart]:
-    """Accuracy and cross entropy of the training, train and validation over one another."""
-    return [_chart(curves, "accuracy", "Accuracy", percent=True), _chart(curves, "cross_entropy", "Cross entropy")]
+def curve_charts(curves: dict[str, list[dict[str, float]]]) -> list[LineChart]:
+    """Return the charts of accuracy and cross entropy during training, with one line for each curve."""
+    return [_curve_chart(curves, "accuracy", "Accuracy", percent=True),
+            _curve_chart(curves, "cross_entropy", "Cross entropy")]
 
 
-def _chart(curves: dict[str, list[dict[str, float]]], figure: str, title: str, percent: bool = False) -> Chart:
-    values = [point[figure] for points in curves.values() for point in points if point[figure] == point[figure]]
-    steps = [point["step"] for points in curves.values() for point in points]
+def _curve_chart(curves: dict[str, list[dict[str, float]]], metric: str, title: str, percent: bool = False
+                 ) -> LineChart:
+    measured = {name: [(point["step"], point[metric]) for point in points if not math.isnan(point[metric])]
+                for name, points in curves.items() if points}
+    values = [value for points in measured.values() for _, value in points]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    span, last = (high - low) or 1.0, max(steps, default=1) or 1
+    last_step = max((point["step"] for points in curves.values() for point in points), default=0)
+    value_range, step_range = (high - low) or 1.0, last_step or 1
 
-    def place(point: dict[str, float]) -> str:
-        return f"{100 * point['step'] / last:.1f},{100 - 100 * (point[figure] - low) / span:.1f}"
-    lines = tuple(Line(name, " ".join(place(point) for point in points if point[figure] == point[figure]))
-                  for name, points in curves.items() if points)
-    shown = "{:.0%}" if percent else "{:.2f}"
-    return Chart(title, lines, shown.format(low), shown.format(high), f"{int(last) + 1} steps")
+    def coordinates(step: float, value: float) -> str:
+        return f"{100 * step / step_range:.1f},{100 - 100 * (value - low) / value_range:.1f}"
+    lines = tuple(Line(name, " ".join(coordinates(*point) for point in points)) for name, points in measured.items())
+    number_format = "{:.0%}" if percent else "{:.2f}"
+    return LineChart(title, lines, number_format.format(low), number_format.format(high),
+                     f"{int(step_range) + 1} steps")
 
 
-def calibration_dots(bins: Sequence[CalibrationBin]) -> list[Dot]:
-    """How often answers of each confidence are right: on the diagonal they are as sure as they should be."""
+def calibration_points(bins: Sequence[CalibrationBin]) -> list[CalibrationPoint]:
+    """Return a circle for each bin: x is its mean confidence, y its accuracy, and the area grows with its count."""
     total = sum(each.count for each in bins)
-    return [Dot(100 * each.confidence, 100 - 100 * each.accuracy, 1.5 + 6 * (each.count / total) ** 0.5,
-                f"{each.count} answers with {each.confidence:.0%} on average: {each.accuracy:.0%} are right")
+    return [CalibrationPoint(100 * each.confidence, 100 - 100 * each.accuracy, 1.5 + 6 * (each.count / total) ** 0.5,
+                             f"{each.count} predictions, mean confidence {each.confidence:.0%}: "
+                             f"{each.accuracy:.0%} correct")
             for each in bins]

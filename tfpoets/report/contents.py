@@ -1,152 +1,194 @@
-"""What reports show: of a retraining, and of an evaluation."""
+"""The contents of the reports on a retraining and on an evaluation."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfpoets.data import TEST, Dataset, Photo
+from tfpoets.data import Dataset, Photo
 from tfpoets.doctor import Finding
 from tfpoets.errors import PhotoError
-from tfpoets.evaluation import Metrics, Rejection, calibration_bins
+from tfpoets.evaluation import CalibrationBin, Metrics, Rejection, calibration_bins
 from tfpoets.exporting import CrossValidation, Metadata
 from tfpoets.inference import Classifier, occlusion_maps
 
 from .page import Misclassification, OcclusionMap, ReportContent
 from .sentences import unknown_sentences
 
-# Photos to show where the classifier looks in, and how many of them with a wrong answer.
+# How many occlusion maps to show, and how many of them at most of misclassified photos.
 MAX_OCCLUSION_MAPS, MAX_MISCLASSIFIED_MAPS = 3, 2
+# The title of a report names this many labels.
+MAX_TITLE_LABELS = 6
 
 
-def describe_retraining(dataset: Dataset, outputs: np.ndarray, metrics: Metrics | None,
-                        rejection: Rejection | None, metadata: Metadata, findings: Sequence[Finding] | None,
-                        curves: dict[str, list[dict[str, float]]], classifier: Classifier, command: str
+@dataclass(frozen=True, eq=False)
+class EvaluatedPhotos:
+    """Photos with their true classes, predictions and metrics.
+
+    Attributes:
+        photos: The photos.
+        y: int64 [photos], the true class of each photo.
+        probabilities: float32 [photos, n_classes], the predicted probabilities.
+        metrics: The metrics of these predictions; None if there are no photos.
+        rejection: The metrics of the reject option; None if the classifier has none.
+    """
+
+    photos: Sequence[Photo]
+    y: np.ndarray
+    probabilities: np.ndarray
+    metrics: Metrics | None
+    rejection: Rejection | None
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The predicted class of each photo: int64 [photos]."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def scores(self) -> np.ndarray:
+        """The probability of the predicted class of each photo: float32 [photos]."""
+        return self.probabilities.max(axis=1, initial=0)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether the prediction for each photo is correct: bool [photos]."""
+        return self.predicted == self.y
+
+
+def describe_retraining(dataset: Dataset, test: EvaluatedPhotos, findings: Sequence[Finding] | None,
+                        curves: dict[str, list[dict[str, float]]], classifier: Classifier, label_command: str
                         ) -> ReportContent:
-    """Gathers the report of a retraining.
+    """Return the contents of the report on a retraining.
 
     Args:
-        dataset: of the retraining, with its split.
-        outputs: float32 [test photos, at least classes], the answers of the final evaluation, probabilities first.
-        metrics: of the same, or None where no photo was kept.
-        rejection: of the same, or None without a reject option.
-        metadata: of the classifier.
-        findings: of the data doctor, or None.
-        curves: of the training.
-        classifier: loaded from an exported file.
-        command: labels the next photo.
+        dataset: The dataset, with its split.
+        test: The test photos with their predictions.
+        findings: The findings of the data doctor, or None if it was not run.
+        curves: The training curves by name; each point has a `step`, an `accuracy` and a `cross_entropy`.
+        classifier: The classifier, loaded from an exported file.
+        label_command: The command that labels a photo with the classifier.
     """
-    split, test = dataset.split, dataset.part(TEST)
+    split, labels = dataset.split, dataset.labels
     assert split is not None
-    labels, classes, photos = dataset.labels, test.y, test.photos
-    probabilities = outputs[:, :len(labels)]
     counts = ", ".join(f"{count} {part}" for part, count in split.counts().items())
-    facts = {"photos": f"{len(dataset.photos)} in {len(labels)} classes, from {dataset.location}",
-             "split": f"{counts}; seed {split.seed}, digest {split.digest}", **_facts(metadata)}
+    details = {"photos": f"{len(dataset.photos)} in {len(labels)} classes, from {dataset.location}",
+               "split": f"{counts}; seed {split.seed}, digest {split.digest}", **_classifier_details(classifier)}
     return ReportContent(
-        title=f"A classifier of {_named(labels)}", labels=labels, metrics=metrics, unseen=True,
-        unknown=unknown_sentences(rejection, "test photos") if rejection else (),
-        bins=calibration_bins(probabilities.max(axis=1), probabilities.argmax(axis=1) == classes) if photos else (),
-        misclassified=_misclassified(photos, classes, probabilities, labels),
-        occlusion_maps=_occlusion_maps(classifier, photos, classes, probabilities),
-        findings=findings, curves=curves, facts=facts, notes=split.notes, command=command)
+        title=f"Classifier for {_join_labels(labels)}", labels=labels, metrics=test.metrics, held_out=True,
+        unknown=unknown_sentences(test.rejection, "test photos") if test.rejection else (),
+        calibration=_calibration(test), misclassified=_misclassified(test, labels),
+        occlusion_maps=_occlusion_maps(classifier, test), findings=findings, curves=curves, details=details,
+        notes=split.notes, label_command=label_command)
 
 
-def describe_evaluation(classifier: Classifier, graph: Path, photos: Sequence[Photo], classes: np.ndarray,
-                        probabilities: np.ndarray, metrics: Metrics, rejection: Rejection | None,
-                        image_dir: Path | str, notes: Sequence[str], command: str) -> ReportContent:
-    """Gathers the report of an evaluation.
+def describe_evaluation(classifier: Classifier, graph: Path, evaluated: EvaluatedPhotos, image_dir: Path | str,
+                        notes: Sequence[str], label_command: str) -> ReportContent:
+    """Return the contents of the report on an evaluation.
 
     Args:
-        classifier: loaded from `graph`.
-        photos: those that were answered.
-        classes: int [photos], the classifier's class of each.
-        probabilities: float32 [photos, classes], the answers.
-        metrics: of the same.
-        rejection: of the same, or None without a reject option.
-        image_dir: where the photos lie.
-        notes: sentences on what to bear in mind.
-        command: labels the next photo.
+        classifier: The classifier.
+        graph: The file or folder that the classifier was loaded from.
+        evaluated: The photos with their predictions.
+        image_dir: The folder of the photos.
+        notes: Sentences to add, for example on photos that were left out.
+        label_command: The command that labels a photo with the classifier.
     """
-    facts: dict[str, Any] = {"classifier": graph, "photos": f"{len(photos)} from {image_dir}"}
-    if classifier.metadata is not None:
-        facts.update(_facts(classifier.metadata))
-    correct = probabilities.argmax(axis=1) == classes
+    details = {"classifier": graph, "photos": f"{len(evaluated.photos)} from {image_dir}",
+               **_classifier_details(classifier)}
     return ReportContent(
-        title=f"An evaluation of {graph.name} on {Path(image_dir).name}", labels=classifier.labels, metrics=metrics,
-        unseen=False, unknown=unknown_sentences(rejection, "photos") if rejection else (),
-        bins=calibration_bins(probabilities.max(axis=1), correct),
-        misclassified=_misclassified(photos, classes, probabilities, classifier.labels),
-        occlusion_maps=_occlusion_maps(classifier, photos, classes, probabilities), findings=None, curves={},
-        facts=facts, notes=notes, command=command)
+        title=f"Evaluation of {graph.name} on {Path(image_dir).name}", labels=classifier.labels,
+        metrics=evaluated.metrics, held_out=False,
+        unknown=unknown_sentences(evaluated.rejection, "photos") if evaluated.rejection else (),
+        calibration=_calibration(evaluated), misclassified=_misclassified(evaluated, classifier.labels),
+        occlusion_maps=_occlusion_maps(classifier, evaluated), findings=None, curves={}, details=details, notes=notes,
+        label_command=label_command)
 
 
-def _misclassified(photos: Sequence[Photo], classes: np.ndarray, probabilities: np.ndarray, labels: Sequence[str]
-              ) -> list[Misclassification]:
-    """The wrong answers, the surest first."""
-    answers = probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(answers != classes)
-    order = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")] if len(wrong) else wrong
-    return [Misclassification(photos[row], labels[classes[row]], labels[answers[row]],
-                    float(probabilities[row, answers[row]]), float(probabilities[row, classes[row]]))
-            for row in order]
+def _calibration(evaluated: EvaluatedPhotos) -> tuple[CalibrationBin, ...]:
+    return calibration_bins(evaluated.scores, evaluated.correct)
 
 
-def _occlusion_maps(classifier: Classifier, photos: Sequence[Photo], classes: np.ndarray, probabilities: np.ndarray
-           ) -> list[OcclusionMap]:
-    """Where the classifier looks: in the surest wrong answers, and in right ones of middling sureness.
+def _misclassified(evaluated: EvaluatedPhotos, labels: Sequence[str]) -> list[Misclassification]:
+    """Return the misclassified photos, those with the most confident predictions first."""
+    predicted, scores = evaluated.predicted, evaluated.scores
+    rows = np.flatnonzero(~evaluated.correct)
+    return [Misclassification(evaluated.photos[row], labels[evaluated.y[row]], labels[predicted[row]],
+                              float(scores[row]), float(evaluated.probabilities[row, evaluated.y[row]]))
+            for row in rows[np.argsort(-scores[rows], kind="stable")]]
 
-    An answer of 100 % hardly moves, whatever is covered. The right ones are of different classes.
-    """
-    answers, scores = probabilities.argmax(axis=1), probabilities.max(axis=1, initial=0)
-    order = np.argsort(-scores, kind="stable")
-    wrong = [row for row in order if answers[row] != classes[row]]
-    right = [row for row in order if answers[row] == classes[row]]
-    right = right[len(right) // 2:] + right[:len(right) // 2][::-1]
-    _, first = np.unique(classes[right], return_index=True)
+
+def _occlusion_maps(classifier: Classifier, evaluated: EvaluatedPhotos) -> list[OcclusionMap]:
+    """Return occlusion maps of a few photos; those that can no longer be read are left out."""
     pixels = {}
-    for row in [*wrong[:MAX_MISCLASSIFIED_MAPS], *(right[place] for place in sorted(first))][:MAX_OCCLUSION_MAPS]:
+    for row in _rows_for_occlusion_maps(evaluated):
         try:
-            pixels[row] = classifier.input.pixels(photos[row].read())
-        except PhotoError:  # it has gone since
+            pixels[row] = classifier.input.pixels(evaluated.photos[row].read())
+        except PhotoError:  # deleted or changed since it was evaluated
             continue
     if not pixels:
         return []
-    rows = np.array(list(pixels))
-    drops = occlusion_maps(classifier, np.stack(list(pixels.values())), answers[rows])
-    return [OcclusionMap(photos[row], classifier.labels[classes[row]], classifier.labels[answers[row]],
-                 float(scores[row]), each) for row, each in zip(rows, drops)]
+    predicted = evaluated.predicted
+    drops = occlusion_maps(classifier, np.stack(list(pixels.values())), predicted[list(pixels)])
+    return [OcclusionMap(evaluated.photos[row], classifier.labels[evaluated.y[row]],
+                         classifier.labels[predicted[row]], float(evaluated.scores[row]), drops_of_photo)
+            for row, drops_of_photo in zip(pixels, drops)]
 
 
-def _named(labels: Sequence[str]) -> str:
-    return f"{', '.join(labels[:6])}{' and others' if len(labels) > 6 else ''}"
+def _rows_for_occlusion_maps(evaluated: EvaluatedPhotos) -> list[int]:
+    """Return the most confident errors, then correct predictions of medium confidence, one for each class.
+
+    Covering parts of a photo hardly changes a probability near 100 %, so the most confident correct predictions
+    would show nothing.
+    """
+    order = np.argsort(-evaluated.scores, kind="stable")
+    is_correct = evaluated.correct[order]
+    errors, correct = order[~is_correct], order[is_correct]
+    middle = len(correct) // 2
+    from_medium_confidence = np.concatenate([correct[middle:], correct[:middle][::-1]])
+    _, first_of_class = np.unique(evaluated.y[from_medium_confidence], return_index=True)
+    rows = [*errors[:MAX_MISCLASSIFIED_MAPS], *from_medium_confidence[np.sort(first_of_class)]]
+    return [int(row) for row in rows[:MAX_OCCLUSION_MAPS]]
 
 
-def _crossed(found: CrossValidation) -> str:
-    low, high = found.interval
-    return (f"{found.accuracy:.1%} of {found.count} photos in {found.folds} folds (95% interval "
-            f"{100 * low:.1f}-{100 * high:.1f}%), each by a head that never saw it")
+def _join_labels(labels: Sequence[str]) -> str:
+    more = " and others" if len(labels) > MAX_TITLE_LABELS else ""
+    return f"{', '.join(labels[:MAX_TITLE_LABELS])}{more}"
 
 
-def _flat(options: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Options and their values; those inside others as `other.name`."""
+def _classifier_details(classifier: Classifier) -> dict[str, Any]:
+    """Return what the metadata states about how the classifier was made; empty if there is no metadata."""
+    metadata = classifier.metadata
+    if metadata is None:
+        return {}
+    details = {"extractor": f"{metadata.network.handle} at {metadata.input.height} x {metadata.input.width} pixels"}
+    if metadata.network.fine_tuning:
+        details["fine-tuning"] = metadata.network.fine_tuning
+    details["head"] = ", ".join(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+                                for name, value in metadata.head.to_dict().items())
+    details["options"] = _list_options(metadata)
+    if metadata.cross_validation:
+        details["cross-validation"] = _describe_cross_validation(metadata.cross_validation)
+    details["made with"] = ", ".join(f"{name} {version}" for name, version in metadata.made_with.items())
+    return details
+
+
+def _list_options(metadata: Metadata) -> str:
+    return ", ".join(f"{name}={value}" for name, value in _flatten(metadata.options) if value) or "none"
+
+
+def _flatten(options: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the names and values of options; nested options are named `outer.inner`."""
     for name, value in options.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{above}{name}.")
+            yield from _flatten(value, f"{prefix}{name}.")
         else:
-            yield f"{above}{name}", value
+            yield f"{prefix}{name}", value
 
 
-def _facts(metadata: Metadata) -> dict[str, Any]:
-    """What a classifier was made of."""
-    head = ", ".join(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
-                     for name, value in metadata.head.to_dict().items())
-    return {"extractor": f"{metadata.network.handle} at {metadata.input.height} x {metadata.input.width} "
-                         "pixels",
-            **({"fine-tuning": metadata.network.fine_tuning} if metadata.network.fine_tuning else {}),
-            "head": head,
-            "options": ", ".join(f"{name}={value}" for name, value in _flat(metadata.options) if value) or "none",
-            **({"cross-validation": _crossed(metadata.cross_validation)} if metadata.cross_validation else {}),
-            "made with": ", ".join(f"{name} {version}" for name, version in metadata.made_with.items())}
+def _describe_cross_validation(result: CrossValidation) -> str:
+    low, high = result.interval
+    return (f"accuracy {result.accuracy:.1%} (95% interval {100 * low:.1f}-{100 * high:.1f}%) on {result.count} "
+            f"photos in {result.folds} folds; each photo is predicted by a head that was not trained on it")

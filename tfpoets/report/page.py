@@ -1,4 +1,4 @@
-"""The report: one HTML page that needs no network and no script."""
+"""The report as one HTML page, without scripts and without external files."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -14,33 +14,47 @@ from tfpoets.doctor import Finding, finding_kinds
 from tfpoets.evaluation import CalibrationBin, Metrics
 from tfpoets.files import write_file
 
-from .charts import calibration_dots, curve_charts
-from .thumbnails import heat_thumbnail, thumbnail
+from .charts import calibration_points, curve_charts
+from .thumbnails import occlusion_thumbnail, thumbnail
 
 MAX_MISCLASSIFIED = 60
 MAX_FINDINGS_PER_KIND = 24
 MAX_MATRIX_CLASSES = 40
-MAX_CONFUSED = 5
+MAX_CONFUSIONS = 5
 
 
 @dataclass(frozen=True)
 class Misclassification:
-    """A test photo with a wrong answer: `score` is the answer's probability, `own` the right label's."""
+    """A misclassified photo.
+
+    Attributes:
+        photo: The photo.
+        true_label, predicted_label: The labels.
+        score: The probability of the predicted label, 0 to 1.
+        true_score: The probability of the true label, 0 to 1.
+    """
 
     photo: Photo
-    label: str
-    answer: str
+    true_label: str
+    predicted_label: str
     score: float
-    own: float
+    true_score: float
 
 
 @dataclass(frozen=True, eq=False)
 class OcclusionMap:
-    """Where the classifier looked in a photo: `drops`, float [rows, columns], of the answer's probability `score`."""
+    """Which places of a photo the prediction depends on.
+
+    Attributes:
+        photo: The photo.
+        true_label, predicted_label: The labels.
+        score: The probability of the predicted label, 0 to 1.
+        drops: float [rows, columns], by how much `score` drops where a place of the photo is covered.
+    """
 
     photo: Photo
-    label: str
-    answer: str
+    true_label: str
+    predicted_label: str
     score: float
     drops: np.ndarray
 
@@ -50,80 +64,94 @@ class ReportContent:
     """Everything that the report shows.
 
     Attributes:
-        title: of the page.
-        labels: in output order.
-        metrics: of the final test, or None where no photo was kept for it.
-        unseen: whether the photos are known to have taken no part in the training.
-        unknown: sentences on what is called unknown.
-        bins: of the same answers, by confidence.
-        misclassified: the wrong answers, the surest first.
-        occlusion_maps: where it looked in some photos.
-        findings: of the data doctor, ranked; None where it was sent away.
-        curves: of the training, by run.
-        facts: what was used, a name and a value each.
-        notes: sentences about the split.
-        command: labels the next photo.
+        title: The title of the page.
+        labels: The labels in output order.
+        metrics: The metrics of the evaluated photos; None if there are none.
+        held_out: Whether the evaluated photos are test photos, which were held out from training.
+        unknown: Sentences on the photos that were called unknown.
+        calibration: The predictions in bins of confidence.
+        misclassified: The misclassified photos, those with the most confident predictions first.
+        occlusion_maps: The occlusion maps of some photos.
+        findings: The findings of the data doctor, sorted; None if it was not run.
+        curves: The training curves by name; each point has a `step`, an `accuracy` and a `cross_entropy`.
+        details: The data, options and versions that were used, by name.
+        notes: Sentences on the split or the evaluation.
+        label_command: The command that labels a photo with the classifier.
     """
 
     title: str
     labels: Sequence[str]
     metrics: Metrics | None
-    unseen: bool
+    held_out: bool
     unknown: Sequence[str]
-    bins: Sequence[CalibrationBin]
+    calibration: Sequence[CalibrationBin]
     misclassified: Sequence[Misclassification]
     occlusion_maps: Sequence[OcclusionMap]
     findings: Sequence[Finding] | None
     curves: dict[str, list[dict[str, float]]]
-    facts: dict[str, Any]
+    details: dict[str, Any]
     notes: Sequence[str]
-    command: str
+    label_command: str
+
+
+@dataclass(frozen=True)
+class FindingGroup:
+    """Findings of one kind: their number, and the first of them with thumbnails (None where there is no photo)."""
+
+    title: str
+    count: int
+    shown: Sequence[tuple[Finding, str | None]]
 
 
 def write_report(path: Path, content: ReportContent) -> None:
-    """Writes the page; it appears when it is whole."""
+    """Write the page to `path`, atomically."""
     environment = jinja2.Environment(loader=jinja2.PackageLoader("tfpoets.report", ""), autoescape=True,
                                      trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters["percent"] = lambda share: "–" if share is None else f"{share:.1%}"
+    environment.filters["percent"] = lambda fraction: "–" if fraction is None else f"{fraction:.1%}"
     metrics = content.metrics
     page = environment.get_template("page.html.j2").render(
-        content=content, metrics=metrics, verdict=_verdict(content),
-        confused=[(content.labels[true], content.labels[answer], count) for true, answer, count in
-                  (metrics.most_confused(MAX_CONFUSED) if metrics else [])],
-        matrix=_matrix(metrics) if metrics and len(content.labels) <= MAX_MATRIX_CLASSES else None,
+        content=content, metrics=metrics, summary=_summarize(content), confusions=_most_frequent_confusions(content),
+        matrix=_shaded_matrix(metrics) if metrics and len(content.labels) <= MAX_MATRIX_CLASSES else None,
         misclassified=[(each, thumbnail(each.photo)) for each in content.misclassified[:MAX_MISCLASSIFIED]],
-        occlusion_maps=[(each, thumbnail(each.photo), heat_thumbnail(each.photo, each.drops), float(each.drops.max()))
-                        for each in content.occlusion_maps],
-        kinds=_kinds(content.findings or ()), charts=curve_charts(content.curves) if content.curves else [],
-        dots=calibration_dots(content.bins))
+        occlusion_maps=[(each, thumbnail(each.photo), occlusion_thumbnail(each.photo, each.drops),
+                         float(each.drops.max())) for each in content.occlusion_maps],
+        finding_groups=_group_findings(content.findings or ()),
+        line_charts=curve_charts(content.curves) if content.curves else [],
+        calibration_points=calibration_points(content.calibration))
     write_file(path, page)
 
 
-def _verdict(content: ReportContent) -> str:
+def _summarize(content: ReportContent) -> str:
     metrics = content.metrics
     if metrics is None:
-        return "No photos were kept for a test, so how good this classifier is cannot be said."
+        return "No photos were held out for the test, so the accuracy was not measured."
     low, high = metrics.interval
-    photos = "test photos that it had never seen" if content.unseen else "photos"
-    return (f"Of {metrics.count} {photos}, this classifier named {metrics.accuracy:.1%} rightly. On more photos like "
-            f"these, expect {low:.0%} to {high:.0%} (95% interval); always answering "
-            f"{content.labels[metrics.majority]} would reach {metrics.majority_accuracy:.0%}.")
+    photos = "test photos, none of which were used for training" if content.held_out else "photos"
+    return (f"Accuracy on {metrics.count} {photos}. On similar photos, expect {low:.0%} to {high:.0%} (95% interval). "
+            f"Always predicting {content.labels[metrics.majority]} would reach {metrics.majority_accuracy:.0%}.")
 
 
-def _matrix(metrics: Metrics) -> list[list[tuple[int, int]]]:
-    """Counts with their shade, 0 to 100: the share of the true class's photos."""
+def _most_frequent_confusions(content: ReportContent) -> list[tuple[str, str, int]]:
+    """Return (true label, predicted label, number of photos) of the most frequent errors."""
+    if content.metrics is None:
+        return []
+    return [(content.labels[true], content.labels[predicted], count)
+            for true, predicted, count in content.metrics.most_confused(MAX_CONFUSIONS)]
+
+
+def _shaded_matrix(metrics: Metrics) -> list[list[tuple[int, int]]]:
+    """Return the confusion matrix as (count, percentage of the true class's photos)."""
     totals = metrics.confusion.sum(axis=1).clip(min=1)
     return [[(int(count), round(100 * int(count) / int(total))) for count in row]
             for row, total in zip(metrics.confusion, totals)]
 
 
-def _kinds(findings: Sequence[Finding]) -> list[tuple[str, int, list[tuple[Finding, str | None]]]]:
-    """Each kind that occurs, how often, and the first of it with thumbnails."""
-    found = []
+def _group_findings(findings: Sequence[Finding]) -> list[FindingGroup]:
+    groups = []
     for kind in finding_kinds():
-        own = [each for each in findings if each.kind == kind]
-        if own:
-            found.append((kind.replace("_", " "), len(own),
-                          [(each, thumbnail(each.photo) if each.photo else None)
-                           for each in own[:MAX_FINDINGS_PER_KIND]]))
-    return found
+        of_kind = [finding for finding in findings if finding.kind == kind]
+        if of_kind:
+            shown = [(finding, thumbnail(finding.photo) if finding.photo else None)
+                     for finding in of_kind[:MAX_FINDINGS_PER_KIND]]
+            groups.append(FindingGroup(kind.replace("_", " ").capitalize(), len(of_kind), shown))
+    return groups

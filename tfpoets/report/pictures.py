@@ -1,4 +1,4 @@
-"""Pictures for people: a grid of sample photos, a confusion matrix, training curves."""
+"""Pictures of sample photos, confusion matrices and training curves."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -10,115 +10,138 @@ from tfpoets.data import Dataset, Photo, load_full_size
 from tfpoets.errors import PhotoError
 from tfpoets.evaluation import Metrics
 
-TILE, GAP, TEXT = 128, 6, 15
-INK, SOFT, GROUND = (28, 37, 48), (220, 223, 227), (251, 250, 247)
-GOOD, BAD = (34, 139, 87), (200, 66, 50)
-CELL = 48
-CURVES_INCHES, CURVES_DPI, MAX_MARKED = (9, 3.6), 120, 40
-MAX_CLASSES, MAX_ROWS = 40, 100
+# In pixels.
+TILE_SIZE, CELL_SIZE, GAP, FONT_SIZE = 128, 48, 6, 15
+# RGB.
+TEXT_COLOUR, PLACEHOLDER_COLOUR, BACKGROUND = (28, 37, 48), (220, 223, 227), (251, 250, 247)
+CORRECT_COLOUR, ERROR_COLOUR = (34, 139, 87), (200, 66, 50)
+CURVES_SIZE_INCHES, CURVES_DPI = (9, 3.6), 120
+# Longer curves are drawn without a marker at each point.
+MAX_MARKERS = 40
+MAX_MATRIX_CLASSES, MAX_GRID_CLASSES = 40, 100
 MAX_LABEL_LENGTH = 18
 
 
-def sample_grid(dataset: Dataset, columns: int) -> Image.Image:
-    """A row of photos for each class, evenly spread over its files, under its name and count.
+def sample_grid(dataset: Dataset, photos_per_class: int) -> Image.Image:
+    """Return a picture with a row of sample photos for each class, below its label and number of photos.
+
+    The samples are evenly spaced over the photos of the class.
 
     Args:
-        dataset: photos by class.
-        columns: photos a class.
+        dataset: The photos.
+        photos_per_class: The number of columns.
 
     Returns:
-        RGB; of more than MAX_ROWS classes the first.
+        An RGB image of the first MAX_GRID_CLASSES classes.
     """
-    font = ImageFont.load_default(TEXT)
-    row_height = TILE + TEXT + 3 * GAP
-    shown = list(dataset.counts().items())[:MAX_ROWS]
-    sheet = Image.new("RGB", (columns * (TILE + GAP) + GAP, row_height * len(shown) + GAP), GROUND)
-    draw = ImageDraw.Draw(sheet)
-    for number, (label, count) in enumerate(shown):
+    font = ImageFont.load_default(FONT_SIZE)
+    row_height = TILE_SIZE + FONT_SIZE + 3 * GAP
+    counts = list(dataset.counts().items())[:MAX_GRID_CLASSES]
+    grid = Image.new("RGB", (photos_per_class * (TILE_SIZE + GAP) + GAP, row_height * len(counts) + GAP), BACKGROUND)
+    draw = ImageDraw.Draw(grid)
+    for row, (label, count) in enumerate(counts):
         photos = [photo for photo in dataset.photos if photo.label == label]
-        top = number * row_height + GAP
-        draw.text((GAP, top), f"{label} ({count})", INK, font)
-        for column, photo in enumerate(_spread(photos, columns)):
-            sheet.paste(_tile(photo), (GAP + column * (TILE + GAP), top + TEXT + GAP))
-    return sheet
+        top = row * row_height + GAP
+        draw.text((GAP, top), f"{label} ({count})", TEXT_COLOUR, font)
+        for column, photo in enumerate(_evenly_spaced(photos, photos_per_class)):
+            grid.paste(_square_tile(photo), (GAP + column * (TILE_SIZE + GAP), top + FONT_SIZE + GAP))
+    return grid
 
 
-def _spread(photos: Sequence[Photo], count: int) -> list[Photo]:
-    places = np.unique(np.linspace(0, len(photos) - 1, min(count, len(photos))).round().astype(int))
-    return [photos[place] for place in places]
+def _evenly_spaced(photos: Sequence[Photo], count: int) -> list[Photo]:
+    indices = np.unique(np.linspace(0, len(photos) - 1, min(count, len(photos))).round().astype(int))
+    return [photos[index] for index in indices]
 
 
-def _tile(photo: Photo) -> Image.Image:
-    """A photo cut to a square; a crossed square for one that cannot be read."""
+def _square_tile(photo: Photo) -> Image.Image:
+    """Return a photo cropped to a square, or a crossed-out square if the photo cannot be read."""
     try:
-        return ImageOps.fit(Image.fromarray(load_full_size(photo.read())), (TILE, TILE))
+        return ImageOps.fit(Image.fromarray(load_full_size(photo.read())), (TILE_SIZE, TILE_SIZE))
     except PhotoError:
-        tile = Image.new("RGB", (TILE, TILE), SOFT)
+        tile = Image.new("RGB", (TILE_SIZE, TILE_SIZE), PLACEHOLDER_COLOUR)
         draw = ImageDraw.Draw(tile)
-        draw.line((0, 0, TILE, TILE), INK)
-        draw.line((0, TILE, TILE, 0), INK)
+        draw.line((0, 0, TILE_SIZE, TILE_SIZE), TEXT_COLOUR)
+        draw.line((0, TILE_SIZE, TILE_SIZE, 0), TEXT_COLOUR)
         return tile
 
 
 def confusion_picture(metrics: Metrics, labels: Sequence[str]) -> Image.Image | None:
-    """The confusion matrix, true classes down, answers across; None where there are too many classes to read it."""
-    if len(labels) > MAX_CLASSES:
+    """Return a picture of the confusion matrix, or None if there are more than MAX_MATRIX_CLASSES classes.
+
+    Rows are true labels, columns are predicted labels.
+
+    Args:
+        metrics: The metrics with the matrix.
+        labels: The labels in output order.
+
+    Returns:
+        An RGB image.
+    """
+    if len(labels) > MAX_MATRIX_CLASSES:
         return None
-    font = ImageFont.load_default(TEXT)
-    shown = [label if len(label) <= MAX_LABEL_LENGTH else label[:MAX_LABEL_LENGTH - 1] + "…" for label in labels]
-    margin = round(max(font.getlength(label) for label in shown)) + 2 * GAP
-    side = margin + CELL * len(labels) + GAP
-    sheet = Image.new("RGB", (side, side), GROUND)
-    draw = ImageDraw.Draw(sheet)
-    for row, label in enumerate(shown):
-        middle = margin + row * CELL + CELL // 2
-        draw.text((margin - GAP, middle), label, INK, font, anchor="rm")
-        _paste_upright(sheet, label, font, middle, margin)
+    font = ImageFont.load_default(FONT_SIZE)
+    short_labels = [_shorten(label) for label in labels]
+    margin = round(max(font.getlength(label) for label in short_labels)) + 2 * GAP
+    side = margin + CELL_SIZE * len(labels) + GAP
+    picture = Image.new("RGB", (side, side), BACKGROUND)
+    draw = ImageDraw.Draw(picture)
+    for row, label in enumerate(short_labels):
+        middle = margin + row * CELL_SIZE + CELL_SIZE // 2
+        draw.text((margin - GAP, middle), label, TEXT_COLOUR, font, anchor="rm")
+        _paste_vertical_text(picture, label, font, middle, margin)
         total = max(1, int(metrics.confusion[row].sum()))
         for column, count in enumerate(metrics.confusion[row]):
-            left, top = margin + column * CELL, margin + row * CELL
-            share = int(count) / total
-            colour = GOOD if row == column else BAD
-            draw.rectangle((left, top, left + CELL - 2, top + CELL - 2), tuple(
-                round(ground + share * (ink - ground)) for ground, ink in zip(GROUND, colour)))
+            left, top = margin + column * CELL_SIZE, margin + row * CELL_SIZE
+            colour = CORRECT_COLOUR if row == column else ERROR_COLOUR
+            draw.rectangle((left, top, left + CELL_SIZE - 2, top + CELL_SIZE - 2), _blend(colour, int(count) / total))
             if count:
-                draw.text((left + CELL // 2, top + CELL // 2), str(count), INK, font, anchor="mm")
-    return sheet
+                draw.text((left + CELL_SIZE // 2, top + CELL_SIZE // 2), str(count), TEXT_COLOUR, font, anchor="mm")
+    return picture
 
 
-def _paste_upright(sheet: Image.Image, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, middle: int,
-                   margin: int) -> None:
-    """Writes a column's label from below upwards."""
-    strip = Image.new("RGB", (margin, TEXT + GAP), GROUND)
-    ImageDraw.Draw(strip).text((GAP, 0), text, INK, font)
-    sheet.paste(strip.rotate(90, expand=True), (middle - (TEXT + GAP) // 2, 0))
+def _shorten(label: str) -> str:
+    return label if len(label) <= MAX_LABEL_LENGTH else label[:MAX_LABEL_LENGTH - 1] + "…"
+
+
+def _blend(colour: tuple[int, int, int], opacity: float) -> tuple[int, ...]:
+    return tuple(round(behind + opacity * (front - behind)) for behind, front in zip(BACKGROUND, colour))
+
+
+def _paste_vertical_text(picture: Image.Image, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+                         middle: int, height: int) -> None:
+    """Draw the label of a column above the matrix, from the bottom to the top, centred at x = `middle`."""
+    strip = Image.new("RGB", (height, FONT_SIZE + GAP), BACKGROUND)
+    ImageDraw.Draw(strip).text((GAP, 0), text, TEXT_COLOUR, font)
+    picture.paste(strip.rotate(90, expand=True), (middle - (FONT_SIZE + GAP) // 2, 0))
 
 
 def curves_picture(curves: dict[str, list[dict[str, float]]]) -> Image.Image:
-    """Accuracy and cross entropy of the training, a line for each run.
+    """Return a picture of accuracy and cross entropy during training.
 
     Args:
-        curves: by the run's name, points with their `step` and the figures measured there.
+        curves: The training curves by name; each point has a `step`, an `accuracy` and a `cross_entropy`, and an
+            `l2_strength` if regularization strengths were tried.
 
     Returns:
-        RGB.
+        An RGB image.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here: it takes a third of a second to import
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # imported here because it takes a third of a second
     from matplotlib.figure import Figure
-    figure = Figure(figsize=CURVES_INCHES, dpi=CURVES_DPI, layout="constrained")
+    figure = Figure(figsize=CURVES_SIZE_INCHES, dpi=CURVES_DPI, layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    for axes, (name, title) in zip(figure.subplots(1, 2), (("accuracy", "accuracy"),
-                                                           ("cross_entropy", "cross entropy (nats)"))):
-        for run, points in curves.items():
+    titles = {"accuracy": "accuracy", "cross_entropy": "cross entropy (nats)"}
+    has_l2_strength = any("l2_strength" in point for points in curves.values() for point in points)
+    for axes, (metric, title) in zip(figure.subplots(1, 2), titles.items()):
+        for name, points in curves.items():
             if points:
                 axes.plot([point.get("l2_strength", point["step"]) for point in points],
-                          [point[name] for point in points], label=run,
-                          marker="." if len(points) <= MAX_MARKED else None)
+                          [point[metric] for point in points], label=name,
+                          marker="." if len(points) <= MAX_MARKERS else None)
         axes.set_title(title)
-        if any("l2_strength" in point for points in curves.values() for point in points):
+        if has_l2_strength:
             axes.set_xscale("log")
             axes.invert_xaxis()
-            axes.set_xlabel("L2 strength, from strong to weak")
+            axes.set_xlabel("L2 strength, decreasing")
         else:
             axes.set_xlabel("step")
         axes.grid(alpha=0.3)

@@ -1,4 +1,4 @@
-"""Photos small enough to travel inside a page."""
+"""Thumbnails of photos that are embedded in the report."""
 from __future__ import annotations
 
 import base64
@@ -10,46 +10,50 @@ from PIL import Image
 from tfpoets.data import Photo, load_full_size
 from tfpoets.errors import PhotoError
 
-SIDE = 144
-QUALITY = 75
-# What is laid over the places that the answer comes from, and how much of the photo remains elsewhere.
-HEAT, DIMMED = (255, 140, 0), 0.35
-# What falls by less than this is not shown brightly, although it may be the most that falls.
-MIN_DROP = 0.1
+MAX_SIDE = 144
+JPEG_QUALITY = 75
+# In an occlusion map, the places that matter are tinted with this colour; the rest of the photo is darkened.
+HIGHLIGHT_COLOUR, TINT, DARKENED_BRIGHTNESS = (255, 140, 0), 0.3, 0.35
+# The drop of a probability that is shown at full brightness is the largest of the map, but at least this. Otherwise
+# a map without any important place would look as if it had one.
+MIN_FULL_DROP = 0.1
 
 
 def thumbnail(photo: Photo) -> str | None:
-    """A photo as a data address (RFC 2397): JPEG, at most SIDE pixels a side; None where it cannot be read."""
-    try:
-        picture = Image.fromarray(load_full_size(photo.read()))
-    except PhotoError:
-        return None
-    picture.thumbnail((SIDE, SIDE))
-    return _address(picture)
+    """Return a photo as a data URL (RFC 2397) of a JPEG, at most MAX_SIDE pixels a side; None if it is unreadable."""
+    picture = _load_small(photo)
+    return None if picture is None else _data_url(picture)
 
 
-def heat_thumbnail(photo: Photo, drops: np.ndarray) -> str | None:
-    """The same, bright and tinted where covering the photo changes the answer most, dim where it does not.
+def occlusion_thumbnail(photo: Photo, drops: np.ndarray) -> str | None:
+    """Return a photo as `thumbnail` does, bright and tinted where covering it lowers the probability most.
 
     Args:
-        photo: the photo.
-        drops: float [rows, columns], by how much a probability falls.
+        photo: The photo.
+        drops: float [rows, columns], by how much the probability of the predicted label drops where a place is
+            covered.
     """
+    picture = _load_small(photo)
+    if picture is None:
+        return None
+    importance = np.clip(drops, 0, None) / max(float(drops.max()), MIN_FULL_DROP)
+    heat = Image.fromarray((255 * importance).astype(np.uint8)).resize(picture.size, Image.Resampling.BICUBIC)
+    strength = np.asarray(heat, np.float32)[:, :, None] / 255
+    pixels = np.asarray(picture, np.float32) * (DARKENED_BRIGHTNESS + (1 - DARKENED_BRIGHTNESS) * strength)
+    pixels = pixels * (1 - TINT * strength) + np.array(HIGHLIGHT_COLOUR, np.float32) * TINT * strength
+    return _data_url(Image.fromarray(pixels.round().astype(np.uint8)))
+
+
+def _load_small(photo: Photo) -> Image.Image | None:
     try:
         picture = Image.fromarray(load_full_size(photo.read()))
     except PhotoError:
         return None
-    picture.thumbnail((SIDE, SIDE))
-    share = np.clip(drops, 0, None) / max(float(drops.max()), MIN_DROP)
-    heat = Image.fromarray((255 * share).astype(np.uint8)).resize(picture.size, Image.Resampling.BICUBIC)
-    strength = np.asarray(heat, np.float32)[:, :, None] / 255
-    pixels = np.asarray(picture, np.float32)
-    shown = pixels * (DIMMED + (1 - DIMMED) * strength)
-    shown = shown * (1 - 0.3 * strength) + np.array(HEAT, np.float32) * 0.3 * strength
-    return _address(Image.fromarray(shown.round().astype(np.uint8)))
+    picture.thumbnail((MAX_SIDE, MAX_SIDE))
+    return picture
 
 
-def _address(picture: Image.Image) -> str:
+def _data_url(picture: Image.Image) -> str:
     content = io.BytesIO()
-    picture.save(content, "JPEG", quality=QUALITY)
+    picture.save(content, "JPEG", quality=JPEG_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")

@@ -1,4 +1,4 @@
-"""A classifier over HTTP."""
+"""A classifier as an HTTP server."""
 from .app import create_app
 from .inference_pool import InferencePool, Limits
 from .server import run_server

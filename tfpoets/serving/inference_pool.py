@@ -1,4 +1,4 @@
-"""Photos of many requests through one classifier: a worker a core, and a queue that says when it is full."""
+"""A pool of workers that predict the photos of all requests, with a bounded queue."""
 from __future__ import annotations
 
 import threading
@@ -13,96 +13,92 @@ import numpy as np
 from tfpoets.data import read_photo_header
 from tfpoets.inference import Classifier, Prediction
 
-# A photo as its file's bytes, or its pixels in [0, 1]: float32 [height, width, 3].
-Photo = bytes | np.ndarray
+# A photo in a request: the bytes of its file, or its pixels in [0, 1] as float32 [height, width, 3].
+Upload = bytes | np.ndarray
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one server bears.
+    """The limits of a server.
 
     Attributes:
-        request_bytes: of a request's body.
-        photos: of a request.
-        pixels: of a photo; a larger one would fill the memory when it is decoded.
-        waiting: photos that may wait for a worker; beyond, requests are turned away.
-        seconds: that a request may wait for its answers.
-        idle_seconds: that a client may take to send a request.
-        connections: at the same time.
+        request_bytes: The size of the body of a request.
+        photos_per_request: The number of photos in a request.
+        pixels_per_photo: The number of pixels of a photo; decoding a larger one could fill the memory.
+        queued_photos: The number of photos that may wait for a worker; when the queue is full, requests are rejected.
+        prediction_seconds: The time that a request may wait for its predictions.
+        idle_seconds: The time that a client may take to send a request, or stay connected without sending one.
+        connections: The number of simultaneous connections.
     """
 
     request_bytes: int = 32 * 2 ** 20
-    photos: int = 64
-    pixels: int = 50_000_000
-    waiting: int = 64
-    seconds: float = 30.0
+    photos_per_request: int = 64
+    pixels_per_photo: int = 50_000_000
+    queued_photos: int = 64
+    prediction_seconds: float = 30.0
     idle_seconds: int = 20
     connections: int = 200
 
 
 class BusyError(Exception):
-    """There is no room for more photos now."""
+    """The queue is full, or a prediction has taken too long."""
 
 
 class InferencePool:
-    """Workers, one a core, each with an interpreter of its own.
+    """Worker threads that predict the photos of all requests.
 
     Args:
-        classifier: what answers.
-        workers: threads.
-        limits: of the server.
+        classifier: The classifier; it has an interpreter for each thread.
+        workers: The number of threads.
+        limits: The limits of the server.
     """
 
     def __init__(self, classifier: Classifier, workers: int, limits: Limits):
         self._classifier, self._limits = classifier, limits
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="inference")
-        self._room = workers + limits.waiting
-        self._taken = 0
+        self._capacity = workers + limits.queued_photos
+        self._pending = 0
         self._lock = threading.Lock()
 
     @property
-    def waiting(self) -> int:
-        """Photos that are being answered or wait for it."""
-        return self._taken
+    def pending(self) -> int:
+        """The number of photos that are being predicted or wait for a worker."""
+        return self._pending
 
-    def answers(self, photos: Sequence[Photo]) -> list[Prediction]:
-        """An answer for each photo, in order; a photo that cannot be used has a reason instead of probabilities.
+    def predict(self, uploads: Sequence[Upload]) -> list[Prediction]:
+        """Return a prediction for each photo, in order; if a photo cannot be used, its prediction states the reason.
 
         Raises:
-            BusyError: there is no room, or it took too long.
+            BusyError: The queue has no room for the photos, or the predictions took too long.
         """
         with self._lock:
-            if self._taken + len(photos) > self._room:
-                raise BusyError("The server has too much to do.")
-            self._taken += len(photos)
-        futures = [self._pool.submit(self._answer, photo) for photo in photos]
+            if self._pending + len(uploads) > self._capacity:
+                raise BusyError("The server is busy.")
+            self._pending += len(uploads)
+        futures = [self._pool.submit(self._predict_one, upload) for upload in uploads]
         for future in futures:
-            future.add_done_callback(self._release)
-        deadline = time.monotonic() + self._limits.seconds
+            future.add_done_callback(self._count_done)
+        deadline = time.monotonic() + self._limits.prediction_seconds
         try:
             return [future.result(max(0.0, deadline - time.monotonic())) for future in futures]
         except FutureTimeoutError:
-            _cancel(futures)
-            raise BusyError(f"The answer took more than {self._limits.seconds:g} seconds.") from None
+            for future in futures:
+                future.cancel()
+            raise BusyError(f"The predictions took longer than {self._limits.prediction_seconds:g} seconds.") from None
 
     def close(self) -> None:
-        """Ends the workers after what they are doing."""
+        """Finish the photos in progress, cancel those that wait, and stop the workers."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _release(self, _: Future) -> None:
+    def _count_done(self, _: Future) -> None:
         with self._lock:
-            self._taken -= 1
+            self._pending -= 1
 
-    def _answer(self, photo: Photo) -> Prediction:
-        if isinstance(photo, np.ndarray):
-            return self._classifier.predict_array(photo)
-        header = read_photo_header(photo)
-        if header is not None and header.height * header.width > self._limits.pixels:
-            return Prediction(None, f"it has {header.height * header.width / 1e6:.0f} million pixels, more than the "
-                          f"{self._limits.pixels / 1e6:.0f} million that are taken here")
-        return self._classifier.predict_photo(photo)
-
-
-def _cancel(futures: Sequence[Future]) -> None:
-    for future in futures:
-        future.cancel()
+    def _predict_one(self, upload: Upload) -> Prediction:
+        if isinstance(upload, np.ndarray):
+            return self._classifier.predict_array(upload)
+        header, limit = read_photo_header(upload), self._limits.pixels_per_photo
+        if header is not None and header.height * header.width > limit:
+            return Prediction(None, f"it has {header.height * header.width / 1e6:.0f} million pixels, and the limit "
+                              f"is {limit / 1e6:.0f} million")
+        return self._classifier.predict_photo(upload)

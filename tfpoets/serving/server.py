@@ -1,4 +1,4 @@
-"""waitress, with what it leaves open: slow clients are cut off, and a stop finishes what is under way."""
+"""The HTTP server: waitress, with a time limit for requests and a graceful stop."""
 from __future__ import annotations
 
 import logging
@@ -14,66 +14,71 @@ from tfpoets.errors import OptionError, TfpoetsError, one_line
 
 from .inference_pool import Limits
 
-# Beside those whose photos wait: for requests that are turned away, and for operators.
+# Threads besides those that wait for predictions, for requests that are rejected and for health checks and metrics.
 SPARE_THREADS = 48
 STOP_SECONDS = 20.0
 
 
 class _Channel(HTTPChannel):
-    """A connection whose request must arrive in time as a whole; waitress is content with a byte now and then."""
+    """A connection that is closed if a request does not arrive completely in time.
 
-    _began: float | None = None
+    waitress itself keeps a connection open as long as a byte arrives now and then.
+    """
+
+    _request_started: float | None = None
 
     def handle_read(self) -> None:
+        """Read what has arrived; the time of the last activity is when the first byte of the request arrived."""
         super().handle_read()
         if self.request is None:
-            self._began = None
+            self._request_started = None
         else:
-            self._began = self._began or time.time()
-            self.last_activity = self._began
+            self._request_started = self._request_started or time.time()
+            self.last_activity = self._request_started
 
 
 def run_server(app: Any, host: str, port: int, limits: Limits, on_ready: Callable[[int], None]) -> None:
-    """Serves until SIGTERM or SIGINT, then finishes what is under way.
+    """Serve an application until SIGTERM or SIGINT, then finish the requests in progress.
 
     Args:
-        app: a WSGI application.
-        host, port: to listen at; port 0: any.
-        limits: of requests.
-        on_ready: told of the port.
+        app: The WSGI application.
+        host: The address to listen at.
+        port: The port to listen at; 0 for any free port.
+        limits: The limits of the server.
+        on_ready: Called with the port when the server is ready.
 
     Raises:
-        TfpoetsError: nothing can listen there.
+        TfpoetsError: The server cannot listen at this address and port.
     """
     try:
-        server = create_server(app, host=host, port=port, threads=limits.waiting + SPARE_THREADS, ident=None,
+        server = create_server(app, host=host, port=port, threads=limits.queued_photos + SPARE_THREADS, ident=None,
                                expose_tracebacks=False,
                                clear_untrusted_proxy_headers=True, max_request_header_size=32 * 1024,
                                max_request_body_size=limits.request_bytes + 64 * 1024,
                                channel_timeout=limits.idle_seconds, cleanup_interval=2,
                                connection_limit=limits.connections)
     except (OSError, ValueError) as error:
-        raise TfpoetsError(f"Nothing can listen at {host}:{port}: {one_line(error)}",
-                           "Give another `host` or `port`.") from error
+        raise TfpoetsError(f"Cannot listen at {host}:{port}: {one_line(error)}",
+                           "Choose another `host` or `port`.") from error
     if not hasattr(server, "active_channels"):
-        raise OptionError(f"{host} stands for several addresses.", "Give one, such as 127.0.0.1.")
+        raise OptionError(f"`host`={host} has several addresses.", "Use one of them, such as 127.0.0.1.")
     server.channel_class = _Channel
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # 503s say it
-    stopping: list[int] = []
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a full queue is already reported to clients as 503
+    received_signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda given, _: stopping.append(given))
+        signal.signal(number, lambda received, _: received_signals.append(received))
     on_ready(int(server.effective_port))
     try:
-        while not stopping:
+        while not received_signals:
             wasyncore.loop(timeout=0.5, map=server._map, count=1)
-        _finish(server)
+        _finish_requests(server)
     finally:
         server.task_dispatcher.shutdown(cancel_pending=False, timeout=5)
         server.close()
 
 
-def _finish(server: Any) -> None:
-    """Takes no new connection, and lets those with a request end."""
+def _finish_requests(server: Any) -> None:
+    """Accept no more connections, and wait until the requests in progress are finished."""
     server.accepting = False
     server.socket.close()
     server.del_channel()

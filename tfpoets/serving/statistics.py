@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics."""
+"""Metrics of the server for Prometheus."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -7,26 +7,33 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 
 
 class Statistics:
-    """Counts of one server.
+    """Counters and response times of one server.
 
     Args:
-        waiting: how many photos are under way.
+        count_pending: Returns the number of photos that are being predicted or wait for a worker.
     """
 
-    def __init__(self, waiting: Callable[[], int]):
+    def __init__(self, count_pending: Callable[[], int]):
         self._registry = CollectorRegistry()
         self._requests = Counter("tfpoets_requests", "Requests by address and status.", ["address", "status"],
                                  registry=self._registry)
-        self._seconds = Histogram("tfpoets_request_seconds", "Time from the request to its answer.", ["address"],
+        self._seconds = Histogram("tfpoets_request_seconds", "Time from a request to its response.", ["address"],
                                   registry=self._registry)
-        Gauge("tfpoets_photos_waiting", "Photos being answered or waiting for it.",
-              registry=self._registry).set_function(waiting)
+        Gauge("tfpoets_photos_waiting", "Photos being predicted or waiting for a worker.",
+              registry=self._registry).set_function(count_pending)
 
-    def count(self, address: str, status: int, seconds: float) -> None:
-        """A request that was answered; `address` is one of few."""
+    def record(self, address: str, status: int, seconds: float) -> None:
+        """Record a response.
+
+        Args:
+            address: The route, such as "/v1/models/<model>". There must be only a few different ones, since
+                Prometheus keeps a time series for each.
+            status: The HTTP status.
+            seconds: The time from the request to the response.
+        """
         self._requests.labels(address, str(status)).inc()
         self._seconds.labels(address).observe(seconds)
 
-    def text(self) -> tuple[bytes, int, dict[str, str]]:
-        """Body, status and headers of the answer at /metrics."""
+    def render(self) -> tuple[bytes, int, dict[str, str]]:
+        """Return the body, status and headers of the response to /metrics."""
         return generate_latest(self._registry), 200, {"Content-Type": CONTENT_TYPE_LATEST}

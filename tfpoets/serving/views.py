@@ -1,0 +1,175 @@
+"""The routes of the server: the page, the form, TensorFlow Serving's REST API, health checks and metrics."""
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import flask
+
+from tfpoets.inference import Classifier, Prediction
+
+from . import protocol
+from .inference_pool import InferencePool, Limits
+from .openapi import describe_api
+from .statistics import Statistics
+
+blueprint = flask.Blueprint("views", __name__)
+
+EXTENSION = "tfpoets"
+DEFAULT_TOP_K, MAX_TOP_K = 5, 1_000_000
+# Parsed JSON takes many times the memory of its text, so only a few large bodies (in bytes) are parsed at a time.
+LARGE_BODY, MAX_LARGE_BODIES = 2 ** 20, 2
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the views of an application share; it is stored in `app.extensions`.
+
+    Attributes:
+        classifier: The classifier.
+        inference_pool: The workers that run it.
+        model_name: The name of the model in the addresses.
+        limits: The limits of the server.
+        statistics: The metrics of the server.
+        large_bodies: Limits how many large bodies are parsed at a time.
+    """
+
+    classifier: Classifier
+    inference_pool: InferencePool
+    model_name: str
+    limits: Limits
+    statistics: Statistics
+    large_bodies: threading.Semaphore
+
+
+def init_app(app: flask.Flask, classifier: Classifier, inference_pool: InferencePool, model_name: str, limits: Limits
+             ) -> None:
+    """Add the routes to an application."""
+    statistics = Statistics(lambda: inference_pool.pending)
+    app.extensions[EXTENSION] = Service(classifier, inference_pool, model_name, limits, statistics,
+                                        threading.Semaphore(MAX_LARGE_BODIES))
+    app.register_blueprint(blueprint)
+
+
+def get_service() -> Service:
+    """Return the service of the current application."""
+    return flask.current_app.extensions[EXTENSION]
+
+
+@blueprint.get("/")
+def page() -> flask.Response:
+    """Return the page for people."""
+    return flask.current_app.send_static_file("index.html")
+
+
+@blueprint.get("/healthz")
+def health() -> dict[str, str]:
+    """Report that the server is running."""
+    return {"status": "ok"}
+
+
+@blueprint.get("/metrics")
+def metrics() -> flask.Response:
+    """Return the metrics for Prometheus."""
+    return flask.Response(*get_service().statistics.render())
+
+
+@blueprint.get("/openapi.json")
+def openapi() -> dict[str, Any]:
+    """Return the description of the server."""
+    service = get_service()
+    return describe_api(service.model_name, service.classifier, service.limits)
+
+
+@blueprint.get("/v1/models/<model>")
+@blueprint.get("/v1/models/<model>/versions/<int:version>")
+def model_status(model: str, version: int | None = None) -> dict[str, Any]:
+    """Return the status of the model, as TensorFlow Serving does."""
+    _check_model(model, version)
+    return protocol.status_response()
+
+
+@blueprint.get("/v1/models/<model>/metadata")
+@blueprint.get("/v1/models/<model>/versions/<int:version>/metadata")
+def model_metadata(model: str, version: int | None = None) -> dict[str, Any]:
+    """Return the signatures of the model, as TensorFlow Serving does."""
+    _check_model(model, version)
+    service = get_service()
+    return protocol.metadata_response(service.model_name, service.classifier)
+
+
+@blueprint.post("/v1/models/<model>:predict")
+@blueprint.post("/v1/models/<model>/versions/<int:version>:predict")
+def model_predict(model: str, version: int | None = None) -> dict[str, Any]:
+    """Return predictions for the photos in a JSON body, as TensorFlow Serving does."""
+    _check_model(model, version)
+    service = get_service()
+    uploads, columnar = protocol.parse_predict_request(_read_json(), service.classifier,
+                                                       service.limits.photos_per_request)
+    return protocol.predict_response(service.inference_pool.predict(uploads), service.classifier, columnar)
+
+
+@blueprint.post("/label")
+def label() -> tuple[dict[str, Any], int]:
+    """Return the most likely labels of the photos in a form."""
+    service = get_service()
+    files = [file for _, file in flask.request.files.items(multi=True) if file.filename]
+    if not files:
+        raise protocol.RequestError("The request contains no photos. Send files as multipart/form-data.")
+    if len(files) > service.limits.photos_per_request:
+        raise protocol.RequestError(f"The request contains {len(files)} photos; the limit is "
+                                    f"{service.limits.photos_per_request}.")
+    top_k = _parse_top_k(flask.request.form.get("top_k") or flask.request.args.get("top_k"))
+    predictions = service.inference_pool.predict([file.read() for file in files])
+    results = [{"file": file.filename, **_label_result(prediction, service.classifier, top_k)}
+               for file, prediction in zip(files, predictions)]
+    if all("error" in result for result in results):
+        return {"error": f"{results[0]['file']} cannot be used: {results[0]['error']}.", "results": results}, 400
+    return {"results": results}, 200
+
+
+def _check_model(model: str, version: int | None) -> None:
+    """Abort with TensorFlow Serving's error if the server does not serve this model and version."""
+    if model != get_service().model_name or version not in (None, int(protocol.VERSION)):
+        servable = f"Specific({model}, {version})" if version is not None else f"Latest({model})"
+        flask.abort(404, f"Servable not found for request: {servable}")
+
+
+def _read_json() -> Any:
+    """Parse the body of the request as JSON, whatever its content type is, as TensorFlow Serving does."""
+    service, body = get_service(), flask.request.get_data(cache=False)
+    # Millions of empty objects would fill the memory before they could be counted. A photo has at most two objects.
+    if body.count(b"{") > 2 * service.limits.photos_per_request + 10:
+        raise protocol.RequestError("The request contains too many photos; the limit is "
+                                    f"{service.limits.photos_per_request}.")
+    try:
+        if len(body) < LARGE_BODY:
+            return json.loads(body, parse_constant=_reject_constant)
+        with service.large_bodies:
+            return json.loads(body, parse_constant=_reject_constant)
+    except (ValueError, RecursionError) as error:
+        raise protocol.RequestError(f"The request is not valid JSON: {str(error)[:100]}.") from None
+
+
+def _reject_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON number")
+
+
+def _parse_top_k(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_TOP_K
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_TOP_K):
+        raise protocol.RequestError(f"top_k must be an integer from 1 to {MAX_TOP_K}.")
+    return int(text[:9])
+
+
+def _label_result(prediction: Prediction, classifier: Classifier, top_k: int) -> dict[str, Any]:
+    if prediction.probabilities is None:
+        return {"error": prediction.reason}
+    order = (-prediction.probabilities).argsort(kind="stable")[:top_k]
+    labels = [{"label": classifier.labels[index], "score": float(prediction.probabilities[index])} for index in order]
+    if prediction.unknown_score is None:
+        return {"labels": labels}
+    return {"labels": labels, "unknown": prediction.unknown, "unknown_score": prediction.unknown_score}
