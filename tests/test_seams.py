@@ -259,5 +259,5 @@ def test_a_file_of_the_new_format_with_other_answers_is_not_kept(archive: Path, 
     monkeypatch.setattr(CentroidHead, "add_to_graph", lambda self, bottleneck, name: add(
         CentroidHead(self.centroids[::-1].copy(), self.scale), bottleneck, name))
     assert retrain.main([f"--image_dir={archive}", *COMMAND]) == 1
-    assert "does not give the answers of training" in capsys.readouterr().err
+    assert "does not reproduce the outputs of the trained classifier" in capsys.readouterr().err
     assert not list(Path("tf_files").glob("retrained_*"))

@@ -18,7 +18,7 @@ from tests.conftest import retrain_json
 from tfpoets.cli import count_ops, export, graph_pb2tb, label_image, quantize_graph, retrain
 from tfpoets.data import load_pixels, network_input
 from tfpoets.errors import TfpoetsError
-from tfpoets.exporting import Exportable, format_names, target_named
+from tfpoets.exporting import Exportable, find_target, format_names
 from tfpoets.exporting.targets.onnx import ONNXEngine
 from tfpoets.exporting.targets.tfjs import read_tfjs, write_tfjs
 from tfpoets.extractors import LiteRTModel
@@ -48,7 +48,7 @@ def test_every_form_is_written_and_proven_on_the_test_photos(capsys: pytest.Capt
     tests = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))["test"]["count"]
     for name, (_, agreeing, count, largest) in table.items():
         assert int(count) == tests and int(agreeing) >= 0.9 * tests, name
-        assert float(largest) < (1e-4 if name == "graph (.pb)" or target_named(name).tolerance else 0.2), name
+        assert float(largest) < (1e-4 if name == "graph (.pb)" or find_target(name).tolerance else 0.2), name
     pixels = load_pixels(PHOTO.read_bytes(), 32, 32)[None]
     expected = load_classifier(Path("tf_files/retrained_graph.pb")).probabilities(pixels)[0]
     for ending in LOADABLE:
@@ -100,7 +100,7 @@ def test_the_unknown_score_goes_where_programs_can_use_it_and_phones_get_the_pro
 @pytest.mark.parametrize("name", ["tfjs", "tflite"])
 def test_a_file_with_other_answers_is_not_kept(name: str, monkeypatch: pytest.MonkeyPatch,
                                                capsys: pytest.CaptureFixture) -> None:
-    target = target_named(name)
+    target = find_target(name)
     write = target.write
 
     def write_wrong(source: Exportable, path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_file_with_other_answers_is_not_kept(name: str, monkeypatch: pytest.Mo
         write(replace(source, graph_def=definition), path)
     monkeypatch.setattr(target, "write", write_wrong)
     assert export.main([f"--to={name}"]) == 1
-    assert "does not give the answers of the graph" in capsys.readouterr().err
+    assert "does not reproduce the outputs of the graph" in capsys.readouterr().err
     assert not list(Path("tf_files/exported").iterdir())
 
 
@@ -127,7 +127,7 @@ def test_a_program_exports_and_gets_the_rows_of_the_table() -> None:
     assert [row.name for row in rows] == ["graph (.pb)", "tflite_float16", "tfjs"]
     assert rows[1].path == Path("out/retrained_graph_float16.tflite") and rows[1].size == rows[1].path.stat().st_size
     assert all(row.count and row.metrics and row.metrics.count == row.count for row in rows)
-    assert rows[2].largest < 1e-4 and rows[2].milliseconds is None and rows[1].milliseconds
+    assert rows[2].max_difference < 1e-4 and rows[2].milliseconds is None and rows[1].milliseconds
     with pytest.raises(TfpoetsError, match="`formats`='onnx' is not a list"):
         tfpoets.export("tf_files/retrained_graph.pb", "onnx", "out")
     with pytest.raises(TfpoetsError, match="did you mean tfjs"):

@@ -59,7 +59,7 @@ def flower_classifier(tmp_path_factory: pytest.TempPathFactory, shared_data: Pat
 def expected(folder: Path, graph: str, kind: str) -> np.ndarray:
     """Float32 [photos, classes]: our answers to raw or to resized photos."""
     classifier = load_classifier(folder / graph)
-    pixels = np.stack([classifier.input.pixels((folder / name).read_bytes()) for name in names(kind)])
+    pixels = np.stack([classifier.input.load_pixels((folder / name).read_bytes()) for name in names(kind)])
     return classifier.probabilities(pixels)
 
 

@@ -288,7 +288,7 @@ def test_flowers_from_cold_to_files_with_the_embedded_extractor(
     assert (told["bottlenecks"]["computed"], told["bottlenecks"]["count"]) == (599, 600)
     assert told["test"]["accuracy"] > 0.65
     classifier = load_classifier(Path("tf_files/retrained_graph.tflite"))
-    (_, answer), = classifier.label_photos([next(flowers.glob("daisy/*.jpg"))], Path.read_bytes)
+    (_, answer), = classifier.predict_photos([next(flowers.glob("daisy/*.jpg"))], Path.read_bytes)
     assert answer.probabilities is not None and answer.probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 

@@ -9,8 +9,8 @@ import pytest
 from tests.conftest import write_photos
 from tfpoets.data import TEST, TRAINING, VALIDATION, Examples, SplitOptions, read_dataset, split_photos
 from tfpoets.evaluation import evaluate
-from tfpoets.exporting import (ExportOptions, Exported, HeadInfo, Metadata, Proof, describe_classifier,
-                               export_classifier, final_figures)
+from tfpoets.exporting import (ExportOptions, ExportResult, HeadInfo, Metadata, ReferenceOutputs, describe_classifier,
+                               export_classifier, evaluation_info)
 from tfpoets.extractors import Extractor, extract_bottlenecks, open_extractor
 from tfpoets.training import LinearHead, fit_head
 
@@ -21,7 +21,7 @@ class Trained(NamedTuple):
     extractor: Extractor
     head: LinearHead
     metadata: Metadata
-    proof: Proof
+    reference: ReferenceOutputs
     bottlenecks: Examples  # of the proof's photos
 
 
@@ -40,8 +40,8 @@ def trained(tiny_module: Path, model_dir: Path, tmp_path_factory: pytest.TempPat
     metrics = evaluate(answers, test.y)
     assert metrics.accuracy > 0.8
     metadata = describe_classifier(extractor, dataset, HeadInfo.from_dict(fit.description()),
-                                   test=final_figures(metrics))
-    return Trained(extractor, fit.head, metadata, Proof(test.photos, answers), test)
+                                   test=evaluation_info(metrics))
+    return Trained(extractor, fit.head, metadata, ReferenceOutputs(test.photos, answers), test)
 
 
 @pytest.fixture
@@ -51,9 +51,9 @@ def destinations(tmp_path: Path) -> ExportOptions:
 
 
 @pytest.fixture
-def exported(trained: Trained, destinations: ExportOptions) -> Exported:
+def exported(trained: Trained, destinations: ExportOptions) -> ExportResult:
     """The classifier written to `destinations`."""
     destinations.output_graph.parent.mkdir()
     assert destinations.saved_model_dir
     destinations.saved_model_dir.mkdir()
-    return export_classifier(*trained[:3], destinations, trained.proof)
+    return export_classifier(*trained[:3], destinations, trained.reference)

@@ -17,9 +17,9 @@ import pytest
 
 from tfpoets.data import Examples, Photo, load_pixels
 from tfpoets.errors import TfpoetsError
-from tfpoets.exporting import (FROZEN_GRAPH, TFLITE_CLASSIFIER, ExportOptions, Exportable, Exported, Nodes, Proof,
-                               RejectOption, check_destinations, check_output_name, export_classifier, proof as
-                               proof_module, prove)
+from tfpoets.exporting import (FROZEN_GRAPH, TFLITE_CLASSIFIER, ExportOptions, Exportable, ExportResult, NodeNames, ReferenceOutputs,
+                               RejectOption, check_destinations, check_output_name, export_classifier, reference as
+                               proof_module, verify)
 from tfpoets.graphs import output_columns
 from tfpoets.inference import load_classifier
 from tfpoets.tf_runtime import import_tensorflow
@@ -28,28 +28,28 @@ from tfpoets.training import LinearHead, RejectingHead, fit_unknown_score
 from .conftest import Trained
 
 
-def test_all_files_are_written_and_proven(exported: Exported, destinations: ExportOptions, trained: Trained) -> None:
+def test_all_files_are_written_and_proven(exported: ExportResult, destinations: ExportOptions, trained: Trained) -> None:
     names = [path.name for path in exported.files]
     assert names == ["graph.pb", "labels.txt", "graph.tflite", "1", "graph.json"]
-    assert [parity.name for parity in exported.proven] == ["graph.pb", "graph.tflite", "SavedModel",
+    assert [parity.name for parity in exported.verified] == ["graph.pb", "graph.tflite", "SavedModel",
                                                              "SavedModel, predict_bytes"]
-    count = len([photo.uri for photo in trained.proof.photos])
-    assert all(parity.count == parity.agreeing == count and parity.largest < 1e-4 for parity in exported.proven[:3])
-    assert exported.proven[3].largest < 0.03
+    count = len([photo.uri for photo in trained.reference.photos])
+    assert all(parity.count == parity.agreeing == count and parity.largest < 1e-4 for parity in exported.verified[:3])
+    assert exported.verified[3].largest < 0.03
     assert destinations.output_labels.read_text("utf-8") == "C++\nblå\n日本\n"
     assert sorted(path.name for path in destinations.output_graph.parent.iterdir()) == [
         "graph.json", "graph.pb", "graph.tflite", "labels.txt", "saved"]
 
 
 @pytest.mark.parametrize("name", ["graph.pb", "graph.tflite", "saved", "saved/1"])
-def test_each_loaded_file_gives_trainings_answers(exported: Exported, destinations: ExportOptions, trained: Trained,
+def test_each_loaded_file_gives_trainings_answers(exported: ExportResult, destinations: ExportOptions, trained: Trained,
                                                   name: str) -> None:
     classifier = load_classifier(destinations.output_graph.parent / name)
     assert classifier.labels == ("C++", "blå", "日本")
-    answers = list(classifier.label_photos(trained.proof.photos, Photo.read))
-    assert [source for source, _ in answers] == list(trained.proof.photos)
+    answers = list(classifier.predict_photos(trained.reference.photos, Photo.read))
+    assert [source for source, _ in answers] == list(trained.reference.photos)
     given = np.stack([answer.probabilities for _, answer in answers])
-    assert np.abs(given - trained.proof.outputs).max() < 1e-4
+    assert np.abs(given - trained.reference.outputs).max() < 1e-4
 
 
 def with_one_weight_changed(content: bytes, weights: np.ndarray) -> bytes:
@@ -63,40 +63,40 @@ def with_one_weight_changed(content: bytes, weights: np.ndarray) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["graph.pb", "graph.tflite"])
-def test_a_file_with_one_weight_changed_fails_the_proof(exported: Exported, destinations: ExportOptions,
+def test_a_file_with_one_weight_changed_fails_the_proof(exported: ExportResult, destinations: ExportOptions,
                                                         trained: Trained, name: str) -> None:
     path = destinations.output_graph.parent / name
     target = {"graph.pb": FROZEN_GRAPH, "graph.tflite": TFLITE_CLASSIFIER}[name]
-    proof = trained.proof.load(32, 32)
-    assert [row.count for row in prove(name, target, path, trained.metadata, proof)] == [len(proof)]
+    reference = trained.reference.load(32, 32)
+    assert [row.count for row in verify(name, target, path, trained.metadata, reference)] == [len(reference)]
     content = with_one_weight_changed(path.read_bytes(), trained.head.weights)
     path.write_bytes(content)
     metadata = json.loads(destinations.metadata.read_text("utf-8"))
     metadata["files"][name] = hashlib.sha256(content).hexdigest()
     destinations.metadata.write_text(json.dumps(metadata), "utf-8")
-    with pytest.raises(TfpoetsError, match="does not give the answers of training"):
-        list(prove(name, target, path, trained.metadata, proof))
+    with pytest.raises(TfpoetsError, match="does not reproduce the outputs of the trained classifier"):
+        list(verify(name, target, path, trained.metadata, reference))
 
 
 def test_answers_that_are_not_finite_fail_the_proof(trained: Trained, destinations: ExportOptions) -> None:
     broken = LinearHead(np.full_like(trained.head.weights, np.nan), trained.head.bias)
     destinations.output_graph.parent.mkdir()
-    with pytest.raises(TfpoetsError, match="does not give the answers of training"):
+    with pytest.raises(TfpoetsError, match="does not reproduce the outputs of the trained classifier"):
         export_classifier(trained.extractor, broken, trained.metadata, replace(destinations, saved_model_dir=None),
-                          trained.proof)
+                          trained.reference)
 
 
-def test_a_failed_proof_leaves_the_old_files_as_they_were(exported: Exported, destinations: ExportOptions,
+def test_a_failed_proof_leaves_the_old_files_as_they_were(exported: ExportResult, destinations: ExportOptions,
                                                           trained: Trained) -> None:
     before = {path: path.read_bytes() for path in destinations.output_graph.parent.rglob("*") if path.is_file()}
     other = LinearHead(trained.head.weights * 2, trained.head.bias)
     with pytest.raises(TfpoetsError):
-        export_classifier(trained.extractor, other, trained.metadata, destinations, trained.proof)
+        export_classifier(trained.extractor, other, trained.metadata, destinations, trained.reference)
     after = {path: path.read_bytes() for path in destinations.output_graph.parent.rglob("*") if path.is_file()}
     assert after == before
 
 
-def test_what_a_killed_run_left_aside_is_cleared(exported: Exported, destinations: ExportOptions,
+def test_what_a_killed_run_left_aside_is_cleared(exported: ExportResult, destinations: ExportOptions,
                                                  trained: Trained) -> None:
     killed, old = (destinations.output_graph.parent / name for name in (".graph.x.partial", ".graph.partial"))
     for folder in (killed, old):
@@ -104,11 +104,11 @@ def test_what_a_killed_run_left_aside_is_cleared(exported: Exported, destination
         (folder / "graph.pb").write_bytes(b"half")
     (killed / ".lock").touch()  # whose process has gone
     os.utime(old, (0, 0))
-    export_classifier(*trained[:3], destinations, trained.proof)
+    export_classifier(*trained[:3], destinations, trained.reference)
     assert not killed.exists() and not old.exists()
 
 
-def test_runs_that_write_to_one_place_do_not_disturb_each_other(exported: Exported, destinations: ExportOptions,
+def test_runs_that_write_to_one_place_do_not_disturb_each_other(exported: ExportResult, destinations: ExportOptions,
                                                                 trained: Trained) -> None:
     code = ("import sys, tfpoets\n"
             "for _ in range(4): tfpoets.export(sys.argv[1], ['tflite_dynamic', 'saved_model'], sys.argv[2])")
@@ -146,26 +146,26 @@ def test_a_file_that_lacks_the_unknown_score_is_not_kept(trained: Trained, desti
     unknown = fit_unknown_score(Examples(trained.bottlenecks.X, trained.bottlenecks.y, 3), trained.bottlenecks, 0.9)
     head = RejectingHead(trained.head, unknown)
     metadata = replace(trained.metadata, unknown=RejectOption(unknown.threshold, 0.9, len(unknown.references), None))
-    proof = Proof(trained.proof.photos, output_columns(head.outputs(trained.bottlenecks.X)))
+    reference = ReferenceOutputs(trained.reference.photos, output_columns(head.outputs(trained.bottlenecks.X)))
     files = replace(destinations, saved_model_dir=None)
-    assert [row.has_score for row in export_classifier(trained.extractor, head, metadata, files, proof).proven] == [
+    assert [row.has_unknown_score for row in export_classifier(trained.extractor, head, metadata, files, reference).verified] == [
         True, True]
     add = Exportable.add_to_graph
     monkeypatch.setattr(Exportable, "add_to_graph", lambda self, pixels: {
         "probabilities": add(self, pixels)["probabilities"]})
     with pytest.raises(TfpoetsError, match="graph.tflite lacks the unknown score that it describes"):
-        export_classifier(trained.extractor, head, metadata, files, proof)
+        export_classifier(trained.extractor, head, metadata, files, reference)
     monkeypatch.setattr(Exportable, "add_to_graph", lambda self, pixels: {
         "probabilities": add(self, pixels)["probabilities"][:, :2]})
     with pytest.raises(TfpoetsError, match="graph.tflite gives 2 numbers for a photo, not 4"):
-        export_classifier(trained.extractor, head, metadata, files, proof)
+        export_classifier(trained.extractor, head, metadata, files, reference)
 
 
-def test_saved_models_are_numbered(exported: Exported, destinations: ExportOptions, trained: Trained) -> None:
-    assert export_classifier(*trained[:3], destinations, trained.proof).files[3].name == "2"
+def test_saved_models_are_numbered(exported: ExportResult, destinations: ExportOptions, trained: Trained) -> None:
+    assert export_classifier(*trained[:3], destinations, trained.reference).files[3].name == "2"
 
 
-def test_a_graph_that_is_not_the_one_described_is_refused(exported: Exported, destinations: ExportOptions) -> None:
+def test_a_graph_that_is_not_the_one_described_is_refused(exported: ExportResult, destinations: ExportOptions) -> None:
     destinations.output_graph.write_bytes(destinations.output_graph.read_bytes() + b"\0")
     with pytest.raises(TfpoetsError, match="is not the file that graph.json describes.*Run `tfpoets retrain`"):
         load_classifier(destinations.output_graph)
@@ -175,19 +175,19 @@ def test_a_graph_that_is_not_the_one_described_is_refused(exported: Exported, de
 
 
 @pytest.mark.parametrize("kept", [0, 10, 2000, -1000, -1])
-def test_a_tflite_that_is_cut_short_is_refused(exported: Exported, destinations: ExportOptions, kept: int) -> None:
+def test_a_tflite_that_is_cut_short_is_refused(exported: ExportResult, destinations: ExportOptions, kept: int) -> None:
     destinations.tflite.write_bytes(destinations.tflite.read_bytes()[:kept])
     with pytest.raises(TfpoetsError):
         load_classifier(destinations.tflite)
 
 
-def test_the_tflite_carries_labels_that_zip_readers_find(exported: Exported, destinations: ExportOptions) -> None:
+def test_the_tflite_carries_labels_that_zip_readers_find(exported: ExportResult, destinations: ExportOptions) -> None:
     with zipfile.ZipFile(destinations.tflite) as archive:
         assert archive.read("labels.txt").decode() == "C++\nblå\n日本\n"
         assert json.loads(archive.read("metadata.json"))["input"] == {"height": 32, "width": 32, "pixels": 1}
 
 
-def test_the_graph_has_poets_nodes(exported: Exported, destinations: ExportOptions) -> None:
+def test_the_graph_has_poets_nodes(exported: ExportResult, destinations: ExportOptions) -> None:
     graph = import_tensorflow().compat.v1.GraphDef.FromString(destinations.output_graph.read_bytes())
     nodes = {node.name: node for node in graph.node}
     assert [side.size for side in nodes["input"].attr["shape"].shape.dim] == [-1, 32, 32, 3]
@@ -195,14 +195,14 @@ def test_the_graph_has_poets_nodes(exported: Exported, destinations: ExportOptio
 
 
 def test_the_saved_model_answers_bytes_and_arrays_with_probabilities_and_label(
-        exported: Exported, destinations: ExportOptions, trained: Trained) -> None:
+        exported: ExportResult, destinations: ExportOptions, trained: Trained) -> None:
     tensorflow = import_tensorflow()
     loaded = tensorflow.saved_model.load(str(exported.files[3]))
-    files = [photo.read() for photo in trained.proof.photos[:5]]
+    files = [photo.read() for photo in trained.reference.photos[:5]]
     by_bytes = loaded.signatures["predict_bytes"](image_bytes=tensorflow.constant(files))
     pixels = np.stack([load_pixels(data, 32, 32) for data in files]) / np.float32(255)
     by_arrays = loaded.signatures["serving_default"](image=tensorflow.constant(pixels))
-    expected = trained.proof.outputs[:5]
+    expected = trained.reference.outputs[:5]
     labels = [trained.metadata.labels[i] for i in expected.argmax(1)]
     for answer, tolerance in ((by_bytes, 0.03), (by_arrays, 1e-4)):
         assert np.abs(answer["probabilities"].numpy() - expected).max() < tolerance
@@ -218,16 +218,16 @@ def test_names_that_no_node_can_have_are_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["final_result", "softmax/out", "Result.1"])
 def test_other_names_are_honoured(trained: Trained, tmp_path: Path, name: str) -> None:
     check_output_name(name)
-    metadata = replace(trained.metadata, nodes=Nodes("input", name))
+    metadata = replace(trained.metadata, nodes=NodeNames("input", name))
     files = ExportOptions(tmp_path / "g.pb", tmp_path / "l.txt", final_tensor_name=name)
-    export_classifier(trained.extractor, trained.head, metadata, files, trained.proof)
+    export_classifier(trained.extractor, trained.head, metadata, files, trained.reference)
     assert load_classifier(tmp_path / "g.pb").labels
 
 
 def test_two_names_of_one_result_are_refused(trained: Trained, tmp_path: Path) -> None:
     files = ExportOptions(tmp_path / "g.pb", tmp_path / "l.txt", final_tensor_name="other")
     with pytest.raises(TfpoetsError, match="`final_tensor_name`=other is not the name in the metadata, final_result"):
-        export_classifier(trained.extractor, trained.head, trained.metadata, files, trained.proof)
+        export_classifier(trained.extractor, trained.head, trained.metadata, files, trained.reference)
 
 
 def test_places_where_nothing_can_be_written_are_found_before_the_work(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_places_where_nothing_can_be_written_are_found_before_the_work(tmp_path:
 
 
 def test_at_most_32_photos_prove_a_file(trained: Trained) -> None:
-    many = replace(trained.proof, photos=trained.proof.photos * 20, outputs=np.tile(trained.proof.outputs, (20, 1)))
+    many = replace(trained.reference, photos=trained.reference.photos * 20, outputs=np.tile(trained.reference.outputs, (20, 1)))
     sample = many.sample()
     assert len(sample.photos) == proof_module.MAX_PHOTOS == 32 and len(sample.outputs) == 32
 
@@ -251,7 +251,7 @@ def test_loading_nothing_says_how_to_make_one(tmp_path: Path) -> None:
         load_classifier(tmp_path)
 
 
-def test_a_folder_of_versions_means_the_newest(exported: Exported, destinations: ExportOptions) -> None:
+def test_a_folder_of_versions_means_the_newest(exported: ExportResult, destinations: ExportOptions) -> None:
     saved = destinations.saved_model_dir
     assert saved
     shutil.copytree(saved / "1", saved / "10")
@@ -278,10 +278,10 @@ def test_photos_that_have_gone_or_changed_since_do_not_count_in_the_proof(
         trained: Trained, destinations: ExportOptions, tmp_path: Path) -> None:
     destinations.output_graph.parent.mkdir()
     photos = [Photo(str(tmp_path / f"{number}.jpg"), photo.label, photo.digest)
-              for number, photo in enumerate(trained.proof.photos)]
-    for copy, photo in zip(photos[2:], trained.proof.photos[2:]):
+              for number, photo in enumerate(trained.reference.photos)]
+    for copy, photo in zip(photos[2:], trained.reference.photos[2:]):
         shutil.copy(photo.uri, copy.uri)
-    shutil.copy(trained.proof.photos[5].uri, photos[1].uri)
+    shutil.copy(trained.reference.photos[5].uri, photos[1].uri)
     exported = export_classifier(*trained[:3], replace(destinations, saved_model_dir=None),
-                                 replace(trained.proof, photos=photos))
-    assert [parity.count for parity in exported.proven] == [len(photos) - 2] * 2
+                                 replace(trained.reference, photos=photos))
+    assert [parity.count for parity in exported.verified] == [len(photos) - 2] * 2

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tfpoets.errors import ModelError
-from tfpoets.exporting import CrossValidation, HeadInfo, Input, Metadata, NetworkInfo, Nodes, RejectOption, SplitInfo
-from tfpoets.exporting import TestFigures as Figures  # pytest would take the class for a test
+from tfpoets.exporting import CrossValidation, HeadInfo, InputInfo, Metadata, NetworkInfo, NodeNames, RejectOption, SplitInfo
+from tfpoets.exporting import EvaluationInfo as Figures  # pytest would take the class for a test
 
 WHOLE = Metadata(
-    labels=["blå", "日本"], input=Input(224, 192), nodes=Nodes("input", "final_result"),
+    labels=["blå", "日本"], input=InputInfo(224, 192), nodes=NodeNames("input", "final_result"),
     network=NetworkInfo("fine_tuned", "mobilenet", "ab12", "Better by 0.1"),
     head=HeadInfo("lbfgs", 1.5, {"l2": 0.01, "refitted": True}),
     split=SplitInfo(-3, "cd34", {"training": 8, "validation": 1, "test": 1}, "0123456789"),
@@ -134,8 +134,8 @@ def test_a_wrapped_network_without_a_schema_version_has_no_split() -> None:
 
 
 def test_it_knows_the_photos_of_its_training() -> None:
-    assert WHOLE.are_training_photos(["0123456789abcdef", "1123456789abcdef"]) == [True, False]
-    assert SMALLEST.are_training_photos(["0123456789abcdef"]) == [False]
+    assert WHOLE.training_digest_mask(["0123456789abcdef", "1123456789abcdef"]) == [True, False]
+    assert SMALLEST.training_digest_mask(["0123456789abcdef"]) == [False]
 
 
 def test_sections_that_a_later_version_added_are_passed_over() -> None:

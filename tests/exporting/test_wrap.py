@@ -37,7 +37,7 @@ def test_all_files_answer_as_the_network_does(tmp_path: Path, photos: list[Path]
     model = network()
     wrapped = wrap(model, ["a", "b", "c"])
     exported = wrapped.export(ExportOptions(tmp_path / "own.pb", tmp_path / "own.txt", tmp_path / "saved"), photos)
-    assert [parity.agreeing for parity in exported.proven] == [12] * 4
+    assert [parity.agreeing for parity in exported.verified] == [12] * 4
     pixels = load_photos(photos, 24, 24, 1)
     with full_precision:  # on a GPU, too
         expected = tensorflow.nn.softmax(model(pixels.astype(np.float32) / 255, training=False)).numpy()

@@ -40,7 +40,7 @@ def loaded(shared_data: Path, name: str, labels: str | None) -> Classifier:
 
 
 def answers(classifier: Classifier, photos: list[Path]) -> np.ndarray:
-    found = [answer.probabilities for _, answer in classifier.label_photos(photos, lambda path: path.read_bytes())]
+    found = [answer.probabilities for _, answer in classifier.predict_photos(photos, lambda path: path.read_bytes())]
     return np.stack([each for each in found if each is not None])
 
 

@@ -15,13 +15,13 @@ from tfpoets.extractors import EngineRunner, TensorFlowEngine
 from tfpoets.files import as_location, as_path, check_is_apart, check_output_folder
 from tfpoets.tf_runtime import import_tensorflow
 
-from .export_targets import FROZEN_GRAPH, check_format_names, check_formats, open_exported, target_named
-from .exportable import Exportable, load_readable, spread
+from .export_targets import FROZEN_GRAPH, check_format_names, check_formats, open_exported, find_target
+from .exportable import Exportable, load_readable_photos, spread
 from .metadata import Metadata
-from .proof import ExportedFile, LoadedProof, measure, unproven
-from .publish import Job, Staging
+from .verification import ExportedFile, LoadedReference, measure, unverified
+from .classifier_files import Job, Staging
 from .target import TFLITE_IDENTIFIER
-from .training_photos import are_training_photos
+from .training_photos import training_photo_mask
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = P
     source = open_graph(graph)
     check_formats(formats, output_dir, source.name)
     photos = _photos(source.metadata, image_dir)
-    known = are_training_photos(source.metadata, photos)
+    known = training_photo_mask(source.metadata, photos)
     trained = [photo for photo, is_known in zip(photos, known) if is_known]
     new = [photo for photo, is_known in zip(photos, known) if not is_known]
     if not photos:
@@ -111,25 +111,25 @@ def convert(source: Exportable, formats: Sequence[str], folder: Path, proving: S
     on_event(own)
     rows = [own]
     for name in formats:
-        target = target_named(name)
+        target = find_target(name)
         with Staging(source, [Job(target, folder / target.file_name(source.name), name)]) as staging:
             staging.write()
-            found = staging.prove(proof)
+            found = staging.verify(proof)
             path, = staging.publish()
-        rows.append(replace(found[0], path=path) if found else unproven(name, path, target.tolerance))
+        rows.append(replace(found[0], path=path) if found else unverified(name, path, target.tolerance))
         on_event(rows[-1])
     return rows
 
 
-def _reference(source: Exportable, proving: Sequence[Photo]) -> tuple[ExportedFile, LoadedProof]:
+def _reference(source: Exportable, proving: Sequence[Photo]) -> tuple[ExportedFile, LoadedReference]:
     """The graph's own row, and its answers, which every file must give."""
     assert source.path is not None  # `open_graph` has read it
-    photos, pixels = load_readable(spread(proving, MAX_PROOF_PHOTOS), source.size)
+    photos, pixels = load_readable_photos(spread(proving, MAX_PROOF_PHOTOS), source.size)
     content = source.graph_def.SerializeToString(deterministic=True)
     runner = EngineRunner(TensorFlowEngine(content, *source.nodes.values()))
     n_classes, threshold = len(source.metadata.labels), source.metadata.unknown_threshold
     y = np.array([source.metadata.labels.index(photo.label) for photo in photos], np.int64)
-    unanswered = LoadedProof(photos, pixels, np.empty((0, n_classes + (threshold is not None)), np.float32), y,
+    unanswered = LoadedReference(photos, pixels, np.empty((0, n_classes + (threshold is not None)), np.float32), y,
                              "the graph")
     proof = replace(unanswered, outputs=unanswered.answers_of(runner))
     return measure(FROZEN_GRAPH.name, source.path, runner, proof.outputs, proof, threshold, None), proof

@@ -25,7 +25,7 @@ def format_names() -> list[str]:
     return [target.name for target in EXPORT_TARGETS if target.selectable]
 
 
-def target_named(name: str) -> ExportTarget:
+def find_target(name: str) -> ExportTarget:
     """Return the target of a format; raise OptionError, which names the nearest format, where there is none."""
     for target in EXPORT_TARGETS:
         if target.selectable and target.name == name:
@@ -40,7 +40,7 @@ def check_format_names(names: Sequence[str]) -> None:
     if isinstance(names, str) or not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
         raise OptionError(f"`formats`={names!r} is not a list of names.", f"There are {', '.join(format_names())}.")
     for name in names:
-        target_named(name)
+        find_target(name)
 
 
 def check_formats(names: Sequence[str], folder: Path, stem: str) -> None:
@@ -55,7 +55,7 @@ def check_formats(names: Sequence[str], folder: Path, stem: str) -> None:
         ExportError: one cannot be written.
     """
     for name in names:
-        target = target_named(name)
+        target = find_target(name)
         reason, path = target.unavailable(), folder / target.file_name(stem)
         if reason:
             raise ExportError(reason)

@@ -83,14 +83,14 @@ class Exportable:
         each = max(1, MAX_CALIBRATION_PHOTOS // len(labels))
         chosen = [photo for label in labels
                   for photo in spread([photo for photo in self.training_photos if photo.label == label], each)]
-        pixels = load_readable(chosen, self.size)[1]
+        pixels = load_readable_photos(chosen, self.size)[1]
         if not len(pixels):
             raise ExportError("tflite_int8 needs photos it was trained on, to see how large its numbers get.",
                               "Give the folder it was trained on with `image_dir`.")
         return pixels
 
 
-def assemble(extractor: Extractor, head: Head, metadata: Metadata, name: str) -> Exportable:
+def build_exportable(extractor: Extractor, head: Head, metadata: Metadata, name: str) -> Exportable:
     """Put extractor and head together in one graph.
 
     Args:
@@ -110,17 +110,17 @@ def assemble(extractor: Extractor, head: Head, metadata: Metadata, name: str) ->
         return Exportable(name, metadata, graph.as_graph_def())
 
 
-def evenly_spread(count: int, most: int) -> np.ndarray:
+def evenly_spaced(count: int, most: int) -> np.ndarray:
     """Return indices of at most so many of `count` things, evenly spread, in order: int [n]."""
     return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
 
 
 def spread(photos: Sequence[Photo], most: int) -> list[Photo]:
     """Return at most so many photos, evenly spread."""
-    return [photos[row] for row in evenly_spread(len(photos), most)]
+    return [photos[row] for row in evenly_spaced(len(photos), most)]
 
 
-def load_readable(photos: Sequence[Photo], size: tuple[int, int]) -> tuple[list[Photo], np.ndarray]:
+def load_readable_photos(photos: Sequence[Photo], size: tuple[int, int]) -> tuple[list[Photo], np.ndarray]:
     """Return the photos that can be read, and their pixels: uint8 [n, height, width, 3]."""
     def pixels(photo: Photo) -> np.ndarray | None:
         try:

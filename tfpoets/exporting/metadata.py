@@ -10,8 +10,8 @@ from tfpoets import __version__
 from tfpoets.errors import ModelError, one_line
 from tfpoets.extractors import INPUT_NODE
 
-from .metadata_sections import (CrossValidation, Fields, HeadInfo, Input, NetworkInfo, Nodes, RejectOption, Section,
-                                SplitInfo, TestFigures, is_text)
+from .metadata_sections import (CrossValidation, Fields, HeadInfo, InputInfo, NetworkInfo, NodeNames, RejectOption, Section,
+                                SplitInfo, EvaluationInfo, is_text)
 
 if TYPE_CHECKING:
     from tfpoets.data import Dataset
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FORMAT, FIRST_VERSION, SCHEMA_VERSION = "tfpoets-classifier", 2, 2
 # Version 1: without a schema version; "flags" instead of "options" in what version f862d5e wrote.
 OLD_FORMAT = "poets-classifier-1"
-RUN_AGAIN = "Run `tfpoets retrain` to write the classifier's files anew."
+RETRAIN_REMEDY = "Run `tfpoets retrain` to write the classifier's files anew."
 # What a photo is called that is like no training photo.
 UNKNOWN_LABEL = "unknown"
 # Hexadecimal digits kept of a photo's digest: among a million photos and a million strangers about one is confused.
@@ -46,12 +46,12 @@ class Metadata:
     """
 
     labels: list[str]
-    input: Input
-    nodes: Nodes
+    input: InputInfo
+    nodes: NodeNames
     network: NetworkInfo
     head: HeadInfo
     split: SplitInfo | None = None
-    test: TestFigures | None = None
+    test: EvaluationInfo | None = None
     unknown: RejectOption | None = None
     cross_validation: CrossValidation | None = None
     files: dict[str, str] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Metadata:
         """Photos with a higher score are called unknown; None where the classifier has no such score."""
         return self.unknown.threshold if self.unknown else None
 
-    def are_training_photos(self, digests: Sequence[str]) -> list[bool]:
+    def training_digest_mask(self, digests: Sequence[str]) -> list[bool]:
         """Return whether each photo (`photo_digest`) trained the classifier or helped to choose it."""
         known = self.split.trained_on if self.split else ""
         starts = {known[start:start + KNOWN_DIGITS] for start in range(0, len(known), KNOWN_DIGITS)}
@@ -99,9 +99,9 @@ def _from_dict(values: Any, source: str) -> Metadata:
         return None if values.get(name) is None else section.from_dict(values[name])
 
     return Metadata(
-        labels=labels, input=Input.from_dict(values.get("input")), nodes=Nodes.from_dict(values.get("nodes")),
+        labels=labels, input=InputInfo.from_dict(values.get("input")), nodes=NodeNames.from_dict(values.get("nodes")),
         network=NetworkInfo.from_dict(values.get("network")), head=HeadInfo.from_dict(values.get("head")),
-        split=optional(SplitInfo, "split"), test=optional(TestFigures, "test"),
+        split=optional(SplitInfo, "split"), test=optional(EvaluationInfo, "test"),
         unknown=optional(RejectOption, "unknown"),
         cross_validation=optional(CrossValidation, "cross_validation"),
         files=_texts("files", values.get("files", {})), made_with=_texts("made_with", values.get("made_with", {})),
@@ -147,8 +147,8 @@ def describe_classifier(extractor: Extractor, dataset: Dataset, head: HeadInfo,
         final_tensor_name: of the graph's result.
         sections: further sections of the metadata, or others instead of those that follow from the arguments above.
     """
-    metadata = Metadata(list(dataset.labels), Input(extractor.height, extractor.width),
-                        Nodes(INPUT_NODE, final_tensor_name),
+    metadata = Metadata(list(dataset.labels), InputInfo(extractor.height, extractor.width),
+                        NodeNames(INPUT_NODE, final_tensor_name),
                         NetworkInfo("frozen_features", extractor.handle, extractor.digest), head, split_info(dataset))
     return replace(metadata, **sections)
 
@@ -165,9 +165,9 @@ def split_info(dataset: Dataset, trained_on: Set[str] = frozenset()) -> SplitInf
     return SplitInfo(split.seed, split.digest, split.counts(), _joined(split.known(dataset.photos) | trained_on))
 
 
-def final_figures(metrics: Metrics) -> TestFigures:
+def evaluation_info(metrics: Metrics) -> EvaluationInfo:
     """Return the section about the final evaluation."""
-    return TestFigures(metrics.accuracy, metrics.interval, metrics.count, metrics.cross_entropy,
+    return EvaluationInfo(metrics.accuracy, metrics.interval, metrics.count, metrics.cross_entropy,
                        metrics.expected_calibration_error)
 
 

@@ -90,7 +90,7 @@ class Section(Protocol):
 
 
 @dataclass(frozen=True)
-class Input:
+class InputInfo:
     """What the network takes.
 
     Attributes:
@@ -103,7 +103,7 @@ class Input:
     pixels: int = PIXELS_VERSION
 
     @classmethod
-    def from_dict(cls, values: Any) -> Input:
+    def from_dict(cls, values: Any) -> InputInfo:
         """Read the section "input"."""
         fields = Fields("input", values)
         found = cls(fields.integer("height", 1), fields.integer("width", 1), fields.integer("pixels"))
@@ -113,14 +113,14 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Nodes:
+class NodeNames:
     """Names of the frozen graph's nodes: its input, and its output, the probabilities."""
 
     input: str
     output: str
 
     @classmethod
-    def from_dict(cls, values: Any) -> Nodes:
+    def from_dict(cls, values: Any) -> NodeNames:
         """Read the section "nodes"."""
         fields = Fields("nodes", values)
         return cls(fields.text("input"), fields.text("output"))
@@ -208,7 +208,7 @@ class SplitInfo:
 
 
 @dataclass(frozen=True)
-class TestFigures:
+class EvaluationInfo:
     """The final evaluation, on photos that took no part in the training.
 
     Attributes:
@@ -226,7 +226,7 @@ class TestFigures:
     expected_calibration_error: float
 
     @classmethod
-    def from_dict(cls, values: Any) -> TestFigures:
+    def from_dict(cls, values: Any) -> EvaluationInfo:
         """Read the section "test"."""
         fields = Fields("test", values)
         return cls(fields.number("accuracy", 0, 1), fields.interval("interval"), fields.integer("count", 1),

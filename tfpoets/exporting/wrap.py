@@ -16,10 +16,10 @@ from tfpoets.extractors import INPUT_NODE, Network, core_count, prepare_extracto
 from tfpoets.tf_runtime import full_precision, import_tensorflow
 
 from .metadata import Metadata
-from .metadata_sections import HeadInfo, Input, NetworkInfo, Nodes
+from .metadata_sections import HeadInfo, InputInfo, NetworkInfo, NodeNames
 from .options import ExportOptions, check_destinations
-from .proof import Proof
-from .publish import Exported, export_classifier
+from .verification import ReferenceOutputs
+from .classifier_files import ExportResult, export_classifier
 
 # Photos that a network answers at a time; it only bounds memory.
 BATCH = 32
@@ -50,7 +50,7 @@ class Wrapped:
                      for start in range(0, len(pixels), BATCH)]
         return np.concatenate(found) if found else np.empty((0, len(self.labels)), np.float32)
 
-    def export(self, destinations: ExportOptions, photos: Sequence[Path | str] = ()) -> Exported:
+    def export(self, destinations: ExportOptions, photos: Sequence[Path | str] = ()) -> ExportResult:
         """Writes all files of a classifier, proven to answer as the network itself does on some photos.
 
         Args:
@@ -73,17 +73,17 @@ class Wrapped:
             pixels = load_photos(files, self.height, self.width, core_count())
         except PhotoError as error:
             raise ExportError(f"A photo for the proof cannot be used: {error}") from error
-        proven = tuple(replace(photo, digest=photo_digest(data)) for photo, data in zip(proving, files))
+        verified = tuple(replace(photo, digest=photo_digest(data)) for photo, data in zip(proving, files))
         with tempfile.TemporaryDirectory() as folder:
             extractor = prepare_extractor(Network(self.model, self.height, self.width), self.name, self.name,
                                           self.name, Path(folder) / "network")
             metadata = Metadata(
-                labels=list(self.labels), input=Input(self.height, self.width),
-                nodes=Nodes(INPUT_NODE, destinations.final_tensor_name),
+                labels=list(self.labels), input=InputInfo(self.height, self.width),
+                nodes=NodeNames(INPUT_NODE, destinations.final_tensor_name),
                 network=NetworkInfo("wrapped", self.name, extractor.digest), head=HeadInfo("none", 1.0))
             # The network's last layer is its own; ours hands its answers on.
             head = LinearHead(np.eye(len(self.labels), dtype=np.float32), np.zeros(len(self.labels), np.float32))
-            return export_classifier(extractor, head, metadata, destinations, Proof(proven, self(pixels)))
+            return export_classifier(extractor, head, metadata, destinations, ReferenceOutputs(verified, self(pixels)))
 
 
 def wrap(model: Any, labels: Sequence[str]) -> Wrapped:

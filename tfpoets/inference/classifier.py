@@ -129,7 +129,7 @@ class Classifier:
         # A score that is not a number is not below any threshold.
         return Prediction(probabilities, unknown_score=score, unknown=not score <= threshold)
 
-    def label_photos(self, sources: Iterable[Source], read: Callable[[Source], bytes],
+    def predict_photos(self, sources: Iterable[Source], read: Callable[[Source], bytes],
                      workers: int | None = None) -> Iterator[tuple[Source, Prediction]]:
         """Answers for many photos, on all cores, in the order given.
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from tfpoets.errors import ModelError
-from tfpoets.exporting import METADATA_PATH, RUN_AGAIN, TFLITE_IDENTIFIER, Metadata, open_exported
+from tfpoets.exporting import METADATA_PATH, RETRAIN_REMEDY, TFLITE_IDENTIFIER, Metadata, open_exported
 
 from .classifier import Classifier, PhotoInput
 from .legacy_classifier import LegacyGraphOptions, load_legacy_graph, load_legacy_tflite
@@ -42,7 +42,7 @@ def _load(path: Path, stated: LegacyGraphOptions) -> Classifier:
         return Classifier(metadata.labels, PhotoInput(metadata.input.height, metadata.input.width), engine, metadata)
     if path.is_dir():
         raise ModelError(f"{path} is not a SavedModel that retrain wrote: {METADATA_PATH.as_posix()} is missing.",
-                         RUN_AGAIN)
+                         RETRAIN_REMEDY)
     load = load_legacy_tflite if content[4:8] == TFLITE_IDENTIFIER else load_legacy_graph
     return load(path, content, stated)
 

@@ -109,7 +109,7 @@ def _occlusion_maps(classifier: Classifier, photos: Sequence[Photo], classes: np
     pixels = {}
     for row in [*wrong[:MAX_MISCLASSIFIED_MAPS], *(right[place] for place in sorted(first))][:MAX_OCCLUSION_MAPS]:
         try:
-            pixels[row] = classifier.input.pixels(photos[row].read())
+            pixels[row] = classifier.input.load_pixels(photos[row].read())
         except PhotoError:  # it has gone since
             continue
     if not pixels:

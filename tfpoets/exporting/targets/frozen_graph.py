@@ -10,7 +10,7 @@ from tfpoets.extractors import INPUT_NODE, Engine, TensorFlowEngine
 from tfpoets.graphs import HEAD_SCOPE, MODULE_SCOPE, OWN_MARK, UNKNOWN_SCOPE, UNKNOWN_SCORE
 
 from ..exportable import Exportable
-from ..metadata import RUN_AGAIN, Metadata
+from ..metadata import RETRAIN_REMEDY, Metadata
 from ..target import SERVING, ExportTarget, LoadedFile
 
 
@@ -40,11 +40,11 @@ class FrozenGraphTarget(ExportTarget):
         beside = path.with_suffix(".json")
         if not beside.exists():
             raise ModelError(f"{path} has no metadata beside it ({beside.name} is missing), so its labels and its "
-                             "input are not known.", RUN_AGAIN)
+                             "input are not known.", RETRAIN_REMEDY)
         metadata = Metadata.from_json(beside.read_bytes(), str(beside))
         if metadata.files.get(path.name) != hashlib.sha256(content).hexdigest():
             raise ModelError(f"{path} is not the file that {beside.name} describes: one of the two is older, or "
-                             "damaged.", RUN_AGAIN)
+                             "damaged.", RETRAIN_REMEDY)
         return LoadedFile(metadata, self.open(path, metadata)[SERVING])
 
 

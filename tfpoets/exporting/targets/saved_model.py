@@ -15,7 +15,7 @@ from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, load_signature, output_
 from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
 
 from ..exportable import Exportable
-from ..metadata import RUN_AGAIN, UNKNOWN_LABEL, Metadata
+from ..metadata import RETRAIN_REMEDY, UNKNOWN_LABEL, Metadata
 from ..target import PREDICT_BYTES, SERVING, ExportTarget, LoadedFile
 
 # TensorFlow Serving leaves this folder of a SavedModel alone.
@@ -86,7 +86,7 @@ class SignatureEngine:
 
     def open(self) -> Callable[[np.ndarray], np.ndarray]:
         """Load the SavedModel; see `Engine`."""
-        signature, taken = load_signature(self._folder, self._signature, RUN_AGAIN), INPUTS[self._signature]
+        signature, taken = load_signature(self._folder, self._signature, RETRAIN_REMEDY), INPUTS[self._signature]
 
         def run(photos: Any) -> np.ndarray:
             return output_columns(signature(**{taken: photos}))

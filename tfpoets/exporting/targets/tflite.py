@@ -13,7 +13,7 @@ from tfpoets.extractors import Engine, LiteRTEngine, LiteRTModel, convert_to_tfl
 from tfpoets.graphs import OWN_MARK, PROBABILITIES
 
 from ..exportable import Exportable
-from ..metadata import RUN_AGAIN, Metadata
+from ..metadata import RETRAIN_REMEDY, Metadata
 from ..target import SERVING, TFLITE_IDENTIFIER, TOLERANCE, ExportTarget, LoadedFile
 from .tflite_metadata import with_metadata
 
@@ -33,9 +33,9 @@ class _TFLiteFile(ExportTarget):
         try:
             model = LiteRTModel(content)
         except ValueError as error:
-            raise ModelError(f"{path} is damaged: {one_line(error)}", RUN_AGAIN) from error
+            raise ModelError(f"{path} is damaged: {one_line(error)}", RETRAIN_REMEDY) from error
         if (model.height, model.width) != (metadata.input.height, metadata.input.width):
-            raise ModelError(f"{path} and the metadata inside it do not belong together.", RUN_AGAIN)
+            raise ModelError(f"{path} and the metadata inside it do not belong together.", RETRAIN_REMEDY)
         return LoadedFile(metadata, LiteRTEngine(content))
 
 

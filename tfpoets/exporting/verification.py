@@ -13,7 +13,7 @@ from tfpoets.errors import ExportError, PhotoError
 from tfpoets.evaluation import Metrics, evaluate
 from tfpoets.extractors import Engine, EngineRunner, core_count
 
-from .exportable import evenly_spread
+from .exportable import evenly_spaced
 from .metadata import Metadata
 from .target import PREDICT_BYTES, SERVING, ExportTarget
 
@@ -49,22 +49,22 @@ class ExportedFile:
     size: int
     count: int
     agreeing: int
-    largest: float
+    max_difference: float
     tolerance: float | None
-    largest_score: float = 0.0
+    max_score_difference: float = 0.0
     metrics: Metrics | None = None
     milliseconds: float | None = None
-    has_score: bool = False
+    has_unknown_score: bool = False
 
     def sentence(self) -> str:
         """Return what was compared and what came out, for a person."""
-        scores = f", of an unknown score {self.largest_score:.1g}" if self.largest_score else ""
+        scores = f", of an unknown score {self.largest_score:.1g}" if self.max_score_difference else ""
         return (f"{self.agreeing} of {self.count} photos with the same label, largest difference of a probability "
                 f"{self.largest:.1g}{scores}")
 
 
 @dataclass(frozen=True, eq=False)
-class Proof:
+class ReferenceOutputs:
     """Photos with the answers that a file must give.
 
     Attributes:
@@ -75,21 +75,21 @@ class Proof:
     photos: Sequence[Photo]
     outputs: np.ndarray
 
-    def sample(self) -> Proof:
+    def sample(self) -> ReferenceOutputs:
         """Return at most MAX_PHOTOS of them, evenly spread."""
-        rows = evenly_spread(len(self.photos), MAX_PHOTOS)
-        return Proof(tuple(self.photos[row] for row in rows), self.outputs[rows])
+        rows = evenly_spaced(len(self.photos), MAX_PHOTOS)
+        return ReferenceOutputs(tuple(self.photos[row] for row in rows), self.outputs[rows])
 
-    def load(self, height: int, width: int) -> LoadedProof:
+    def load(self, height: int, width: int) -> LoadedReference:
         """Decode the photos, but for those that have gone or changed since they were answered."""
         files = {row: data for row, photo in enumerate(self.photos) if (data := _unchanged(photo)) is not None}
         rows = list(files)
         pixels = load_photos(list(files.values()), height, width, core_count())
-        return LoadedProof([self.photos[row] for row in rows], pixels, self.outputs[rows])
+        return LoadedReference([self.photos[row] for row in rows], pixels, self.outputs[rows])
 
 
 @dataclass(frozen=True, eq=False)
-class LoadedProof:
+class LoadedReference:
     """Photos in memory, with the answers that a file must give.
 
     Attributes:
@@ -123,7 +123,7 @@ def _unchanged(photo: Photo) -> bytes | None:
     return data if photo.digest in ("", photo_digest(data)) else None
 
 
-def prove(name: str, target: ExportTarget, path: Path, metadata: Metadata, proof: LoadedProof
+def verify(name: str, target: ExportTarget, path: Path, metadata: Metadata, proof: LoadedReference
           ) -> Iterator[ExportedFile]:
     """Open a written file as its users do, and compare its answers.
 
@@ -148,7 +148,7 @@ def prove(name: str, target: ExportTarget, path: Path, metadata: Metadata, proof
         row = measure(name, path, runner, proof.answers_of(runner), proof, metadata.unknown_threshold,
                       target.tolerance, target.timed)
         _check(row, proof)
-        if row.count and loaded is not None and loaded.metadata.unknown and not row.has_score:
+        if row.count and loaded is not None and loaded.metadata.unknown and not row.has_unknown_score:
             raise ExportError(f"The exported {name} lacks the unknown score that it describes. It is not kept.",
                               REPORT)
         yield row
@@ -160,11 +160,11 @@ def prove(name: str, target: ExportTarget, path: Path, metadata: Metadata, proof
             yield by_bytes
 
 
-def measure(name: str, path: Path, runner: EngineRunner, answers: np.ndarray, proof: LoadedProof,
+def measure(name: str, path: Path, runner: EngineRunner, answers: np.ndarray, proof: LoadedReference,
             threshold: float | None, tolerance: float | None, timed: bool = True) -> ExportedFile:
     """Return how the answers of a runner compare; its figures and time, too, where the proof knows the classes."""
     if not len(proof):
-        return replace(unproven(name, path, tolerance), has_score=threshold is not None)
+        return replace(unverified(name, path, tolerance), has_unknown_score=threshold is not None)
     row = _compare(name, path, answers, proof.outputs, threshold, tolerance)
     if proof.y is None:
         return row
@@ -173,7 +173,7 @@ def measure(name: str, path: Path, runner: EngineRunner, answers: np.ndarray, pr
     return replace(row, metrics=metrics, milliseconds=_milliseconds(runner, proof.pixels) if timed else None)
 
 
-def unproven(name: str, path: Path, tolerance: float | None) -> ExportedFile:
+def unverified(name: str, path: Path, tolerance: float | None) -> ExportedFile:
     """Return the row of a file that nothing was compared with: without photos, or where it cannot be run here."""
     return ExportedFile(name, path, _size(path), 0, 0, float("nan"), tolerance)
 
@@ -191,17 +191,17 @@ def _compare(name: str, path: Path, answers: np.ndarray, expected: np.ndarray, t
                           f"{expected.shape[1]}. It is not kept.", REPORT)
     difference = np.abs(answers - expected[:, :answers.shape[1]])
     best, wanted = (each[:, :n_classes].argmax(1) for each in (answers, expected))
-    largest_score, has_score = 0.0, answers.shape[1] > n_classes
-    if threshold is not None and has_score:
+    max_score_difference, has_unknown_score = 0.0, answers.shape[1] > n_classes
+    if threshold is not None and has_unknown_score:
         best, wanted = (np.where(each[:, -1] <= threshold, labels, -1)
                         for each, labels in ((answers, best), (expected, wanted)))
-        largest_score = float((difference[:, -1] / (1 + np.abs(expected[:, -1]))).max())
+        max_score_difference = float((difference[:, -1] / (1 + np.abs(expected[:, -1]))).max())
     return ExportedFile(name, path, _size(path), len(expected), int((best == wanted).sum()),
-                        float(difference[:, :n_classes].max()), tolerance, largest_score,
-                        has_score=has_score)
+                        float(difference[:, :n_classes].max()), tolerance, max_score_difference,
+                        has_unknown_score=has_unknown_score)
 
 
-def _measure_bytes(name: str, path: Path, engine: Engine, proof: LoadedProof, threshold: float | None
+def _measure_bytes(name: str, path: Path, engine: Engine, proof: LoadedReference, threshold: float | None
                    ) -> ExportedFile | None:
     """The same for a signature that takes photos as files; None where no photo is left to compare.
 
@@ -209,7 +209,7 @@ def _measure_bytes(name: str, path: Path, engine: Engine, proof: LoadedProof, th
     over.
     """
     files: dict[int, bytes] = {}
-    for row in evenly_spread(len(proof.photos), MAX_PHOTOS):
+    for row in evenly_spaced(len(proof.photos), MAX_PHOTOS):
         data = _unchanged(proof.photos[row])
         if data is not None and has_plain_pixels(data):
             files[int(row)] = data
@@ -220,12 +220,12 @@ def _measure_bytes(name: str, path: Path, engine: Engine, proof: LoadedProof, th
     return _compare(name, path, answers, proof.outputs[list(files)], threshold, BYTES_TOLERANCE)
 
 
-def _check(row: ExportedFile, proof: LoadedProof, score_tolerance: float = SCORE_TOLERANCE) -> None:
+def _check(row: ExportedFile, proof: LoadedReference, score_tolerance: float = SCORE_TOLERANCE) -> None:
     if not row.count:
         return
     # Not "larger than": a difference that is not a number proves nothing.
-    within = row.tolerance is None or row.largest <= row.tolerance and row.largest_score <= score_tolerance
-    if not np.isfinite(row.largest) or not np.isfinite(row.largest_score) or not within:
+    within = row.tolerance is None or row.max_difference <= row.tolerance and row.max_score_difference <= score_tolerance
+    if not np.isfinite(row.max_difference) or not np.isfinite(row.max_score_difference) or not within:
         allowed = "" if row.tolerance is None else f" (at most {row.tolerance:g} is allowed)"
         raise ExportError(f"The exported {row.name} does not give the answers of {proof.source}: {row.sentence()}"
                           f"{allowed}. It is not kept.", REPORT)

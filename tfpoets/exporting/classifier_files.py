@@ -15,10 +15,10 @@ from tfpoets.files import write_file
 from tfpoets.progress import stage
 
 from .export_targets import FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER
-from .exportable import Exportable, assemble
+from .exportable import Exportable, build_exportable
 from .metadata import Metadata
 from .options import ExportOptions
-from .proof import ExportedFile, LoadedProof, Proof, prove
+from .verification import ExportedFile, LoadedReference, ReferenceOutputs, verify
 from .staging import staging_folder
 from .target import ExportTarget
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportResult:
     """The files that were written, in order, and what was proven of them."""
 
     files: tuple[Path, ...]
-    proven: tuple[ExportedFile, ...]
+    verified: tuple[ExportedFile, ...]
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ class Staging:
             with stage(f"export of {job.name}"):
                 job.target.write(self._source, self.path(job.destination))
 
-    def prove(self, proof: LoadedProof) -> list[ExportedFile]:
+    def verify(self, proof: LoadedReference) -> list[ExportedFile]:
         """Compare all files with the classifier; raise ExportError where one gives other answers."""
         with stage("check"):
             return [row for job in self._jobs
-                    for row in prove(job.name, job.target, self.path(job.destination), self._source.metadata, proof)]
+                    for row in verify(job.name, job.target, self.path(job.destination), self._source.metadata, proof)]
 
     def publish(self) -> list[Path]:
         """Put all files in their places, and return these."""
@@ -94,7 +94,7 @@ class Staging:
 
 
 def export_classifier(extractor: Extractor, head: Head, metadata: Metadata, destinations: ExportOptions,
-                      proof: Proof) -> Exported:
+                      proof: ReferenceOutputs) -> ExportResult:
     """Write every file of a classifier, prove each on photos, and put them in place, the metadata last.
 
     Args:
@@ -116,7 +116,7 @@ def export_classifier(extractor: Extractor, head: Head, metadata: Metadata, dest
     if destinations.saved_model_dir:
         name = NUMBERED_SAVED_MODEL.name
         jobs.append(Job(NUMBERED_SAVED_MODEL, destinations.saved_model_dir / name, name))
-    source = assemble(extractor, head, metadata, graph.stem)
+    source = build_exportable(extractor, head, metadata, graph.stem)
     with Staging(source, jobs) as staging:
         staging.write()
         staged_labels, staged_metadata = staging.path(labels), staging.path(destinations.metadata)
@@ -125,17 +125,17 @@ def export_classifier(extractor: Extractor, head: Head, metadata: Metadata, dest
         metadata = replace(metadata, files={path.name: hashlib.sha256(path.read_bytes()).hexdigest()
                                             for path in hashed})
         write_file(staged_metadata, metadata.to_json())
-        proven = staging.prove(proof.sample().load(extractor.height, extractor.width))
+        verified = staging.verify(proof.sample().load(extractor.height, extractor.width))
         os.replace(staged_labels, labels)
         files = staging.publish()
         os.replace(staged_metadata, destinations.metadata)
-    return Exported((files[0], labels, *files[1:], destinations.metadata),
-                    tuple(row for row in proven if row.count))
+    return ExportResult((files[0], labels, *files[1:], destinations.metadata),
+                    tuple(row for row in verified if row.count))
 
 
 def export_graph(path: Path, extractor: Extractor, head: Head, metadata: Metadata) -> None:
     """Write a graph and its metadata alone, for a training that is still under way; nothing is proven."""
-    content = assemble(extractor, head, metadata, path.stem).graph_def.SerializeToString(deterministic=True)
+    content = build_exportable(extractor, head, metadata, path.stem).graph_def.SerializeToString(deterministic=True)
     metadata = replace(metadata, files={path.name: hashlib.sha256(content).hexdigest()})
     write_file(path, content)
     write_file(path.with_suffix(".json"), metadata.to_json())
