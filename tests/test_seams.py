@@ -224,7 +224,7 @@ def test_one_member_of_each_kind_goes_through_all_commands(archive: Path, capsys
     with open("tf_files/retrained_graph_findings.csv", encoding="utf-8") as file:
         gray = {row["file"] for row in csv.DictReader(file) if row["kind"] == "gray"}
     assert gray == {"photos.zip/red/003.png", "photos.zip/red/004.png"}
-    # The new format was proven beside the graph, and can be asked for afterwards, too.
+    # The new format was verified against the graph, and can also be requested afterwards.
     assert [row["name"] for row in result["converted"]] == ["graph (.pb)", "pbtxt"]
     assert export.main(["--to=pbtxt"]) == 0
     assert "pbtxt" in capsys.readouterr().out

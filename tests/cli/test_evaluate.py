@@ -97,7 +97,7 @@ def test_one_class_alone_can_be_evaluated(capsys: pytest.CaptureFixture) -> None
     assert evaluate.main(["--image_dir=new", "--input_mean=3", "--labels=missing.txt"]) == 0
     captured = capsys.readouterr()
     assert accuracy(captured.out)[1] == 6
-    assert "Ignored: --input_mean, --labels. This classifier knows its own input and labels." in captured.err
+    assert "Ignored: --input_mean, --labels. The file of this classifier contains its input and labels." in captured.err
 
 
 def test_of_photos_that_it_was_trained_on_only_the_test_part_counts_wherever_they_lie(

@@ -1,4 +1,4 @@
-"""Exports as a person makes them: every form proven beside its graph, and Poets' tools for graph files."""
+"""Export commands: every format is verified against its graph; tools for graph files of TensorFlow for Poets."""
 from __future__ import annotations
 
 import importlib.util
@@ -36,12 +36,12 @@ def workplace(retrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def rows(said: str) -> dict[str, list[str]]:
-    """The proof table: size, photos that agree, photos, largest difference."""
+    """Read the printed table: size, photos that agree, photos, largest difference."""
     found = re.findall(r"^(\S+|graph \(\.pb\)) +([\d.]+) +(\d+) of (\d+) +(\S+) +[\d.]+% \(", said, re.MULTILINE)
     return {name: rest for name, *rest in found}
 
 
-def test_every_form_is_written_and_proven_on_the_test_photos(capsys: pytest.CaptureFixture) -> None:
+def test_every_format_is_written_and_verified_on_the_test_photos(capsys: pytest.CaptureFixture) -> None:
     assert export.main([f"--to={','.join(format_names())}"]) == 0
     table = rows(capsys.readouterr().out)
     assert list(table) == ["graph (.pb)", *format_names()]
@@ -135,15 +135,15 @@ def test_a_program_exports_and_gets_the_rows_of_the_table() -> None:
 
 
 @pytest.mark.parametrize("left", ["nothing", "an empty folder"])
-def test_without_photos_nothing_is_proven_and_that_is_said(left: str, capsys: pytest.CaptureFixture) -> None:
+def test_without_photos_no_file_is_verified_and_a_warning_is_logged(left: str, capsys: pytest.CaptureFixture) -> None:
     Path("photos").rename("elsewhere")
     if left == "an empty folder":
         Path("photos").mkdir()
     assert export.main(["--to=tflite_float16"]) == 0
     said = capsys.readouterr()
-    assert "There are no photos to prove the files on" in said.err and rows(said.out) == {}
+    assert "No photos were found to verify the files on" in said.err and rows(said.out) == {}
     assert export.main(["--to=tflite_int8"]) == 1
-    assert "tflite_int8 needs photos it was trained on" in capsys.readouterr().err
+    assert "tflite_int8 needs training photos for its calibration" in capsys.readouterr().err
     assert export.main(["--to=tflite_int8", "--image_dir=elsewhere"]) == 0
     assert "tflite_int8" in rows(capsys.readouterr().out)
 
@@ -188,7 +188,7 @@ def test_a_page_of_something_else_is_left_alone(capsys: pytest.CaptureFixture) -
     model.parent.mkdir(parents=True)
     model.write_text('{"generatedBy": "somebody"}')
     assert export.main(["--to=tfjs"]) == 1
-    assert "is a folder of something else" in capsys.readouterr().err and "somebody" in model.read_text()
+    assert "was not written by an export" in capsys.readouterr().err and "somebody" in model.read_text()
 
 
 @pytest.mark.parametrize("views", [2, 4])
@@ -204,7 +204,7 @@ def test_operations_that_a_browser_lacks_are_refused(tmp_path: Path) -> None:
     tensorflow = import_tensorflow()
     with tensorflow.Graph().as_default() as graph:
         tensorflow.math.erfc(tensorflow.compat.v1.placeholder(tensorflow.float32, [1], name="input"), name="answer")
-    with pytest.raises(TfpoetsError, match="TensorFlow.js cannot compute Erfc"):
+    with pytest.raises(TfpoetsError, match="TensorFlow.js does not support .*: Erfc"):
         write_tfjs(tmp_path, graph.as_graph_def(), {"input": "input", "probabilities": "answer"}, (1, 1), {})
 
 
@@ -213,7 +213,7 @@ def test_a_folder_of_something_else_is_left_alone(capsys: pytest.CaptureFixture)
     mine.parent.mkdir(parents=True)
     mine.write_text("dear diary")
     assert export.main(["--to=tfjs"]) == 1
-    assert "is a folder of something else" in capsys.readouterr().err and mine.read_text() == "dear diary"
+    assert "was not written by an export" in capsys.readouterr().err and mine.read_text() == "dear diary"
 
 
 @pytest.fixture

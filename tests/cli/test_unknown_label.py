@@ -160,5 +160,5 @@ def test_a_coverage_that_cannot_be_kept_is_refused(more: list[str], capsys: pyte
 
 
 def test_the_result_cannot_be_called_like_the_score() -> None:
-    with pytest.raises(TfpoetsError, match="begins like other nodes"):
+    with pytest.raises(TfpoetsError, match="begins with the name of another node"):
         check_output_name("unknown_score")
