@@ -45,7 +45,7 @@ def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = P
         The row of the graph, followed by a row for each format.
 
     Raises:
-        OptionError: There is no format of a name.
+        OptionError: A format does not exist.
         ModelError: `graph` is not a graph that retrain wrote.
         ExportError: A format cannot be written, or a file does not reproduce the outputs of the graph. Files that were
             already written remain.

@@ -74,7 +74,7 @@ def check_formats(names: Sequence[str], folder: Path, stem: str) -> None:
         stem: The file name of the graph without its suffix.
 
     Raises:
-        OptionError: There is no format of a name.
+        OptionError: A format does not exist.
         ExportError: A format cannot be written.
     """
     for name in names:

@@ -88,7 +88,7 @@ class WrappedModel:
             return export_classifier(extractor, head, metadata, destinations, reference)
 
     def _reference_outputs(self, paths: Sequence[Path | str]) -> ReferenceOutputs:
-        """Return the model's own outputs for photos."""
+        """Return photos with the outputs of the model itself."""
         if isinstance(paths, str):
             raise ExportError("`photos` is not a list of paths.", f"Use [{paths!r}].")
         try:
