@@ -220,7 +220,7 @@ def test_no_test_photos_no_figure(workplace: Path, photo_folder: Path, tiny_modu
     (["--image_dir=nowhere"], 1, "There is no folder nowhere."),
     (["--image_dir=~/surely/not/there"], 1, "There is no folder " + os.path.expanduser("~")),
     (["--image_dir=photos", "--testing_percentage=120"], 2, "120 is not a number from 0 to below 100"),
-    (["--image_dir=photos", "--final_tensor_name=a b"], 2, "no name for a TensorFlow node"),
+    (["--image_dir=photos", "--final_tensor_name=a b"], 2, "is not a valid name for a TensorFlow node"),
     (["--image_dir=photos", "--output_graph=."], 2, "is a folder"),
     (["--image_dir=photos", "--image_size=0"], 2, "whole number from 1 to 2048"),
 ])
