@@ -119,7 +119,7 @@ def test_without_test_photos_there_are_no_figures_and_nothing_that_json_lacks(re
     told = result.to_dict()
     assert result.metrics is None and told["test"] is None and told["misclassified"] == [] and told["proof"] == []
     assert told["head"]["how_many_training_steps"] == 5 and told["findings"] is None
-    assert math.isnan(result.converted[1].largest) and told["converted"][1]["largest"] is None
+    assert math.isnan(result.converted[1].max_difference) and told["converted"][1]["largest"] is None
     json.dumps(told, allow_nan=False)
 
 

@@ -224,7 +224,7 @@ def test_one_member_of_each_kind_goes_through_all_commands(archive: Path, capsys
     with open("tf_files/retrained_graph_findings.csv", encoding="utf-8") as file:
         gray = {row["file"] for row in csv.DictReader(file) if row["kind"] == "gray"}
     assert gray == {"photos.zip/red/003.png", "photos.zip/red/004.png"}
-    # The new format was proven beside the graph, and can be asked for afterwards, too.
+    # The new format was verified against the graph, and can also be requested afterwards.
     assert [row["name"] for row in result["converted"]] == ["graph (.pb)", "pbtxt"]
     assert export.main(["--to=pbtxt"]) == 0
     assert "pbtxt" in capsys.readouterr().out
@@ -259,5 +259,5 @@ def test_a_file_of_the_new_format_with_other_answers_is_not_kept(archive: Path, 
     monkeypatch.setattr(CentroidHead, "add_to_graph", lambda self, bottleneck, name: add(
         CentroidHead(self.centroids[::-1].copy(), self.scale), bottleneck, name))
     assert retrain.main([f"--image_dir={archive}", *COMMAND]) == 1
-    assert "does not give the answers of training" in capsys.readouterr().err
+    assert "does not reproduce the outputs of the trained classifier" in capsys.readouterr().err
     assert not list(Path("tf_files").glob("retrained_*"))

@@ -19,7 +19,7 @@ import numpy as np
 from tfpoets.data import Dataset, Photo, Split
 from tfpoets.doctor import Finding
 from tfpoets.evaluation import Metrics, Rejection
-from tfpoets.exporting import Exported, ExportedFile
+from tfpoets.exporting import ExportResult, ExportedFile
 from tfpoets.extractors import Bottlenecks, Extractor
 from tfpoets.progress import listen_to_progress, stage
 
@@ -180,7 +180,7 @@ class IntermediateGraphWritten:
 class FilesWritten:
     """Event: the classifier's files are proven and in place."""
 
-    exported: Exported
+    exported: ExportResult
 
 
 @dataclass(frozen=True)

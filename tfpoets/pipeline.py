@@ -21,9 +21,9 @@ from tfpoets.events import (BottlenecksExtracted, ConversionEnded, ConversionSta
                             FilesWritten, IntermediateGraphWritten, PhotosExamined, PhotosRead, PhotosSplit,
                             ReportWritten, notes_and_progress, stage_events)
 from tfpoets.exporting import (UNKNOWN_LABEL, CrossValidation, ExportOptions, ExportedFile, HeadInfo, Metadata,
-                               NetworkInfo, Proof, RejectOption, check_destinations, check_formats, convert,
-                               describe_classifier, export_classifier, export_graph, final_figures, open_graph,
-                               split_info)
+                               NetworkInfo, ReferenceOutputs, RejectOption, check_destinations, check_formats,
+                               convert, describe_classifier, evaluation_info, export_classifier, export_graph,
+                               open_graph, split_info)
 from tfpoets.extractors import Bottlenecks, Extractor, core_count, extract_bottlenecks, open_extractor
 from tfpoets.files import check_output_folder
 from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, output_columns
@@ -86,13 +86,13 @@ def _retrain(options: RetrainOptions, on_event: Listener, label_command: Callabl
     with stage_events("training", on_event, logs_parts=True):
         trained = train(extractor, dataset, Training(options.training, options.extractor, options.bottleneck_dir,
                                                      _storing(extractor, dataset, options, on_event)))
-    test, proof = _evaluate(trained, options, on_event)
+    test, reference = _evaluate(trained, options, on_event)
     crossed = None if folds is None else _cross_validate(trained, folds, options, on_event)
     with stage_events("TensorFlow", on_event):
         import_tensorflow()
     metadata = _described(trained, test, crossed, dataset, options)
     with stage_events("files", on_event, logs_parts=True):
-        exported = export_classifier(trained.extractor, trained.head, metadata, files, proof)
+        exported = export_classifier(trained.extractor, trained.head, metadata, files, reference)
     on_event(FilesWritten(exported))
     findings = None
     if extractor and options.doctor:
@@ -224,7 +224,7 @@ def _described(trained: TrainingResult, evaluated: Evaluated, crossed: CrossVali
         network=NetworkInfo(kind, extractor.handle, extractor.digest,
                             trained.compared.sentence() if trained.compared else ""),
         split=split_info(trained.dataset, before.split.seen_digests(before.photos)),
-        test=evaluated.metrics and final_figures(evaluated.metrics),
+        test=evaluated.metrics and evaluation_info(evaluated.metrics),
         unknown=unknown and RejectOption(unknown.threshold, unknown.coverage, len(unknown.references),
                                          rejection.to_dict() if rejection else None),
         cross_validation=crossed, options=options.to_dict())
@@ -234,15 +234,16 @@ def _unknown(trained: TrainingResult) -> UnknownScore | None:
     return trained.head.unknown if isinstance(trained.head, RejectingHead) else None
 
 
-def _evaluate(trained: TrainingResult, options: RetrainOptions, on_event: Listener) -> tuple[Evaluated, Proof]:
+def _evaluate(trained: TrainingResult, options: RetrainOptions, on_event: Listener
+              ) -> tuple[Evaluated, ReferenceOutputs]:
     """The figures of the test photos, and the answers that the files must give."""
     with stage_events("evaluation", on_event):
         test = trained.dataset.part(TEST)
         outputs = trained.head.outputs(test.X)
-        proof = Proof(test.photos, output_columns(outputs))
+        reference = ReferenceOutputs(test.photos, output_columns(outputs))
         evaluated = _test_figures(trained, test, outputs, options)
     on_event(evaluated)
-    return evaluated, proof
+    return evaluated, reference
 
 
 def _test_figures(trained: TrainingResult, test: Examples, outputs: dict[str, np.ndarray], options: RetrainOptions

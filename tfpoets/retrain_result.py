@@ -13,7 +13,7 @@ from tfpoets.data import Dataset, Photo
 from tfpoets.doctor import Finding
 from tfpoets.evaluation import Metrics, Rejection
 from tfpoets.events import Evaluated, Misclassified
-from tfpoets.exporting import CrossValidation, Exported, ExportedFile, Metadata
+from tfpoets.exporting import CrossValidation, ExportResult, ExportedFile, Metadata
 from tfpoets.extractors import Extractor
 from tfpoets.inference import Classifier
 from tfpoets.training import TrainingResult
@@ -48,7 +48,7 @@ class RetrainResult:
     metadata: Metadata
     test: Evaluated
     findings: Sequence[Finding] | None
-    exported: Exported
+    exported: ExportResult
     converted: Sequence[ExportedFile]
     report: Path
 
@@ -113,8 +113,8 @@ class RetrainResult:
             "cross_validation": self.cross_validation and asdict(self.cross_validation),
             "findings": None if self.findings is None else [finding.to_dict() for finding in self.findings],
             "files": [str(path) for path in self.files],
-            "proof": [{"name": each.name, "agreeing": each.agreeing, "count": each.count, "largest": each.largest}
-                      for each in self.exported.proven],
+            "proof": [{"name": each.name, "agreeing": each.agreeing, "count": each.count, "largest": each.max_difference}
+                      for each in self.exported.verified],
             "converted": [self._converted(each) for each in self.converted],
             "report": str(self.report)})
 
@@ -149,7 +149,7 @@ class RetrainResult:
 
     def _converted(self, row: ExportedFile) -> dict[str, Any]:
         return {"name": row.name, "path": str(row.path), "size": row.size, "count": row.count,
-                "agreeing": row.agreeing, "largest": row.largest,
+                "agreeing": row.agreeing, "largest": row.max_difference,
                 "accuracy": row.metrics and row.metrics.accuracy,
                 "interval": row.metrics and row.metrics.interval, "milliseconds": row.milliseconds}
 

@@ -51,7 +51,7 @@ def test_the_share_of_right_answers_is_that_of_the_answers(graph: list[str], cap
     right = []
     for label in classifier.labels:
         paths = sorted(Path("new", label).iterdir())
-        for _, answer in classifier.label_photos(paths, lambda path: path.read_bytes()):
+        for _, answer in classifier.predict_photos(paths, lambda path: path.read_bytes()):
             right.append(classifier.labels[int(answer.probabilities.argmax())] == label)
     assert accuracy(said) == (round(100 * float(np.mean(right)), 1), 16) and not all(right)
     assert "always answering blue would reach 43.8%" in said
@@ -97,7 +97,7 @@ def test_one_class_alone_can_be_evaluated(capsys: pytest.CaptureFixture) -> None
     assert evaluate.main(["--image_dir=new", "--input_mean=3", "--labels=missing.txt"]) == 0
     captured = capsys.readouterr()
     assert accuracy(captured.out)[1] == 6
-    assert "Ignored: --input_mean, --labels. This classifier knows its own input and labels." in captured.err
+    assert "Ignored: --input_mean, --labels. The file of this classifier contains its input and labels." in captured.err
 
 
 def test_of_photos_that_it_was_trained_on_only_the_test_part_counts_wherever_they_lie(
@@ -118,7 +118,7 @@ def test_of_training_photos_alone_it_is_said_that_they_say_nothing(capsys: pytes
                                                                    ) -> None:
     metadata = load_classifier(Path("tf_files/retrained_graph.tflite")).metadata
     for path in sorted((trained / "photos").glob("*/*.png")):
-        if metadata.are_training_photos([photo_digest(path.read_bytes())])[0]:
+        if metadata.training_digest_mask([photo_digest(path.read_bytes())])[0]:
             target = Path("known", path.parent.name, path.name)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)

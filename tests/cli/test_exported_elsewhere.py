@@ -59,7 +59,7 @@ def flower_classifier(tmp_path_factory: pytest.TempPathFactory, shared_data: Pat
 def expected(folder: Path, graph: str, kind: str) -> np.ndarray:
     """Float32 [photos, classes]: our answers to raw or to resized photos."""
     classifier = load_classifier(folder / graph)
-    pixels = np.stack([classifier.input.pixels((folder / name).read_bytes()) for name in names(kind)])
+    pixels = np.stack([classifier.input.load_pixels((folder / name).read_bytes()) for name in names(kind)])
     return classifier.probabilities(pixels)
 
 
@@ -125,13 +125,13 @@ def test_a_browser_gives_our_answers_and_the_page_shows_them(flower_classifier: 
         page = browser.new_page(viewport={"width": 400, "height": 800})
         for name, probabilities in zip(names("resized"), wanted):
             page.goto(f"{address}/index.html?photo={name}")
-            page.wait_for_selector("#answers tr", timeout=60_000)
-            found = dict(line.split("\t\t") for line in page.inner_text("#answers").splitlines())
+            page.wait_for_selector("#predictions tr", timeout=60_000)
+            found = dict(line.split("\t\t") for line in page.inner_text("#predictions").splitlines())
             assert max(abs(float(found[label]) - each) for label, each in zip(labels, probabilities)) < TOLERANCE
         page.set_input_files("#file", str(flower_classifier / "raw0.jpg"))
         page.wait_for_function("document.querySelector('#photo').src.startsWith('blob:')")
         assert page.evaluate("document.documentElement.scrollWidth") <= 400, "wider than a phone"
         (flower_classifier / "text.jpg").write_text("no photo")
         page.set_input_files("#file", str(flower_classifier / "text.jpg"))
-        page.wait_for_function("document.querySelector('#message').textContent.includes('no photo')")
+        page.wait_for_function("document.querySelector('#message').textContent.includes('cannot read')")
         browser.close()

@@ -128,7 +128,8 @@ def test_flags_that_contradict_the_classifier_are_ignored_with_one_line(capsys: 
     assert label_image.main(["--image=photos/red/000.png", *more]) == 0
     captured = capsys.readouterr()
     assert captured.out == expected
-    assert captured.err == (f"{ignored} This classifier knows its own input and labels.\n" if ignored else "")
+    note = f"{ignored} The file of this classifier contains its input and labels.\n"
+    assert captured.err == (note if ignored else "")
 
 
 @pytest.fixture

@@ -220,7 +220,7 @@ def test_no_test_photos_no_figure(workplace: Path, photo_folder: Path, tiny_modu
     (["--image_dir=nowhere"], 1, "There is no folder nowhere."),
     (["--image_dir=~/surely/not/there"], 1, "There is no folder " + os.path.expanduser("~")),
     (["--image_dir=photos", "--testing_percentage=120"], 2, "120 is not a number from 0 to below 100"),
-    (["--image_dir=photos", "--final_tensor_name=a b"], 2, "no name for a TensorFlow node"),
+    (["--image_dir=photos", "--final_tensor_name=a b"], 2, "is not a valid name for a TensorFlow node"),
     (["--image_dir=photos", "--output_graph=."], 2, "is a folder"),
     (["--image_dir=photos", "--image_size=0"], 2, "whole number from 1 to 2048"),
 ])
@@ -288,7 +288,7 @@ def test_flowers_from_cold_to_files_with_the_embedded_extractor(
     assert (told["bottlenecks"]["computed"], told["bottlenecks"]["count"]) == (599, 600)
     assert told["test"]["accuracy"] > 0.65
     classifier = load_classifier(Path("tf_files/retrained_graph.tflite"))
-    (_, answer), = classifier.label_photos([next(flowers.glob("daisy/*.jpg"))], Path.read_bytes)
+    (_, answer), = classifier.predict_photos([next(flowers.glob("daisy/*.jpg"))], Path.read_bytes)
     assert answer.probabilities is not None and answer.probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 

@@ -16,7 +16,7 @@ from tests.conftest import write_photos
 from tfpoets.cli import evaluate, label_image, retrain
 from tfpoets.data import load_photos
 from tfpoets.errors import TfpoetsError
-from tfpoets.exporting import FROZEN_GRAPH, TFLITE_CLASSIFIER, LoadedProof, check_output_name, prove
+from tfpoets.exporting import FROZEN_GRAPH, TFLITE_CLASSIFIER, LoadedReference, check_output_name, verify
 from tfpoets.inference import load_classifier
 from tfpoets.tf_runtime import import_tensorflow
 
@@ -117,7 +117,7 @@ def test_evaluate_says_how_many_of_the_folder_unknown_are_told(capsys: pytest.Ca
 def labelled_all(folder: Path) -> list:
     classifier = load_classifier(Path(GRAPHS[0]))
     paths = [path for label in classifier.labels for path in sorted((folder / label).iterdir())]
-    return [answer for _, answer in classifier.label_photos(paths, lambda path: path.read_bytes())]
+    return [answer for _, answer in classifier.predict_photos(paths, lambda path: path.read_bytes())]
 
 
 def test_the_saved_model_says_unknown_itself() -> None:
@@ -129,16 +129,16 @@ def test_the_saved_model_says_unknown_itself() -> None:
         assert answer["unknown_score"].shape == (1,) and answer["probabilities"].shape == (1, 3)
 
 
-def test_a_file_with_another_unknown_score_fails_the_proof() -> None:
+def test_a_file_with_a_different_unknown_score_fails_the_verification() -> None:
     path = Path(GRAPHS[1])
     pixels = load_photos(sorted(Path("new/red").iterdir()), 32, 32, 2)
     outputs = load_classifier(path).outputs(pixels)
-    proof = LoadedProof([], pixels, outputs)
+    reference = LoadedReference([], pixels, outputs)
     metadata = load_classifier(path).metadata
-    assert [row.count for row in prove("g", TARGETS[path.suffix], path, metadata, proof)] == [len(pixels)]
+    assert [row.count for row in verify("g", TARGETS[path.suffix], path, metadata, reference)] == [len(pixels)]
     outputs[3, -1] += 0.1
-    with pytest.raises(TfpoetsError, match="does not give the answers of training.*of an unknown score"):
-        list(prove("g", TARGETS[path.suffix], path, metadata, proof))
+    with pytest.raises(TfpoetsError, match="does not reproduce the outputs.*of an unknown score"):
+        list(verify("g", TARGETS[path.suffix], path, metadata, reference))
 
 
 def test_a_folder_named_unknown_is_refused(tmp_path: Path, tiny_module: Path, model_dir: Path,
@@ -160,5 +160,5 @@ def test_a_coverage_that_cannot_be_kept_is_refused(more: list[str], capsys: pyte
 
 
 def test_the_result_cannot_be_called_like_the_score() -> None:
-    with pytest.raises(TfpoetsError, match="begins like other nodes"):
+    with pytest.raises(TfpoetsError, match="begins with the name of another node"):
         check_output_name("unknown_score")

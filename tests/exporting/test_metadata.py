@@ -1,4 +1,4 @@
-"""Metadata survives a round trip through JSON, and malformed metadata is refused in one sentence."""
+"""Metadata survives a round trip through JSON, and malformed metadata is rejected with a message."""
 from __future__ import annotations
 
 import json
@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 
 from tfpoets.errors import ModelError
-from tfpoets.exporting import CrossValidation, HeadInfo, Input, Metadata, NetworkInfo, Nodes, RejectOption, SplitInfo
-from tfpoets.exporting import TestFigures as Figures  # pytest would take the class for a test
+from tfpoets.exporting import (CrossValidation, EvaluationInfo, HeadInfo, InputInfo, Metadata, NetworkInfo, NodeNames,
+                               RejectOption, SplitInfo)
 
-WHOLE = Metadata(
-    labels=["blå", "日本"], input=Input(224, 192), nodes=Nodes("input", "final_result"),
+FULL = Metadata(
+    labels=["blå", "日本"], input=InputInfo(224, 192), nodes=NodeNames("input", "final_result"),
     network=NetworkInfo("fine_tuned", "mobilenet", "ab12", "Better by 0.1"),
     head=HeadInfo("lbfgs", 1.5, {"l2": 0.01, "refitted": True}),
     split=SplitInfo(-3, "cd34", {"training": 8, "validation": 1, "test": 1}, "0123456789"),
-    test=Figures(0.75, (0.5, 0.875), 4, 0.25, 0.125), unknown=RejectOption(3.5, 0.95, 8, {"count": 4}),
+    test=EvaluationInfo(0.75, (0.5, 0.875), 4, 0.25, 0.125), unknown=RejectOption(3.5, 0.95, 8, {"count": 4}),
     cross_validation=CrossValidation(5, 0.75, (0.5, 0.875), 10, 0.0625), files={"g.pb": "ef56"},
     options={"split": {"seed": -3}})
-SMALLEST = replace(WHOLE, network=NetworkInfo("wrapped", "own", "ab12"), head=HeadInfo("none", 1.0), split=None,
+MINIMAL = replace(FULL, network=NetworkInfo("wrapped", "own", "ab12"), head=HeadInfo("none", 1.0), split=None,
                    test=None, unknown=None, cross_validation=None, files={}, options={})
-CHANGED = {
+MALFORMED = {
     "labels": [None, "ab", ["one"], ["a", 1], ["a", "\ud800"], {"a": 1, "b": 2}],
     "input": [None, [], 3, {}],
     "input.height": [None, "32", 0, -1, 1.5, True, float("nan")],
@@ -53,91 +53,91 @@ CHANGED = {
 }
 
 
-def with_value(metadata: Metadata, place: str, value: Any) -> str:
-    """The metadata as JSON with one value exchanged."""
+def with_value(metadata: Metadata, path: str, value: Any) -> str:
+    """Return metadata as JSON with one value replaced."""
     values = json.loads(metadata.to_json())
-    *above, name = place.split(".")
-    inner = values[above[0]] if above else values
-    inner[name] = value
+    *sections, name = path.split(".")
+    parent = values[sections[0]] if sections else values
+    parent[name] = value
     return json.dumps(values)
 
 
-def without(metadata: Metadata, place: str) -> str:
-    """The metadata as JSON without one value."""
+def without(metadata: Metadata, path: str) -> str:
+    """Return metadata as JSON without one value."""
     values = json.loads(metadata.to_json())
-    *above, name = place.split(".")
-    del (values[above[0]] if above else values)[name]
+    *sections, name = path.split(".")
+    del (values[sections[0]] if sections else values)[name]
     return json.dumps(values)
 
 
-@pytest.mark.parametrize("metadata", [WHOLE, SMALLEST], ids=["whole", "smallest"])
-def test_it_reads_what_it_wrote(metadata: Metadata) -> None:
+@pytest.mark.parametrize("metadata", [FULL, MINIMAL], ids=["full", "minimal"])
+def test_metadata_survives_a_round_trip(metadata: Metadata) -> None:
     assert Metadata.from_json(metadata.to_json(), "x") == metadata
 
 
-def test_the_json_names_its_format_and_keeps_the_details_of_the_head_beside_the_rest() -> None:
-    values = json.loads(WHOLE.to_json())
+def test_the_json_contains_its_format_and_the_details_of_the_head_next_to_the_other_fields() -> None:
+    values = json.loads(FULL.to_json())
     assert (values["format"], values["schema_version"]) == ("tfpoets-classifier", 2)
     assert values["head"] == {"solver": "lbfgs", "temperature": 1.5, "l2": 0.01, "refitted": True}
     assert values["test"]["interval"] == [0.5, 0.875]
-    assert "fine_tuning" not in json.loads(SMALLEST.to_json())["network"]
+    assert "fine_tuning" not in json.loads(MINIMAL.to_json())["network"]
 
 
-@pytest.mark.parametrize("place, value", [(place, value) for place, values in CHANGED.items() for value in values])
-def test_a_malformed_section_is_refused(place: str, value: Any) -> None:
+@pytest.mark.parametrize("path, value", [(path, value) for path, values in MALFORMED.items() for value in values])
+def test_a_malformed_section_is_rejected(path: str, value: Any) -> None:
     with pytest.raises(ModelError) as caught:
-        Metadata.from_json(with_value(WHOLE, place, value), "x")
+        Metadata.from_json(with_value(FULL, path, value), "x")
     assert caught.value.problem.startswith("The metadata of x cannot be used: ")
-    assert place.split(".")[-1] in caught.value.problem or "pixels version 99" in caught.value.problem
+    assert path.split(".")[-1] in caught.value.problem or "pixels version 99" in caught.value.problem
 
 
-@pytest.mark.parametrize("place", ["labels", "input", "nodes", "network", "head", "input.width", "nodes.input",
-                                   "network.digest", "head.solver", "split.digest", "split.counts",
-                                   "test.cross_entropy", "unknown.threshold", "cross_validation.folds"])
-def test_a_missing_part_is_refused(place: str) -> None:
-    with pytest.raises(ModelError, match="metadata of x cannot be used: .*" + place.replace(".", r"\.")):
-        Metadata.from_json(without(WHOLE, place), "x")
+@pytest.mark.parametrize("path", ["labels", "input", "nodes", "network", "head", "input.width", "nodes.input",
+                                  "network.digest", "head.solver", "split.digest", "split.counts",
+                                  "test.cross_entropy", "unknown.threshold", "cross_validation.folds"])
+def test_a_missing_part_is_rejected(path: str) -> None:
+    with pytest.raises(ModelError, match="metadata of x cannot be used: .*" + path.replace(".", r"\.")):
+        Metadata.from_json(without(FULL, path), "x")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "5", '"x"', "{}", b"\xff\xfe\xff", "[" * 100_000,
                                   '{"format": "other"}', '{"format": ["tfpoets-classifier"]}'])
-def test_what_is_no_metadata_is_refused(text: str | bytes) -> None:
+def test_text_that_is_not_metadata_is_rejected(text: str | bytes) -> None:
     with pytest.raises(ModelError, match="metadata of x cannot be used"):
         Metadata.from_json(text, "x")
 
 
 @pytest.mark.parametrize("version", [None, "2", 1, 2.5, True])
-def test_a_schema_version_that_never_was_is_refused(version: Any) -> None:
+def test_a_schema_version_that_never_existed_is_rejected(version: Any) -> None:
     with pytest.raises(ModelError, match="metadata of x cannot be used: its schema version"):
-        Metadata.from_json(with_value(WHOLE, "schema_version", version), "x")
+        Metadata.from_json(with_value(FULL, "schema_version", version), "x")
 
 
-def test_a_newer_schema_version_is_refused_before_its_sections_are_read() -> None:
+def test_a_newer_schema_version_is_rejected_before_its_sections_are_read() -> None:
     with pytest.raises(ModelError, match="The metadata of x has schema version 3.*Install a newer version"):
         Metadata.from_json('{"format": "tfpoets-classifier", "schema_version": 3, "novelty": {}}', "x")
 
 
 @pytest.mark.parametrize("name", ["options", "flags"])
 def test_files_without_a_schema_version_are_read(name: str) -> None:
-    values = json.loads(WHOLE.to_json())
+    values = json.loads(FULL.to_json())
     del values["schema_version"]
     values["format"] = "poets-classifier-1"
     values[name] = values.pop("options")
-    assert Metadata.from_json(json.dumps(values), "x") == WHOLE
+    assert Metadata.from_json(json.dumps(values), "x") == FULL
 
 
 def test_a_wrapped_network_without_a_schema_version_has_no_split() -> None:
-    values = json.loads(SMALLEST.to_json())
+    values = json.loads(MINIMAL.to_json())
     del values["schema_version"]
     values |= {"format": "poets-classifier-1", "split": {}}
-    assert Metadata.from_json(json.dumps(values), "x") == SMALLEST
+    assert Metadata.from_json(json.dumps(values), "x") == MINIMAL
 
 
-def test_it_knows_the_photos_of_its_training() -> None:
-    assert WHOLE.are_training_photos(["0123456789abcdef", "1123456789abcdef"]) == [True, False]
-    assert SMALLEST.are_training_photos(["0123456789abcdef"]) == [False]
+def test_training_photos_are_recognized_by_their_digest() -> None:
+    assert FULL.training_digest_mask(["0123456789abcdef", "1123456789abcdef"]) == [True, False]
+    assert MINIMAL.training_digest_mask(["0123456789abcdef"]) == [False]
 
 
-def test_sections_that_a_later_version_added_are_passed_over() -> None:
-    text = with_value(WHOLE, "surprise", {"anything": 1})
-    assert Metadata.from_json(text, "g.json").labels == WHOLE.labels
+def test_unknown_sections_are_ignored() -> None:
+    text = with_value(FULL, "surprise", {"anything": 1})
+    assert Metadata.from_json(text, "g.json").labels == FULL.labels

@@ -11,7 +11,7 @@ import pytest
 
 from tests.inference.test_legacy_classifier import write_graph
 from tfpoets.data import read_dataset
-from tfpoets.exporting import FROZEN_GRAPH, NUMBERED_SAVED_MODEL, LoadedProof, open_exported, prove, wrap
+from tfpoets.exporting import FROZEN_GRAPH, NUMBERED_SAVED_MODEL, LoadedReference, open_exported, verify, wrap
 from tfpoets.extractors import TensorFlowEngine, extract_bottlenecks, open_extractor
 from tfpoets.inference import load_classifier
 from tfpoets.tf_runtime import auto_mixed_precision, full_precision, hide_native_messages, import_tensorflow
@@ -66,15 +66,16 @@ def test_preparing_and_extracting_restore_it(tmp_path: Path, photo_folder: Path,
 
 
 @pytest.mark.parametrize("name", ["tf_files/retrained_graph.pb", "saved"])
-def test_the_proof_of_exported_files_restores_it(name: str, retrained: Path, tensor_float_32: bool, seen: list[bool]
-                                                 ) -> None:
+def test_the_verification_of_exported_files_restores_it(name: str, retrained: Path, tensor_float_32: bool,
+                                                        seen: list[bool]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
     expected = load_classifier(retrained / "tf_files" / "retrained_graph.tflite").outputs(pixels)
     path, target = (retrained / name, FROZEN_GRAPH) if name.endswith(".pb") else (retrained / name / "1",
                                                                                  NUMBERED_SAVED_MODEL)
     opened = open_exported(path)
     assert opened
-    assert [row.count for row in prove(name, target, path, opened.metadata, LoadedProof([], pixels, expected))] == [3]
+    reference = LoadedReference([], pixels, expected)
+    assert [row.count for row in verify(name, target, path, opened.metadata, reference)] == [3]
     assert seen and not any(seen)
     assert is_on() == tensor_float_32
 

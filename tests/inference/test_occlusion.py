@@ -1,4 +1,4 @@
-"""Occlusion maps say where in a photo the answer comes from."""
+"""Occlusion maps show which part of a photo a prediction depends on."""
 from __future__ import annotations
 
 import numpy as np
@@ -7,20 +7,20 @@ from tfpoets.inference import Classifier, occlusion_maps
 from tfpoets.inference.classifier import PhotoInput
 
 
-class LooksAtOneCorner:
-    """Two labels; the first is as likely as the upper right corner is bright."""
+class CornerEngine:
+    """An engine with two outputs, the first of which is the brightness of the upper right corner."""
 
     name, batch_size = "stub", 1
 
     def open(self):
         def run(photos: np.ndarray) -> np.ndarray:
-            bright = photos[:, :8, -8:].mean(axis=(1, 2, 3))
-            return np.stack([bright, 1 - bright], axis=1).astype(np.float32)
+            brightness = photos[:, :8, -8:].mean(axis=(1, 2, 3))
+            return np.stack([brightness, 1 - brightness], axis=1).astype(np.float32)
         return run
 
 
-def test_the_map_is_high_where_the_answer_comes_from_and_zero_elsewhere() -> None:
-    classifier = Classifier(["bright corner", "other"], PhotoInput(28, 56), LooksAtOneCorner())
+def test_the_map_is_high_where_the_prediction_comes_from_and_zero_elsewhere() -> None:
+    classifier = Classifier(["bright corner", "other"], PhotoInput(28, 56), CornerEngine())
     photos = np.full((3, 28, 56, 3), 255, np.uint8)
     photos[2] = 127
     first, second, gray = occlusion_maps(classifier, photos, np.array([0, 1, 0]))

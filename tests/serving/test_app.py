@@ -81,7 +81,7 @@ def test_photos_as_bytes_get_the_predictions_of_the_classifier(client, classifie
 
 
 def test_arrays_and_columns_get_the_same_predictions(client, classifier: Classifier, photo: bytes) -> None:
-    pixels = (classifier.input.pixels(photo).astype(np.float32) / 255).tolist()
+    pixels = (classifier.input.load_pixels(photo).astype(np.float32) / 255).tolist()
     rows = client.post(PREDICT, json={"instances": [pixels], "signature_name": "serving_default"}).json
     named = client.post(PREDICT, json={"instances": [{"image": pixels}]}).json
     columns = client.post(PREDICT, json={"inputs": {"image": [pixels]}}).json
@@ -138,7 +138,7 @@ def test_arrays_for_a_legacy_graph_are_scaled_like_its_photos(shared_data: Path)
     graph = shared_data / "poets_graphs" / "license_plates_mobilenet_0.25_128" / "retrained_graph.tflite"
     classifier = load_classifier(graph)
     photo = next((shared_data / "photos" / "flowers" / "roses").glob("*.jpg")).read_bytes()
-    array = (classifier.input.pixels(photo) / 255).astype(np.float32)
+    array = (classifier.input.load_pixels(photo) / 255).astype(np.float32)
     assert np.allclose(classifier.predict_array(array).probabilities, classifier.predict_photo(photo).probabilities,
                        atol=1e-4)
 

@@ -13,7 +13,7 @@ import numpy as np
 from tfpoets.data import Dataset, Photo, read_dataset
 from tfpoets.errors import DataError
 from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_rejection
-from tfpoets.exporting import UNKNOWN_LABEL, are_training_photos
+from tfpoets.exporting import UNKNOWN_LABEL, training_photo_mask
 from tfpoets.files import check_output_file
 from tfpoets.inference import Classifier, LegacyGraphOptions, Prediction, load_classifier
 from tfpoets.progress import progress_bar
@@ -181,7 +181,7 @@ def _without_trained_on(classifier: Classifier, photos: list[Photo]) -> tuple[li
     """The photos that took no part in the training, by their content, and what is to be said of that."""
     if classifier.metadata is None:
         return photos, []
-    known = are_training_photos(classifier.metadata, photos)
+    known = training_photo_mask(classifier.metadata, photos)
     new = [photo for photo, is_known in zip(photos, known) if not is_known]
     if len(new) == len(photos):
         return photos, []
@@ -197,7 +197,7 @@ def _answers(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], 
     """The photos that could be read, and the classifier's answers."""
     answered, answers = [], []
     with progress_bar(len(photos), "Labelling", "photo") as bar:
-        for photo, answer in classifier.label_photos(photos, Photo.read):
+        for photo, answer in classifier.predict_photos(photos, Photo.read):
             bar.update()
             if answer.probabilities is None:
                 log.warning("%s is left out: %s.", photo.uri, answer.reason)

@@ -81,7 +81,7 @@ def label(options: LabelOptions) -> int:
     classifier = load_classifier(options.graph, options.legacy)
     write = _writer(options, classifier)
     failed = 0
-    for source, answer in classifier.label_photos(expand_sources(options.sources), read_source):
+    for source, answer in classifier.predict_photos(expand_sources(options.sources), read_source):
         labels = _best(answer, classifier, options)
         write(source, labels, answer)
         failed += bool(answer.reason)

@@ -118,7 +118,7 @@ def _epoch_lines(epoch: Epoch) -> list[str]:
 def _file_lines(event: events.FilesWritten) -> list[str]:
     exported = event.exported
     lines = ["Written:", *(f"  {path}" for path in exported.files)]
-    if exported.proven:
+    if exported.verified:
         lines.append("Checked on test photos: same labels, and the largest difference of a score")
-    return lines + [f"  {parity.name:<26} {f'{parity.agreeing} of {parity.count}':>11} {parity.largest:10.1g}"
-                    for parity in exported.proven]
+    return lines + [f"  {parity.name:<26} {f'{parity.agreeing} of {parity.count}':>11} {parity.max_difference:10.1g}"
+                    for parity in exported.verified]

@@ -81,7 +81,7 @@ def conversion_line(converted: ExportedFile) -> str:
     accuracy = "-" if metrics is None else (f"{metrics.accuracy:.1%} ({100 * metrics.interval[0]:.1f}-"
                                             f"{100 * metrics.interval[1]:.1f}%)")
     same = f"{converted.agreeing} of {converted.count}" if converted.count else "-"
-    largest = f"{converted.largest:.1g}" if converted.count else "-"
+    largest = f"{converted.max_difference:.1g}" if converted.count else "-"
     time = "-" if converted.milliseconds is None else f"{converted.milliseconds:.1f}"
     return (f"{converted.name:<15} {converted.size / 1e6:>6.1f}  {same:>12}  {largest:>8}  {accuracy:>23}  {time:>5}")
 
@@ -91,7 +91,7 @@ def conversion_notes(converted: Sequence[ExportedFile]) -> list[str]:
     lines = _wrapped("Largest: difference of a probability to the graph's. ms: for one photo here, without decoding, "
                      "on one thread (the .pb and the SavedModel on all cores); tfjs runs in browsers only, its files "
                      "were put together again and run here.")
-    if converted[0].has_score and not all(each.has_score for each in converted):
+    if converted[0].has_unknown_score and not all(each.has_unknown_score for each in converted):
         lines += _wrapped("The .tflite formats carry the probabilities alone: they never answer unknown.")
     own = converted[0].metrics
     for each in converted[1:]:

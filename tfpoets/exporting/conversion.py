@@ -1,4 +1,4 @@
-"""A retrained graph in further formats, each proven on photos before it is kept."""
+"""Convert a retrained graph to other formats, and verify each file on photos."""
 from __future__ import annotations
 
 import logging
@@ -15,39 +15,40 @@ from tfpoets.extractors import EngineRunner, TensorFlowEngine
 from tfpoets.files import as_location, as_path, check_is_apart, check_output_folder
 from tfpoets.tf_runtime import import_tensorflow
 
-from .export_targets import FROZEN_GRAPH, check_format_names, check_formats, open_exported, target_named
-from .exportable import Exportable, load_readable, spread
+from .export_targets import FROZEN_GRAPH, check_format_names, check_formats, find_target, open_exported
+from .exportable import Exportable, load_readable_photos, sample_evenly
 from .metadata import Metadata
-from .proof import ExportedFile, LoadedProof, measure, unproven
-from .publish import Job, Staging
+from .staging import OutputFile, StagedFiles
 from .target import TFLITE_IDENTIFIER
-from .training_photos import are_training_photos
+from .training_photos import training_photo_mask
+from .verification import ExportedFile, FileComparison, LoadedReference, predict
 
 log = logging.getLogger(__name__)
 
-MAX_PROOF_PHOTOS = 500
+MAX_VERIFICATION_PHOTOS = 500
 
 
 def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = Path("tf_files/exported"),
            image_dir: Path | str | None = None, on_event: Callable[[ExportedFile], None] = lambda row: None
            ) -> list[ExportedFile]:
-    """Write a retrained graph in further formats, and prove each file on photos it was not trained on.
+    """Convert a retrained graph to other formats, and verify each file on photos that were not used for training.
 
     Args:
-        graph: the .pb that retrain wrote.
-        formats: names of formats, as `format_names` lists them.
-        output_dir: where the files go; made if it is missing.
-        image_dir: photos to prove the files on, and to see the range of every number for tflite_int8, one folder per
-            class; None: those of its training.
-        on_event: is told of the graph and of each file as soon as it is in place.
+        graph: The path of the .pb that retrain wrote.
+        formats: The names of formats, as listed by `format_names`.
+        output_dir: The folder for the files. It is created if it does not exist.
+        image_dir: A folder of class folders, with the photos for the verification and for the calibration of
+            tflite_int8; None: the photos of the retraining.
+        on_event: Called with the row of the graph, and with that of each file as soon as it is in place.
 
     Returns:
-        The graph itself first, then a row for each format.
+        The row of the graph, followed by a row for each format.
 
     Raises:
-        OptionError: there is no format of a name.
-        ModelError: `graph` is no graph that retrain wrote.
-        ExportError: a format cannot be written, or does not give the graph's answers; the files that came before stay.
+        OptionError: A format does not exist.
+        ModelError: `graph` is not a graph that retrain wrote.
+        ExportError: A format cannot be written, or a file does not reproduce the outputs of the graph. Files that were
+            already written remain.
     """
     check_format_names(formats)
     graph, output_dir = as_path("graph", graph), as_path("output_dir", output_dir)
@@ -57,93 +58,101 @@ def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = P
     check_output_folder(output_dir)
     source = open_graph(graph)
     check_formats(formats, output_dir, source.name)
-    photos = _photos(source.metadata, image_dir)
-    known = are_training_photos(source.metadata, photos)
-    trained = [photo for photo, is_known in zip(photos, known) if is_known]
-    new = [photo for photo, is_known in zip(photos, known) if not is_known]
+    photos = _list_photos(source.metadata, image_dir)
+    is_training_photo = training_photo_mask(source.metadata, photos)
+    training_photos = [photo for photo, is_training in zip(photos, is_training_photo) if is_training]
+    new_photos = [photo for photo, is_training in zip(photos, is_training_photo) if not is_training]
     if not photos:
-        log.warning("There are no photos to prove the files on: give some with `image_dir`.")
-    elif not new:
-        log.warning("The classifier was trained on all of these photos: the files can be compared, but the accuracy "
-                    "says nothing about new photos.")
-    if "tflite_int8" in formats and not trained and new:
-        log.warning("No photo that the classifier was trained on is here; tflite_int8 sees the range of its numbers "
-                    "in the photos that prove it.")
-    return convert(replace(source, training_photos=trained or new), formats, output_dir, new or trained, on_event)
+        log.warning("No photos were found to verify the files on. Name a folder with `image_dir`.")
+    elif not new_photos:
+        log.warning("The classifier was trained on all of these photos. They show whether the files agree, but not "
+                    "how accurate the classifier is on new photos.")
+    if "tflite_int8" in formats and not training_photos and new_photos:
+        log.warning("No training photos were found. tflite_int8 is calibrated on the photos that verify it.")
+    return convert(replace(source, training_photos=training_photos or new_photos), formats, output_dir,
+                   new_photos or training_photos, on_event)
 
 
 def open_graph(path: Path | str, training_photos: Sequence[Photo] = ()) -> Exportable:
-    """Open a .pb that retrain wrote, to write it in other formats.
+    """Open a .pb that retrain wrote, to convert it to other formats.
 
     Raises:
-        ModelError: it is something else, or does not belong to the metadata beside it.
+        ModelError: There is no such file, retrain did not write it, or it does not match its metadata.
     """
     path = Path(path)
     if not path.exists():
         raise ModelError(f"There is no classifier at {path}.",
-                         "Make one with: `tfpoets retrain image_dir=FOLDER_OF_CLASS_FOLDERS`")
+                         "Create one with: `tfpoets retrain image_dir=FOLDER_OF_CLASS_FOLDERS`")
     content = path.read_bytes() if path.is_file() else b""
     if path.is_dir() or content[4:8] == TFLITE_IDENTIFIER:
-        raise ModelError(f"{path} is already converted; conversions begin with the .pb that retrain wrote.",
-                         "Give that one with `graph`.")
+        raise ModelError(f"{path} is already converted. Only the .pb that retrain wrote can be converted.",
+                         "Name that file with `graph`.")
     opened = open_exported(path, content)
     if opened is None:
-        raise ModelError(f"{path} was not written by retrain, so its labels and input are not part of it.",
-                         "Graphs of TensorFlow for Poets can be run by label_image and rounded by quantize_graph.")
-    definition = import_tensorflow().compat.v1.GraphDef.FromString(content)
-    return Exportable(path.stem, opened.metadata, definition, path, training_photos)
+        raise ModelError(f"{path} was not written by retrain, so its labels and its input are not known.",
+                         "For graphs of TensorFlow for Poets, use label_image and quantize_graph.")
+    graph_def = import_tensorflow().compat.v1.GraphDef.FromString(content)
+    return Exportable(path.stem, opened.metadata, graph_def, path, training_photos)
 
 
-def convert(source: Exportable, formats: Sequence[str], folder: Path, proving: Sequence[Photo],
+def convert(source: Exportable, formats: Sequence[str], folder: Path, photos: Sequence[Photo],
             on_event: Callable[[Any], None] = lambda row: None) -> list[ExportedFile]:
-    """Write a graph in further formats into a folder; see `export`.
+    """Convert an opened graph to other formats; see `export`.
 
     Args:
-        source: from `open_graph`, with its training photos.
-        formats: names of formats.
-        folder: made if it is missing.
-        proving: photos that it was not trained on; of more than MAX_PROOF_PHOTOS, so many, evenly spread.
-        on_event: is told of each row.
+        source: The result of `open_graph`, with the training photos.
+        formats: The names of formats.
+        folder: The folder for the files. It is created if it does not exist.
+        photos: Photos that were not used for training. At most MAX_VERIFICATION_PHOTOS of them, evenly spaced, are
+            used for the verification.
+        on_event: Called with each row.
+
+    Returns:
+        The row of the graph, followed by a row for each format.
+
+    Raises:
+        ExportError: A format cannot be written, or a file does not reproduce the outputs of the graph.
     """
     folder.mkdir(parents=True, exist_ok=True)
     check_formats(formats, folder, source.name)
-    own, proof = _reference(source, proving)
-    on_event(own)
-    rows = [own]
+    graph_row, reference = _run_graph(source, photos)
+    on_event(graph_row)
+    rows = [graph_row]
     for name in formats:
-        target = target_named(name)
-        with Staging(source, [Job(target, folder / target.file_name(source.name), name)]) as staging:
-            staging.write()
-            found = staging.prove(proof)
-            path, = staging.publish()
-        rows.append(replace(found[0], path=path) if found else unproven(name, path, target.tolerance))
+        target = find_target(name)
+        with StagedFiles(source, [OutputFile(target, folder / target.file_name(source.name), name)]) as staged:
+            staged.write()
+            verified = staged.verify(reference)
+            path, = staged.publish()
+        rows.append(replace(verified[0], path=path) if verified else
+                    FileComparison(name, path, target.tolerance).unverified())
         on_event(rows[-1])
     return rows
 
 
-def _reference(source: Exportable, proving: Sequence[Photo]) -> tuple[ExportedFile, LoadedProof]:
-    """The graph's own row, and its answers, which every file must give."""
-    assert source.path is not None  # `open_graph` has read it
-    photos, pixels = load_readable(spread(proving, MAX_PROOF_PHOTOS), source.size)
+def _run_graph(source: Exportable, photos: Sequence[Photo]) -> tuple[ExportedFile, LoadedReference]:
+    """Run the graph on photos; return its row, and its outputs as the reference for the converted files."""
+    assert source.path is not None  # `open_graph` has set it
+    readable_photos, pixels = load_readable_photos(sample_evenly(photos, MAX_VERIFICATION_PHOTOS), source.size)
     content = source.graph_def.SerializeToString(deterministic=True)
     runner = EngineRunner(TensorFlowEngine(content, *source.nodes.values()))
-    n_classes, threshold = len(source.metadata.labels), source.metadata.unknown_threshold
-    y = np.array([source.metadata.labels.index(photo.label) for photo in photos], np.int64)
-    unanswered = LoadedProof(photos, pixels, np.empty((0, n_classes + (threshold is not None)), np.float32), y,
-                             "the graph")
-    proof = replace(unanswered, outputs=unanswered.answers_of(runner))
-    return measure(FROZEN_GRAPH.name, source.path, runner, proof.outputs, proof, threshold, None), proof
+    labels, threshold = source.metadata.labels, source.metadata.unknown_threshold
+    outputs = predict(runner, pixels, len(labels) + (threshold is not None))
+    y = np.array([labels.index(photo.label) for photo in readable_photos], np.int64)
+    reference = LoadedReference(readable_photos, pixels, outputs, y, "the graph")
+    comparison = FileComparison(FROZEN_GRAPH.name, source.path, None, threshold)
+    return comparison.measure(runner, outputs, reference), reference
 
 
-def _photos(metadata: Metadata, image_dir: Path | str | None) -> list[Photo]:
-    """Photos of the classifier's labels: of the folder that is given, else of those it was trained and tested on."""
-    remembered = [metadata.options.get(name) for name in ("image_dir", "test_dir")]
-    folders = [image_dir] if image_dir else [folder for folder in remembered if isinstance(folder, str)]
-    found: list[Photo] = []
+def _list_photos(metadata: Metadata, image_dir: Path | str | None) -> list[Photo]:
+    """List the photos of the classifier's labels in a folder, by default in the folders that were used by retrain."""
+    stored = [metadata.options.get(name) for name in ("image_dir", "test_dir")]
+    folders = [image_dir] if image_dir else [folder for folder in stored if isinstance(folder, str)]
+    photos: list[Photo] = []
     for folder in folders:
         try:
-            found += read_dataset(folder, min_classes=1).photos
+            photos += read_dataset(folder, min_classes=1).photos
         except TfpoetsError:
             if image_dir:
-                raise  # a folder that was only remembered may have gone or be empty by now
-    return [photo for photo in found if photo.label in metadata.labels]
+                raise  # a folder from the metadata, however, may have been deleted or emptied since
+    return [photo for photo in photos if photo.label in metadata.labels]

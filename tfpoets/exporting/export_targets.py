@@ -1,4 +1,22 @@
-"""The list of export targets: every format that a classifier is written in."""
+"""The list of export targets, and functions that look up a target.
+
+STEM is the file name of the graph without its suffix:
+
+====================  =========================  ============  =============================
+name                  file or folder             verified in   written
+====================  =========================  ============  =============================
+graph (.pb)           STEM.pb                    TensorFlow    by every retraining
+classifier (.tflite)  STEM.tflite                LiteRT        by every retraining
+SavedModel            the next numbered version  TensorFlow    if `saved_model_dir` is set
+tflite                STEM_float32.tflite        LiteRT        on request
+tflite_float16        STEM_float16.tflite        LiteRT        on request
+tflite_dynamic        STEM_dynamic.tflite        LiteRT        on request
+tflite_int8           STEM_int8.tflite           LiteRT        on request
+tfjs                  STEM_tfjs/                 TensorFlow    on request
+saved_model           STEM_saved_model/          TensorFlow    on request
+onnx                  STEM.onnx                  ONNX Runtime  on request
+====================  =========================  ============  =============================
+"""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +31,7 @@ from .targets.saved_model import NumberedSavedModelTarget, SavedModelTarget
 from .targets.tfjs import TFJSTarget
 from .targets.tflite import TFLITE_TARGETS, TFLiteClassifierTarget
 
-# What every retraining writes.
+# The targets of every retraining. The numbered SavedModel is written only if there is a `saved_model_dir`.
 FROZEN_GRAPH, TFLITE_CLASSIFIER, NUMBERED_SAVED_MODEL = (
     FrozenGraphTarget(), TFLiteClassifierTarget(), NumberedSavedModelTarget())
 EXPORT_TARGETS: list[ExportTarget] = [FROZEN_GRAPH, TFLITE_CLASSIFIER, NUMBERED_SAVED_MODEL, *TFLITE_TARGETS,
@@ -21,62 +39,68 @@ EXPORT_TARGETS: list[ExportTarget] = [FROZEN_GRAPH, TFLITE_CLASSIFIER, NUMBERED_
 
 
 def format_names() -> list[str]:
-    """Return the names of the formats that can be asked for."""
+    """Return the names of the formats that can be requested."""
     return [target.name for target in EXPORT_TARGETS if target.selectable]
 
 
-def target_named(name: str) -> ExportTarget:
-    """Return the target of a format; raise OptionError, which names the nearest format, where there is none."""
+def find_target(name: str) -> ExportTarget:
+    """Return the target of a format.
+
+    Raises:
+        OptionError: There is no such format. The message suggests the most similar name.
+    """
     for target in EXPORT_TARGETS:
         if target.selectable and target.name == name:
             return target
     guess = nearest(name, format_names())
-    more = f"did you mean {guess}?" if guess else f"there are {', '.join(format_names())}."
-    raise OptionError(f"`formats`: there is no format {name!r}; {more}")
+    hint = f"did you mean {guess}?" if guess else f"choose from {', '.join(format_names())}."
+    raise OptionError(f"`formats`: there is no format {name!r}; {hint}")
 
 
 def check_format_names(names: Sequence[str]) -> None:
-    """Raise an OptionError where these are no names, or the one of `target_named` for an unknown one."""
+    """Raise an OptionError unless `names` is a list of names of formats."""
     if isinstance(names, str) or not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
-        raise OptionError(f"`formats`={names!r} is not a list of names.", f"There are {', '.join(format_names())}.")
+        raise OptionError(f"`formats`={names!r} is not a list of names.", f"Choose from {', '.join(format_names())}.")
     for name in names:
-        target_named(name)
+        find_target(name)
 
 
 def check_formats(names: Sequence[str], folder: Path, stem: str) -> None:
-    """Check that formats can be written on this machine, and would replace nothing that no export wrote.
+    """Check that formats can be written on this machine, without replacing anything that no export wrote.
 
     Args:
-        names: of formats.
-        folder: where they are to be written.
-        stem: the name of the graph without its suffix.
+        names: The names of the formats.
+        folder: The folder of the files.
+        stem: The file name of the graph without its suffix.
 
     Raises:
-        ExportError: one cannot be written.
+        OptionError: A format does not exist.
+        ExportError: A format cannot be written.
     """
     for name in names:
-        target = target_named(name)
-        reason, path = target.unavailable(), folder / target.file_name(stem)
+        target = find_target(name)
+        reason, path = target.unavailable_reason(), folder / target.file_name(stem)
         if reason:
             raise ExportError(reason)
         if path.is_file() and not target.owns(path):
-            raise ExportError(f"{path} is a file, where a folder is to be written.", "Move it away.")
+            raise ExportError(f"{path} is a file, but a folder must be written there.", "Move the file.")
         if path.is_dir() and any(path.iterdir()) and not target.owns(path):
-            raise ExportError(f"{path} is a folder of something else; it is left as it is.", "Move it away.")
+            raise ExportError(f"{path} was not written by an export, so it is not replaced.", "Move the folder.")
 
 
 def open_exported(path: Path, content: bytes | None = None) -> LoadedFile | None:
-    """Open a classifier's file that export wrote.
+    """Open an exported classifier.
 
     Args:
-        path: of the file; or a SavedModel's folder, or the folder of its numbered versions (the highest is taken).
-        content: of the file, where it has been read already.
+        path: The path of the file or the SavedModel folder. A folder of numbered versions stands for its highest
+            version.
+        content: The content of the file, if it has already been read.
 
     Returns:
-        None for a file that something else wrote.
+        None if no export wrote the file.
 
     Raises:
-        ModelError: the file is damaged, or does not belong to the metadata beside it.
+        ModelError: The file is damaged, or does not match its metadata.
     """
     if content is None:
         content = b"" if path.is_dir() else path.read_bytes()

@@ -1,4 +1,4 @@
-"""A classifier as one TensorFlow graph: every export starts from it."""
+"""A classifier as one TensorFlow graph, from which all formats are written."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -20,20 +20,20 @@ from .metadata import Metadata
 if TYPE_CHECKING:
     from tfpoets.training import Head
 
-# Photos that show which numbers flow where, for 8-bit weights and activations.
+# Photos that show the range of every activation, which the 8-bit conversion needs.
 MAX_CALIBRATION_PHOTOS = 100
 
 
 @dataclass(frozen=True, eq=False)
 class Exportable:
-    """A classifier that is about to be written.
+    """A classifier to export.
 
     Attributes:
-        name: of the classifier: that of its graph's file without suffix.
-        metadata: of the classifier.
-        graph_def: the whole classifier as a frozen GraphDef, from float32 [n, height, width, 3] in [0, 1].
-        path: of the file that it was read from; None for one that is not written yet.
-        training_photos: photos that it was trained on, for `calibration`.
+        name: The name of the classifier, which is the file name of its graph without suffix.
+        metadata: The metadata of the classifier.
+        graph_def: The whole classifier as a frozen GraphDef. Its input is float32 [n, height, width, 3] in [0, 1].
+        path: The path of the file that the graph was read from; None if the graph was just built.
+        training_photos: Photos that the classifier was trained on, for the calibration.
     """
 
     name: str
@@ -49,9 +49,9 @@ class Exportable:
 
     @property
     def nodes(self) -> dict[str, str]:
-        """The names of the graph's nodes: `input`, `probabilities`, and `unknown_score` where there is one."""
-        found = {"input": self.metadata.nodes.input, PROBABILITIES: self.metadata.nodes.output}
-        return {**found, UNKNOWN_SCORE: UNKNOWN_SCORE} if self.metadata.unknown else found
+        """The names of the nodes `input`, `probabilities`, and `unknown_score` if there is one."""
+        nodes = {"input": self.metadata.nodes.input, PROBABILITIES: self.metadata.nodes.output}
+        return {**nodes, UNKNOWN_SCORE: UNKNOWN_SCORE} if self.metadata.unknown else nodes
 
     def add_to_graph(self, pixels: Any) -> dict[str, Any]:
         """Add the classifier to the TensorFlow graph that is being built.
@@ -60,7 +60,7 @@ class Exportable:
             pixels: float32 tensor [n, height, width, 3] in [0, 1].
 
         Returns:
-            Tensors by name: `probabilities` [n, n_classes], and `unknown_score` [n] where there is one.
+            Float32 tensors by name: `probabilities` [n, n_classes], and `unknown_score` [n] if there is one.
         """
         nodes = self.nodes
         outputs = [name for name in nodes if name != "input"]
@@ -69,65 +69,80 @@ class Exportable:
         return dict(zip(outputs, tensors))
 
     def description(self) -> dict[str, Any]:
-        """Return what a program that runs a file needs to know, as JSON takes it."""
+        """Return what a program needs to know to run a file, as JSON values: labels, input size, unknown threshold."""
         threshold = {"unknown_threshold": self.metadata.unknown.threshold} if self.metadata.unknown else {}
         return {"labels": self.metadata.labels, "height": self.size[0], "width": self.size[1], **threshold}
 
-    def calibration(self) -> np.ndarray:
-        """Return photos of all classes alike that show the range of every number: uint8 [n, height, width, 3].
+    def load_calibration_pixels(self) -> np.ndarray:
+        """Load training photos for the calibration, about equally many of each class.
+
+        Returns:
+            uint8 [n, height, width, 3].
 
         Raises:
-            ExportError: there are no training photos, or none can be read.
+            ExportError: There are no training photos, or none of them can be read.
         """
         labels = self.metadata.labels
-        each = max(1, MAX_CALIBRATION_PHOTOS // len(labels))
-        chosen = [photo for label in labels
-                  for photo in spread([photo for photo in self.training_photos if photo.label == label], each)]
-        pixels = load_readable(chosen, self.size)[1]
+        n_per_class = max(1, MAX_CALIBRATION_PHOTOS // len(labels))
+        photos = [photo for label in labels
+                  for photo in sample_evenly([photo for photo in self.training_photos if photo.label == label],
+                                             n_per_class)]
+        pixels = load_readable_photos(photos, self.size)[1]
         if not len(pixels):
-            raise ExportError("tflite_int8 needs photos it was trained on, to see how large its numbers get.",
-                              "Give the folder it was trained on with `image_dir`.")
+            raise ExportError("tflite_int8 needs training photos for its calibration.",
+                              "Name the folder of the training photos with `image_dir`.")
         return pixels
 
 
-def assemble(extractor: Extractor, head: Head, metadata: Metadata, name: str) -> Exportable:
-    """Put extractor and head together in one graph.
+def build_exportable(extractor: Extractor, head: Head, metadata: Metadata, name: str) -> Exportable:
+    """Combine an extractor and a head in one graph.
 
     Args:
-        extractor: what makes the bottlenecks.
-        head: what answers.
-        metadata: of the classifier; its nodes name the graph's input and output.
-        name: of the classifier.
+        extractor: The extractor of the bottlenecks.
+        head: The trained head.
+        metadata: The metadata of the classifier, with the names of the input and output nodes.
+        name: The name of the classifier.
     """
     tensorflow = import_tensorflow()
-    definition = tensorflow.compat.v1.GraphDef.FromString(extractor.graph_path.read_bytes())
+    extractor_graph_def = tensorflow.compat.v1.GraphDef.FromString(extractor.graph_path.read_bytes())
     with quiet_native_code(), tensorflow.Graph().as_default() as graph:
         pixels = tensorflow.compat.v1.placeholder(tensorflow.float32, [None, extractor.height, extractor.width, 3],
                                                   name=INPUT_NODE)
-        bottleneck, = tensorflow.graph_util.import_graph_def(definition, {INPUT_NODE: pixels}, [f"{OUTPUT_NODE}:0"],
-                                                             name=MODULE_SCOPE)
+        bottleneck, = tensorflow.graph_util.import_graph_def(
+            extractor_graph_def, {INPUT_NODE: pixels}, [f"{OUTPUT_NODE}:0"], name=MODULE_SCOPE)
         head.add_to_graph(bottleneck, metadata.nodes.output)
         return Exportable(name, metadata, graph.as_graph_def())
 
 
-def evenly_spread(count: int, most: int) -> np.ndarray:
-    """Return indices of at most so many of `count` things, evenly spread, in order: int [n]."""
-    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
+def evenly_spaced(count: int, max_count: int) -> np.ndarray:
+    """Return at most `max_count` of the indices below `count`, evenly spaced and sorted: int [n]."""
+    return np.unique(np.linspace(0, count - 1, min(max_count, count)).astype(int))
 
 
-def spread(photos: Sequence[Photo], most: int) -> list[Photo]:
-    """Return at most so many photos, evenly spread."""
-    return [photos[row] for row in evenly_spread(len(photos), most)]
+def sample_evenly(photos: Sequence[Photo], max_count: int) -> list[Photo]:
+    """Return at most `max_count` photos, evenly spaced."""
+    return [photos[row] for row in evenly_spaced(len(photos), max_count)]
 
 
-def load_readable(photos: Sequence[Photo], size: tuple[int, int]) -> tuple[list[Photo], np.ndarray]:
-    """Return the photos that can be read, and their pixels: uint8 [n, height, width, 3]."""
-    def pixels(photo: Photo) -> np.ndarray | None:
-        try:
-            return load_pixels(photo.read(), *size)
-        except PhotoError:
-            return None
+def load_readable_photos(photos: Sequence[Photo], size: tuple[int, int]) -> tuple[list[Photo], np.ndarray]:
+    """Load the photos that can be read.
+
+    Args:
+        photos: The photos.
+        size: Height and width, in pixels.
+
+    Returns:
+        The readable photos, and their pixels: uint8 [n, height, width, 3].
+    """
     with ThreadPoolExecutor(core_count()) as pool:
-        found = list(zip(photos, pool.map(pixels, photos)))
-    kept = [(photo, each) for photo, each in found if each is not None]
-    return [photo for photo, _ in kept], np.array([each for _, each in kept], np.uint8).reshape(-1, *size, 3)
+        loaded = list(pool.map(lambda photo: _load_or_none(photo, size), photos))
+    readable = [(photo, pixels) for photo, pixels in zip(photos, loaded) if pixels is not None]
+    return ([photo for photo, _ in readable],
+            np.array([pixels for _, pixels in readable], np.uint8).reshape(-1, *size, 3))
+
+
+def _load_or_none(photo: Photo, size: tuple[int, int]) -> np.ndarray | None:
+    try:
+        return load_pixels(photo.read(), *size)
+    except PhotoError:
+        return None

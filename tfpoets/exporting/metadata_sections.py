@@ -1,6 +1,7 @@
-"""The sections of a classifier's metadata: what each one holds, and how it is read from JSON.
+"""The sections of a classifier's metadata, and how they are read from JSON.
 
-Files may come from strangers, so each `from_dict` checks every field and raises a ValueError that names the field.
+Metadata may come from an untrusted source, so each `from_dict` checks every field, and raises a ValueError that names
+a missing or invalid one.
 """
 from __future__ import annotations
 
@@ -10,9 +11,19 @@ from typing import Any, Protocol
 
 from tfpoets.data import PIXELS_VERSION
 
+# The largest absolute value of a number. Some integers are too large for a float.
+MAX_NUMBER = 1e300
 
-class Fields:
-    """The fields of one JSON object, read one by one; a ValueError says which one is missing or wrong."""
+
+class FieldReader:
+    """The fields of one JSON object, each of which is checked when it is read.
+
+    Every method raises a ValueError if the field is missing or invalid.
+
+    Args:
+        section: The name of the object, for messages.
+        values: The object.
+    """
 
     def __init__(self, section: str, values: Any):
         if not isinstance(values, dict):
@@ -20,53 +31,54 @@ class Fields:
         self._section = section
         self._values = values
 
-    def _value(self, name: str) -> Any:
+    def _get(self, name: str) -> Any:
         if name not in self._values:
             raise ValueError(f"its {self._section}.{name} is missing")
         return self._values[name]
 
-    def _refuse(self, name: str, expected: str) -> ValueError:
+    def _error(self, name: str, expected: str) -> ValueError:
         return ValueError(f"its {self._section}.{name} is not {expected}")
 
     def text(self, name: str) -> str:
-        """Return a text."""
-        value = self._value(name)
+        """Return a string."""
+        value = self._get(name)
         if not is_text(value):
-            raise self._refuse(name, "text")
+            raise self._error(name, "a string")
         return value
 
-    def integer(self, name: str, least: float = 0) -> int:
-        """Return a whole number of at least `least`."""
-        value = self._value(name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise self._refuse(name, "a whole number" + (f" of at least {least}" if math.isfinite(least) else ""))
+    def integer(self, name: str, minimum: float = 0) -> int:
+        """Return a whole number of at least `minimum`."""
+        value = self._get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+            raise self._error(name, "a whole number" + (f" of at least {minimum}" if math.isfinite(minimum) else ""))
         return value
 
-    def number(self, name: str, least: float = -math.inf, most: float = math.inf) -> float:
-        """Return a finite number from `least` to `most`."""
-        value = self._value(name)
-        if not _is_number(value) or not least <= value <= most:
-            raise self._refuse(name, "a number" if least == -math.inf else f"a number from {least:g} to {most:g}")
+    def number(self, name: str, minimum: float = -math.inf, maximum: float = math.inf) -> float:
+        """Return a finite number from `minimum` to `maximum`."""
+        value = self._get(name)
+        if not _is_number(value) or not minimum <= value <= maximum:
+            raise self._error(name, "a number" if minimum == -math.inf else
+                              f"a number from {minimum:g} to {maximum:g}")
         return float(value)
 
     def interval(self, name: str) -> tuple[float, float]:
-        """Return a confidence interval of a share: two numbers from 0 to 1."""
-        value = self._value(name)
+        """Return the confidence interval of a fraction: two numbers from 0 to 1."""
+        value = self._get(name)
         if not isinstance(value, list) or len(value) != 2 or not all(_is_number(end) and 0 <= end <= 1
                                                                      for end in value):
-            raise self._refuse(name, "two numbers from 0 to 1")
+            raise self._error(name, "two numbers from 0 to 1")
         return float(value[0]), float(value[1])
 
     def object(self, name: str) -> dict[str, Any] | None:
-        """Return a JSON object as it is, or None."""
-        value = self._value(name)
+        """Return a JSON object without checking its fields, or None."""
+        value = self._get(name)
         if value is not None and not isinstance(value, dict):
-            raise self._refuse(name, "an object")
+            raise self._error(name, "an object")
         return value
 
 
 def is_text(value: Any) -> bool:
-    """Return whether `value` is a str that can be written as UTF-8; JSON can hold half of a surrogate pair."""
+    """Return whether `value` is a string that UTF-8 can encode. JSON can contain half of a surrogate pair."""
     if not isinstance(value, str):
         return False
     try:
@@ -77,25 +89,24 @@ def is_text(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    # Larger integers have no float.
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < MAX_NUMBER
 
 
 class Section(Protocol):
-    """A part of the metadata."""
+    """A section of the metadata."""
 
     @classmethod
     def from_dict(cls, values: Any) -> Section:
-        """Read it from JSON; raise a ValueError where a field is missing or wrong."""
+        """Read the section from a JSON object; raise a ValueError if a field is missing or invalid."""
 
 
 @dataclass(frozen=True)
-class Input:
-    """What the network takes.
+class InputInfo:
+    """The section about the input of the network.
 
     Attributes:
-        height, width: in pixels.
-        pixels: version of the pixel contract.
+        height, width: The size in pixels.
+        pixels: The version of the pixel contract.
     """
 
     height: int
@@ -103,38 +114,43 @@ class Input:
     pixels: int = PIXELS_VERSION
 
     @classmethod
-    def from_dict(cls, values: Any) -> Input:
+    def from_dict(cls, values: Any) -> InputInfo:
         """Read the section "input"."""
-        fields = Fields("input", values)
-        found = cls(fields.integer("height", 1), fields.integer("width", 1), fields.integer("pixels"))
-        if found.pixels != PIXELS_VERSION:
-            raise ValueError(f"it takes pixels version {found.pixels}, not {PIXELS_VERSION}")
-        return found
+        fields = FieldReader("input", values)
+        info = cls(fields.integer("height", 1), fields.integer("width", 1), fields.integer("pixels"))
+        if info.pixels != PIXELS_VERSION:
+            raise ValueError(f"its input requires pixels version {info.pixels}, not {PIXELS_VERSION}")
+        return info
 
 
 @dataclass(frozen=True)
-class Nodes:
-    """Names of the frozen graph's nodes: its input, and its output, the probabilities."""
+class NodeNames:
+    """The section about the nodes of the frozen graph.
+
+    Attributes:
+        input: The name of the input node.
+        output: The name of the node with the probabilities.
+    """
 
     input: str
     output: str
 
     @classmethod
-    def from_dict(cls, values: Any) -> Nodes:
+    def from_dict(cls, values: Any) -> NodeNames:
         """Read the section "nodes"."""
-        fields = Fields("nodes", values)
+        fields = FieldReader("nodes", values)
         return cls(fields.text("input"), fields.text("output"))
 
 
 @dataclass(frozen=True)
 class NetworkInfo:
-    """The network in front of the last layer.
+    """The section about the network before the head.
 
     Attributes:
         kind: "frozen_features", "fine_tuned", "from_scratch" or "wrapped".
-        handle: what a user calls it.
-        digest: of its weights, input size and pixel version.
-        fine_tuning: the result of fine-tuning; "" where that was not tried.
+        handle: The handle of the network, as the user entered it.
+        digest: The digest of its weights, input size and pixel version.
+        fine_tuning: The result of fine-tuning as a sentence; "" without fine-tuning.
     """
 
     kind: str
@@ -143,25 +159,25 @@ class NetworkInfo:
     fine_tuning: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the section "network"; without `fine_tuning` where it is empty."""
+        """Return the section "network", without `fine_tuning` if it is empty."""
         return {name: value for name, value in asdict(self).items() if name != "fine_tuning" or value}
 
     @classmethod
     def from_dict(cls, values: Any) -> NetworkInfo:
         """Read the section "network"."""
-        fields = Fields("network", values)
+        fields = FieldReader("network", values)
         return cls(fields.text("kind"), fields.text("handle"), fields.text("digest"),
                    fields.text("fine_tuning") if "fine_tuning" in values else "")
 
 
 @dataclass(frozen=True)
 class HeadInfo:
-    """The last layer.
+    """The section about the head.
 
     Attributes:
-        solver: what found its weights.
-        temperature: what logits are divided by before the softmax; the weights in the files are divided already.
-        details: what else the solver says of itself.
+        solver: The name of the solver that trained it.
+        temperature: The divisor of the logits before the softmax. The weights in the files are already divided by it.
+        details: Additional fields of the solver.
     """
 
     solver: str
@@ -169,13 +185,13 @@ class HeadInfo:
     details: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the section "head": the details stand beside the other fields."""
+        """Return the section "head", in which the details are next to the other fields."""
         return {"solver": self.solver, "temperature": self.temperature, **self.details}
 
     @classmethod
     def from_dict(cls, values: Any) -> HeadInfo:
         """Read the section "head"."""
-        fields = Fields("head", values)
+        fields = FieldReader("head", values)
         temperature = fields.number("temperature") if "temperature" in values else 1.0
         return cls(fields.text("solver"), temperature,
                    {name: value for name, value in values.items() if name not in ("solver", "temperature")})
@@ -183,13 +199,13 @@ class HeadInfo:
 
 @dataclass(frozen=True)
 class SplitInfo:
-    """The split of the photos.
+    """The section about the split of the photos.
 
     Attributes:
-        seed: of the split.
-        digest: of the photos and their parts.
-        counts: photos in each part, by its name.
-        trained_on: the first KNOWN_DIGITS of the digest of every training and validation photo, joined.
+        seed: The seed of the split.
+        digest: The digest of the photos and their parts.
+        counts: The number of photos in each part, by name.
+        trained_on: The first DIGEST_PREFIX_LENGTH digits of the digests of all training and validation photos, joined.
     """
 
     seed: int
@@ -200,22 +216,22 @@ class SplitInfo:
     @classmethod
     def from_dict(cls, values: Any) -> SplitInfo:
         """Read the section "split"."""
-        fields = Fields("split", values)
-        counts = Fields("split.counts", fields.object("counts"))
+        fields = FieldReader("split", values)
+        counts = FieldReader("split.counts", fields.object("counts"))
         return cls(fields.integer("seed", -math.inf), fields.text("digest"),
                    {name: counts.integer(name) for name in values["counts"]},
                    fields.text("trained_on") if "trained_on" in values else "")
 
 
 @dataclass(frozen=True)
-class TestFigures:
-    """The final evaluation, on photos that took no part in the training.
+class EvaluationInfo:
+    """The section about the evaluation on the test photos, which were not used for training.
 
     Attributes:
-        accuracy: share of photos with the right label, 0 to 1.
-        interval: its 95 % Wilson interval.
-        count: number of photos.
-        cross_entropy: mean, in nats.
+        accuracy: The fraction of correctly labelled photos, 0 to 1.
+        interval: The 95 % Wilson interval of the accuracy.
+        count: The number of photos.
+        cross_entropy: The mean cross-entropy, in nats.
         expected_calibration_error: 0 to 1.
     """
 
@@ -226,21 +242,21 @@ class TestFigures:
     expected_calibration_error: float
 
     @classmethod
-    def from_dict(cls, values: Any) -> TestFigures:
+    def from_dict(cls, values: Any) -> EvaluationInfo:
         """Read the section "test"."""
-        fields = Fields("test", values)
+        fields = FieldReader("test", values)
         return cls(fields.number("accuracy", 0, 1), fields.interval("interval"), fields.integer("count", 1),
                    fields.number("cross_entropy"), fields.number("expected_calibration_error", 0, 1))
 
 
 @dataclass(frozen=True)
 class RejectOption:
-    """The reject option: which photos are called unknown.
+    """The section about the reject option, which labels photos as unknown.
 
     Attributes:
-        threshold: photos with a higher score are called unknown.
-        coverage: share of the validation photos that are not called unknown, 0 to 1.
-        references: number of training photos that the score keeps.
+        threshold: The score above which a photo is labelled unknown.
+        coverage: The fraction of the validation photos that are not labelled unknown, 0 to 1.
+        references: The number of training bottlenecks that the score compares a photo with.
         test: `Rejection.to_dict()` of the test photos, or None.
     """
 
@@ -252,21 +268,21 @@ class RejectOption:
     @classmethod
     def from_dict(cls, values: Any) -> RejectOption:
         """Read the section "unknown"."""
-        fields = Fields("unknown", values)
+        fields = FieldReader("unknown", values)
         return cls(fields.number("threshold"), fields.number("coverage", 0, 1), fields.integer("references"),
                    fields.object("test"))
 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """A cross-validation over all photos.
+    """The section about a cross-validation over all photos.
 
     Attributes:
-        folds: number of folds.
-        accuracy: share of photos with the right label, 0 to 1.
-        interval: its 95 % Wilson interval.
-        count: number of photos.
-        spread: standard deviation of the accuracy over the folds.
+        folds: The number of folds.
+        accuracy: The fraction of correctly labelled photos, 0 to 1.
+        interval: The 95 % Wilson interval of the accuracy.
+        count: The number of photos.
+        spread: The standard deviation of the accuracy over the folds.
     """
 
     folds: int
@@ -278,6 +294,6 @@ class CrossValidation:
     @classmethod
     def from_dict(cls, values: Any) -> CrossValidation:
         """Read the section "cross_validation"."""
-        fields = Fields("cross_validation", values)
+        fields = FieldReader("cross_validation", values)
         return cls(fields.integer("folds", 1), fields.number("accuracy", 0, 1), fields.interval("interval"),
                    fields.integer("count", 1), fields.number("spread"))

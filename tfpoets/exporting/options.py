@@ -1,4 +1,4 @@
-"""The files of a classifier: their names, and whether they can be written."""
+"""The options for the files of a classifier."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ DEFAULT_LABELS = Path("tf_files/retrained_labels.txt")
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """The files of a classifier.
+    """Options for the files of a classifier.
 
     Attributes:
-        output_graph: the .pb; the .tflite, the metadata and the report get the same stem.
-        output_labels: the label file.
-        saved_model_dir: folder for numbered SavedModels, or None for none.
-        final_tensor_name: name of the graph's result.
-        formats: further formats that the graph is converted to, beside it; names of `format_names`.
+        output_graph: The path of the .pb. The .tflite, the metadata and the report get the same stem.
+        output_labels: The path of the label file.
+        saved_model_dir: The folder for numbered SavedModels; None: no SavedModel is written.
+        final_tensor_name: The name of the graph's output node.
+        formats: The names of additional formats to convert the graph to, in the same folder; see `format_names`.
     """
 
     output_graph: Path = DEFAULT_GRAPH
@@ -39,41 +39,46 @@ class ExportOptions:
 
     @property
     def tflite(self) -> Path:
-        """The TensorFlow Lite file."""
+        """The path of the TensorFlow Lite file."""
         return self.output_graph.with_suffix(".tflite")
 
     @property
     def report(self) -> Path:
-        """The report, a page for people."""
+        """The path of the HTML report."""
         return self.output_graph.with_suffix(".html")
 
     @property
     def findings(self) -> Path:
-        """The table of the doctor's findings."""
+        """The path of the table with the doctor's findings."""
         return self.output_graph.with_name(f"{self.output_graph.stem}_findings.csv")
 
     @property
     def metadata(self) -> Path:
-        """The metadata file."""
+        """The path of the metadata file."""
         return self.output_graph.with_suffix(".json")
 
 
 def check_destinations(destinations: ExportOptions) -> None:
-    """Make the folders; raise a TfpoetsError where files could not be written, before any work is done."""
-    if destinations.output_graph.suffix in (".tflite", ".json", ".html"):
-        raise OptionError(f"`output_graph`={destinations.output_graph} must not end in "
-                          f"{destinations.output_graph.suffix}: that file is written beside it.", "Let it end in .pb.")
+    """Create the folders of the files, and check before any work is done that all files can be written.
+
+    Raises:
+        OptionError: Two files have the same path, or a path is a folder.
+        TfpoetsError: A folder cannot be created, or is not writable.
+    """
+    suffix = destinations.output_graph.suffix
+    if suffix in (".tflite", ".json", ".html"):
+        raise OptionError(f"`output_graph`={destinations.output_graph} must not end in {suffix}, because a different "
+                          "file gets that name.", "Use the suffix .pb.")
     check_output_file(destinations.output_graph, "output_graph")
     check_output_file(destinations.output_labels, "output_labels")
-    beside = {destinations.output_graph: "the graph"}
-    for path, what in ((destinations.tflite, "the .tflite"), (destinations.metadata, "the metadata"),
-                       (destinations.report, "the report"), (destinations.findings, "the findings"),
-                       (destinations.output_labels, "the labels")):
-        if path.resolve() in map(Path.resolve, beside):
-            raise OptionError(f"{path} was given for {what}, but other files of the graph would go there.",
-                              "Give `output_graph` and `output_labels` other names.")
-        beside[path] = what
-    for path in beside:
+    contents: dict[Path, str] = {}
+    for path, content in ((destinations.output_graph, "the graph"), (destinations.tflite, "the .tflite"),
+                          (destinations.metadata, "the metadata"), (destinations.report, "the report"),
+                          (destinations.findings, "the findings"), (destinations.output_labels, "the labels")):
+        other = contents.setdefault(path.resolve(), content)
+        if other != content:
+            raise OptionError(f"{path} is the path of both {other} and {content}.",
+                              "Use different names for `output_graph` and `output_labels`.")
         check_output_file(path, "output_graph")
     if destinations.saved_model_dir:
         check_output_folder(destinations.saved_model_dir)

@@ -1,4 +1,4 @@
-"""Hidden folders in which files are written before they are put in their places."""
+"""Stage an export: write its files to hidden folders, verify them there, and move them into place."""
 from __future__ import annotations
 
 import contextlib
@@ -7,32 +7,112 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-LOCK = ".lock"
-# A folder without a lock belongs to a run that is just making it, or to one that was killed before it could.
-SETTLED_SECONDS = 60.0
+from tfpoets.progress import stage
+
+from .exportable import Exportable
+from .target import ExportTarget
+from .verification import ExportedFile, LoadedReference, verify
+
+LOCK_NAME = ".lock"
+# A younger folder without a lock may belong to a run that has just created it. An older one is left from a run that
+# was killed before it could create the lock.
+MIN_ABANDONED_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A file or folder to export.
+
+    Attributes:
+        target: The target that writes it.
+        destination: Its final path.
+        name: Its name in messages.
+    """
+
+    target: ExportTarget
+    destination: Path
+    name: str
+
+
+class StagedFiles:
+    """The files of an export while they lie in hidden folders next to their destinations.
+
+    A context manager. On exit, all files that were not published are removed.
+
+    Args:
+        source: The classifier to export.
+        outputs: The files to write.
+    """
+
+    def __init__(self, source: Exportable, outputs: Sequence[OutputFile]):
+        self._source, self._outputs = source, outputs
+        self._folders: dict[Path, Path] = {}
+        self._exit_stack = ExitStack()
+
+    def __enter__(self) -> StagedFiles:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exit_stack.close()
+
+    def staged_path(self, destination: Path) -> Path:
+        """Return the path of a file before it is published; create the staging folder if necessary."""
+        parent = destination.parent.resolve()
+        if parent not in self._folders:
+            self._folders[parent] = self._exit_stack.enter_context(staging_folder(parent, self._source.name))
+        return self._folders[parent] / destination.name
+
+    def write(self) -> None:
+        """Write all files."""
+        for output in self._outputs:
+            with stage(f"export of {output.name}"):
+                output.target.write(self._source, self.staged_path(output.destination))
+
+    def verify(self, reference: LoadedReference) -> list[ExportedFile]:
+        """Compare all files with the reference.
+
+        Returns:
+            A row for each signature that was compared.
+
+        Raises:
+            ExportError: A file does not reproduce the reference outputs.
+        """
+        with stage("check"):
+            return [row for output in self._outputs
+                    for row in verify(output.name, output.target, self.staged_path(output.destination),
+                                      self._source.metadata, reference)]
+
+    def publish(self) -> list[Path]:
+        """Move all files to their destinations, and return their final paths."""
+        return [output.target.publish(self.staged_path(output.destination), output.destination)
+                for output in self._outputs]
 
 
 @contextmanager
 def staging_folder(parent: Path, name: str) -> Iterator[Path]:
-    """Make a hidden folder in `parent` that no other run uses, and remove it on the way out.
+    """Create a hidden folder that no other run uses, and remove it on exit.
 
-    It is beside the places of the files, on the same disk, so that renaming is atomic. What killed runs left behind is
-    removed: the lock inside a folder goes with its process.
+    The folder lies next to the destinations of its files, on the same disk, so that renaming is atomic. Folders that
+    killed runs left behind are removed: the lock inside a folder is released when its process ends.
 
     Args:
-        parent: made if it is missing.
-        name: of what is written.
+        parent: The folder of the destinations. It is created if it does not exist.
+        name: The name of the classifier, with which the name of the folder begins.
+
+    Yields:
+        The path of the new folder.
     """
-    from filelock import FileLock  # here, because label_image starts without it
+    from filelock import FileLock  # imported here because label_image does not need it
     parent.mkdir(parents=True, exist_ok=True)
-    for left in parent.glob(f".{glob.escape(name)}*.partial"):
-        _remove_if_left(left)
+    for other in parent.glob(f".{glob.escape(name)}*.partial"):
+        _remove_if_abandoned(other)
     folder = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".partial", dir=parent))
-    lock = FileLock(folder / LOCK)
+    lock = FileLock(folder / LOCK_NAME)
     lock.acquire()
     try:
         yield folder
@@ -41,13 +121,13 @@ def staging_folder(parent: Path, name: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_if_left(folder: Path) -> None:
-    """Remove a folder that no running process holds."""
+def _remove_if_abandoned(folder: Path) -> None:
+    """Remove a staging folder unless a running process uses it."""
     from filelock import FileLock, Timeout
-    with contextlib.suppress(OSError, Timeout):  # it has gone meanwhile, or is in use
-        if (folder / LOCK).exists():
-            with FileLock(folder / LOCK, timeout=0):
+    with contextlib.suppress(OSError, Timeout):  # another process has removed the folder, or is using it
+        if (folder / LOCK_NAME).exists():
+            with FileLock(folder / LOCK_NAME, timeout=0):
                 pass
-        elif time.time() - os.stat(folder).st_mtime < SETTLED_SECONDS:
+        elif time.time() - os.stat(folder).st_mtime < MIN_ABANDONED_SECONDS:
             return
         shutil.rmtree(folder, ignore_errors=True)

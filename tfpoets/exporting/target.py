@@ -1,4 +1,4 @@
-"""What an export target is: one format that a classifier is written in, and how such a file is run."""
+"""The interface of export targets, which write a classifier in one format and run the written file."""
 from __future__ import annotations
 
 import contextlib
@@ -15,33 +15,36 @@ from .metadata import Metadata
 if TYPE_CHECKING:
     from .exportable import Exportable
 
-# Largest difference of a probability: float32 sums in another order stay a hundred times below it.
+# The largest allowed difference of a probability. Summing float32 values in a different order changes a probability by
+# less than a hundredth of it.
 TOLERANCE = 1e-4
-# The identifier of a TensorFlow Lite flatbuffer stands behind its first offset, at bytes 4 to 8.
+# The file identifier of a TensorFlow Lite flatbuffer, which follows the first offset, at bytes 4 to 8.
 TFLITE_IDENTIFIER = b"TFL3"
-ATTEMPTS = 20
-# Names of signatures: one takes pixels, float32 [n, height, width, 3] in [0, 1], the other photos as files.
+MAX_PUBLISH_ATTEMPTS = 20
+# Names of signatures. The input of SERVING is pixels, float32 [n, height, width, 3] in [0, 1]; that of PREDICT_BYTES
+# is encoded photos.
 SERVING, PREDICT_BYTES = "serving_default", "predict_bytes"
 
 
 class LoadedFile(NamedTuple):
-    """A classifier's file: what it says of itself, and what runs it."""
+    """A loaded classifier file: its metadata, and the engine that runs it."""
 
     metadata: Metadata
     engine: Engine
 
 
 class ExportTarget(ABC):
-    """One format.
+    """An export format.
 
-    A file is written aside, opened as its users open it, compared with the classifier, and put in its place.
+    A file is written to a staging folder, opened as its users open it, compared with the classifier, and moved into
+    place.
 
     Attributes:
-        name: of the format, for `formats`.
-        tolerance: by how much a probability may differ from the classifier's; None: the numbers are coarser, and what
-            that costs is told instead.
-        selectable: whether it is written where it is asked for by name; every retraining writes the others.
-        timed: whether what `open` gives runs the file as fast as its users do.
+        name: The name of the format, as used in the option `formats`.
+        tolerance: The largest allowed difference between a probability and the classifier's. None for formats of
+            lower precision, whose differences are reported instead.
+        selectable: Whether the format can be requested by name. Every retraining writes the formats that cannot.
+        timed: Whether the engine that `open` returns runs the file as fast as its users do.
     """
 
     name: str
@@ -51,63 +54,72 @@ class ExportTarget(ABC):
 
     @abstractmethod
     def file_name(self, stem: str) -> str:
-        """Return the name of the file or folder for a graph whose name without suffix is `stem`."""
+        """Return the name of the file or folder for a graph with the file name `stem`.pb."""
 
     @abstractmethod
     def write(self, source: Exportable, path: Path) -> None:
-        """Write the classifier to a file or folder, which does not exist yet.
+        """Write the classifier to a file or folder.
+
+        Args:
+            source: The classifier.
+            path: The path of the file or folder, which does not exist yet.
 
         Raises:
-            ExportError: the format cannot express the classifier.
+            ExportError: The format cannot represent the classifier.
         """
 
     @abstractmethod
     def open(self, path: Path, metadata: Metadata) -> Mapping[str, Engine]:
-        """Return what runs a file, by the name of the signature; nothing where it cannot be run here.
+        """Return the engines that run a file, by the name of the signature.
 
-        An engine of SERVING takes pixels, one of PREDICT_BYTES an array of photos' files (object [n]). Both give
-        float32 [n, columns]: the probabilities, and behind them the unknown score, if the file has it.
+        The input of an engine for SERVING is pixels; that of one for PREDICT_BYTES is an array of encoded photos
+        (object [n]). Both return float32 [n, columns]: the probabilities, followed by the unknown score if the file
+        has one. The mapping is empty if the file cannot be run on this machine.
         """
 
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
-        """Return a classifier for `load_classifier`; None for a file that this target does not write or cannot read.
+        """Load a classifier for `load_classifier`.
 
         Args:
-            path: of the file or folder.
-            content: of the file; empty for a folder.
+            path: The path of the file or folder.
+            content: The content of the file; empty for a folder.
+
+        Returns:
+            None if this target did not write the file, or cannot read it.
 
         Raises:
-            ModelError: this target wrote it, but it is damaged.
+            ModelError: This target wrote the file, but it is damaged.
         """
         return None
 
-    def unavailable(self) -> str:
-        """Return why the format cannot be written on this machine, and what to do about it; empty where it can."""
+    def unavailable_reason(self) -> str:
+        """Return why the format cannot be written on this machine, and a remedy; "" if it can be written."""
         return ""
 
     def owns(self, path: Path) -> bool:
-        """Return whether what lies at a path may be replaced.
+        """Return whether an existing file or folder may be replaced.
 
-        A file of the same name may; a target that writes folders overrides this, and tells its own from others.
+        Any file may. A target that writes folders overrides this method, to recognize the folders that it wrote.
         """
         return path.is_file()
 
     def publish(self, staged: Path, destination: Path) -> Path:
-        """Put what was written in its place, in the place of what is there, and return the place.
+        """Move a staged file or folder to its destination, replace an existing one, and return the final path.
 
-        A file takes the place of another in one step. A folder cannot; the old one is moved aside first, into the
-        staging folder, with which it goes.
+        A file is replaced in one step. A folder cannot be: the existing one is first moved to the staging folder, and
+        is deleted with it.
         """
         if not destination.is_dir():
             os.replace(staged, destination)
             return destination
-        for attempt in range(ATTEMPTS):  # another run may put its own there in between
+        # Between the two steps, another run may publish its folder.
+        for attempt in range(MAX_PUBLISH_ATTEMPTS):
             with contextlib.suppress(FileNotFoundError):
                 os.replace(destination, staged.with_name(f"{staged.name}.old{attempt}"))
             try:
                 os.replace(staged, destination)
                 break
             except OSError:
-                if attempt == ATTEMPTS - 1:
+                if attempt == MAX_PUBLISH_ATTEMPTS - 1:
                     raise
         return destination

@@ -1,4 +1,4 @@
-"""Which photos a classifier knows already."""
+"""Find the photos that a classifier was trained on."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -11,10 +11,17 @@ from tfpoets.extractors import core_count
 from .metadata import Metadata
 
 
-def are_training_photos(metadata: Metadata, photos: Sequence[Photo]) -> list[bool]:
-    """Whether each photo, wherever it lies by now, trained a classifier or helped to choose it; reads all of them."""
+def training_photo_mask(metadata: Metadata, photos: Sequence[Photo]) -> list[bool]:
+    """Return for each photo whether it was used for training or validation.
+
+    All photos are read, because they are recognized by their content, wherever they are stored.
+
+    Args:
+        metadata: The metadata of the classifier.
+        photos: The photos to look up. A photo that cannot be read counts as new.
+    """
     with ThreadPoolExecutor(core_count()) as pool:
-        return metadata.are_training_photos(list(pool.map(_digest, photos)))
+        return metadata.training_digest_mask(list(pool.map(_digest, photos)))
 
 
 def _digest(photo: Photo) -> str:

@@ -1,4 +1,4 @@
-"""Load a classifier and label photos with it."""
+"""Load a classifier, and label photos with it."""
 from .classifier import Classifier, Prediction
 from .legacy_classifier import LegacyGraphOptions, open_legacy_graph
 from .load import load_classifier

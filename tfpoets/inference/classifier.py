@@ -1,4 +1,4 @@
-"""A classifier that is loaded and answers: photos in, probabilities of its labels out."""
+"""A loaded classifier, which predicts labels of photos."""
 from __future__ import annotations
 
 import os
@@ -18,19 +18,19 @@ from tfpoets.extractors import Engine, EngineRunner, core_count
 
 Source = TypeVar("Source")
 Result = TypeVar("Result")
-# Photos decoded ahead of the one whose answer is due, for each worker.
+# The number of photos per worker that are decoded in advance.
 LOOKAHEAD = 4
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a classifier says of one photo.
+    """The prediction for one photo.
 
     Attributes:
-        probabilities: float32 [classes]; None where it says nothing.
-        reason: why it says nothing.
-        unknown_score: how unlike the training photos the photo is; None where the classifier cannot say.
-        unknown: whether that is so much that no label should be believed.
+        probabilities: float32 [n_classes]; None if the photo cannot be read.
+        reason: Why the photo cannot be read; otherwise "".
+        unknown_score: How much the photo differs from the training photos; None if the classifier has no such score.
+        unknown: Whether the score is above the threshold, so that no label should be trusted.
     """
 
     probabilities: np.ndarray | None
@@ -41,12 +41,12 @@ class Prediction:
 
 @dataclass(frozen=True)
 class PhotoInput:
-    """How a classifier takes photos.
+    """The input of a classifier.
 
     Attributes:
-        height, width: in pixels.
-        version: of the pixel contract.
-        mean, std: for version 0, pixels p from 0 to 255 are fed as (p - mean) / std.
+        height, width: The size in pixels.
+        version: The version of the pixel contract.
+        mean, std: For version 0, pixels p from 0 to 255 are scaled to (p - mean) / std.
     """
 
     height: int
@@ -55,25 +55,41 @@ class PhotoInput:
     mean: float = 0.0
     std: float = 255.0
 
-    def pixels(self, source: bytes) -> np.ndarray:
-        """A photo's file as [height, width, 3]: uint8 (version 1) or float32 from 0 to 255 (version 0)."""
-        load = load_legacy_pixels if self.version == LEGACY_PIXELS_VERSION else load_pixels
-        return load(source, self.height, self.width)
+    def load_pixels(self, data: bytes) -> np.ndarray:
+        """Decode and resize a photo.
 
-    def scaled(self, pixels: np.ndarray) -> np.ndarray:
-        """Such pixels, any number of photos, as the network is fed them: float32."""
+        Args:
+            data: The content of the file.
+
+        Returns:
+            [height, width, 3], uint8 (version 1) or float32 from 0 to 255 (version 0).
+
+        Raises:
+            PhotoError: The photo cannot be read.
+        """
+        load = load_legacy_pixels if self.version == LEGACY_PIXELS_VERSION else load_pixels
+        return load(data, self.height, self.width)
+
+    def scale(self, pixels: np.ndarray) -> np.ndarray:
+        """Return pixels of any number of photos as the network's input: float32 [n, height, width, 3]."""
         if self.version == LEGACY_PIXELS_VERSION:
             return (pixels - np.float32(self.mean)) / np.float32(self.std)
         return network_input(pixels)
 
 
 class Classifier:
-    """A loaded classifier; any number of threads may use it.
+    """A loaded classifier. Any number of threads may use it at the same time.
+
+    Args:
+        labels: The labels in output order.
+        input_: The input of the network.
+        engine: The engine that runs the network.
+        metadata: The metadata of the classifier.
 
     Attributes:
-        labels: in output order.
-        input: how it takes photos.
-        metadata: how it was made and how good it is; None for a graph of TensorFlow for Poets.
+        labels: The labels in output order.
+        input: The input of the network.
+        metadata: The metadata of the classifier; None for a graph of TensorFlow for Poets.
     """
 
     def __init__(self, labels: Sequence[str], input_: PhotoInput, engine: Engine, metadata: Metadata | None = None):
@@ -82,105 +98,128 @@ class Classifier:
         self.metadata = metadata
         self._runner = EngineRunner(engine)
 
+    @property
+    def unknown_threshold(self) -> float | None:
+        """The score above which a photo is labelled unknown; None if the classifier has no such score."""
+        return self.metadata.unknown_threshold if self.metadata else None
+
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """Pixels [n, height, width, 3] as `input.pixels` gives them -> float32 [n, classes]."""
+        """Return the probabilities of the labels.
+
+        Args:
+            pixels: [n, height, width, 3], as returned by `input.load_pixels`.
+
+        Returns:
+            float32 [n, n_classes].
+        """
         return self.outputs(pixels)[:, :len(self.labels)]
 
     def outputs(self, pixels: np.ndarray) -> np.ndarray:
-        """The same with one more column, the scores for unknown photos, where the classifier has such a score."""
-        return self._runner.run_all(pixels, self.input.scaled)
-
-    def label(self, photo: str | os.PathLike[str] | bytes) -> str:
-        """Return the likeliest label of one photo, or "unknown" where the classifier tells that no label fits.
+        """Return the probabilities and, as a last column, the unknown scores if the classifier has them.
 
         Args:
-            photo: the path of the file, or its bytes.
-
-        Raises:
-            PhotoError: the photo cannot be read.
-        """
-        data = photo if isinstance(photo, bytes) else Photo(os.fspath(photo), "").read()
-        answer = self.predict_photo(data)
-        if answer.probabilities is None:
-            raise PhotoError(answer.reason)
-        return UNKNOWN_LABEL if answer.unknown else self.labels[answer.probabilities.argmax()]
-
-    def predict_photo(self, photo: bytes) -> Prediction:
-        """The answer to one photo's file."""
-        return self._answer(photo, lambda data: data)
-
-    def predict_array(self, array: np.ndarray) -> Prediction:
-        """The answer to one photo's pixels in [0, 1]: float32 [height, width, 3]."""
-        given = self.input.scaled(array[None] * np.float32(255)) if self.input.version == LEGACY_PIXELS_VERSION else (
-            array[None])
-        return self._answer_of(self._runner.run(given)[0])
-
-    @property
-    def unknown_threshold(self) -> float | None:
-        """Photos with a higher score are called unknown; None where the classifier has no such score."""
-        return self.metadata.unknown_threshold if self.metadata else None
-
-    def _answer_of(self, outputs: np.ndarray) -> Prediction:
-        """Float32 [columns], a photo's row of `outputs`."""
-        probabilities, threshold = outputs[:len(self.labels)], self.unknown_threshold
-        if threshold is None:
-            return Prediction(probabilities)
-        score = float(outputs[len(self.labels)])
-        # A score that is not a number is not below any threshold.
-        return Prediction(probabilities, unknown_score=score, unknown=not score <= threshold)
-
-    def label_photos(self, sources: Iterable[Source], read: Callable[[Source], bytes],
-                     workers: int | None = None) -> Iterator[tuple[Source, Prediction]]:
-        """Answers for many photos, on all cores, in the order given.
-
-        Args:
-            sources: paths, addresses or whatever `read` takes; may be endless, a few are read ahead.
-            read: gives a photo's bytes; raises PhotoError.
-            workers: threads; None: one a core.
+            pixels: [n, height, width, 3], as returned by `input.load_pixels`.
 
         Returns:
-            (source, answer) pairs; a photo that cannot be read has an answer without probabilities.
+            float32 [n, columns].
+        """
+        return self._runner.run_all(pixels, self.input.scale)
+
+    def label(self, photo: str | os.PathLike[str] | bytes) -> str:
+        """Return the most likely label of a photo, or "unknown" if the classifier rejects it.
+
+        Args:
+            photo: The path of the photo, or its content.
+
+        Raises:
+            PhotoError: The photo cannot be read.
+        """
+        data = photo if isinstance(photo, bytes) else Photo(os.fspath(photo), "").read()
+        prediction = self.predict_photo(data)
+        if prediction.probabilities is None:
+            raise PhotoError(prediction.reason)
+        return UNKNOWN_LABEL if prediction.unknown else self.labels[prediction.probabilities.argmax()]
+
+    def predict_photo(self, data: bytes) -> Prediction:
+        """Return the prediction for the content of a photo."""
+        return self._predict(data, lambda content: content)
+
+    def predict_array(self, array: np.ndarray) -> Prediction:
+        """Return the prediction for the pixels of one photo, float32 [height, width, 3] in [0, 1]."""
+        legacy = self.input.version == LEGACY_PIXELS_VERSION
+        scaled = self.input.scale(array[None] * np.float32(255)) if legacy else array[None]
+        return self._to_prediction(self._runner.run(scaled)[0])
+
+    def predict_photos(self, sources: Iterable[Source], read: Callable[[Source], bytes],
+                       workers: int | None = None) -> Iterator[tuple[Source, Prediction]]:
+        """Predict the labels of many photos in parallel.
+
+        Args:
+            sources: Paths, addresses or any other values that `read` accepts. A few of them are consumed in advance;
+                there may be infinitely many.
+            read: Returns the content of a photo, or raises a PhotoError.
+            workers: The number of threads; None: one per core.
+
+        Yields:
+            Pairs of a source and its prediction, in the order of the sources. The prediction for a photo that cannot
+            be read has no probabilities.
         """
         workers = workers or core_count()
         with ThreadPoolExecutor(workers) as pool:
             if self._runner.batch_size == 1:
-                yield from _in_order(pool, lambda source: self._answer(source, read), sources, workers * LOOKAHEAD)
+                yield from _map_in_order(pool, lambda source: self._predict(source, read), sources,
+                                         workers * LOOKAHEAD)
             else:
-                decoded = _in_order(pool, lambda source: self._decode(source, read), sources,
-                                    workers * LOOKAHEAD + self._runner.batch_size)
+                decoded = _map_in_order(pool, lambda source: self._load_pixels(source, read), sources,
+                                        workers * LOOKAHEAD + self._runner.batch_size)
                 while batch := list(islice(decoded, self._runner.batch_size)):
-                    yield from self._answer_batch(batch)
+                    yield from self._predict_batch(batch)
 
-    def _decode(self, source: Source, read: Callable[[Source], bytes]) -> np.ndarray | str:
+    def _load_pixels(self, source: Source, read: Callable[[Source], bytes]) -> np.ndarray | str:
+        """Return the pixels of a photo, or the reason why it cannot be read."""
         try:
-            return self.input.pixels(read(source))
+            return self.input.load_pixels(read(source))
         except PhotoError as error:
             return str(error)
 
-    def _answer(self, source: Source, read: Callable[[Source], bytes]) -> Prediction:
-        pixels = self._decode(source, read)
-        return Prediction(None, pixels) if isinstance(pixels, str) else self._answer_of(self.outputs(pixels[None])[0])
+    def _predict(self, source: Source, read: Callable[[Source], bytes]) -> Prediction:
+        pixels = self._load_pixels(source, read)
+        if isinstance(pixels, str):
+            return Prediction(None, pixels)
+        return self._to_prediction(self.outputs(pixels[None])[0])
 
-    def _answer_batch(self, batch: list[tuple[Source, np.ndarray | str]]) -> Iterator[tuple[Source, Prediction]]:
+    def _predict_batch(self, batch: list[tuple[Source, np.ndarray | str]]) -> Iterator[tuple[Source, Prediction]]:
         photos = [pixels for _, pixels in batch if not isinstance(pixels, str)]
         rows = iter(self.outputs(np.stack(photos)) if photos else ())
         for source, pixels in batch:
-            yield source, Prediction(None, pixels) if isinstance(pixels, str) else self._answer_of(next(rows))
+            yield source, Prediction(None, pixels) if isinstance(pixels, str) else self._to_prediction(next(rows))
+
+    def _to_prediction(self, row: np.ndarray) -> Prediction:
+        """Convert one row of `outputs`, float32 [columns]."""
+        probabilities, threshold = row[:len(self.labels)], self.unknown_threshold
+        if threshold is None:
+            return Prediction(probabilities)
+        score = float(row[len(self.labels)])
+        # Not "score > threshold", so that a photo with a NaN score is unknown.
+        return Prediction(probabilities, unknown_score=score, unknown=not score <= threshold)
 
 
-def _in_order(pool: ThreadPoolExecutor, work: Callable[[Source], Result], sources: Iterable[Source],
-              ahead: int) -> Iterator[tuple[Source, Result]]:
-    """Maps on a pool, in order, with at most `ahead` results waiting."""
+def _map_in_order(pool: ThreadPoolExecutor, function: Callable[[Source], Result], sources: Iterable[Source],
+                  lookahead: int) -> Iterator[tuple[Source, Result]]:
+    """Apply a function to sources in a pool, and yield the results in order, with at most `lookahead` of them pending.
+
+    Unlike `Executor.map`, this does not consume all sources at once.
+    """
     remaining = iter(sources)
-    running: deque[tuple[Source, Future]] = deque()
+    pending: deque[tuple[Source, Future]] = deque()
     try:
         while True:
-            for source in islice(remaining, ahead - len(running)):
-                running.append((source, pool.submit(work, source)))
-            if not running:
+            for source in islice(remaining, lookahead - len(pending)):
+                pending.append((source, pool.submit(function, source)))
+            if not pending:
                 return
-            source, future = running.popleft()
+            source, future = pending.popleft()
             yield source, future.result()
     finally:
-        for _, future in running:
+        for _, future in pending:
             future.cancel()

@@ -1,11 +1,11 @@
-"""Graphs of TensorFlow for Poets: what they do not state is worked out, and only what cannot be is asked for."""
+"""Load graphs of TensorFlow for Poets; determine their input and labels, which are not stored in the file."""
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,22 +19,24 @@ from .classifier import Classifier, PhotoInput
 
 log = logging.getLogger(__name__)
 
-# Tried in turn on a graph that does not state the size of its input.
-SIZES = (224, 128, 160, 192, 299)
-# Far beyond what any such network takes.
+# Sizes that are tried, in this order, if a graph does not specify the size of its input.
+CANDIDATE_SIZES = (224, 128, 160, 192, 299)
+# No network of this kind has an input of nearly this size.
 MAX_IMAGE_SIZE = 2048
-LABEL_FILES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
+LABEL_FILE_NAMES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
 
 
 @dataclass(frozen=True)
 class LegacyGraphOptions:
-    """What is known of a graph that does not state its own input and labels; None: not known.
+    """Options for a graph that does not contain its labels and a full description of its input.
+
+    None stands for a value that is to be determined from the graph and the files next to it.
 
     Attributes:
-        labels: a file with one label a line, in output order.
-        input_height, input_width: in pixels.
-        input_mean, input_std: pixels p from 0 to 255 are fed as (p - mean) / std.
-        input_layer, output_layer: names of nodes.
+        labels: The path of a file with one label per line, in output order.
+        input_height, input_width: The size of the input, in pixels.
+        input_mean, input_std: Pixels p from 0 to 255 are scaled to (p - mean) / std.
+        input_layer, output_layer: The names of the input and output nodes.
     """
 
     labels: Path | None = None
@@ -52,62 +54,98 @@ class LegacyGraphOptions:
         for name in ("input_mean", "input_std"):
             check_range(name, getattr(self, name))
         if self.input_std == 0:
-            raise OptionError("`input_std`=0 would divide by zero.")
+            raise OptionError("`input_std`=0 is not possible, because pixels are divided by it.")
 
-    def given(self) -> dict[str, Any]:
-        """Return what is known, by the names of the options."""
+    def specified(self) -> dict[str, Any]:
+        """Return the options that are not None, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
-def load_legacy_graph(path: Path, content: bytes, stated: LegacyGraphOptions) -> Classifier:
+class OpenedLegacyGraph(NamedTuple):
+    """A graph of TensorFlow for Poets with its input and the size of its output.
+
+    Attributes:
+        graph: The graph.
+        input: The input of the graph.
+        batch: The batch size of the graph; None: any.
+        n_classes: The number of classes.
+    """
+
+    graph: LegacyGraph
+    input: PhotoInput
+    batch: int | None
+    n_classes: int
+
+
+def load_legacy_graph(path: Path, content: bytes, overrides: LegacyGraphOptions) -> Classifier:
     """Load a frozen GraphDef (.pb) of TensorFlow for Poets as a classifier.
 
     Args:
-        path: of the file, for messages and for its label file.
-        content: its bytes.
-        stated: what is known of it; that counts more than what is found.
+        path: The path of the file, for messages and to find the label file.
+        content: The content of the file.
+        overrides: Values to use instead of those that are found.
 
     Raises:
-        ModelError: it is not such a graph, its labels are missing or too many, or how to feed it cannot be known.
+        ModelError: The file is not such a graph, its labels are missing or do not match it, or its input cannot be
+            determined.
     """
-    graph, taken, batch, classes = open_legacy_graph(path, content, stated)
-    run = run_legacy_graph(graph, batch)
-    engine = _GraphEngine(run, 1 if batch == 1 else TENSORFLOW_BATCH)
-    return Classifier(_labels(path, stated.labels, classes), taken, engine)
+    opened = open_legacy_graph(path, content, overrides)
+    engine = _LoadedGraphEngine(run_legacy_graph(opened.graph, opened.batch),
+                                1 if opened.batch == 1 else TENSORFLOW_BATCH)
+    return Classifier(_find_labels(path, overrides.labels, opened.n_classes), opened.input, engine)
 
 
-def open_legacy_graph(path: Path, content: bytes, stated: LegacyGraphOptions
-                      ) -> tuple[LegacyGraph, PhotoInput, int | None, int]:
-    """Do the same without labels: return the graph, its input, its batch (None: any) and the number of its classes."""
-    graph = read_legacy_graph(content, str(path), stated.input_layer, stated.output_layer)
-    mean, std = _scale(graph.network, stated, path)
-    height, width, batch, classes = _fitting(graph, stated, path, (mean, std))
-    return graph, PhotoInput(height, width, LEGACY_PIXELS_VERSION, mean, std), batch, classes
+def open_legacy_graph(path: Path, content: bytes, overrides: LegacyGraphOptions) -> OpenedLegacyGraph:
+    """Open a frozen GraphDef (.pb) of TensorFlow for Poets, without its labels.
+
+    Args:
+        path: The path of the file, for messages.
+        content: The content of the file.
+        overrides: Values to use instead of those that are found.
+
+    Raises:
+        ModelError: The file is not such a graph, or its input cannot be determined.
+    """
+    graph = read_legacy_graph(content, str(path), overrides.input_layer, overrides.output_layer)
+    mean, std = _find_scale(graph.network, overrides, path)
+    height, width, batch, n_classes = _find_shape(graph, overrides, path, (127.5 - mean) / std)
+    return OpenedLegacyGraph(graph, PhotoInput(height, width, LEGACY_PIXELS_VERSION, mean, std), batch, n_classes)
 
 
-def load_legacy_tflite(path: Path, content: bytes, stated: LegacyGraphOptions) -> Classifier:
-    """Load a .tflite (or .lite) made from such a graph, without TensorFlow; arguments and errors as for the graph."""
-    size = (stated.input_height, stated.input_width) if stated.input_height and stated.input_width else None
+def load_legacy_tflite(path: Path, content: bytes, overrides: LegacyGraphOptions) -> Classifier:
+    """Load a .tflite (or .lite) that was converted from a graph of TensorFlow for Poets, without TensorFlow.
+
+    Args:
+        path: The path of the file, for messages and to find the label file.
+        content: The content of the file.
+        overrides: Values to use instead of those that are found.
+
+    Raises:
+        ModelError: The file is damaged or not an image classifier, its labels are missing or do not match it, or its
+            input cannot be determined.
+    """
+    height, width = overrides.input_height, overrides.input_width
+    size = (height, width) if height and width else None
     try:
         model = LiteRTModel(content, size)
     except NotAnImageNetworkError as error:
         raise ModelError(f"{path} cannot label photos: {one_line(error)}") from error
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"{path} is damaged: {one_line(error)}", "Copy it again.") from error
-    for side, own in (("input_height", model.height), ("input_width", model.width)):
-        if getattr(stated, side) not in (None, own):
-            raise ModelError(f"`{side}`={getattr(stated, side)} does not fit {path}, which takes {own}.",
-                             "Omit it.")
-    if stated.input_layer or stated.output_layer:
+    for name, actual in (("input_height", model.height), ("input_width", model.width)):
+        value = getattr(overrides, name)
+        if value not in (None, actual):
+            raise ModelError(f"`{name}`={value} does not match {path}, which requires {actual}.", "Omit the option.")
+    if overrides.input_layer or overrides.output_layer:
         log.info("Ignored: `input_layer`, `output_layer`. A .tflite has one input and one output.")
-    mean, std = _scale(identify_network(content), stated, path)
-    return Classifier(_labels(path, stated.labels, model.outputs),
+    mean, std = _find_scale(identify_network(content), overrides, path)
+    return Classifier(_find_labels(path, overrides.labels, model.outputs),
                       PhotoInput(model.height, model.width, LEGACY_PIXELS_VERSION, mean, std),
                       LiteRTEngine(content, size))
 
 
-class _GraphEngine:
-    """A graph that is already loaded; every thread shares it."""
+class _LoadedGraphEngine:
+    """An engine for a graph that is already loaded, and that all threads share."""
 
     name = "tensorflow"
 
@@ -115,73 +153,90 @@ class _GraphEngine:
         self._run, self.batch_size = run, batch_size
 
     def open(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the function that runs the graph."""
         return self._run
 
 
-def _scale(network: LegacyNetwork | None, stated: LegacyGraphOptions, path: Path) -> tuple[float, float]:
-    """Mean and standard deviation of the pixels, by the network's kind where nobody says otherwise."""
-    mean, std = stated.input_mean, stated.input_std
+def _find_scale(network: LegacyNetwork | None, overrides: LegacyGraphOptions, path: Path) -> tuple[float, float]:
+    """Return mean and standard deviation of the pixels, by default those of the network's family."""
+    mean, std = overrides.input_mean, overrides.input_std
     if network is not None:
         mean, std = network.mean if mean is None else mean, network.std if std is None else std
     if mean is None or std is None:
-        raise ModelError(f"{path} is none of the networks that TensorFlow for Poets used (MobileNet v1, Inception v3, "
-                         "a TF Hub module), so how its pixels are scaled is not known.",
-                         "Say it with `input_mean` and `input_std`: pixels from 0 to 255 are fed as (x - mean) / std.")
+        raise ModelError(f"The scaling of the input of {path} is not known, because it is none of the networks that "
+                         "TensorFlow for Poets used (MobileNet v1, Inception v3, a TF Hub module).",
+                         "Set `input_mean` and `input_std`: pixels p from 0 to 255 are scaled to (p - mean) / std.")
     return mean, std
 
 
-def _fitting(graph: LegacyGraph, stated: LegacyGraphOptions, path: Path,
-             scale: tuple[float, float]) -> tuple[int, int, int | None, int]:
-    """Height, width, batch (None: any) and number of classes with which the graph gives one answer a photo."""
-    for height, width, guessed in _sizes(graph, stated):
+def _find_shape(graph: LegacyGraph, overrides: LegacyGraphOptions, path: Path, gray: float
+                ) -> tuple[int, int, int | None, int]:
+    """Run the graph with different input sizes until it returns one row per photo.
+
+    Args:
+        graph: The graph.
+        overrides: Values to use instead of those that are found.
+        path: The path of the file, for messages.
+        gray: The scaled value of the pixels of the test photos.
+
+    Returns:
+        Height, width, batch size (None: any), and the number of classes.
+    """
+    for height, width, is_guess in _candidate_sizes(graph, overrides):
         for batch in (1,) if graph.shape[:1] == (1,) else (2, 1):
-            gray = np.full((batch, height, width, 3), (127.5 - scale[0]) / scale[1], np.float32)
+            photos = np.full((batch, height, width, 3), gray, np.float32)
             try:
-                answers = run_legacy_graph(graph, batch)(gray)
-            except Exception as error:  # TensorFlow's InvalidArgumentError and whatever else a wrong size provokes
+                outputs = run_legacy_graph(graph, batch)(photos)
+            except Exception as error:  # TensorFlow raises InvalidArgumentError and others for a wrong size
                 log.debug("At %d x %d pixels: %s", height, width, one_line(error))
-                reason = "TensorFlow ends with an error."
+                reason = "TensorFlow raises an error."
                 continue
-            if answers.ndim == 2 and len(answers) == batch:
-                if guessed:
-                    log.info("%s does not state the size of its input; %d x %d pixels fit.", path, height, width)
-                return height, width, 1 if batch == 1 else None, answers.shape[1]
-            reason = f"the node {graph.output} gives {' x '.join(map(str, answers.shape))} numbers for {batch} photos."
-    given = stated.input_height or stated.input_width
-    raise ModelError(f"{path} does not give one answer a photo at {height} x {width} pixels: {reason}",
-                     "Say another `output_layer`." if stated.output_layer else
-                     "Omit `input_height` and `input_width`." if given else
-                     "Say the size with `input_height` and `input_width`.")
+            if outputs.ndim == 2 and len(outputs) == batch:
+                if is_guess:
+                    log.info("%s does not specify the size of its input. It works with %d x %d pixels.", path, height,
+                             width)
+                return height, width, 1 if batch == 1 else None, outputs.shape[1]
+            shape = " x ".join(map(str, outputs.shape))
+            reason = f"the output of {graph.output} is {shape} numbers for a batch of {batch}."
+    remedy = "Set `input_height` and `input_width`."
+    if overrides.output_layer:
+        remedy = "Choose another `output_layer`."
+    elif overrides.input_height or overrides.input_width:
+        remedy = "Omit `input_height` and `input_width`."
+    raise ModelError(f"{path} does not return one row of numbers per photo at {height} x {width} pixels: {reason}",
+                     remedy)
 
 
-def _sizes(graph: LegacyGraph, stated: LegacyGraphOptions) -> Iterator[tuple[int, int, bool]]:
-    """Heights and widths to try, and whether they are guesses."""
-    own = (graph.shape + (None,) * 4)[1:3]
+def _candidate_sizes(graph: LegacyGraph, overrides: LegacyGraphOptions) -> Iterator[tuple[int, int, bool]]:
+    """Yield heights and widths to try, each with whether it is a guess."""
+    graph_height, graph_width = (graph.shape + (None,) * 4)[1:3]
     side = graph.network.side if graph.network else None
-    height, width = (stated.input_height or own[0] or side, stated.input_width or own[1] or side)
+    height, width = (overrides.input_height or graph_height or side, overrides.input_width or graph_width or side)
     if height and width:
         yield height, width, False
         return
-    # Such a pool leaves a rest of a larger photo, which then seems to fit: the smallest is right.
-    for size in sorted(SIZES) if graph.pools_with_fixed_kernel else SIZES:
+    # A pool with a fixed kernel ignores the remainder of a larger photo, so sizes that are too large seem to work. The
+    # smallest size that works is the right one.
+    for size in sorted(CANDIDATE_SIZES) if graph.pools_with_fixed_kernel else CANDIDATE_SIZES:
         yield height or size, width or size, True
 
 
-def _labels(path: Path, given: Path | None, classes: int) -> list[str]:
-    """The labels of a graph with so many classes: from the file given, else from the one beside it that fits."""
-    if given is not None:
-        labels = _read_labels(given)
-        if len(labels) != classes:
-            raise ModelError(f"{given} has {len(labels)} labels, but {path} answers with {classes}: they do not "
-                             "belong together.", "Give the label file that was written with the graph.")
+def _find_labels(path: Path, label_file: Path | None, n_classes: int) -> list[str]:
+    """Return the labels from `label_file`, or from the first file next to the graph with the right number of them."""
+    if label_file is not None:
+        labels = _read_labels(label_file)
+        if len(labels) != n_classes:
+            raise ModelError(f"{label_file} has {len(labels)} labels, but {path} has {n_classes} classes.",
+                             "Use the label file that was written with the graph.")
         return labels
-    beside = [path.with_name(f"{path.stem.replace('graph', 'labels')}.txt"),
-              *(path.with_name(name) for name in LABEL_FILES)]
-    for file in dict.fromkeys(beside):
-        if file.is_file() and len(labels := _read_labels(file)) == classes:
-            log.info("Labels: %s", file)
+    candidates = [path.with_name(f"{path.stem.replace('graph', 'labels')}.txt"),
+                  *(path.with_name(name) for name in LABEL_FILE_NAMES)]
+    for candidate in dict.fromkeys(candidates):
+        if candidate.is_file() and len(labels := _read_labels(candidate)) == n_classes:
+            log.info("Labels: %s", candidate)
             return labels
-    raise ModelError(f"The labels of {path} ({classes} of them) are not beside it.", "Give them with `labels`=FILE.")
+    raise ModelError(f"No file with the {n_classes} labels of {path} was found next to it.",
+                     "Name the label file with `labels`=FILE.")
 
 
 def _read_labels(path: Path) -> list[str]:
@@ -192,5 +247,5 @@ def _read_labels(path: Path) -> list[str]:
     except FileNotFoundError:
         raise ModelError(f"There is no label file {path}.") from None
     lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
-    # TensorFlow for Poets wrote a blank for a folder whose name has no letter of a to z.
+    # TensorFlow for Poets wrote a blank as the label of a folder whose name has no letter from a to z.
     return [line.strip() or line for line in lines]

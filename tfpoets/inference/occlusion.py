@@ -1,39 +1,44 @@
-"""Where a classifier looks: what happens to an answer when parts of the photo are covered (Zeiler & Fergus 2014)."""
+"""Occlusion maps: how a probability changes when parts of the photo are covered (Zeiler & Fergus 2014)."""
 from __future__ import annotations
 
 import numpy as np
 
 from .classifier import Classifier
 
-# Places a side where the cover lies; it is two steps wide, so that neighbouring places overlap by half.
-PLACES = 5
-# The middle of the range, a colour that says little.
-COVER = 127
+# The cover takes this many positions along each side. It is two steps wide, so neighbouring positions overlap by half.
+POSITIONS_PER_SIDE = 5
+# Gray, the middle of the range, which is evidence for few classes.
+COVER_VALUE = 127
 
 
 def occlusion_maps(classifier: Classifier, pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """By how much the probability of a label falls when a gray square covers a place of a photo.
+    """Return by how much the probability of a label falls when a gray square covers a part of the photo.
 
     Args:
-        classifier: any.
-        pixels: [photos, height, width, 3] as the classifier's `input.pixels` gives them.
-        labels: int [photos], the label in question for each.
+        classifier: The classifier.
+        pixels: [n, height, width, 3], as returned by the classifier's `input.load_pixels`.
+        labels: int [n], the index of one label for each photo.
 
     Returns:
-        float32 [photos, PLACES + 1, PLACES + 1], equal cells of the photo, rows from the top: the mean over the covers
-        that lay on a cell; below 0 where they help.
+        float32 [n, POSITIONS_PER_SIDE + 1, POSITIONS_PER_SIDE + 1]: for each cell of an even grid over the photo, rows
+        from the top, the mean drop of the probability over all covers that included the cell. It is negative if the
+        probability rises.
     """
-    height, width = pixels.shape[1:3]
-    rows, columns = (np.linspace(0, side, PLACES + 2).round().astype(int) for side in (height, width))
-    covered = np.repeat(pixels[:, None], PLACES * PLACES + 1, axis=1)
-    for place in range(PLACES * PLACES):
-        row, column = divmod(place, PLACES)
-        covered[:, place, rows[row]:rows[row + 2], columns[column]:columns[column + 2]] = COVER
+    n_photos, height, width = pixels.shape[:3]
+    row_edges, column_edges = (np.linspace(0, side, POSITIONS_PER_SIDE + 2).round().astype(int)
+                               for side in (height, width))
+    n_positions = POSITIONS_PER_SIDE ** 2
+    # The last copy of each photo is not covered.
+    covered = np.repeat(pixels[:, None], n_positions + 1, axis=1)
+    for position in range(n_positions):
+        row, column = divmod(position, POSITIONS_PER_SIDE)
+        covered[:, position, row_edges[row]:row_edges[row + 2],
+                column_edges[column]:column_edges[column + 2]] = COVER_VALUE
     probabilities = classifier.probabilities(covered.reshape(-1, *pixels.shape[1:]))
-    own = probabilities.reshape(len(pixels), PLACES * PLACES + 1, -1)[np.arange(len(pixels)), :, labels]
-    drops = (own[:, -1:] - own[:, :-1]).reshape(-1, PLACES, PLACES)
-    total, covers = np.zeros((2, len(pixels), PLACES + 1, PLACES + 1), np.float32)
+    of_label = probabilities.reshape(n_photos, n_positions + 1, -1)[np.arange(n_photos), :, labels]
+    drops = (of_label[:, -1:] - of_label[:, :-1]).reshape(-1, POSITIONS_PER_SIDE, POSITIONS_PER_SIDE)
+    total, n_covers = np.zeros((2, n_photos, POSITIONS_PER_SIDE + 1, POSITIONS_PER_SIDE + 1), np.float32)
     for row, column in np.ndindex(2, 2):
-        total[:, row:row + PLACES, column:column + PLACES] += drops
-        covers[:, row:row + PLACES, column:column + PLACES] += 1
-    return total / covers
+        total[:, row:row + POSITIONS_PER_SIDE, column:column + POSITIONS_PER_SIDE] += drops
+        n_covers[:, row:row + POSITIONS_PER_SIDE, column:column + POSITIONS_PER_SIDE] += 1
+    return total / n_covers

@@ -125,7 +125,7 @@ def _occlusion_maps(classifier: Classifier, evaluated: EvaluatedPhotos) -> list[
     pixels = {}
     for row in _rows_for_occlusion_maps(evaluated):
         try:
-            pixels[row] = classifier.input.pixels(evaluated.photos[row].read())
+            pixels[row] = classifier.input.load_pixels(evaluated.photos[row].read())
         except PhotoError:  # deleted or changed since it was evaluated
             continue
     if not pixels:

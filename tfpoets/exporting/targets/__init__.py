@@ -1,1 +1,1 @@
-"""Export targets, a file for each format or family of formats."""
+"""Export targets, with one file for each format or family of formats."""

@@ -1,4 +1,4 @@
-"""The frozen GraphDef (.pb) that TensorFlow for Poets wrote: nodes `input` and `final_tensor_name`."""
+"""The frozen GraphDef (.pb), with the nodes that TensorFlow for Poets wrote: `input` and `final_tensor_name`."""
 from __future__ import annotations
 
 import hashlib
@@ -10,48 +10,54 @@ from tfpoets.extractors import INPUT_NODE, Engine, TensorFlowEngine
 from tfpoets.graphs import HEAD_SCOPE, MODULE_SCOPE, OWN_MARK, UNKNOWN_SCOPE, UNKNOWN_SCORE
 
 from ..exportable import Exportable
-from ..metadata import RUN_AGAIN, Metadata
+from ..metadata import RETRAIN_REMEDY, Metadata
 from ..target import SERVING, ExportTarget, LoadedFile
 
 
 class FrozenGraphTarget(ExportTarget):
-    """The .pb: from `input`, float32 [n, height, width, 3] in [0, 1], to `final_tensor_name`, [n, n_classes].
+    """The target for the .pb.
 
-    A classifier with a reject option has the node `unknown_score` ([n]), too.
+    The input node is `input`, float32 [n, height, width, 3] in [0, 1]; the output node is `final_tensor_name`, float32
+    [n, n_classes]. With a reject option, the node `unknown_score`, float32 [n], is a second output.
     """
 
     name = "graph (.pb)"
     selectable = False
 
     def file_name(self, stem: str) -> str:
+        """Return the name of the .pb."""
         return f"{stem}.pb"
 
     def write(self, source: Exportable, path: Path) -> None:
+        """Write the graph as a serialized GraphDef."""
         path.write_bytes(source.graph_def.SerializeToString(deterministic=True))
 
     def open(self, path: Path, metadata: Metadata) -> dict[str, Engine]:
+        """Return a TensorFlow engine for the graph."""
         outputs = [metadata.nodes.output] + ([UNKNOWN_SCORE] if metadata.unknown else [])
         return {SERVING: TensorFlowEngine(path, metadata.nodes.input, *outputs)}
 
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
-        # Other formats hold the mark as well. A GraphDef begins with field 1, its nodes (graph.proto).
+        """Load a graph with the metadata next to it, whose hash must match."""
+        # Files of other formats contain the mark, too. A GraphDef begins with field 1, its nodes (graph.proto).
         if content[:1] != b"\n" or OWN_MARK.encode() not in content:
             return None
-        beside = path.with_suffix(".json")
-        if not beside.exists():
-            raise ModelError(f"{path} has no metadata beside it ({beside.name} is missing), so its labels and its "
-                             "input are not known.", RUN_AGAIN)
-        metadata = Metadata.from_json(beside.read_bytes(), str(beside))
+        metadata_path = path.with_suffix(".json")
+        if not metadata_path.exists():
+            raise ModelError(f"The metadata of {path} is missing: there is no {metadata_path.name} next to it.",
+                             RETRAIN_REMEDY)
+        metadata = Metadata.from_json(metadata_path.read_bytes(), str(metadata_path))
         if metadata.files.get(path.name) != hashlib.sha256(content).hexdigest():
-            raise ModelError(f"{path} is not the file that {beside.name} describes: one of the two is older, or "
-                             "damaged.", RUN_AGAIN)
+            raise ModelError(f"{path} is not the file that {metadata_path.name} describes. One of the two is older or "
+                             "damaged.", RETRAIN_REMEDY)
         return LoadedFile(metadata, self.open(path, metadata)[SERVING])
 
 
 def check_output_name(name: str) -> None:
-    """Raise the OptionError that says why a node cannot be called so."""
+    """Raise an OptionError unless the graph's output node can have this name."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*", name) or name.endswith("/"):
-        raise OptionError(f"`final_tensor_name`={name} is no name for a TensorFlow node: it takes letters, digits and "
-                          "_ . - / and begins with a letter or digit.")
+        raise OptionError(f"`final_tensor_name`={name} is not a valid name for a TensorFlow node.",
+                          "Use letters, digits and _ . - / only, and begin with a letter or digit.")
     if name.split("/")[0] in (INPUT_NODE, HEAD_SCOPE, MODULE_SCOPE, UNKNOWN_SCOPE, UNKNOWN_SCORE):
-        raise OptionError(f"`final_tensor_name`={name} begins like other nodes of the graph.", "Give another.")
+        raise OptionError(f"`final_tensor_name`={name} begins with the name of another node of the graph.",
+                          "Choose another name.")

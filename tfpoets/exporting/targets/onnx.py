@@ -1,4 +1,4 @@
-"""ONNX, by tf2onnx; both it and onnxruntime come with the extra `onnx`."""
+"""ONNX, converted by tf2onnx and run by ONNX Runtime; the extra `onnx` installs both."""
 from __future__ import annotations
 
 import importlib.util
@@ -19,68 +19,82 @@ from ..exportable import Exportable
 from ..metadata import Metadata
 from ..target import SERVING, ExportTarget
 
-# Runs in onnxruntime since 1.10 (2021).
+# ONNX Runtime supports it since version 1.10 (2021).
 OPSET = 15
-NEEDS_EXTRA = "Run: pip install tf2onnx onnxruntime"
+INSTALL_REMEDY = "Run: pip install tf2onnx onnxruntime"
 
 
 class ONNXTarget(ExportTarget):
-    """An ONNX model, proven in onnxruntime."""
+    """The target for ONNX models, which are verified in ONNX Runtime.
+
+    The input is `input`, float32 [n, height, width, 3] in [0, 1]; the outputs are `probabilities`, float32
+    [n, n_classes], and, with a reject option, `unknown_score`, float32 [n]:
+
+        session = onnxruntime.InferenceSession("retrained_graph.onnx")
+        probabilities, = session.run(["probabilities"], {"input": pixels})
+    """
 
     name = "onnx"
 
     def file_name(self, stem: str) -> str:
+        """Return the name of the .onnx file."""
         return f"{stem}.onnx"
 
-    def unavailable(self) -> str:
+    def unavailable_reason(self) -> str:
+        """Return which packages are missing; "" if all are installed."""
         missing = [name for name in ("tf2onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
-        return f"ONNX needs {' and '.join(missing)}, which is not installed. {NEEDS_EXTRA}" if missing else ""
+        return f"ONNX needs {' and '.join(missing)}, which is not installed. {INSTALL_REMEDY}" if missing else ""
 
     def write(self, source: Exportable, path: Path) -> None:
-        path.write_bytes(onnx_model(source.graph_def, source.nodes, source.description()))
+        """Write the graph as an ONNX model."""
+        path.write_bytes(convert_to_onnx(source.graph_def, source.nodes, source.description()))
 
     def open(self, path: Path, metadata: Metadata) -> dict[str, Engine]:
+        """Return an ONNX Runtime engine for the model."""
         return {SERVING: ONNXEngine(path)}
 
 
-def onnx_model(definition: Any, nodes: dict[str, str], description: dict[str, Any]) -> bytes:
-    """Converts a frozen graph.
+def convert_to_onnx(graph_def: Any, nodes: dict[str, str], description: dict[str, Any]) -> bytes:
+    """Convert a frozen graph to ONNX.
 
     Args:
-        definition: GraphDef without variables.
-        nodes: name of its node for each input (`input`) and output; the model's are called by the keys.
-        description: kept as `tfpoets` among the model's properties, as JSON.
+        graph_def: A GraphDef without variables.
+        nodes: The names of the input node (`input`) and the output nodes. The keys become the names in the model.
+        description: JSON values, which are stored as JSON in the model's metadata property `tfpoets`.
+
+    Returns:
+        The serialized model.
 
     Raises:
         ExportError: tf2onnx cannot convert the graph.
     """
     import tf2onnx
-    # It logs the traceback of every optimizer that it then does without.
+    # tf2onnx logs the traceback of every optimizer that fails, and continues without it.
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     try:
         with quiet_native_code():
             model, _ = tf2onnx.convert.from_graph_def(
-                definition, input_names=[f"{nodes['input']}:0"],
+                graph_def, input_names=[f"{nodes['input']}:0"],
                 output_names=[f"{node}:0" for name, node in nodes.items() if name != "input"], opset=OPSET)
-    except Exception as error:  # tf2onnx raises many kinds
+    except Exception as error:  # tf2onnx raises errors of many classes
         raise ExportError(f"The graph cannot be converted to ONNX: {one_line(error)}") from error
-    _rename(model.graph, {f"{node}:0": name for name, node in nodes.items()})
+    _rename_tensors(model.graph, {f"{node}:0": name for name, node in nodes.items()})
     entry = model.metadata_props.add()
     entry.key, entry.value = "tfpoets", json.dumps(description)
     return model.SerializeToString(deterministic=True)
 
 
-def _rename(graph: Any, names: dict[str, str]) -> None:
-    """Gives the model's inputs and outputs plain names."""
-    for each in (*graph.input, *graph.output):
-        each.name = names.get(each.name, each.name)
+def _rename_tensors(graph: Any, names: dict[str, str]) -> None:
+    """Rename tensors of a graph, including its inputs and outputs."""
+    for tensor in (*graph.input, *graph.output):
+        tensor.name = names.get(tensor.name, tensor.name)
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         node.output[:] = [names.get(name, name) for name in node.output]
 
 
 class ONNXEngine:
-    """A model in onnxruntime, on one thread for each that opens it."""
+    """An engine that runs a model in ONNX Runtime, with one session and one core for each thread that opens it."""
 
     name = "onnxruntime"
     batch_size = 1
@@ -95,8 +109,8 @@ class ONNXEngine:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         try:
             session = onnxruntime.InferenceSession(str(self._path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises its own kinds, which share no base
-            raise ExportError(f"The network cannot be expressed in ONNX: {one_line(error)}", "Omit onnx.") from error
-        names = [each.name for each in session.get_outputs()]
+        except Exception as error:  # the errors of onnxruntime have no common base class
+            raise ExportError(f"ONNX Runtime cannot run the network: {one_line(error)}", "Omit onnx.") from error
+        names = [output.name for output in session.get_outputs()]
         outputs = [name for name in (PROBABILITIES, UNKNOWN_SCORE) if name in names]
         return lambda photos: concatenate_outputs(session.run(outputs, {"input": photos}))

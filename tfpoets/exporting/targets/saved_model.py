@@ -1,4 +1,4 @@
-"""A SavedModel with two signatures: photos as arrays, and photos as JPEG or PNG bytes."""
+"""A SavedModel with two signatures: one for pixels, and one for photos as JPEG or PNG bytes."""
 from __future__ import annotations
 
 import os
@@ -15,32 +15,36 @@ from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, load_signature, output_
 from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
 
 from ..exportable import Exportable
-from ..metadata import RUN_AGAIN, UNKNOWN_LABEL, Metadata
+from ..metadata import RETRAIN_REMEDY, UNKNOWN_LABEL, Metadata
 from ..target import PREDICT_BYTES, SERVING, ExportTarget, LoadedFile
 
-# TensorFlow Serving leaves this folder of a SavedModel alone.
+# TensorFlow Serving ignores this folder of a SavedModel.
 METADATA_PATH = Path("assets.extra") / "metadata.json"
-# What each signature takes.
-INPUTS = {SERVING: "image", PREDICT_BYTES: "image_bytes"}
+# The name of the input of each signature.
+INPUT_NAMES = {SERVING: "image", PREDICT_BYTES: "image_bytes"}
 
 
 class SavedModelTarget(ExportTarget):
-    """A folder with a SavedModel; see `save` for its signatures."""
+    """The target for a SavedModel folder; see `write_saved_model` for its signatures."""
 
     name = "saved_model"
 
     def file_name(self, stem: str) -> str:
+        """Return the name of the folder."""
         return f"{stem}_saved_model"
 
     def write(self, source: Exportable, path: Path) -> None:
-        save(source, path)
+        """Write the SavedModel, with the metadata in its folder `assets.extra`."""
+        write_saved_model(source, path)
         (path / METADATA_PATH).parent.mkdir(exist_ok=True)
         write_file(path / METADATA_PATH, source.metadata.to_json())
 
     def open(self, path: Path, metadata: Metadata) -> dict[str, Engine]:
-        return {name: SignatureEngine(path, name) for name in INPUTS}
+        """Return a TensorFlow engine for each signature."""
+        return {name: SignatureEngine(path, name) for name in INPUT_NAMES}
 
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
+        """Load a SavedModel, or the newest of numbered versions."""
         if not path.is_dir():
             return None
         path = newest_version(path)
@@ -50,33 +54,35 @@ class SavedModelTarget(ExportTarget):
                           SignatureEngine(path, SERVING))
 
     def owns(self, path: Path) -> bool:
+        """Return whether a folder contains metadata of a classifier."""
         return (path / METADATA_PATH).exists()
 
 
 class NumberedSavedModelTarget(SavedModelTarget):
-    """The same as the next of the numbered versions in a folder, from which TensorFlow Serving takes the highest."""
+    """The target for a SavedModel as the next numbered version in a folder; TensorFlow Serving loads the highest."""
 
     name = "SavedModel"
     selectable = False
 
     def publish(self, staged: Path, destination: Path) -> Path:
+        """Move the SavedModel to the next free version number in the parent folder of `destination`."""
         folder = destination.parent
-        taken = [int(sub.name) for sub in folder.iterdir() if sub.name.isdecimal()]
-        version = folder / str(max(taken, default=0) + 1)
-        os.replace(staged, version)
-        return version
+        numbers = [int(version.name) for version in folder.iterdir() if version.name.isdecimal()]
+        path = folder / str(max(numbers, default=0) + 1)
+        os.replace(staged, path)
+        return path
 
 
 def newest_version(folder: Path) -> Path:
-    """Return the highest of the numbered versions in a folder; the folder itself where it is a SavedModel."""
-    versions = [sub for sub in folder.iterdir() if sub.name.isdecimal() and (sub / "saved_model.pb").exists()]
+    """Return the highest numbered version in a folder, or the folder if it is a SavedModel itself."""
+    versions = [path for path in folder.iterdir() if path.name.isdecimal() and (path / "saved_model.pb").exists()]
     if not versions or (folder / "saved_model.pb").exists():
         return folder
-    return max(versions, key=lambda sub: int(sub.name))
+    return max(versions, key=lambda path: int(path.name))
 
 
 class SignatureEngine:
-    """A signature of a SavedModel in TensorFlow, in batches."""
+    """An engine that runs a signature of a SavedModel in TensorFlow, in batches."""
 
     name = "tensorflow"
     batch_size = TENSORFLOW_BATCH
@@ -86,44 +92,55 @@ class SignatureEngine:
 
     def open(self) -> Callable[[np.ndarray], np.ndarray]:
         """Load the SavedModel; see `Engine`."""
-        signature, taken = load_signature(self._folder, self._signature, RUN_AGAIN), INPUTS[self._signature]
-
-        def run(photos: Any) -> np.ndarray:
-            return output_columns(signature(**{taken: photos}))
-        return run
+        signature, input_name = (load_signature(self._folder, self._signature, RETRAIN_REMEDY),
+                                 INPUT_NAMES[self._signature])
+        return lambda photos: output_columns(signature(**{input_name: photos}))
 
 
-def save(source: Exportable, folder: Path) -> None:
+def write_saved_model(source: Exportable, folder: Path) -> None:
     """Write a classifier as a SavedModel.
 
-    Signatures, each with outputs `probabilities` float32 [n, n_classes] and `label` string [n]:
-        serving_default: `image` float32 [n, height, width, 3] in [0, 1].
-            The loaded object itself can be called so, too: `tf.saved_model.load(folder)(image)`.
-        predict_bytes: `image_bytes` string [n], JPEG or PNG files. They are decoded and resized in the graph, without
-            EXIF rotation and transparency: a client turns such photos upright, and lays them over white, first.
+    There are two signatures. Both return `probabilities`, float32 [n, n_classes], and `label`, string [n].
 
-    With a reject option there is the output `unknown_score` float32 [n], too, and the label of photos beyond the
+    - serving_default: The input is `image`, float32 [n, height, width, 3] in [0, 1]. The loaded object can be called
+      in the same way.
+    - predict_bytes: The input is `image_bytes`, string [n], JPEG or PNG files. They are decoded and resized in the
+      graph, without regard to EXIF rotation and transparency. A client must rotate such photos, and draw transparent
+      ones over white, before it sends them.
+
+    With a reject option, both also return `unknown_score`, float32 [n], and the label of photos with a score above the
     threshold is `unknown`.
+
+    Example:
+        classifier = tf.saved_model.load("retrained_graph_saved_model")
+        labels = classifier.signatures["predict_bytes"](image_bytes=tf.constant([jpeg_bytes]))["label"]
+
+    Args:
+        source: The classifier.
+        folder: The folder to write, which does not exist yet.
     """
     tensorflow = import_tensorflow()
-    labels, threshold, size = source.metadata.labels, source.metadata.unknown_threshold, source.size
-
-    def answers(pixels: Any) -> dict[str, Any]:
-        outputs = source.add_to_graph(pixels)
-        best = tensorflow.argmax(outputs[PROBABILITIES], axis=1)
-        label = tensorflow.gather(tensorflow.constant(labels), best)
-        if threshold is not None:
-            label = tensorflow.where(outputs[UNKNOWN_SCORE] > threshold, UNKNOWN_LABEL, label)
-        return {**outputs, "label": label}
-
     module = tensorflow.Module()
     module.serve = tensorflow.function(
-        lambda image: answers(image),
-        input_signature=[tensorflow.TensorSpec([None, *size, 3], tensorflow.float32, name=INPUTS[SERVING])])
-    module.__call__ = module.serve  # on the loaded object, too: loaded(photos)
+        lambda image: _predict(source, image),
+        input_signature=[tensorflow.TensorSpec([None, *source.size, 3], tensorflow.float32,
+                                               name=INPUT_NAMES[SERVING])])
+    module.__call__ = module.serve  # makes the loaded object callable
     module.predict_bytes = tensorflow.function(
-        lambda image_bytes: answers(decode_tensor(image_bytes, size)),
-        input_signature=[tensorflow.TensorSpec([None], tensorflow.string, name=INPUTS[PREDICT_BYTES])])
+        lambda image_bytes: _predict(source, decode_tensor(image_bytes, source.size)),
+        input_signature=[tensorflow.TensorSpec([None], tensorflow.string, name=INPUT_NAMES[PREDICT_BYTES])])
     with quiet_native_code():
         tensorflow.saved_model.save(module, str(folder), signatures={
             SERVING: module.serve, PREDICT_BYTES: module.predict_bytes})
+
+
+def _predict(source: Exportable, pixels: Any) -> dict[str, Any]:
+    """Add the classifier and the predicted label to the graph that is being built; return the outputs by name."""
+    tensorflow = import_tensorflow()
+    threshold = source.metadata.unknown_threshold
+    outputs = source.add_to_graph(pixels)
+    predicted = tensorflow.argmax(outputs[PROBABILITIES], axis=1)
+    label = tensorflow.gather(tensorflow.constant(source.metadata.labels), predicted)
+    if threshold is not None:
+        label = tensorflow.where(outputs[UNKNOWN_SCORE] > threshold, UNKNOWN_LABEL, label)
+    return {**outputs, "label": label}

@@ -1,7 +1,7 @@
-"""TensorFlow.js: a graph model, as its converter writes it (model.json and shards of weights).
+"""TensorFlow.js: a graph model, in the format of its converter (model.json and shards of weights).
 
-The format is that of @tensorflow/tfjs-core's io.ModelJSON: the GraphDef as JSON, its constants' values taken out and
-listed in a manifest. The converter itself pins an old TensorFlow, so it is not used.
+The format is io.ModelJSON of @tensorflow/tfjs-core: the GraphDef as JSON, without the values of its constants, and a
+manifest that lists the values in the shards. The converter itself is not used, because it pins an old TensorFlow.
 """
 from __future__ import annotations
 
@@ -23,91 +23,87 @@ from ..metadata import Metadata
 from ..target import SERVING, ExportTarget
 from .tfjs_operations import OPERATIONS
 
-MODEL, SHARDS, PAGE = "model.json", "group1-shard*of*.bin", "index.html"
-# `generatedBy` of the models that this program writes; the second is how version f862d5e called itself.
-OWN = ("tfpoets", "poets")
-# Browsers keep files of up to 4 MiB in their caches.
+MODEL_FILE, SHARD_PATTERN, PAGE_FILE = "model.json", "group1-shard*of*.bin", "index.html"
+# `generatedBy` of models that this program wrote. Version f862d5e called itself "poets".
+GENERATORS = ("tfpoets", "poets")
+# Browsers cache files of up to 4 MiB.
 SHARD_BYTES = 4 << 20
-# TensorFlow.js has no 64-bit numbers.
+# TensorFlow.js does not support 64-bit numbers.
 STORED_TYPES = {np.dtype("float32"): "float32", np.dtype("int32"): "int32", np.dtype("bool"): "bool"}
-NARROWED = {np.dtype("int64"): np.int32, np.dtype("float64"): np.float32}
+NARROWED_TYPES = {np.dtype("int64"): np.int32, np.dtype("float64"): np.float32}
+# The types of constants in the graph, by the value of TensorProto.dtype (types.proto).
+CONSTANT_TYPES = {3: "int32", 9: "int64", 2: "float64"}
 
 
 class TFJSTarget(ExportTarget):
-    """A folder with a TensorFlow.js graph model and a page that runs it.
+    """The target for a folder with a TensorFlow.js graph model and a page that runs it.
 
-    For the proof it is put together from its shards again, as a browser does it, and run in TensorFlow.
+    For the verification, the graph is assembled from its shards again, as a browser does it, and run in TensorFlow.
     """
 
     name = "tfjs"
     timed = False
 
     def file_name(self, stem: str) -> str:
+        """Return the name of the folder."""
         return f"{stem}_tfjs"
 
     def write(self, source: Exportable, path: Path) -> None:
+        """Write the model and the page."""
         path.mkdir()
         write_tfjs(path, source.graph_def, source.nodes, source.size, source.description())
-        shutil.copy(Path(__file__).with_name("tfjs_page.html"), path / PAGE)
+        shutil.copy(Path(__file__).with_name("tfjs_page.html"), path / PAGE_FILE)
 
     def open(self, path: Path, metadata: Metadata) -> dict[str, Engine]:
+        """Return a TensorFlow engine for the graph in the files."""
         outputs = [metadata.nodes.output] + ([UNKNOWN_SCORE] if metadata.unknown else [])
         return {SERVING: TensorFlowEngine(read_tfjs(path).SerializeToString(), metadata.nodes.input, *outputs)}
 
     def owns(self, path: Path) -> bool:
+        """Return whether a folder contains a model that this program wrote."""
         try:
-            return json.loads((path / MODEL).read_text("utf-8")).get("generatedBy") in OWN
+            return json.loads((path / MODEL_FILE).read_text("utf-8")).get("generatedBy") in GENERATORS
         except (OSError, ValueError, AttributeError):
             return False
 
     def publish(self, staged: Path, destination: Path) -> Path:
-        """Put the model in its place; what a person put into its folder stays there."""
+        """Move the model into place; keep the page and other files that a user has put in the folder."""
         if not self.owns(destination):
             return super().publish(staged, destination)
-        for old in destination.glob(SHARDS):
-            old.unlink()
-        for new in sorted(staged.iterdir(), key=lambda path: path.name == MODEL):  # the model last
-            if new.name != PAGE or not (destination / PAGE).exists():
-                os.replace(new, destination / new.name)
+        for old_shard in destination.glob(SHARD_PATTERN):
+            old_shard.unlink()
+        for file in sorted(staged.iterdir(), key=lambda path: path.name == MODEL_FILE):  # the model last
+            if file.name != PAGE_FILE or not (destination / PAGE_FILE).exists():
+                os.replace(file, destination / file.name)
         return destination
 
 
-def write_tfjs(folder: Path, definition: Any, nodes: dict[str, str], size: tuple[int, int],
+def write_tfjs(folder: Path, graph_def: Any, nodes: dict[str, str], size: tuple[int, int],
                description: dict[str, Any]) -> None:
-    """Writes a frozen graph as a TensorFlow.js graph model.
+    """Write a frozen graph as a TensorFlow.js graph model.
 
     Args:
-        folder: must exist.
-        definition: GraphDef without variables.
-        nodes: names of `input`, float32 [n, height, width, 3] in [0, 1], and of each output, float32 [n, ...].
-        size: height and width of the input.
-        description: whatever a page wants to know; it is JSON, and becomes the model's userDefinedMetadata, with the
-            outputs' names: so `predict` gives them by name, even a single one.
+        folder: The folder for the files, which must exist.
+        graph_def: A GraphDef without variables.
+        nodes: The names of the node `input`, float32 [n, height, width, 3] in [0, 1], and of each output node, float32
+            [n, ...], by the name of the output.
+        size: Height and width of the input, in pixels.
+        description: JSON values for the page. They become the userDefinedMetadata of the model, together with the
+            names of the outputs, which make `predict` return outputs by name even if there is only one.
 
     Raises:
-        ExportError: TensorFlow.js cannot compute the graph.
+        ExportError: TensorFlow.js does not support an operation or a type of the graph.
     """
     from google.protobuf import json_format
-    from tensorflow import make_ndarray
-    _check_operations(definition)
-    topology = type(definition).FromString(definition.SerializeToString())
-    weights, content = [], bytearray()
-    for node in topology.node:
-        if node.op == "Const":
-            value = make_ndarray(node.attr["value"].tensor)
-            value = value.astype(NARROWED.get(value.dtype, value.dtype))
-            if value.dtype not in STORED_TYPES:
-                raise ExportError(f"TensorFlow.js has no numbers of the kind {value.dtype} that {node.name} holds.")
-            weights.append({"name": node.name, "shape": list(value.shape), "dtype": STORED_TYPES[value.dtype]})
-            content += value.tobytes()
-            _empty(node.attr["value"].tensor)
+    _check_operations(graph_def)
+    topology, weights, content = _separate_weights(graph_def)
     shards = [content[start:start + SHARD_BYTES] for start in range(0, len(content), SHARD_BYTES)]
     names = [f"group1-shard{number}of{len(shards)}.bin" for number in range(1, len(shards) + 1)]
     for name, shard in zip(names, shards):
         (folder / name).write_bytes(shard)
     outputs = {name: {"name": f"{node}:0", "dtype": "DT_FLOAT"} for name, node in nodes.items() if name != "input"}
-    (folder / MODEL).write_text(json.dumps({
-        "format": "graph-model", "generatedBy": OWN[0], "convertedBy": f"tfpoets {__version__}",
+    (folder / MODEL_FILE).write_text(json.dumps({
+        "format": "graph-model", "generatedBy": GENERATORS[0], "convertedBy": f"tfpoets {__version__}",
         "signature": {"inputs": {"image": {"name": f"{nodes['input']}:0", "dtype": "DT_FLOAT", "tensorShape": {
             "dim": [{"size": str(side)} for side in (-1, *size, 3)]}}}, "outputs": outputs},
         "userDefinedMetadata": {**description, "structuredOutputKeys": list(outputs)},
@@ -115,21 +111,38 @@ def write_tfjs(folder: Path, definition: Any, nodes: dict[str, str], size: tuple
         "weightsManifest": [{"paths": names, "weights": weights}]}), "utf-8")
 
 
-def _check_operations(definition: Any) -> None:
-    lacking = sorted({node.op for node in definition.node} - OPERATIONS)
-    if lacking:
-        raise ExportError(f"TensorFlow.js cannot compute {', '.join(lacking)}, which this network needs.",
-                          "Omit tfjs, or train another network.")
+def _check_operations(graph_def: Any) -> None:
+    unsupported = sorted({node.op for node in graph_def.node} - OPERATIONS)
+    if unsupported:
+        raise ExportError(f"TensorFlow.js does not support operations of this network: {', '.join(unsupported)}.",
+                          "Omit tfjs, or train a different network.")
+
+
+def _separate_weights(graph_def: Any) -> tuple[Any, list[dict[str, Any]], bytes]:
+    """Return a GraphDef without the values of its constants, the entries of the weights manifest, and the values."""
+    from tensorflow import make_ndarray
+    topology = type(graph_def).FromString(graph_def.SerializeToString())
+    weights, content = [], bytearray()
+    for node in topology.node:
+        if node.op == "Const":
+            value = make_ndarray(node.attr["value"].tensor)
+            value = value.astype(NARROWED_TYPES.get(value.dtype, value.dtype))
+            if value.dtype not in STORED_TYPES:
+                raise ExportError(f"TensorFlow.js does not support the type {value.dtype} of {node.name}.")
+            weights.append({"name": node.name, "shape": list(value.shape), "dtype": STORED_TYPES[value.dtype]})
+            content += value.tobytes()
+            _clear_value(node.attr["value"].tensor)
+    return topology, weights, bytes(content)
 
 
 def read_tfjs(folder: Path) -> Any:
-    """The GraphDef of a graph model, with the weights of its shards: what a browser makes of the files."""
+    """Return the GraphDef of a graph model, with the weights from its shards, as a browser assembles it."""
     from google.protobuf import json_format
     from tensorflow import make_tensor_proto
     from tensorflow.core.framework.graph_pb2 import GraphDef
-    model = json.loads((folder / MODEL).read_text("utf-8"))
-    definition = json_format.ParseDict(model["modelTopology"], GraphDef())
-    nodes = {node.name: node for node in definition.node}
+    model = json.loads((folder / MODEL_FILE).read_text("utf-8"))
+    graph_def = json_format.ParseDict(model["modelTopology"], GraphDef())
+    nodes = {node.name: node for node in graph_def.node}
     for group in model["weightsManifest"]:
         content, start = b"".join((folder / path).read_bytes() for path in group["paths"]), 0
         for weight in group["weights"]:
@@ -137,13 +150,13 @@ def read_tfjs(folder: Path) -> Any:
             value = np.frombuffer(content, weight["dtype"], count, start).reshape(weight["shape"])
             start += value.nbytes
             tensor = nodes[weight["name"]].attr["value"].tensor
-            wide = np.dtype({3: "int32", 9: "int64", 2: "float64"}.get(tensor.dtype, value.dtype))
-            tensor.CopyFrom(make_tensor_proto(value.astype(wide), shape=weight["shape"]))
-    return definition
+            dtype = np.dtype(CONSTANT_TYPES.get(tensor.dtype, value.dtype))
+            tensor.CopyFrom(make_tensor_proto(value.astype(dtype), shape=weight["shape"]))
+    return graph_def
 
 
-def _empty(tensor: Any) -> None:
-    """Leaves type and shape of a TensorProto."""
+def _clear_value(tensor: Any) -> None:
+    """Remove the value of a TensorProto, but not its type and shape."""
     for field, _ in tensor.ListFields():
         if field.name not in ("dtype", "tensor_shape"):
             tensor.ClearField(field.name)

@@ -1,4 +1,4 @@
-"""What TensorFlow.js computes: the names in the op lists of @tensorflow/tfjs-converter 4.22."""
+"""The operations that TensorFlow.js supports, from the op lists of @tensorflow/tfjs-converter 4.22."""
 
 OPERATIONS = frozenset("""
     Abs Acos Acosh Add AddN AddV2 All Any ArgMax ArgMin Asin Asinh Atan Atan2 Atanh AvgPool AvgPool3D BatchMatMul

@@ -1,4 +1,4 @@
-"""TensorFlow Lite, with labels and metadata inside the same file."""
+"""TensorFlow Lite, with labels and metadata inside the file."""
 from __future__ import annotations
 
 import io
@@ -13,60 +13,65 @@ from tfpoets.extractors import Engine, LiteRTEngine, LiteRTModel, convert_to_tfl
 from tfpoets.graphs import OWN_MARK, PROBABILITIES
 
 from ..exportable import Exportable
-from ..metadata import RUN_AGAIN, Metadata
+from ..metadata import RETRAIN_REMEDY, Metadata
 from ..target import SERVING, TFLITE_IDENTIFIER, TOLERANCE, ExportTarget, LoadedFile
-from .tflite_metadata import with_metadata
+from .tflite_metadata import add_tflite_metadata
 
 LABELS_ENTRY, METADATA_ENTRY = "labels.txt", "metadata.json"
 
 
-class _TFLiteFile(ExportTarget):
-    """What all .tflite files have in common: one photo in, and labels and metadata inside."""
+class _TFLiteBase(ExportTarget):
+    """The base class of the targets for .tflite files, which label one photo at a time."""
 
     def open(self, path: Path, metadata: Metadata) -> dict[str, Engine]:
+        """Return a LiteRT engine for the file."""
         return {SERVING: LiteRTEngine(path)}
 
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
-        if content[4:8] != TFLITE_IDENTIFIER or not (OWN_MARK.encode() in content or has_metadata(content)):
+        """Load a .tflite with the metadata inside it."""
+        if content[4:8] != TFLITE_IDENTIFIER or not (OWN_MARK.encode() in content or has_archive(content)):
             return None
-        metadata = unpacked_metadata(content, str(path))
+        metadata = read_metadata(content, str(path))
         try:
             model = LiteRTModel(content)
         except ValueError as error:
-            raise ModelError(f"{path} is damaged: {one_line(error)}", RUN_AGAIN) from error
+            raise ModelError(f"{path} is damaged: {one_line(error)}", RETRAIN_REMEDY) from error
         if (model.height, model.width) != (metadata.input.height, metadata.input.width):
-            raise ModelError(f"{path} and the metadata inside it do not belong together.", RUN_AGAIN)
+            raise ModelError(f"{path} does not match the metadata inside it.", RETRAIN_REMEDY)
         return LoadedFile(metadata, LiteRTEngine(content))
 
 
-class TFLiteClassifierTarget(_TFLiteFile):
-    """The .tflite that every retraining writes: float32 [1, height, width, 3] in [0, 1] to [1, n_classes].
+class TFLiteClassifierTarget(_TFLiteBase):
+    """The target for the .tflite of every retraining.
 
-    It describes itself to readers of TensorFlow Lite metadata. A classifier with a reject option has a second output,
-    float32 [1], of which such readers know nothing; then it does not.
+    The input is float32 [1, height, width, 3] in [0, 1]; the output is float32 [1, n_classes]. With a reject option,
+    the unknown score, float32 [1], is a second output. TensorFlow Lite metadata is added only without one, because
+    programs that read it expect a single output.
     """
 
     name = "classifier (.tflite)"
     selectable = False
 
     def file_name(self, stem: str) -> str:
+        """Return the name of the .tflite file."""
         return f"{stem}.tflite"
 
     def write(self, source: Exportable, path: Path) -> None:
+        """Write the graph as TensorFlow Lite with all of its outputs."""
         model = convert_to_tflite(lambda pixels: list(source.add_to_graph(pixels).values()), *source.size)
         if source.metadata.unknown is None:
-            model = with_metadata(model, source.name, LABELS_ENTRY)
-        path.write_bytes(packed(model, source.metadata))
+            model = add_tflite_metadata(model, source.name, LABELS_ENTRY)
+        path.write_bytes(append_archive(model, source.metadata))
 
 
-class TFLiteTarget(_TFLiteFile):
-    """A .tflite for phones: the probabilities alone, described for readers of TensorFlow Lite metadata.
+class TFLiteTarget(_TFLiteBase):
+    """The target for a .tflite with TensorFlow Lite metadata, and the probabilities as its only output.
 
     Args:
-        name: of the format.
-        suffix: of its files' names, behind the stem.
-        kind: of numbers, as in `convert_to_tflite`.
-        tolerance: as in ExportTarget.
+        name: The name of the format.
+        suffix: The end of the file name, after the stem.
+        kind: The kind of numbers, as in `convert_to_tflite`.
+        tolerance: The largest allowed difference of a probability, as in ExportTarget.
     """
 
     def __init__(self, name: str, suffix: str, kind: str, tolerance: float | None = None):
@@ -74,16 +79,21 @@ class TFLiteTarget(_TFLiteFile):
         self._suffix, self._kind = suffix, kind
 
     def file_name(self, stem: str) -> str:
+        """Return the name of the .tflite file."""
         return f"{stem}{self._suffix}"
 
     def write(self, source: Exportable, path: Path) -> None:
+        """Write the graph as TensorFlow Lite, without an unknown score, because programs on phones expect one output.
+
+        Raises:
+            ExportError: There are no training photos for the calibration of an 8-bit network.
+        """
         def probabilities(pixels: Any) -> Any:
             return source.add_to_graph(pixels)[PROBABILITIES]
-        calibration = source.calibration() if self._kind == "int8" else None
+        calibration = source.load_calibration_pixels() if self._kind == "int8" else None
         model = convert_to_tflite(probabilities, *source.size, self._kind, calibration)
-        # Phones read one output.
-        model = with_metadata(model, source.name, LABELS_ENTRY)
-        path.write_bytes(packed(model, replace(source.metadata, unknown=None)))
+        model = add_tflite_metadata(model, source.name, LABELS_ENTRY)
+        path.write_bytes(append_archive(model, replace(source.metadata, unknown=None)))
 
 
 TFLITE_TARGETS = (TFLiteTarget("tflite", "_float32.tflite", "float32", TOLERANCE),
@@ -92,22 +102,23 @@ TFLITE_TARGETS = (TFLiteTarget("tflite", "_float32.tflite", "float32", TOLERANCE
                   TFLiteTarget("tflite_int8", "_int8.tflite", "int8"))
 
 
-def packed(model: bytes, metadata: Metadata) -> bytes:
-    """A .tflite with labels and metadata appended as a zip archive.
+def append_archive(model: bytes, metadata: Metadata) -> bytes:
+    """Append a zip archive with labels and metadata to a .tflite.
 
-    Interpreters read the flatbuffer from the front and ignore what follows; zip readers look from the end. Readers of
-    TensorFlow Lite metadata find associated files in this way (tensorflow.org/lite/models/convert/metadata).
+    Interpreters read the flatbuffer from the front and ignore what follows it; zip readers begin at the end. Programs
+    that read TensorFlow Lite metadata find associated files in the same way
+    (tensorflow.org/lite/models/convert/metadata).
     """
     content = io.BytesIO(model)
     with zipfile.ZipFile(content, "a") as archive:
         for name, text in ((LABELS_ENTRY, "".join(f"{label}\n" for label in metadata.labels)),
                            (METADATA_ENTRY, metadata.to_json())):
-            archive.writestr(zipfile.ZipInfo(name), text)  # a ZipInfo's time is fixed: the same bytes every run
+            archive.writestr(zipfile.ZipInfo(name), text)  # the fixed time of a ZipInfo makes the bytes reproducible
     return content.getvalue()
 
 
-def has_metadata(model: bytes) -> bool:
-    """Whether a .tflite carries metadata of ours."""
+def has_archive(model: bytes) -> bool:
+    """Return whether a .tflite ends with an archive that contains metadata."""
     try:
         with zipfile.ZipFile(io.BytesIO(model)) as archive:
             return METADATA_ENTRY in archive.namelist()
@@ -115,16 +126,19 @@ def has_metadata(model: bytes) -> bool:
         return False
 
 
-def unpacked_metadata(model: bytes, source: str) -> Metadata:
-    """The metadata inside a .tflite.
+def read_metadata(model: bytes, source: str) -> Metadata:
+    """Read the metadata from the archive at the end of a .tflite.
+
+    Args:
+        model: The content of the file.
+        source: The name of the file, for messages.
 
     Raises:
-        ModelError: there is none.
+        ModelError: There is no metadata, or it cannot be used.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(model)) as archive:
             return Metadata.from_json(archive.read(METADATA_ENTRY), source)
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, NotImplementedError, RuntimeError):
-        raise ModelError(f"{source} carries no labels and metadata: this program did not write it, or it is cut "
-                         "short.",
-                         "Run retrain to write it anew.") from None
+        raise ModelError(f"{source} does not contain labels and metadata. It is incomplete, or was not written by "
+                         "tfpoets.", RETRAIN_REMEDY) from None

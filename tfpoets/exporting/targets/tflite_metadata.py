@@ -1,7 +1,8 @@
-"""What readers of TensorFlow Lite metadata (MediaPipe, Android Studio) find inside a .tflite.
+"""Add TensorFlow Lite metadata, which MediaPipe and Android Studio read, to a .tflite.
 
-The layout is metadata_schema.fbs of TensorFlow Lite Support, version 1.5; numbers of slots below are the places of the
-fields in it. There is no package that writes it on today's versions of Python and NumPy, so it is written here.
+The layout is metadata_schema.fbs of TensorFlow Lite Support, version 1.5; the slot numbers below are the positions of
+the fields in that schema. It is written here because no package that writes it supports the current versions of Python
+and NumPy.
 """
 from __future__ import annotations
 
@@ -17,19 +18,22 @@ IMAGE_PROPERTIES, NORMALIZATION = 2, 1
 MIN_PARSER_VERSION = "1.0.0"
 
 
-def with_metadata(model: bytes, name: str, labels_file: str) -> bytes:
-    """A .tflite from photos to probabilities, with a description of both inside.
+def add_tflite_metadata(model: bytes, name: str, labels_file: str) -> bytes:
+    """Add a description of the input and the output to a .tflite.
 
     Args:
-        model: with one input and one output.
-        name: of the classifier.
-        labels_file: name of the file in the zip archive at its end, where the labels stand, one a line.
+        model: A model with one input, a photo, and one output, probabilities.
+        name: The name of the classifier.
+        labels_file: The name of the label file, with one label per line, in the zip archive at the end of the .tflite.
+
+    Returns:
+        The content of the new .tflite, without an archive.
     """
     import flatbuffers
     from tensorflow.lite.python import schema_py_generated as schema
     tree = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model, 0))
     entry, buffer = schema.MetadataT(), schema.BufferT()
-    buffer.data = np.frombuffer(_description(name, labels_file), np.uint8)
+    buffer.data = np.frombuffer(_model_metadata(name, labels_file), np.uint8)
     tree.buffers.append(buffer)
     entry.name, entry.buffer = METADATA_NAME, len(tree.buffers) - 1
     tree.metadata = [*(tree.metadata or []), entry]
@@ -38,32 +42,38 @@ def with_metadata(model: bytes, name: str, labels_file: str) -> bytes:
     return bytes(builder.Output())
 
 
-def _description(name: str, labels_file: str) -> bytes:
-    """A ModelMetadata table."""
+def _model_metadata(name: str, labels_file: str) -> bytes:
+    """Return a serialized ModelMetadata table."""
     import flatbuffers
     builder = flatbuffers.Builder(1024)
     photo = _table(builder, 7, {
         0: _text(builder, "image"), 1: _text(builder, "A photo, resized as a whole, not cropped."),
         3: _table(builder, 3, {0: _byte(IMAGE_PROPERTIES), 1: _table(builder, 2, {0: _byte(RGB)})}),
-        # (pixel - mean) / std: 0 to 255 becomes 0 to 1; ignored where the input is bytes.
+        # (pixel - mean) / std maps 0 to 255 to 0 to 1. It is ignored if the input is bytes.
         4: _tables(builder, [_table(builder, 2, {0: _byte(NORMALIZATION), 1: _table(
             builder, 2, {0: _floats(builder, [0.0]), 1: _floats(builder, [255.0])})})]),
         5: _table(builder, 2, {0: _floats(builder, [1.0]), 1: _floats(builder, [0.0])})})
     labels = _table(builder, 5, {0: _text(builder, labels_file), 2: _byte(AXIS_LABELS)})
-    answer = _table(builder, 7, {
+    probabilities = _table(builder, 7, {
         0: _text(builder, "probability"), 1: _text(builder, "Of each label; they sum to 1."),
         5: _table(builder, 2, {0: _floats(builder, [1.0]), 1: _floats(builder, [0.0])}),
         6: _tables(builder, [labels])})
-    graph = _table(builder, 10, {2: _tables(builder, [photo]), 3: _tables(builder, [answer])})
+    graph = _table(builder, 10, {2: _tables(builder, [photo]), 3: _tables(builder, [probabilities])})
     builder.Finish(_table(builder, 8, {
         0: _text(builder, name), 1: _text(builder, "An image classifier retrained by tfpoets."),
         3: _tables(builder, [graph]), 7: _text(builder, MIN_PARSER_VERSION)}), file_identifier=METADATA_IDENTIFIER)
     return bytes(builder.Output())
 
 
-def _table(builder: Any, slots: int, fields: dict[int, int | Callable[[Any, int], None]]) -> int:
-    """Writes a table: offsets of what was written before, or what writes a number itself, by slot."""
-    builder.StartObject(slots)
+def _table(builder: Any, n_slots: int, fields: dict[int, int | Callable[[Any, int], None]]) -> int:
+    """Write a table, and return its offset.
+
+    Args:
+        builder: The flatbuffers.Builder.
+        n_slots: The number of fields in the schema.
+        fields: By slot, the offset of an object that was written before, or a function that writes a number.
+    """
+    builder.StartObject(n_slots)
     for slot, value in fields.items():
         if callable(value):
             value(builder, slot)

@@ -1,0 +1,286 @@
+"""Verify that an exported file reproduces the outputs of the trained classifier."""
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tfpoets.data import Photo, has_plain_pixels, load_photos, network_input, photo_digest
+from tfpoets.errors import ExportError, PhotoError
+from tfpoets.evaluation import Metrics, evaluate
+from tfpoets.extractors import Engine, EngineRunner, core_count
+
+from .exportable import evenly_spaced
+from .metadata import Metadata
+from .target import PREDICT_BYTES, SERVING, ExportTarget
+
+# A few photos are enough, because the probabilities of all classes are compared on each of them.
+MAX_SAMPLE_PHOTOS = 32
+# The decoder and the resizing in the graph differ from Pillow's by the rounding of pixels.
+BYTES_TOLERANCE = 0.03
+# Relative to 1 + the size of the unknown score, which is a sum of squares and may be large.
+SCORE_TOLERANCE, SCORE_BYTES_TOLERANCE = 1e-3, 0.1
+MAX_TIMED_PHOTOS = 20
+REPORT_REMEDY = "Please report this, with the module you used."
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """An exported file, and the result of its verification.
+
+    Attributes:
+        name: The name of the file or format.
+        path: The path of the file or folder.
+        size: The size in bytes.
+        count: The number of photos that were compared.
+        agreeing: The number of photos with the same predicted label, which may be "unknown".
+        max_difference: The largest difference of a probability, 0 to 1. NaN without photos, or if an output was not
+            finite.
+        tolerance: The largest allowed value of `max_difference`; None: any.
+        max_score_difference: The largest difference of an unknown score, relative to 1 + its size; 0 without scores.
+        metrics: The metrics of the predictions; None without photos, or if the true classes are not known.
+        milliseconds: The median time for one photo on one thread, without decoding; None if it was not measured.
+        has_unknown_score: Whether the file returns the unknown score.
+    """
+
+    name: str
+    path: Path
+    size: int
+    count: int
+    agreeing: int
+    max_difference: float
+    tolerance: float | None
+    max_score_difference: float = 0.0
+    metrics: Metrics | None = None
+    milliseconds: float | None = None
+    has_unknown_score: bool = False
+
+    def sentence(self) -> str:
+        """Return the result of the comparison as part of a sentence."""
+        scores = f", and of an unknown score {self.max_score_difference:.1g}" if self.max_score_difference else ""
+        return (f"{self.agreeing} of {self.count} photos have the same label, and the largest difference of a "
+                f"probability is {self.max_difference:.1g}{scores}")
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceOutputs:
+    """Photos with the outputs that an exported file must reproduce.
+
+    Attributes:
+        photos: The photos with their digests.
+        outputs: float32 [n, n_classes], the probabilities. With a reject option, the unknown scores are an additional
+            last column.
+    """
+
+    photos: Sequence[Photo]
+    outputs: np.ndarray
+
+    def sample(self) -> ReferenceOutputs:
+        """Return at most MAX_SAMPLE_PHOTOS photos, evenly spaced, with their outputs."""
+        rows = evenly_spaced(len(self.photos), MAX_SAMPLE_PHOTOS)
+        return ReferenceOutputs(tuple(self.photos[row] for row in rows), self.outputs[rows])
+
+    def load(self, height: int, width: int) -> LoadedReference:
+        """Decode the photos, except those that were deleted or changed after the outputs were computed."""
+        files = {row: data for row, photo in enumerate(self.photos) if (data := _read_unchanged(photo)) is not None}
+        rows = list(files)
+        pixels = load_photos(list(files.values()), height, width, core_count())
+        return LoadedReference([self.photos[row] for row in rows], pixels, self.outputs[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedReference:
+    """Decoded photos with the outputs that an exported file must reproduce.
+
+    Attributes:
+        photos: The photos, as in ReferenceOutputs. If empty, signatures for encoded photos are not compared.
+        pixels: uint8 [n, height, width, 3].
+        outputs: float32 [n, columns], as in ReferenceOutputs.
+        y: int64 [n], the true classes; None: neither metrics nor times are measured.
+        source: What computed the outputs, for messages.
+    """
+
+    photos: Sequence[Photo]
+    pixels: np.ndarray
+    outputs: np.ndarray
+    y: np.ndarray | None = None
+    source: str = "the trained classifier"
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+@dataclass(frozen=True)
+class FileComparison:
+    """A file to compare with reference outputs.
+
+    Attributes:
+        name: The name of the file or format, for messages.
+        path: The path of the file or folder.
+        tolerance: The largest allowed difference of a probability; None: any.
+        unknown_threshold: The threshold of the unknown score; None without a reject option.
+    """
+
+    name: str
+    path: Path
+    tolerance: float | None
+    unknown_threshold: float | None = None
+
+    def compare(self, outputs: np.ndarray, expected: np.ndarray) -> ExportedFile:
+        """Compare outputs with the reference.
+
+        Args:
+            outputs: float32 [n, columns], the outputs of the file. The column of unknown scores may be missing.
+            expected: float32 [n, columns], the reference outputs.
+
+        Raises:
+            ExportError: The file has too few or too many outputs.
+        """
+        n_classes = expected.shape[1] - (self.unknown_threshold is not None)
+        if outputs.shape[1] not in (n_classes, expected.shape[1]):
+            raise ExportError(f"The exported {self.name} has {outputs.shape[1]} outputs per photo instead of "
+                              f"{expected.shape[1]}. It was discarded.", REPORT_REMEDY)
+        difference = np.abs(outputs - expected[:, :outputs.shape[1]])
+        predicted, expected_labels = (each[:, :n_classes].argmax(1) for each in (outputs, expected))
+        max_score_difference, has_unknown_score = 0.0, outputs.shape[1] > n_classes
+        if self.unknown_threshold is not None and has_unknown_score:
+            predicted, expected_labels = (np.where(each[:, -1] <= self.unknown_threshold, labels, -1)
+                                          for each, labels in ((outputs, predicted), (expected, expected_labels)))
+            max_score_difference = float((difference[:, -1] / (1 + np.abs(expected[:, -1]))).max())
+        return ExportedFile(self.name, self.path, _size(self.path), len(expected),
+                            int((predicted == expected_labels).sum()), float(difference[:, :n_classes].max()),
+                            self.tolerance, max_score_difference, has_unknown_score=has_unknown_score)
+
+    def measure(self, runner: EngineRunner, outputs: np.ndarray, reference: LoadedReference, timed: bool = True
+                ) -> ExportedFile:
+        """Compare outputs with the reference, and measure metrics and time if the reference has true classes.
+
+        Args:
+            runner: What computed the outputs; its time is measured.
+            outputs: float32 [n, columns], its outputs for the photos of the reference.
+            reference: The reference. Without photos, nothing is compared.
+            timed: Whether to measure the time.
+        """
+        if not len(reference):
+            return replace(self.unverified(), has_unknown_score=self.unknown_threshold is not None)
+        row = self.compare(outputs, reference.outputs)
+        if reference.y is None:
+            return row
+        probabilities = outputs[:, :reference.outputs.shape[1] - (self.unknown_threshold is not None)]
+        metrics = evaluate(probabilities, reference.y) if np.isfinite(outputs).all() else None
+        return replace(row, metrics=metrics, milliseconds=_milliseconds(runner, reference.pixels) if timed else None)
+
+    def unverified(self) -> ExportedFile:
+        """Return the row of a file that was not compared, because there are no photos or it cannot be run here."""
+        return ExportedFile(self.name, self.path, _size(self.path), 0, 0, float("nan"), self.tolerance)
+
+
+def verify(name: str, target: ExportTarget, path: Path, metadata: Metadata, reference: LoadedReference
+           ) -> Iterator[ExportedFile]:
+    """Open a written file as its users do, and compare its outputs with the reference.
+
+    Args:
+        name: The name of the file, for messages.
+        target: The target that wrote the file.
+        path: The current path of the file.
+        metadata: The metadata of the classifier.
+        reference: Photos and outputs. Without photos, nothing is compared.
+
+    Yields:
+        A row for each signature of the file; none if the file cannot be run on this machine.
+
+    Raises:
+        ExportError: The outputs are not finite, or differ by more than the target's tolerance.
+    """
+    loaded = target.load(path, path.read_bytes() if path.is_file() else b"")
+    engines = target.open(path, metadata)
+    serving = loaded.engine if loaded is not None else engines.get(SERVING)
+    if serving is not None:
+        runner = EngineRunner(serving)
+        outputs = predict(runner, reference.pixels, reference.outputs.shape[1])
+        comparison = FileComparison(name, path, target.tolerance, metadata.unknown_threshold)
+        row = comparison.measure(runner, outputs, reference, target.timed)
+        _check(row, reference, SCORE_TOLERANCE)
+        if row.count and loaded is not None and loaded.metadata.unknown and not row.has_unknown_score:
+            raise ExportError(f"The exported {name} does not return the unknown score that its metadata describes. "
+                              "It was discarded.", REPORT_REMEDY)
+        yield row
+    if PREDICT_BYTES in engines:
+        comparison = FileComparison(f"{name}, {PREDICT_BYTES}", path, BYTES_TOLERANCE, metadata.unknown_threshold)
+        bytes_row = _compare_bytes(comparison, engines[PREDICT_BYTES], reference)
+        if bytes_row is not None:
+            _check(bytes_row, reference, SCORE_BYTES_TOLERANCE)
+            yield bytes_row
+
+
+def predict(runner: EngineRunner, pixels: np.ndarray, n_columns: int) -> np.ndarray:
+    """Return the outputs for any number of photos, including none.
+
+    Args:
+        runner: The runner of the network.
+        pixels: uint8 [n, height, width, 3].
+        n_columns: The number of columns if there are no photos.
+
+    Returns:
+        float32 [n, columns].
+    """
+    return runner.run_all(pixels, network_input) if len(pixels) else np.empty((0, n_columns), np.float32)
+
+
+def _read_unchanged(photo: Photo) -> bytes | None:
+    """Return the content of a photo, or None if it was deleted or no longer matches its digest, if it has one."""
+    try:
+        data = photo.read()
+    except PhotoError:
+        return None
+    return data if photo.digest in ("", photo_digest(data)) else None
+
+
+def _compare_bytes(comparison: FileComparison, engine: Engine, reference: LoadedReference) -> ExportedFile | None:
+    """Compare the outputs of a signature for encoded photos; return None if no photo remains.
+
+    Photos that TensorFlow decodes differently are skipped: formats other than JPEG and PNG, EXIF rotation,
+    transparency, CMYK.
+    """
+    files: dict[int, bytes] = {}
+    for row in evenly_spaced(len(reference.photos), MAX_SAMPLE_PHOTOS):
+        data = _read_unchanged(reference.photos[row])
+        if data is not None and has_plain_pixels(data):
+            files[int(row)] = data
+    if not files:
+        return None
+    run = engine.open()
+    outputs = np.concatenate([run(np.array([data], object)) for data in files.values()])
+    return comparison.compare(outputs, reference.outputs[list(files)])
+
+
+def _check(row: ExportedFile, reference: LoadedReference, score_tolerance: float) -> None:
+    """Raise an ExportError if the differences are not finite, or larger than allowed."""
+    if not row.count:
+        return
+    # Not "larger than", because a comparison with NaN is always false.
+    within = (row.tolerance is None
+              or row.max_difference <= row.tolerance and row.max_score_difference <= score_tolerance)
+    if not np.isfinite(row.max_difference) or not np.isfinite(row.max_score_difference) or not within:
+        allowed = "" if row.tolerance is None else f" (at most {row.tolerance:g} is allowed)"
+        raise ExportError(f"The exported {row.name} does not reproduce the outputs of {reference.source}: "
+                          f"{row.sentence()}{allowed}. It was discarded.", REPORT_REMEDY)
+
+
+def _milliseconds(runner: EngineRunner, pixels: np.ndarray) -> float:
+    """Return the median time for one photo."""
+    seconds = []
+    for row in range(min(MAX_TIMED_PHOTOS, len(pixels))):
+        photo = network_input(pixels[row:row + 1])
+        start = time.perf_counter()
+        runner.run(photo)
+        seconds.append(time.perf_counter() - start)
+    return 1000 * float(np.median(seconds))
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
