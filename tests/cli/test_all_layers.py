@@ -168,16 +168,16 @@ def test_a_command_given_in_the_photos_folder_says_that_its_files_would_be_photo
 
 
 @pytest.mark.parametrize("arguments, sentence", [
-    (["--architecture=lenet", "--fine_tune_epochs=2"], "its epochs are --train_epochs"),
-    (["--architecture=lenet", "--tfhub_module=x"], "needs no --tfhub_module"),
+    (["--architecture=lenet", "--fine_tune_epochs=2"], "number of epochs with --train_epochs"),
+    (["--architecture=lenet", "--tfhub_module=x"], "without --tfhub_module"),
     (["--architecture=lenet", "--validation_percentage=0"], "needs validation photos"),
     (["--architecture=lenet", "--dropout=1"], "is not a number from 0 to below 1"),
-    (["--color_mode=grayscale"], "is for networks from scratch"),
-    (["--weights=imagenet"], "is for --architecture=resnet50_v2"),
+    (["--color_mode=grayscale"], "is only for networks trained from scratch"),
+    (["--weights=imagenet"], "is only for --architecture=resnet50_v2"),
     (["--fine_tune_epochs=2", "--augmented_views=2"], "is for the last layer alone"),
-    (["--architecture=lenet", "--batch_norm=training"], "always learns its own"),
-    (["--checkpoint=best"], "without one there are no checkpoints"),
-    (["--resume"], "--resume is for a training of all layers"),
+    (["--architecture=lenet", "--batch_norm=training"], "always updates its batch normalization"),
+    (["--checkpoint=best"], "which saves checkpoints"),
+    (["--resume"], "--resume is only for training all layers"),
     (["--architecture=lenet", "--cross_validate=5"], "knows all folds"),
     (["--augmented_views=1000"], "is not a whole number from 1 to 100"),
 ])
@@ -192,9 +192,9 @@ def test_flags_of_another_training_are_said_to_be_ignored(tiny_module: Path, mod
     command = ["--image_dir=photos", "--nodoctor"]
     assert retrain.main([*command, f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}", "--dropout=0.5",
                          "--patience=2"]) == 0
-    assert "Ignored: --dropout, --patience. They belong to a training of all layers" in capsys.readouterr().err
+    assert "Ignored: --dropout, --patience. They apply only to training all layers" in capsys.readouterr().err
     assert retrain.main([*command, "--architecture=lenet", "--train_epochs=1", "--class_weight=balanced"]) == 0
-    assert "Ignored: --class_weight. It belongs to the training of the last layer" in capsys.readouterr().err
+    assert "Ignored: --class_weight. It applies only to training only the last layer" in capsys.readouterr().err
 
 
 def test_other_labels_are_another_training(capsys: pytest.CaptureFixture) -> None:

@@ -54,10 +54,10 @@ def test_the_share_of_right_answers_is_that_of_the_answers(graph: list[str], cap
         for _, answer in classifier.label_photos(paths, lambda path: path.read_bytes()):
             right.append(classifier.labels[int(answer.probabilities.argmax())] == label)
     assert accuracy(said) == (round(100 * float(np.mean(right)), 1), 16) and not all(right)
-    assert "always answering blue would reach 43.8%" in said
+    assert "always predicting blue would reach 43.8%" in said
     assert re.search(r"^Cross entropy = \d\.\d{4} ± \d\.\d{4}\nExpected calibration error = \d+\.\d% "
-                     r"\(of few photos: mostly chance\)$", said, re.MULTILINE)
-    assert "Most often taken for another: blue for red (1)." in said
+                     r"\(few photos: mostly noise\)$", said, re.MULTILINE)
+    assert "Most frequent confusions: blue taken for red (1)." in said
     assert all(len(line) < 80 for line in said.splitlines())
 
 
@@ -107,7 +107,7 @@ def test_of_photos_that_it_was_trained_on_only_the_test_part_counts_wherever_the
     assert evaluate.main(["--image_dir=moved"]) == 0
     captured = capsys.readouterr()
     count = metadata.test.count
-    assert f"{60 - count} of these photos took part in the training; the other {count} are evaluated" in captured.err
+    assert f"{60 - count} of these photos were used for training; only the other {count} are evaluated" in captured.err
     assert accuracy(captured.out) == (round(100 * metadata.test.accuracy, 1), count)
     shutil.copy("new/red/000.png", "moved/red/added.png")
     assert evaluate.main(["--image_dir=moved"]) == 0
@@ -146,7 +146,7 @@ def test_a_report_makes_its_folder(capsys: pytest.CaptureFixture) -> None:
     (["--image_dir=nowhere"], 1, "There is no folder nowhere."), ([], 1, "There is no folder tf_files/flower_photos"),
     (["missing.pb", "--image_dir=new"], 1, "There is no classifier at missing.pb."),
     (["a.pb", "--graph=b.pb"], 2, "Two graphs were given: a.pb and b.pb."),
-    (["--image_dir=other"], 1, "No folder of other is called like a label of .* \\(blue, green, red\\)."),
+    (["--image_dir=other"], 1, "No folder in other has the name of a label of .* \\(blue, green, red\\)."),
 ])
 def test_what_is_wrong_gets_a_sentence(arguments: list[str], code: int, sentence: str,
                                        capsys: pytest.CaptureFixture) -> None:

@@ -98,7 +98,7 @@ def test_top_k_and_min_score_choose_labels(capsys: pytest.CaptureFixture) -> Non
     second = whole["labels"][1]["score"]
     assert answers(capsys, "photos/red/000.png", f"--min_score={second}")[0]["labels"] == whole["labels"][:2]
     assert label_image.main(["photos/red/000.png", "--min_score=1"]) == 0
-    assert capsys.readouterr().out == "(no label with such a score)\n"
+    assert capsys.readouterr().out == "(no label reaches the minimum score)\n"
 
 
 def test_photos_are_sorted_into_folders_and_nothing_is_overwritten(capsys: pytest.CaptureFixture,

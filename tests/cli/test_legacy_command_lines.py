@@ -132,10 +132,10 @@ def test_every_flag_of_both_poets_works_or_says_what_took_its_place(
 
 
 @pytest.mark.parametrize("flags, code, sentence", [
-    ("--solver=lbfgs --learning_rate=0.1", 2, "--solver=lbfgs knows no --learning_rate"),
+    ("--solver=lbfgs --learning_rate=0.1", 2, "--solver=lbfgs cannot be combined with --learning_rate"),
     ("--learning_rate=0", 2, "0 is not a number above 0"), ("--learning_rate=nan", 2, "nan is not a number above 0"),
     ("--train_batch_size=-1", 2, "-1 is not a whole number from 1 to 100000"),
-    ("--architecture=inception_v3 --tfhub_module=efficientnet_lite0", 2, "ask for two extractors"),
+    ("--architecture=inception_v3 --tfhub_module=efficientnet_lite0", 2, "name different extractors"),
     ("--architecture=lenett", 1, r"no extractor 'lenett'; did you mean --architecture=lenet\?"),
     ("--architecture=inception_v5", 1, r"no extractor 'inception_v5'; did you mean inception_v3\?"),
 ])

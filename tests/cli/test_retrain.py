@@ -46,7 +46,7 @@ def test_a_run_writes_every_file_and_says_how_good_the_classifier_is(
     assert run(photo_folder, tiny_module, model_dir, "--saved_model_dir=saved", "--testing_percentage=30") == 0
     said = capsys.readouterr().out
     assert re.search(r"^Final test accuracy = \d+\.\d% \(N=\d+\), 95% interval \d+\.\d-\d+\.\d%$", said, re.MULTILINE)
-    assert re.search(r"always answering (red|green|blue) would reach \d+\.\d%", said)
+    assert re.search(r"always predicting (red|green|blue) would reach \d+\.\d%", said)
     assert "60 files in 3 classes: blue 20, green 20, red 20" in said
     assert sorted(path.name for path in Path("tf_files").iterdir()) == [
         "bottlenecks", "retrained_graph.html", "retrained_graph.json", "retrained_graph.pb", "retrained_graph.tflite",
@@ -81,7 +81,7 @@ def test_the_result_as_json_is_all_of_standard_output_and_has_the_figures_of_the
     assert told["labels"] == sorted(labels) and told["test"]["labels"] == told["labels"]
     test, low_high = told["test"], [f"{100 * end:.1f}" for end in told["test"]["interval"]]
     assert (f"Final test accuracy = {test['accuracy']:.1%} (N={test['count']}), 95% interval "
-            f"{'-'.join(low_high)}%\n  (always answering {test['majority_label']} would reach "
+            f"{'-'.join(low_high)}%\n  (always predicting {test['majority_label']} would reach "
             f"{test['majority_accuracy']:.1%})\n") in said
     photos, counts, crossed = told["photos"], told["split"]["counts"], told["cross_validation"]
     assert f"{photos['listed']} files in 3 classes: " in said
@@ -90,13 +90,13 @@ def test_the_result_as_json_is_all_of_standard_output_and_has_the_figures_of_the
     assert f"Bottlenecks by tiny at 32 x 32 pixels: {told['bottlenecks']['computed']} computed, 60 in all\n" in aside
     assert f"Split: {', '.join(f'{count} {part}' for part, count in counts.items())} photos\n" in said
     assert f"Head: L2 strength {told['head']['l2']:.2g}; trained again" in said
-    assert f"Cross-validation in 3 folds: accuracy = {crossed['accuracy']:.1%} (N={crossed['count']})\n" in said
-    assert f"spread {100 * crossed['spread']:.1f}" in said
+    assert f"3-fold cross-validation: accuracy = {crossed['accuracy']:.1%} (N={crossed['count']})\n" in said
+    assert f"standard deviation {100 * crossed['spread']:.1f}" in said
     assert f"Called unknown: {told['unknown']['test']['called_unknown'] / test['count']:.1%}" in said
     assert all(f"\n  {path}\n" in said for path in told["files"]) and f"Report:         {told['report']}\n" in said
     for row in told["proof"]:
         assert re.search(rf"^  {re.escape(row['name'])} +{row['agreeing']} of {row['count']} ", said, re.MULTILINE)
-    assert f"Data doctor: {len(told['findings'])} things to look at" in said
+    assert f"Data doctor: {len(told['findings'])} findings, all listed in" in said
     assert [row["name"] for row in told["converted"]] == ["graph (.pb)", "tflite_dynamic"]
 
 
@@ -211,7 +211,7 @@ def test_no_test_photos_no_figure(workplace: Path, photo_folder: Path, tiny_modu
                "--format=json") == 0
     told, said = capsys.readouterr()
     assert json.loads(told)["test"] is None and json.loads(told)["proof"] == []
-    assert "Final test accuracy" not in said and "No photos were kept for a test" in said
+    assert "Final test accuracy" not in said and "No photos were held out for a test" in said
 
 
 @pytest.mark.parametrize("arguments, code, sentence", [

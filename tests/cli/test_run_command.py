@@ -32,9 +32,9 @@ def failing(error: BaseException):
     (UsageError("There is no flag --x."), 2, "Error: There is no flag --x.\n"),
     (OptionError("`views`=3 is not one of 1, 2, 4."), 2, "Error: views=3 is not one of 1, 2, 4.\n"),
     (OSError(28, "No space left on device", "tf_files/x"), 1, "Error: tf_files/x: No space left on device.\n"),
-    (KeyError("oops"), 1, "Error: this should not have happened: KeyError: 'oops'. Run the same command with --debug "
-                          "to see where.\n"),
-    (KeyboardInterrupt(), 130, "Stopped. What was finished is kept: the same command goes on from there.\n"),
+    (KeyError("oops"), 1, "Error: Unexpected KeyError: 'oops'. Run the same command with --debug to see the "
+                          "traceback.\n"),
+    (KeyboardInterrupt(), 130, "Interrupted. Finished work is kept: run the same command again to continue.\n"),
 ])
 def test_errors_are_one_sentence_and_an_exit_code(error: BaseException, code: int, sentence: str,
                                                   capsys: pytest.CaptureFixture) -> None:
@@ -60,7 +60,7 @@ def test_debug_shows_where_it_happened(capsys: pytest.CaptureFixture) -> None:
     (["--image_dri=x"], "There is no flag --image_dri; did you mean --image_dir?"),
     (["--image-dir=x"], "There is no flag --image-dir; did you mean --image_dir?"),
     (["--xyzzy"], "There is no flag --xyzzy."),
-    (["stray"], "There is no place for 'stray'"),
+    (["stray"], "Unexpected argument 'stray'."),
 ])
 def test_a_misspelt_flag_names_the_nearest(given: list[str], sentence: str) -> None:
     with pytest.raises(UsageError) as caught:
@@ -77,7 +77,7 @@ def test_only_flags_that_were_given_set_options() -> None:
 def test_every_option_that_a_message_names_is_a_flag_somewhere() -> None:
     """Names in backticks within raise and log statements of the library."""
     known = {name for command in COMMANDS for group in importlib.import_module(f"tfpoets.cli.{command}").FLAGS
-             for flag in (*group.flags, *GRAPH_FLAGS.flags) for name in (flag.name, flag.option_name, *flag.also)}
+             for flag in (*group.flags, *GRAPH_FLAGS.flags) for name in (flag.name, flag.option_name, *flag.aliases)}
     named: dict[str, str] = {}
     for file in (ROOT / "tfpoets").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
@@ -95,4 +95,4 @@ def test_every_option_that_a_message_names_is_a_flag_somewhere() -> None:
 
 def test_a_script_prints_commands_in_its_own_form() -> None:
     said = subprocess.run([sys.executable, "-m", "scripts.count_ops"], cwd=ROOT, capture_output=True, text=True)
-    assert said.returncode == 2 and "(python -m scripts.count_ops --help)" in said.stderr
+    assert said.returncode == 2 and "Run python -m scripts.count_ops --help" in said.stderr

@@ -30,7 +30,7 @@ def test_without_arguments_it_writes_the_digits_to_tf_files_and_says_what_to_run
                                          "Retrain on them with:",
                                          f"    python -m tfpoets retrain --image_dir={folder}"]
     assert second.returncode == 0
-    assert second.stdout.startswith(f"{folder} is complete already: 1,797 photos.\nRetrain on them with:")
+    assert second.stdout.startswith(f"{folder} is already complete: 1,797 photos.\nRetrain on them with:")
     assert len(list((tmp_path / folder).glob("?/*.png"))) == 1797
 
 

@@ -20,7 +20,7 @@ def metrics(classes: int = 3, count: int = 60, wrong: int = 6):
 def test_the_accuracy_comes_with_its_interval_its_baseline_and_a_caution() -> None:
     lines = accuracy_lines(metrics(), ["a", "b", "c"], "Final test accuracy")
     assert lines[0] == "Final test accuracy = 90.0% (N=60), 95% interval 79.9-95.3%"
-    assert "always answering a would reach 33.3%" in lines[1] and "60 photos say little" in lines[2]
+    assert "always predicting a would reach 33.3%" in lines[1] and "60 photos say little" in lines[2]
     assert len(accuracy_lines(metrics(count=600, wrong=60), ["a", "b", "c"], "Accuracy")) == 2
 
 
@@ -29,20 +29,20 @@ def test_the_classes_have_a_table_and_the_commonest_mistakes_a_line() -> None:
     assert lines[0].split() == ["class", "photos", "recall", "(95%", "interval)", "precision", "f1"]
     assert lines[1].split() == ["a", "20", "90.0%", "(70-97%)", "90.0%", "90.0%"]
     assert "..." in lines[3] and all(len(line) < 80 for line in lines)
-    assert "Most often taken for another: a for b (2), b for" in " ".join(lines)
+    assert "Most frequent confusions: a taken for b (2), b taken for" in " ".join(lines)
     assert not any("taken" in line for line in class_lines(metrics(wrong=0), ["a", "b", "c"]))
 
 
 def test_of_very_many_classes_the_worst_are_shown() -> None:
     lines = class_lines(metrics(classes=200, count=1000, wrong=5), [f"class {number}" for number in range(200)])
-    assert lines[0] == "The 50 classes of the lowest recall:" and len(lines) < 60
+    assert lines[0] == "The 50 classes with the lowest recall:" and len(lines) < 60
     assert {line.split()[1] for line in lines[2:7]} == {"0", "1", "2", "3", "4"}
 
 
 def test_cross_validation_tells_the_spread_of_its_folds() -> None:
     lines = cross_validation_lines(metrics(), [0.8, 0.9, 1.0])
-    assert lines[0] == "Cross-validation in 3 folds: accuracy = 90.0% (N=60)"
-    assert "folds from 80.0 to 100.0%, spread 10.0." in lines[1]
+    assert lines[0] == "3-fold cross-validation: accuracy = 90.0% (N=60)"
+    assert "folds from 80.0 to 100.0%, standard deviation 10.0." in lines[1]
     assert all(len(line) < 80 for line in lines)
 
 

@@ -83,7 +83,7 @@ def test_the_metadata_has_threshold_coverage_and_what_the_test_said() -> None:
 def test_in_text_unknown_comes_first_and_what_it_is_likest_to_below(capsys: pytest.CaptureFixture) -> None:
     assert label_image.main(["new/unknown/stripes0.png", "--top_k=1"]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == "unknown (unlike the training photos; if it had to be one of the classes:)"
+    assert said[0] == "unknown (unlike the training photos; the most similar classes:)"
     assert re.fullmatch(r"  (red|green|blue) \(score=\d\.\d{5}\)", said[1]) and len(said) == 2
 
 

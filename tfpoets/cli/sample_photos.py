@@ -22,7 +22,7 @@ FLAGS = (Group("", (
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command with the given arguments (default: `sys.argv[1:]`) and return its exit code."""
-    description = f"Write sample photos, one folder per class, to try {program_name('retrain')} on."
+    description = f"Write sample photos, one folder per class, as input for {program_name('retrain')}."
     return run_command(lambda argv: write_sample(**parse_flags("sample_photos", description, FLAGS, argv)), argv)
 
 

@@ -22,7 +22,7 @@ EXTRACTOR_FLAGS = (
          "ImageNet graph of TensorFlow for Poets", "extractor.handle", metavar="HANDLE"),
     Flag("image_size", "input size of the network, if it accepts any size (default: 320 for "
          f"{EXTRACTOR.handle}; smaller is faster)", "extractor.image_size", int, "PIXELS"),
-    Flag("offline", "do not access the network; fail if a download is needed", "extractor.offline", const=True))
+    Flag("offline", "do not access the internet; fail if a download is needed", "extractor.offline", const=True))
 
 VIEWS_FLAG = Flag("views", "average the features of 2 views of each photo (the whole photo and a closer crop) or of 4 "
                   "(both and their mirror images); exported files do the same, at 2 or 4 times the cost (default: 1)",
