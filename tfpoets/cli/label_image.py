@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from tfpoets.data import expand_sources, is_address, read_source
 from tfpoets.errors import ExportError, check_range
 from tfpoets.exporting import UNKNOWN_LABEL
-from tfpoets.inference import Classifier, LegacyGraphOptions, Prediction, load_classifier
+from tfpoets.inference import LegacyGraphOptions, Prediction, load_classifier
 
 from .invocation import command_line
 from .parser import Flag, Group, option_values, parse_flags, path

@@ -81,7 +81,8 @@ def _check_mode(options: QuantizeOptions) -> None:
     if options.mode not in MODES:
         raise UsageError(f"There is no --mode={options.mode}.", f"Choose from {', '.join(MODES)}.")
     if options.bitdepth > MAX_BITDEPTH:
-        raise UsageError(f"--bitdepth={options.bitdepth} is too large to round anything.", f"Use at most {MAX_BITDEPTH}.")
+        raise UsageError(f"--bitdepth={options.bitdepth} is too large to round anything.",
+                         f"Use at most {MAX_BITDEPTH}.")
     ending = ".pb" if options.mode == "weights_rounded" else ".tflite"
     if options.output.suffix != ending:
         raise UsageError(f"--output={options.output} must end in {ending}.")

@@ -86,8 +86,8 @@ OUTPUT = Group("files", (
     Flag("output_labels", f"label file to write, one label per line (default: {FILES.output_labels})",
          "files.output_labels", path, "FILE"),
     Flag("saved_model_dir", "also write a SavedModel, to DIR/1, DIR/2, ...", "files.saved_model_dir", path, "DIR"),
-    Flag("export", lambda: f"also convert the graph to these formats, in the same folder: {', '.join(format_names())}", "files.formats",
-         names, "FORMAT[,FORMAT...]"),
+    Flag("export", lambda: "also convert the graph to these formats, in the same folder: "
+         f"{', '.join(format_names())}", "files.formats", names, "FORMAT[,FORMAT...]"),
     Flag("final_tensor_name", f"name of the output node of the graph (default: {FILES.final_tensor_name})",
          "files.final_tensor_name", metavar="NAME"),
     *STORAGE_FLAGS,
@@ -124,8 +124,8 @@ STEPS = Group("TensorFlow for Poets", (
     "--solver=sgd or one of the first three flags selects training by gradient steps.")
 FLAGS = (PHOTOS, Group("extractor", (*EXTRACTOR_FLAGS, VIEWS_FLAG)), HEAD, NETWORK, OUTPUT, EVALUATION, STEPS)
 
-DESCRIPTION = ("Train an image classifier on your own photos, with one folder per class. Write a graph, its labels and "
-               "a .tflite file, verify that they give the same predictions, and measure the accuracy of the "
+DESCRIPTION = ("Train an image classifier on your own photos, with one folder per class. Write a graph, its labels "
+               "and a .tflite file, verify that they give the same predictions, and measure the accuracy of the "
                "classifier.")
 
 # Flags that apply to one kind of training only.
@@ -284,7 +284,8 @@ def _select(args: dict[str, Any], *names: str) -> dict[str, Any]:
 def _sgd_options(args: dict[str, Any], values: dict[str, Any]) -> SGDOptions | None:
     """Return the options for training by steps, or None if it was not selected, and log flags without effect."""
     if "checkpoint_path" in args:
-        log.info("Ignored: --checkpoint_path. Bottlenecks are cached as they are computed, and the rest takes seconds.")
+        log.info("Ignored: --checkpoint_path. Bottlenecks are cached as they are computed, and the rest takes "
+                 "seconds.")
     values = {**values, **_select(args, "learning_rate")}
     selecting = [f"--{name}" for name in _select(args, *SELECT_STEPS)]
     solver = args.get("solver", SGDTrainer.name)
@@ -323,7 +324,7 @@ def _log_ineffective_flags(args: dict[str, Any], network: FineTuningOptions | Ne
     elif network.architecture == RESNET:
         _log_ignored(args, (*STEPS_ONLY, "class_weight", "dropout"), "other kinds of training")
     else:
-        _log_ignored(args, (*STEPS_ONLY, "class_weight"), "training only the last layer")
+        _log_ignored(args, (*STEPS_ONLY, "class_weight"), "training the last layer")
     if "test_dir" in args:
         _log_ignored(args, ("testing_percentage",), "a test on photos of --image_dir")
 
