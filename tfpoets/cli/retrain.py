@@ -271,10 +271,10 @@ def _check_network_flags(args: dict[str, Any], architecture: str) -> None:
                          "Omit it. Other extractors come with their own weights.")
     if args.get("color_mode") == "grayscale" and architecture not in CONVNETS:
         raise UsageError(f"--color_mode=grayscale is only for networks trained from scratch ({', '.join(CONVNETS)}).")
-    if not (architecture or args.get("fine_tune_epochs")):
-        for flag in _select(args, "resume", "checkpoint"):
-            raise UsageError(f"--{flag} is only for training all layers (--fine_tune_epochs or --architecture), "
-                             "which saves checkpoints.", "Omit it.")
+    checkpoint_flags = [f"--{name}" for name in _select(args, "resume", "checkpoint")]
+    if checkpoint_flags and not (architecture or args.get("fine_tune_epochs")):
+        raise UsageError(f"{checkpoint_flags[0]} is only for training all layers (--fine_tune_epochs or "
+                         "--architecture), which saves checkpoints.", "Omit it.")
 
 
 def _select(args: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -290,8 +290,8 @@ def _sgd_options(args: dict[str, Any], values: dict[str, Any]) -> SGDOptions | N
     selecting = [f"--{name}" for name in _select(args, *SELECT_STEPS)]
     solver = args.get("solver", SGDTrainer.name)
     if solver != SGDTrainer.name and selecting:
-        raise UsageError(f"--solver={solver} cannot be combined with {', '.join(selecting)}, which selects training "
-                         "by steps.", "Omit one of the two.")
+        raise UsageError(f"--solver={solver} cannot be combined with flags that select training by steps "
+                         f"({', '.join(selecting)}).", "Omit one of the two.")
     if args.get("solver") == SGDTrainer.name or selecting:
         ignored = [flag for flag, is_set in (("--class_weight=balanced", args.get("class_weight") == "balanced"),
                                              ("--norefit", "norefit" in args)) if is_set]

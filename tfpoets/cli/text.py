@@ -100,7 +100,7 @@ def conversion_notes(converted: Sequence[ExportedFile]) -> list[str]:
                   "machine, without decoding, on one thread (the .pb and the SavedModel use all cores). tfjs runs "
                   "only in browsers; its files were reassembled and run in TensorFlow here.")
     if converted[0].has_score and not all(each.has_score for each in converted):
-        lines += _wrap("The .tflite formats contain only the probabilities, so they never report `unknown`.")
+        lines += _wrap("The .tflite formats contain only the probabilities, so they never report a photo as unknown.")
     graph_metrics = converted[0].metrics
     for each in converted[1:]:
         lines.append(f"  {each.path}")
