@@ -1,1 +1,1 @@
-"""The commands under the names that old command lines use; each one calls `tfpoets.cli`."""
+"""Scripts that run the commands of `tfpoets.cli` under the names of older command lines."""

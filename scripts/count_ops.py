@@ -1,4 +1,4 @@
-"""python -m scripts.count_ops: the same as `tfpoets count_ops`, under its old name."""
+"""Run `tfpoets count_ops` under its old name, `python -m scripts.count_ops`."""
 import sys
 
 from tfpoets.cli.count_ops import main

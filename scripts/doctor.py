@@ -1,4 +1,4 @@
-"""python -m scripts.doctor: the same as `tfpoets doctor`, under its old name."""
+"""Run `tfpoets doctor` under its old name, `python -m scripts.doctor`."""
 import sys
 
 from tfpoets.cli.doctor import main

@@ -1,4 +1,4 @@
-"""python -m scripts.evaluate: the same as `tfpoets evaluate`, under its old name."""
+"""Run `tfpoets evaluate` under its old name, `python -m scripts.evaluate`."""
 import sys
 
 from tfpoets.cli.evaluate import main

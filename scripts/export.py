@@ -1,4 +1,4 @@
-"""python -m scripts.export: the same as `tfpoets export`, under its old name."""
+"""Run `tfpoets export` under its old name, `python -m scripts.export`."""
 import sys
 
 from tfpoets.cli.export import main

@@ -1,4 +1,4 @@
-"""python -m scripts.graph_pb2tb: the same as `tfpoets graph_pb2tb`, under its old name."""
+"""Run `tfpoets graph_pb2tb` under its old name, `python -m scripts.graph_pb2tb`."""
 import sys
 
 from tfpoets.cli.graph_pb2tb import main

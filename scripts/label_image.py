@@ -1,4 +1,4 @@
-"""python -m scripts.label_image: the same as `tfpoets label_image`, under its old name."""
+"""Run `tfpoets label_image` under its old name, `python -m scripts.label_image`."""
 import sys
 
 from tfpoets.cli.label_image import main

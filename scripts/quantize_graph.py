@@ -1,4 +1,4 @@
-"""python -m scripts.quantize_graph: the same as `tfpoets quantize_graph`, under its old name."""
+"""Run `tfpoets quantize_graph` under its old name, `python -m scripts.quantize_graph`."""
 import sys
 
 from tfpoets.cli.quantize_graph import main

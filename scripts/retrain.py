@@ -1,4 +1,4 @@
-"""python -m scripts.retrain: the same as `tfpoets retrain`, under its old name."""
+"""Run `tfpoets retrain` under its old name, `python -m scripts.retrain`."""
 import sys
 
 from tfpoets.cli.retrain import main

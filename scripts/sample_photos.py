@@ -1,4 +1,4 @@
-"""python -m scripts.sample_photos: the same as `tfpoets sample_photos`, under its old name."""
+"""Run `tfpoets sample_photos` under its old name, `python -m scripts.sample_photos`."""
 import sys
 
 from tfpoets.cli.sample_photos import main

@@ -1,4 +1,4 @@
-"""python -m scripts.serve: the same as `tfpoets serve`, under its old name."""
+"""Run `tfpoets serve` under its old name, `python -m scripts.serve`."""
 import sys
 
 from tfpoets.cli.serve import main

@@ -1,4 +1,4 @@
-"""python -m scripts.show_image: the same as `tfpoets show_image`, under its old name."""
+"""Run `tfpoets show_image` under its old name, `python -m scripts.show_image`."""
 import sys
 
 from tfpoets.cli.show_image import main, show_image  # noqa: F401 - old notebooks import show_image from here

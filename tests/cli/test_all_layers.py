@@ -1,4 +1,4 @@
-"""Training all layers as a person does it: --fine_tune_epochs, and --architecture for networks from scratch."""
+"""Training all layers: --fine_tune_epochs, and --architecture for networks trained from scratch."""
 from __future__ import annotations
 
 import json
@@ -19,36 +19,36 @@ from tfpoets.training import Epoch
 
 
 @pytest.fixture(autouse=True)
-def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for hue, label in enumerate(("red", "green", "blue")):
         write_photos(tmp_path / "photos" / label, 30, hue)
 
 
 def test_a_network_from_scratch_goes_through_export_evaluate_and_label_image(capsys: pytest.CaptureFixture) -> None:
-    told = retrain_json(capsys, "--image_dir=photos", "--architecture=lenet", "--train_epochs=4", "--nodoctor",
+    result = retrain_json(capsys, "--image_dir=photos", "--architecture=lenet", "--train_epochs=4", "--nodoctor",
                         "--validation_percentage=20", "--saved_model_dir=saved")
-    assert told["network"]["kind"] == "from_scratch" and told["network"]["handle"] == "lenet"
-    assert told["network"]["height"] == 32 and told["head"]["epochs"] == 4 and told["bottlenecks"] is None
-    assert [point["step"] for point in told["curves"]["validation"]] == [0, 1, 2, 3]
+    assert result["network"]["kind"] == "from_scratch" and result["network"]["handle"] == "lenet"
+    assert result["network"]["height"] == 32 and result["head"]["epochs"] == 4 and result["bottlenecks"] is None
+    assert [point["step"] for point in result["curves"]["validation"]] == [0, 1, 2, 3]
     assert evaluate.main(["saved", "--image_dir=photos", "--format=json"]) == 0
-    assert json.loads(capsys.readouterr().out)["accuracy"] == pytest.approx(told["test"]["accuracy"])
+    assert json.loads(capsys.readouterr().out)["accuracy"] == pytest.approx(result["test"]["accuracy"])
     assert label_image.main(["photos/red/000.png", "--top_k=1"]) == 0
     assert "(score=" in capsys.readouterr().out
     assert "Where the classifier looks" in Path("tf_files/retrained_graph.html").read_text("utf-8")
     assert not list(Path("tf_files/bottlenecks/training").glob("*/pixels-*"))
 
 
-def test_a_gray_network_is_trained_and_the_doctor_looks_with_the_extractor(
+def test_a_grayscale_network_is_trained(
         tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
     command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=1", "--color_mode=grayscale",
                "--image_size=24", f"--model_dir={model_dir}"]
-    told = retrain_json(capsys, *command, "--nodoctor")
-    assert told["findings"] is None and told["network"]["width"] == 24
+    result = retrain_json(capsys, *command, "--nodoctor")
+    assert result["findings"] is None and result["network"]["width"] == 24
 
 
 def write_stripes(root: Path, count: int) -> None:
-    """Faint stripes across or down in noise, which random features hardly tell apart."""
+    """Write faint horizontal or vertical stripes in noise, which random features hardly tell apart."""
     random = np.random.default_rng(0)
     for label in ("across", "down"):
         (root / label).mkdir(parents=True)
@@ -59,21 +59,22 @@ def write_stripes(root: Path, count: int) -> None:
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / label / f"{number}.png")
 
 
-def test_fine_tuning_keeps_whichever_is_better_and_says_so(tiny_module: Path, model_dir: Path,
-                                                           capsys: pytest.CaptureFixture) -> None:
+def test_fine_tuning_keeps_the_better_network_and_reports_it(tiny_module: Path, model_dir: Path,
+                                                             capsys: pytest.CaptureFixture) -> None:
     write_stripes(Path("stripes"), 80)
     command = ["--image_dir=stripes", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
                "--validation_percentage=30", "--nodoctor"]
-    seen = []
+    kinds = []
     for more in (["--fine_tune_epochs=25", "--learning_rate=0.01"], ["--fine_tune_epochs=1", "--learning_rate=9"]):
-        told = retrain_json(capsys, *command, *more)
-        choice, network = told["fine_tuning"], told["network"]
-        assert choice["validation_loss_before"] - choice["validation_loss_after"] == pytest.approx(choice["gain"])
-        assert choice["kept"] == (choice["gain"] > choice["error"] > 0) == (network["kind"] == "fine_tuned")
-        assert choice["sentence"] == network["fine_tuning"] and told["head"]["refitted"]
+        result = retrain_json(capsys, *command, *more)
+        comparison, network = result["fine_tuning"], result["network"]
+        gain = comparison["validation_loss_before"] - comparison["validation_loss_after"]
+        assert gain == pytest.approx(comparison["gain"])
+        assert comparison["kept"] == (gain > comparison["error"] > 0) == (network["kind"] == "fine_tuned")
+        assert comparison["sentence"] == network["fine_tuning"] and result["head"]["refitted"]
         assert network["fine_tuning"] in Path("tf_files/retrained_graph.html").read_text("utf-8")
-        seen.append(network["kind"])
-    assert seen == ["fine_tuned", "frozen_features"]
+        kinds.append(network["kind"])
+    assert kinds == ["fine_tuned", "frozen_features"]
 
 
 def first_training_photo(root: Path, label: str, validation: float) -> Path:
@@ -82,7 +83,7 @@ def first_training_photo(root: Path, label: str, validation: float) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["from_scratch", "fine_tuned", "frozen_features"])
-def test_photos_that_go_during_the_training_are_left_out_and_shift_no_other(
+def test_photos_deleted_during_training_are_left_out_without_moving_others(
         kind: str, tiny_module: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture) -> None:
     command = ["--image_dir=photos", "--nodoctor", "--architecture=lenet", "--train_epochs=3",
@@ -95,46 +96,46 @@ def test_photos_that_go_during_the_training_are_left_out_and_shift_no_other(
                                                    if kind == "fine_tuned" else
                                                    ["--fine_tune_epochs=1", "--learning_rate=9"])]
     assert retrain.main(command) == 0
-    whole = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
-    gone = first_training_photo(Path("photos"), whole["labels"][0], 30)
+    expected = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
+    deleted_photo = first_training_photo(Path("photos"), expected["labels"][0], 30)
     shutil.rmtree("tf_files")
-    on_epoch(monkeypatch, lambda epoch: gone.unlink(missing_ok=True))
+    on_epoch(monkeypatch, lambda epoch: deleted_photo.unlink(missing_ok=True))
     capsys.readouterr()
     assert retrain.main(command) == 0
     assert "left out of all figures: 1 of the photos" in capsys.readouterr().err
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
-    assert metadata["network"]["kind"] == whole["network"]["kind"] == kind
-    assert metadata["test"]["count"] == whole["test"]["count"]
-    # The last layer of the fine-tuned network is solved without the photo; the other network never notices.
-    assert abs(metadata["test"]["accuracy"] - whole["test"]["accuracy"]) <= (0.1 if kind == "fine_tuned" else 0)
-    assert sum(metadata["split"]["counts"].values()) == sum(whole["split"]["counts"].values()) - 1
-    assert metadata["split"]["digest"] != whole["split"]["digest"]
-    # It was trained on the photo all the same: should that come back, it is not new.
-    assert metadata["split"]["trained_on"] == whole["split"]["trained_on"]
+    assert metadata["network"]["kind"] == expected["network"]["kind"] == kind
+    assert metadata["test"]["count"] == expected["test"]["count"]
+    # Only behind the fine-tuned network is the last layer solved again, and then without the photo.
+    assert abs(metadata["test"]["accuracy"] - expected["test"]["accuracy"]) <= (0.1 if kind == "fine_tuned" else 0)
+    assert sum(metadata["split"]["counts"].values()) == sum(expected["split"]["counts"].values()) - 1
+    assert metadata["split"]["digest"] != expected["split"]["digest"]
+    # The network was trained on the photo, so it must not count as new if it is restored.
+    assert metadata["split"]["trained_on"] == expected["split"]["trained_on"]
 
 
-def test_a_module_for_inference_only_refuses_to_train_its_batch_normalisation(
+def test_batch_norm_of_an_inference_only_module_cannot_be_trained(
         tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
                          "--nodoctor", "--fine_tune_epochs=1", "--batch_norm=training"]) == 1
     assert "saved for inference only" in capsys.readouterr().err
 
 
-def test_a_class_that_goes_during_the_training_is_said(monkeypatch: pytest.MonkeyPatch,
-                                                       capsys: pytest.CaptureFixture) -> None:
+def test_a_class_deleted_during_training_is_an_error(monkeypatch: pytest.MonkeyPatch,
+                                                     capsys: pytest.CaptureFixture) -> None:
     on_epoch(monkeypatch, lambda epoch: shutil.rmtree("photos/blue", ignore_errors=True))
     assert retrain.main(["--image_dir=photos", "--nodoctor", "--architecture=lenet", "--train_epochs=1"]) == 1
     assert "All training photos of blue went while" in capsys.readouterr().err
 
 
-def test_files_that_cannot_be_read_are_listed_without_the_doctor_too(capsys: pytest.CaptureFixture) -> None:
+def test_unreadable_files_are_listed_without_the_doctor(capsys: pytest.CaptureFixture) -> None:
     Path("photos/red/broken.png").write_bytes(b"no photo")
-    told = retrain_json(capsys, "--image_dir=photos", "--nodoctor", "--architecture=lenet", "--train_epochs=1")
-    unreadable, = told["photos"]["unreadable"]
+    result = retrain_json(capsys, "--image_dir=photos", "--nodoctor", "--architecture=lenet", "--train_epochs=1")
+    unreadable, = result["photos"]["unreadable"]
     assert unreadable["file"] == "photos/red/broken.png" and unreadable["reason"].startswith("not a photo")
 
 
-def test_a_test_folder_that_holds_all_photos_leaves_none_to_train_on(capsys: pytest.CaptureFixture) -> None:
+def test_a_test_folder_with_all_photos_leaves_none_for_training(capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=photos", "--test_dir=photos", "--nodoctor", "--architecture=lenet"]) == 1
     assert "none is left to train on" in capsys.readouterr().err
 
@@ -149,55 +150,56 @@ def test_nothing_is_written_among_the_photos(flag: str, capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize("flags", [["--summaries_dir=photos"], ["--saved_model_dir=photos"], ["--model_dir=photos"],
                                    ["--output_graph=photos/g.pb", "--export=tfjs"]])
-def test_no_folder_is_written_beside_those_of_the_classes(flags: list[str], capsys: pytest.CaptureFixture) -> None:
+def test_no_folder_is_written_next_to_the_class_folders(flags: list[str], capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=photos", *flags]) == 2
     assert f"{flags[0]} is the folder of the photos" in capsys.readouterr().err
 
 
-def test_nothing_is_written_among_the_photos_of_the_test(capsys: pytest.CaptureFixture) -> None:
+def test_nothing_is_written_among_the_test_photos(capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=elsewhere", "--test_dir=photos", "--bottleneck_dir=photos/b"]) == 2
     assert "--bottleneck_dir=photos/b lies among the photos of photos" in capsys.readouterr().err
 
 
-def test_a_command_given_in_the_photos_folder_says_that_its_files_would_be_photos(
+def test_running_in_the_photo_folder_is_refused(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(tmp_path / "photos")
     assert retrain.main(["--image_dir=."]) == 2
-    said = capsys.readouterr().err
-    assert f"lies among the photos of {tmp_path / 'photos'}" in said and "start the command in another folder" in said
+    output = capsys.readouterr().err
+    assert f"lies among the photos of {tmp_path / 'photos'}" in output
+    assert "start the command in another folder" in output
 
 
 @pytest.mark.parametrize("arguments, sentence", [
-    (["--architecture=lenet", "--fine_tune_epochs=2"], "its epochs are --train_epochs"),
-    (["--architecture=lenet", "--tfhub_module=x"], "needs no --tfhub_module"),
+    (["--architecture=lenet", "--fine_tune_epochs=2"], "number of epochs with --train_epochs"),
+    (["--architecture=lenet", "--tfhub_module=x"], "without --tfhub_module"),
     (["--architecture=lenet", "--validation_percentage=0"], "needs validation photos"),
     (["--architecture=lenet", "--dropout=1"], "is not a number from 0 to below 1"),
-    (["--color_mode=grayscale"], "is for networks from scratch"),
-    (["--weights=imagenet"], "is for --architecture=resnet50_v2"),
+    (["--color_mode=grayscale"], "is only for networks trained from scratch"),
+    (["--weights=imagenet"], "is only for --architecture=resnet50_v2"),
     (["--fine_tune_epochs=2", "--augmented_views=2"], "is for the last layer alone"),
-    (["--architecture=lenet", "--batch_norm=training"], "always learns its own"),
-    (["--checkpoint=best"], "without one there are no checkpoints"),
-    (["--resume"], "--resume is for a training of all layers"),
+    (["--architecture=lenet", "--batch_norm=training"], "always updates its batch normalization"),
+    (["--checkpoint=best"], "which saves checkpoints"),
+    (["--resume"], "--resume is only for training all layers"),
     (["--architecture=lenet", "--cross_validate=5"], "knows all folds"),
     (["--augmented_views=1000"], "is not a whole number from 1 to 100"),
 ])
-def test_what_does_not_fit_gets_a_sentence(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture) -> None:
+def test_contradictory_flags_are_reported(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=photos", *arguments]) == 2
-    said = capsys.readouterr().err
-    assert sentence in said and "Traceback" not in said
+    output = capsys.readouterr().err
+    assert sentence in output and "Traceback" not in output
 
 
-def test_flags_of_another_training_are_said_to_be_ignored(tiny_module: Path, model_dir: Path,
-                                                          capsys: pytest.CaptureFixture) -> None:
+def test_flags_of_other_kinds_of_training_are_reported_as_ignored(tiny_module: Path, model_dir: Path,
+                                                                  capsys: pytest.CaptureFixture) -> None:
     command = ["--image_dir=photos", "--nodoctor"]
     assert retrain.main([*command, f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}", "--dropout=0.5",
                          "--patience=2"]) == 0
-    assert "Ignored: --dropout, --patience. They belong to a training of all layers" in capsys.readouterr().err
+    assert "Ignored: --dropout, --patience. They apply only to training all layers" in capsys.readouterr().err
     assert retrain.main([*command, "--architecture=lenet", "--train_epochs=1", "--class_weight=balanced"]) == 0
-    assert "Ignored: --class_weight. It belongs to the training of the last layer" in capsys.readouterr().err
+    assert "Ignored: --class_weight. It applies only to training the last layer" in capsys.readouterr().err
 
 
-def test_other_labels_are_another_training(capsys: pytest.CaptureFixture) -> None:
+def test_different_labels_start_a_new_training(capsys: pytest.CaptureFixture) -> None:
     command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=1", "--nodoctor"]
     assert retrain.main(command) == 0
     Path("photos/blue").rename("photos/zinc")
@@ -207,33 +209,33 @@ def test_other_labels_are_another_training(capsys: pytest.CaptureFixture) -> Non
 
 
 def on_epoch(monkeypatch: pytest.MonkeyPatch, act: Callable[[Epoch], object]) -> None:
-    """Acts at the end of every epoch, after its line is printed."""
-    tell = EventPrinter.__call__
+    """Call `act` at the end of every epoch, after its line is printed."""
+    print_event = EventPrinter.__call__
 
-    def tell_and_act(self: EventPrinter, event: object) -> None:
-        tell(self, event)
+    def print_and_act(self: EventPrinter, event: object) -> None:
+        print_event(self, event)
         if isinstance(event, Epoch):
             act(event)
-    monkeypatch.setattr(EventPrinter, "__call__", tell_and_act)
+    monkeypatch.setattr(EventPrinter, "__call__", print_and_act)
 
 
-def stop_when_epoch_is_said(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stops a run as Ctrl-C does, before that epoch is saved."""
+def interrupt_at_epoch(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupt a run as Ctrl-C does, before this epoch is saved."""
     def stop(epoch: Epoch) -> None:
         if epoch.number + 1 == number:
             raise KeyboardInterrupt
     on_epoch(monkeypatch, stop)
 
 
-def test_resume_goes_on_with_a_training_and_begins_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                        capsys: pytest.CaptureFixture) -> None:
+def test_resume_continues_a_training_and_never_starts_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                          capsys: pytest.CaptureFixture) -> None:
     command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=2", "--nodoctor"]
     for flag in ("--checkpoint=best", "--resume"):
         assert retrain.main([*command, flag]) == 1
-        said = capsys.readouterr().err
-        assert "There is no checkpoint" in said and f"or omit {flag.split('=')[0]}." in said
+        output = capsys.readouterr().err
+        assert "There is no checkpoint" in output and f"or omit {flag.split('=')[0]}." in output
     assert not Path("tf_files/bottlenecks/training").exists()
-    stop_when_epoch_is_said(2, monkeypatch)
+    interrupt_at_epoch(2, monkeypatch)
     assert retrain.main(command) == 130
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
@@ -250,9 +252,9 @@ def test_resume_goes_on_with_a_training_and_begins_none(tmp_path: Path, monkeypa
     assert "has ended before" in capsys.readouterr().err
 
 
-def test_the_last_checkpoint_is_no_best_epoch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_last_checkpoint_has_no_best_epoch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=9", "--nodoctor"]
-    stop_when_epoch_is_said(3, monkeypatch)
+    interrupt_at_epoch(3, monkeypatch)
     assert retrain.main(command) == 130
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
@@ -264,18 +266,18 @@ def test_the_last_checkpoint_is_no_best_epoch(monkeypatch: pytest.MonkeyPatch, t
     assert heads[0]["best_epoch"] in (1, 2) and "best_epoch" not in heads[1]
 
 
-@pytest.mark.parametrize("damaged, kept", [("*.data*", 100), ("checkpoint", 0)])
-def test_a_damaged_checkpoint_is_said(damaged: str, kept: int, capsys: pytest.CaptureFixture) -> None:
+@pytest.mark.parametrize("pattern, remaining_bytes", [("*.data*", 100), ("checkpoint", 0)])
+def test_a_damaged_checkpoint_is_an_error(pattern: str, remaining_bytes: int, capsys: pytest.CaptureFixture) -> None:
     command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=1", "--nodoctor"]
     assert retrain.main(command) == 0
-    for path in Path("tf_files/bottlenecks/training").glob(f"*/last/{damaged}"):
-        path.write_bytes(path.read_bytes()[:kept])
+    for path in Path("tf_files/bottlenecks/training").glob(f"*/last/{pattern}"):
+        path.write_bytes(path.read_bytes()[:remaining_bytes])
     capsys.readouterr()
     assert retrain.main(command) == 1
-    said = capsys.readouterr().err
-    assert "The checkpoint in" in said and "to train from the beginning" in said and "Traceback" not in said
+    output = capsys.readouterr().err
+    assert "The checkpoint in" in output and "to train from the beginning" in output and "Traceback" not in output
 
 
-def test_a_photo_too_small_for_a_network_is_said(capsys: pytest.CaptureFixture) -> None:
+def test_an_image_size_too_small_for_the_network_is_an_error(capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=photos", "--architecture=cifar_cnn", "--image_size=8", "--nodoctor"]) == 1
     assert "does not take photos of 8 x 8 pixels: it needs at least 16 x 16" in capsys.readouterr().err

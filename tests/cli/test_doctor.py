@@ -1,4 +1,4 @@
-"""The doctor command as a person uses it."""
+"""The doctor command."""
 from __future__ import annotations
 
 import csv
@@ -17,27 +17,27 @@ def contents(folder: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_it_says_what_is_wrong_writes_it_down_and_changes_nothing(
+def test_findings_are_printed_and_written_and_nothing_is_changed(
         photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(tmp_path)
-    shutil.copy(photo_folder / "red" / "001.png", photo_folder / "green" / "twin.png")
+    shutil.copy(photo_folder / "red" / "001.png", photo_folder / "green" / "duplicate.png")
     before = contents(photo_folder)
-    assert doctor.main([f"--image_dir={photo_folder}", "--output_dir=looked_at", f"--tfhub_module={tiny_module}",
+    assert doctor.main([f"--image_dir={photo_folder}", "--output_dir=findings", f"--tfhub_module={tiny_module}",
                         f"--model_dir={model_dir}"]) == 0
-    said = capsys.readouterr().out
-    assert "things to look at, all of them in" in said and "green/twin.png has another label than its copy" in said
-    assert all(len(line) < 80 for line in said.splitlines() if str(tmp_path) not in line)
-    rows = list(csv.DictReader(Path("looked_at/findings.csv").open()))
+    output = capsys.readouterr().out
+    assert "findings, all listed in" in output and "green/duplicate.png has another label than its copy" in output
+    assert all(len(line) < 80 for line in output.splitlines() if str(tmp_path) not in line)
+    rows = list(csv.DictReader(Path("findings/findings.csv").open()))
     assert [row["kind"] for row in rows[:2]] == ["label_conflict", "label_conflict"]
     assert set(rows[0]) >= {"kind", "file", "score", "suggestion"} and contents(photo_folder) == before
 
 
-def test_it_is_part_of_every_retrain_unless_sent_away(
+def test_retrain_runs_the_doctor_unless_disabled(
         photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(tmp_path)
-    shutil.copy(photo_folder / "red" / "001.png", photo_folder / "red" / "twin.png")
+    shutil.copy(photo_folder / "red" / "001.png", photo_folder / "red" / "duplicate.png")
     command = [f"--image_dir={photo_folder}", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}"]
     assert retrain_json(capsys, *command, "--nodoctor")["findings"] is None
     assert not Path("tf_files/retrained_graph_findings.csv").exists()
@@ -47,20 +47,20 @@ def test_it_is_part_of_every_retrain_unless_sent_away(
     assert "exact_duplicate" in {each["kind"] for each in findings}
 
 
-def test_views_are_those_of_a_retrain(photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path,
-                                      monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_views_share_the_cache_with_retrain(photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path,
+                                            monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(tmp_path)
     command = [f"--image_dir={photo_folder}", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}"]
     assert doctor.main(command) == 0
-    found = Path("tf_files/doctor/findings.csv").read_text()
+    findings_csv = Path("tf_files/doctor/findings.csv").read_text()
     assert doctor.main([*command, "--views=4"]) == 0
-    assert Path("tf_files/doctor/findings.csv").read_text() != found  # scores of other vectors
+    assert Path("tf_files/doctor/findings.csv").read_text() != findings_csv  # other features, other scores
     bottlenecks = retrain_json(capsys, *command, "--views=4", "--nodoctor")["bottlenecks"]
     assert (bottlenecks["computed"], bottlenecks["count"]) == (0, 60)
 
 
-def test_the_digits_have_a_sane_list(tmp_path: Path, tiny_module: Path, model_dir: Path,
-                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digits_have_plausible_findings(tmp_path: Path, tiny_module: Path, model_dir: Path,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_digits(tmp_path / "digits")
     assert doctor.main([f"--image_dir={tmp_path / 'digits'}", f"--tfhub_module={tiny_module}",
@@ -70,8 +70,8 @@ def test_the_digits_have_a_sane_list(tmp_path: Path, tiny_module: Path, model_di
 
 
 @pytest.mark.parametrize("arguments, code", [([], 2), (["--image_dir=nowhere"], 1)])
-def test_what_is_wrong_gets_a_sentence(arguments: list[str], code: int, tmp_path: Path,
-                                       monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_errors_are_reported(arguments: list[str], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                             capsys: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(tmp_path)
     assert doctor.main(arguments) == code
     assert "Error: " in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The evaluate command as a person uses it."""
+"""The evaluate command."""
 from __future__ import annotations
 
 import json
@@ -31,57 +31,57 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_module: Path, model_d
 
 
 @pytest.fixture(autouse=True)
-def there(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(trained, tmp_path / "here")
-    monkeypatch.chdir(tmp_path / "here")
+def workplace(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(trained, tmp_path / "workplace")
+    monkeypatch.chdir(tmp_path / "workplace")
 
 
-def accuracy(said: str) -> tuple[float, int]:
-    share, count = re.search(r"^Accuracy = (\d+\.\d)% \(N=(\d+)\), 95% interval \d+\.\d-\d+\.\d%$", said,
+def accuracy(output: str) -> tuple[float, int]:
+    percentage, count = re.search(r"^Accuracy = (\d+\.\d)% \(N=(\d+)\), 95% interval \d+\.\d-\d+\.\d%$", output,
                              re.MULTILINE).groups()
-    return float(share), int(count)
+    return float(percentage), int(count)
 
 
 @pytest.mark.parametrize("graph", [[], ["tf_files/retrained_graph.pb"], ["--graph=tf_files/retrained_graph.tflite"]])
-def test_the_share_of_right_answers_is_that_of_the_answers(graph: list[str], capsys: pytest.CaptureFixture) -> None:
-    shutil.copy("new/red/000.png", "new/blue/red_in_truth.png")
+def test_the_accuracy_matches_the_predictions(graph: list[str], capsys: pytest.CaptureFixture) -> None:
+    shutil.copy("new/red/000.png", "new/blue/actually_red.png")
     assert evaluate.main([*graph, "--image_dir=new"]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     classifier = load_classifier(Path("tf_files/retrained_graph.tflite"))
-    right = []
+    correct = []
     for label in classifier.labels:
         paths = sorted(Path("new", label).iterdir())
-        for _, answer in classifier.predict_photos(paths, lambda path: path.read_bytes()):
-            right.append(classifier.labels[int(answer.probabilities.argmax())] == label)
-    assert accuracy(said) == (round(100 * float(np.mean(right)), 1), 16) and not all(right)
-    assert "always answering blue would reach 43.8%" in said
+        for _, prediction in classifier.predict_photos(paths, lambda path: path.read_bytes()):
+            correct.append(classifier.labels[int(prediction.probabilities.argmax())] == label)
+    assert accuracy(output) == (round(100 * float(np.mean(correct)), 1), 16) and not all(correct)
+    assert "always predicting blue would reach 43.8%" in output
     assert re.search(r"^Cross entropy = \d\.\d{4} ± \d\.\d{4}\nExpected calibration error = \d+\.\d% "
-                     r"\(of few photos: mostly chance\)$", said, re.MULTILINE)
-    assert "Most often taken for another: blue for red (1)." in said
-    assert all(len(line) < 80 for line in said.splitlines())
+                     r"\(few photos: mostly noise\)$", output, re.MULTILINE)
+    assert "Most frequent confusions: blue taken for red (1)." in output
+    assert all(len(line) < 80 for line in output.splitlines())
 
 
-def test_the_figures_are_to_be_had_as_json(capsys: pytest.CaptureFixture) -> None:
+def test_json_contains_the_metrics(capsys: pytest.CaptureFixture) -> None:
     assert evaluate.main(["--image_dir=new", "--format=json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["count"] == 15 and found["labels"] == ["blue", "green", "red"]
-    assert sum(map(sum, found["confusion_matrix"])) == 15 and found["interval"][0] < found["accuracy"]
-    assert {name: each["support"] for name, each in found["per_class"].items()} == {"blue": 6, "green": 5, "red": 4}
-    assert 0 <= found["expected_calibration_error"] <= 1 and found["cross_entropy"] > 0
-    assert found["top_k"]["3"] == 1
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["count"] == 15 and metrics["labels"] == ["blue", "green", "red"]
+    assert sum(map(sum, metrics["confusion_matrix"])) == 15 and metrics["interval"][0] < metrics["accuracy"]
+    assert {name: each["support"] for name, each in metrics["per_class"].items()} == {"blue": 6, "green": 5, "red": 4}
+    assert 0 <= metrics["expected_calibration_error"] <= 1 and metrics["cross_entropy"] > 0
+    assert metrics["top_k"]["3"] == 1
 
 
-def test_a_report_is_written_when_it_is_asked_for(capsys: pytest.CaptureFixture) -> None:
-    shutil.copy("new/red/000.png", "new/blue/red_in_truth.png")
-    assert evaluate.main(["--image_dir=new", "--report=looked_at.html"]) == 0
-    assert "Report: looked_at.html" in capsys.readouterr().out
-    page = Path("looked_at.html").read_text("utf-8")
-    assert "Evaluation of retrained_graph.tflite on new" in page and "red_in_truth.png" in page
+def test_a_report_is_written_on_request(capsys: pytest.CaptureFixture) -> None:
+    shutil.copy("new/red/000.png", "new/blue/actually_red.png")
+    assert evaluate.main(["--image_dir=new", "--report=report.html"]) == 0
+    assert "Report: report.html" in capsys.readouterr().out
+    page = Path("report.html").read_text("utf-8")
+    assert "An evaluation of retrained_graph.tflite on new" in page and "actually_red.png" in page
     assert "Accuracy on 16 photos." in page
     assert "Misclassified photos (1)" in page and "Training curves" not in page
 
 
-def test_what_cannot_take_part_is_said(capsys: pytest.CaptureFixture) -> None:
+def test_unusable_photos_and_missing_classes_are_reported(capsys: pytest.CaptureFixture) -> None:
     Path("new/red/broken.jpg").write_bytes(b"no photo")
     Path("new/green").rename("new/violet")
     assert evaluate.main(["--image_dir=new"]) == 0
@@ -91,30 +91,31 @@ def test_what_cannot_take_part_is_said(capsys: pytest.CaptureFixture) -> None:
     assert "new/red/broken.jpg is left out: not a photo in a supported format." in captured.err
 
 
-def test_one_class_alone_can_be_evaluated(capsys: pytest.CaptureFixture) -> None:
+def test_a_single_class_can_be_evaluated(capsys: pytest.CaptureFixture) -> None:
     for label in ("red", "green"):
         shutil.rmtree(Path("new", label))
     assert evaluate.main(["--image_dir=new", "--input_mean=3", "--labels=missing.txt"]) == 0
     captured = capsys.readouterr()
     assert accuracy(captured.out)[1] == 6
-    assert "Ignored: --input_mean, --labels. The file of this classifier contains its input and labels." in captured.err
+    assert ("Ignored: --input_mean, --labels. The file of this classifier contains its input and labels."
+            in captured.err)
 
 
-def test_of_photos_that_it_was_trained_on_only_the_test_part_counts_wherever_they_lie(
+def test_training_photos_are_excluded_even_if_they_were_moved(
         capsys: pytest.CaptureFixture, trained: Path) -> None:
     metadata = load_classifier(Path("tf_files/retrained_graph.tflite")).metadata
     shutil.copytree(trained / "photos", "moved")
     assert evaluate.main(["--image_dir=moved"]) == 0
     captured = capsys.readouterr()
     count = metadata.test.count
-    assert f"{60 - count} of these photos took part in the training; the other {count} are evaluated" in captured.err
+    assert f"{60 - count} of these photos were used for training; only the other {count} are evaluated" in captured.err
     assert accuracy(captured.out) == (round(100 * metadata.test.accuracy, 1), count)
     shutil.copy("new/red/000.png", "moved/red/added.png")
     assert evaluate.main(["--image_dir=moved"]) == 0
     assert accuracy(capsys.readouterr().out)[1] == count + 1
 
 
-def test_of_training_photos_alone_it_is_said_that_they_say_nothing(capsys: pytest.CaptureFixture, trained: Path
+def test_evaluating_only_training_photos_gives_a_warning(capsys: pytest.CaptureFixture, trained: Path
                                                                    ) -> None:
     metadata = load_classifier(Path("tf_files/retrained_graph.tflite")).metadata
     for path in sorted((trained / "photos").glob("*/*.png")):
@@ -129,7 +130,7 @@ def test_of_training_photos_alone_it_is_said_that_they_say_nothing(capsys: pytes
 @pytest.mark.parametrize("report, sentence", [
     ("tf_files/retrained_graph.tflite", "must end in .html"), ("new/red/000.html", "lies among the photos of new"),
     ("tf_files", "must end in .html"), ("folder.html", "is a folder")])
-def test_a_report_overwrites_nothing_of_yours(report: str, sentence: str, capsys: pytest.CaptureFixture) -> None:
+def test_a_report_never_overwrites_other_files(report: str, sentence: str, capsys: pytest.CaptureFixture) -> None:
     Path("folder.html").mkdir()
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
     assert evaluate.main(["--image_dir=new", f"--report={report}"]) == 2
@@ -137,7 +138,7 @@ def test_a_report_overwrites_nothing_of_yours(report: str, sentence: str, capsys
     assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
 
 
-def test_a_report_makes_its_folder(capsys: pytest.CaptureFixture) -> None:
+def test_a_report_creates_its_folder(capsys: pytest.CaptureFixture) -> None:
     assert evaluate.main(["--image_dir=new", "--report=a/b/report.html"]) == 0
     assert Path("a/b/report.html").exists()
 
@@ -146,18 +147,17 @@ def test_a_report_makes_its_folder(capsys: pytest.CaptureFixture) -> None:
     (["--image_dir=nowhere"], 1, "There is no folder nowhere."), ([], 1, "There is no folder tf_files/flower_photos"),
     (["missing.pb", "--image_dir=new"], 1, "There is no classifier at missing.pb."),
     (["a.pb", "--graph=b.pb"], 2, "Two graphs were given: a.pb and b.pb."),
-    (["--image_dir=other"], 1, "No folder of other is called like a label of .* \\(blue, green, red\\)."),
+    (["--image_dir=other"], 1, "No folder in other has the name of a label of .* \\(blue, green, red\\)."),
 ])
-def test_what_is_wrong_gets_a_sentence(arguments: list[str], code: int, sentence: str,
-                                       capsys: pytest.CaptureFixture) -> None:
+def test_errors_are_reported(arguments: list[str], code: int, sentence: str, capsys: pytest.CaptureFixture) -> None:
     for hue, label in enumerate(("cat", "dog")):
         write_photos(Path("other") / label, 2, hue)
     assert evaluate.main(arguments) == code
-    said = capsys.readouterr().err
-    assert re.search(sentence, said) and "Traceback" not in said
+    output = capsys.readouterr().err
+    assert re.search(sentence, output) and "Traceback" not in output
 
 
-def test_poets_graphs_are_evaluated_and_their_spelling_of_labels_is_known(
+def test_legacy_graphs_are_evaluated_with_folders_in_their_spelling_of_labels(
         shared_data: Path, flowers: Path, capsys: pytest.CaptureFixture) -> None:
     graph = shared_data / "poets_graphs" / "glasses_mobilenet_0.25_224" / "retrained_graph.pb"
     for folder, label in (("With-Glasses", "daisy"), ("without glasses", "roses")):

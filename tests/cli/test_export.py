@@ -1,4 +1,4 @@
-"""Export commands: every format is verified against its graph; tools for graph files of TensorFlow for Poets."""
+"""The export command, and the tools of TensorFlow for Poets for graph files."""
 from __future__ import annotations
 
 import importlib.util
@@ -31,14 +31,14 @@ LOADABLE = ("_float32.tflite", "_float16.tflite", "_dynamic.tflite", "_int8.tfli
 
 @pytest.fixture(autouse=True)
 def workplace(retrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(retrained, tmp_path / "here")
-    monkeypatch.chdir(tmp_path / "here")
+    shutil.copytree(retrained, tmp_path / "workplace")
+    monkeypatch.chdir(tmp_path / "workplace")
 
 
-def rows(said: str) -> dict[str, list[str]]:
-    """Read the printed table: size, photos that agree, photos, largest difference."""
-    found = re.findall(r"^(\S+|graph \(\.pb\)) +([\d.]+) +(\d+) of (\d+) +(\S+) +[\d.]+% \(", said, re.MULTILINE)
-    return {name: rest for name, *rest in found}
+def rows(output: str) -> dict[str, list[str]]:
+    """Return the rows of the printed table by format: size, agreeing photos, all photos, largest difference."""
+    matches = re.findall(r"^(\S+|graph \(\.pb\)) +([\d.]+) +(\d+) of (\d+) +(\S+) +[\d.]+% \(", output, re.MULTILINE)
+    return {name: rest for name, *rest in matches}
 
 
 def test_every_format_is_written_and_verified_on_the_test_photos(capsys: pytest.CaptureFixture) -> None:
@@ -61,17 +61,17 @@ def test_every_format_is_written_and_verified_on_the_test_photos(capsys: pytest.
     assert not list(Path("tf_files/exported").glob(".*"))
 
 
-def test_the_quantized_network_takes_a_photos_bytes_and_gives_bytes() -> None:
+def test_the_int8_network_has_uint8_input_and_output() -> None:
     assert export.main(["--to=tflite_int8"]) == 0
-    taken, given = LiteRTModel(Path("tf_files/exported/retrained_graph_int8.tflite")).tensors()
-    assert taken["dtype"] == given["dtype"] == np.uint8
-    assert taken["quantization"] == (pytest.approx(1 / 255, rel=1e-3), 0)
-    assert given["quantization"] == (pytest.approx(1 / 256), 0)
+    input_, output = LiteRTModel(Path("tf_files/exported/retrained_graph_int8.tflite")).tensors()
+    assert input_["dtype"] == output["dtype"] == np.uint8
+    assert input_["quantization"] == (pytest.approx(1 / 255, rel=1e-3), 0)
+    assert output["quantization"] == (pytest.approx(1 / 256), 0)
 
 
 @pytest.mark.parametrize("path", ["tf_files/retrained_graph.tflite",
                                   "tf_files/exported/retrained_graph_float16.tflite"])
-def test_a_tflite_describes_itself_to_phones(path: str) -> None:
+def test_a_tflite_contains_metadata_for_phones(path: str) -> None:
     assert export.main(["--to=tflite_float16"]) == 0
     from tensorflow.lite.python import schema_py_generated as schema
     content = Path(path).read_bytes()
@@ -83,7 +83,7 @@ def test_a_tflite_describes_itself_to_phones(path: str) -> None:
         assert archive.read("labels.txt").decode().split() == ["blue", "green", "red"]
 
 
-def test_the_unknown_score_goes_where_programs_can_use_it_and_phones_get_the_probabilities_alone() -> None:
+def test_all_formats_but_tflite_have_the_unknown_score() -> None:
     assert export.main(["--graph=unknown/g.pb", "--to=tflite,tfjs,saved_model,onnx", "--output_dir=out"]) == 0
     assert LiteRTModel(Path("out/g_float32.tflite")).outputs == 3
     assert load_classifier(Path("out/g_float32.tflite")).unknown_threshold is None
@@ -98,8 +98,8 @@ def test_the_unknown_score_goes_where_programs_can_use_it_and_phones_get_the_pro
 
 
 @pytest.mark.parametrize("name", ["tfjs", "tflite"])
-def test_a_file_with_other_answers_is_not_kept(name: str, monkeypatch: pytest.MonkeyPatch,
-                                               capsys: pytest.CaptureFixture) -> None:
+def test_a_file_with_different_predictions_is_not_kept(name: str, monkeypatch: pytest.MonkeyPatch,
+                                                       capsys: pytest.CaptureFixture) -> None:
     target = find_target(name)
     write = target.write
 
@@ -115,14 +115,14 @@ def test_a_file_with_other_answers_is_not_kept(name: str, monkeypatch: pytest.Mo
     assert not list(Path("tf_files/exported").iterdir())
 
 
-def test_retrain_exports_beside_its_graph(tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+def test_retrain_exports_next_to_its_graph(tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
                          "--nodoctor", "--export=tflite_int8,onnx"]) == 0
     assert list(rows(capsys.readouterr().out)) == ["graph (.pb)", "tflite_int8", "onnx"]
     assert Path("tf_files/retrained_graph_int8.tflite").exists() and Path("tf_files/retrained_graph.onnx").exists()
 
 
-def test_a_program_exports_and_gets_the_rows_of_the_table() -> None:
+def test_the_python_function_returns_the_rows_of_the_table() -> None:
     rows = tfpoets.export("tf_files/retrained_graph.pb", ["tflite_float16", "tfjs"], "out")
     assert [row.name for row in rows] == ["graph (.pb)", "tflite_float16", "tfjs"]
     assert rows[1].path == Path("out/retrained_graph_float16.tflite") and rows[1].size == rows[1].path.stat().st_size
@@ -134,14 +134,14 @@ def test_a_program_exports_and_gets_the_rows_of_the_table() -> None:
         tfpoets.export("tf_files/retrained_graph.pb", ["tfsj"], "out")
 
 
-@pytest.mark.parametrize("left", ["nothing", "an empty folder"])
-def test_without_photos_no_file_is_verified_and_a_warning_is_logged(left: str, capsys: pytest.CaptureFixture) -> None:
+@pytest.mark.parametrize("remaining", ["nothing", "an empty folder"])
+def test_without_photos_nothing_is_verified_and_it_warns(remaining: str, capsys: pytest.CaptureFixture) -> None:
     Path("photos").rename("elsewhere")
-    if left == "an empty folder":
+    if remaining == "an empty folder":
         Path("photos").mkdir()
     assert export.main(["--to=tflite_float16"]) == 0
-    said = capsys.readouterr()
-    assert "No photos were found to verify the files on" in said.err and rows(said.out) == {}
+    output = capsys.readouterr()
+    assert "No photos were found to verify the files on" in output.err and rows(output.out) == {}
     assert export.main(["--to=tflite_int8"]) == 1
     assert "tflite_int8 needs training photos for its calibration" in capsys.readouterr().err
     assert export.main(["--to=tflite_int8", "--image_dir=elsewhere"]) == 0
@@ -149,20 +149,20 @@ def test_without_photos_no_file_is_verified_and_a_warning_is_logged(left: str, c
 
 
 @pytest.mark.parametrize("arguments, code, sentence", [
-    (["--to=tflit"], 2, "did you mean tflite"), (["--to=,"], 2, "name some of"),
+    (["--to=tflit"], 2, "did you mean tflite"), (["--to=,"], 2, "Choose from tflite"),
     (["--to=tfjs", "--graph=tf_files/retrained_graph.tflite"], 1, "is already converted"),
     (["--to=tfjs", "--graph=nothing.pb"], 1, "There is no classifier at nothing.pb"),
     (["--to=tfjs", "--image_dir=photos", "--output_dir=photos/out"], 2, "lies among the photos"),
 ])
-def test_what_cannot_be_exported_gets_a_sentence(arguments: list[str], code: int, sentence: str,
-                                                 capsys: pytest.CaptureFixture) -> None:
+def test_export_errors_are_reported(arguments: list[str], code: int, sentence: str,
+                                    capsys: pytest.CaptureFixture) -> None:
     assert export.main(arguments) == code
-    said = capsys.readouterr().err
-    assert sentence in said and "Traceback" not in said
+    output = capsys.readouterr().err
+    assert sentence in output and "Traceback" not in output
 
 
-def test_onnx_without_its_packages_is_said_before_any_work(monkeypatch: pytest.MonkeyPatch,
-                                                           capsys: pytest.CaptureFixture) -> None:
+def test_missing_onnx_packages_are_reported_before_any_work(monkeypatch: pytest.MonkeyPatch,
+                                                            capsys: pytest.CaptureFixture) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "tf2onnx" else find(name))
     assert export.main(["--to=tfjs,onnx"]) == 1
@@ -170,7 +170,7 @@ def test_onnx_without_its_packages_is_said_before_any_work(monkeypatch: pytest.M
     assert not list(Path("tf_files/exported").iterdir())
 
 
-def test_what_a_person_put_into_the_pages_folder_stays_there() -> None:
+def test_files_added_to_the_tfjs_folder_are_kept() -> None:
     assert export.main(["--to=tfjs"]) == 0
     folder = Path("tf_files/exported/retrained_graph_tfjs")
     (folder / "tf.min.js").write_text("// from npm")
@@ -183,7 +183,7 @@ def test_what_a_person_put_into_the_pages_folder_stays_there() -> None:
     assert read_tfjs(folder).node
 
 
-def test_a_page_of_something_else_is_left_alone(capsys: pytest.CaptureFixture) -> None:
+def test_a_tfjs_model_of_another_program_is_not_overwritten(capsys: pytest.CaptureFixture) -> None:
     model = Path("tf_files/exported/retrained_graph_tfjs/model.json")
     model.parent.mkdir(parents=True)
     model.write_text('{"generatedBy": "somebody"}')
@@ -194,13 +194,13 @@ def test_a_page_of_something_else_is_left_alone(capsys: pytest.CaptureFixture) -
 @pytest.mark.parametrize("views", [2, 4])
 def test_views_are_quantized_too(views: int, tiny_module: Path, model_dir: Path,
                                  capsys: pytest.CaptureFixture) -> None:
-    told = retrain_json(capsys, "--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
+    result = retrain_json(capsys, "--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
                         "--nodoctor", f"--views={views}", "--export=tflite_int8,tfjs")
-    assert [row["name"] for row in told["converted"]] == ["graph (.pb)", "tflite_int8", "tfjs"]
-    assert all(row["count"] == told["test"]["count"] for row in told["converted"])
+    assert [row["name"] for row in result["converted"]] == ["graph (.pb)", "tflite_int8", "tfjs"]
+    assert all(row["count"] == result["test"]["count"] for row in result["converted"])
 
 
-def test_operations_that_a_browser_lacks_are_refused(tmp_path: Path) -> None:
+def test_operations_that_tfjs_does_not_support_are_refused(tmp_path: Path) -> None:
     tensorflow = import_tensorflow()
     with tensorflow.Graph().as_default() as graph:
         tensorflow.math.erfc(tensorflow.compat.v1.placeholder(tensorflow.float32, [1], name="input"), name="answer")
@@ -208,7 +208,7 @@ def test_operations_that_a_browser_lacks_are_refused(tmp_path: Path) -> None:
         write_tfjs(tmp_path, graph.as_graph_def(), {"input": "input", "probabilities": "answer"}, (1, 1), {})
 
 
-def test_a_folder_of_something_else_is_left_alone(capsys: pytest.CaptureFixture) -> None:
+def test_a_folder_with_other_files_is_not_overwritten(capsys: pytest.CaptureFixture) -> None:
     mine = Path("tf_files/exported/retrained_graph_tfjs/diary.txt")
     mine.parent.mkdir(parents=True)
     mine.write_text("dear diary")
@@ -217,18 +217,18 @@ def test_a_folder_of_something_else_is_left_alone(capsys: pytest.CaptureFixture)
 
 
 @pytest.fixture
-def old_graph(shared_data: Path, tmp_path: Path) -> Path:
-    """A graph that Poets made, and its labels."""
+def legacy_graph(shared_data: Path, tmp_path: Path) -> Path:
+    """A graph written by TensorFlow for Poets, next to its labels."""
     folder = shared_data / "poets_graphs" / "surface_defects_mobilenet_0.25_128"
     return Path(shutil.copytree(folder, tmp_path / "old")) / "retrained_graph.pb"
 
 
-def test_rounded_weights_pack_well_and_keep_the_graph(old_graph: Path, flowers: Path,
-                                                      capsys: pytest.CaptureFixture) -> None:
-    output = old_graph.with_name("rounded_graph.pb")
-    assert quantize_graph.main([f"--input={old_graph}", f"--output={output}", "--output_node_names=final_result",
+def test_rounded_weights_compress_well_and_keep_the_graph(legacy_graph: Path, flowers: Path,
+                                                          capsys: pytest.CaptureFixture) -> None:
+    output = legacy_graph.with_name("rounded_graph.pb")
+    assert quantize_graph.main([f"--input={legacy_graph}", f"--output={output}", "--output_node_names=final_result",
                                 "--mode=weights_rounded"]) == 0
-    before, after = (path.read_bytes() for path in (old_graph, output))
+    before, after = (path.read_bytes() for path in (legacy_graph, output))
     assert len(zlib.compress(after)) < 0.5 * len(zlib.compress(before))
     tensorflow = import_tensorflow()
     graphs = [tensorflow.compat.v1.GraphDef.FromString(content) for content in (before, after)]
@@ -237,31 +237,31 @@ def test_rounded_weights_pack_well_and_keep_the_graph(old_graph: Path, flowers: 
         if nodes[0].op == "Const" and nodes[0].attr["dtype"].type == tensorflow.float32.as_datatype_enum:
             old, new = (tensorflow.make_ndarray(node.attr["value"].tensor) for node in nodes)
             assert len(np.unique(new)) <= 256 and np.abs(new - old).max() <= 0.51 * np.ptp(old) / 255 + 1e-6
-    shutil.copy(old_graph.with_name("retrained_labels.txt"), output.with_name("rounded_labels.txt"))
+    shutil.copy(legacy_graph.with_name("retrained_labels.txt"), output.with_name("rounded_labels.txt"))
     capsys.readouterr()
     labels = []
     photo = next(flowers.glob("roses/*.jpg"))
-    for path in (old_graph, output):
+    for path in (legacy_graph, output):
         assert label_image.main([str(photo), f"--graph={path}", "--top_k=1"]) == 0
         labels.append(capsys.readouterr().out.split(" (")[0])
     assert labels[0] == labels[1]
 
 
-def test_a_rounded_graph_of_ours_can_be_used_and_claims_no_accuracy() -> None:
+def test_a_rounded_graph_has_metadata_without_test_metrics() -> None:
     assert quantize_graph.main(["--input=tf_files/retrained_graph.pb", "--output=rounded/g.pb"]) == 0
     metadata = load_classifier(Path("rounded/g.pb")).metadata
     assert metadata is not None and metadata.test is None and metadata.labels == ["blue", "green", "red"]
 
 
 @pytest.mark.parametrize("mode", ["tflite_float16", "tflite_dynamic"])
-def test_an_old_graph_becomes_tensorflow_lite(mode: str, old_graph: Path, flowers: Path,
-                                              capsys: pytest.CaptureFixture) -> None:
-    output = old_graph.with_name("retrained_graph.tflite")
-    assert quantize_graph.main([f"--input={old_graph}", f"--output={output}", f"--mode={mode}"]) == 0
+def test_a_legacy_graph_is_converted_to_tensorflow_lite(mode: str, legacy_graph: Path, flowers: Path,
+                                                        capsys: pytest.CaptureFixture) -> None:
+    output = legacy_graph.with_name("retrained_graph.tflite")
+    assert quantize_graph.main([f"--input={legacy_graph}", f"--output={output}", f"--mode={mode}"]) == 0
     capsys.readouterr()
     scores = []
     photo = next(flowers.glob("roses/*.jpg"))
-    for path in (old_graph, output):
+    for path in (legacy_graph, output):
         assert label_image.main([str(photo), f"--graph={path}", "--format=jsonl", "--top_k=1"]) == 0
         scores.append(json.loads(capsys.readouterr().out)["labels"][0])
     assert scores[0]["label"] == scores[1]["label"] and abs(scores[0]["score"] - scores[1]["score"]) < 0.1
@@ -277,22 +277,21 @@ def test_an_old_graph_becomes_tensorflow_lite(mode: str, old_graph: Path, flower
     (["--input=photos/red/003.jpg", "--output=o.pb"], "is not a TensorFlow graph"),
     (["--input=tf_files/retrained_graph.pb", "--output=o.tflite", "--mode=tflite"], "tfpoets export"),
 ])
-def test_what_cannot_be_quantized_gets_a_sentence(arguments: list[str], sentence: str,
-                                                  capsys: pytest.CaptureFixture) -> None:
+def test_quantize_errors_are_reported(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture) -> None:
     assert quantize_graph.main(arguments) in (1, 2)
-    said = capsys.readouterr().err
-    assert sentence in said and "Traceback" not in said and not Path("o.pb").exists()
+    output = capsys.readouterr().err
+    assert sentence in output and "Traceback" not in output and not Path("o.pb").exists()
 
 
-def test_operations_are_counted_and_drawn(old_graph: Path, capsys: pytest.CaptureFixture) -> None:
-    assert count_ops.main([str(old_graph)]) == 0
-    said = capsys.readouterr().out
-    total = int(re.match(r"(\d+) operations", said)[1])
-    assert total == sum(int(count) for count in re.findall(r"^ +(\d+) \w", said, re.MULTILINE))
+def test_operations_are_counted_and_drawn(legacy_graph: Path, capsys: pytest.CaptureFixture) -> None:
+    assert count_ops.main([str(legacy_graph)]) == 0
+    output = capsys.readouterr().out
+    total = int(re.match(r"(\d+) operations", output)[1])
+    assert total == sum(int(count) for count in re.findall(r"^ +(\d+) \w", output, re.MULTILINE))
     for name, count in (("final_result", 1), ("DepthwiseConv2dNative", 13), ("nothing", 0)):
-        assert count_ops.main([str(old_graph), name]) == 0
+        assert count_ops.main([str(legacy_graph), name]) == 0
         assert capsys.readouterr().out == f"{count} {name}\n"
-    assert graph_pb2tb.main(["board", str(old_graph)]) == 0
+    assert graph_pb2tb.main(["board", str(legacy_graph)]) == 0
     events = import_tensorflow().compat.v1.train.summary_iterator(str(next(Path("board").iterdir())))
     graph = next(event.graph_def for event in events if event.graph_def)
     assert len(import_tensorflow().compat.v1.GraphDef.FromString(graph).node) == total

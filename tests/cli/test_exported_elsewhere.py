@@ -1,4 +1,4 @@
-"""Exported files in the programs they are made for: MediaPipe, and TensorFlow.js in a real browser."""
+"""Exported files in other programs: MediaPipe, and TensorFlow.js in a real browser."""
 from __future__ import annotations
 
 import contextlib
@@ -23,7 +23,7 @@ from tfpoets.inference import load_classifier
 pytestmark = pytest.mark.slow
 
 PHOTOS = 8
-# Of a probability, between the program and Python, from the same pixels.
+# The largest difference of a probability between the program and Python, from the same pixels.
 TOLERANCE = 1e-3
 
 LABEL_WITH_MEDIAPIPE = """
@@ -35,14 +35,15 @@ options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_pat
 with vision.ImageClassifier.create_from_options(options) as classifier:
     for path in sys.argv[2:]:
         pixels = numpy.array(Image.open(path).convert("RGB"))
-        found = classifier.classify(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels))
-        print("ANSWER", json.dumps({each.category_name: each.score for each in found.classifications[0].categories}))
+        result = classifier.classify(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels))
+        categories = result.classifications[0].categories
+        print("PREDICTION", json.dumps({each.category_name: each.score for each in categories}))
 """
 
 
 @pytest.fixture(scope="module")
 def flower_classifier(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Iterator[Path]:
-    """A folder with a classifier of the flowers in tf_files/, and real photos, raw and resized by our pixels."""
+    """A folder with a flower classifier in tf_files/, and real photos, raw and resized by `load_pixels`."""
     folder = tmp_path_factory.mktemp("elsewhere")
     flowers = shared_data / "photos" / "flowers"
     with pytest.MonkeyPatch.context() as patch:
@@ -57,7 +58,7 @@ def flower_classifier(tmp_path_factory: pytest.TempPathFactory, shared_data: Pat
 
 
 def expected(folder: Path, graph: str, kind: str) -> np.ndarray:
-    """Float32 [photos, classes]: our answers to raw or to resized photos."""
+    """Return float32 [n, n_classes]: the probabilities in Python for the raw or the resized photos."""
     classifier = load_classifier(folder / graph)
     pixels = np.stack([classifier.input.load_pixels((folder / name).read_bytes()) for name in names(kind)])
     return classifier.probabilities(pixels)
@@ -69,7 +70,7 @@ def names(kind: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def mediapipe_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter of its own, with MediaPipe."""
+    """The interpreter of a virtual environment with MediaPipe."""
     environment = tmp_path_factory.mktemp("mediapipe") / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
     python = environment / "bin" / "python"
@@ -77,31 +78,31 @@ def mediapipe_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-@pytest.mark.parametrize("form", ["retrained_graph.tflite", "exported/retrained_graph_float32.tflite",
+@pytest.mark.parametrize("file", ["retrained_graph.tflite", "exported/retrained_graph_float32.tflite",
                                   "exported/retrained_graph_float16.tflite",
                                   "exported/retrained_graph_int8.tflite"])
-def test_mediapipe_gives_our_answers(form: str, flower_classifier: Path, mediapipe_python: Path,
-                                     capsys: pytest.CaptureFixture) -> None:
-    graph = f"tf_files/{form}"
+def test_mediapipe_gives_the_same_predictions(file: str, flower_classifier: Path, mediapipe_python: Path,
+                                              capsys: pytest.CaptureFixture) -> None:
+    graph = f"tf_files/{file}"
     labels = load_classifier(flower_classifier / graph).labels
     largest = {}
     for kind in ("resized", "raw"):
         done = subprocess.run([str(mediapipe_python), "-c", LABEL_WITH_MEDIAPIPE, graph, *names(kind)],
                               cwd=flower_classifier, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-2000:]
-        answers = [json.loads(line.removeprefix("ANSWER ")) for line in done.stdout.splitlines()
-                   if line.startswith("ANSWER")]
-        given = np.array([[answer[label] for label in labels] for answer in answers])
-        largest[kind] = np.abs(given - expected(flower_classifier, graph, kind)).max()
-    with capsys.disabled():  # MediaPipe resizes raw photos without antialiasing, so that is told and no more
-        print(f"\nMediaPipe, {form}: largest difference {largest['resized']:.1g} on photos resized by our pixels, "
+        predictions = [json.loads(line.removeprefix("PREDICTION ")) for line in done.stdout.splitlines()
+                       if line.startswith("PREDICTION")]
+        probabilities = np.array([[scores[label] for label in labels] for scores in predictions])
+        largest[kind] = np.abs(probabilities - expected(flower_classifier, graph, kind)).max()
+    with capsys.disabled():  # MediaPipe resizes raw photos without antialiasing, so their difference is only printed
+        print(f"\nMediaPipe, {file}: largest difference {largest['resized']:.1g} on photos resized by load_pixels, "
               f"{largest['raw']:.2g} on raw photos")
     assert largest["resized"] < TOLERANCE
 
 
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """A folder over HTTP on this machine alone."""
+    """Serve a folder over HTTP on this machine only."""
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -109,7 +110,7 @@ def served(folder: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def test_a_browser_gives_our_answers_and_the_page_shows_them(flower_classifier: Path, tmp_path: Path) -> None:
+def test_a_browser_gives_the_same_predictions_and_the_page_shows_them(flower_classifier: Path, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
     page_folder = flower_classifier / "tf_files" / "exported" / "retrained_graph_tfjs"
     subprocess.run(["npm", "install", "--silent", "--prefix", str(tmp_path), "@tensorflow/tfjs@4"], check=True,
@@ -118,16 +119,16 @@ def test_a_browser_gives_our_answers_and_the_page_shows_them(flower_classifier: 
     for name in [*names("resized"), *names("raw")]:
         shutil.copy(flower_classifier / name, page_folder)
     labels = load_classifier(flower_classifier / "tf_files" / "retrained_graph.tflite").labels
-    wanted = expected(flower_classifier, "tf_files/retrained_graph.tflite", "resized")
+    expected_probabilities = expected(flower_classifier, "tf_files/retrained_graph.tflite", "resized")
     with served(page_folder) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"),
                                              args=["--no-sandbox", "--enable-unsafe-swiftshader"])
         page = browser.new_page(viewport={"width": 400, "height": 800})
-        for name, probabilities in zip(names("resized"), wanted):
+        for name, probabilities in zip(names("resized"), expected_probabilities):
             page.goto(f"{address}/index.html?photo={name}")
             page.wait_for_selector("#predictions tr", timeout=60_000)
-            found = dict(line.split("\t\t") for line in page.inner_text("#predictions").splitlines())
-            assert max(abs(float(found[label]) - each) for label, each in zip(labels, probabilities)) < TOLERANCE
+            scores = dict(line.split("\t\t") for line in page.inner_text("#predictions").splitlines())
+            assert max(abs(float(scores[label]) - each) for label, each in zip(labels, probabilities)) < TOLERANCE
         page.set_input_files("#file", str(flower_classifier / "raw0.jpg"))
         page.wait_for_function("document.querySelector('#photo').src.startsWith('blob:')")
         assert page.evaluate("document.documentElement.scrollWidth") <= 400, "wider than a phone"

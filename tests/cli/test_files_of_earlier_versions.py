@@ -1,4 +1,4 @@
-"""What an earlier version computed is used as it is: caches, prepared extractors, checkpoints, classifiers."""
+"""Files of an earlier version are still used: caches, prepared extractors, checkpoints, classifiers."""
 from __future__ import annotations
 
 import json
@@ -20,37 +20,37 @@ CLASSIFIERS = ["classifier/g.tflite", "classifier/g.pb", "classifier/saved"]
 
 @pytest.fixture(autouse=True)
 def old_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The files in a folder of their own, which is the working folder."""
+    """Unpack the files into the working folder."""
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(tmp_path, filter="data")
     monkeypatch.chdir(tmp_path)
 
 
-def test_no_bottleneck_is_computed_again(capsys: pytest.CaptureFixture) -> None:
+def test_bottlenecks_are_reused(capsys: pytest.CaptureFixture) -> None:
     prepared = list(Path("models").iterdir())
     assert retrain.main([*COMMON, "--tfhub_module=module", "--augmented_views=2", "--flip_left_right",
                          "--random_brightness=10", "--unknown_coverage=0.9", "--format=json"]) == 0
-    said = capsys.readouterr()
-    told = json.loads(said.out)
-    assert (told["bottlenecks"]["computed"], told["bottlenecks"]["count"]) == (0, 24)
-    assert told["augmented"] == {"views": 2, "photos": 19, "computed": 0}
-    assert "Preparing" not in said.err and list(Path("models").iterdir()) == prepared
+    output = capsys.readouterr()
+    result = json.loads(output.out)
+    assert (result["bottlenecks"]["computed"], result["bottlenecks"]["count"]) == (0, 24)
+    assert result["augmented"] == {"views": 2, "photos": 19, "computed": 0}
+    assert "Preparing" not in output.err and list(Path("models").iterdir()) == prepared
     old, new = (json.loads(Path(folder, "g.json").read_text("utf-8")) for folder in ("classifier", "new"))
     assert [new[part] for part in ("split", "network")] == [old[part] for part in ("split", "network")]
 
 
-def test_a_stopped_training_goes_on(capsys: pytest.CaptureFixture) -> None:
+def test_an_interrupted_training_is_continued(capsys: pytest.CaptureFixture) -> None:
     assert retrain.main([*COMMON, "--architecture=lenet", "--image_size=8", "--train_epochs=3", "--optimizer=sgd",
                          "--random_crop=10", "--resume"]) == 0
-    said = capsys.readouterr()
-    assert "goes on at step" in said.err
+    output = capsys.readouterr()
+    assert "goes on at step" in output.err
     assert json.loads(Path("new/g.json").read_text("utf-8"))["head"]["epochs"] == 3
 
 
 @pytest.mark.parametrize("flags, key", [
     (["--augmented_views=3"], '{"flip": true, "crop": 0.0, "scale": 41.0, "brightness": 0.0}'),
     (["--random_scale=10"], '{"flip": false, "crop": 0, "scale": 10, "brightness": 0}')])
-def test_augmented_views_have_the_key_that_they_had(flags: list[str], key: str) -> None:
+def test_cache_keys_of_augmented_views_are_unchanged(flags: list[str], key: str) -> None:
     options = options_from(parse_flags("retrain", "", retrain.FLAGS, ["--image_dir=elsewhere", *flags]))
     assert options.training.augmented and options.training.augmented[0].key == key
 
@@ -68,30 +68,31 @@ def test_augmented_views_have_the_key_that_they_had(flags: list[str], key: str) 
      '"label_smoothing": 0.0, "patience": 0, "monitor": "loss", "mixed_precision": false, "distortions": {"flip": '
      'false, '
      '"crop": 10, "scale": 0, "brightness": 0}, "seed": 7}')])
-def test_trainings_of_all_layers_have_the_key_that_they_had(flags: list[str], key: str) -> None:
-    given = parse_flags("retrain", "", retrain.FLAGS, ["--image_dir=elsewhere", *flags])
-    network = options_from(given).training.all_layers
+def test_checkpoint_keys_are_unchanged(flags: list[str], key: str) -> None:
+    args = parse_flags("retrain", "", retrain.FLAGS, ["--image_dir=elsewhere", *flags])
+    network = options_from(args).training.all_layers
     assert network is not None and json.dumps(network.identity()) == key
 
 
-def test_every_form_of_a_classifier_labels_photos(capsys: pytest.CaptureFixture) -> None:
-    answers = []
+def test_every_file_of_a_classifier_labels_photos(capsys: pytest.CaptureFixture) -> None:
+    predictions = []
     for graph in CLASSIFIERS:
         assert label_image.main([f"--graph={graph}", "photos", "--format=jsonl", "--top_k=1"]) == 0
-        answers.append([json.loads(line) for line in capsys.readouterr().out.splitlines()])
-    assert len(answers[0]) == 24
-    for others in answers[1:]:
-        assert [each["labels"][0]["label"] for each in others] == [each["labels"][0]["label"] for each in answers[0]]
-        assert [each["unknown_score"] for each in others] == pytest.approx(
-            [each["unknown_score"] for each in answers[0]], rel=1e-3, abs=1e-3)
+        predictions.append([json.loads(line) for line in capsys.readouterr().out.splitlines()])
+    assert len(predictions[0]) == 24
+    labels = [[each["labels"][0]["label"] for each in of_file] for of_file in predictions]
+    scores = [[each["unknown_score"] for each in of_file] for of_file in predictions]
+    assert labels[1] == labels[2] == labels[0]
+    for others in scores[1:]:
+        assert others == pytest.approx(scores[0], rel=1e-3, abs=1e-3)
 
 
 @pytest.mark.parametrize("graph", CLASSIFIERS)
-def test_a_classifier_still_knows_its_training_photos(graph: str, capsys: pytest.CaptureFixture) -> None:
+def test_training_photos_are_recognized(graph: str, capsys: pytest.CaptureFixture) -> None:
     assert evaluate.main([f"--graph={graph}", "--image_dir=photos", "--format=json"]) == 0
     assert json.loads(capsys.readouterr().out)["count"] == 5
 
 
-def test_a_graph_is_exported_and_finds_the_photos_of_its_training(capsys: pytest.CaptureFixture) -> None:
+def test_a_graph_is_exported_and_verified_on_its_test_photos(capsys: pytest.CaptureFixture) -> None:
     assert export.main(["--graph=classifier/g.pb", "--to=tflite", "--output_dir=exported"]) == 0
     assert "5 of 5" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Networks from scratch on what they are for: thousands of small pictures, and gray photos of castings."""
+"""Networks trained from scratch on thousands of small pictures and on gray photos of castings."""
 from __future__ import annotations
 
 import json
@@ -17,8 +17,8 @@ from tfpoets.tf_runtime import import_tensorflow
 from tfpoets.training.convnets import PRESETS
 
 EPOCHS, YARDSTICK_PHOTOS = 12, 640
-# A whole retraining against as many epochs of Keras's fit on the same network and machine. Seconds would not do:
-# machines of two cores differ by a factor of three.
+# The time of a complete retraining, relative to as many epochs of Keras's fit on the same network and machine. A limit
+# in seconds would not work, because machines with two cores differ by a factor of three.
 MAX_KERAS_RATIO = 2.0
 
 
@@ -27,8 +27,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def accuracy_of_pixels(root: Path) -> float:
-    """Of a logistic regression on pixels, on every tenth photo."""
+def pixel_baseline_accuracy(root: Path) -> float:
+    """Return the accuracy of a logistic regression on pixels, tested on every tenth photo."""
     dataset = read_dataset(root)
     pixels = load_photos([photo.uri for photo in dataset.photos], 32, 32, 2).reshape(len(dataset.photos), -1) / 255
     test = np.arange(len(pixels)) % 10 == 0
@@ -36,8 +36,8 @@ def accuracy_of_pixels(root: Path) -> float:
     return float(LogisticRegression(C=0.01, max_iter=200).fit(pixels[~test], y[~test]).score(pixels[test], y[test]))
 
 
-def seconds_of_keras() -> float:
-    """Of one epoch on YARDSTICK_PHOTOS photos by Keras's fit, of the layers that cifar_cnn has."""
+def time_keras_epoch() -> float:
+    """Return the seconds of one epoch of Keras's fit on YARDSTICK_PHOTOS photos, with the layers of cifar_cnn."""
     import_tensorflow()
     import keras
     preset = PRESETS["cifar_cnn"]
@@ -63,7 +63,7 @@ def seconds_of_keras() -> float:
 
 @pytest.mark.slow
 @pytest.mark.timeout(2700)
-def test_the_cifar_network_learns_shapes_that_pixels_do_not_tell(capsys: pytest.CaptureFixture) -> None:
+def test_the_cifar_network_learns_shapes_better_than_a_linear_model(capsys: pytest.CaptureFixture) -> None:
     write_shapes(Path("shapes"), 500)
     start = time.monotonic()
     assert retrain.main(["--image_dir=shapes", "--architecture=cifar_cnn", f"--train_epochs={EPOCHS}",
@@ -71,54 +71,54 @@ def test_the_cifar_network_learns_shapes_that_pixels_do_not_tell(capsys: pytest.
     seconds = time.monotonic() - start
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
     accuracy = metadata["test"]["accuracy"]
-    keras_seconds = seconds_of_keras() * EPOCHS * metadata["split"]["counts"]["training"] / YARDSTICK_PHOTOS
-    pixels = accuracy_of_pixels(Path("shapes"))
+    keras_seconds = time_keras_epoch() * EPOCHS * metadata["split"]["counts"]["training"] / YARDSTICK_PHOTOS
+    pixels = pixel_baseline_accuracy(Path("shapes"))
     with capsys.disabled():
         print(f"\n5,000 shapes: cifar_cnn {accuracy:.1%} in {seconds:.0f} s (Keras's fit alone {keras_seconds:.0f}); "
               f"logistic regression {pixels:.1%}")
     assert pixels < 0.6 and accuracy > 0.95 and seconds < MAX_KERAS_RATIO * keras_seconds
 
 
-def test_castings_go_through_retrain_evaluate_and_report_in_gray(shared_data: Path, capsys: pytest.CaptureFixture
+def test_a_grayscale_network_learns_to_inspect_castings(shared_data: Path, capsys: pytest.CaptureFixture
                                                                  ) -> None:
     castings = shared_data / "photos" / "casting"
     assert retrain.main([f"--image_dir={castings / 'train'}", f"--test_dir={castings / 'test'}", "--format=json",
                          "--architecture=casting_cnn", "--color_mode=grayscale", "--image_size=96", "--batch_size=16",
                          "--train_epochs=12", "--validation_percentage=20", "--flip_left_right", "--nodoctor"]) == 0
-    printed, noted = capsys.readouterr()
-    assert "left to the test: 1 of the photos of" in noted  # cast_ok_0_1172.jpeg lies in both
-    told = json.loads(printed)
-    assert told["test"]["count"] == 60 and told["network"]["height"] == told["network"]["width"] == 96
-    assert told["test"]["interval"][0] > 0.5, "no better than a coin"
-    assert told["head"]["epochs"] == 12
+    stdout, stderr = capsys.readouterr()
+    assert "left to the test: 1 of the photos of" in stderr  # cast_ok_0_1172.jpeg is in both folders
+    result = json.loads(stdout)
+    assert result["test"]["count"] == 60 and result["network"]["height"] == result["network"]["width"] == 96
+    assert result["test"]["interval"][0] > 0.5, "no better than a coin"
+    assert result["head"]["epochs"] == 12
     assert evaluate.main([f"--image_dir={castings / 'test'}", "--format=json", "--report=castings.html"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["accuracy"] == pytest.approx(told["test"]["accuracy"]) and found["count"] == 60
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["accuracy"] == pytest.approx(result["test"]["accuracy"]) and metrics["count"] == 60
     for page in ("castings.html", "tf_files/retrained_graph.html"):
         assert "def_front" in Path(page).read_text("utf-8")
 
 
-def test_lenet_in_gray_gives_colours_and_their_brightness_the_same_label(capsys: pytest.CaptureFixture) -> None:
+def test_a_grayscale_network_gives_colour_and_gray_photos_the_same_scores(capsys: pytest.CaptureFixture) -> None:
     write_shapes(Path("shapes"), 20, size=28)
     assert retrain.main(["--image_dir=shapes", "--architecture=lenet", "--color_mode=grayscale", "--image_size=28",
                          "--train_epochs=2", "--nodoctor"]) == 0
     capsys.readouterr()
     photo = Path("shapes/ring/0000.png")
     Image.open(photo).convert("L").save("gray.png")
-    answers = []
+    scores = []
     for path in (photo, Path("gray.png")):
         assert label_image.main([str(path), "--format=jsonl"]) == 0
-        answers.append({each["label"]: each["score"] for each in json.loads(capsys.readouterr().out)["labels"]})
-    assert answers[0].keys() == answers[1].keys()
-    assert all(abs(answers[0][label] - answers[1][label]) < 0.02 for label in answers[0])
+        scores.append({each["label"]: each["score"] for each in json.loads(capsys.readouterr().out)["labels"]})
+    assert scores[0].keys() == scores[1].keys()
+    assert all(abs(scores[0][label] - scores[1][label]) < 0.02 for label in scores[0])
 
 
-def test_imagenet_weights_that_cannot_be_had_are_an_error(capsys: pytest.CaptureFixture) -> None:
+def test_unavailable_imagenet_weights_are_an_error(capsys: pytest.CaptureFixture) -> None:
     write_shapes(Path("shapes"), 6)
     assert retrain.main(["--image_dir=shapes", "--architecture=resnet50_v2", "--weights=imagenet", "--image_size=32",
                          "--nodoctor", "--offline"]) == 1
-    said = capsys.readouterr().err
-    assert "The weights of keras:ResNet50V2 are not on this machine" in said and "Traceback" not in said
+    output = capsys.readouterr().err
+    assert "The weights of keras:ResNet50V2 are not on this machine" in output and "Traceback" not in output
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A stranger's first minutes: an empty environment, every command's --help, and the demo."""
+"""Installation in an empty environment, --help of every command, and the demo."""
 from __future__ import annotations
 
 import csv
@@ -20,7 +20,7 @@ MAX_HELP_SECONDS = 0.15
 
 
 def find_python(version: str) -> str | None:
-    """A working interpreter of this version: on the path, or installed by pyenv."""
+    """Return a working interpreter of this version, from the path or installed by pyenv, or None."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     for candidate in [f"python{version}", *map(str, sorted(pyenv.glob(f"{version}.*/bin/python")))]:
         path = shutil.which(candidate)
@@ -31,9 +31,9 @@ def find_python(version: str) -> str | None:
 
 
 def clone(to: Path) -> Path:
-    """What a stranger gets: the committed files, without this machine's environment."""
+    """Clone the committed files, without the environment of this machine."""
     if subprocess.run(["git", "clone", "--quiet", str(ROOT), str(to)], capture_output=True).returncode:
-        pytest.skip("this copy is no git checkout")
+        pytest.skip("this copy is not a git checkout")
     return to
 
 
@@ -67,16 +67,16 @@ def test_pip_installs_the_library_and_one_command(version: str, tmp_path: Path) 
     listed = run([command, "--help"], tmp_path)
     for name, summary in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(summary)}$", listed, re.MULTILINE)
-        for form in ([command], [own_python, "-m", "tfpoets"]):
-            said = "tfpoets" if form == [command] else "python -m tfpoets"
-            assert run([*form, name, "--help"], tmp_path).startswith(f"usage: {said} {name}")
-        # The old names work in a clone.
+        for program in ([command], [own_python, "-m", "tfpoets"]):
+            name_in_usage = "tfpoets" if program == [command] else "python -m tfpoets"
+            assert run([*program, name, "--help"], tmp_path).startswith(f"usage: {name_in_usage} {name}")
+        # The old command lines work in a clone.
         assert f"usage: python -m scripts.{name}" in run([own_python, "-m", f"scripts.{name}", "--help"], checkout)
     bare, seconds = ([_seconds(each, tmp_path) for _ in range(7)] for each in ([own_python, "-c", "pass"],
                                                                               [command, "--help"]))
-    # On a busy machine an interpreter alone takes as long.
+    # On a busy machine, starting the interpreter alone may take that long.
     assert min(seconds) < max(MAX_HELP_SECONDS, 3 * min(bare)), (seconds, bare)
-    # Everything that is no Python file is installed, too: the report, the page of the server and that of tfjs.
+    # Files other than Python modules are installed, too: the pages of the report, the server and tfjs.
     for folder, name in (("report", "page.html.j2"), ("serving/page", "index.html"),
                          ("exporting/targets", "tfjs_page.html")):
         assert list(installed.parent.glob(f"**/site-packages/tfpoets/{folder}/{name}"))
@@ -87,13 +87,13 @@ def test_pip_installs_the_library_and_one_command(version: str, tmp_path: Path) 
 @pytest.mark.timeout(1200)
 def test_the_demo_sets_itself_up_in_a_clean_clone(tmp_path: Path) -> None:
     checkout = clone(tmp_path / "clone")
-    said = run(["make", "demo"], checkout)
-    assert "Final test accuracy = " in said
-    assert "\n7 (score=" in said
+    output = run(["make", "demo"], checkout)
+    assert "Final test accuracy = " in output
+    assert "\n7 (score=" in output
     with open(checkout / "tf_files" / "demo" / "retrained_graph_findings.csv", encoding="utf-8") as file:
-        found = [(row["kind"], "/".join(Path(row["file"]).parts[-2:])) for row in csv.DictReader(file)]
-    # Looked at one by one: an 8 that is a stroke, a 2 like a 1, a 9 like a 7, ... and no copies among 1,797 digits.
-    wrong = [file for kind, file in found if kind == "likely_wrong_label"]
+        findings = [(row["kind"], "/".join(Path(row["file"]).parts[-2:])) for row in csv.DictReader(file)]
+    # Checked by eye: an 8 that is a stroke, a 2 like a 1, a 9 like a 7, ... and no duplicates among 1,797 digits.
+    wrong = [file for kind, file in findings if kind == "likely_wrong_label"]
     assert wrong[:3] == ["8/0129.png", "2/0241.png", "9/1574.png"] and len(wrong) <= 15
-    assert {kind for kind, _ in found} == {"likely_wrong_label", "outlier"} and len(found) <= 60
+    assert {kind for kind, _ in findings} == {"likely_wrong_label", "outlier"} and len(findings) <= 60
     shutil.rmtree(checkout / ".venv")

@@ -1,4 +1,4 @@
-"""The label_image command as a person uses it."""
+"""The label_image command."""
 from __future__ import annotations
 
 import csv
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory, tiny_module: Path, model_dir: Path) -> Path:
-    """A folder with a retrained classifier at the default places, and some photos."""
+    """A folder with a retrained classifier at the default paths, and some photos."""
     folder = tmp_path_factory.mktemp("workplace")
     for hue, label in enumerate(("red", "green", "blue")):
         write_photos(folder / "photos" / label, 20, hue)
@@ -38,16 +38,16 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, tiny_module: Path, model
 
 
 @pytest.fixture(autouse=True)
-def there(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def change_to_workplace(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
 
 
-def answers(capsys: pytest.CaptureFixture, *arguments: str, code: int = 0) -> list[dict]:
+def label_json(capsys: pytest.CaptureFixture, *arguments: str, code: int = 0) -> list[dict]:
     assert label_image.main(["--format=jsonl", *arguments]) == code
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_one_photo_gives_poets_lines_best_first(capsys: pytest.CaptureFixture) -> None:
+def test_one_photo_gives_legacy_lines_best_first(capsys: pytest.CaptureFixture) -> None:
     assert label_image.main(["--image=photos/red/000.png"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and lines[0].startswith("red (score=")
@@ -64,20 +64,20 @@ def test_several_photos_are_named(capsys: pytest.CaptureFixture) -> None:
 def test_files_folders_patterns_and_lists_are_labelled_in_order(capsys: pytest.CaptureFixture,
                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("photos/red/007.png\n\nphotos/red/008.png\n"))
-    found = answers(capsys, "photos/red/001.png", "photos/green", "photos/blue/00[0-3].png", "-")
-    assert [answer["image"] for answer in found] == (
+    predictions = label_json(capsys, "photos/red/001.png", "photos/green", "photos/blue/00[0-3].png", "-")
+    assert [prediction["image"] for prediction in predictions] == (
         ["photos/red/001.png"] + [f"photos/green/{n:03d}.png" for n in range(20)]
         + [f"photos/blue/00{n}.png" for n in range(4)] + ["photos/red/007.png", "photos/red/008.png"])
 
 
-def test_all_others_are_labelled_when_one_fails(capsys: pytest.CaptureFixture) -> None:
-    found = answers(capsys, "photos/red/000.png", "broken.jpg", "missing.jpg", "photos/red/001.png", code=1)
-    assert ["labels" in answer for answer in found] == [True, False, False, True]
-    assert found[1]["error"] == "not a photo in a supported format"
-    assert found[2]["error"] == "there is no such file"
+def test_a_failed_photo_does_not_stop_the_others(capsys: pytest.CaptureFixture) -> None:
+    predictions = label_json(capsys, "photos/red/000.png", "broken.jpg", "missing.jpg", "photos/red/001.png", code=1)
+    assert ["labels" in prediction for prediction in predictions] == [True, False, False, True]
+    assert predictions[1]["error"] == "not a photo in a supported format"
+    assert predictions[2]["error"] == "there is no such file"
 
 
-def test_in_text_a_failed_photo_is_said_on_standard_error(capsys: pytest.CaptureFixture) -> None:
+def test_text_reports_a_failed_photo_on_standard_error(capsys: pytest.CaptureFixture) -> None:
     assert label_image.main(["broken.jpg"]) == 1
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err == "broken.jpg: not a photo in a supported format\n"
@@ -92,13 +92,13 @@ def test_csv_has_a_row_for_each_label(capsys: pytest.CaptureFixture) -> None:
 
 
 def test_top_k_and_min_score_choose_labels(capsys: pytest.CaptureFixture) -> None:
-    whole, = answers(capsys, "photos/red/000.png")
-    assert sum(entry["score"] for entry in whole["labels"]) == pytest.approx(1, abs=1e-5)
-    assert answers(capsys, "photos/red/000.png", "--top_k=2")[0]["labels"] == whole["labels"][:2]
-    second = whole["labels"][1]["score"]
-    assert answers(capsys, "photos/red/000.png", f"--min_score={second}")[0]["labels"] == whole["labels"][:2]
+    prediction, = label_json(capsys, "photos/red/000.png")
+    assert sum(entry["score"] for entry in prediction["labels"]) == pytest.approx(1, abs=1e-5)
+    assert label_json(capsys, "photos/red/000.png", "--top_k=2")[0]["labels"] == prediction["labels"][:2]
+    second = prediction["labels"][1]["score"]
+    assert label_json(capsys, "photos/red/000.png", f"--min_score={second}")[0]["labels"] == prediction["labels"][:2]
     assert label_image.main(["photos/red/000.png", "--min_score=1"]) == 0
-    assert capsys.readouterr().out == "(no label with such a score)\n"
+    assert capsys.readouterr().out == "(no label reaches the minimum score)\n"
 
 
 def test_photos_are_sorted_into_folders_and_nothing_is_overwritten(capsys: pytest.CaptureFixture,
@@ -110,7 +110,7 @@ def test_photos_are_sorted_into_folders_and_nothing_is_overwritten(capsys: pytes
     assert sorted(path.read_bytes() for path in files) == sorted(
         path.read_bytes() for label in ("red", "blue") for path in Path("photos", label).iterdir())
     capsys.readouterr()
-    labels = {answer["labels"][0]["label"] for answer in answers(capsys, "photos/red", "photos/blue")}
+    labels = {prediction["labels"][0]["label"] for prediction in label_json(capsys, "photos/red", "photos/blue")}
     assert labels == {path.parent.name for path in files}
 
 
@@ -121,8 +121,8 @@ def test_photos_are_sorted_into_folders_and_nothing_is_overwritten(capsys: pytes
     (["--labels=broken.jpg"], "Ignored: --labels."),
     (["--labels=tf_files/retrained_labels.txt", "--input_height=32", "--input_layer=input"], None),
 ])
-def test_flags_that_contradict_the_classifier_are_ignored_with_one_line(capsys: pytest.CaptureFixture, more: list[str],
-                                                                        ignored: str | None) -> None:
+def test_flags_that_contradict_the_classifier_are_ignored_with_a_note(capsys: pytest.CaptureFixture, more: list[str],
+                                                                      ignored: str | None) -> None:
     label_image.main(["--image=photos/red/000.png"])
     expected = capsys.readouterr().out
     assert label_image.main(["--image=photos/red/000.png", *more]) == 0
@@ -134,7 +134,7 @@ def test_flags_that_contradict_the_classifier_are_ignored_with_one_line(capsys: 
 
 @pytest.fixture
 def server(workplace: Path) -> Iterator[str]:
-    """The photos over http."""
+    """Serve the photos over HTTP."""
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(workplace))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
@@ -142,10 +142,10 @@ def server(workplace: Path) -> Iterator[str]:
         running.shutdown()
 
 
-def test_addresses_are_labelled_like_files(server: str, capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
-    file, address, missing = answers(capsys, "photos/red/000.png", f"{server}/photos/red/000.png",
+def test_urls_are_labelled_like_files(server: str, capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    file, url, missing = label_json(capsys, "photos/red/000.png", f"{server}/photos/red/000.png",
                                      f"{server}/none.jpg", f"--sort_into={tmp_path}", code=1)
-    assert address["labels"] == file["labels"]
+    assert url["labels"] == file["labels"]
     assert "404" in missing["error"] or "not found" in missing["error"].lower()
     assert (tmp_path / file["labels"][0]["label"] / "000.png").exists()
 
@@ -155,14 +155,14 @@ def test_addresses_are_labelled_like_files(server: str, capsys: pytest.CaptureFi
     (["--graph=nowhere.pb", "x.jpg"], 1, "no classifier at nowhere.pb"), (["nothing*.jpg"], 1, "No file matches"),
     (["--min_score=7", "x.jpg"], 2, "is not a number from 0 to 1"), (["tf_files/b"], 1, "no photos in tf_files/b"),
 ])
-def test_a_wrong_command_line_is_one_sentence(capsys: pytest.CaptureFixture, arguments: list[str], code: int,
-                                              sentence: str) -> None:
+def test_an_invalid_command_line_gives_one_line(capsys: pytest.CaptureFixture, arguments: list[str], code: int,
+                                                sentence: str) -> None:
     assert label_image.main(arguments) == code
-    said = capsys.readouterr().err
-    assert sentence in said and said.count("\n") == 1 and "Traceback" not in said
+    output = capsys.readouterr().err
+    assert sentence in output and output.count("\n") == 1 and "Traceback" not in output
 
 
-def test_a_reader_that_has_gone_ends_it_quietly() -> None:
+def test_a_closed_pipe_ends_the_command_quietly() -> None:
     piped = subprocess.run(f"{sys.executable} -m scripts.label_image photos | head -1", shell=True, text=True,
                            capture_output=True, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"})
     assert piped.stdout.startswith("photos/blue/000.png") and piped.stderr == ""
@@ -192,6 +192,6 @@ def test_tensorflow_is_not_imported(command: str, arguments: list[str]) -> None:
     assert probe.stdout and max(map(len, probe.stdout.splitlines())) <= 80
 
 
-def test_copies_of_a_classifier_need_one_file_only(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_tflite_can_be_copied_alone(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     shutil.copy("tf_files/retrained_graph.tflite", tmp_path / "mine.tflite")
     assert label_image.main([f"--graph={tmp_path / 'mine.tflite'}", "photos/red/000.png"]) == 0

@@ -1,10 +1,10 @@
-"""What native code says is kept away; what Python says is not."""
+"""Messages of native code are hidden, and messages of Python are not."""
 from __future__ import annotations
 
 import subprocess
 import sys
 
-SPEAK = """
+WRITE_MESSAGES = """
 import os, sys, threading
 from tfpoets.cli.messages import configure_messages
 from tfpoets.progress import progress_bar
@@ -13,17 +13,17 @@ configure_messages("INFO")
 bar = progress_bar(2, "Bar", "photo")
 inside, done = threading.Event(), threading.Event()
 
-def another():
+def hide_in_thread():
     with quiet_native_code():
         inside.set()
         done.wait(10)
 
-thread = threading.Thread(target=another)
+thread = threading.Thread(target=hide_in_thread)
 thread.start()
 inside.wait(10)
 with quiet_native_code():
-    os.write(2, b"native while both\\n")
-os.write(2, b"native while one\\n")
+    os.write(2, b"native while both hide\\n")
+os.write(2, b"native while one hides\\n")
 print("python meanwhile", file=sys.stderr)
 done.set()
 thread.join()
@@ -32,6 +32,6 @@ print("python after", file=sys.stderr)
 """
 
 
-def test_python_is_heard_while_native_code_is_not() -> None:
-    said = subprocess.run([sys.executable, "-c", SPEAK], capture_output=True, text=True, timeout=60).stderr
-    assert said.splitlines() == ["python meanwhile", "native after", "python after"]
+def test_native_messages_are_hidden_and_python_messages_are_not() -> None:
+    output = subprocess.run([sys.executable, "-c", WRITE_MESSAGES], capture_output=True, text=True, timeout=60).stderr
+    assert output.splitlines() == ["python meanwhile", "native after", "python after"]

@@ -1,4 +1,4 @@
-"""The retrain command as a person uses it."""
+"""The retrain command."""
 from __future__ import annotations
 
 import json
@@ -40,14 +40,15 @@ def flags(photos: Path, module: Path | str, model_dir: Path) -> list[str]:
     return [f"--image_dir={photos}", f"--tfhub_module={module}", f"--model_dir={model_dir}"]
 
 
-def test_a_run_writes_every_file_and_says_how_good_the_classifier_is(
+def test_a_run_writes_every_file_and_prints_the_accuracy(
         workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
         capsys: pytest.CaptureFixture) -> None:
     assert run(photo_folder, tiny_module, model_dir, "--saved_model_dir=saved", "--testing_percentage=30") == 0
-    said = capsys.readouterr().out
-    assert re.search(r"^Final test accuracy = \d+\.\d% \(N=\d+\), 95% interval \d+\.\d-\d+\.\d%$", said, re.MULTILINE)
-    assert re.search(r"always answering (red|green|blue) would reach \d+\.\d%", said)
-    assert "60 files in 3 classes: blue 20, green 20, red 20" in said
+    output = capsys.readouterr().out
+    assert re.search(r"^Final test accuracy = \d+\.\d% \(N=\d+\), 95% interval \d+\.\d-\d+\.\d%$", output,
+                     re.MULTILINE)
+    assert re.search(r"always predicting (red|green|blue) would reach \d+\.\d%", output)
+    assert "60 files in 3 classes: blue 20, green 20, red 20" in output
     assert sorted(path.name for path in Path("tf_files").iterdir()) == [
         "bottlenecks", "retrained_graph.html", "retrained_graph.json", "retrained_graph.pb", "retrained_graph.tflite",
         "retrained_graph_findings.csv", "retrained_labels.txt", "training_summaries"]
@@ -57,12 +58,12 @@ def test_a_run_writes_every_file_and_says_how_good_the_classifier_is(
         "train", "validation", "test"}
     assert len(list(Path("tf_files/training_summaries").glob("*/curves.png"))) == 1
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text())
-    assert f"(N={metadata['test']['count']})" in said
+    assert f"(N={metadata['test']['count']})" in output
     assert metadata["options"]["split"]["testing_percentage"] == 30 and metadata["split"]["seed"] == 0
-    assert all(len(line) <= 80 for line in said.splitlines() if str(workplace) not in line)
+    assert all(len(line) <= 80 for line in output.splitlines() if str(workplace) not in line)
 
 
-def test_the_result_as_json_is_all_of_standard_output_and_has_the_figures_of_the_text(
+def test_json_is_the_only_standard_output_and_agrees_with_the_text(
         workplace: Path, tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
     labels = ('blå "1"', "C++", "日本's")
     for hue, label in enumerate(labels):
@@ -71,46 +72,49 @@ def test_the_result_as_json_is_all_of_standard_output_and_has_the_figures_of_the
     command = [*flags(Path("photos"), tiny_module, model_dir), "--testing_percentage=30", "--cross_validate=3",
                "--unknown_coverage=0.9", "--export=tflite_dynamic"]
     assert retrain.main([*command, "--format=json"]) == 0
-    printed, aside = capsys.readouterr()
-    assert printed.isascii() and printed.endswith("}\n") and printed.count("\n") == 1
-    told = json.loads(printed)
+    stdout, stderr = capsys.readouterr()
+    assert stdout.isascii() and stdout.endswith("}\n") and stdout.count("\n") == 1
+    result = json.loads(stdout)
     assert retrain.main([*command, "--format=text"]) == 0
-    said = capsys.readouterr().out
-    for line in said.splitlines():  # but for what is in the cache by now, and how long a form took
-        assert line in aside or "computed" in line or line.startswith(("graph (.pb)", "tflite_dynamic")), line
-    assert told["labels"] == sorted(labels) and told["test"]["labels"] == told["labels"]
-    test, low_high = told["test"], [f"{100 * end:.1f}" for end in told["test"]["interval"]]
+    output = capsys.readouterr().out
+    for line in output.splitlines():  # except for what is cached by now, and for times
+        assert line in stderr or "computed" in line or line.startswith(("graph (.pb)", "tflite_dynamic")), line
+    assert result["labels"] == sorted(labels) and result["test"]["labels"] == result["labels"]
+    test, low_high = result["test"], [f"{100 * end:.1f}" for end in result["test"]["interval"]]
     assert (f"Final test accuracy = {test['accuracy']:.1%} (N={test['count']}), 95% interval "
-            f"{'-'.join(low_high)}%\n  (always answering {test['majority_label']} would reach "
-            f"{test['majority_accuracy']:.1%})\n") in said
-    photos, counts, crossed = told["photos"], told["split"]["counts"], told["cross_validation"]
-    assert f"{photos['listed']} files in 3 classes: " in said
-    assert all(f"{label} {count}" in said for label, count in photos["per_label"].items())
-    assert f"  {photos['unreadable'][0]['file']}: {photos['unreadable'][0]['reason']}\n" in said
-    assert f"Bottlenecks by tiny at 32 x 32 pixels: {told['bottlenecks']['computed']} computed, 60 in all\n" in aside
-    assert f"Split: {', '.join(f'{count} {part}' for part, count in counts.items())} photos\n" in said
-    assert f"Head: L2 strength {told['head']['l2']:.2g}; trained again" in said
-    assert f"Cross-validation in 3 folds: accuracy = {crossed['accuracy']:.1%} (N={crossed['count']})\n" in said
-    assert f"spread {100 * crossed['spread']:.1f}" in said
-    assert f"Called unknown: {told['unknown']['test']['called_unknown'] / test['count']:.1%}" in said
-    assert all(f"\n  {path}\n" in said for path in told["files"]) and f"Report:         {told['report']}\n" in said
-    for row in told["proof"]:
-        assert re.search(rf"^  {re.escape(row['name'])} +{row['agreeing']} of {row['count']} ", said, re.MULTILINE)
-    assert f"Data doctor: {len(told['findings'])} things to look at" in said
-    assert [row["name"] for row in told["converted"]] == ["graph (.pb)", "tflite_dynamic"]
+            f"{'-'.join(low_high)}%\n  (always predicting {test['majority_label']} would reach "
+            f"{test['majority_accuracy']:.1%})\n") in output
+    photos, counts, cross_validation = result["photos"], result["split"]["counts"], result["cross_validation"]
+    assert f"{photos['listed']} files in 3 classes: " in output
+    assert all(f"{label} {count}" in output for label, count in photos["per_label"].items())
+    assert f"  {photos['unreadable'][0]['file']}: {photos['unreadable'][0]['reason']}\n" in output
+    assert "Bottlenecks by tiny at 32 x 32 pixels: " in stderr
+    assert f": {result['bottlenecks']['computed']} computed, 60 in all\n" in stderr
+    assert f"Split: {', '.join(f'{count} {part}' for part, count in counts.items())} photos\n" in output
+    assert f"Head: L2 strength {result['head']['l2']:.2g}; trained again" in output
+    assert (f"3-fold cross-validation: accuracy = {cross_validation['accuracy']:.1%} "
+            f"(N={cross_validation['count']})\n") in output
+    assert f"standard deviation {100 * cross_validation['spread']:.1f}" in output
+    assert f"Called unknown: {result['unknown']['test']['called_unknown'] / test['count']:.1%}" in output
+    assert all(f"\n  {path}\n" in output for path in result["files"])
+    assert f"\nReport:         {result['report']}\n" in output
+    for row in result["proof"]:
+        assert re.search(rf"^  {re.escape(row['name'])} +{row['agreeing']} of {row['count']} ", output, re.MULTILINE)
+    assert f"Data doctor: {len(result['findings'])} findings, all listed in" in output
+    assert [row["name"] for row in result["converted"]] == ["graph (.pb)", "tflite_dynamic"]
 
 
-def test_the_result_as_json_lists_the_wrong_answers(workplace: Path, photo_folder: Path, tiny_module: Path,
-                                                    model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+def test_json_lists_the_misclassified_photos(workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
+                                             capsys: pytest.CaptureFixture) -> None:
     for photo in sorted((photo_folder / "red").iterdir())[:12]:
         shutil.move(photo, photo_folder / "blue" / f"red{photo.name}")
-    told = retrain_json(capsys, *flags(photo_folder, tiny_module, model_dir), "--testing_percentage=40")
-    wrong = [each for each in told["misclassified"] if Path(each["file"]).name.startswith("red")]
+    result = retrain_json(capsys, *flags(photo_folder, tiny_module, model_dir), "--testing_percentage=40")
+    wrong = [each for each in result["misclassified"] if Path(each["file"]).name.startswith("red")]
     assert wrong and {(each["label"], each["answer"]) for each in wrong} == {("blue", "red")}
-    assert len(told["misclassified"]) == round((1 - told["test"]["accuracy"]) * told["test"]["count"])
+    assert len(result["misclassified"]) == round((1 - result["test"]["accuracy"]) * result["test"]["count"])
 
 
-def test_names_that_are_no_text_are_valid_json_in_any_encoding(workplace: Path, photo_folder: Path,
+def test_undecodable_file_names_are_valid_json_in_any_encoding(workplace: Path, photo_folder: Path,
                                                                tiny_module: Path, model_dir: Path) -> None:
     (photo_folder / "red").rename(photo_folder / "röt")
     broken = photo_folder / "röt" / os.fsdecode(b"\xff broken.png")
@@ -119,16 +123,16 @@ def test_names_that_are_no_text_are_valid_json_in_any_encoding(workplace: Path, 
                            *flags(photo_folder, tiny_module, model_dir)], capture_output=True,
                           env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "latin-1"})
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["labels"] == ["blue", "green", "röt"]
-    assert told["photos"]["unreadable"] == [{"file": str(broken), "reason": "the file is empty"}]
+    result = json.loads(done.stdout)
+    assert result["labels"] == ["blue", "green", "röt"]
+    assert result["photos"]["unreadable"] == [{"file": str(broken), "reason": "the file is empty"}]
 
 
 @pytest.mark.parametrize("change, code, sentence", [
     ("no folder", 1, "There is no folder nowhere."), ("unreadable", 1, "fewer than two classes can be read"),
     ("wrong value", 2, "120 is not a number from 0 to below 100"), ("wrong format", 2, "invalid choice: 'xml'")])
-def test_with_an_error_there_is_no_json(change: str, code: int, sentence: str, workplace: Path, photo_folder: Path,
-                                        tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+def test_errors_print_no_json(change: str, code: int, sentence: str, workplace: Path, photo_folder: Path,
+                              tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
     command = [*flags(photo_folder, tiny_module, model_dir), "--format=json", *{
         "no folder": ["--image_dir=nowhere"], "wrong value": ["--testing_percentage=120"],
         "wrong format": ["--format=xml"]}.get(change, [])]
@@ -136,11 +140,11 @@ def test_with_an_error_there_is_no_json(change: str, code: int, sentence: str, w
         for photo in [*(photo_folder / "red").iterdir(), *(photo_folder / "green").iterdir()]:
             photo.write_bytes(b"x")
     assert retrain.main(command) == code
-    printed, said = capsys.readouterr()
-    assert printed == "" and sentence in said.splitlines()[-1] and said.splitlines()[-1].startswith("Error: ")
+    stdout, stderr = capsys.readouterr()
+    assert stdout == "" and sentence in stderr.splitlines()[-1] and stderr.splitlines()[-1].startswith("Error: ")
 
 
-def test_warm_renamed_and_edited_runs_compute_only_what_changed(
+def test_later_runs_compute_only_the_bottlenecks_of_changed_photos(
         workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
         capsys: pytest.CaptureFixture) -> None:
     computed = []
@@ -149,8 +153,8 @@ def test_warm_renamed_and_edited_runs_compute_only_what_changed(
             (photo_folder / "red").rename(photo_folder / "crimson")
         if change == "edit":
             write_photos(photo_folder / "crimson", 1, 0, seed=77)
-        told = retrain_json(capsys, *flags(photo_folder, tiny_module, model_dir))["bottlenecks"]
-        computed.append((told["computed"], told["count"]))
+        result = retrain_json(capsys, *flags(photo_folder, tiny_module, model_dir))["bottlenecks"]
+        computed.append((result["computed"], result["count"]))
     assert computed == [(60, 60), (0, 60), (0, 60), (1, 60)]
 
 
@@ -171,15 +175,15 @@ def test_labelling_gives_each_test_photo_the_probability_of_the_evaluation(
     for graph in ("tf_files/retrained_graph.tflite", "tf_files/retrained_graph.pb"):
         assert label_image.main([f"--graph={graph}", "--format=jsonl", "--top_k=3",
                                  *[photo.uri for photo in test.photos]]) == 0
-        answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        predictions = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         labels = Path("tf_files/retrained_labels.txt").read_text().split()
-        for answer, expected in zip(answers, test.probabilities, strict=True):
-            scores = {entry["label"]: entry["score"] for entry in answer["labels"]}
+        for prediction, expected in zip(predictions, test.probabilities, strict=True):
+            scores = {entry["label"]: entry["score"] for entry in prediction["labels"]}
             assert np.abs([scores[label] for label in labels] - expected).max() < 1e-4
 
 
-def test_misclassified_photos_are_listed_when_asked_for(workplace: Path, photo_folder: Path, tiny_module: Path,
-                                                        model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+def test_misclassified_photos_are_listed_on_request(workplace: Path, photo_folder: Path, tiny_module: Path,
+                                                    model_dir: Path, capsys: pytest.CaptureFixture) -> None:
     wrong = photo_folder / "blue"
     for photo in sorted((photo_folder / "red").iterdir())[:12]:
         shutil.move(photo, wrong / f"red{photo.name}")
@@ -188,30 +192,31 @@ def test_misclassified_photos_are_listed_when_asked_for(workplace: Path, photo_f
     assert re.search(r"^ *\S+/blue/red\d+\.png  red$", listed, re.MULTILINE)
 
 
-def test_the_unreadable_are_listed_and_the_run_goes_on(workplace: Path, photo_folder: Path, tiny_module: Path,
-                                                       model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+def test_unreadable_photos_are_listed_and_left_out(workplace: Path, photo_folder: Path, tiny_module: Path,
+                                                   model_dir: Path, capsys: pytest.CaptureFixture) -> None:
     (photo_folder / "red" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
-    told = retrain_json(capsys, *flags(photo_folder, tiny_module, model_dir))
-    unreadable, = told["photos"]["unreadable"]
+    result = retrain_json(capsys, *flags(photo_folder, tiny_module, model_dir))
+    unreadable, = result["photos"]["unreadable"]
     assert unreadable["file"] == str(photo_folder / "red" / "broken.jpg") and unreadable["reason"]
-    assert told["photos"]["listed"] == 61 and sum(told["split"]["counts"].values()) == 60
+    assert result["photos"]["listed"] == 61 and sum(result["split"]["counts"].values()) == 60
 
 
-def test_cross_validation_answers_every_photo(workplace: Path, photo_folder: Path, tiny_module: Path,
-                                              model_dir: Path, capsys: pytest.CaptureFixture) -> None:
-    crossed = retrain_json(capsys, *flags(photo_folder, tiny_module, model_dir),
+def test_cross_validation_covers_every_photo(workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
+                                             capsys: pytest.CaptureFixture) -> None:
+    cross_validation = retrain_json(capsys, *flags(photo_folder, tiny_module, model_dir),
                            "--cross_validate=4")["cross_validation"]
-    assert crossed["folds"] == 4 and crossed["count"] == 60 and crossed["accuracy"] > 0.8
+    assert cross_validation["folds"] == 4 and cross_validation["count"] == 60 and cross_validation["accuracy"] > 0.8
     assert run(photo_folder, tiny_module, model_dir, "--cross_validate=2") == 2
 
 
-def test_no_test_photos_no_figure(workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
-                                  capsys: pytest.CaptureFixture) -> None:
+def test_without_test_photos_no_accuracy_is_printed(
+        workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
+        capsys: pytest.CaptureFixture) -> None:
     assert run(photo_folder, tiny_module, model_dir, "--testing_percentage=0", "--validation_percentage=0",
                "--format=json") == 0
-    told, said = capsys.readouterr()
-    assert json.loads(told)["test"] is None and json.loads(told)["proof"] == []
-    assert "Final test accuracy" not in said and "No photos were kept for a test" in said
+    stdout, stderr = capsys.readouterr()
+    assert json.loads(stdout)["test"] is None and json.loads(stdout)["proof"] == []
+    assert "Final test accuracy" not in stderr and "No photos were held out for a test" in stderr
 
 
 @pytest.mark.parametrize("arguments, code, sentence", [
@@ -224,14 +229,14 @@ def test_no_test_photos_no_figure(workplace: Path, photo_folder: Path, tiny_modu
     (["--image_dir=photos", "--output_graph=."], 2, "is a folder"),
     (["--image_dir=photos", "--image_size=0"], 2, "whole number from 1 to 2048"),
 ])
-def test_a_wrong_command_line_is_one_sentence(workplace: Path, capsys: pytest.CaptureFixture, arguments: list[str],
-                                              code: int, sentence: str) -> None:
+def test_an_invalid_command_line_gives_one_line(workplace: Path, capsys: pytest.CaptureFixture, arguments: list[str],
+                                                code: int, sentence: str) -> None:
     assert retrain.main(arguments) == code
-    said = capsys.readouterr().err
-    assert sentence in said and "Traceback" not in said and said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert sentence in output and "Traceback" not in output and output.count("\n") == 1
 
 
-def test_classes_that_are_too_small_are_said_before_anything_is_computed(
+def test_too_small_classes_are_reported_before_any_work(
         workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
         capsys: pytest.CaptureFixture) -> None:
     for photo in sorted((photo_folder / "red").iterdir())[2:]:
@@ -243,8 +248,8 @@ def test_classes_that_are_too_small_are_said_before_anything_is_computed(
     assert "leave no photos for training" in capsys.readouterr().err
 
 
-def test_when_one_class_alone_can_be_read_it_is_said(workplace: Path, photo_folder: Path, tiny_module: Path,
-                                                     model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_single_readable_class_is_an_error(workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
+                                             capsys: pytest.CaptureFixture) -> None:
     for label in ("red", "green"):
         for photo in (photo_folder / label).iterdir():
             photo.write_bytes(b"x")
@@ -252,7 +257,7 @@ def test_when_one_class_alone_can_be_read_it_is_said(workplace: Path, photo_fold
     assert "fewer than two classes can be read" in capsys.readouterr().err
 
 
-def test_names_that_are_no_text_do_not_end_a_run(workplace: Path, photo_folder: Path, tiny_module: Path,
+def test_undecodable_file_names_do_not_end_a_run(workplace: Path, photo_folder: Path, tiny_module: Path,
                                                  model_dir: Path) -> None:
     (photo_folder / "red" / "000.png").rename(photo_folder / "red" / os.fsdecode(b"\xff\xfe.png"))
     (photo_folder / "red" / os.fsdecode(b"\xff broken.png")).write_bytes(b"")
@@ -263,8 +268,8 @@ def test_names_that_are_no_text_do_not_end_a_run(workplace: Path, photo_folder: 
     assert b"broken.png: the file is empty" in done.stdout and b"Error" not in done.stderr
 
 
-def test_all_messy_photos_in_two_classes_retrain_and_label(shared_data: Path, workplace: Path, tiny_module: Path,
-                                                           model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+def test_messy_photos_are_trained_on_and_labelled(shared_data: Path, workplace: Path, tiny_module: Path,
+                                                  model_dir: Path, capsys: pytest.CaptureFixture) -> None:
     messy = sorted(path for path in (shared_data / "photos" / "messy").rglob("*") if path.is_file())
     for number, path in enumerate(messy):
         target = Path("photos") / ("odd" if number % 2 else "even") / f"{path.parent.name}_{path.name}"
@@ -275,21 +280,21 @@ def test_all_messy_photos_in_two_classes_retrain_and_label(shared_data: Path, wo
     assert "the file is empty" in [each["reason"] for each in unreadable if each["file"].endswith("heif_empty.heic")]
     assert label_image.main(["--format=jsonl", *map(str, messy)]) == 1
     captured = capsys.readouterr()
-    answers = [json.loads(line) for line in captured.out.splitlines()]
-    assert [answer["image"] for answer in answers] == list(map(str, messy))
-    assert all(("labels" in answer) != ("error" in answer) for answer in answers)
-    assert 10 <= sum("error" in answer for answer in answers) < 20 and "Traceback" not in captured.err
+    predictions = [json.loads(line) for line in captured.out.splitlines()]
+    assert [prediction["image"] for prediction in predictions] == list(map(str, messy))
+    assert all(("labels" in prediction) != ("error" in prediction) for prediction in predictions)
+    assert 10 <= sum("error" in prediction for prediction in predictions) < 20 and "Traceback" not in captured.err
 
 
-def test_flowers_from_cold_to_files_with_the_embedded_extractor(
+def test_flowers_train_with_the_embedded_extractor(
         flowers: Path, workplace: Path, capsys: pytest.CaptureFixture) -> None:
-    told = retrain_json(capsys, f"--image_dir={flowers}", "--image_size=128", "--saved_model_dir=saved")
-    # 599: one photo lies under two labels.
-    assert (told["bottlenecks"]["computed"], told["bottlenecks"]["count"]) == (599, 600)
-    assert told["test"]["accuracy"] > 0.65
+    result = retrain_json(capsys, f"--image_dir={flowers}", "--image_size=128", "--saved_model_dir=saved")
+    # 599, because one photo is in two class folders.
+    assert (result["bottlenecks"]["computed"], result["bottlenecks"]["count"]) == (599, 600)
+    assert result["test"]["accuracy"] > 0.65
     classifier = load_classifier(Path("tf_files/retrained_graph.tflite"))
-    (_, answer), = classifier.predict_photos([next(flowers.glob("daisy/*.jpg"))], Path.read_bytes)
-    assert answer.probabilities is not None and answer.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    (_, prediction), = classifier.predict_photos([next(flowers.glob("daisy/*.jpg"))], Path.read_bytes)
+    assert prediction.probabilities is not None and prediction.probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
 def committed(cache: Path, extractor: str) -> int:
@@ -297,8 +302,8 @@ def committed(cache: Path, extractor: str) -> int:
         return len(opened.digests_with_vector(extractor))
 
 
-def test_killed_at_any_moment_it_goes_on_where_it_was(shared_data: Path, flowers: Path, workplace: Path,
-                                                      model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_killed_run_continues_where_it_stopped(shared_data: Path, flowers: Path, workplace: Path, model_dir: Path,
+                                                 capsys: pytest.CaptureFixture) -> None:
     module = shared_data / "modules" / "mobilenet_v1_025_224"
     assert run(flowers, module, model_dir, "--output_graph=whole/g.pb", "--bottleneck_dir=whole/b") == 0
     capsys.readouterr()
@@ -317,12 +322,12 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(shared_data: Path, flowers
                 break
         process.wait()
         assert process.returncode == -9
-        left = committed(cache, extractor)
-        assert left > done
-        done = left
-    told = retrain_json(capsys, *flags(flowers, module, model_dir), "--output_graph=killed/g.pb",
+        n_committed = committed(cache, extractor)
+        assert n_committed > done
+        done = n_committed
+    result = retrain_json(capsys, *flags(flowers, module, model_dir), "--output_graph=killed/g.pb",
                         "--bottleneck_dir=killed/b")["bottlenecks"]
-    assert (told["computed"], told["count"]) == (599 - done, 600)
+    assert (result["computed"], result["count"]) == (599 - done, 600)
     assert Path("killed/g.pb").read_bytes() == Path("whole/g.pb").read_bytes()
 
 
@@ -335,25 +340,26 @@ def _rows(cache: Path) -> int:
         return 0
 
 
-def test_a_second_folder_makes_the_final_test(workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
-                                              tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_test_folder_is_used_for_the_final_test(
+        workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path,
+        capsys: pytest.CaptureFixture) -> None:
     for hue, label in enumerate(("red", "green", "blue")):
         write_photos(tmp_path / "test" / label, 5 + hue, hue, seed=7)
     shutil.copy(photo_folder / "red" / "003.png", tmp_path / "test" / "red" / "copied.png")
     Image.open(photo_folder / "red" / "004.png").save(tmp_path / "test" / "red" / "leaked.jpg", quality=90)
     assert run(photo_folder, tiny_module, model_dir, f"--test_dir={tmp_path / 'test'}", "--format=json") == 0
-    printed, noted = capsys.readouterr()
-    told = json.loads(printed)
-    assert told["split"]["counts"]["test"] == told["test"]["count"] == 20
-    assert f"Also in {tmp_path / 'test'}, and left to the test: 1 of the photos of {photo_folder}." in noted
-    assert [finding["kind"] for finding in told["findings"]].count("leak") == 2
+    stdout, stderr = capsys.readouterr()
+    result = json.loads(stdout)
+    assert result["split"]["counts"]["test"] == result["test"]["count"] == 20
+    assert f"Also in {tmp_path / 'test'}, and left to the test: 1 of the photos of {photo_folder}." in stderr
+    assert [finding["kind"] for finding in result["findings"]].count("leak") == 2
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
     assert sum(metadata["split"]["counts"].values()) == 59 + 20
 
 
-def test_a_second_folder_must_hold_the_same_classes(workplace: Path, photo_folder: Path, tiny_module: Path,
-                                                    model_dir: Path, tmp_path: Path,
-                                                    capsys: pytest.CaptureFixture) -> None:
+def test_a_test_folder_must_have_the_same_classes(
+        workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path,
+        capsys: pytest.CaptureFixture) -> None:
     for hue, label in enumerate(("red", "green", "yellow")):
         write_photos(tmp_path / "test" / label, 5, hue, seed=7)
     assert run(photo_folder, tiny_module, model_dir, f"--test_dir={tmp_path / 'test'}") == 1

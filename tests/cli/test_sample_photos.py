@@ -1,4 +1,4 @@
-"""The sample photos command, run as a person runs it."""
+"""The sample_photos command."""
 from __future__ import annotations
 
 import os
@@ -16,13 +16,13 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def run(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
-    """Runs the command in `folder`."""
+    """Run the command in `folder`."""
     return subprocess.run([sys.executable, "-m", "tfpoets", "sample_photos", *arguments], cwd=folder, text=True,
                           capture_output=True, timeout=120,
                           env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment})
 
 
-def test_without_arguments_it_writes_the_digits_to_tf_files_and_says_what_to_run_next(tmp_path):
+def test_the_default_writes_the_digits_and_prints_the_next_command(tmp_path):
     first, second = run(folder=tmp_path), run(folder=tmp_path)
     folder = Path("tf_files") / "digits"
     assert (first.returncode, first.stderr) == (0, "")
@@ -30,27 +30,27 @@ def test_without_arguments_it_writes_the_digits_to_tf_files_and_says_what_to_run
                                          "Retrain on them with:",
                                          f"    python -m tfpoets retrain --image_dir={folder}"]
     assert second.returncode == 0
-    assert second.stdout.startswith(f"{folder} is complete already: 1,797 photos.\nRetrain on them with:")
+    assert second.stdout.startswith(f"{folder} is already complete: 1,797 photos.\nRetrain on them with:")
     assert len(list((tmp_path / folder).glob("?/*.png"))) == 1797
 
 
-@pytest.mark.skipif(os.name == "nt", reason="asks a POSIX shell")
-def test_the_line_to_run_next_can_be_pasted_with_spaces_in_it(tmp_path, monkeypatch, capsys):
-    # One photo stands for the whole set: writing it is not what this is about.
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+def test_a_printed_command_with_spaces_can_be_pasted(tmp_path, monkeypatch, capsys):
+    # A single photo replaces the sample, which is already there and need not be written.
     monkeypatch.setattr(samples, "DIGITS_COUNTS", {"7": 1})
     (tmp_path / "my photos" / "digits" / "7").mkdir(parents=True)
     (tmp_path / "my photos" / "digits" / "7" / "0007.png").write_bytes(b"x")
     assert sample_photos.main(["digits", f"--output_dir={tmp_path}/my photos/digits"]) == 0
     line = capsys.readouterr().out.splitlines()[-1].strip()
-    # The shell's own reading of the line, with `tfpoets retrain` replaced by something that tells.
-    told = subprocess.run(line.replace("tfpoets retrain", "printf '%s|'"), shell=True, text=True,
+    # Let the shell parse the line, with `tfpoets retrain` replaced by a command that prints its argument.
+    result = subprocess.run(line.replace("tfpoets retrain", "printf '%s|'"), shell=True, text=True,
                           capture_output=True)
-    assert told.stdout == f"--image_dir={tmp_path}/my photos/digits|"
+    assert result.stdout == f"--image_dir={tmp_path}/my photos/digits|"
 
 
 @pytest.mark.parametrize("name, folder, image_dir", [("flowers", "flower_photos", "flower_photos"),
                                                      ("cifar10", "cifar10", "cifar10/train")])
-def test_other_sets_have_folders_of_their_own(name, folder, image_dir, tmp_path, monkeypatch, capsys):
+def test_each_sample_has_its_own_default_folder(name, folder, image_dir, tmp_path, monkeypatch, capsys):
     counts = samples.FLOWERS_COUNTS if name == "flowers" else samples.CIFAR10_COUNTS
     for label, count in counts.items():
         (tmp_path / "tf_files" / folder / label).mkdir(parents=True)
@@ -61,41 +61,41 @@ def test_other_sets_have_folders_of_their_own(name, folder, image_dir, tmp_path,
     assert f"--image_dir={Path('tf_files') / image_dir}\n" in capsys.readouterr().out
 
 
-def test_help_costs_neither_tensorflow_nor_sklearn(tmp_path):
+def test_help_imports_neither_tensorflow_nor_sklearn(tmp_path):
     program = ("import atexit, sys; from tfpoets.cli.sample_photos import main\n"
                "try: main(['--help'])\n"
                "finally: print('LOADED', *({'tensorflow', 'keras', 'sklearn'} & set(sys.modules)))")
-    told = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, text=True, capture_output=True)
-    assert told.returncode == 0
-    assert "usage: tfpoets sample_photos" in told.stdout and "--output_dir" in told.stdout
-    assert told.stdout.splitlines()[-1].strip() == "LOADED"
+    result = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, text=True, capture_output=True)
+    assert result.returncode == 0
+    assert "usage: tfpoets sample_photos" in result.stdout and "--output_dir" in result.stdout
+    assert result.stdout.splitlines()[-1].strip() == "LOADED"
 
 
-def test_an_unknown_set_is_a_wrong_command_line(capsys):
+def test_an_unknown_sample_is_a_usage_error(capsys):
     assert sample_photos.main(["cats"]) == 2
     error = capsys.readouterr().err
     assert "cats" in error and "digits" in error and "Traceback" not in error
 
 
-def test_a_folder_in_use_is_one_sentence_and_exit_code_1(tmp_path, capsys):
+def test_a_folder_with_other_files_is_an_error(tmp_path, capsys):
     (tmp_path / "diary.txt").touch()
     assert sample_photos.main([f"--output_dir={tmp_path}"]) == 1
     error = capsys.readouterr().err
     assert error.startswith(f"Error: {tmp_path} is not empty") and error.count("\n") == 1
 
 
-def test_cifar10_without_a_network_names_the_file_and_where_keras_looks_for_it(tmp_path):
-    # A file under the promised name must be seen by Keras; its hash is wrong, so Keras goes to the (dead) network.
+def test_cifar10_offline_names_the_file_and_the_folder_for_a_manual_download(tmp_path):
+    # Keras must find a file with this name. Its hash is wrong, so Keras tries to download it, which fails.
     archive = tmp_path / "keras" / "datasets" / samples.CIFAR10_KERAS_NAME
     archive.parent.mkdir(parents=True)
     archive.write_bytes(b"not CIFAR-10")
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        told = run("cifar10", folder=tmp_path, KERAS_HOME=str(tmp_path / "keras"), no_proxy="",
+        result = run("cifar10", folder=tmp_path, KERAS_HOME=str(tmp_path / "keras"), no_proxy="",
                    https_proxy=f"http://127.0.0.1:{nobody.getsockname()[1]}")
-    assert told.returncode == 1 and told.stdout == ""
-    assert "A local file was found" in told.stderr
-    sentence = told.stderr.splitlines()[-1]
+    assert result.returncode == 1 and result.stdout == ""
+    assert "A local file was found" in result.stderr
+    sentence = result.stderr.splitlines()[-1]
     assert sentence.startswith("Error: Keras could not download CIFAR-10: URL fetch failure")
     assert sentence.count(samples.CIFAR10_URL) == 2
     assert str(archive.parent) in sentence and archive.name in sentence

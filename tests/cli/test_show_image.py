@@ -1,4 +1,4 @@
-"""The show_image command as a person uses it, and its function for notebooks."""
+"""The show_image command, and its function for notebooks."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -12,11 +12,11 @@ from tfpoets.report.pictures import FONT_SIZE, GAP, TILE_SIZE
 
 
 @pytest.fixture(autouse=True)
-def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_every_class_has_a_row_of_its_photos(photo_folder: Path, capsys: pytest.CaptureFixture) -> None:
+def test_every_class_has_a_row_of_photos(photo_folder: Path, capsys: pytest.CaptureFixture) -> None:
     (photo_folder / "green" / "000.png").write_bytes(b"no photo")
     assert show_image.main([str(photo_folder), "--photos_per_class=3"]) == 0
     assert capsys.readouterr().out.startswith("tf_files/photos.png: ")
@@ -32,8 +32,7 @@ def test_every_class_has_a_row_of_its_photos(photo_folder: Path, capsys: pytest.
 @pytest.mark.parametrize("arguments, code, words", [
     ([], 2, "required: FOLDER"), (["nowhere"], 1, "There is no folder nowhere"),
     (["nowhere", "--output=x.gif"], 2, "must end in .png or .jpg")])
-def test_what_is_wrong_gets_a_sentence(arguments: list[str], code: int, words: str,
-                                       capsys: pytest.CaptureFixture) -> None:
+def test_errors_are_reported(arguments: list[str], code: int, words: str, capsys: pytest.CaptureFixture) -> None:
     assert show_image.main(arguments) == code
     assert words in capsys.readouterr().err
 
@@ -46,6 +45,6 @@ def test_in_a_notebook_a_photo_is_shown_with_its_credit(photo_folder: Path, caps
     assert capsys.readouterr().out == ""
 
 
-def test_old_notebooks_find_it_where_it_was() -> None:
+def test_the_script_still_exports_show_image() -> None:
     from scripts import show_image as script
     assert script.show_image is show_image.show_image and script.main is show_image.main

@@ -1,4 +1,4 @@
-"""Figures in a terminal: short, true, and never without their uncertainty."""
+"""Results as text for a terminal."""
 from __future__ import annotations
 
 import io
@@ -11,43 +11,43 @@ from tfpoets.evaluation import evaluate
 from tfpoets.training import Epoch, NetworksCompared
 
 
-def metrics(classes: int = 3, count: int = 60, wrong: int = 6):
-    truth = np.arange(count) % classes
-    answers = np.where(np.arange(count) < wrong, (truth + 1) % classes, truth)
-    return evaluate(np.eye(classes)[answers] * 0.9 + 0.1 / classes, truth)
+def metrics(n_classes: int = 3, count: int = 60, wrong: int = 6):
+    y = np.arange(count) % n_classes
+    predicted = np.where(np.arange(count) < wrong, (y + 1) % n_classes, y)
+    return evaluate(np.eye(n_classes)[predicted] * 0.9 + 0.1 / n_classes, y)
 
 
-def test_the_accuracy_comes_with_its_interval_its_baseline_and_a_caution() -> None:
+def test_accuracy_lines_show_interval_baseline_and_caution() -> None:
     lines = accuracy_lines(metrics(), ["a", "b", "c"], "Final test accuracy")
     assert lines[0] == "Final test accuracy = 90.0% (N=60), 95% interval 79.9-95.3%"
-    assert "always answering a would reach 33.3%" in lines[1] and "60 photos are a small sample" in lines[2]
+    assert "always predicting a would reach 33.3%" in lines[1] and "60 photos are a small sample" in lines[2]
     assert len(accuracy_lines(metrics(count=600, wrong=60), ["a", "b", "c"], "Accuracy")) == 2
 
 
-def test_the_classes_have_a_table_and_the_commonest_mistakes_a_line() -> None:
+def test_class_lines_are_a_table_and_the_most_frequent_confusions() -> None:
     lines = class_lines(metrics(), ["a", "b", "a very long label that would fill the terminal alone"])
     assert lines[0].split() == ["class", "photos", "recall", "(95%", "interval)", "precision", "f1"]
     assert lines[1].split() == ["a", "20", "90.0%", "(70-97%)", "90.0%", "90.0%"]
     assert "..." in lines[3] and all(len(line) < 80 for line in lines)
-    assert "Most often taken for another: a for b (2), b for" in " ".join(lines)
+    assert "Most frequent confusions: a taken for b (2), b taken for" in " ".join(lines)
     assert not any("taken" in line for line in class_lines(metrics(wrong=0), ["a", "b", "c"]))
 
 
-def test_of_very_many_classes_the_worst_are_shown() -> None:
-    lines = class_lines(metrics(classes=200, count=1000, wrong=5), [f"class {number}" for number in range(200)])
-    assert lines[0] == "The 50 classes of the lowest recall:" and len(lines) < 60
+def test_only_the_worst_of_many_classes_are_shown() -> None:
+    lines = class_lines(metrics(n_classes=200, count=1000, wrong=5), [f"class {number}" for number in range(200)])
+    assert lines[0] == "The 50 classes with the lowest recall:" and len(lines) < 60
     assert {line.split()[1] for line in lines[2:7]} == {"0", "1", "2", "3", "4"}
 
 
-def test_cross_validation_tells_the_spread_of_its_folds() -> None:
+def test_cross_validation_lines_show_the_spread_of_the_folds() -> None:
     lines = cross_validation_lines(metrics(), [0.8, 0.9, 1.0])
-    assert lines[0] == "Cross-validation in 3 folds: accuracy = 90.0% (N=60)"
-    assert "folds from 80.0 to 100.0%, spread 10.0." in lines[1]
+    assert lines[0] == "3-fold cross-validation: accuracy = 90.0% (N=60)"
+    assert "folds from 80.0 to 100.0%, standard deviation 10.0." in lines[1]
     assert all(len(line) < 80 for line in lines)
 
 
-def test_the_choice_between_two_networks_fits_a_terminal_and_says_which_is_kept() -> None:
-    for before, after, told in ((0.5, 0.25, "(better by 0.2500 ± 0.0125): the fine-tuned network is kept"),
+def test_the_comparison_of_networks_fits_a_terminal_and_names_the_kept_one() -> None:
+    for before, after, conclusion in ((0.5, 0.25, "(better by 0.2500 ± 0.0125): the fine-tuned network is kept"),
                                 (0.5, 0.49, "(better by 0.0100 ± 0.0125): the network as it was is kept"),
                                 (0.5, 0.75, "(worse by 0.2500 ± 0.0125): the network as it was is kept")):
         stream = io.StringIO()
@@ -56,10 +56,10 @@ def test_the_choice_between_two_networks_fits_a_terminal_and_says_which_is_kept(
         assert len(lines) > 1 and all(len(line) < 80 for line in lines)
         assert " ".join(stream.getvalue().split()) == (
             f"Validation loss {before:.4f} before fine-tuning, {after:.4f} after epoch 3, with the last layer solved "
-            f"again {told}")
+            f"again {conclusion}")
 
 
-def test_an_epoch_is_a_line() -> None:
+def test_an_epoch_is_printed_as_one_line() -> None:
     stream = io.StringIO()
     EventPrinter(stream)(Epoch(3, 0.5, 0.75, 0.25, 0.875))
     assert stream.getvalue() == ("Epoch 4: train loss 0.5000, accuracy 75.0%; validation loss 0.2500, 87.5%\n")

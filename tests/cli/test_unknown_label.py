@@ -1,4 +1,4 @@
-"""Photos of no class: --unknown_coverage, from retrain to label_image and evaluate."""
+"""Unknown photos: --unknown_coverage in retrain, label_image and evaluate."""
 from __future__ import annotations
 
 import csv
@@ -24,8 +24,8 @@ GRAPHS = ["tf_files/retrained_graph.tflite", "tf_files/retrained_graph.pb", "sav
 TARGETS = {".pb": FROZEN_GRAPH, ".tflite": TFLITE_CLASSIFIER}
 
 
-def write_strangers(folder: Path, count: int) -> None:
-    """Photos of stripes, unlike the spots of the classes."""
+def write_unknown_photos(folder: Path, count: int) -> None:
+    """Write photos of stripes, unlike the spots of the classes."""
     folder.mkdir(parents=True)
     for number in range(count):
         pixels = np.zeros((48, 48, 3), np.uint8)
@@ -36,12 +36,12 @@ def write_strangers(folder: Path, count: int) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, tiny_module: Path, model_dir: Path) -> Path:
-    """A folder with a classifier that may say unknown, new photos of its classes and strangers."""
+    """A folder with a classifier that has a reject option, new photos of its classes and unknown photos."""
     folder = tmp_path_factory.mktemp("unknown")
     for hue, label in enumerate(("red", "green", "blue")):
         write_photos(folder / "photos" / label, 40, hue)
         write_photos(folder / "new" / label, 8, hue, seed=50)
-    write_strangers(folder / "new" / "unknown", 12)
+    write_unknown_photos(folder / "new" / "unknown", 12)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert retrain.main(["--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
@@ -50,28 +50,28 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_module: Path, model_d
 
 
 @pytest.fixture(autouse=True)
-def there(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def workplace(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(trained)
 
 
-def labelled(capsys: pytest.CaptureFixture, *arguments: str) -> list[dict]:
+def label_json(capsys: pytest.CaptureFixture, *arguments: str) -> list[dict]:
     assert label_image.main(["--format=jsonl", *arguments]) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
-def test_every_file_calls_strangers_unknown_and_new_photos_of_a_class_not(graph: str, capsys: pytest.CaptureFixture
+def test_every_file_rejects_unknown_photos_and_accepts_known_ones(graph: str, capsys: pytest.CaptureFixture
                                                                           ) -> None:
-    strangers = labelled(capsys, f"--graph={graph}", "new/unknown")
-    assert all(each["unknown"] for each in strangers)
-    known = labelled(capsys, f"--graph={graph}", "new/red", "new/green", "new/blue")
+    unknown = label_json(capsys, f"--graph={graph}", "new/unknown")
+    assert all(each["unknown"] for each in unknown)
+    known = label_json(capsys, f"--graph={graph}", "new/red", "new/green", "new/blue")
     assert np.mean([each["unknown"] for each in known]) <= 0.25
-    tflite = labelled(capsys, "new/unknown")
-    for here, there in zip(strangers, tflite):
-        assert here["unknown_score"] == pytest.approx(there["unknown_score"], rel=1e-3)
+    tflite = label_json(capsys, "new/unknown")
+    for prediction, expected in zip(unknown, tflite):
+        assert prediction["unknown_score"] == pytest.approx(expected["unknown_score"], rel=1e-3)
 
 
-def test_the_metadata_has_threshold_coverage_and_what_the_test_said() -> None:
+def test_the_metadata_contains_threshold_coverage_and_test_metrics() -> None:
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
     unknown = metadata["unknown"]
     assert unknown["coverage"] == 0.9 and np.isfinite(unknown["threshold"])
@@ -80,14 +80,14 @@ def test_the_metadata_has_threshold_coverage_and_what_the_test_said() -> None:
     assert "Called unknown:" in Path("tf_files/retrained_graph.html").read_text("utf-8")
 
 
-def test_in_text_unknown_comes_first_and_what_it_is_likest_to_below(capsys: pytest.CaptureFixture) -> None:
+def test_text_shows_unknown_first_and_the_classes_below(capsys: pytest.CaptureFixture) -> None:
     assert label_image.main(["new/unknown/stripes0.png", "--top_k=1"]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[0] == "unknown (unlike the training photos; if it had to be one of the classes:)"
-    assert re.fullmatch(r"  (red|green|blue) \(score=\d\.\d{5}\)", said[1]) and len(said) == 2
+    output = capsys.readouterr().out.splitlines()
+    assert output[0] == "unknown (unlike the training photos; the most similar classes:)"
+    assert re.fullmatch(r"  (red|green|blue) \(score=\d\.\d{5}\)", output[1]) and len(output) == 2
 
 
-def test_in_csv_unknown_has_the_first_rank(capsys: pytest.CaptureFixture) -> None:
+def test_csv_gives_unknown_the_first_rank(capsys: pytest.CaptureFixture) -> None:
     assert label_image.main(["new/unknown/stripes0.png", "--top_k=1", "--format=csv", "--min_score=0.99999"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
     assert label_image.main(["new/unknown/stripes0.png", "--top_k=2", "--format=csv"]) == 0
@@ -96,40 +96,40 @@ def test_in_csv_unknown_has_the_first_rank(capsys: pytest.CaptureFixture) -> Non
     assert second["rank"] == "2" and second["label"] in ("red", "green", "blue")
 
 
-def test_unknown_photos_are_sorted_into_a_folder_of_that_name(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_unknown_photos_are_sorted_into_a_folder_named_unknown(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert label_image.main(["new/unknown", f"--sort_into={tmp_path / 'sorted'}", "--min_score=0.99"]) == 0
     assert len(list((tmp_path / "sorted" / "unknown").iterdir())) == 12
 
 
-def test_evaluate_says_how_many_of_the_folder_unknown_are_told(capsys: pytest.CaptureFixture) -> None:
+def test_evaluate_measures_the_rejection_of_a_folder_named_unknown(capsys: pytest.CaptureFixture) -> None:
     assert evaluate.main(["--image_dir=new"]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "(N=24)" in said
-    assert re.search(r"Called unknown: \d+\.\d% \(95% interval .*\) of the photos\. Of the others, ", said)
-    assert re.search(r"Of 12 unknown photos, 100\.0% \(95% interval 75\.8-100\.0%\) were called unknown", said)
+    output = " ".join(capsys.readouterr().out.split())
+    assert "(N=24)" in output
+    assert re.search(r"Called unknown: \d+\.\d% \(95% interval .*\) of the photos\. Of the others, ", output)
+    assert re.search(r"Of 12 unknown photos, 100\.0% \(95% interval 75\.8-100\.0%\) were called unknown", output)
     assert evaluate.main(["--image_dir=new", "--format=json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["count"] == 24 and found["unknown"]["strangers"] == 12 and found["unknown"]["auroc"] > 0.95
-    answers = labelled_all(Path("new"))
-    assert found["unknown"]["called_unknown"] == sum(answer.unknown for answer in answers)
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["count"] == 24 and metrics["unknown"]["strangers"] == 12 and metrics["unknown"]["auroc"] > 0.95
+    predictions = predict_all(Path("new"))
+    assert metrics["unknown"]["called_unknown"] == sum(prediction.unknown for prediction in predictions)
 
 
-def labelled_all(folder: Path) -> list:
+def predict_all(folder: Path) -> list:
     classifier = load_classifier(Path(GRAPHS[0]))
     paths = [path for label in classifier.labels for path in sorted((folder / label).iterdir())]
-    return [answer for _, answer in classifier.predict_photos(paths, lambda path: path.read_bytes())]
+    return [prediction for _, prediction in classifier.predict_photos(paths, lambda path: path.read_bytes())]
 
 
-def test_the_saved_model_says_unknown_itself() -> None:
+def test_the_saved_model_outputs_unknown_as_a_label() -> None:
     loaded = import_tensorflow().saved_model.load("saved/1")
     for name, label in (("unknown/stripes0.png", b"unknown"), ("red/000.png", b"red")):
         photo = Path("new", name).read_bytes()
-        answer = loaded.signatures["predict_bytes"](image_bytes=import_tensorflow().constant([photo]))
-        assert answer["label"].numpy().tolist() == [label]
-        assert answer["unknown_score"].shape == (1,) and answer["probabilities"].shape == (1, 3)
+        prediction = loaded.signatures["predict_bytes"](image_bytes=import_tensorflow().constant([photo]))
+        assert prediction["label"].numpy().tolist() == [label]
+        assert prediction["unknown_score"].shape == (1,) and prediction["probabilities"].shape == (1, 3)
 
 
-def test_a_file_with_a_different_unknown_score_fails_the_verification() -> None:
+def test_a_file_with_a_different_unknown_score_fails_verification() -> None:
     path = Path(GRAPHS[1])
     pixels = load_photos(sorted(Path("new/red").iterdir()), 32, 32, 2)
     outputs = load_classifier(path).outputs(pixels)
@@ -147,18 +147,18 @@ def test_a_folder_named_unknown_is_refused(tmp_path: Path, tiny_module: Path, mo
     (tmp_path / "photos" / "blue").rename(tmp_path / "photos" / "Unknown")
     assert retrain.main([f"--image_dir={tmp_path / 'photos'}", f"--tfhub_module={tiny_module}",
                          f"--model_dir={model_dir}", "--unknown_coverage=0.9", "--output_graph=other.pb"]) == 2
-    said = capsys.readouterr().err
-    assert "Unknown is what photos of no class are called, and a folder has that name" in said
-    assert "Traceback" not in said
+    output = capsys.readouterr().err
+    assert "Unknown is what photos of no class are called, and a folder has that name" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize("more", [["--unknown_coverage=1.5"], ["--unknown_coverage=0"],
                                   ["--unknown_coverage=0.9", "--validation_percentage=0"]])
-def test_a_coverage_that_cannot_be_kept_is_refused(more: list[str], capsys: pytest.CaptureFixture) -> None:
+def test_invalid_coverage_is_refused(more: list[str], capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=photos", *more]) == 2
     assert "--unknown_coverage" in capsys.readouterr().err
 
 
-def test_the_result_cannot_be_called_like_the_score() -> None:
+def test_the_output_node_cannot_have_the_name_of_the_unknown_score() -> None:
     with pytest.raises(TfpoetsError, match="begins with the name of another node"):
         check_output_name("unknown_score")

@@ -1,4 +1,4 @@
-"""--views and --augmented_views as a person uses them."""
+"""The flags --views and --augmented_views."""
 from __future__ import annotations
 
 import json
@@ -26,13 +26,13 @@ def command(tiny_module: Path, model_dir: Path) -> list[str]:
 def scores(path: str, capsys: pytest.CaptureFixture) -> dict[str, float]:
     capsys.readouterr()
     assert label_image.main([path, "--format=jsonl"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    return {each["label"]: each["score"] for each in found["labels"]}
+    prediction = json.loads(capsys.readouterr().out)
+    return {each["label"]: each["score"] for each in prediction["labels"]}
 
 
-def test_files_made_with_views_give_a_photo_and_its_mirror_image_the_same_scores(
+def test_four_views_give_a_photo_and_its_mirror_image_the_same_scores(
         command: list[str], capsys: pytest.CaptureFixture) -> None:
-    # Neighbours of two classes, side by side: such a photo is no class's, so its scores show what changes.
+    # Parts of photos of two classes, side by side: no class gets a score near 1, so small changes of the photo show.
     photo = Image.open("photos/red/003.png")
     photo.paste(Image.open("photos/green/003.png").crop((0, 0, 20, 48)), (0, 0))
     photo.save("photo.png")
@@ -45,20 +45,20 @@ def test_files_made_with_views_give_a_photo_and_its_mirror_image_the_same_scores
     assert differences[1] < 1e-5 < 1e-3 < differences[0]
 
 
-def test_varied_copies_train_the_head_once_computed_and_test_no_one(command: list[str],
-                                                                    capsys: pytest.CaptureFixture) -> None:
-    told = retrain_json(capsys, *command, "--augmented_views=3", "--saved_model_dir=saved")
-    counts = told["split"]["counts"]
+def test_augmented_views_are_cached_and_used_for_training_only(command: list[str],
+                                                               capsys: pytest.CaptureFixture) -> None:
+    result = retrain_json(capsys, *command, "--augmented_views=3", "--saved_model_dir=saved")
+    counts = result["split"]["counts"]
     trained = counts["training"] + counts["validation"]
-    assert told["augmented"] == {"views": 3, "photos": trained, "computed": 3 * trained}
+    assert result["augmented"] == {"views": 3, "photos": trained, "computed": 3 * trained}
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
     assert metadata["options"]["training"]["augmented_views"] == 3
-    assert told["test"]["count"] == counts["test"] == 60 - trained
-    told = retrain_json(capsys, *command, "--augmented_views=4")
-    assert told["augmented"] == {"views": 4, "photos": trained, "computed": trained}
+    assert result["test"]["count"] == counts["test"] == 60 - trained
+    result = retrain_json(capsys, *command, "--augmented_views=4")
+    assert result["augmented"] == {"views": 4, "photos": trained, "computed": trained}
 
 
-def test_poets_distortion_flags_vary_photos_for_the_last_layer_and_for_poets_steps(
+def test_augmentation_flags_apply_to_both_solvers(
         command: list[str], capsys: pytest.CaptureFixture) -> None:
     heads = []
     for more in ([], ["--flip_left_right", "--random_crop=10", "--random_scale=10", "--random_brightness=10"]):

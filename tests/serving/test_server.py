@@ -113,7 +113,7 @@ def test_a_stop_finishes_the_requests_in_progress(start_server, retrained: Path)
 
 
 @pytest.mark.parametrize("arguments, sentence", [
-    (["--port=70000"], "is not a whole number from 0 to 65535"), (["--model_name=a/b"], "is part of an address"),
+    (["--port=70000"], "is not a whole number from 0 to 65535"), (["--model_name=a/b"], "is not allowed in a URL"),
     (["--graph=nothing.tflite"], "There is no classifier at nothing.tflite"),
     (["--host=203.0.113.9", "--port=0"], "Cannot listen at 203.0.113.9:0"),
 ])

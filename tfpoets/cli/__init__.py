@@ -1,1 +1,1 @@
-"""Command lines: flags to options, results to text."""
+"""The command line: flags in, text out."""

@@ -1,4 +1,4 @@
-"""tfpoets count_ops GRAPH [NAME]: count the operations of a frozen graph."""
+"""The command `tfpoets count_ops`: count the operations of a frozen graph."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -9,33 +9,38 @@ from tfpoets.graphs import count_operations
 from .parser import Flag, Group, parse_flags, path
 from .run_command import run_command
 
+DESCRIPTION = "Count the operations of a frozen graph."
 FLAGS = (Group("", (
-    Flag("graph", "a frozen graph (.pb)", "graph", path, "GRAPH", nargs="1"),
-    Flag("name", "count only the operation of this name, or those of this kind (Conv2D)", "name", metavar="NAME",
-         nargs="?"))),)
+    Flag("graph", "frozen graph (.pb)", "graph", path, "GRAPH", nargs="1"),
+    Flag("name", "count only the operation with this name, or all operations of this type (such as Conv2D)", "name",
+         metavar="NAME", nargs="?"))),)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command: arguments without the program's name (None: the process's own) to exit code."""
-    return run_command(lambda given: count(**parse_flags(
-        "count_ops", "Count the operations of a frozen graph.", FLAGS, given)), arguments)
+def main(argv: list[str] | None = None) -> int:
+    """Run the command with the given arguments (default: `sys.argv[1:]`) and return its exit code."""
+    return run_command(lambda argv: print_counts(**parse_flags("count_ops", DESCRIPTION, FLAGS, argv)), argv)
 
 
-def count(graph: Path, name: str | None = None) -> int:
-    """Print the counts and return 0."""
+def print_counts(graph: Path, name: str | None = None) -> int:
+    """Print the number of operations of each type and return 0.
+
+    Args:
+        graph: A frozen GraphDef.
+        name: The name of an operation, or a type. If given, only the number of these operations is printed.
+    """
     check_is_file(graph)
-    kinds = count_operations(graph.read_bytes(), str(graph))
+    names_by_type = count_operations(graph.read_bytes(), str(graph))
     if name is not None:
-        named = sum(found.count(name) for found in kinds.values())
-        print(f"{named or len(kinds.get(name, []))} {name}")
+        with_name = sum(names.count(name) for names in names_by_type.values())
+        print(f"{with_name or len(names_by_type.get(name, []))} {name}")
         return 0
-    print(f"{sum(map(len, kinds.values()))} operations")
-    for kind, found in kinds.items():
-        print(f"{len(found):>6} {kind}")
+    print(f"{sum(map(len, names_by_type.values()))} operations")
+    for type_, names in names_by_type.items():
+        print(f"{len(names):>6} {type_}")
     return 0
 
 
 def check_is_file(graph: Path) -> None:
-    """Raise a ModelError where there is no such file."""
+    """Raise a ModelError if the file does not exist."""
     if not graph.is_file():
         raise ModelError(f"There is no graph at {graph}.")

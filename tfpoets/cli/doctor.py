@@ -1,4 +1,4 @@
-"""tfpoets doctor --image_dir=FOLDER: find problems in photos, and change nothing."""
+"""The command `tfpoets doctor`: find problems in a folder of photos."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -14,23 +14,24 @@ from tfpoets.files import check_is_not_among, check_output_folder
 from .parser import Flag, Group, location, option_values, parse_flags, path
 from .paths import TF_FILES
 from .run_command import run_command
-from .shared_flags import EXTRACTOR_FLAGS, STORAGE_FLAGS, VIEWS_FLAG, extractor_options
+from .shared_flags import EXTRACTOR_FLAGS, IMAGE_DIR_HELP, STORAGE_FLAGS, VIEWS_FLAG, extractor_options
 from .text import finding_lines, photo_lines
 
-# Of each kind; the file has all.
-MAX_SHOWN = 5
+# Findings printed of each kind. The CSV file contains all of them.
+MAX_PER_KIND = 5
+DESCRIPTION = ("Find problems in a folder of photos, such as wrong labels, duplicates, and unreadable or tiny files. "
+               "The photos are not changed.")
 FLAGS = (
     Group("", (
-        Flag("image_dir", "folder that holds one folder of photos per class", "image_dir", location, "DIR",
-             required=True),
-        Flag("output_dir", "where findings.csv goes (default tf_files/doctor)", "output_dir", path, "DIR"))),
+        Flag("image_dir", IMAGE_DIR_HELP, "image_dir", location, "DIR", required=True),
+        Flag("output_dir", "folder to write findings.csv to (default: tf_files/doctor)", "output_dir", path, "DIR"))),
     Group("extractor", (*EXTRACTOR_FLAGS, VIEWS_FLAG)),
     Group("files", STORAGE_FLAGS))
 
 
 @dataclass(frozen=True)
 class DoctorOptions:
-    """What `doctor` examines; the flags of the same names say what each means."""
+    """The options of `doctor`, explained by the help of the flags with the same names."""
 
     image_dir: Path | str
     output_dir: Path = TF_FILES / "doctor"
@@ -38,37 +39,35 @@ class DoctorOptions:
     extractor: ExtractorOptions = ExtractorOptions()
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command: arguments without the program's name (None: the process's own) to exit code."""
-    return run_command(lambda given: doctor(options_from(parse_flags(
-        "doctor", "Find problems in photos: wrong labels, duplicates, unreadable and tiny files, and others. Change "
-        "nothing.", FLAGS, given))), arguments)
+def main(argv: list[str] | None = None) -> int:
+    """Run the command with the given arguments (default: `sys.argv[1:]`) and return its exit code."""
+    return run_command(lambda argv: doctor(options_from(parse_flags("doctor", DESCRIPTION, FLAGS, argv))), argv)
 
 
-def options_from(given: dict[str, Any]) -> DoctorOptions:
-    """Return the options that the flags ask for."""
-    values = {**option_values(given, FLAGS), "extractor": extractor_options(given)}
+def options_from(args: dict[str, Any]) -> DoctorOptions:
+    """Convert the values of the flags to options."""
+    values = {**option_values(args, FLAGS), "extractor": extractor_options(args)}
     options = DoctorOptions(**values)
     check_is_not_among(options.output_dir, "output_dir", options.image_dir, options.output_dir)
     return options
 
 
 def doctor(options: DoctorOptions) -> int:
-    """Examine the photos, write the findings, print some of each kind, and return 0."""
+    """Examine the photos, write all findings, print the first ones of each kind, and return 0."""
     dataset = read_dataset(options.image_dir)
     check_output_folder(options.output_dir)
     print(*photo_lines(dataset), sep="\n", flush=True)
     extractor = open_extractor(options.extractor)
     bottlenecks = extract_bottlenecks(dataset, extractor, options.bottleneck_dir, measures=wanted_measures())
-    findings = examine(_with_usual_split(bottlenecks.dataset), bottlenecks.unreadable, extractor.height)
+    findings = examine(_split_as_retrain(bottlenecks.dataset), bottlenecks.unreadable, extractor.height)
     file = options.output_dir / "findings.csv"
     write_findings(file, findings)
-    print(*finding_lines(findings, file, MAX_SHOWN), sep="\n")
+    print(*finding_lines(findings, file, MAX_PER_KIND), sep="\n")
     return 0
 
 
-def _with_usual_split(dataset: Dataset) -> Dataset:
-    """The photos with retrain's usual split, or all for training where a class is small."""
+def _split_as_retrain(dataset: Dataset) -> Dataset:
+    """Split the photos as `retrain` does by default, or use all for training if a class is too small."""
     options = SplitOptions()
     try:
         check_class_sizes(dataset, options)

@@ -1,9 +1,10 @@
-"""tfpoets evaluate GRAPH --image_dir=FOLDER: measure a classifier on labelled photos."""
+"""The command `tfpoets evaluate`: measure a classifier on labelled photos."""
 from __future__ import annotations
 
 import json
 import logging
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,37 +22,37 @@ from tfpoets.report import EvaluatedPhotos, describe_evaluation, write_report
 
 from .invocation import command_line
 from .parser import Flag, Group, location, option_values, parse_flags, path
-from .paths import DEFAULT_TFLITE, TF_FILES, default_graph
+from .paths import TF_FILES, default_graph
 from .run_command import UsageError, run_command
-from .shared_flags import GRAPH_FLAGS, legacy_options
+from .shared_flags import CLASSIFIER_HELP, GRAPH_FLAGS, IMAGE_DIR_HELP, legacy_options
 from .text import accuracy_lines, class_lines, unknown_lines
 
 log = logging.getLogger(__name__)
 
 DEFAULT_PHOTOS = TF_FILES / "flower_photos"
-MAX_LISTED = 10
+MAX_NAMED_LABELS = 10
 TOP_K = 5
-# The calibration error of so few photos is mostly noise, even of perfect probabilities.
-FEW_FOR_CALIBRATION = 200
-TRAINED_ON = ("The classifier was trained on all of these photos, so this says nothing about new ones; the final test "
-              "accuracy of its training does.")
+# With fewer photos than this the calibration error is mostly noise, even if the probabilities are perfect.
+MIN_PHOTOS_FOR_CALIBRATION = 200
+ONLY_TRAINING_PHOTOS = ("The classifier was trained on all of these photos, so this accuracy does not apply to new "
+                        "photos; the final test accuracy of its training does.")
 
-
+DESCRIPTION = ("Measure the accuracy of a classifier on labelled photos. Photos that it was trained on are left out, "
+               "unless there are no others.")
 FLAGS = (
     Group("", (
-        Flag("positional", "the same as --graph, as in TensorFlow for Poets", parse=path, metavar="GRAPH", nargs="?"),
-        Flag("graph", f".tflite, .pb or SavedModel folder of a retrain (default {DEFAULT_TFLITE}); or a graph of "
-             "TensorFlow for Poets", parse=path, metavar="FILE"),
-        Flag("image_dir", f"folder that holds one folder of photos per class (default {DEFAULT_PHOTOS})", "image_dir",
-             location, "DIR"),
-        Flag("format", "text (default), or json: one object with all figures", "format", choices=("text", "json")),
-        Flag("report", "also write a page (.html) with the wrong answers as pictures", "report", path, "FILE"))),
+        Flag("positional", "same as --graph, as in TensorFlow for Poets", parse=path, metavar="GRAPH", nargs="?"),
+        Flag("graph", CLASSIFIER_HELP, parse=path, metavar="FILE"),
+        Flag("image_dir", f"{IMAGE_DIR_HELP} (default: {DEFAULT_PHOTOS})", "image_dir", location, "DIR"),
+        Flag("format", "text (default), or json to print all metrics as one object", "format",
+             choices=("text", "json")),
+        Flag("report", "also write an HTML page that shows the misclassified photos", "report", path, "FILE"))),
     GRAPH_FLAGS)
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What `evaluate` does; the flags of the same names say what each means."""
+    """The options of `evaluate`, explained by the help of the flags with the same names."""
 
     graph: Path
     legacy: LegacyGraphOptions = LegacyGraphOptions()
@@ -60,19 +61,18 @@ class EvaluateOptions:
     report: Path | None = None
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command: arguments without the program's name (None: the process's own) to exit code."""
-    return run_command(lambda given: evaluate_classifier(options_from(parse_flags(
-        "evaluate", "Measure a classifier on photos that it was not trained on: one folder per class, in one folder.",
-        FLAGS, given))), arguments)
+def main(argv: list[str] | None = None) -> int:
+    """Run the command with the given arguments (default: `sys.argv[1:]`) and return its exit code."""
+    return run_command(lambda argv: evaluate_classifier(options_from(parse_flags(
+        "evaluate", DESCRIPTION, FLAGS, argv))), argv)
 
 
-def options_from(given: dict[str, Any]) -> EvaluateOptions:
-    """Return the options that the flags ask for."""
-    graph, positional = given.get("graph"), given.get("positional")
+def options_from(args: dict[str, Any]) -> EvaluateOptions:
+    """Convert the values of the flags to options."""
+    graph, positional = args.get("graph"), args.get("positional")
     if graph and positional and graph != positional:
-        raise UsageError(f"Two graphs were given: {positional} and {graph}.")
-    values = {**option_values(given, FLAGS), "legacy": legacy_options(given)}
+        raise UsageError(f"Two graphs were given: {positional} and {graph}.", "Use one of them.")
+    values = {**option_values(args, FLAGS), "legacy": legacy_options(args)}
     options = EvaluateOptions(graph or positional or default_graph(), **values)
     if options.report:
         if options.report.suffix.lower() not in (".html", ".htm"):
@@ -82,126 +82,137 @@ def options_from(given: dict[str, Any]) -> EvaluateOptions:
 
 
 def evaluate_classifier(options: EvaluateOptions) -> int:
-    """Label the photos of the folder, print how many answers are right, and return 0."""
+    """Evaluate the classifier on the photos, print its metrics, write the report if requested, and return 0."""
     classifier = load_classifier(options.graph, options.legacy)
     dataset = read_dataset(options.image_dir, min_classes=1)
-    classes = _classes_of_folders(classifier, dataset)
-    if not classes:
-        raise DataError(f"No folder of {options.image_dir} is called like a label of {options.graph} "
-                        f"({', '.join(classifier.labels[:10])}).", "Rename the folders as the labels are.")
-    strangers = _strangers(classifier, dataset, classes)
-    _log_what_is_missing(classifier, dataset, classes, {photo.label for photo in strangers})
-    photos = [photo for photo in dataset.photos if photo.label in classes]
-    photos, notes = _without_trained_on(classifier, photos)
-    answered, answers = _answers(classifier, photos)
-    if not answers:
+    class_indices = _match_folders(classifier, dataset)
+    if not class_indices:
+        raise DataError(f"No folder in {options.image_dir} has the name of a label of {options.graph} "
+                        f"({_join_labels(classifier.labels)}).", "Rename the folders to match the labels.")
+    unknown_photos = _find_unknown_photos(classifier, dataset, class_indices)
+    _log_unmatched(classifier, dataset, class_indices, {photo.label for photo in unknown_photos})
+    photos = [photo for photo in dataset.photos if photo.label in class_indices]
+    photos, notes = _exclude_training_photos(classifier, photos)
+    photos, predictions = _predict(classifier, photos)
+    if not predictions:
         raise DataError("None of the photos could be read.")
-    probabilities = np.stack([answer.probabilities for answer in answers if answer.probabilities is not None])
-    truth = np.array([classes[photo.label] for photo in answered])
-    metrics = evaluate(probabilities, truth)
-    rejection = _rejection(classifier, answers, probabilities.argmax(axis=1) == truth, strangers)
-    command = f"{command_line('label_image', f'--graph={options.graph}')} --image=PHOTO"
+    probabilities = np.stack([prediction.probabilities for prediction in predictions
+                              if prediction.probabilities is not None])
+    y = np.array([class_indices[photo.label] for photo in photos])
+    metrics = evaluate(probabilities, y)
+    rejection = _evaluate_rejection(classifier, predictions, probabilities.argmax(axis=1) == y, unknown_photos)
     if options.report:
+        command = f"{command_line('label_image', f'--graph={options.graph}')} --image=PHOTO"
         write_report(options.report, describe_evaluation(
-            classifier, options.graph, EvaluatedPhotos(answered, truth, probabilities, metrics, rejection),
+            classifier, options.graph, EvaluatedPhotos(photos, y, probabilities, metrics, rejection),
             options.image_dir, notes, command))
     if options.format == "json":
         print(json.dumps({**metrics.to_dict(classifier.labels), "unknown": rejection and rejection.to_dict()},
                          ensure_ascii=False))
         return 0
-    _print_figures(classifier, metrics, rejection)
+    _print_metrics(classifier, metrics, rejection)
     if options.report:
         print(f"Report: {options.report}")
     return 0
 
 
-def _print_figures(classifier: Classifier, metrics: Metrics, rejection: Rejection | None) -> None:
+def _print_metrics(classifier: Classifier, metrics: Metrics, rejection: Rejection | None) -> None:
     print(*accuracy_lines(metrics, classifier.labels, "Accuracy"), sep="\n")
     if rejection:
         print(*unknown_lines(rejection, "photos"), sep="\n")
     print(f"Cross entropy = {metrics.cross_entropy:.4f} ± {metrics.cross_entropy_error:.4f}")
-    few = " (of few photos: mostly chance)" if metrics.count < FEW_FOR_CALIBRATION else ""
-    print(f"Expected calibration error = {metrics.expected_calibration_error:.1%}{few}")
+    caution = " (few photos: mostly noise)" if metrics.count < MIN_PHOTOS_FOR_CALIBRATION else ""
+    print(f"Expected calibration error = {metrics.expected_calibration_error:.1%}{caution}")
     if len(classifier.labels) > TOP_K:
-        print(f"The right label is among the first {TOP_K} in {metrics.top_k(TOP_K):.1%}")
+        print(f"Top-{TOP_K} accuracy = {metrics.top_k(TOP_K):.1%}")
     print(*class_lines(metrics, classifier.labels), sep="\n")
 
 
-def _classes_of_folders(classifier: Classifier, dataset: Dataset) -> dict[str, int]:
-    """The classifier's class for each folder that has one; Poets' labels are found in its spelling, too."""
-    exact = {label: number for number, label in enumerate(classifier.labels)}
-    spelt = {label: exact.get(label) for label in dataset.labels}
+def _match_folders(classifier: Classifier, dataset: Dataset) -> dict[str, int]:
+    """Return the index of the class that each folder is named after, without the folders that match no class.
+
+    For a graph of TensorFlow for Poets, the labels may also be spelt as in its label file.
+    """
+    indices = {label: index for index, label in enumerate(classifier.labels)}
+    matches = {label: indices.get(label) for label in dataset.labels}
     if classifier.metadata is None:
-        spelt = {label: exact.get(_poets_spelling(label)) if number is None else number
-                 for label, number in spelt.items()}
-    return {label: number for label, number in spelt.items() if number is not None}
+        matches = {label: indices.get(_legacy_label(label)) if index is None else index
+                   for label, index in matches.items()}
+    return {label: index for label, index in matches.items() if index is not None}
 
 
-def _strangers(classifier: Classifier, dataset: Dataset, classes: dict[str, int]) -> list[Photo]:
-    """Photos in a folder named unknown, which a classifier that can say so should call that."""
+def _legacy_label(folder_name: str) -> str:
+    """Convert a folder name as TensorFlow for Poets did: lower case, and a space for anything but a-z and 0-9."""
+    return re.sub(r"[^a-z0-9]+", " ", folder_name.lower()).strip() or " "
+
+
+def _find_unknown_photos(classifier: Classifier, dataset: Dataset, class_indices: Collection[str]) -> list[Photo]:
+    """Return the photos of a folder named "unknown", if the classifier has a reject option to test with them."""
     if classifier.unknown_threshold is None:
         return []
     return [photo for photo in dataset.photos
-            if photo.label.casefold() == UNKNOWN_LABEL and photo.label not in classes]
+            if photo.label.casefold() == UNKNOWN_LABEL and photo.label not in class_indices]
 
 
-def _rejection(classifier: Classifier, answers: list[Prediction], correct: np.ndarray, strangers: list[Photo]
-               ) -> Rejection | None:
-    """Figures of the reject option, or None where the classifier has none."""
+def _evaluate_rejection(classifier: Classifier, predictions: list[Prediction], correct: np.ndarray,
+                        unknown_photos: list[Photo]) -> Rejection | None:
+    """Return the metrics of the reject option, or None if the classifier has none."""
     if classifier.unknown_threshold is None:
         return None
-    of_strangers = _answers(classifier, strangers)[1] if strangers else []
-    return evaluate_rejection(_scores(answers), correct, classifier.unknown_threshold, _scores(of_strangers))
+    unknown_predictions = _predict(classifier, unknown_photos)[1] if unknown_photos else []
+    return evaluate_rejection(_unknown_scores(predictions), correct, classifier.unknown_threshold,
+                            _unknown_scores(unknown_predictions))
 
 
-def _scores(answers: list[Prediction]) -> np.ndarray:
-    return np.array([answer.unknown_score for answer in answers], np.float64)
+def _unknown_scores(predictions: list[Prediction]) -> np.ndarray:
+    return np.array([prediction.unknown_score for prediction in predictions], np.float64)
 
 
-def _log_what_is_missing(classifier: Classifier, dataset: Dataset, classes: dict[str, int], strange: set[str]) -> None:
-    unknown = [label for label in dataset.labels if label not in classes and label not in strange]
-    if unknown:
-        log.warning("Left out, because the classifier has no label of that name: %s.", _listed(unknown))
-    missing = [label for number, label in enumerate(classifier.labels) if number not in classes.values()]
+def _log_unmatched(classifier: Classifier, dataset: Dataset, class_indices: dict[str, int],
+                   unknown_folders: set[str]) -> None:
+    """Log the folders without a class and the classes without a folder."""
+    folders = [label for label in dataset.labels if label not in class_indices and label not in unknown_folders]
+    if folders:
+        log.warning("Left out, because the classifier has no label of that name: %s.", _join_labels(folders))
+    missing = [label for index, label in enumerate(classifier.labels) if index not in class_indices.values()]
     if missing:
-        log.warning("There are no photos of %s.", _listed(missing))
+        log.warning("There are no photos of %s.", _join_labels(missing))
 
 
-def _listed(labels: list[str]) -> str:
-    more = f" and {len(labels) - MAX_LISTED} more" if len(labels) > MAX_LISTED else ""
-    return ", ".join(labels[:MAX_LISTED]) + more
+def _join_labels(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - MAX_NAMED_LABELS} more" if len(labels) > MAX_NAMED_LABELS else ""
+    return ", ".join(labels[:MAX_NAMED_LABELS]) + more
 
 
-def _poets_spelling(label: str) -> str:
-    """A folder's name as Poets wrote it to its label file: lower case, everything but a-z and 0-9 a blank."""
-    return re.sub(r"[^a-z0-9]+", " ", label.lower()).strip() or " "
+def _exclude_training_photos(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], list[str]]:
+    """Return the photos that were not used for training, and notes for the report.
 
-
-def _without_trained_on(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], list[str]]:
-    """The photos that took no part in the training, by their content, and what is to be said of that."""
+    Photos are recognized by their content. If all were used for training, they are all returned.
+    """
     if classifier.metadata is None:
         return photos, []
-    known = training_photo_mask(classifier.metadata, photos)
-    new = [photo for photo, is_known in zip(photos, known) if not is_known]
-    if len(new) == len(photos):
+    used = training_photo_mask(classifier.metadata, photos)
+    new_photos = [photo for photo, was_used in zip(photos, used) if not was_used]
+    if len(new_photos) == len(photos):
         return photos, []
-    if not new:
-        log.warning(TRAINED_ON)
-        return photos, [TRAINED_ON]
-    note = f"{len(photos) - len(new)} of these photos took part in the training; the other {len(new)} are evaluated."
+    if not new_photos:
+        log.warning(ONLY_TRAINING_PHOTOS)
+        return photos, [ONLY_TRAINING_PHOTOS]
+    note = (f"{len(photos) - len(new_photos)} of these photos were used for training; only the other "
+            f"{len(new_photos)} are evaluated.")
     log.info(note)
-    return new, [note]
+    return new_photos, [note]
 
 
-def _answers(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], list[Prediction]]:
-    """The photos that could be read, and the classifier's answers."""
-    answered, answers = [], []
+def _predict(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], list[Prediction]]:
+    """Return the photos that could be read, and the predictions for them."""
+    readable_photos, predictions = [], []
     with progress_bar(len(photos), "Labelling", "photo") as bar:
-        for photo, answer in classifier.predict_photos(photos, Photo.read):
+        for photo, prediction in classifier.predict_photos(photos, Photo.read):
             bar.update()
-            if answer.probabilities is None:
-                log.warning("%s is left out: %s.", photo.uri, answer.reason)
+            if prediction.probabilities is None:
+                log.warning("%s is left out: %s.", photo.uri, prediction.reason)
             else:
-                answered.append(photo)
-                answers.append(answer)
-    return answered, answers
+                readable_photos.append(photo)
+                predictions.append(prediction)
+    return readable_photos, predictions

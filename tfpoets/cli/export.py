@@ -1,4 +1,4 @@
-"""tfpoets export --to=tflite_int8,tfjs: convert a retrained graph, and prove each file on photos."""
+"""The command `tfpoets export`: convert a retrained graph to other formats, and verify each file."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -10,19 +10,23 @@ from tfpoets.exporting import DEFAULT_GRAPH, ExportedFile, export, format_names
 from .parser import Flag, Group, location, names, option_values, parse_flags, path
 from .paths import TF_FILES
 from .run_command import UsageError, run_command
-from .text import conversion_header, conversion_line, conversion_notes
+from .shared_flags import IMAGE_DIR_HELP
+from .text import conversion_header, conversion_notes, conversion_row
 
+DESCRIPTION = ("Convert a retrained graph for phones, browsers and servers, and verify each file on photos that the "
+               "classifier was not trained on.")
 FLAGS = (Group("", (
-    Flag("graph", f"the .pb that retrain wrote (default {DEFAULT_GRAPH})", "graph", path, "FILE"),
-    Flag("to", lambda: ", ".join(format_names()), "formats", names, "FORMAT[,FORMAT...]", required=True),
-    Flag("output_dir", "where the files go (default tf_files/exported)", "output_dir", path, "DIR"),
-    Flag("image_dir", "photos to prove the files on, and to see the range of every number for tflite_int8: one folder "
-         "per class (default: those of its training)", "image_dir", location, "DIR"))),)
+    Flag("graph", f".pb file written by retrain (default: {DEFAULT_GRAPH})", "graph", path, "FILE"),
+    Flag("to", lambda: f"formats to write: {', '.join(format_names())}", "formats", names, "FORMAT[,FORMAT...]",
+         required=True),
+    Flag("output_dir", "folder for the converted files (default: tf_files/exported)", "output_dir", path, "DIR"),
+    Flag("image_dir", f"{IMAGE_DIR_HELP}, to verify the files and to calibrate tflite_int8 (default: the photos that "
+         "the classifier was trained with)", "image_dir", location, "DIR"))),)
 
 
 @dataclass(frozen=True)
 class ConversionOptions:
-    """What `export` does; the flags of the same names say what each means."""
+    """The options of `export`, explained by the help of the flags with the same names."""
 
     formats: tuple[str, ...]
     graph: Path = DEFAULT_GRAPH
@@ -31,36 +35,34 @@ class ConversionOptions:
 
     def __post_init__(self) -> None:
         if not self.formats:
-            raise UsageError(f"--to: name some of {', '.join(format_names())}.")
+            raise UsageError("--to names no format.", f"Choose from {', '.join(format_names())}.")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command: arguments without the program's name (None: the process's own) to exit code."""
-    return run_command(lambda given: convert(options_from(parse_flags(
-        "export", "Convert a retrained graph for phones, browsers and servers, and prove each file on photos that the "
-        "classifier was not trained on.", FLAGS, given))), arguments)
+def main(argv: list[str] | None = None) -> int:
+    """Run the command with the given arguments (default: `sys.argv[1:]`) and return its exit code."""
+    return run_command(lambda argv: convert(options_from(parse_flags("export", DESCRIPTION, FLAGS, argv))), argv)
 
 
-def options_from(given: dict[str, Any]) -> ConversionOptions:
-    """Return the options that the flags ask for."""
-    return ConversionOptions(**option_values(given, FLAGS))
+def options_from(args: dict[str, Any]) -> ConversionOptions:
+    """Convert the values of the flags to options."""
+    return ConversionOptions(**option_values(args, FLAGS))
 
 
 def convert(options: ConversionOptions) -> int:
-    """Write the files, print how each compares with the graph, and return 0."""
-    rows = export(options.graph, options.formats, options.output_dir, options.image_dir, _RowPrinter())
-    print(*conversion_notes(rows), sep="\n")
+    """Write the files, print how each one compares with the graph, and return 0."""
+    converted = export(options.graph, options.formats, options.output_dir, options.image_dir, _RowPrinter())
+    print(*conversion_notes(converted), sep="\n")
     return 0
 
 
 class _RowPrinter:
-    """Prints each row as it comes, under a header."""
+    """Prints a row for each file as soon as it is written, and a header above the first one."""
 
     def __init__(self) -> None:
-        self._header = True
+        self._header_printed = False
 
-    def __call__(self, row: ExportedFile) -> None:
-        if self._header:
+    def __call__(self, converted: ExportedFile) -> None:
+        if not self._header_printed:
             print(conversion_header())
-        self._header = False
-        print(conversion_line(row), flush=True)
+        self._header_printed = True
+        print(conversion_row(converted), flush=True)

@@ -1,4 +1,4 @@
-"""tfpoets graph_pb2tb OUT_DIR GRAPH: write a frozen graph so that TensorBoard draws it."""
+"""The command `tfpoets graph_pb2tb`: write a frozen graph as a TensorBoard log."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -10,22 +10,21 @@ from .count_ops import check_is_file
 from .parser import Flag, Group, parse_flags, path
 from .run_command import run_command
 
+DESCRIPTION = "Write a frozen graph as a TensorBoard log. View it with: tensorboard --logdir OUT_DIR"
 FLAGS = (Group("", (
-    Flag("output_dir", "folder for TensorBoard", "output_dir", path, "OUT_DIR", nargs="1"),
-    Flag("graph", "a frozen graph (.pb)", "graph", path, "GRAPH", nargs="1"))),)
+    Flag("output_dir", "folder to write the log to", "output_dir", path, "OUT_DIR", nargs="1"),
+    Flag("graph", "frozen graph (.pb)", "graph", path, "GRAPH", nargs="1"))),)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command: arguments without the program's name (None: the process's own) to exit code."""
-    return run_command(lambda given: write(**parse_flags(
-        "graph_pb2tb", "Write a frozen graph so that TensorBoard draws it (tensorboard --logdir OUT_DIR).", FLAGS,
-        given)), arguments)
+def main(argv: list[str] | None = None) -> int:
+    """Run the command with the given arguments (default: `sys.argv[1:]`) and return its exit code."""
+    return run_command(lambda argv: write_log(**parse_flags("graph_pb2tb", DESCRIPTION, FLAGS, argv)), argv)
 
 
-def write(output_dir: Path, graph: Path) -> int:
-    """Write the file, print how to look at it, and return 0."""
+def write_log(output_dir: Path, graph: Path) -> int:
+    """Write the log, print how to view it, and return 0."""
     check_is_file(graph)
     check_output_folder(output_dir)
     write_for_tensorboard(graph, output_dir)
-    print(f"Written. OcclusionMap at it with: tensorboard --logdir {output_dir}")
+    print(f"View the graph with: tensorboard --logdir {output_dir}")
     return 0

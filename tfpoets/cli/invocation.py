@@ -1,4 +1,4 @@
-"""The form in which the user called the program, for commands that are printed to be copied."""
+"""Command lines to print, in the form in which the user started the program."""
 from __future__ import annotations
 
 import os
@@ -8,25 +8,25 @@ import sys
 from pathlib import Path
 
 
-def called_as(command: str) -> str:
-    """Return a command as this process was called: `tfpoets retrain`, or `python -m scripts.retrain`, for instance.
+def program_name(command: str) -> str:
+    """Return how the user starts a command, such as `tfpoets retrain` or `python -m scripts.retrain`.
 
-    The form is told by the module that Python runs: `python -m` leaves its name in `__main__`.
+    The form is taken from the name of the module that Python runs, which `python -m` stores in `__main__`.
     """
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    running = spec.name if spec else ""
-    if running.startswith("scripts."):
+    module = spec.name if spec else ""
+    if module.startswith("scripts."):
         return f"python -m scripts.{command}"
-    if running.startswith("tfpoets."):
+    if module.startswith("tfpoets."):
         return f"python -m tfpoets {command}"
     return f"tfpoets {command}"
 
 
 def command_line(command: str, *arguments: str | Path) -> str:
-    """Return a whole command line that this system's shell takes."""
-    return " ".join([called_as(command), *(quoted(str(argument)) for argument in arguments)])
+    """Return a complete command line, quoted for the shell of this system."""
+    return " ".join([program_name(command), *(quote(str(argument)) for argument in arguments)])
 
 
-def quoted(argument: str) -> str:
-    """Return an argument as this system's shell needs it."""
+def quote(argument: str) -> str:
+    """Quote an argument for the shell of this system, if necessary."""
     return subprocess.list2cmdline([argument]) if os.name == "nt" else shlex.quote(argument)

@@ -1,11 +1,11 @@
-"""tfpoets label_image --image=PHOTO: label photos; needs no TensorFlow for a .tflite."""
+"""The command `tfpoets label_image`: label photos. A .tflite needs no TensorFlow."""
 from __future__ import annotations
 
 import csv
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,39 +14,40 @@ from urllib.parse import unquote, urlsplit
 from tfpoets.data import expand_sources, is_url, read_source
 from tfpoets.errors import ExportError, check_range
 from tfpoets.exporting import UNKNOWN_LABEL
-from tfpoets.inference import Classifier, LegacyGraphOptions, Prediction, load_classifier
+from tfpoets.inference import LegacyGraphOptions, Prediction, load_classifier
 
 from .invocation import command_line
 from .parser import Flag, Group, option_values, parse_flags, path
-from .paths import DEFAULT_TFLITE, default_graph
+from .paths import default_graph
 from .run_command import UsageError, run_command
-from .shared_flags import GRAPH_FLAGS, legacy_options
+from .shared_flags import CLASSIFIER_HELP, GRAPH_FLAGS, legacy_options
 
-# (source, labels with scores, what else the classifier said)
-Writer = Callable[[str, list[tuple[str, float]], Prediction], None]
+# The labels to show for a photo, with their scores.
+TopLabels = Sequence[tuple[str, float]]
+# Writes the source of a photo, its top labels, and the rest of its prediction.
+Writer = Callable[[str, TopLabels, Prediction], None]
 
-
+DESCRIPTION = "Label photos with a classifier made by retrain or TensorFlow for Poets."
 FLAGS = (
     Group("photos", (
-        Flag("sources", "files, folders, patterns (*.jpg), http(s) addresses; - reads a list, one a line",
-             metavar="PHOTO", nargs="*"),
-        Flag("image", "the same, in the spelling of TensorFlow for Poets", metavar="PHOTO", repeated=True))),
-    Group("classifier", (
-        Flag("graph", f".tflite, .pb or SavedModel folder of a retrain (default {DEFAULT_TFLITE}); or a graph of "
-             "TensorFlow for Poets", "graph", path, "FILE"),)),
-    Group("answers", (
-        Flag("top_k", "how many labels to show, the likeliest first (default 5)", "top_k", int, "K"),
-        Flag("min_score", "show only labels with at least this score, 0 to 1", "min_score", float, "S"),
-        Flag("format", "text (default), csv, or jsonl: one JSON object a photo", "format",
+        Flag("sources", "files, folders, glob patterns (*.jpg) or http(s) URLs; - reads a list from standard input, "
+             "one per line", metavar="PHOTO", nargs="*"),
+        Flag("image", "photo to label, as in TensorFlow for Poets; may be repeated", metavar="PHOTO",
+             repeatable=True))),
+    Group("classifier", (Flag("graph", CLASSIFIER_HELP, "graph", path, "FILE"),)),
+    Group("output", (
+        Flag("top_k", "number of labels to show, the most likely first (default: 5)", "top_k", int, "K"),
+        Flag("min_score", "lowest score of the labels to show, from 0 to 1 (default: 0)", "min_score", float, "S"),
+        Flag("format", "text (default), csv, or jsonl with one JSON object per photo", "format",
              choices=("text", "csv", "jsonl")),
-        Flag("sort_into", "copy each photo into DIR/<its likeliest label>; nothing is overwritten", "sort_into", path,
-             "DIR"))),
+        Flag("sort_into", "copy each photo into the subfolder of DIR that has the name of its top label; no file is "
+             "overwritten", "sort_into", path, "DIR"))),
     GRAPH_FLAGS)
 
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """What `label_image` does; the flags of the same names say what each means."""
+    """The options of `label_image`, explained by the help of the flags with the same names."""
 
     sources: tuple[str, ...]
     graph: Path = field(default_factory=default_graph)
@@ -61,101 +62,113 @@ class LabelOptions:
         check_range("min_score", self.min_score, least=0, most=1)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command: arguments without the program's name (None: the process's own) to exit code."""
-    return run_command(lambda given: label(options_from(parse_flags(
-        "label_image", "Label photos with a classifier of retrain or TensorFlow for Poets.", FLAGS, given))),
-        arguments)
+def main(argv: list[str] | None = None) -> int:
+    """Run the command with the given arguments (default: `sys.argv[1:]`) and return its exit code."""
+    return run_command(lambda argv: label(options_from(parse_flags("label_image", DESCRIPTION, FLAGS, argv))), argv)
 
 
-def options_from(given: dict[str, Any]) -> LabelOptions:
-    """Return the options that the flags ask for."""
-    sources = (*given.get("image", ()), *given.get("sources", ()))
+def options_from(args: dict[str, Any]) -> LabelOptions:
+    """Convert the values of the flags to options."""
+    sources = (*args.get("image", ()), *args.get("sources", ()))
     if not sources:
         raise UsageError("No photo was given.", f"For example: {command_line('label_image', '--image=photo.jpg')}")
-    return LabelOptions(sources, **{**option_values(given, FLAGS), "legacy": legacy_options(given)})
+    return LabelOptions(sources, **{**option_values(args, FLAGS), "legacy": legacy_options(args)})
 
 
 def label(options: LabelOptions) -> int:
-    """Label every photo and print the answers; return 1 if any photo had none, else 0."""
+    """Label the photos, and print and sort them as requested.
+
+    Returns:
+        The exit code: 1 if any photo could not be labelled, 0 otherwise.
+    """
     classifier = load_classifier(options.graph, options.legacy)
-    write = _writer(options, classifier)
-    failed = 0
-    for source, answer in classifier.predict_photos(expand_sources(options.sources), read_source):
-        labels = _best(answer, classifier, options)
-        write(source, labels, answer)
-        failed += bool(answer.reason)
-        if options.sort_into and (labels or answer.unknown):
-            _copy(source, options.sort_into, UNKNOWN_LABEL if answer.unknown else labels[0][0])
+    write = _create_writer(options)
+    failed = False
+    for source, prediction in classifier.predict_photos(expand_sources(options.sources), read_source):
+        labels = _top_labels(prediction, classifier.labels, options)
+        write(source, labels, prediction)
+        failed = failed or bool(prediction.reason)
+        if options.sort_into and (labels or prediction.unknown):
+            _copy_photo(source, options.sort_into, UNKNOWN_LABEL if prediction.unknown else labels[0][0])
     return 1 if failed else 0
 
 
-def _best(answer: Prediction, classifier: Classifier, options: LabelOptions) -> list[tuple[str, float]]:
-    """The likeliest labels with their scores, best first."""
-    if answer.probabilities is None:
+def _top_labels(prediction: Prediction, labels: Sequence[str], options: LabelOptions) -> TopLabels:
+    """Return the labels to show with their scores, the most likely first."""
+    if prediction.probabilities is None:
         return []
-    order = (-answer.probabilities).argsort(kind="stable")[:options.top_k]
-    scored = [(classifier.labels[i], float(answer.probabilities[i])) for i in order]
+    order = (-prediction.probabilities).argsort(kind="stable")[:options.top_k]
+    scored = [(labels[index], float(prediction.probabilities[index])) for index in order]
     return [(name, score) for name, score in scored if score >= options.min_score]
 
 
-def _writer(options: LabelOptions, classifier: Classifier) -> Writer:
+def _create_writer(options: LabelOptions) -> Writer:
     if options.format == "jsonl":
         return _write_json
     if options.format == "csv":
-        return _csv_writer(options.top_k)
-    alone = len(options.sources) == 1 and (is_url(options.sources[0]) or Path(options.sources[0]).is_file())
-    return lambda source, labels, answer: _write_text(source, labels, answer, alone)
+        return _CSVWriter(options.top_k)
+    is_single = len(options.sources) == 1 and (is_url(options.sources[0]) or Path(options.sources[0]).is_file())
+    return _TextWriter(with_sources=not is_single)
 
 
-def _write_text(source: str, labels: list[tuple[str, float]], answer: Prediction, alone: bool) -> None:
-    """Poets' lines; with several photos each under the photo's name, and of an unknown one what it is likest to."""
-    if answer.reason:
-        print(f"{source}: {answer.reason}", file=sys.stderr)
-        return
-    if not alone:
-        print(source)
-    indent = "" if alone else "  "
-    if answer.unknown:
-        print(f"{indent}{UNKNOWN_LABEL} (unlike the training photos; if it had to be one of the classes:)")
-        indent += "  "
-    for name, score in labels:
-        print(f"{indent}{name} (score={score:.5f})", flush=True)
-    if not labels:
-        print(f"{indent}(no label with such a score)", flush=True)
+class _TextWriter:
+    """Prints labels in the format of TensorFlow for Poets, below the name of the photo if there are several."""
+
+    def __init__(self, with_sources: bool):
+        self._with_sources = with_sources
+
+    def __call__(self, source: str, labels: TopLabels, prediction: Prediction) -> None:
+        if prediction.reason:
+            print(f"{source}: {prediction.reason}", file=sys.stderr)
+            return
+        indent = ""
+        if self._with_sources:
+            print(source)
+            indent = "  "
+        if prediction.unknown:
+            print(f"{indent}{UNKNOWN_LABEL} (unlike the training photos; the most similar classes:)")
+            indent += "  "
+        for name, score in labels:
+            print(f"{indent}{name} (score={score:.5f})", flush=True)
+        if not labels:
+            print(f"{indent}(no label reaches the minimum score)", flush=True)
 
 
-def _write_json(source: str, labels: list[tuple[str, float]], answer: Prediction) -> None:
-    found: dict[str, Any] = {"error": answer.reason} if answer.reason else {
+def _write_json(source: str, labels: TopLabels, prediction: Prediction) -> None:
+    values: dict[str, Any] = {"error": prediction.reason} if prediction.reason else {
         "labels": [{"label": name, "score": score} for name, score in labels]}
-    if answer.unknown_score is not None:
-        found.update(unknown=answer.unknown, unknown_score=answer.unknown_score)
-    print(json.dumps({"image": source, **found}, ensure_ascii=False), flush=True)
+    if prediction.unknown_score is not None:
+        values.update(unknown=prediction.unknown, unknown_score=prediction.unknown_score)
+    print(json.dumps({"image": source, **values}, ensure_ascii=False), flush=True)
 
 
-def _csv_writer(top_k: int) -> Writer:
-    rows = csv.writer(sys.stdout, lineterminator="\n")
-    rows.writerow(["image", "rank", "label", "score", "error"])
+class _CSVWriter:
+    """Prints a header, and a row for each label of each photo."""
 
-    def write(source: str, labels: list[tuple[str, float]], answer: Prediction) -> None:
-        if answer.reason or not (labels or answer.unknown):
-            rows.writerow([source, "", "", "", answer.reason])
-        if answer.unknown:
-            rows.writerow([source, 1, UNKNOWN_LABEL, "", ""])
-        # One row fewer below `unknown`, so that --top_k=1 is one row a photo.
-        for rank, (name, score) in enumerate(labels[:top_k - answer.unknown], 1 + answer.unknown):
-            rows.writerow([source, rank, name, f"{score:.5f}", ""])
+    def __init__(self, top_k: int):
+        self._top_k = top_k
+        self._rows = csv.writer(sys.stdout, lineterminator="\n")
+        self._rows.writerow(["image", "rank", "label", "score", "error"])
+
+    def __call__(self, source: str, labels: TopLabels, prediction: Prediction) -> None:
+        if prediction.reason or not (labels or prediction.unknown):
+            self._rows.writerow([source, "", "", "", prediction.reason])
+        if prediction.unknown:
+            self._rows.writerow([source, 1, UNKNOWN_LABEL, "", ""])
+        # The row for `unknown` counts, so that --top_k=1 always gives one row per photo.
+        first_rank = 2 if prediction.unknown else 1
+        for rank, (name, score) in enumerate(labels[:self._top_k + 1 - first_rank], first_rank):
+            self._rows.writerow([source, rank, name, f"{score:.5f}", ""])
         sys.stdout.flush()
-    return write
 
 
-def _copy(source: str, folder: Path, name: str) -> None:
-    """Copies a photo into the folder of its label, under a free name; a copy that is already there is enough."""
-    if name in (".", "..") or any(mark in name for mark in "/\\\0"):
-        raise ExportError(f"The label {name!r} cannot be the name of a folder.", "Omit --sort_into.")
+def _copy_photo(source: str, folder: Path, label: str) -> None:
+    """Copy a photo into the folder of its label, under an unused name, unless an identical copy is already there."""
+    if label in (".", "..") or any(character in label for character in "/\\\0"):
+        raise ExportError(f"The label {label!r} cannot be the name of a folder.", "Omit --sort_into.")
     content = read_source(source)
     file_name = Path(unquote(urlsplit(source).path) if is_url(source) else source).name or "photo"
-    target = folder / name / file_name
+    target = folder / label / file_name
     target.parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while target.exists():

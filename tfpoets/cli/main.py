@@ -1,62 +1,62 @@
-"""The command `tfpoets`: one subcommand for each command line."""
+"""The command `tfpoets`, with one subcommand per task."""
 from __future__ import annotations
 
 import importlib
 import sys
 
-from .invocation import called_as
+from .invocation import program_name
 
-# Every command, in the order in which a person meets them. Each is a module of this package with a function `main`,
-# imported when it is run: the list itself is shown without NumPy or TensorFlow.
+# All commands, the most used first. Each one is a module of this package with a function `main`. It is imported only
+# when it runs, so that this list is shown without importing NumPy or TensorFlow.
 COMMANDS = {
-    "retrain": "train an image classifier on a folder of photos per class",
+    "retrain": "train an image classifier on one folder of photos per class",
     "label_image": "label photos with a classifier",
-    "evaluate": "measure a classifier on labelled photos",
+    "evaluate": "measure the accuracy of a classifier on labelled photos",
     "export": "convert a classifier for phones, browsers and servers",
-    "serve": "serve a classifier over HTTP, with a page to try it",
+    "serve": "serve a classifier over HTTP, with a web page to try it",
     "doctor": "find wrong labels, duplicates and other problems in photos",
-    "show_image": "make a picture of some photos of every class",
-    "sample_photos": "write sample photos to try things on",
-    "quantize_graph": "round the weights of a graph, so that it compresses well",
+    "show_image": "draw some photos of each class in one picture",
+    "sample_photos": "write sample photos to try the commands on",
+    "quantize_graph": "reduce the size of a graph file",
     "count_ops": "count the operations of a graph",
-    "graph_pb2tb": "write a graph so that TensorBoard draws it",
+    "graph_pb2tb": "write a graph as a TensorBoard log",
 }
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command that the first argument names.
 
     Args:
-        arguments: the command line without the program's name; None: the process's own.
+        argv: The command line without the name of the program (default: `sys.argv[1:]`).
 
     Returns:
-        The exit code of the command; 2 where there is no such command.
+        The exit code of the command, or 2 if there is no such command.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_help())
-        return 0 if arguments else 2
-    if arguments[0] == "--version":
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_format_help())
+        return 0 if argv else 2
+    if argv[0] == "--version":
         from tfpoets import __version__
         print(f"tfpoets {__version__}")
         return 0
-    name = arguments[0].replace("-", "_")
+    name = argv[0].replace("-", "_")
     if name not in COMMANDS:
-        print(_unknown(arguments[0]), file=sys.stderr)
+        print(_format_unknown_command(argv[0]), file=sys.stderr)
         return 2
-    return importlib.import_module(f"tfpoets.cli.{name}").main(arguments[1:])
+    return importlib.import_module(f"tfpoets.cli.{name}").main(argv[1:])
 
 
-def _help() -> str:
+def _format_help() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
-    return "\n".join([f"usage: {called_as('COMMAND')} [options]", "",
+    return "\n".join([f"usage: {program_name('COMMAND')} [options]", "",
                       "Retrain an image classifier on your own photos.", "", "commands:", *lines, "",
-                      f"The options of a command: {called_as('COMMAND')} --help"])
+                      f"Run {program_name('COMMAND')} --help to see the options of a command."])
 
 
-def _unknown(name: str) -> str:
+def _format_unknown_command(name: str) -> str:
     from tfpoets.errors import nearest
     guess = nearest(name.replace("-", "_"), COMMANDS)
-    meant = f"; did you mean {guess}?" if guess else "."
-    return f"Error: There is no command {name!r}{meant} See all commands with: {called_as('--help')}"
+    suggestion = f"; did you mean {guess}?" if guess else "."
+    return f"Error: There is no command {name!r}{suggestion} Run {program_name('--help')} to see all commands."

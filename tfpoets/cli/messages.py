@@ -1,4 +1,4 @@
-"""What a command writes to standard error: errors, notes and progress bars."""
+"""Errors, notes and progress bars on standard error."""
 from __future__ import annotations
 
 import logging
@@ -13,82 +13,85 @@ from typing import Any
 from tfpoets.progress import ProgressBar, show_progress
 from tfpoets.tf_runtime import hide_native_messages
 
-from .invocation import called_as
+from .invocation import program_name
 
-# The width of the lines that commands print, so that a terminal of 80 columns breaks none.
+# Printed lines are at most this long, so that they fit a terminal of 80 columns.
 LINE_WIDTH = 79
 
-# Options and commands as the library names them: `image_size`, `tfpoets retrain image_dir=FOLDER`.
+# Options and commands as the library writes them: `image_size`, `tfpoets retrain image_dir=FOLDER`.
 _QUOTED = re.compile(r"`(?:tfpoets (?P<command>[a-z_0-9]+)(?P<options>(?: [a-z_]+=[^ `]+)*)|(?P<option>[a-z_0-9]+))`")
 _flags: dict[str, str] = {}
 
 
 def set_flags(flags: Mapping[str, str]) -> None:
-    """Make `as_flags` use the flags of the command that runs: names of options to what the user writes."""
+    """Set the flags that `as_flags` inserts, as a mapping of option names to flags as the user writes them."""
     _flags.clear()
     _flags.update(flags)
 
 
 def as_flags(text: str) -> str:
-    """Return a message of the library in the terms of the command line.
+    """Replace the options and commands in a message of the library by what the user types.
 
-    `image_size` becomes --image_size where the running command has such a flag, and `tfpoets retrain image_dir=FOLDER`
-    becomes the command line that does this, in the form in which the user called this one. Other names lose their
-    backticks.
+    `image_size` becomes --image_size if the running command has such a flag, and `tfpoets retrain image_dir=FOLDER`
+    becomes a command line in the form in which the user started this one. Other names lose their backticks.
     """
-    def shown(match: re.Match[str]) -> str:
+    def replacement(match: re.Match[str]) -> str:
         if match["command"]:
-            return called_as(match["command"]) + match["options"].replace(" ", " --")
+            return program_name(match["command"]) + match["options"].replace(" ", " --")
         return _flags.get(match["option"], match["option"])
-    return _QUOTED.sub(shown, text)
+    return _QUOTED.sub(replacement, text)
 
 
 def print_message(sentence: str) -> None:
     """Print a sentence to standard error."""
-    print(wrapped(sentence), file=sys.stderr, flush=True)
+    print(wrap_for_terminal(sentence), file=sys.stderr, flush=True)
 
 
-def wrapped(sentence: str) -> str:
-    """Return the sentence broken between words at the width of the terminal, if standard error is one."""
+def wrap_for_terminal(sentence: str) -> str:
+    """Break a sentence between words at the width of the terminal, if standard error is one."""
     if not sys.stderr.isatty():
         return sentence
     return textwrap.fill(sentence, shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
 
 
-class _Handler(logging.Handler):
+class _MessageHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = as_flags(self.format(record))
         if record.levelno >= logging.WARNING:
             text = f"Warning: {text}"
-        from tqdm import tqdm  # here, because label_image starts without
-        # Through tqdm, so that a line never lands in the middle of a progress bar.
-        tqdm.write(wrapped(text), file=sys.stderr)
+        from tqdm import tqdm  # imported here, because label_image starts without it
+        # tqdm.write keeps the line from landing in the middle of a progress bar.
+        tqdm.write(wrap_for_terminal(text), file=sys.stderr)
 
 
 def configure_messages(level: str = "INFO") -> None:
-    """Show the library's notes from `level` (DEBUG, INFO, WARN, ERROR or FATAL) on, and its progress, to a person."""
+    """Show the messages and the progress of the library on standard error.
+
+    Args:
+        level: The lowest level to show: DEBUG, INFO, WARN, ERROR or FATAL.
+    """
     logger = logging.getLogger("tfpoets")
-    logger.handlers[:] = [_Handler()]
+    logger.handlers[:] = [_MessageHandler()]
     logger.setLevel(level)
     logger.propagate = False
     hide_native_messages(level != "DEBUG")
-    # A photo's small oddities (EXIF cut off, a palette with holes) are no news to a person with ten thousand photos.
-    # The filter holds for the whole process: warnings.catch_warnings() swaps a global list and puts the old one back,
-    # which goes wrong where several threads load photos at once.
+    # With ten thousand photos, small defects (truncated EXIF data, gaps in a palette) are not worth a warning each.
+    # The filter applies to the whole process: warnings.catch_warnings() replaces a global list and restores it later,
+    # which goes wrong when several threads load photos at once.
     warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
-    show_progress(_bar)
+    show_progress(_create_progress_bar)
 
 
 class _StandardError:
-    """Whatever standard error is at the moment of writing; see `quiet_native_code`."""
+    """The current standard error at the time of each write; see `quiet_native_code`."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(sys.stderr, name)
 
 
-def _bar(total: int | None, what: str, unit: str, done: int, bytes_: bool) -> ProgressBar:
-    """A bar with rate and time left; silent where standard error is no terminal."""
-    from tqdm import tqdm  # here, because label_image starts without
+def _create_progress_bar(total: int | None, what: str, unit: str, done: int, bytes_: bool) -> ProgressBar:
+    """Return a bar with rate and remaining time, which is hidden if standard error is not a terminal."""
+    from tqdm import tqdm  # imported here, because label_image starts without it
     return tqdm(total=total, desc=what, unit="B" if bytes_ else f" {unit}", unit_scale=bytes_, initial=done,
                 file=_StandardError(), disable=None, dynamic_ncols=True, leave=False)

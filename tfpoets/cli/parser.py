@@ -1,4 +1,4 @@
-"""Command lines as tables of flags: what argparse leaves open is decided here, once for all commands."""
+"""Parse command lines that are declared as tables of flags."""
 from __future__ import annotations
 
 import argparse
@@ -11,29 +11,29 @@ from typing import Any, NoReturn
 
 from tfpoets.errors import nearest
 
-from .invocation import called_as
+from .invocation import program_name
 from .messages import configure_messages, set_flags
 from .run_command import UsageError
 
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag of a command.
+    """A flag or positional argument of a command.
 
     Attributes:
-        name: without dashes.
-        help: one or two lines for --help, the default included; a function where a list that may grow is part of it.
-        option: path of the option that the flag sets, below the options of its command (`split.seed`); empty where the
-            command's `options_from` does more than pass the value on.
-        parse: turns the text into the option's value; raises ValueError or ArgumentTypeError. Ranges are checked by
-            the options themselves.
-        metavar: what stands for the value in --help.
-        choices: all possible values, where they are few; a function where the list may grow.
-        value: what the flag alone stands for; None: it takes a value.
-        required: whether the command cannot do without it.
-        repeated: whether it may be given several times, and its value is a list.
-        nargs: as argparse's, for an argument that has no dashes; "" for a flag. "1" is one argument.
-        also: further names under which messages of the library mention what the flag sets.
+        name: The name of the flag, without dashes.
+        help: One or two lines for --help, including the default; a function if it contains a list that may grow.
+        option: The path of the option that the flag sets, relative to the options of the command (`split.seed`). It
+            is empty if the command's `options_from` does more than pass the value on.
+        parse: A function that converts the text to the value of the option, and raises ValueError or
+            ArgumentTypeError. The options themselves check ranges.
+        metavar: The placeholder of the value in --help.
+        choices: All valid values, if there are only a few; a function if the list may grow.
+        const: The value of a flag that takes no argument, or None for a flag that takes one.
+        required: Whether the flag is required.
+        repeatable: Whether the flag may be given several times, which makes its value a list.
+        nargs: The `nargs` of argparse for a positional argument, or "1" for exactly one; "" for a flag.
+        aliases: Further option names that messages of the library use for the value of this flag.
     """
 
     name: str
@@ -42,41 +42,41 @@ class Flag:
     parse: Callable[[str], Any] = str
     metavar: str | None = None
     choices: Sequence[Any] | Callable[[], Sequence[Any]] = ()
-    value: Any = None
+    const: Any = None
     required: bool = False
-    repeated: bool = False
+    repeatable: bool = False
     nargs: str = ""
-    also: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
 
     @property
     def option_name(self) -> str:
-        """The option's own name, without the path to it."""
+        """The name of the option, without its path."""
         return self.option.rsplit(".", 1)[-1] or self.name
 
     @property
     def spelling(self) -> str:
-        """How a user writes it."""
+        """The flag as the user writes it."""
         return (self.metavar or self.name) if self.nargs else f"--{self.name}"
 
     def add_to(self, group: argparse._ActionsContainer) -> None:
-        """Add the flag to a parser's group; where it is not given there is no value at all."""
+        """Add the flag to an argparse group, so that it sets no value unless the user gives it."""
         text = self.help if isinstance(self.help, str) else self.help()
         choices = self.choices() if callable(self.choices) else self.choices
         common: dict[str, Any] = {"help": text, "default": argparse.SUPPRESS}
         if self.nargs:
-            # Not SUPPRESS, which argparse would parse as if the user had written it.
+            # The default must not be SUPPRESS here: argparse would parse it as if the user had written it.
             nargs: dict[str, Any] = {} if self.nargs == "1" else {"nargs": self.nargs, "default": None}
             group.add_argument(self.name, type=self.parse, metavar=self.metavar, **{**common, **nargs})
-        elif self.value is not None:
-            group.add_argument(f"--{self.name}", action="store_const", const=self.value, **common)
+        elif self.const is not None:
+            group.add_argument(f"--{self.name}", action="store_const", const=self.const, **common)
         else:
             group.add_argument(f"--{self.name}", type=self.parse, metavar=self.metavar, required=self.required,
-                               choices=choices or None, action="append" if self.repeated else "store", **common)
+                               choices=choices or None, action="append" if self.repeatable else "store", **common)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Flags under a heading of --help; a heading of "" is argparse's own."""
+    """Flags under one heading of --help; a title of "" stands for argparse's default headings."""
 
     title: str
     flags: tuple[Flag, ...]
@@ -84,82 +84,84 @@ class Group:
 
 
 MESSAGES = Group("messages", (
-    Flag("logging_verbosity", "DEBUG, INFO (default), WARN, ERROR or FATAL", parse=str.upper, metavar="LEVEL",
-         choices=("DEBUG", "INFO", "WARN", "ERROR", "FATAL")),
-    Flag("debug", "show the traceback of an error", value=True)))
+    Flag("logging_verbosity", "lowest level of messages to show: DEBUG, INFO (default), WARN, ERROR or FATAL",
+         parse=str.upper, metavar="LEVEL", choices=("DEBUG", "INFO", "WARN", "ERROR", "FATAL")),
+    Flag("debug", "show the traceback of an error", const=True)))
 
 
-def parse_flags(command: str, description: str, groups: Sequence[Group], arguments: list[str] | None
-                ) -> dict[str, Any]:
-    """Parse a command line, and set up messages as it asks.
+def parse_flags(command: str, description: str, groups: Sequence[Group], argv: list[str] | None) -> dict[str, Any]:
+    """Parse a command line and configure messages as it requests.
 
     Args:
-        command: the command's name, `retrain` for instance.
-        description: what it does, for --help.
-        groups: its flags; --logging_verbosity and --debug are added.
-        arguments: the command line without the program's name; None: the process's own.
+        command: The name of the command, such as `retrain`.
+        description: The description of the command for --help.
+        groups: The flags of the command. --logging_verbosity and --debug are added to them.
+        argv: The command line without the name of the program (default: `sys.argv[1:]`).
 
     Returns:
-        The value of each flag that was given, by the flag's name.
+        The values of the flags that were given, by name.
 
     Raises:
-        UsageError: the command line is wrong.
+        UsageError: The command line is invalid.
     """
-    parser = _Parser(prog=called_as(command), description=description, allow_abbrev=False,
+    parser = _Parser(prog=program_name(command), description=description, allow_abbrev=False,
                      formatter_class=_HelpFormatter)
     groups = (*groups, MESSAGES)
     for group in groups:
-        added = parser.add_argument_group(group.title, group.description) if group.title else parser
+        container = parser.add_argument_group(group.title, group.description) if group.title else parser
         for flag in group.flags:
-            flag.add_to(added)
+            flag.add_to(container)
     set_flags({name: flag.spelling for group in groups for flag in group.flags
-               for name in (flag.option_name, *flag.also, flag.name)})
-    given = parser.parse(sys.argv[1:] if arguments is None else arguments)
-    configure_messages(given.pop("logging_verbosity", "INFO"))
-    given.pop("debug", None)
-    return given
+               for name in (flag.option_name, *flag.aliases, flag.name)})
+    args = parser.parse(sys.argv[1:] if argv is None else argv)
+    configure_messages(args.pop("logging_verbosity", "INFO"))
+    args.pop("debug", None)
+    return args
 
 
-def option_values(given: dict[str, Any], groups: Sequence[Group]) -> dict[str, Any]:
-    """Return the options that flags set, by name; those of an option that holds others are in a dictionary of their
-    own.
+def option_values(args: dict[str, Any], groups: Sequence[Group]) -> dict[str, Any]:
+    """Return the options that flags set, by name, with nested options in nested dictionaries.
 
     Args:
-        given: from `parse_flags`.
-        groups: the flags of the command.
+        args: The values of the flags, from `parse_flags`.
+        groups: The flags of the command.
     """
     values: dict[str, Any] = {}
-    for flag in (flag for group in groups for flag in group.flags if flag.option and flag.name in given):
-        *above, name = flag.option.split(".")
-        holder = values
-        for part in above:
-            holder = holder.setdefault(part, {})
-        holder[name] = given[flag.name]
+    for flag in (flag for group in groups for flag in group.flags if flag.option and flag.name in args):
+        *parents, name = flag.option.split(".")
+        target = values
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[name] = args[flag.name]
     return values
 
 
-class _Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one sentence that names the nearest flag for a misspelt one."""
+def help_hint(program: str) -> str:
+    """Return the sentence that ends the message about an invalid command line."""
+    return f"Run {program} --help to see all flags."
 
-    def parse(self, arguments: list[str]) -> dict[str, Any]:
-        # Before argparse looks: it would complain of a missing --image_dir where --image_dri was meant.
-        for argument in arguments:
+
+class _Parser(argparse.ArgumentParser):
+    """An ArgumentParser that raises UsageError, and suggests the nearest flag for a misspelt one."""
+
+    def parse(self, argv: list[str]) -> dict[str, Any]:
+        # This check comes first, because argparse would report --image_dir as missing if --image_dri was given.
+        for argument in argv:
             if argument.startswith("--") and argument.split("=", 1)[0] not in self._option_string_actions:
-                self.error(self._unknown_sentence(argument))
-        flags, unknown = self.parse_known_args(arguments)
+                self.error(self._format_unknown_argument(argument))
+        namespace, unknown = self.parse_known_args(argv)
         if unknown:
-            self.error(self._unknown_sentence(unknown[0]))
-        return {name: value for name, value in vars(flags).items() if value not in (None, [])}
+            self.error(self._format_unknown_argument(unknown[0]))
+        return {name: value for name, value in vars(namespace).items() if value not in (None, [])}
 
     def error(self, message: str) -> NoReturn:
         sentence = message[:1].upper() + message[1:]
-        raise UsageError(sentence if sentence.endswith((".", "?")) else sentence + ".",
-                         f"See all flags with --help ({self.prog} --help).")
+        raise UsageError(sentence if sentence.endswith((".", "?")) else sentence + ".", help_hint(self.prog))
 
-    def _unknown_sentence(self, argument: str) -> str:
+    def _format_unknown_argument(self, argument: str) -> str:
         name = argument.split("=", 1)[0]
         if not name.startswith("-"):
-            return f"There is no place for {argument!r} on this command line."
+            return f"Unexpected argument {argument!r}."
         guess = nearest(name.replace("-", "_").replace("__", "--", 1), self._option_string_actions)
         return f"There is no flag {name}" + (f"; did you mean {guess}?" if guess else ".")
 
@@ -170,17 +172,17 @@ class _HelpFormatter(argparse.HelpFormatter):
 
 
 def path(text: str) -> Path:
-    """A flag's value as a path; `~` is the home folder, also in `--flag=~/photos` where no shell expands it."""
+    """Convert the value of a flag to a path; expand `~` also in `--flag=~/photos`, which shells leave unchanged."""
     if not text:
-        raise argparse.ArgumentTypeError("an empty path was given.")
+        raise argparse.ArgumentTypeError("the path is empty.")
     return Path(os.path.expanduser(text))
 
 
 def location(text: str) -> Path | str:
-    """A flag's value as a place of photos: a path, or an address with a scheme as it is."""
+    """Convert the value of a flag to a location of photos: a path, or a URL as it is."""
     return text if "://" in text else path(text)
 
 
 def names(text: str) -> tuple[str, ...]:
-    """A flag's value as names separated by commas, each once, in lower case."""
+    """Split a comma-separated list into lower-case names, without repetitions."""
     return tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))

@@ -1,4 +1,4 @@
-"""The user's files where no flag names others."""
+"""Default paths of the command line."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -10,5 +10,5 @@ DEFAULT_TFLITE = DEFAULT_GRAPH.with_suffix(".tflite")
 
 
 def default_graph() -> Path:
-    """Return the classifier that is meant when none is named: the .tflite, or the .pb where there is only that."""
+    """Return the path of the default classifier: the .tflite, or the .pb if that is the only one that exists."""
     return DEFAULT_GRAPH if DEFAULT_GRAPH.exists() and not DEFAULT_TFLITE.exists() else DEFAULT_TFLITE

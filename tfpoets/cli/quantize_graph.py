@@ -1,4 +1,4 @@
-"""tfpoets quantize_graph --input=GRAPH --output=FILE: round a graph's weights, so that it compresses well."""
+"""The command `tfpoets quantize_graph`: reduce the size of a graph file."""
 from __future__ import annotations
 
 import hashlib
@@ -15,29 +15,33 @@ from tfpoets.graphs import OWN_MARK, UNKNOWN_SCOPE, imported, round_weights
 from tfpoets.inference import LegacyGraphOptions, open_legacy_graph
 
 from .count_ops import check_is_file
-from .invocation import called_as, command_line
+from .invocation import command_line, program_name
 from .parser import Flag, Group, option_values, parse_flags, path
 from .run_command import UsageError, run_command
 
-# The kind of .tflite that a mode writes.
+# The precision of the .tflite that each of these modes writes.
 TFLITE_MODES = {"tflite": "float32", "tflite_float16": "float16", "tflite_dynamic": "dynamic"}
 MODES = ("weights_rounded", *TFLITE_MODES)
-# Modes of TensorFlow for Poets, whose 8-bit operations no TensorFlow of today has.
+# Modes of TensorFlow for Poets that use 8-bit operations, which current TensorFlow no longer has.
 REMOVED_MODES = ("round", "quantize", "eightbit", "weights")
 MAX_BITDEPTH = 16
+DESCRIPTION = ("Reduce the size of a graph file: round its weights, so that it compresses well, or convert it to "
+               "TensorFlow Lite.")
 FLAGS = (Group("", (
-    Flag("input", "a frozen graph (.pb)", "input", path, "FILE", required=True),
-    Flag("output", "what to write", "output", path, "FILE", required=True),
-    Flag("output_node_names", "the node with the result, where it is not to be found", metavar="NAME",
-         also=("output_layer",)),
-    Flag("mode", "weights_rounded (default): a graph with rounded weights; tflite, tflite_float16 or tflite_dynamic: "
-         "a .tflite of a graph of TensorFlow for Poets (`export` converts retrain's)", "mode", metavar="MODE"),
-    Flag("bitdepth", "round to 2 ** N values (default 8)", "bitdepth", int, "N"))),)
+    Flag("input", "frozen graph to read (.pb)", "input", path, "FILE", required=True),
+    Flag("output", "file to write (.pb or .tflite)", "output", path, "FILE", required=True),
+    Flag("output_node_names", "name of the output node, if it is not detected automatically", metavar="NAME",
+         aliases=("output_layer",)),
+    Flag("mode", "weights_rounded (default): round the weights of a graph; tflite, tflite_float16 or tflite_dynamic: "
+         "convert a graph of TensorFlow for Poets (for graphs written by retrain, use the export command)", "mode",
+         metavar="MODE"),
+    Flag("bitdepth", f"round the weights to 2 ** N values, with N at most {MAX_BITDEPTH} (default: 8)", "bitdepth",
+         int, "N"))),)
 
 
 @dataclass(frozen=True)
 class QuantizeOptions:
-    """What `quantize_graph` does; the flags of the same names say what each means."""
+    """The options of `quantize_graph`, explained by the help of the flags with the same names."""
 
     input: Path
     output: Path
@@ -49,102 +53,117 @@ class QuantizeOptions:
         check_range("bitdepth", self.bitdepth, least=1, whole=True)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command: arguments without the program's name (None: the process's own) to exit code."""
-    return run_command(lambda given: quantize(options_from(parse_flags(
-        "quantize_graph", "Make a graph file smaller to send: its weights in 256 values, so that zip compresses it "
-        "well; or as TensorFlow Lite.", FLAGS, given))), arguments)
+def main(argv: list[str] | None = None) -> int:
+    """Run the command with the given arguments (default: `sys.argv[1:]`) and return its exit code."""
+    return run_command(lambda argv: quantize(options_from(parse_flags(
+        "quantize_graph", DESCRIPTION, FLAGS, argv))), argv)
 
 
-def options_from(given: dict[str, Any]) -> QuantizeOptions:
-    """Return the options that the flags ask for."""
-    nodes = [name.split(":")[0] for name in given.get("output_node_names", "").split(",") if name]
+def options_from(args: dict[str, Any]) -> QuantizeOptions:
+    """Convert the values of the flags to options, and check that the files exist or can be written."""
+    nodes = [name.split(":")[0] for name in args.get("output_node_names", "").split(",") if name]
     if len(nodes) > 1:
-        raise UsageError("A classifier has one result; --output_node_names gives several.")
-    options = QuantizeOptions(**option_values(given, FLAGS), output_node=nodes[0] if nodes else None)
-    if options.mode in REMOVED_MODES:
-        raise UsageError(f"--mode={options.mode} made graphs of 8-bit operations that TensorFlow no longer has.",
-                         f"Use weights_rounded, or {called_as('export')} --to=tflite_int8.")
-    if options.mode not in MODES:
-        raise UsageError(f"There is no --mode={options.mode}; there are {', '.join(MODES)}.")
-    if options.bitdepth > MAX_BITDEPTH:
-        raise UsageError(f"--bitdepth={options.bitdepth} rounds nothing.", f"Give at most {MAX_BITDEPTH}.")
-    ending = ".pb" if options.mode == "weights_rounded" else ".tflite"
-    if options.output.suffix != ending:
-        raise UsageError(f"--output={options.output} must end in {ending}.")
+        raise UsageError("--output_node_names contains several names, but a classifier has one output node.")
+    options = QuantizeOptions(**option_values(args, FLAGS), output_node=nodes[0] if nodes else None)
+    _check_mode(options)
     check_is_file(options.input)
     check_output_file(options.output, "output")
     if options.output.resolve() == options.input.resolve():
-        raise UsageError("--input and --output are the same file.", "Give --output another name.")
+        raise UsageError("--input and --output are the same file.", "Choose another name for --output.")
     return options
 
 
+def _check_mode(options: QuantizeOptions) -> None:
+    """Raise a UsageError for an invalid mode, or a value that does not fit the mode."""
+    if options.mode in REMOVED_MODES:
+        raise UsageError(f"--mode={options.mode} used 8-bit operations that TensorFlow no longer has.",
+                         f"Use weights_rounded, or {program_name('export')} --to=tflite_int8.")
+    if options.mode not in MODES:
+        raise UsageError(f"There is no --mode={options.mode}.", f"Choose from {', '.join(MODES)}.")
+    if options.bitdepth > MAX_BITDEPTH:
+        raise UsageError(f"--bitdepth={options.bitdepth} is too large to round anything.",
+                         f"Use at most {MAX_BITDEPTH}.")
+    ending = ".pb" if options.mode == "weights_rounded" else ".tflite"
+    if options.output.suffix != ending:
+        raise UsageError(f"--output={options.output} must end in {ending}.")
+
+
 def quantize(options: QuantizeOptions) -> int:
-    """Write the file, print how much smaller it is, and return 0."""
+    """Write the file, print the sizes of both files, and return 0."""
     if options.mode == "weights_rounded":
         write_rounded(options.input, options.output, 2 ** options.bitdepth)
     else:
         write_tflite(options.input, options.output, options.mode, options.output_node)
-    for each in (options.input, options.output):
-        print(f"{each}: {_megabytes(each)}")
-    print(f"Coarser weights may cost accuracy: {command_line('evaluate', options.output)} says how much is left.")
+    for file in (options.input, options.output):
+        print(f"{file}: {_format_sizes(file)}")
+    print(f"Reduced precision can lower the accuracy. To measure it, run: {command_line('evaluate', options.output)}")
     return 0
 
 
-def _megabytes(file: Path) -> str:
+def _format_sizes(file: Path) -> str:
     content = file.read_bytes()
     return f"{len(content) / 1e6:.2f} MB, {len(zlib.compress(content)) / 1e6:.2f} MB in a zip archive"
 
 
 def write_rounded(graph: Path, output: Path, levels: int = 256) -> None:
-    """Round the weights of a graph file, in place of `output`.
+    """Round the weights of a graph file.
 
-    One that retrain wrote gets its metadata beside it, without the test's figures, which were another graph's.
+    If retrain wrote the graph, its metadata is also written next to `output`, without the test metrics, which do not
+    apply to the rounded graph.
+
+    Args:
+        graph: A frozen GraphDef.
+        output: The .pb to write.
+        levels: The number of different values that each tensor of weights is rounded to.
+
+    Raises:
+        ModelError: The file is not a graph, or the metadata would overwrite that of another file.
     """
     content = graph.read_bytes()
-    beside, new_beside = graph.with_suffix(".json"), output.with_suffix(".json")
-    if OWN_MARK.encode() not in content or not beside.is_file():
+    metadata_path, new_metadata_path = graph.with_suffix(".json"), output.with_suffix(".json")
+    if OWN_MARK.encode() not in content or not metadata_path.is_file():
         write_file(output, round_weights(content, str(graph), levels, keep=UNKNOWN_SCOPE))
         return
-    if new_beside.resolve() == beside.resolve() or new_beside.exists() and not _describes(new_beside, output):
-        raise ModelError(f"{new_beside} describes something else; that of {output.name} would take its place.",
-                         "Give --output another name.")
-    metadata = Metadata.from_json(beside.read_bytes(), str(beside))
+    if new_metadata_path.resolve() == metadata_path.resolve() or (
+            new_metadata_path.exists() and not _is_metadata_for(new_metadata_path, output)):
+        raise ModelError(f"The metadata of {output.name} would overwrite {new_metadata_path}, which describes "
+                         "something else.", "Choose another name for --output.")
+    metadata = Metadata.from_json(metadata_path.read_bytes(), str(metadata_path))
     content = round_weights(content, str(graph), levels, keep=UNKNOWN_SCOPE)
     write_file(output, content)
     hashes = {output.name: hashlib.sha256(content).hexdigest()}
-    write_file(new_beside, replace(metadata, files=hashes, test=None).to_json())
+    write_file(new_metadata_path, replace(metadata, files=hashes, test=None).to_json())
 
 
-def _describes(beside: Path, graph: Path) -> bool:
-    """Whether a file is the metadata of a graph alone."""
+def _is_metadata_for(path: Path, graph: Path) -> bool:
+    """Return whether a file is the metadata of this graph and of no other file."""
     try:
-        return list(Metadata.from_json(beside.read_bytes(), "").files) == [graph.name]
+        return list(Metadata.from_json(path.read_bytes(), "").files) == [graph.name]
     except (TfpoetsError, OSError):
         return False
 
 
-def write_tflite(graph: Path, output: Path, kind: str, output_node: str | None = None) -> None:
-    """Convert a graph of TensorFlow for Poets to TensorFlow Lite; its input is scaled as the graph's is.
+def write_tflite(graph: Path, output: Path, mode: str, output_node: str | None = None) -> None:
+    """Convert a graph of TensorFlow for Poets to TensorFlow Lite, with the same input scaling.
 
     Args:
-        graph: a frozen GraphDef of TensorFlow for Poets; for those of retrain there is `convert`.
-        output: the .tflite.
-        kind: tflite, tflite_float16 or tflite_dynamic.
-        output_node: name of the result, where it is not to be found.
+        graph: A frozen GraphDef of TensorFlow for Poets; `tfpoets.export` converts graphs written by retrain.
+        output: The .tflite to write.
+        mode: A key of `TFLITE_MODES`.
+        output_node: The name of the output node, if it cannot be detected.
 
     Raises:
-        ModelError: it is no such graph, or cannot be converted.
+        ModelError: The file is not such a graph, or cannot be converted.
     """
     content = graph.read_bytes()
     if OWN_MARK.encode() in content:
         raise ModelError(f"{graph} was written by retrain.",
-                         f"Convert it with: {command_line('export', f'--graph={graph}', f'--to={kind}')}")
-    found, taken, _, _ = open_legacy_graph(graph, content, LegacyGraphOptions(output_layer=output_node))
+                         f"Convert it with: {command_line('export', f'--graph={graph}', f'--to={mode}')}")
+    legacy_graph, photo_input, _, _ = open_legacy_graph(graph, content, LegacyGraphOptions(output_layer=output_node))
     try:
-        model = convert_to_tflite(lambda pixels: imported(found, pixels, found.output), taken.height, taken.width,
-                                  TFLITE_MODES[kind])
+        model = convert_to_tflite(lambda pixels: imported(legacy_graph, pixels, legacy_graph.output),
+                                  photo_input.height, photo_input.width, TFLITE_MODES[mode])
     except Exception as error:  # the converter raises bare Exception
         raise ModelError(f"{graph} cannot be converted: {one_line(error)}",
-                         "Graphs of 8-bit operations never can; give the float graph.") from error
+                         "Graphs with 8-bit operations cannot be converted; use the float graph.") from error
     write_file(output, model)

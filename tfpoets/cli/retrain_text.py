@@ -1,4 +1,4 @@
-"""What `retrain` prints: the events of a retraining as lines."""
+"""Print the events of a retraining as text."""
 from __future__ import annotations
 
 import datetime
@@ -12,26 +12,26 @@ from tfpoets.exporting import ExportedFile
 from tfpoets.training import AugmentedExtracted, Epoch, HeadFitted, NetworksCompared, Step
 
 from .messages import LINE_WIDTH
-from .text import (accuracy_lines, conversion_header, conversion_line, conversion_notes, cross_validation_lines,
+from .text import (accuracy_lines, conversion_header, conversion_notes, conversion_row, cross_validation_lines,
                    finding_lines, photo_lines, unknown_lines)
 
-# More bad photos than this are counted, not listed; the report has all.
-MAX_LISTED = 50
-# Of each kind of the doctor's findings.
-MAX_FINDINGS = 1
+# Unreadable files that are listed by name. The report contains all of them.
+MAX_UNREADABLE = 50
+# Findings of the doctor that are printed of each kind.
+MAX_FINDINGS_PER_KIND = 1
 
 
 class EventPrinter:
-    """Prints each event as it comes.
+    """Prints each event as it arrives.
 
     Args:
-        stream: where to.
-        misclassified: list the test photos with a wrong answer, too.
+        stream: The stream to print to.
+        list_misclassified: Whether to list the misclassified test photos.
     """
 
-    def __init__(self, stream: TextIO, misclassified: bool = False):
+    def __init__(self, stream: TextIO, list_misclassified: bool = False):
         self._stream = stream
-        self._misclassified = misclassified
+        self._list_misclassified = list_misclassified
         self._lines: dict[type, Callable[[Any], Sequence[str]]] = {
             events.PhotosRead: lambda event: photo_lines(event.dataset),
             events.BottlenecksExtracted: _extraction_lines,
@@ -46,39 +46,39 @@ class EventPrinter:
             events.Evaluated: self._evaluation_lines,
             events.CrossValidated: lambda event: cross_validation_lines(event.metrics, event.folds),
             events.FilesWritten: _file_lines,
-            events.PhotosExamined: lambda event: finding_lines(event.findings, event.path, MAX_FINDINGS),
+            events.PhotosExamined: lambda event: finding_lines(event.findings, event.path, MAX_FINDINGS_PER_KIND),
             events.ReportWritten: lambda event: [f"Report:         {event.path}"],
             events.ConversionStarted: lambda event: [conversion_header()],
-            ExportedFile: lambda event: [conversion_line(event)],
+            ExportedFile: lambda event: [conversion_row(event)],
             events.ConversionEnded: lambda event: conversion_notes(event.converted)}
 
     def __call__(self, event: Any) -> None:
-        """Print an event's lines; an event that has none is passed over."""
+        """Print the lines of an event; other events are ignored."""
         for line in self._lines.get(type(event), lambda _: ())(event):
             print(line, file=self._stream)
         self._stream.flush()
 
     def _evaluation_lines(self, event: events.Evaluated) -> list[str]:
         if event.metrics is None:
-            return ["No photos were kept for a test, so how good the classifier is cannot be said."]
+            return ["No photos were held out for a test, so the accuracy of the classifier is unknown."]
         lines = []
         if event.drawn:
-            lines.append(f"Test accuracy of a batch drawn evenly from the classes = {event.drawn[0]:.1%} "
+            lines.append(f"Test accuracy of a batch sampled evenly from the classes = {event.drawn[0]:.1%} "
                          f"(N={event.drawn[1]})")
         lines += accuracy_lines(event.metrics, event.labels, "Final test accuracy")
         if event.rejection:
             lines += unknown_lines(event.rejection, "test photos")
-        if self._misclassified:
+        if self._list_misclassified:
             lines.append("=== MISCLASSIFIED TEST IMAGES ===")
             lines += [f"{each.photo.uri:>70}  {each.answer}" for each in event.misclassified()]
         return lines
 
 
 def _extraction_lines(event: events.BottlenecksExtracted) -> list[str]:
-    found, extractor = event.bottlenecks, event.extractor
-    first = [f"Bottlenecks by {extractor.name} at {extractor.height} x {extractor.width} pixels: "
-             f"{found.computed} computed, {len(found.dataset.photos)} in all"] if extractor else []
-    return first + _unreadable_lines(found.unreadable)
+    bottlenecks, extractor = event.bottlenecks, event.extractor
+    lines = [f"Bottlenecks by {extractor.name} at {extractor.height} x {extractor.width} pixels: "
+             f"{bottlenecks.computed} computed, {len(bottlenecks.dataset.photos)} in all"] if extractor else []
+    return lines + _unreadable_lines(bottlenecks.unreadable)
 
 
 def _unreadable_lines(unreadable: Sequence[tuple[Photo, str]]) -> list[str]:
@@ -86,8 +86,8 @@ def _unreadable_lines(unreadable: Sequence[tuple[Photo, str]]) -> list[str]:
         return []
     lines = ["1 file cannot be used and is left out:" if len(unreadable) == 1 else
              f"{len(unreadable)} files cannot be used and are left out:"]
-    lines += [f"  {photo.uri}: {reason}" for photo, reason in unreadable[:MAX_LISTED]]
-    more = len(unreadable) - MAX_LISTED
+    lines += [f"  {photo.uri}: {reason}" for photo, reason in unreadable[:MAX_UNREADABLE]]
+    more = len(unreadable) - MAX_UNREADABLE
     return lines + ([f"  and {more} more"] if more > 0 else [])
 
 
@@ -97,12 +97,12 @@ def _split_lines(event: events.PhotosSplit) -> list[str]:
 
 
 def _head_lines(event: HeadFitted) -> list[str]:
-    again = "; trained again with the validation photos" if event.fit.refitted else ""
-    return [f"Head: L2 strength {event.fit.l2:.2g}{again}"]
+    refitted = "; trained again with the validation photos" if event.fit.refitted else ""
+    return [f"Head: L2 strength {event.fit.l2:.2g}{refitted}"]
 
 
 def _step_lines(step: Step) -> list[str]:
-    """The lines of TensorFlow for Poets."""
+    """Return the lines that TensorFlow for Poets printed for a step."""
     start = f"{datetime.datetime.now()}: Step {step.number}:"
     lines = [f"{start} Train accuracy = {step.train_accuracy:.1%}", f"{start} Cross entropy = {step.train_loss:f}"]
     if step.validation_count:
@@ -119,6 +119,6 @@ def _file_lines(event: events.FilesWritten) -> list[str]:
     exported = event.exported
     lines = ["Written:", *(f"  {path}" for path in exported.files)]
     if exported.verified:
-        lines.append("Checked on test photos: same labels, and the largest difference of a score")
-    return lines + [f"  {parity.name:<26} {f'{parity.agreeing} of {parity.count}':>11} {parity.max_difference:10.1g}"
-                    for parity in exported.verified]
+        lines.append("Verified on the test photos: same labels, and the largest score difference")
+    return lines + [f"  {file.name:<26} {f'{file.agreeing} of {file.count}':>11} {file.max_difference:10.1g}"
+                    for file in exported.verified]

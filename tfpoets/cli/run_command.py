@@ -1,4 +1,4 @@
-"""How a command runs: whatever goes wrong becomes one or two sentences and an exit code."""
+"""Run a command, and turn errors into messages and exit codes."""
 from __future__ import annotations
 
 import io
@@ -13,43 +13,44 @@ from .messages import as_flags, print_message
 
 
 class UsageError(TfpoetsError):
-    """A wrong command line."""
+    """The command line is invalid."""
 
 
-def run_command(command: Callable[[list[str] | None], int], arguments: list[str] | None = None) -> int:
-    """Run a command and turn whatever goes wrong into a sentence on standard error.
+def run_command(command: Callable[[list[str] | None], int], argv: list[str] | None = None) -> int:
+    """Run a command, and print any error as one or two sentences on standard error.
 
     Args:
-        command: takes the command line's arguments (None: those of the process) and returns an exit code.
-        arguments: what to pass to it.
+        command: A function that takes the arguments of the command line and returns an exit code.
+        argv: The arguments to pass to `command`; None stands for those of the process.
 
     Returns:
-        The process's exit code: 0, 1 (failed), 2 (wrong command line) or 130 (interrupted).
+        The exit code of the process: that of the command, 1 (failed), 2 (invalid command line) or 130 (interrupted).
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # names that a terminal or an encoding cannot show must not end a run
+        # A file name that the terminal's encoding cannot represent must not end the run.
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in (sys.argv[1:] if argv is None else argv)
     try:
-        return command(arguments)
+        return command(argv)
     except KeyboardInterrupt:
-        print_message("Stopped. What was finished is kept: the same command goes on from there.")
+        print_message("Interrupted. Finished work is kept: run the same command again to continue.")
         return 130
     except BrokenPipeError:
-        # The reader (`| head`) has gone; nothing must be flushed to it when Python exits.
+        # The reader (such as `| head`) has closed the pipe, so Python must not flush to it on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
         if debug:
             traceback.print_exc()
-        print_message(f"Error: {_sentence(error)}")
+        print_message(f"Error: {_format_error(error)}")
         return 2 if isinstance(error, (UsageError, OptionError)) else 1
 
 
-def _sentence(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     if isinstance(error, TfpoetsError):
         return as_flags(str(error))
     if isinstance(error, OSError):
         return os_error_sentence(error)
-    return (f"this should not have happened: {type(error).__name__}: {one_line(error)} Run the same command with "
-            "--debug to see where.")
+    return (f"Unexpected {type(error).__name__}: {one_line(error)} Run the same command with --debug to see the "
+            "traceback.")

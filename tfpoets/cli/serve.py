@@ -1,4 +1,4 @@
-"""tfpoets serve: a classifier over HTTP, with a page to try it."""
+"""The command `tfpoets serve`: serve a classifier over HTTP."""
 from __future__ import annotations
 
 import importlib.util
@@ -11,26 +11,31 @@ import numpy as np
 
 from tfpoets.errors import ModelError, TfpoetsError, check_range, one_line
 from tfpoets.extractors import core_count
-from tfpoets.inference import LegacyGraphOptions, load_classifier
+from tfpoets.inference import Classifier, LegacyGraphOptions, load_classifier
 
 from .parser import Flag, Group, option_values, parse_flags, path
 from .paths import DEFAULT_TFLITE, default_graph
 from .run_command import UsageError, run_command
 from .shared_flags import GRAPH_FLAGS, legacy_options
 
-NEEDED = ("flask", "waitress", "prometheus_client")
+REQUIRED_PACKAGES = ("flask", "waitress", "prometheus_client")
 MAX_PORT = 65535
-FLAGS = (Group("", (
-    Flag("graph", f"classifier (default {DEFAULT_TFLITE}, which needs no TensorFlow)", "graph", path, "FILE"),
-    Flag("host", "address to listen at (default 127.0.0.1: this machine alone; 0.0.0.0: whoever reaches it, without a "
-         "password)", "host", metavar="ADDRESS"),
-    Flag("port", "default 8501; 0: any that is free", "port", int, "PORT"),
-    Flag("model_name", "name in the addresses (default classifier)", "model_name", metavar="NAME"))),)
+DESCRIPTION = ("Serve a classifier over HTTP, with a web page, an upload address for programs, and TensorFlow "
+               "Serving's REST protocol.")
+FLAGS = (
+    Group("", (
+        Flag("graph", f"classifier to serve (default: {DEFAULT_TFLITE}, which does not need TensorFlow)", "graph",
+             path, "FILE"),
+        Flag("host", "address to listen on (default: 127.0.0.1, this machine only; 0.0.0.0 admits other machines, "
+             "without a password)", "host", metavar="ADDRESS"),
+        Flag("port", "port to listen on, or 0 for any free port (default: 8501)", "port", int, "PORT"),
+        Flag("model_name", "name of the model in URLs (default: classifier)", "model_name", metavar="NAME"))),
+    GRAPH_FLAGS)
 
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """What `serve` does; the flags of the same names say what each means."""
+    """The options of `serve`, explained by the help of the flags with the same names."""
 
     graph: Path = field(default_factory=default_graph)
     host: str = "127.0.0.1"
@@ -42,35 +47,30 @@ class ServeOptions:
         check_range("port", self.port, least=0, most=MAX_PORT, whole=True)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command: arguments without the program's name (None: the process's own) to exit code."""
-    return run_command(lambda given: serve(options_from(parse_flags(
-        "serve", "Serve a classifier over HTTP: a page for people, a form for files, and TensorFlow Serving's REST "
-        "protocol.", (*FLAGS, GRAPH_FLAGS), given))), arguments)
+def main(argv: list[str] | None = None) -> int:
+    """Run the command with the given arguments (default: `sys.argv[1:]`) and return its exit code."""
+    return run_command(lambda argv: serve(options_from(parse_flags("serve", DESCRIPTION, FLAGS, argv))), argv)
 
 
-def options_from(given: dict[str, Any]) -> ServeOptions:
-    """Return the options that the flags ask for."""
-    options = ServeOptions(**option_values(given, FLAGS), legacy=legacy_options(given))
+def options_from(args: dict[str, Any]) -> ServeOptions:
+    """Convert the values of the flags to options."""
+    options = ServeOptions(**{**option_values(args, FLAGS), "legacy": legacy_options(args)})
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", options.model_name):
-        raise UsageError(f"--model_name={options.model_name} is part of an address: letters, digits and _ . - only.")
+        raise UsageError(f"--model_name={options.model_name} is not allowed in a URL.",
+                         "Use letters, digits, dots, underscores and hyphens only.")
     return options
 
 
 def serve(options: ServeOptions) -> int:
-    """Serve until it is stopped, and return 0."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    """Serve the classifier until the process is stopped, and return 0."""
+    missing = [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise TfpoetsError(f"Serving needs {', '.join(missing)}, which is not installed.",
+        raise TfpoetsError(f"Serving requires packages that are not installed: {', '.join(missing)}.",
                            "Run: pip install flask waitress prometheus-client")
     from tfpoets.serving import InferencePool, Limits, create_app, run_server
     classifier = load_classifier(options.graph, options.legacy)
     limits = Limits()
-    gray = np.full((classifier.input.height, classifier.input.width, 3), 0.5, np.float32)
-    try:
-        classifier.predict_array(gray)
-    except Exception as error:  # whatever a damaged file makes an engine raise
-        raise ModelError(f"{options.graph} does not answer: {one_line(error)}") from error
+    _check_prediction(classifier, options.graph)
     inference = InferencePool(classifier, core_count(), limits)
     app = create_app(classifier, inference, options.model_name, limits)
 
@@ -85,3 +85,12 @@ def serve(options: ServeOptions) -> int:
         inference.close()
     print("Stopped.")
     return 0
+
+
+def _check_prediction(classifier: Classifier, graph: Path) -> None:
+    """Raise a ModelError if the classifier cannot process a gray photo."""
+    gray = np.full((classifier.input.height, classifier.input.width, 3), 0.5, np.float32)
+    try:
+        classifier.predict_array(gray)
+    except Exception as error:  # a damaged file can make an engine raise anything
+        raise ModelError(f"{graph} cannot process a photo: {one_line(error)}") from error

@@ -1,4 +1,4 @@
-"""Flags that several commands have."""
+"""Flags that several commands share."""
 from __future__ import annotations
 
 from typing import Any
@@ -8,55 +8,68 @@ from tfpoets.extractors import VIEW_COUNTS, ExtractorOptions
 from tfpoets.inference import LegacyGraphOptions
 
 from .parser import Flag, Group, option_values, path
+from .paths import DEFAULT_TFLITE
 
 EXTRACTOR = ExtractorOptions()
 
-EXTRACTOR_FLAGS = (
-    Flag("tfhub_module", f"{EXTRACTOR.handle} (default; needs no network); an address of TF Hub or Kaggle; a "
-         "SavedModel's folder or .tar.gz; keras:NAME, a network of keras.applications; or a frozen ImageNet graph of "
-         "TensorFlow for Poets", "extractor.handle", metavar="HANDLE"),
-    Flag("image_size", f"side of the extractor's input, for modules that take any ({EXTRACTOR.handle}: 320; smaller "
-         "is faster)", "extractor.image_size", int, "PIXELS"),
-    Flag("offline", "use no network: what is not here is an error", "extractor.offline", value=True))
+IMAGE_DIR_HELP = "folder with one subfolder of photos per class"
+CLASSIFIER_HELP = (f".tflite, .pb or SavedModel folder written by retrain (default: {DEFAULT_TFLITE}), or a graph of "
+                   "TensorFlow for Poets")
 
-VIEWS_FLAG = Flag("views", "average 2 views of each photo (a closer one, too) or 4 (mirrored, too), in every file, at "
-                  "2 or 4 times the cost (default 1)", "extractor.views", int, choices=VIEW_COUNTS)
+EXTRACTOR_FLAGS = (
+    Flag("tfhub_module", f"pretrained network to use: {EXTRACTOR.handle} (default, needs no download); a TF Hub or "
+         "Kaggle URL; a SavedModel folder or .tar.gz; keras:NAME for a network of keras.applications; or a frozen "
+         "ImageNet graph of TensorFlow for Poets", "extractor.handle", metavar="HANDLE"),
+    Flag("image_size", "input size of the network, if it accepts any size (default: 320 for "
+         f"{EXTRACTOR.handle}; smaller is faster)", "extractor.image_size", int, "PIXELS"),
+    Flag("offline", "do not access the internet; fail if a download is needed", "extractor.offline", const=True))
+
+VIEWS_FLAG = Flag("views", "average the features of 2 views of each photo (the whole photo and a closer crop) or of 4 "
+                  "(both and their mirror images); exported files do the same, at 2 or 4 times the cost (default: 1)",
+                  "extractor.views", int, choices=VIEW_COUNTS)
 
 STORAGE_FLAGS = (
-    Flag("bottleneck_dir", "cache of what was computed for each photo (default tf_files/bottlenecks)",
+    Flag("bottleneck_dir", "folder for the cache of computed features (default: tf_files/bottlenecks)",
          "bottleneck_dir", path, "DIR"),
-    Flag("model_dir", f"downloaded modules and prepared extractors (default {EXTRACTOR.model_dir})",
+    Flag("model_dir", f"folder for downloaded and prepared networks (default: {EXTRACTOR.model_dir})",
          "extractor.model_dir", path, "DIR"))
 
-GRAPH_FLAGS = Group("for graphs of TensorFlow for Poets", (
-    Flag("labels", "labels, one a line (default: the label file beside the graph)", "legacy.labels", path, "FILE"),
-    *(Flag(name, "size of the input", f"legacy.{name}", int, "PIXELS") for name in ("input_height", "input_width")),
-    *(Flag(name, "pixels are fed as (x - mean) / std", f"legacy.{name}", float, "X")
-      for name in ("input_mean", "input_std")),
-    *(Flag(name, "name of a node", f"legacy.{name}", metavar="NAME") for name in ("input_layer", "output_layer"))),
-    "Most are found out without these; a classifier made by retrain knows its own, and they are ignored for it.")
+GRAPH_FLAGS = Group("graphs of TensorFlow for Poets", (
+    Flag("labels", "label file, one label per line (default: the label file next to the graph)", "legacy.labels", path,
+         "FILE"),
+    *(Flag(f"input_{side}", f"{side} of the input", f"legacy.input_{side}", int, "PIXELS")
+      for side in ("height", "width")),
+    Flag("input_mean", "mean of the input scaling, (pixel - mean) / std", "legacy.input_mean", float, "X"),
+    Flag("input_std", "std of the input scaling, (pixel - mean) / std", "legacy.input_std", float, "X"),
+    *(Flag(f"{end}_layer", f"name of the {end} node", f"legacy.{end}_layer", metavar="NAME")
+      for end in ("input", "output"))),
+    "Most of these are detected automatically. They are ignored for classifiers made by retrain.")
 
 AUGMENTATION_FLAGS = (
-    Flag("flip_left_right", "vary training photos: mirror every other one", value=True),
-    *(Flag(name, f"the same: {what}", parse=int, metavar="P") for name, what in (
-        ("random_crop", "cut out at random, P percent smaller than the photo"),
-        ("random_scale", "enlarge at random, by up to P percent"),
-        ("random_brightness", "lighten or darken at random, by up to P percent"))))
+    Flag("flip_left_right", "augmentation: mirror half of the training photos", const=True),
+    *(Flag(name, f"augmentation: {text}", parse=int, metavar="P") for name, text in (
+        ("random_crop", "crop a random margin of P percent"),
+        ("random_scale", "enlarge by up to P percent"),
+        ("random_brightness", "lighten or darken by up to P percent"))))
 
 
-def extractor_options(given: dict[str, Any], handle: str = "") -> ExtractorOptions:
-    """Return what the extractor's flags ask for; `handle` is another flag's word for the module, empty for none."""
-    values = option_values(given, (Group("", (*EXTRACTOR_FLAGS, VIEWS_FLAG, *STORAGE_FLAGS)),)).get("extractor", {})
-    asked = values.pop("handle", "") or handle or EXTRACTOR.handle
-    return ExtractorOptions(asked, **values)
+def extractor_options(args: dict[str, Any], handle: str = "") -> ExtractorOptions:
+    """Convert the values of the extractor's flags to options.
+
+    Args:
+        args: The values of the flags, from `parse_flags`.
+        handle: The handle of the network to use if --tfhub_module is missing; empty for the default network.
+    """
+    values = option_values(args, (Group("", (*EXTRACTOR_FLAGS, VIEWS_FLAG, *STORAGE_FLAGS)),)).get("extractor", {})
+    return ExtractorOptions(values.pop("handle", "") or handle or EXTRACTOR.handle, **values)
 
 
-def legacy_options(given: dict[str, Any]) -> LegacyGraphOptions:
-    """Return what the flags of GRAPH_FLAGS state."""
-    return LegacyGraphOptions(**option_values(given, (GRAPH_FLAGS,)).get("legacy", {}))
+def legacy_options(args: dict[str, Any]) -> LegacyGraphOptions:
+    """Convert the values of GRAPH_FLAGS to options."""
+    return LegacyGraphOptions(**option_values(args, (GRAPH_FLAGS,)).get("legacy", {}))
 
 
-def augmentation_options(given: dict[str, Any]) -> AugmentationOptions | None:
-    """Return what AUGMENTATION_FLAGS ask for, or None where they ask for nothing."""
-    values = {flag.name: given[flag.name] for flag in AUGMENTATION_FLAGS if flag.name in given}
+def augmentation_options(args: dict[str, Any]) -> AugmentationOptions | None:
+    """Convert the values of AUGMENTATION_FLAGS to options, or return None if they request no augmentation."""
+    values = {flag.name: args[flag.name] for flag in AUGMENTATION_FLAGS if flag.name in args}
     return AugmentationOptions(**values) or None

@@ -1,4 +1,4 @@
-"""tfpoets show_image FOLDER: make a picture of some photos of every class; `show_image` for notebooks."""
+"""The command `tfpoets show_image`, which draws some photos of each class, and `show_image` for notebooks."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -15,18 +15,21 @@ from tfpoets.report import sample_grid
 from .parser import Flag, Group, location, option_values, parse_flags, path
 from .paths import TF_FILES
 from .run_command import UsageError, run_command
+from .shared_flags import IMAGE_DIR_HELP
 
-# Across: more would be wider than any screen.
-MAX_PHOTOS = 20
+# A row with more photos would be wider than any screen.
+MAX_PHOTOS_PER_CLASS = 20
+DESCRIPTION = "Draw some photos of each class in one picture, to check the training data."
 FLAGS = (Group("", (
-    Flag("image_dir", "holds one folder of photos per class", "image_dir", location, "FOLDER", nargs="1"),
-    Flag("output", "the picture, .png or .jpg (default tf_files/photos.png)", "output", path, "FILE"),
-    Flag("photos_per_class", "how many of each class, at most 20 (default 8)", "photos_per_class", int, "N"))),)
+    Flag("image_dir", IMAGE_DIR_HELP, "image_dir", location, "FOLDER", nargs="1"),
+    Flag("output", "picture to write, .png or .jpg (default: tf_files/photos.png)", "output", path, "FILE"),
+    Flag("photos_per_class", f"number of photos per class, at most {MAX_PHOTOS_PER_CLASS} (default: 8)",
+         "photos_per_class", int, "N"))),)
 
 
 @dataclass(frozen=True)
 class ShowOptions:
-    """What `show_image` does; the flags of the same names say what each means."""
+    """The options of `show_image`, explained by the help of the flags with the same names."""
 
     image_dir: Path | str
     output: Path = TF_FILES / "photos.png"
@@ -36,45 +39,48 @@ class ShowOptions:
         check_range("photos_per_class", self.photos_per_class, least=1, whole=True)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command: arguments without the program's name (None: the process's own) to exit code."""
-    return run_command(lambda given: show(options_from(parse_flags(
-        "show_image", "Make a picture of some photos of every class, to see what will be learnt.", FLAGS, given))),
-        arguments)
+def main(argv: list[str] | None = None) -> int:
+    """Run the command with the given arguments (default: `sys.argv[1:]`) and return its exit code."""
+    return run_command(lambda argv: write_picture(options_from(parse_flags(
+        "show_image", DESCRIPTION, FLAGS, argv))), argv)
 
 
-def options_from(given: dict[str, Any]) -> ShowOptions:
-    """Return the options that the flags ask for."""
-    options = ShowOptions(**option_values(given, FLAGS))
+def options_from(args: dict[str, Any]) -> ShowOptions:
+    """Convert the values of the flags to options."""
+    options = ShowOptions(**option_values(args, FLAGS))
     if options.output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UsageError(f"--output={options.output} must end in .png or .jpg.")
     check_output_file(options.output, "output", options.image_dir)
     return options
 
 
-def show(options: ShowOptions) -> int:
-    """Write the picture, print where it is, and return 0."""
-    picture = sample_grid(read_dataset(options.image_dir, min_classes=1), min(options.photos_per_class, MAX_PHOTOS))
+def write_picture(options: ShowOptions) -> int:
+    """Write the picture, print its path and size, and return 0."""
+    picture = sample_grid(read_dataset(options.image_dir, min_classes=1),
+                          min(options.photos_per_class, MAX_PHOTOS_PER_CLASS))
     picture.save(options.output)
     print(f"{options.output}: {picture.width} x {picture.height} pixels")
     return 0
 
 
 def show_image(path: Path | str) -> Image.Image:
-    """Return a photo, upright, as notebooks show it; print whom to credit where a LICENSE.txt of the set says so.
+    """Return a photo, upright, for display in a notebook, and print its credit if there is one.
+
+    Args:
+        path: A photo in a class folder. The credit is its line in a LICENSE.txt next to the class folder.
 
     Raises:
-        PhotoError: it cannot be read.
+        PhotoError: The photo cannot be read.
     """
     path = Path(path)
-    credit = _credit(path)
+    credit = _find_credit(path)
     if credit:
         print(credit)
     return Image.fromarray(load_full_size(path))
 
 
-def _credit(path: Path) -> str:
-    """The line about a photo in the LICENSE.txt beside its class folder, as TensorFlow's flower_photos has one."""
+def _find_credit(path: Path) -> str:
+    """Return the line about a photo in the LICENSE.txt next to its class folder, as in TensorFlow's flower_photos."""
     licence = path.resolve().parent.parent / "LICENSE.txt"
     if not licence.is_file():
         return ""
