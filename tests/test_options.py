@@ -19,7 +19,7 @@ class Inner:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        check_range("low", self.low, most=self.high)
+        check_range("low", self.low, maximum=self.high)
 
 
 @dataclass(frozen=True)

@@ -85,43 +85,46 @@ def os_error_sentence(error: OSError) -> str:
     return f"{error.filename}: {reason}." if error.filename else f"{reason}."
 
 
-def check_range(option: str, value: float | None, *, least: float | None = None, most: float | None = None,
-                above: float | None = None, below: float | None = None, whole: bool = False) -> None:
+def check_range(option: str, value: float | None, *, minimum: float | None = None,  # noqa: PLR0913 - four limits
+                maximum: float | None = None, above: float | None = None, below: float | None = None,
+                integer: bool = False) -> None:
     """Check the value of a numeric option; None is always allowed.
 
     Args:
-        option: the name of the option.
-        value: its value.
-        least, most: inclusive limits.
-        above, below: exclusive limits.
-        whole: whether only whole numbers are allowed.
+        option: The name of the option.
+        value: The value of the option.
+        minimum: The smallest allowed value.
+        maximum: The largest allowed value.
+        above: A limit that the value must exceed.
+        below: A limit that the value must stay below.
+        integer: Whether only integers are allowed.
 
     Raises:
-        OptionError: the value is not such a number.
+        OptionError: The value is not a finite number within the limits.
     """
     if value is None:
         return
-    fits = (isinstance(value, numbers.Integral if whole else numbers.Real) and not isinstance(value, bool)
-            and math.isfinite(value)
-            and (least is None or value >= least) and (most is None or value <= most)
-            and (above is None or value > above) and (below is None or value < below))
-    if not fits:
-        shown = f"{value:g}" if isinstance(value, float) and not whole else repr(value)
-        raise OptionError(f"`{option}`={shown} is not {'a whole' if whole else 'a'} number"
-                          f"{_range_words(least, most, above, below, whole)}.")
+    is_valid = (isinstance(value, numbers.Integral if integer else numbers.Real) and not isinstance(value, bool)
+                and math.isfinite(value)
+                and (minimum is None or value >= minimum) and (maximum is None or value <= maximum)
+                and (above is None or value > above) and (below is None or value < below))
+    if not is_valid:
+        shown = f"{value:g}" if isinstance(value, float) and not integer else repr(value)
+        limits = _describe_limits(minimum, maximum, above, below) or ("" if integer else " that is finite")
+        raise OptionError(f"`{option}`={shown} is not {'a whole' if integer else 'a'} number{limits}.")
 
 
-def _range_words(least: float | None, most: float | None, above: float | None, below: float | None,
-                 whole: bool) -> str:
-    low = "" if least is None and above is None else f"above {above}" if least is None else f"{least}"
-    high = "" if most is None and below is None else f"below {below}" if most is None else f"{most}"
+def _describe_limits(minimum: float | None, maximum: float | None, above: float | None, below: float | None) -> str:
+    """Return the limits as the end of a sentence, such as " from 1 to 10", or "" if there are none."""
+    low = f"{minimum}" if minimum is not None else f"above {above}" if above is not None else ""
+    high = f"{maximum}" if maximum is not None else f"below {below}" if below is not None else ""
     if low and high:
-        return f" from {low} to {high}" if least is not None else f" {low} and up to {high}"
+        return f" from {low} to {high}" if minimum is not None else f" {low} and up to {high}"
     if low:
-        return f" {low}" if least is None else f" of at least {low}"
+        return f" of at least {low}" if minimum is not None else f" {low}"
     if high:
-        return f" of at most {high}"
-    return "" if whole else " that is finite"
+        return f" of at most {high}" if maximum is not None else f" {high}"
+    return ""
 
 
 def check_flag(option: str, value: object) -> None:

@@ -57,7 +57,7 @@ class RetrainOptions:
         set_locations(self, "image_dir", "test_dir")
         set_paths(self, "bottleneck_dir", "summaries_dir", "intermediate_output_graphs_dir")
         # One fold is held out, one chooses, the rest train.
-        check_range("cross_validate", self.cross_validate, least=3, most=100, whole=True)
+        check_range("cross_validate", self.cross_validate, minimum=3, maximum=100, integer=True)
         check_batch_size("test_batch_size", self.test_batch_size)
         object.__setattr__(self, "training", self.training.with_seed(self.split.seed))
         self._check_places()

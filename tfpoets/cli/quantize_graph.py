@@ -46,7 +46,7 @@ class QuantizeOptions:
     bitdepth: int = 8
 
     def __post_init__(self) -> None:
-        check_range("bitdepth", self.bitdepth, least=1, whole=True)
+        check_range("bitdepth", self.bitdepth, minimum=1, integer=True)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -188,7 +188,7 @@ def _check_values(given: dict[str, Any], loop: dict[str, Any], steps: dict[str, 
     SGDOptions(**steps)
     NetworkOptions(architecture=CONVNETS[0], epochs=given.get("train_epochs", SCRATCH.epochs),
                    dropout=given.get("dropout"), **loop)
-    check_range("testing_percentage", given.get("testing_percentage"), least=0, below=100)
+    check_range("testing_percentage", given.get("testing_percentage"), minimum=0, below=100)
     if given.get("export") == ():
         raise UsageError(f"--export: name some of {', '.join(format_names())}.")
 

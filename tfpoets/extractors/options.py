@@ -38,6 +38,6 @@ class ExtractorOptions:
         check_flag("offline", self.offline)
         if not isinstance(self.handle, str):
             raise OptionError(f"`handle`={self.handle!r} is not the name, path or address of a network.")
-        check_range("image_size", self.image_size, least=1, most=MAX_IMAGE_SIZE, whole=True)
+        check_range("image_size", self.image_size, minimum=1, maximum=MAX_IMAGE_SIZE, integer=True)
         if self.views not in VIEW_COUNTS:
             raise OptionError(f"`views`={self.views} is not one of {', '.join(map(str, VIEW_COUNTS))}.")

@@ -48,7 +48,7 @@ class LegacyGraphOptions:
     def __post_init__(self) -> None:
         set_paths(self, "labels")
         for name in ("input_height", "input_width"):
-            check_range(name, getattr(self, name), least=1, most=MAX_IMAGE_SIZE, whole=True)
+            check_range(name, getattr(self, name), minimum=1, maximum=MAX_IMAGE_SIZE, integer=True)
         for name in ("input_mean", "input_std"):
             check_range(name, getattr(self, name))
         if self.input_std == 0:

@@ -64,8 +64,8 @@ class TrainingOptions:
         for name, kind in (("fine_tuning", FineTuningOptions), ("network", NetworkOptions),
                            ("augmentation", AugmentationOptions)):
             check_kind(name, getattr(self, name), kind, optional=True)
-        check_range("augmented_views", self.augmented_views, least=1, most=MAX_VIEWS, whole=True)
-        check_range("unknown_coverage", self.unknown_coverage, above=0, most=1)
+        check_range("augmented_views", self.augmented_views, minimum=1, maximum=MAX_VIEWS, integer=True)
+        check_range("unknown_coverage", self.unknown_coverage, above=0, maximum=1)
         if self.network and self.fine_tuning:
             raise OptionError(f"`architecture`={self.network.architecture} is trained from scratch; there is nothing "
                               "to fine-tune.", "Omit `fine_tuning`.")
