@@ -72,7 +72,7 @@ def one_line(error: BaseException, limit: int = 200) -> str:
     return text if text.endswith((".", "!", "?")) else text + "."
 
 
-def nearest(word: str, words: Iterable[str]) -> str | None:
+def closest_match(word: str, words: Iterable[str]) -> str | None:
     """Return the one of `words` that a misspelt `word` probably means, or None."""
     return next(iter(difflib.get_close_matches(word, list(words), n=1)), None)
 
@@ -133,7 +133,7 @@ def check_flag(option: str, value: object) -> None:
         raise OptionError(f"`{option}`={value!r} is neither True nor False.")
 
 
-def check_kind(option: str, value: object, kind: type, optional: bool = False) -> None:
+def check_type(option: str, value: object, kind: type, optional: bool = False) -> None:
     """Check the value of an option that holds other options.
 
     Args:
@@ -153,6 +153,6 @@ def check_choice(option: str, value: str, choices: Iterable[str]) -> None:
     """Check the value of an option that has a few possible values; raise OptionError for another one."""
     choices = tuple(choices)
     if value not in choices:
-        guess = nearest(str(value), choices)
+        guess = closest_match(str(value), choices)
         raise OptionError(f"`{option}`={value} is not possible" + (f"; did you mean {guess}?" if guess else "."),
                           f"It can be {', '.join(choices)}.")

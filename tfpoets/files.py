@@ -21,7 +21,7 @@ def as_location(option: str, value: object) -> Path | str:
     return value if isinstance(value, str) and "://" in value else as_path(option, value)
 
 
-def set_paths(options: Any, *names: str) -> None:
+def convert_to_paths(options: Any, *names: str) -> None:
     """Make fields of a frozen dataclass paths, for its `__post_init__`; text will do.
 
     Raises:
@@ -33,7 +33,7 @@ def set_paths(options: Any, *names: str) -> None:
             object.__setattr__(options, field.name, as_path(field.name, value))
 
 
-def set_locations(options: Any, *names: str) -> None:
+def convert_to_locations(options: Any, *names: str) -> None:
     """Do the same for places of photos, as `as_location` gives them."""
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
@@ -68,7 +68,7 @@ def check_output_file(path: Path, option: str, image_dir: Path | str | None = No
     if path.is_dir() or not path.name:
         raise OptionError(f"`{option}`={path} is a folder; a file is to be written there.")
     if image_dir is not None:
-        check_is_not_among(path.parent, option, image_dir, path)
+        check_not_below_image_dir(path.parent, option, image_dir, path)
     check_output_folder(path.parent)
 
 
@@ -82,14 +82,14 @@ def check_output_folder(folder: Path) -> None:
         raise TfpoetsError(f"Nothing can be written into {folder}.", "Choose another place.")
 
 
-def check_is_apart(folder: Path, option: str, image_dir: Path | str, given: Path) -> None:
+def check_outside_image_dir(folder: Path, option: str, image_dir: Path | str, given: Path) -> None:
     """Raise an OptionError where a folder is that of the photos or lies below it: folders in there are classes."""
     if isinstance(image_dir, Path) and folder.resolve() == image_dir.resolve():
         raise OptionError(f"`{option}`={given} is the folder of the photos.", "Give another.")
-    check_is_not_among(folder, option, image_dir, given)
+    check_not_below_image_dir(folder, option, image_dir, given)
 
 
-def check_is_not_among(folder: Path, option: str, image_dir: Path | str, given: Path) -> None:
+def check_not_below_image_dir(folder: Path, option: str, image_dir: Path | str, given: Path) -> None:
     """Raise an OptionError where a folder lies below the one of the photos: it would count as a class."""
     if isinstance(image_dir, Path) and image_dir.resolve() in folder.resolve().parents:
         photos = image_dir if image_dir.name else image_dir.resolve()

@@ -6,7 +6,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from types import MappingProxyType
 from typing import Any, TypeVar, overload
 
-from tfpoets.errors import OptionError, nearest
+from tfpoets.errors import OptionError, closest_match
 
 Options = TypeVar("Options")
 # The names of the fields that lead to an option: ("split", "seed").
@@ -48,7 +48,7 @@ def _unknown(name: str, places: Iterable[str], others: Mapping[str, type]) -> Op
     if holders:
         return OptionError(f"There is no option `{name}` unless it is asked for what it belongs to.",
                            f"Give {' or '.join(holders)}.")
-    guess = nearest(name, places)
+    guess = closest_match(name, places)
     return OptionError(f"There is no option `{name}`" + (f"; did you mean `{guess}`?" if guess else "."))
 
 

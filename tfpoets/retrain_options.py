@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.data import SplitOptions
-from tfpoets.errors import OptionError, check_flag, check_kind, check_range
+from tfpoets.errors import OptionError, check_flag, check_type, check_range
 from tfpoets.exporting import ExportOptions
 from tfpoets.extractors import ExtractorOptions
-from tfpoets.files import check_is_apart, check_is_not_among, set_locations, set_paths
+from tfpoets.files import check_outside_image_dir, check_not_below_image_dir, convert_to_locations, convert_to_paths
 from tfpoets.training import TrainingOptions, check_batch_size
 
 TF_FILES = Path("tf_files")
@@ -52,10 +52,10 @@ class RetrainOptions:
     def __post_init__(self) -> None:
         for name, kind in (("split", SplitOptions), ("extractor", ExtractorOptions), ("training", TrainingOptions),
                            ("files", ExportOptions)):
-            check_kind(name, getattr(self, name), kind)
+            check_type(name, getattr(self, name), kind)
         check_flag("doctor", self.doctor)
-        set_locations(self, "image_dir", "test_dir")
-        set_paths(self, "bottleneck_dir", "summaries_dir", "intermediate_output_graphs_dir")
+        convert_to_locations(self, "image_dir", "test_dir")
+        convert_to_paths(self, "bottleneck_dir", "summaries_dir", "intermediate_output_graphs_dir")
         # One fold is held out, one chooses, the rest train.
         check_range("cross_validate", self.cross_validate, minimum=3, maximum=100, integer=True)
         check_batch_size("test_batch_size", self.test_batch_size)
@@ -71,7 +71,7 @@ class RetrainOptions:
             for name in ("output_graph", "output_labels"):
                 given = getattr(self.files, name)
                 # Some formats are folders beside the graph.
-                check = check_is_apart if self.files.formats else check_is_not_among
+                check = check_outside_image_dir if self.files.formats else check_not_below_image_dir
                 check(given.parent, name, photos, given)
             for name, folder in (("saved_model_dir", self.files.saved_model_dir),
                                  ("bottleneck_dir", self.bottleneck_dir), ("model_dir", self.extractor.model_dir),
@@ -80,7 +80,7 @@ class RetrainOptions:
                 if name == "intermediate_output_graphs_dir" and not self._stores_graphs:
                     continue
                 if folder is not None:
-                    check_is_apart(folder, name, photos, folder)
+                    check_outside_image_dir(folder, name, photos, folder)
 
     @property
     def _stores_graphs(self) -> bool:

@@ -66,7 +66,7 @@ _aside = _Aside()
 
 
 @contextlib.contextmanager
-def quiet_native_code() -> Iterator[None]:
+def redirect_native_stderr() -> Iterator[None]:
     """Hide what native code writes to standard error inside the block, where `hide_native_messages` asked for it.
 
     Python's own standard error goes on to where it went.
@@ -88,7 +88,7 @@ def import_tensorflow() -> ModuleType:
         import tensorflow
         return tensorflow
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with warnings.catch_warnings(), quiet_native_code():
+    with warnings.catch_warnings(), redirect_native_stderr():
         warnings.simplefilter("ignore")
         import tensorflow
         from absl import logging as absl_logging

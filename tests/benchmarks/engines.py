@@ -17,7 +17,7 @@ from ai_edge_litert.interpreter import Interpreter
 from tfpoets.data import load_photos, network_input, read_dataset
 from tfpoets.extractors import INPUT_NODE, OUTPUT_NODE, Extractor, LiteRTModel, core_count, open_extractor
 from tfpoets.graphs import load_frozen_graph
-from tfpoets.tf_runtime import quiet_native_code
+from tfpoets.tf_runtime import redirect_native_stderr
 
 from .timing import in_turn
 
@@ -73,7 +73,7 @@ def ways_to_run(extractor: Extractor, photos: np.ndarray) -> dict[str, Callable[
 
 def litert(extractor: Extractor, photos: np.ndarray, threads: int, batch: int) -> Callable[[], np.ndarray]:
     """One interpreter of its own making."""
-    with quiet_native_code():
+    with redirect_native_stderr():
         interpreter = Interpreter(str(extractor.tflite_path), num_threads=threads)
         place = interpreter.get_input_details()[0]["index"]
         interpreter.resize_tensor_input(place, [batch, *photos.shape[1:]])

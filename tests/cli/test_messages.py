@@ -8,20 +8,20 @@ SPEAK = """
 import os, sys, threading
 from tfpoets.cli.messages import configure_messages
 from tfpoets.progress import progress_bar
-from tfpoets.tf_runtime import quiet_native_code
+from tfpoets.tf_runtime import redirect_native_stderr
 configure_messages("INFO")
 bar = progress_bar(2, "Bar", "photo")
 inside, done = threading.Event(), threading.Event()
 
 def another():
-    with quiet_native_code():
+    with redirect_native_stderr():
         inside.set()
         done.wait(10)
 
 thread = threading.Thread(target=another)
 thread.start()
 inside.wait(10)
-with quiet_native_code():
+with redirect_native_stderr():
     os.write(2, b"native while both\\n")
 os.write(2, b"native while one\\n")
 print("python meanwhile", file=sys.stderr)

@@ -56,7 +56,7 @@ def _help() -> str:
 
 
 def _unknown(name: str) -> str:
-    from tfpoets.errors import nearest
-    guess = nearest(name.replace("-", "_"), COMMANDS)
+    from tfpoets.errors import closest_match
+    guess = closest_match(name.replace("-", "_"), COMMANDS)
     meant = f"; did you mean {guess}?" if guess else "."
     return f"Error: There is no command {name!r}{meant} See all commands with: {called_as('--help')}"

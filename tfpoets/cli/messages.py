@@ -81,7 +81,7 @@ def configure_messages(level: str = "INFO") -> None:
 
 
 class _StandardError:
-    """Whatever standard error is at the moment of writing; see `quiet_native_code`."""
+    """Whatever standard error is at the moment of writing; see `redirect_native_stderr`."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(sys.stderr, name)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.data import SplitOptions
-from tfpoets.errors import ExtractorError, check_range, nearest
+from tfpoets.errors import ExtractorError, check_range, closest_match
 from tfpoets.exporting import ExportOptions, format_names
 from tfpoets.extractors import ExtractorOptions
 from tfpoets.graphs import architecture_names, find_architecture
@@ -214,7 +214,7 @@ def _extractor_options(given: dict[str, Any]) -> ExtractorOptions:
 def _check_is_no_misspelt_network(name: str) -> None:
     """Raise an ExtractorError for a name that is most like one of a network from scratch, which no extractor is."""
     is_bare_name = re.fullmatch(r"[\w.]+", name) and not Path(name).exists()
-    guess = nearest(name.lower(), [ExtractorOptions().handle, *architecture_names(), *ARCHITECTURES])
+    guess = closest_match(name.lower(), [ExtractorOptions().handle, *architecture_names(), *ARCHITECTURES])
     if is_bare_name and guess in ARCHITECTURES and not find_architecture(name):
         raise ExtractorError(f"There is no extractor {name!r}; did you mean --architecture={guess}?",
                              f"From scratch there are {', '.join(ARCHITECTURES)}.")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from tfpoets.errors import DataError, nearest
+from tfpoets.errors import DataError, closest_match
 
 from .dataset import Dataset
 from .folder_source import FolderSource
@@ -68,6 +68,6 @@ def _nothing_at(root: Path) -> DataError:
         return DataError(f"{root} is a file, not a folder of photos.",
                          "If it is an archive, unpack it first; then give the folder that holds one folder per class.")
     siblings = [path.name for path in root.parent.iterdir()] if root.parent.is_dir() else []
-    guess = nearest(root.name, siblings)
+    guess = closest_match(root.name, siblings)
     return DataError(f"There is no folder {root}.", f"Did you mean {root.parent / guess}?" if guess else
                      "Give `image_dir` the folder that holds one folder of photos per class.")

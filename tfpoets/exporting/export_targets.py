@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tfpoets.errors import ExportError, OptionError, nearest
+from tfpoets.errors import ExportError, OptionError, closest_match
 
 from .target import ExportTarget, LoadedFile
 from .targets.frozen_graph import FrozenGraphTarget
@@ -30,7 +30,7 @@ def target_named(name: str) -> ExportTarget:
     for target in EXPORT_TARGETS:
         if target.selectable and target.name == name:
             return target
-    guess = nearest(name, format_names())
+    guess = closest_match(name, format_names())
     more = f"did you mean {guess}?" if guess else f"there are {', '.join(format_names())}."
     raise OptionError(f"`formats`: there is no format {name!r}; {more}")
 

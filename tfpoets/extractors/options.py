@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfpoets.errors import OptionError, check_flag, check_range
-from tfpoets.files import set_paths
+from tfpoets.files import convert_to_paths
 
 # The network whose weights are installed with this program.
 EMBEDDED = "efficientnet_lite0"
@@ -34,7 +34,7 @@ class ExtractorOptions:
     views: int = 1
 
     def __post_init__(self) -> None:
-        set_paths(self, "model_dir")
+        convert_to_paths(self, "model_dir")
         check_flag("offline", self.offline)
         if not isinstance(self.handle, str):
             raise OptionError(f"`handle`={self.handle!r} is not the name, path or address of a network.")
