@@ -146,8 +146,8 @@ def test_progress_and_notes_are_events_too(retrain: Callable[..., Any]) -> None:
     events: list[Any] = []
     result = retrain(on_event=events.append, bottleneck_dir="fresh")
     seen = [event for event in events if isinstance(event, Progress)]
-    assert {event.what for event in seen} == {"Bottlenecks"} and seen[-1].done == seen[-1].total == len(result.listed)
-    assert [event.done for event in seen] == list(range(1, len(result.listed) + 1))
+    assert {event.description for event in seen} == {"Bottlenecks"} and seen[-1].done == seen[-1].total == len(result.listed_dataset)
+    assert [event.done for event in seen] == list(range(1, len(result.listed_dataset) + 1))
     notes = [event for event in events if isinstance(event, Note)]
     assert any(note.level == "WARNING" and "1 photos lie in photos itself" in note.text for note in notes)
     count = len(events)
@@ -183,7 +183,7 @@ def test_a_misspelt_option_is_refused_before_anything_is_done(name: str, message
     ({"handle": None}, "`handle`=None is not the name"), ({"doctor": "no"}, "neither True nor False"),
     ({"refit": "no"}, "neither True nor False"), ({"offline": "x"}, "neither True nor False"),
     ({"head": 5}, "no solver has such options"), ({"learning_rate": 0.1}, r"head=SGDOptions\(learning_rate=...\) or"),
-    ({"architecture": "lenet"}, r"Give network=NetworkOptions\(architecture=...\)"),
+    ({"architecture": "lenet"}, r"Set it with network=NetworkOptions\(architecture=...\)"),
     ({"image_dir": "more"}, "`image_dir` was given twice")])
 def test_values_that_no_option_can_have_are_refused_before_any_work(values: dict, sentence: str) -> None:
     with pytest.raises(OptionError, match=sentence):

@@ -136,7 +136,7 @@ def test_files_that_cannot_be_read_are_listed_without_the_doctor_too(capsys: pyt
 
 def test_a_test_folder_that_holds_all_photos_leaves_none_to_train_on(capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=photos", "--test_dir=photos", "--nodoctor", "--architecture=lenet"]) == 1
-    assert "none is left to train on" in capsys.readouterr().err
+    assert "none remain to train on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["--output_graph=photos/red/g.pb", "--output_labels=photos/new/l.txt",

@@ -345,7 +345,7 @@ def test_a_second_folder_makes_the_final_test(workplace: Path, photo_folder: Pat
     printed, noted = capsys.readouterr()
     told = json.loads(printed)
     assert told["split"]["counts"]["test"] == told["test"]["count"] == 20
-    assert f"Also in {tmp_path / 'test'}, and left to the test: 1 of the photos of {photo_folder}." in noted
+    assert f"Photos in {photo_folder} that are also in {tmp_path / 'test'} are used for the test only: 1." in noted
     assert [finding["kind"] for finding in told["findings"]].count("leak") == 2
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
     assert sum(metadata["split"]["counts"].values()) == 59 + 20
