@@ -85,8 +85,8 @@ def redirect_native_stderr() -> Iterator[None]:
 def import_tensorflow() -> ModuleType:
     """Import TensorFlow, which takes about 3 s, and return it.
 
-    All code imports TensorFlow with this function, inside functions. If `hide_native_messages` was called, its start-up
-    messages and log lines are hidden, too.
+    All code imports TensorFlow with this function, inside functions. If `hide_native_messages` was called, this also
+    hides TensorFlow's start-up messages and log lines.
     """
     global _imported
     if not _hidden or _imported:  # the redirection affects all threads, so it is used for the first import only
@@ -133,8 +133,8 @@ class _TemporarySetting:
 
 
 # By default, NVIDIA GPUs since 2020 multiply float32 matrices with a 10-bit mantissa (TensorFloat-32). Feature vectors
-# then differ from those of a CPU by 0.2 % of the largest value (measured on an H200). This setting turns it off wherever
-# vectors are computed or compared; training keeps the faster default.
+# then differ from those of a CPU by 0.2 % of the largest value (measured on an H200). TensorFloat-32 is turned off
+# wherever vectors are computed or compared; training keeps the faster default.
 full_precision = _TemporarySetting(
     False, lambda: import_tensorflow().config.experimental.tensor_float_32_execution_enabled(),
     lambda on: import_tensorflow().config.experimental.enable_tensor_float_32_execution(on))
