@@ -233,7 +233,7 @@ def test_two_names_of_one_result_are_refused(trained: Trained, tmp_path: Path) -
 def test_places_where_nothing_can_be_written_are_found_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "g.pb").mkdir()
-    for graph, sentence in (("file/g.pb", "cannot be made"), ("g.pb", "is a folder"), ("g.tflite", "must not end in")):
+    for graph, sentence in (("file/g.pb", "cannot be created"), ("g.pb", "is a folder"), ("g.tflite", "must not end in")):
         with pytest.raises(TfpoetsError, match=sentence):
             check_destinations(ExportOptions(tmp_path / graph, tmp_path / "labels.txt"))
 
