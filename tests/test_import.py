@@ -20,16 +20,16 @@ import logging, os, sys, warnings
 
 def state():
     values = {{"environment": dict(os.environ), "descriptors": [os.fstat(fd)[:2] for fd in (0, 1, 2)],
-             "open": sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else [],
-             "streams": (sys.stdin, sys.stdout, sys.stderr), "warnings": list(warnings.filters),
-             "logging": (logging.root.level, list(logging.root.handlers)), "hooks": (sys.excepthook, sys.path[:])}}
+              "open": sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else [],
+              "streams": (sys.stdin, sys.stdout, sys.stderr), "warnings": list(warnings.filters),
+              "logging": (logging.root.level, list(logging.root.handlers)), "hooks": (sys.excepthook, sys.path[:])}}
     if "tensorflow" in sys.modules:
         tensorflow = sys.modules["tensorflow"]
         values["tensorflow"] = (tensorflow.config.experimental.tensor_float_32_execution_enabled(),
-                               tensorflow.config.optimizer.get_experimental_options(),
-                               tensorflow.get_logger().level,
-                               tensorflow.config.threading.get_intra_op_parallelism_threads(),
-                               tensorflow.config.threading.get_inter_op_parallelism_threads())
+                                tensorflow.config.optimizer.get_experimental_options(),
+                                tensorflow.get_logger().level,
+                                tensorflow.config.threading.get_intra_op_parallelism_threads(),
+                                tensorflow.config.threading.get_inter_op_parallelism_threads())
     return values
 
 before = state()

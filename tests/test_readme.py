@@ -26,7 +26,7 @@ EXAMPLES = re.findall(r"<!-- tests/test_readme.py runs this -->\n```python\n(.*?
 
 
 def write_some_digits(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write the first digits of each class to tf_files/digits in `folder`, and make it the working folder."""
+    """Make `folder` the working folder, and write the first `count` digits to tf_files/digits in it."""
     monkeypatch.chdir(folder)
     write_digits(folder / "tf_files" / "digits")
     for photo in sorted((folder / "tf_files" / "digits").glob("*/*.png")):
@@ -34,8 +34,7 @@ def write_some_digits(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch)
             photo.unlink()
 
 
-def test_the_short_python_example_trains_and_labels(tmp_path: Path,
-                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_short_python_example_trains_and_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_some_digits(100, tmp_path, monkeypatch)
     done = subprocess.run([sys.executable, "-c", EXAMPLES[1]], capture_output=True, text=True,
                           env={**os.environ, "PYTHONPATH": str(ROOT)})
