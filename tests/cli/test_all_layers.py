@@ -178,7 +178,7 @@ def test_a_command_given_in_the_photos_folder_says_that_its_files_would_be_photo
     (["--architecture=lenet", "--batch_norm=training"], "always learns its own"),
     (["--checkpoint=best"], "without one there are no checkpoints"),
     (["--resume"], "--resume is for a training of all layers"),
-    (["--architecture=lenet", "--cross_validate=5"], "knows all folds"),
+    (["--architecture=lenet", "--cross_validate=5"], "photos of every fold"),
     (["--augmented_views=1000"], "is not a whole number from 1 to 100"),
 ])
 def test_what_does_not_fit_gets_a_sentence(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture) -> None:
