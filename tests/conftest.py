@@ -1,4 +1,4 @@
-"""What many tests share: real photos where they are at hand, generated ones, and a module of random weights."""
+"""Fixtures and helpers for all tests: real photos if available, generated photos, and a module of random weights."""
 from __future__ import annotations
 
 import json
@@ -18,34 +18,34 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real photos and modules beside the checkout; where it is missing the test is skipped."""
+    """The folder of real photos and modules next to the checkout; tests are skipped if it is missing."""
     if not SHARED_DATA.is_dir():
         if os.environ.get("TFPOETS_REQUIRE_SHARED_DATA"):
-            pytest.fail(f"{SHARED_DATA} is missing, and it is required here")
-        pytest.skip("needs the real photos of ../shared/data, which are not in this repository")
+            pytest.fail(f"{SHARED_DATA} is missing, but TFPOETS_REQUIRE_SHARED_DATA is set")
+        pytest.skip("needs the real photos in ../shared/data, which are not part of this repository")
     return SHARED_DATA
 
 
 @pytest.fixture(scope="session")
 def flowers(shared_data: Path) -> Path:
-    """600 flower photos in five classes."""
+    """A folder of 600 flower photos in five classes."""
     return shared_data / "photos" / "flowers"
 
 
 def write_photos(folder: Path, count: int, hue: int, size: int = 48, seed: int = 0, suffix: str = ".png") -> None:
-    """Writes photos of random bright spots over a ground of one colour: alike in kind, no two look the same."""
+    """Write photos of random bright spots on a background of one colour; no two of them are near duplicates."""
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng([seed, hue])
     for number in range(count):
         spots = random.random((4, 4, 1)) * np.array([200, 200, 200])
-        ground = np.zeros(3)
-        ground[hue % 3] = 255
-        pixels = np.clip(0.6 * spots + 0.4 * ground + random.normal(0, 12, (4, 4, 3)), 0, 255).astype(np.uint8)
+        background = np.zeros(3)
+        background[hue % 3] = 255
+        pixels = np.clip(0.6 * spots + 0.4 * background + random.normal(0, 12, (4, 4, 3)), 0, 255).astype(np.uint8)
         Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC).save(folder / f"{number:03d}{suffix}")
 
 
 def retrain_json(capsys: pytest.CaptureFixture, *arguments: str) -> dict[str, Any]:
-    """The result that `retrain --format=json` prints: all of its standard output, one object on one line."""
+    """Run `retrain --format=json` and return its result: one object on one line, the only standard output."""
     capsys.readouterr()
     assert retrain.main([*arguments, "--format=json"]) == 0
     line, = capsys.readouterr().out.splitlines()
@@ -54,7 +54,7 @@ def retrain_json(capsys: pytest.CaptureFixture, *arguments: str) -> dict[str, An
 
 @pytest.fixture
 def photo_folder(tmp_path: Path) -> Path:
-    """Three classes of 20 small generated photos that a small module tells apart."""
+    """A folder of three classes of 20 small generated photos that a small module can tell apart."""
     root = tmp_path / "photos"
     for hue, label in enumerate(("red", "green", "blue")):
         write_photos(root / label, 20, hue)
@@ -62,7 +62,7 @@ def photo_folder(tmp_path: Path) -> Path:
 
 
 def save_module(folder: Path, size: int | None = 32, depth: int = 24, seed: int = 0) -> Path:
-    """Writes a TF2 SavedModel that turns photos into vectors by one random convolution."""
+    """Write a TensorFlow 2 SavedModel that computes feature vectors of photos with one random convolution."""
     tensorflow = import_tensorflow()
     module = tensorflow.Module()
     random = np.random.default_rng(seed)
@@ -79,21 +79,21 @@ def save_module(folder: Path, size: int | None = 32, depth: int = 24, seed: int 
 
 @pytest.fixture(scope="session")
 def tiny_module(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A module of random weights: 32 x 32 pixels to 24 features, in well under a millisecond."""
+    """A module with random weights that computes 24 features of 32 x 32 pixels in well under a millisecond."""
     return save_module(tmp_path_factory.mktemp("modules") / "tiny")
 
 
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prepared extractors, shared by all tests of a session: preparing one takes seconds."""
+    """A folder of prepared extractors for all tests of a session, since preparing one takes seconds."""
     return tmp_path_factory.mktemp("models")
 
 
 @pytest.fixture(scope="session")
 def retrained(tmp_path_factory: pytest.TempPathFactory, tiny_module: Path, model_dir: Path) -> Path:
-    """A folder with photos/, a classifier of them in tf_files/ and saved/, and one with a reject option in unknown/.
+    """A folder with photos/, a classifier in tf_files/ and saved/, and one with a reject option in unknown/.
 
-    It is shared: tests that write beside it take a copy.
+    All tests of a session share it; tests that write to it must use a copy.
     """
     folder = tmp_path_factory.mktemp("retrained")
     with pytest.MonkeyPatch.context() as patch:

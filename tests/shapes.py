@@ -1,4 +1,4 @@
-"""Small pictures of ten shapes: what a network can learn and a weighted sum of pixels cannot."""
+"""Small pictures of ten shapes, which a network can learn to classify but a linear model of the pixels cannot."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -10,29 +10,29 @@ SHAPES = ("checks", "cross", "disc", "frame", "plus", "ring", "square", "stripes
 
 
 def write_shapes(root: Path, count: int, size: int = 32, seed: int = 0) -> None:
-    """Writes `count` pictures of each shape, of any colour, place and size, in noise, on a mottled ground."""
+    """Write `count` pictures of each shape, with random colours, positions and sizes, on noisy backgrounds."""
     random = np.random.default_rng(seed)
     for label in SHAPES:
         (root / label).mkdir(parents=True)
         for number in range(count):
-            drawn(label, size, random).save(root / label / f"{number:04d}.png")
+            draw_shape(label, size, random).save(root / label / f"{number:04d}.png")
 
 
-def drawn(label: str, size: int, random: np.random.Generator) -> Image.Image:
-    """One picture."""
+def draw_shape(label: str, size: int, random: np.random.Generator) -> Image.Image:
+    """Return one picture of a shape."""
     patches = Image.fromarray(random.integers(0, 256, (4, 4, 3), np.uint8))
-    ground = np.asarray(patches.resize((size, size), Image.Resampling.BICUBIC), np.float32)
+    background = np.asarray(patches.resize((size, size), Image.Resampling.BICUBIC), np.float32)
     ink = random.integers(0, 256, 3).astype(np.float32)
-    while np.abs(ink - ground.mean((0, 1))).max() < 90:  # else it cannot be seen
+    while np.abs(ink - background.mean((0, 1))).max() < 90:  # otherwise the shape would be invisible
         ink = random.integers(0, 256, 3).astype(np.float32)
-    large = 4 * size  # drawn larger and reduced: smooth edges
+    large = 4 * size  # draw it larger and scale it down, for smooth edges
     mask = Image.new("L", (large, large))
     radius = random.uniform(0.22, 0.38) * large
     x, y = random.uniform(radius, large - radius, 2)
     _draw(ImageDraw.Draw(mask), label, x, y, radius)
     mask = mask.rotate(random.uniform(-12, 12), center=(x, y)).filter(ImageFilter.BoxBlur(1))
-    share = np.asarray(mask.resize((size, size), Image.Resampling.BOX), np.float32)[..., None] / 255
-    pixels = ground * (1 - share) + ink * share + random.normal(0, 12, (size, size, 3))
+    coverage = np.asarray(mask.resize((size, size), Image.Resampling.BOX), np.float32)[..., None] / 255
+    pixels = background * (1 - coverage) + ink * coverage + random.normal(0, 12, (size, size, 3))
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
@@ -59,7 +59,7 @@ def _draw(pen: ImageDraw.ImageDraw, label: str, x: float, y: float, r: float) ->
 
 
 def _draw_pattern(pen: ImageDraw.ImageDraw, label: str, x: float, y: float, r: float) -> None:
-    """Three stripes, or the five dark fields of a board of nine, in a square."""
+    """Draw three stripes, or the five dark squares of a 3 x 3 checkerboard, in a square."""
     third = 2 * r / 3
     for row in range(3):
         for column in range(3):

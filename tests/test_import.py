@@ -1,4 +1,4 @@
-"""Importing the library changes nothing in the program that imports it."""
+"""Importing the library does not change the state of the host program."""
 from __future__ import annotations
 
 import os
@@ -16,46 +16,49 @@ ROOT = Path(__file__).resolve().parents[1]
 
 STATE = """
 import logging, os, sys, warnings
-{before}
+{setup}
 
 def state():
-    found = {{"environment": dict(os.environ), "descriptors": [os.fstat(fd)[:2] for fd in (0, 1, 2)],
-             "open": sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else [],
-             "streams": (sys.stdin, sys.stdout, sys.stderr), "warnings": list(warnings.filters),
-             "logging": (logging.root.level, list(logging.root.handlers)), "hooks": (sys.excepthook, sys.path[:])}}
+    values = {{"environment": dict(os.environ), "descriptors": [os.fstat(fd)[:2] for fd in (0, 1, 2)],
+              "open": sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else [],
+              "streams": (sys.stdin, sys.stdout, sys.stderr), "warnings": list(warnings.filters),
+              "logging": (logging.root.level, list(logging.root.handlers)), "hooks": (sys.excepthook, sys.path[:])}}
     if "tensorflow" in sys.modules:
         tensorflow = sys.modules["tensorflow"]
-        found["tensorflow"] = (tensorflow.config.experimental.tensor_float_32_execution_enabled(),
-                               tensorflow.config.optimizer.get_experimental_options(),
-                               tensorflow.get_logger().level,
-                               tensorflow.config.threading.get_intra_op_parallelism_threads(),
-                               tensorflow.config.threading.get_inter_op_parallelism_threads())
-    return found
+        values["tensorflow"] = (tensorflow.config.experimental.tensor_float_32_execution_enabled(),
+                                tensorflow.config.optimizer.get_experimental_options(),
+                                tensorflow.get_logger().level,
+                                tensorflow.config.threading.get_intra_op_parallelism_threads(),
+                                tensorflow.config.threading.get_inter_op_parallelism_threads())
+    return values
 
 before = state()
-{act}
+{code}
 after = state()
 assert before == after, [name for name in before if before[name] != after[name]]
-{then}
+{check}
 """
 
 
-def run(act: str, before: str = "", then: str = "") -> None:
-    code = STATE.format(act=act, before=before, then=then)
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+def assert_state_unchanged(code: str, setup: str = "", check: str = "") -> None:
+    """Run code in a new process, and check that it does not change the state of the process."""
+    script = STATE.format(code=code, setup=setup, check=check)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_importing_it_loads_no_other_package_and_changes_nothing() -> None:
-    run("import tfpoets", then="heavy = {'numpy', 'tensorflow', 'PIL', 'scipy', 'tqdm'} & set(sys.modules)\n"
-                               "assert not heavy, heavy")
+def test_importing_tfpoets_loads_no_other_package_and_changes_no_state() -> None:
+    assert_state_unchanged("import tfpoets",
+                           check="heavy = {'numpy', 'tensorflow', 'PIL', 'scipy', 'tqdm'} & set(sys.modules)\n"
+                                 "assert not heavy, heavy")
 
 
-def test_importing_it_leaves_tensorflow_as_the_program_has_set_it() -> None:
-    run("import tfpoets; tfpoets.retrain, tfpoets.load_classifier",
-        before="import tensorflow\ntensorflow.config.experimental.enable_tensor_float_32_execution(True)\n"
-               "tensorflow.config.optimizer.set_experimental_options({'constant_folding': True})\n"
-               "import PIL.Image, scipy, sklearn, matplotlib  # whose own imports change what they will")
+def test_importing_tfpoets_keeps_the_tensorflow_settings_of_the_program() -> None:
+    assert_state_unchanged(
+        "import tfpoets; tfpoets.retrain, tfpoets.load_classifier",
+        setup="import tensorflow\ntensorflow.config.experimental.enable_tensor_float_32_execution(True)\n"
+              "tensorflow.config.optimizer.set_experimental_options({'constant_folding': True})\n"
+              "import PIL.Image, scipy, sklearn, matplotlib  # these change the state when they are imported")
 
 
 LABELLING = """
@@ -63,9 +66,9 @@ import sys
 from tfpoets.cli.label_image import main
 assert main(["--graph=classifier/g.tflite", "photos"]) == 0
 heavy = {"scipy", "sklearn", "tqdm", "tensorflow", "matplotlib", "jinja2", "threadpoolctl"}
-ours = ["tfpoets." + name for name in ("training", "pipeline", "doctor", "report")]
+unwanted = ["tfpoets." + name for name in ("training", "pipeline", "doctor", "report")]
 print("loaded:", *sorted(name for name in sys.modules if name.split(".")[0] in heavy
-                         or ".".join(name.split(".")[:2]) in ours))
+                         or ".".join(name.split(".")[:2]) in unwanted))
 """
 
 
@@ -78,16 +81,16 @@ def test_labelling_a_photo_loads_nothing_that_only_training_needs(tmp_path: Path
     assert done.stdout.splitlines()[-1].strip() == "loaded:"
 
 
-def test_every_name_that_it_offers_is_there() -> None:
+def test_all_public_names_can_be_imported() -> None:
     for name in tfpoets.__all__:
         assert getattr(tfpoets, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'retrian'"):
         tfpoets.retrian
 
 
-def test_only_the_command_lines_name_flags() -> None:
+def test_only_the_command_line_package_mentions_flags() -> None:
     flag = re.compile(r"(?<![\w-])--[a-z][a-z_0-9]*_?[a-z0-9]+\b(?!-)")
-    named = {path.relative_to(ROOT).as_posix(): found
+    mentioned = {path.relative_to(ROOT).as_posix(): flags
              for path in sorted((ROOT / "tfpoets").rglob("*.py")) if "cli" not in path.parts
-             if (found := set(flag.findall(path.read_text("utf-8"))))}
-    assert named == {}
+             if (flags := set(flag.findall(path.read_text("utf-8"))))}
+    assert mentioned == {}

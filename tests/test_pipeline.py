@@ -1,4 +1,4 @@
-"""A whole retraining from Python: what it takes, what it tells, and what it returns."""
+"""A complete retraining from Python: its options, its events and its result."""
 from __future__ import annotations
 
 import json
@@ -23,25 +23,25 @@ from tfpoets.extractors import ExtractorOptions
 from tfpoets.progress import Progress
 from tfpoets.training import HeadFitted, SGDOptions
 
-# Three classes, whose names a shell, JSON or HTML could stumble over.
+# Class names with characters that are special in a shell, in JSON or in HTML.
 LABELS = ("C++ <b>", 'blå "1"', "日本's")
 
 
 @pytest.fixture
 def retrain(tmp_path: Path, tiny_module: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Retrains on photos/ in the working folder, with the tiny module, without the doctor."""
+    """A function that retrains on photos/ in the working folder with the tiny module and without the doctor."""
     monkeypatch.chdir(tmp_path)
     for hue, label in enumerate(LABELS):
         write_photos(tmp_path / "photos" / label, 20, hue)
 
-    def call(**more: Any) -> Any:
+    def call(**values: Any) -> Any:
         return tfpoets.retrain("photos", **{"handle": str(tiny_module), "model_dir": model_dir, "doctor": False,
-                                            **more})
+                                            **values})
     return call
 
 
-def test_three_lines_train_and_label(tmp_path: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
-                                     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> None:
+def test_a_retrained_classifier_labels_photos(tmp_path: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
+                                              monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(tmp_path)
     result = tfpoets.retrain("photos", handle=str(tiny_module), model_dir=model_dir, output_graph="colours.pb",
                              output_labels="colours.txt")
@@ -62,7 +62,7 @@ def test_a_photo_is_labelled_by_its_path_or_its_bytes(retrain: Callable[..., Any
         classifier.label(b"nothing")
 
 
-def test_strangers_are_called_unknown(retrain: Callable[..., Any]) -> None:
+def test_unknown_photos_are_labelled_unknown(retrain: Callable[..., Any]) -> None:
     result = retrain(unknown_coverage=0.9, validation_percentage=30)
     stripes = np.zeros((48, 48, 3), np.uint8)
     stripes[::3], stripes[:, ::4] = (255, 0, 255), (0, 255, 255)
@@ -73,57 +73,57 @@ def test_strangers_are_called_unknown(retrain: Callable[..., Any]) -> None:
     assert unknown["test"]["called_unknown"] == result.rejection.rejected <= result.metrics.count
 
 
-def test_the_result_holds_what_the_run_found_out(retrain: Callable[..., Any]) -> None:
+def test_the_result_contains_the_figures_of_the_run(retrain: Callable[..., Any]) -> None:
     Path("photos", LABELS[0], "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
     result = retrain(cross_validate=3, testing_percentage=20, doctor=True, formats=("tflite_dynamic",))
-    told = json.loads(json.dumps(result.to_dict(), allow_nan=False))
-    assert told["labels"] == list(LABELS)
-    assert told["photos"]["listed"] == 61 and told["photos"]["per_label"] == {
+    data = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert data["labels"] == list(LABELS)
+    assert data["photos"]["listed"] == 61 and data["photos"]["per_label"] == {
         LABELS[0]: 21, LABELS[1]: 20, LABELS[2]: 20}
-    (broken,) = told["photos"]["unreadable"]
+    (broken,) = data["photos"]["unreadable"]
     assert broken["file"].endswith("broken.jpg") and broken["reason"] == result.unreadable[0][1] != ""
-    assert told["bottlenecks"] == {"extractor": "tiny", "height": 32, "width": 32, "depth": 24, "count": 60,
+    assert data["bottlenecks"] == {"extractor": "tiny", "height": 32, "width": 32, "depth": 24, "count": 60,
                                    "computed": 60}
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
-    assert {name: told["split"][name] for name in ("seed", "digest", "counts")} == {
+    assert {name: data["split"][name] for name in ("seed", "digest", "counts")} == {
         name: metadata["split"][name] for name in ("seed", "digest", "counts")}
-    assert told["split"]["notes"] == list(result.dataset.split.notes)
-    assert told["head"] == metadata["head"] and told["head"]["solver"] == "lbfgs" and told["head"]["refitted"]
-    assert told["network"]["kind"] == "frozen_features" and told["network"]["height"] == 32
-    assert {name: told["test"][name] for name in metadata["test"]} == metadata["test"]
-    assert told["cross_validation"] == metadata["cross_validation"] and told["cross_validation"]["count"] == 60
-    assert "unreadable" in {finding["kind"] for finding in told["findings"]}
-    assert told["files"] == [str(path) for path in result.files] and told["report"] == str(result.report)
-    assert [row["name"] for row in told["proof"]] == ["retrained_graph.pb", "retrained_graph.tflite"]
+    assert data["split"]["notes"] == list(result.dataset.split.notes)
+    assert data["head"] == metadata["head"] and data["head"]["solver"] == "lbfgs" and data["head"]["refitted"]
+    assert data["network"]["kind"] == "frozen_features" and data["network"]["height"] == 32
+    assert {name: data["test"][name] for name in metadata["test"]} == metadata["test"]
+    assert data["cross_validation"] == metadata["cross_validation"] and data["cross_validation"]["count"] == 60
+    assert "unreadable" in {finding["kind"] for finding in data["findings"]}
+    assert data["files"] == [str(path) for path in result.files] and data["report"] == str(result.report)
+    assert [row["name"] for row in data["proof"]] == ["retrained_graph.pb", "retrained_graph.tflite"]
     assert all(row["agreeing"] == row["count"] == result.metrics.count and row["largest"] < 1e-4
-               for row in told["proof"])
-    assert [row["name"] for row in told["converted"]][1:] == ["tflite_dynamic"]
-    assert told["converted"][1]["count"] == result.metrics.count
+               for row in data["proof"])
+    assert [row["name"] for row in data["converted"]][1:] == ["tflite_dynamic"]
+    assert data["converted"][1]["count"] == result.metrics.count
 
 
-def test_wrong_answers_are_those_that_the_classifier_gives(retrain: Callable[..., Any]) -> None:
+def test_misclassified_photos_agree_with_the_predictions_of_the_classifier(retrain: Callable[..., Any]) -> None:
     for photo in sorted(Path("photos", LABELS[2]).iterdir())[:12]:
         shutil.move(photo, Path("photos", LABELS[0], f"moved{photo.name}"))
     result = retrain(testing_percentage=40)
-    answers = [(photo, result.classifier.label(photo.uri)) for photo in result.dataset.part(TEST).photos]
-    wrong = [(photo.uri, photo.label, answer) for photo, answer in answers if answer != photo.label]
-    told = result.to_dict()
-    assert wrong and [(each["file"], each["label"], each["answer"]) for each in told["misclassified"]] == wrong
-    assert len(wrong) == told["test"]["count"] - round(told["test"]["accuracy"] * told["test"]["count"])
-    assert all(1 / 3 <= each["score"] <= 1 for each in told["misclassified"])
+    predictions = [(photo, result.classifier.label(photo.uri)) for photo in result.dataset.part(TEST).photos]
+    wrong = [(photo.uri, photo.label, label) for photo, label in predictions if label != photo.label]
+    data = result.to_dict()
+    assert wrong and [(each["file"], each["label"], each["answer"]) for each in data["misclassified"]] == wrong
+    assert len(wrong) == data["test"]["count"] - round(data["test"]["accuracy"] * data["test"]["count"])
+    assert all(1 / 3 <= each["score"] <= 1 for each in data["misclassified"])
 
 
-def test_without_test_photos_there_are_no_figures_and_nothing_that_json_lacks(retrain: Callable[..., Any]) -> None:
+def test_without_test_photos_there_are_no_metrics_and_the_result_is_valid_json(retrain: Callable[..., Any]) -> None:
     result = retrain(testing_percentage=0, validation_percentage=0, head=SGDOptions(how_many_training_steps=5),
                      formats=("tflite_dynamic",))
-    told = result.to_dict()
-    assert result.metrics is None and told["test"] is None and told["misclassified"] == [] and told["proof"] == []
-    assert told["head"]["how_many_training_steps"] == 5 and told["findings"] is None
-    assert math.isnan(result.converted[1].max_difference) and told["converted"][1]["largest"] is None
-    json.dumps(told, allow_nan=False)
+    data = result.to_dict()
+    assert result.metrics is None and data["test"] is None and data["misclassified"] == [] and data["proof"] == []
+    assert data["head"]["how_many_training_steps"] == 5 and data["findings"] is None
+    assert math.isnan(result.converted[1].max_difference) and data["converted"][1]["largest"] is None
+    json.dumps(data, allow_nan=False)
 
 
-def test_events_come_in_the_order_of_the_run(retrain: Callable[..., Any]) -> None:
+def test_events_are_sent_in_the_order_of_the_run(retrain: Callable[..., Any]) -> None:
     events: list[Any] = []
     result = retrain(on_event=events.append, doctor=True)
     kinds = [type(event) for event in events]
@@ -145,18 +145,18 @@ def test_progress_and_notes_are_events_too(retrain: Callable[..., Any]) -> None:
     shutil.copy(Path("photos", LABELS[0], "000.png"), "photos/stray.png")
     events: list[Any] = []
     result = retrain(on_event=events.append, bottleneck_dir="fresh")
-    seen = [event for event in events if isinstance(event, Progress)]
-    assert {event.what for event in seen} == {"Bottlenecks"} and seen[-1].done == seen[-1].total == len(result.listed)
-    assert [event.done for event in seen] == list(range(1, len(result.listed) + 1))
+    progress, count = [event for event in events if isinstance(event, Progress)], len(result.listed_dataset)
+    assert {event.description for event in progress} == {"Bottlenecks"} and progress[-1].total == count
+    assert [event.done for event in progress] == list(range(1, count + 1))
     notes = [event for event in events if isinstance(event, Note)]
     assert any(note.level == "WARNING" and "1 photo directly in photos" in note.text for note in notes)
-    count = len(events)
+    n_events = len(events)
     logging.getLogger("tfpoets").warning("afterwards")
-    assert len(events) == count
+    assert len(events) == n_events
 
 
-def test_options_by_name_replace_those_of_given_options(retrain: Callable[..., Any], tiny_module: Path,
-                                                        model_dir: Path) -> None:
+def test_options_by_name_override_an_options_object(retrain: Callable[..., Any], tiny_module: Path,
+                                                    model_dir: Path) -> None:
     options = tfpoets.RetrainOptions(image_dir="elsewhere", doctor=False,
                                      extractor=ExtractorOptions(str(tiny_module), model_dir))
     result = tfpoets.retrain(options, image_dir="photos", seed=9, output_graph="other/g.pb",
@@ -167,8 +167,8 @@ def test_options_by_name_replace_those_of_given_options(retrain: Callable[..., A
 @pytest.mark.parametrize("name, message", [("tesing_percentage", "did you mean `testing_percentage`"),
                                            ("output_grpah", "did you mean `output_graph`"),
                                            ("xyzzy", "There is no option `xyzzy`")])
-def test_a_misspelt_option_is_refused_before_anything_is_done(name: str, message: str, tmp_path: Path,
-                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelt_option_is_rejected_before_any_work(name: str, message: str, tmp_path: Path,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OptionError, match=message):
         tfpoets.retrain("photos", **{name: 1})
@@ -183,14 +183,14 @@ def test_a_misspelt_option_is_refused_before_anything_is_done(name: str, message
     ({"handle": None}, "`handle`=None is not the name"), ({"doctor": "no"}, "neither True nor False"),
     ({"refit": "no"}, "neither True nor False"), ({"offline": "x"}, "neither True nor False"),
     ({"head": 5}, "no solver has such options"), ({"learning_rate": 0.1}, r"head=SGDOptions\(learning_rate=...\) or"),
-    ({"architecture": "lenet"}, r"Give network=NetworkOptions\(architecture=...\)"),
+    ({"architecture": "lenet"}, r"Set it with network=NetworkOptions\(architecture=...\)"),
     ({"image_dir": "more"}, "`image_dir` was given twice")])
-def test_values_that_no_option_can_have_are_refused_before_any_work(values: dict, sentence: str) -> None:
+def test_invalid_values_are_rejected_before_any_work(values: dict, sentence: str) -> None:
     with pytest.raises(OptionError, match=sentence):
         tfpoets.retrain("photos", **values)
 
 
-def test_the_folder_may_be_given_by_name_and_must_be_given() -> None:
+def test_the_folder_of_the_photos_is_required_and_can_be_given_by_name() -> None:
     with pytest.raises(OptionError, match="`image_dir` is missing"):
         tfpoets.retrain(seed=1)
     with pytest.raises(TfpoetsError, match="There is no folder nowhere"):

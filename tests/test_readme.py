@@ -1,4 +1,4 @@
-"""What the README shows works as it stands."""
+"""The examples in the README work as printed."""
 from __future__ import annotations
 
 import importlib
@@ -19,14 +19,14 @@ from tfpoets.cli.shared_flags import GRAPH_FLAGS
 from tfpoets.data.samples import write_digits
 from tfpoets.tf_runtime import import_tensorflow
 
-# Blocks of Python that a comment says are run here.
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-RUN = re.findall(r"<!-- tests/test_readme.py runs this -->\n```python\n(.*?)```", README, re.DOTALL)
+# The Python blocks that are marked with a comment.
+EXAMPLES = re.findall(r"<!-- tests/test_readme.py runs this -->\n```python\n(.*?)```", README, re.DOTALL)
 
 
 def write_some_digits(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writes so many of the digits to tf_files/digits in `folder`, the working folder: all would only take longer."""
+    """Make `folder` the working folder, and write the first `count` digits to tf_files/digits in it."""
     monkeypatch.chdir(folder)
     write_digits(folder / "tf_files" / "digits")
     for photo in sorted((folder / "tf_files" / "digits").glob("*/*.png")):
@@ -34,21 +34,20 @@ def write_some_digits(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch)
             photo.unlink()
 
 
-def test_the_shortest_python_example_trains_looks_at_the_result_and_labels(tmp_path: Path,
-                                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_short_python_example_trains_and_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_some_digits(100, tmp_path, monkeypatch)
-    done = subprocess.run([sys.executable, "-c", RUN[1]], capture_output=True, text=True,
+    done = subprocess.run([sys.executable, "-c", EXAMPLES[1]], capture_output=True, text=True,
                           env={**os.environ, "PYTHONPATH": str(ROOT)})
-    said = re.fullmatch(r"(\d+\.\d)% of \d+ photos, 95% interval \(.*\)\n7\n", done.stdout)
-    assert said and float(said[1]) > 60, done.stderr
-    assert "photos" not in done.stderr  # TensorFlow greets there, and the library is quiet
+    output = re.fullmatch(r"(\d+\.\d)% of \d+ photos, 95% interval \(.*\)\n7\n", done.stdout)
+    assert output and float(output[1]) > 60, done.stderr
+    assert "photos" not in done.stderr  # TensorFlow writes start-up messages there, the library writes nothing
     assert label_image.main(["--graph=digits.tflite", "tf_files/digits/7/0007.png"]) == 0
 
 
-def test_the_python_example_goes_through_the_steps_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                              capsys: pytest.CaptureFixture) -> None:
+def test_the_python_example_of_the_single_steps_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                      capsys: pytest.CaptureFixture) -> None:
     write_some_digits(200, tmp_path, monkeypatch)
-    code = RUN[2].replace('lite0")', 'lite0", image_size=96)')
+    code = EXAMPLES[2].replace('lite0")', 'lite0", image_size=96)')
     exec(compile(code, "README.md", "exec"), {"tfpoets": tfpoets})
     assert 0.6 < float(capsys.readouterr().out) <= 1
 
@@ -56,13 +55,13 @@ def test_the_python_example_goes_through_the_steps_one_by_one(tmp_path: Path, mo
 def test_the_python_section_is_short() -> None:
     section = README.split("## The same in Python\n")[1].split("\n## ")[0]
     blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    assert "".join(blocks) == "".join(RUN[1:]), "a test runs all of it"
+    assert "".join(blocks) == "".join(EXAMPLES[1:]), "every block must be run by a test"
     assert len([line for line in "".join(blocks).splitlines() if line]) <= 12
 
 
 @pytest.fixture
 def shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_module: Path, model_dir: Path) -> None:
-    """A classifier of generated photos in tf_files/, and a photo."""
+    """A working folder with a classifier of generated photos in tf_files/, and some photos."""
     monkeypatch.chdir(tmp_path)
     for hue, label in enumerate(("daisy", "rose")):
         write_photos(Path("photos") / label, 20, hue)
@@ -74,25 +73,25 @@ def shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_module: Path, m
 
 @pytest.mark.parametrize("graph", ["retrained_graph", "retrained_graph_int8"])
 def test_the_example_without_tensorflow_labels_a_photo(graph: str, shapes: None) -> None:
-    code = RUN[0].replace("tf_files/retrained_graph.", f"tf_files/{graph}.")
+    code = EXAMPLES[0].replace("tf_files/retrained_graph.", f"tf_files/{graph}.")
     done = subprocess.run([sys.executable, "-c", f"{code}\nimport sys; assert 'tensorflow' not in sys.modules"],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("rose ")
 
 
-def test_the_example_with_a_network_of_ones_own_writes_its_files(shapes: None) -> None:
+def test_the_example_for_custom_networks_writes_its_files(shapes: None) -> None:
     import_tensorflow()
     import keras
     model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
-    exec(compile(RUN[3], "README.md", "exec"), {"model": model, "tfpoets": tfpoets})
+    exec(compile(EXAMPLES[3], "README.md", "exec"), {"model": model, "tfpoets": tfpoets})
     assert {path.name for path in Path().glob("own*")} == {"own.pb", "own.txt", "own.tflite", "own.json",
                                                            "own_saved_model"}
 
 
-def test_every_flag_that_it_names_is_one() -> None:
+def test_every_flag_in_the_readme_exists() -> None:
     modules = [importlib.import_module(f"tfpoets.cli.{name}") for name in COMMANDS]
     known = {flag.name for module in modules for group in module.FLAGS for flag in group.flags} | {
         flag.name for flag in GRAPH_FLAGS.flags} | {"help", "version", "logdir", "gpus"}
-    told = README.split("## What is not there yet")[0]
-    assert {flag for flag in re.findall(r"--([a-z_0-9]+)", told)} <= known
+    text = README.split("## What is not there yet")[0]
+    assert {flag for flag in re.findall(r"--([a-z_0-9]+)", text)} <= known

@@ -1,4 +1,4 @@
-"""One member is added to each of the five lists, from this file alone, and goes through all commands."""
+"""All commands work with one new member in each of the five extension lists."""
 from __future__ import annotations
 
 import csv
@@ -29,7 +29,7 @@ from tfpoets.training import HEAD_TRAINERS
 
 
 class ZipSource:
-    """Photos in a zip archive, one folder per class."""
+    """Photos in a zip archive with one folder per class."""
 
     def __init__(self, archive: str):
         self._archive = archive
@@ -61,7 +61,7 @@ class ZipSource:
 
 @dataclass(frozen=True)
 class RandomProjection:
-    """A network that projects the colours of a photo's cells at random."""
+    """A network that multiplies the mean colours of 4 x 4 cells by a random matrix."""
 
     depth: int
     default_size: int | None = 32
@@ -94,22 +94,22 @@ class RandomProvider:
 
 @dataclass(frozen=True)
 class CentroidOptions:
-    """How the centroid head is fitted."""
+    """The options of the centroid head."""
 
     sharpness: float = 4.0
 
 
 @dataclass(frozen=True, eq=False)
 class CentroidHead:
-    """The nearer the mean of a class, the more probable the class."""
+    """A head that makes a class more probable the closer a photo is to the mean of the class."""
 
     centroids: np.ndarray  # float32 [n_classes, depth]
     scale: np.float32
 
     def outputs(self, X: np.ndarray) -> dict[str, np.ndarray]:
         distances = np.square(X[:, None] - self.centroids).sum(2)
-        likeness = np.exp(self.scale * (distances.min(1, keepdims=True) - distances))
-        return {"nearest": -distances.min(1), "probabilities": likeness / likeness.sum(1, keepdims=True)}
+        similarity = np.exp(self.scale * (distances.min(1, keepdims=True) - distances))
+        return {"nearest": -distances.min(1), "probabilities": similarity / similarity.sum(1, keepdims=True)}
 
     def add_to_graph(self, bottleneck: Any, output_name: str) -> dict[str, Any]:
         tensorflow = import_tensorflow()
@@ -142,7 +142,7 @@ class CentroidTrainer:
 
 
 class TextTarget(ExportTarget):
-    """The graph as text, with the metadata in a comment at its head."""
+    """The graph as text, with the metadata in a comment on the first line."""
 
     name = "pbtxt"
 
@@ -167,7 +167,7 @@ class TextTarget(ExportTarget):
 
 
 def colourfulness(pixels: np.ndarray) -> float:
-    """The mean range of a pixel's channels, 0 to 255."""
+    """Return the mean range of the channels of a pixel, 0 to 255."""
     return float(np.ptp(pixels.astype(np.int16), axis=2).mean())
 
 
@@ -212,13 +212,13 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 COMMAND = ["--tfhub_module=random:16", "--solver=centroid", "--export=pbtxt", "--testing_percentage=20"]
 
 
-def test_one_member_of_each_kind_goes_through_all_commands(archive: Path, capsys: pytest.CaptureFixture) -> None:
+def test_all_commands_work_with_one_new_member_in_each_list(archive: Path, capsys: pytest.CaptureFixture) -> None:
     assert retrain.main([f"--image_dir={archive}", *COMMAND, "--format=json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["test"]["accuracy"] > 0.8 and result["test"]["count"] >= 9
     written = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
     assert written["network"]["handle"] == "random:16" and written["head"]["solver"] == "centroid"
-    # The report shows photos of the archive, and what the new detector found.
+    # The report shows photos from the archive and the findings of the new detector.
     page = Path("tf_files/retrained_graph.html").read_text("utf-8")
     assert "has no colours" in page and "data:image/jpeg;base64," in page
     with open("tf_files/retrained_graph_findings.csv", encoding="utf-8") as file:
@@ -236,8 +236,8 @@ def test_one_member_of_each_kind_goes_through_all_commands(archive: Path, capsys
     assert json.loads(capsys.readouterr().out)["count"] == result["test"]["count"]
 
 
-def test_a_second_run_reads_no_photo_again(archive: Path, capsys: pytest.CaptureFixture,
-                                           monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_run_measures_no_photo_again(archive: Path, capsys: pytest.CaptureFixture,
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
     assert retrain.main([f"--image_dir={archive}", *COMMAND, "--format=json"]) == 0
     first = json.loads(capsys.readouterr().out)
     monkeypatch.setattr(GrayDetector, "measure", Measure("colourfulness", 64, 64, lambda _: pytest.fail("measured")))
@@ -246,17 +246,17 @@ def test_a_second_run_reads_no_photo_again(archive: Path, capsys: pytest.Capture
     assert second["findings"] == first["findings"] and second["test"] == first["test"]
 
 
-def test_the_tflite_needs_none_of_them(archive: Path) -> None:
+def test_the_tflite_works_without_the_new_members(archive: Path) -> None:
     assert retrain.main([f"--image_dir={archive}", *COMMAND]) == 0
-    said = subprocess.run([sys.executable, "-m", "tfpoets", "label_image", "photos/green/001.png"],
+    done = subprocess.run([sys.executable, "-m", "tfpoets", "label_image", "photos/green/001.png"],
                           capture_output=True, text=True, check=True)
-    assert said.stdout.startswith("green (score=")
+    assert done.stdout.startswith("green (score=")
 
 
-def test_a_file_of_the_new_format_with_other_answers_is_not_kept(archive: Path, monkeypatch: pytest.MonkeyPatch,
-                                                                 capsys: pytest.CaptureFixture) -> None:
-    add = CentroidHead.add_to_graph
-    monkeypatch.setattr(CentroidHead, "add_to_graph", lambda self, bottleneck, name: add(
+def test_a_file_of_the_new_format_with_wrong_predictions_is_deleted(archive: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                    capsys: pytest.CaptureFixture) -> None:
+    original = CentroidHead.add_to_graph
+    monkeypatch.setattr(CentroidHead, "add_to_graph", lambda self, bottleneck, name: original(
         CentroidHead(self.centroids[::-1].copy(), self.scale), bottleneck, name))
     assert retrain.main([f"--image_dir={archive}", *COMMAND]) == 1
     assert "does not reproduce the outputs of the trained classifier" in capsys.readouterr().err

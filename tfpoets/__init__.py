@@ -1,6 +1,6 @@
 """Retrain an image classifier on your own photos.
 
-The names below are imported when they are first used: `import tfpoets` alone loads neither NumPy nor TensorFlow, and
+The public names are imported when they are first used, so that `import tfpoets` loads neither NumPy nor TensorFlow and
 changes nothing in the program that imports it.
 """
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import Any
 
 __version__ = "3.0.0"
 
-# Notes are shown where the program, or the command line, asks for them.
+# The library logs nothing by itself; the host program or the command line adds a handler.
 logging.getLogger("tfpoets").addHandler(logging.NullHandler())
 
+# Module -> its public names.
 _NAMES = {
     "tfpoets.data": ("read_dataset", "split_photos"),
     "tfpoets.errors": ("TfpoetsError",),

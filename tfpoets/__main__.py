@@ -1,4 +1,4 @@
-"""python -m tfpoets COMMAND: the same as `tfpoets COMMAND`."""
+"""Run a command with `python -m tfpoets COMMAND`, which is the same as `tfpoets COMMAND`."""
 import sys
 
 from tfpoets.cli.main import main

@@ -1,7 +1,7 @@
-"""What a retraining tells its caller while it runs.
+"""The events that a retraining sends to its caller while it runs.
 
-Each event is a small object that is passed to `on_event`: those of this file, those of `tfpoets.training` (HeadFitted,
-Step, Epoch, ...), `tfpoets.exporting.ExportedFile`, and `tfpoets.progress.Progress`.
+Each event is a small object that is passed to `on_event`: those of this module, those of `tfpoets.training`
+(HeadFitted, Step, Epoch, ...), `tfpoets.exporting.ExportedFile`, and `tfpoets.progress.Progress`.
 """
 from __future__ import annotations
 
@@ -26,19 +26,21 @@ from tfpoets.progress import listen_to_progress, stage
 
 @dataclass(frozen=True)
 class Note:
-    """Event: something that a person should know. The logger `tfpoets` has it, too, and its level decides.
+    """Event: a message for the user.
+
+    Notes are records of the logger `tfpoets`, and only those that pass its level are sent.
 
     Attributes:
-        level: of `logging`, as text: INFO, WARNING, ...
-        text: a sentence or two; options are named in backticks.
+        level: The name of the `logging` level: INFO, WARNING, ...
+        text: One or two sentences; option names are in backticks.
     """
 
     level: str
     text: str
 
 
-class _Notes(logging.Handler):
-    """Passes on the notes of one thread."""
+class _NoteHandler(logging.Handler):
+    """A log handler that sends the records of the thread it was created in as notes."""
 
     def __init__(self, on_event: Callable[[Any], None]):
         super().__init__(logging.INFO)
@@ -51,8 +53,8 @@ class _Notes(logging.Handler):
 
 @contextmanager
 def notes_and_progress(on_event: Callable[[Any], None]) -> Iterator[None]:
-    """Tell `on_event` of every note, and of the progress of all work, inside the block."""
-    logger, handler = logging.getLogger("tfpoets"), _Notes(on_event)
+    """Send all notes, and the progress of all long operations, to `on_event` inside the block."""
+    logger, handler = logging.getLogger("tfpoets"), _NoteHandler(on_event)
     logger.addHandler(handler)
     try:
         with listen_to_progress(on_event):
@@ -63,45 +65,46 @@ def notes_and_progress(on_event: Callable[[Any], None]) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class StageStarted:
-    """Event: a part of the run has begun."""
+    """Event: a stage of the run has started."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class StageEnded:
-    """Event: a part of the run is done; a part that fails does not end."""
+    """Event: a stage of the run has ended successfully. After an error, this event is not sent."""
 
     name: str
     seconds: float
 
 
 @contextmanager
-def stage_events(name: str, on_event: Callable[[Any], None], logs_parts: bool = False) -> Iterator[None]:
-    """Tell `on_event` when a part of the run begins and ends, and log how long it took.
+def stage_events(name: str, on_event: Callable[[Any], None], logs_substages: bool = False) -> Iterator[None]:
+    """Send an event when a stage starts and when it ends, and log its duration.
 
     Args:
-        name: of the part.
-        on_event: is told.
-        logs_parts: whether what is done inside logs its own parts, and the whole is not logged besides.
+        name: The name of the stage.
+        on_event: Receives the events.
+        logs_substages: Whether the code inside logs the durations of its own stages. The stage itself is then not
+            logged, so that the logged durations add up.
     """
     on_event(StageStarted(name))
     start = time.perf_counter()
-    with nullcontext() if logs_parts else stage(name):
+    with nullcontext() if logs_substages else stage(name):
         yield
     on_event(StageEnded(name, time.perf_counter() - start))
 
 
 @dataclass(frozen=True)
 class PhotosRead:
-    """Event: the folder has been listed."""
+    """Event: the photos have been listed."""
 
     dataset: Dataset
 
 
 @dataclass(frozen=True)
 class BottlenecksExtracted:
-    """Event: there are bottlenecks of all photos that can be read; `extractor` is None where none were needed."""
+    """Event: the bottlenecks of all readable photos are available; `extractor` is None if none were needed."""
 
     bottlenecks: Bottlenecks
     extractor: Extractor | None
@@ -109,83 +112,97 @@ class BottlenecksExtracted:
 
 @dataclass(frozen=True)
 class PhotosSplit:
-    """Event: the photos have been divided."""
+    """Event: the photos have been split into training, validation and test photos."""
 
     dataset: Dataset
 
     @property
     def split(self) -> Split:
+        """The split of the dataset."""
         assert self.dataset.split is not None
         return self.dataset.split
 
 
 class Misclassified(NamedTuple):
-    """A test photo with a wrong answer.
+    """A misclassified test photo.
 
     Attributes:
-        photo: with its true label.
-        answer: the label that it was given.
-        score: the probability of the answer, 0 to 1.
+        photo: The photo, with its true label.
+        predicted: The predicted label.
+        score: The probability of the predicted label, 0 to 1.
     """
 
     photo: Photo
-    answer: str
+    predicted: str
     score: float
+
+
+@dataclass(frozen=True)
+class BatchAccuracy:
+    """The accuracy on a batch of test photos.
+
+    Attributes:
+        accuracy: The fraction of correct predictions.
+        count: The number of photos in the batch.
+    """
+
+    accuracy: float
+    count: int
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluated:
-    """Event: the final test is done.
+    """Event: the final evaluation on the test photos is done.
 
     Attributes:
-        labels: in output order.
-        photos: of the test.
-        probabilities: float32 [photos, labels].
-        metrics: None where no photo was kept for the test.
-        drawn: (accuracy, photos) of a batch drawn evenly from the classes, or None.
-        rejection: figures of the reject option, or None.
+        labels: The labels, in output order.
+        photos: The test photos.
+        probabilities: The predicted probabilities, float32 [n_photos, n_classes].
+        metrics: The metrics, or None if there are no test photos.
+        balanced_batch: The accuracy on a batch that was drawn evenly from the classes, or None if not requested.
+        rejection: The metrics of the reject option, or None without one.
     """
 
     labels: Sequence[str]
     photos: Sequence[Photo]
     probabilities: np.ndarray
     metrics: Metrics | None
-    drawn: tuple[float, int] | None = None
+    balanced_batch: BatchAccuracy | None = None
     rejection: Rejection | None = None
 
     def misclassified(self) -> list[Misclassified]:
-        """Return the photos with a wrong answer, in the order of `photos`."""
-        answers = self.probabilities.argmax(axis=1) if len(self.photos) else ()
-        return [Misclassified(photo, self.labels[answer], float(row[answer]))
-                for photo, row, answer in zip(self.photos, self.probabilities, answers)
-                if self.labels[answer] != photo.label]
+        """Return the misclassified photos, in the order of `photos`."""
+        predictions = self.probabilities.argmax(axis=1) if len(self.photos) else ()
+        return [Misclassified(photo, self.labels[prediction], float(row[prediction]))
+                for photo, row, prediction in zip(self.photos, self.probabilities, predictions)
+                if self.labels[prediction] != photo.label]
 
 
 @dataclass(frozen=True)
 class CrossValidated:
-    """Event: every photo has been answered by a head that never saw it; `folds` are the folds' accuracies."""
+    """Event: every photo has been classified by a head trained without it; `folds` holds the accuracy of each fold."""
 
     metrics: Metrics
     folds: Sequence[float]
 
 
 @dataclass(frozen=True)
-class IntermediateGraphWritten:
-    """Event: the graph of a training that is under way is about to be written."""
+class IntermediateExportStarted:
+    """Event: the graph of an unfinished training is about to be written."""
 
     path: Path
 
 
 @dataclass(frozen=True)
 class FilesWritten:
-    """Event: the classifier's files are proven and in place."""
+    """Event: the classifier's files have been verified and moved into place."""
 
     exported: ExportResult
 
 
 @dataclass(frozen=True)
 class PhotosExamined:
-    """Event: the doctor has written its findings to a file."""
+    """Event: the data doctor has written its findings to a file."""
 
     findings: Sequence[Finding]
     path: Path
@@ -193,18 +210,18 @@ class PhotosExamined:
 
 @dataclass(frozen=True)
 class ReportWritten:
-    """Event: the report is in place."""
+    """Event: the report has been written."""
 
     path: Path
 
 
 @dataclass(frozen=True)
 class ConversionStarted:
-    """Event: the graph is about to be converted; an event ExportedFile follows for each format."""
+    """Event: the graph is about to be converted. An ExportedFile event follows for each format."""
 
 
 @dataclass(frozen=True)
 class ConversionEnded:
-    """Event: all formats are in place."""
+    """Event: the files of all formats have been moved into place."""
 
     converted: Sequence[ExportedFile]

@@ -1,4 +1,4 @@
-"""Files that a command writes: whole or not at all, never over what is the user's, and refused before the work."""
+"""Paths as option values, checks of output paths before any work is done, and atomic writing of files."""
 from __future__ import annotations
 
 import dataclasses
@@ -10,22 +10,22 @@ from tfpoets.errors import OptionError, TfpoetsError
 
 
 def as_path(option: str, value: object) -> Path:
-    """Return the value of an option as a path; raise OptionError for one that is neither a path nor text."""
+    """Return the value of an option as a path; raise OptionError if it is neither a path nor a non-empty string."""
     if isinstance(value, str | os.PathLike) and os.fspath(value):
         return Path(value)
     raise OptionError(f"`{option}`={value!r} is not a path.")
 
 
 def as_location(option: str, value: object) -> Path | str:
-    """Return a place of photos: a path, or text with a scheme ("s3://..."), which a path would mangle, as it is."""
+    """Return a location of photos as a path; one with a scheme ("s3://...") is returned unchanged, as a string."""
     return value if isinstance(value, str) and "://" in value else as_path(option, value)
 
 
-def set_paths(options: Any, *names: str) -> None:
-    """Make fields of a frozen dataclass paths, for its `__post_init__`; text will do.
+def convert_to_paths(options: Any, *names: str) -> None:
+    """Convert fields of a frozen dataclass from strings to paths; to be called in its `__post_init__`.
 
     Raises:
-        OptionError: a value is neither a path nor text, nor None where that is the field's default.
+        OptionError: A value is neither a path nor a string. None is allowed only if it is the default of the field.
     """
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
@@ -33,8 +33,8 @@ def set_paths(options: Any, *names: str) -> None:
             object.__setattr__(options, field.name, as_path(field.name, value))
 
 
-def set_locations(options: Any, *names: str) -> None:
-    """Do the same for places of photos, as `as_location` gives them."""
+def convert_to_locations(options: Any, *names: str) -> None:
+    """Convert fields of a frozen dataclass like `convert_to_paths`, but with `as_location`."""
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         if field.name in names and not (value is None and field.default is None):
@@ -42,56 +42,72 @@ def set_locations(options: Any, *names: str) -> None:
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Writes a file so that it appears when it is whole; text as UTF-8, what UTF-8 cannot say with backslashes.
+    """Write a file atomically: it appears under its name only when it is complete.
+
+    Args:
+        path: The file to write. Missing folders are created.
+        content: Text is encoded as UTF-8; characters that UTF-8 cannot encode are escaped with backslashes.
 
     Raises:
-        TfpoetsError: it cannot be written.
+        TfpoetsError: The file cannot be written.
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    part = path.with_name(f".{path.name}.part")
+    partial = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        os.replace(part, path)
+        partial.write_bytes(data)
+        os.replace(partial, path)
     except OSError as error:
-        if part.is_file():
-            part.unlink()
+        if partial.is_file():
+            partial.unlink()
         raise TfpoetsError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def check_output_file(path: Path, option: str, image_dir: Path | str | None = None) -> None:
-    """Makes the folder of a file that will be written.
+    """Check that a file can be written, and create its folder.
+
+    Args:
+        path: The file.
+        option: The name of the option that holds `path`.
+        image_dir: A folder of photos, if the file must not lie in one of its class folders.
 
     Raises:
-        TfpoetsError: it could not be written, or would lie among the photos of a class in `image_dir`.
+        TfpoetsError: The file cannot be written, or would lie among the photos of a class.
     """
     if path.is_dir() or not path.name:
-        raise OptionError(f"`{option}`={path} is a folder; a file is to be written there.")
+        raise OptionError(f"`{option}`={path} is a folder.", "Choose the name of a file.")
     if image_dir is not None:
-        check_is_not_among(path.parent, option, image_dir, path)
+        check_not_below_image_dir(path.parent, option, image_dir, path)
     check_output_folder(path.parent)
 
 
 def check_output_folder(folder: Path) -> None:
-    """Makes a folder; raises a TfpoetsError where nothing can be written into it."""
+    """Create a folder if it is missing; raise TfpoetsError if nothing can be written to it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TfpoetsError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+        raise TfpoetsError(f"The folder {folder} cannot be created: {error.strerror}.") from error
     if not os.access(folder, os.W_OK):
-        raise TfpoetsError(f"Nothing can be written into {folder}.", "Choose another place.")
+        raise TfpoetsError(f"The folder {folder} is not writable.", "Choose another one.")
 
 
-def check_is_apart(folder: Path, option: str, image_dir: Path | str, given: Path) -> None:
-    """Raise an OptionError where a folder is that of the photos or lies below it: folders in there are classes."""
+def check_outside_image_dir(folder: Path, option: str, image_dir: Path | str, value: Path) -> None:
+    """Raise OptionError if a folder is `image_dir` or lies below it, since every folder in `image_dir` is a class.
+
+    Args:
+        folder: The folder to check.
+        option: The name of the option that determines the folder.
+        image_dir: The folder of the photos, or a location with a scheme, which contains no local folder.
+        value: The value of the option, for the message: `folder`, or a file in it.
+    """
     if isinstance(image_dir, Path) and folder.resolve() == image_dir.resolve():
-        raise OptionError(f"`{option}`={given} is the folder of the photos.", "Give another.")
-    check_is_not_among(folder, option, image_dir, given)
+        raise OptionError(f"`{option}`={value} is the folder of the photos.", "Choose another one.")
+    check_not_below_image_dir(folder, option, image_dir, value)
 
 
-def check_is_not_among(folder: Path, option: str, image_dir: Path | str, given: Path) -> None:
-    """Raise an OptionError where a folder lies below the one of the photos: it would count as a class."""
+def check_not_below_image_dir(folder: Path, option: str, image_dir: Path | str, value: Path) -> None:
+    """Raise OptionError if a folder lies below `image_dir`; the arguments are those of `check_outside_image_dir`."""
     if isinstance(image_dir, Path) and image_dir.resolve() in folder.resolve().parents:
         photos = image_dir if image_dir.name else image_dir.resolve()
-        raise OptionError(f"`{option}`={given} lies among the photos of {photos}.", "Give a place outside, or start "
-                          "the command in another folder.")
+        raise OptionError(f"`{option}`={value} lies among the photos of {photos}.",
+                          "Choose a location outside, or start the command in another folder.")

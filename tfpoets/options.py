@@ -1,4 +1,4 @@
-"""Options by name: dataclasses of options that hold others, set by the flat names of their fields."""
+"""Nested dataclasses of options, set by the names of their fields."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -6,71 +6,75 @@ from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from types import MappingProxyType
 from typing import Any, TypeVar, overload
 
-from tfpoets.errors import OptionError, nearest
+from tfpoets.errors import OptionError, closest_match
 
 Options = TypeVar("Options")
-# The names of the fields that lead to an option: ("split", "seed").
-Place = tuple[str, ...]
+# The names of the fields that lead to an option, outermost first: ("split", "seed").
+OptionPath = tuple[str, ...]
 
 
 @overload
-def with_options(options: type[Options], values: Mapping[str, Any], others: Mapping[str, type] = ...) -> Options: ...
+def with_options(options: type[Options], values: Mapping[str, Any], optional_groups: Mapping[str, type] = ...
+                 ) -> Options: ...
 @overload
-def with_options(options: Options, values: Mapping[str, Any], others: Mapping[str, type] = ...) -> Options: ...
+def with_options(options: Options, values: Mapping[str, Any], optional_groups: Mapping[str, type] = ...
+                 ) -> Options: ...
 
 
-def with_options(options: Any, values: Mapping[str, Any], others: Mapping[str, type] = MappingProxyType({})) -> Any:
-    """Return options with other values, each given by the name of its field alone.
+def with_options(options: Any, values: Mapping[str, Any],
+                 optional_groups: Mapping[str, type] = MappingProxyType({})) -> Any:
+    """Return a copy of nested options with new values, which are given by field name.
 
-    A name is looked for among the fields of `options`, then in the options that these hold, and so on; the first one
-    found is meant. Options that are given whole (`head=SGDOptions()`) are looked into as well. Whatever holds a
-    changed value is made once, so that checks of several fields see all new values together.
+    A name is searched for among the fields of `options`, then among the fields of the dataclasses held by these, and
+    so on; the first match is used. A group of options that is itself among the values (`head=SGDOptions()`) is
+    searched as well. Each changed dataclass is created once, so that its checks see all new values together.
 
     Args:
-        options: a frozen dataclass, or its class, whose fields then have their defaults.
-        values: by name.
-        others: dataclasses that `options` can hold, but does not hold unless they are given, by the name of the field;
-            an error names those that have an option.
+        options: A frozen dataclass, or the class itself, for the default values of its fields.
+        values: The new values, by option name.
+        optional_groups: Dataclasses that fields of `options` may hold but do not hold by default, by field name. If an
+            unknown name is an option of one of these, the error message says how to set it.
 
     Raises:
-        OptionError: there is no such option, or its value is not possible.
+        OptionError: There is no option with one of the names, or a value is invalid.
     """
-    places = _places(options, values)
+    paths = _find_paths(options, values)
     for name in values:
-        if name not in places:
-            raise _unknown(name, places, others)
-    return _made(options, {places[name]: value for name, value in values.items()})
+        if name not in paths:
+            raise _unknown_option(name, paths, optional_groups)
+    return _replace_values(options, {paths[name]: value for name, value in values.items()})
 
 
-def _unknown(name: str, places: Iterable[str], others: Mapping[str, type]) -> OptionError:
-    holders = [f"{place}={kind.__name__}({name}=...)" for place, kind in others.items()
-               if any(field.name == name for field in fields(kind))]
-    if holders:
-        return OptionError(f"There is no option `{name}` unless it is asked for what it belongs to.",
-                           f"Give {' or '.join(holders)}.")
-    guess = nearest(name, places)
+def _unknown_option(name: str, known_names: Iterable[str], optional_groups: Mapping[str, type]) -> OptionError:
+    examples = [f"{group}={kind.__name__}({name}=...)" for group, kind in optional_groups.items()
+                if any(field.name == name for field in fields(kind))]
+    if examples:
+        return OptionError(f"The option `{name}` belongs to a group of options that is not in use.",
+                           f"Set it with {' or '.join(examples)}.")
+    guess = closest_match(name, known_names)
     return OptionError(f"There is no option `{name}`" + (f"; did you mean `{guess}`?" if guess else "."))
 
 
-def _places(options: Any, values: Mapping[str, Any]) -> dict[str, Place]:
-    """Where each option is, breadth first."""
-    places: dict[str, Place] = {}
-    level: list[tuple[Place, Any]] = [((), options)]
+def _find_paths(options: Any, values: Mapping[str, Any]) -> dict[str, OptionPath]:
+    """Return the path of each option, found breadth first: of two options with one name, the outer one is meant."""
+    paths: dict[str, OptionPath] = {}
+    level: list[tuple[OptionPath, Any]] = [((), options)]
     while level:
-        deeper = []
-        for above, holder in level:
-            for name, held in _held(holder):
-                if name in places:
+        next_level = []
+        for parent, group in level:
+            for name, value in _field_values(group):
+                if name in paths:
                     continue
-                places[name] = (*above, name)
-                held = values.get(name, held)
-                if _holds_options(held):
-                    deeper.append((places[name], held))
-        level = deeper
-    return places
+                paths[name] = (*parent, name)
+                value = values.get(name, value)
+                if _is_group(value):
+                    next_level.append((paths[name], value))
+        level = next_level
+    return paths
 
 
-def _held(options: Any) -> Iterator[tuple[str, Any]]:
+def _field_values(options: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the name and value of each field; of a class, the default value."""
     for field in fields(options):
         yield field.name, _default(field) if isinstance(options, type) else getattr(options, field.name)
 
@@ -79,15 +83,15 @@ def _default(field: Field) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 
-def _holds_options(value: Any) -> bool:
+def _is_group(value: Any) -> bool:
     return is_dataclass(value) and not isinstance(value, type)
 
 
-def _made(options: Any, values: Mapping[Place, Any]) -> Any:
-    """The options with the values at these places, from the innermost out."""
-    changed = {place[0]: value for place, value in values.items() if len(place) == 1}
-    held = dict(_held(options))
-    for name in dict.fromkeys(place[0] for place in values if len(place) > 1):
-        inner = {place[1:]: value for place, value in values.items() if place[0] == name and len(place) > 1}
-        changed[name] = _made(changed.get(name, held[name]), inner)
+def _replace_values(options: Any, values: Mapping[OptionPath, Any]) -> Any:
+    """Return the options with new values at some paths; inner groups are created before those that hold them."""
+    changed = {path[0]: value for path, value in values.items() if len(path) == 1}
+    current = dict(_field_values(options))
+    for name in dict.fromkeys(path[0] for path in values if len(path) > 1):
+        inner = {path[1:]: value for path, value in values.items() if path[0] == name and len(path) > 1}
+        changed[name] = _replace_values(changed.get(name, current[name]), inner)
     return options(**changed) if isinstance(options, type) else replace(options, **changed)

@@ -1,4 +1,4 @@
-"""A whole retraining, from a folder of photos to proven files and a report, as one function."""
+"""The complete retraining as one function: from a folder of photos to verified files and a report."""
 from __future__ import annotations
 
 import logging
@@ -17,9 +17,9 @@ from tfpoets.data import (TEST, TRAINING, AugmentationOptions, Dataset, Examples
 from tfpoets.doctor import Finding, examine, wanted_measures, write_findings
 from tfpoets.errors import DataError, OptionError
 from tfpoets.evaluation import Metrics, evaluate, evaluate_rejection
-from tfpoets.events import (BottlenecksExtracted, ConversionEnded, ConversionStarted, CrossValidated, Evaluated,
-                            FilesWritten, IntermediateGraphWritten, PhotosExamined, PhotosRead, PhotosSplit,
-                            ReportWritten, notes_and_progress, stage_events)
+from tfpoets.events import (BatchAccuracy, BottlenecksExtracted, ConversionEnded, ConversionStarted, CrossValidated,
+                            Evaluated, FilesWritten, IntermediateExportStarted, PhotosExamined, PhotosRead,
+                            PhotosSplit, ReportWritten, notes_and_progress, stage_events)
 from tfpoets.exporting import (UNKNOWN_LABEL, CrossValidation, ExportOptions, ExportedFile, HeadInfo, Metadata,
                                NetworkInfo, ReferenceOutputs, RejectOption, check_destinations, check_formats,
                                convert, describe_classifier, evaluation_info, export_classifier, export_graph,
@@ -33,15 +33,19 @@ from tfpoets.report import EvaluatedPhotos, confusion_picture, curves_picture, d
 from tfpoets.retrain_options import RetrainOptions
 from tfpoets.retrain_result import RetrainResult
 from tfpoets.tf_runtime import import_tensorflow
-from tfpoets.training import (FineTuningOptions, HeadFit, HeadOptions, IntermediateFit, Listener, NetworkFit,
+from tfpoets.training import (FineTuningOptions, HeadOptions, IntermediateFit, Listener, NetworkFit,
                               NetworkOptions, RejectingHead, SGDOptions, Training, TrainingResult, UnknownScore,
                               balanced_draw, generator, out_of_fold_probabilities, train, trainer_for, write_summaries)
 
 log = logging.getLogger(__name__)
 
+# Groups of options that are not in use by default, by the field of TrainingOptions that can hold them.
+OPTIONAL_GROUPS = {"head": SGDOptions, "fine_tuning": FineTuningOptions, "network": NetworkOptions,
+                   "augmentation": AugmentationOptions}
+
 
 def label_in_python(classifier: Path) -> str:
-    """Return how Python labels a photo with the classifier in a file."""
+    """Return the Python expression that labels a photo with the classifier in a file."""
     return f"tfpoets.load_classifier({str(classifier)!r}).label(PHOTO)"
 
 
@@ -50,96 +54,93 @@ def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None
             label_command: Callable[[Path], str] = label_in_python, **values: Any) -> RetrainResult:
     """Retrain a classifier and write its files.
 
-    `retrain("photos", output_graph="flowers.pb", image_size=224, seed=3)` is all it takes; the names are those of the
+    For example, `retrain("photos", output_graph="flowers.pb", image_size=224, seed=3)`. The names are those of the
     fields of RetrainOptions and of the options that it holds.
 
     Args:
-        options_or_image_dir: how; or the folder of the photos alone, where all other options are the usual ones. The
-            folder may also be given by name (`image_dir="photos"`).
-        on_event: is told how it goes, see `tfpoets.events`.
-        label_command: returns the command that labels a photo with the classifier in a file, for the report; by
-            default how Python does it.
-        values: options by name that take the place of these; see `tfpoets.options.with_options`.
+        options_or_image_dir: The options; or only the folder of the photos, with default values for all other options.
+            The folder can also be given by name (`image_dir="photos"`).
+        on_event: Called with each event of the run, see `tfpoets.events`.
+        label_command: Called with the path of the classifier, returns the command that labels a photo with it. The
+            report shows this command; by default, it is a line of Python.
+        **values: Options by name, which override those in the first argument; see `tfpoets.options.with_options`.
 
     Returns:
-        The classifier and what is known of it.
+        The classifier, with the photos, figures and files of the run.
 
     Raises:
-        OptionError: there is no option of a name, or an option has a value that it cannot have.
-        TfpoetsError: the photos or options cannot be used, or a file cannot be written or does not give the answers of
-            the final test. The classifier's files are replaced together or not at all; findings, report, curves and
-            further formats come after them.
+        OptionError: There is no option with one of the names, or an option has an invalid value.
+        TfpoetsError: The photos or options cannot be used, or a file cannot be written or does not reproduce the
+            predictions of the final evaluation. The classifier's files are replaced together or not at all. Findings,
+            report, curves and further formats are written after them.
     """
-    options = _options(options_or_image_dir, values)
+    options = _make_options(options_or_image_dir, values)
     with notes_and_progress(on_event):
         return _retrain(options, on_event, label_command)
 
 
 def _retrain(options: RetrainOptions, on_event: Listener, label_command: Callable[[Path], str]) -> RetrainResult:
-    """The run, step by step."""
+    """Run all steps of a retraining in order."""
     files = options.files
     _check_destinations(options)
-    listed = _read_photos(options, on_event)
-    extractor, bottlenecks = _extract(listed, options, on_event)
-    dataset = _split(bottlenecks.dataset, options, on_event)
+    listed_dataset = _list_photos(options, on_event)
+    extractor, bottlenecks = _extract_bottlenecks(listed_dataset, options, on_event)
+    dataset = _split_photos(bottlenecks.dataset, options, on_event)
+    # The folds are made before the training, so that too few photos for them are reported before the long work.
     folds = assign_folds(dataset, options.cross_validate) if options.cross_validate else None
-    with stage_events("training", on_event, logs_parts=True):
-        trained = train(extractor, dataset, Training(options.training, options.extractor, options.bottleneck_dir,
-                                                     _storing(extractor, dataset, options, on_event)))
-    test, reference = _evaluate(trained, options, on_event)
-    crossed = None if folds is None else _cross_validate(trained, folds, options, on_event)
-    with stage_events("TensorFlow", on_event):
+    training = _train(extractor, dataset, options, on_event)
+    test, reference = _evaluate(training, options, on_event)
+    cross_validation = None if folds is None else _cross_validate(training, folds, options, on_event)
+    with stage_events("TensorFlow", on_event):  # a separate stage, because the import takes about 3 s
         import_tensorflow()
-    metadata = _described(trained, test, crossed, dataset, options)
-    with stage_events("files", on_event, logs_parts=True):
-        exported = export_classifier(trained.extractor, trained.head, metadata, files, reference)
+    metadata = _build_metadata(training, dataset, test, cross_validation, options)
+    with stage_events("files", on_event, logs_substages=True):
+        exported = export_classifier(training.extractor, training.head, metadata, files, reference)
     on_event(FilesWritten(exported))
     findings = None
     if extractor and options.doctor:
-        findings = _examine(dataset, bottlenecks.unreadable, trained.extractor, files.findings, on_event)
+        findings = _examine(dataset, bottlenecks.unreadable, training.extractor, files.findings, on_event)
     classifier = load_classifier(files.tflite)
     with stage_events("report", on_event):
         write_report(files.report, describe_retraining(
-            trained.dataset, EvaluatedPhotos(test.photos, trained.dataset.part(TEST).y, test.probabilities,
-                                             test.metrics, test.rejection),
-            findings, trained.fit.curves(), classifier, label_command(files.tflite)))
+            training.dataset, EvaluatedPhotos(test.photos, training.dataset.part(TEST).y, test.probabilities,
+                                              test.metrics, test.rejection),
+            findings, training.fit.curves(), classifier, label_command(files.tflite)))
     with stage_events("summaries", on_event):
-        _write_pictures(options.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), trained.fit, test.metrics,
-                        trained.dataset.labels)
+        _write_summaries(options.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), training, test.metrics)
     on_event(ReportWritten(files.report))
-    converted = _convert(trained, files, on_event)
+    converted = _convert(training, files, on_event)
     return RetrainResult(
-        classifier=classifier, listed=listed, unreadable=bottlenecks.unreadable, computed=bottlenecks.computed,
-        extractor=extractor, training=trained, metadata=metadata, test=test, findings=findings, exported=exported,
-        converted=tuple(converted), report=files.report)
+        classifier=classifier, listed_dataset=listed_dataset, unreadable=bottlenecks.unreadable,
+        computed=bottlenecks.computed, extractor=extractor, training=training, metadata=metadata, test=test,
+        findings=findings, exported=exported, converted=tuple(converted), report=files.report)
 
 
-# Options of trainings that are not asked for by default, by the fields that ask for them.
-OTHER_OPTIONS = {"head": SGDOptions, "fine_tuning": FineTuningOptions, "network": NetworkOptions,
-                 "augmentation": AugmentationOptions}
-
-
-def _options(given: RetrainOptions | str | os.PathLike[str] | None, values: dict[str, Any]) -> RetrainOptions:
-    if isinstance(given, RetrainOptions):
-        return with_options(given, values, OTHER_OPTIONS)
-    if (given is None) == ("image_dir" not in values):
-        raise OptionError("`image_dir` is missing." if given is None else "`image_dir` was given twice.",
-                          "Give the folder of the photos once.")
-    return with_options(RetrainOptions, values if given is None else {"image_dir": given, **values}, OTHER_OPTIONS)
+def _make_options(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None, values: dict[str, Any]
+                  ) -> RetrainOptions:
+    if isinstance(options_or_image_dir, RetrainOptions):
+        return with_options(options_or_image_dir, values, OPTIONAL_GROUPS)
+    image_dir = options_or_image_dir
+    if image_dir is None and "image_dir" not in values:
+        raise OptionError("`image_dir` is missing.", "Set it to the folder of the photos.")
+    if image_dir is not None and "image_dir" in values:
+        raise OptionError("`image_dir` was given twice.", "Give the folder of the photos once.")
+    return with_options(RetrainOptions, values if image_dir is None else {"image_dir": image_dir, **values},
+                        OPTIONAL_GROUPS)
 
 
 def _check_destinations(options: RetrainOptions) -> None:
-    """Raise an error where files could not be written, before any work is done."""
+    """Raise an error if any file of the run could not be written, before any work is done."""
     files = options.files
     check_destinations(files)
     check_formats(files.formats, files.output_graph.parent, files.output_graph.stem)
     check_output_folder(options.summaries_dir)
 
 
-def _read_photos(options: RetrainOptions, on_event: Listener) -> Dataset:
+def _list_photos(options: RetrainOptions, on_event: Listener) -> Dataset:
     with stage_events("list", on_event):
         dataset = read_dataset(options.image_dir)
-        check_class_sizes(dataset, _split_options(options))
+        check_class_sizes(dataset, _image_dir_split(options))
         if options.test_dir:
             dataset = with_test_photos(dataset, read_dataset(options.test_dir, min_classes=1))
         if options.training.unknown_coverage:
@@ -148,8 +149,8 @@ def _read_photos(options: RetrainOptions, on_event: Listener) -> Dataset:
     return dataset
 
 
-def _split_options(options: RetrainOptions) -> SplitOptions:
-    """How the photos of `image_dir` are divided: those of `test_dir` test, where there is one."""
+def _image_dir_split(options: RetrainOptions) -> SplitOptions:
+    """Return how the photos of `image_dir` are split: without test photos if these come from `test_dir`."""
     if options.test_dir is None:
         return options.split
     return SplitOptions(0, options.split.validation_percentage, options.split.seed)
@@ -158,129 +159,163 @@ def _split_options(options: RetrainOptions) -> SplitOptions:
 def _check_no_folder_is_unknown(dataset: Dataset) -> None:
     for label in dataset.labels:
         if label.casefold() == UNKNOWN_LABEL:
-            raise OptionError(f"With `unknown_coverage`, {label} is what photos of no class are called, and a folder "
-                              "has that name.",
-                              "Move it elsewhere; evaluate can say how many of its photos are called so.")
+            raise OptionError(f"With `unknown_coverage`, unknown photos are labelled {UNKNOWN_LABEL}, but the folder "
+                              f"{label} is a class.",
+                              "Move the folder elsewhere; evaluate can report how many of its photos are recognized "
+                              "as unknown.")
 
 
-def _extract(dataset: Dataset, options: RetrainOptions, on_event: Listener) -> tuple[Extractor | None, Bottlenecks]:
-    """The extractor and all bottlenecks; for a network from scratch without the doctor nobody needs them."""
-    network, asked, extractor = options.training.network, options.extractor, None
+def _extract_bottlenecks(dataset: Dataset, options: RetrainOptions, on_event: Listener
+                         ) -> tuple[Extractor | None, Bottlenecks]:
+    """Return the extractor and all bottlenecks; neither is needed for a network from scratch without the doctor."""
+    network, extractor_options, extractor = options.training.network, options.extractor, None
     if network and not options.doctor:
-        found = Bottlenecks(*hash_photos(dataset, core_count()))
+        bottlenecks = Bottlenecks(*hash_photos(dataset, core_count()))
     else:
-        with stage_events("extractor", on_event):  # of a network from scratch, `image_size` and `views` are its own
-            extractor = open_extractor(replace(asked, image_size=None, views=1) if network else asked)
+        if network:  # `image_size` and `views` describe the network, not the extractor that the doctor uses
+            extractor_options = replace(extractor_options, image_size=None, views=1)
+        with stage_events("extractor", on_event):
+            extractor = open_extractor(extractor_options)
         with stage_events("extract", on_event):
-            found = extract_bottlenecks(dataset, extractor, options.bottleneck_dir,
-                                        measures=wanted_measures() if options.doctor else ())
-    on_event(BottlenecksExtracted(found, extractor))
-    return extractor, found
+            bottlenecks = extract_bottlenecks(dataset, extractor, options.bottleneck_dir,
+                                              measures=wanted_measures() if options.doctor else ())
+    on_event(BottlenecksExtracted(bottlenecks, extractor))
+    return extractor, bottlenecks
 
 
-def _split(dataset: Dataset, options: RetrainOptions, on_event: Listener) -> Dataset:
+def _split_photos(dataset: Dataset, options: RetrainOptions, on_event: Listener) -> Dataset:
     with stage_events("split", on_event):
-        dataset = split_photos(_without_test_photos(dataset, options), options.split)
+        dataset = split_photos(_without_test_duplicates(dataset, options), options.split)
     on_event(PhotosSplit(dataset))
     return dataset
 
 
-def _without_test_photos(dataset: Dataset, options: RetrainOptions) -> Dataset:
-    """The dataset without those photos of `image_dir` that are also in `test_dir`."""
-    tests = reserved_for_test(dataset)
-    tested = {photo.digest for photo, test in zip(dataset.photos, tests) if test}
-    kept = tests | [photo.digest not in tested for photo in dataset.photos]
-    if not kept[~tests].any():
-        raise DataError(f"All photos of {options.image_dir} are also in {options.test_dir}: none is left to train on.",
-                        "Give a `test_dir` with other photos.")
-    if not kept.all():
-        log.warning("Also in %s, and left to the test: %d of the photos of %s.", options.test_dir, (~kept).sum(),
-                    options.image_dir)
-    return dataset.select(kept)
+def _without_test_duplicates(dataset: Dataset, options: RetrainOptions) -> Dataset:
+    """Return the dataset without the photos of `image_dir` that are also in `test_dir`."""
+    is_test = reserved_for_test(dataset)
+    test_digests = {photo.digest for photo, reserved in zip(dataset.photos, is_test) if reserved}
+    remaining = is_test | [photo.digest not in test_digests for photo in dataset.photos]
+    if not remaining[~is_test].any():
+        raise DataError(f"All photos in {options.image_dir} are also in {options.test_dir}, so none remain to train "
+                        "on.", "Choose a `test_dir` with different photos.")
+    if not remaining.all():
+        log.warning("Photos in %s that are also in %s are used for the test only: %d.", options.image_dir,
+                    options.test_dir, (~remaining).sum())
+    return dataset.select(remaining)
 
 
-def _storing(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions, on_event: Listener) -> Listener:
-    """A listener that also writes the graph of a training by steps that is under way, as TensorFlow for Poets did."""
+def _train(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions, on_event: Listener
+           ) -> TrainingResult:
+    listener = _intermediate_graph_writer(extractor, dataset, options, on_event)
+    with stage_events("training", on_event, logs_substages=True):
+        return train(extractor, dataset, Training(options.training, options.extractor, options.bottleneck_dir,
+                                                  listener))
+
+
+def _intermediate_graph_writer(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions,
+                               on_event: Listener) -> Listener:
+    """Return a listener that passes events on, and writes a graph for each IntermediateFit.
+
+    These are the graphs that TensorFlow for Poets writes during training.
+    """
     def listen(event: Any) -> None:
         if not isinstance(event, IntermediateFit):
             return on_event(event)
         assert extractor
         path = options.intermediate_output_graphs_dir / f"intermediate_{event.fit.count}.pb"
-        on_event(IntermediateGraphWritten(path))
+        on_event(IntermediateExportStarted(path))
         export_graph(path, extractor, event.fit.head, describe_classifier(
             extractor, dataset, HeadInfo.from_dict(event.fit.description()), options.files.final_tensor_name,
             options=options.to_dict()))
     return listen
 
 
-def _described(trained: TrainingResult, evaluated: Evaluated, crossed: CrossValidation | None, before: Dataset,
-               options: RetrainOptions) -> Metadata:
-    """The metadata; photos of the dataset `before` the training may have gone, but trained nevertheless."""
-    extractor, unknown, rejection = trained.extractor, _unknown(trained), evaluated.rejection
-    kind = trained.fit.kind if isinstance(trained.fit, NetworkFit) else "frozen_features"
-    assert before.split is not None
-    return describe_classifier(
-        extractor, trained.dataset, HeadInfo.from_dict(trained.fit.description()), options.files.final_tensor_name,
-        network=NetworkInfo(kind, extractor.handle, extractor.digest,
-                            trained.compared.sentence() if trained.compared else ""),
-        split=split_info(trained.dataset, before.split.seen_digests(before.photos)),
-        test=evaluated.metrics and evaluation_info(evaluated.metrics),
-        unknown=unknown and RejectOption(unknown.threshold, unknown.coverage, len(unknown.references),
-                                         rejection.to_dict() if rejection else None),
-        cross_validation=crossed, options=options.to_dict())
-
-
-def _unknown(trained: TrainingResult) -> UnknownScore | None:
-    return trained.head.unknown if isinstance(trained.head, RejectingHead) else None
-
-
-def _evaluate(trained: TrainingResult, options: RetrainOptions, on_event: Listener
-              ) -> tuple[Evaluated, ReferenceOutputs]:
-    """The figures of the test photos, and the answers that the files must give."""
+def _evaluate(training: TrainingResult, options: RetrainOptions, on_event: Listener) -> tuple[Evaluated, ReferenceOutputs]:
+    """Return the figures of the test photos, and the outputs that the exported files must reproduce."""
     with stage_events("evaluation", on_event):
-        test = trained.dataset.part(TEST)
-        outputs = trained.head.outputs(test.X)
+        test = training.dataset.part(TEST)
+        outputs = training.head.outputs(test.X)
         reference = ReferenceOutputs(test.photos, output_columns(outputs))
-        evaluated = _test_figures(trained, test, outputs, options)
+        evaluated = _evaluate_test_photos(training, test, outputs, options)
     on_event(evaluated)
     return evaluated, reference
 
 
-def _test_figures(trained: TrainingResult, test: Examples, outputs: dict[str, np.ndarray], options: RetrainOptions
-                  ) -> Evaluated:
-    labels, probabilities, unknown = trained.dataset.labels, outputs[PROBABILITIES], _unknown(trained)
+def _evaluate_test_photos(training: TrainingResult, test: Examples, outputs: dict[str, np.ndarray],
+                          options: RetrainOptions) -> Evaluated:
+    labels, probabilities, unknown = training.dataset.labels, outputs[PROBABILITIES], _unknown_score(training)
     if not len(test):
         return Evaluated(labels, test.photos, probabilities, None)
-    drawn = None
+    balanced_batch = None
     if options.training.sgd and options.test_batch_size != -1:
-        chosen = balanced_draw(test.y, options.test_batch_size, generator(options.split.seed))
-        drawn = evaluate(probabilities[chosen], test.y[chosen]).accuracy, len(chosen)
+        rows = balanced_draw(test.y, options.test_batch_size, generator(options.split.seed))
+        balanced_batch = BatchAccuracy(evaluate(probabilities[rows], test.y[rows]).accuracy, len(rows))
     rejection = None
     if unknown is not None:
         rejection = evaluate_rejection(outputs[UNKNOWN_SCORE], probabilities.argmax(1) == test.y, unknown.threshold)
-    return Evaluated(labels, test.photos, probabilities, evaluate(probabilities, test.y), drawn, rejection)
+    return Evaluated(labels, test.photos, probabilities, evaluate(probabilities, test.y), balanced_batch, rejection)
 
 
-def _cross_validate(trained: TrainingResult, folds: np.ndarray, options: RetrainOptions, on_event: Listener
+def _unknown_score(training: TrainingResult) -> UnknownScore | None:
+    return training.head.unknown if isinstance(training.head, RejectingHead) else None
+
+
+def _cross_validate(training: TrainingResult, folds: np.ndarray, options: RetrainOptions, on_event: Listener
                     ) -> CrossValidation:
-    """Answers every photo by a head that never saw it nor one that looks like it, and tells how good that was."""
-    head, examples = options.training.head, trained.dataset.examples()
-    if options.training.sgd:  # in the time of one training by steps, all folds reach their optimum
-        head = HeadOptions()
-    if isinstance(head, HeadOptions):
-        head = replace(head, refit=True)
-    trainer = trainer_for(head)
-    answers = out_of_fold_probabilities(
-        examples, folds, lambda train, validation: trainer.fit(train, validation, head, lambda event: None))
-    accuracies = [evaluate(answers[folds == fold], examples.y[folds == fold]).accuracy for fold in np.unique(folds)]
-    metrics = evaluate(answers, examples.y)
+    """Classify every photo with a head trained on other folds, which contain no near duplicates of it.
+
+    Args:
+        training: The trained classifier, with all photos and their bottlenecks.
+        folds: The fold of each photo, int64 [n_photos].
+        options: The options of the run.
+        on_event: Receives the event CrossValidated.
+    """
+    head_options, examples = options.training.head, training.dataset.examples()
+    if options.training.sgd:  # L-BFGS reaches the optimum in all folds in the time of one training by gradient steps
+        head_options = HeadOptions()
+    if isinstance(head_options, HeadOptions):
+        head_options = replace(head_options, refit=True)
+    trainer = trainer_for(head_options)
+    probabilities = out_of_fold_probabilities(
+        examples, folds,
+        lambda train, validation: trainer.fit(train, validation, head_options, lambda event: None))
+    accuracies = [evaluate(probabilities[folds == fold], examples.y[folds == fold]).accuracy
+                  for fold in np.unique(folds)]
+    metrics = evaluate(probabilities, examples.y)
     on_event(CrossValidated(metrics, accuracies))
     return CrossValidation(len(accuracies), metrics.accuracy, metrics.interval, metrics.count,
                            float(np.std(accuracies, ddof=1)))
 
 
+def _build_metadata(training: TrainingResult, dataset: Dataset, evaluated: Evaluated,
+                    cross_validation: CrossValidation | None, options: RetrainOptions) -> Metadata:
+    """Return the metadata of the classifier.
+
+    Args:
+        training: The trained classifier. Its dataset lacks photos that were deleted or changed during the training.
+        dataset: The dataset before the training. All its training and validation photos are recorded as known, since
+            the training may have used those that are missing now.
+        evaluated: The final evaluation.
+        cross_validation: The figures of the cross-validation, if there was one.
+        options: The options of the run.
+    """
+    extractor, unknown, rejection = training.extractor, _unknown_score(training), evaluated.rejection
+    kind = training.fit.kind if isinstance(training.fit, NetworkFit) else "frozen_features"
+    assert dataset.split is not None
+    return describe_classifier(
+        extractor, training.dataset, HeadInfo.from_dict(training.fit.description()), options.files.final_tensor_name,
+        network=NetworkInfo(kind, extractor.handle, extractor.digest,
+                            training.compared.sentence() if training.compared else ""),
+        split=split_info(training.dataset, dataset.split.seen_digests(dataset.photos)),
+        test=evaluated.metrics and evaluation_info(evaluated.metrics),
+        unknown=unknown and RejectOption(unknown.threshold, unknown.coverage, len(unknown.references),
+                                         rejection.to_dict() if rejection else None),
+        cross_validation=cross_validation, options=options.to_dict())
+
+
 def _examine(dataset: Dataset, unreadable: Sequence[tuple[Photo, str]], extractor: Extractor, path: Path,
              on_event: Listener) -> tuple[Finding, ...]:
+    """Run the data doctor and write its findings to `path`."""
     with stage_events("doctor", on_event):
         findings = tuple(examine(dataset, unreadable, extractor.height))
         write_findings(path, findings)
@@ -288,20 +323,22 @@ def _examine(dataset: Dataset, unreadable: Sequence[tuple[Photo, str]], extracto
     return findings
 
 
-def _write_pictures(folder: Path, fit: HeadFit, metrics: Metrics | None, labels: Sequence[str]) -> None:
-    confusion = confusion_picture(metrics, labels) if metrics else None
-    write_summaries(folder, fit.curves(), {"confusion": np.asarray(confusion)} if confusion else None)
-    curves_picture(fit.curves()).save(folder / "curves.png")
+def _write_summaries(folder: Path, training: TrainingResult, metrics: Metrics | None) -> None:
+    """Write the learning curves and the confusion matrix for TensorBoard, and the curves as a picture."""
+    curves = training.fit.curves()
+    confusion = confusion_picture(metrics, training.dataset.labels) if metrics else None
+    write_summaries(folder, curves, {"confusion": np.asarray(confusion)} if confusion else None)
+    curves_picture(curves).save(folder / "curves.png")
 
 
-def _convert(trained: TrainingResult, files: ExportOptions, on_event: Listener) -> Sequence[ExportedFile]:
-    """Write the graph in further formats, beside it."""
+def _convert(training: TrainingResult, files: ExportOptions, on_event: Listener) -> Sequence[ExportedFile]:
+    """Convert the graph to the requested formats; the files are written next to it."""
     if not files.formats:
         return ()
     on_event(ConversionStarted())
     with stage_events("export of further formats", on_event):
-        source = open_graph(files.output_graph, trained.dataset.part(TRAINING).photos)
-        converted = convert(source, files.formats, files.output_graph.parent, trained.dataset.part(TEST).photos,
+        graph = open_graph(files.output_graph, training.dataset.part(TRAINING).photos)
+        converted = convert(graph, files.formats, files.output_graph.parent, training.dataset.part(TEST).photos,
                             on_event)
     on_event(ConversionEnded(converted))
     return converted

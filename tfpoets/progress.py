@@ -1,4 +1,4 @@
-"""Progress and timings of long work. Nothing is shown unless the command line, or a host program, asks for it."""
+"""Progress and timing of long operations. Nothing is shown unless the command line or a host program requests it."""
 from __future__ import annotations
 
 import contextlib
@@ -13,17 +13,17 @@ log = logging.getLogger(__name__)
 
 
 class ProgressBar(Protocol):
-    """What is told of progress; a context manager. tqdm's bars are such."""
+    """A progress bar, such as tqdm's: a context manager with an `update` method."""
 
     def update(self, n: int = 1) -> object:
-        """Count n more units."""
+        """Advance by n units."""
 
     def __enter__(self) -> ProgressBar: ...
 
     def __exit__(self, *_: object) -> object: ...
 
 
-# total (None: not known), description, unit, units done before, whether the units are bytes.
+# Arguments: total (None if unknown), description, unit, units already done, whether the units are bytes.
 BarFactory = Callable[[int | None, str, str, int, bool], ProgressBar]
 
 
@@ -40,23 +40,23 @@ class _NullBar:
 
 @dataclass(frozen=True)
 class Progress:
-    """Event: work goes on.
+    """Event: a long operation has advanced.
 
     Attributes:
-        what: the work, in a word or two.
-        unit: singular noun for what is counted.
-        done: units that are done.
-        total: units in all; None where that is not known.
+        description: The operation, in a word or two.
+        unit: A singular noun for what is counted.
+        done: The number of units done.
+        total: The total number of units; None if unknown.
     """
 
-    what: str
+    description: str
     unit: str
     done: int
     total: int | None
 
 
-class _ListenedBar:
-    """A bar that also tells a listener of every update."""
+class _ReportingBar:
+    """A progress bar that also sends every update to a listener."""
 
     def __init__(self, bar: ProgressBar, listener: Callable[[Progress], object], start: Progress):
         self._bar, self._listener, self._progress = bar, listener, start
@@ -66,7 +66,7 @@ class _ListenedBar:
         self._progress = replace(self._progress, done=self._progress.done + n)
         self._listener(self._progress)
 
-    def __enter__(self) -> _ListenedBar:
+    def __enter__(self) -> _ReportingBar:
         self._bar.__enter__()
         return self
 
@@ -74,20 +74,20 @@ class _ListenedBar:
         self._bar.__exit__(*error)
 
 
-# Of the work that runs in this context; other threads of a program have their own.
+# A context variable, so that each thread of a program can have its own listener.
 _listener: ContextVar[Callable[[Progress], object] | None] = ContextVar("listener", default=None)
 _factory: BarFactory = lambda *_: _NullBar()  # noqa: E731
 
 
 def show_progress(factory: BarFactory) -> None:
-    """Show the progress of all work from now on with bars that `factory` makes."""
+    """Show the progress of all operations from now on, in bars created by `factory`."""
     global _factory
     _factory = factory
 
 
 @contextlib.contextmanager
 def listen_to_progress(listener: Callable[[Progress], object]) -> Iterator[None]:
-    """Tell a listener of the progress of all work inside the block, besides what is shown."""
+    """Send the progress of all operations inside the block to a listener, in addition to any bars."""
     token = _listener.set(listener)
     try:
         yield
@@ -95,25 +95,25 @@ def listen_to_progress(listener: Callable[[Progress], object]) -> Iterator[None]
         _listener.reset(token)
 
 
-def progress_bar(total: int | None, what: str, unit: str, done: int = 0, bytes_: bool = False) -> ProgressBar:
-    """Return a progress bar, to be used as a context manager; call its `update(n)`.
+def progress_bar(total: int | None, description: str, unit: str, done: int = 0, bytes_: bool = False) -> ProgressBar:
+    """Return a progress bar to use as a context manager; call its `update(n)`.
 
     Args:
-        total: the number of units in all, or None where it is not known.
-        what: the work, in a word or two.
-        unit: singular noun for what is counted; ignored with `bytes_`.
-        done: units that were done before.
-        bytes_: whether bytes are counted.
+        total: The total number of units; None if unknown.
+        description: The operation, in a word or two.
+        unit: A singular noun for what is counted; ignored with `bytes_`.
+        done: The number of units done before.
+        bytes_: Whether bytes are counted.
     """
-    bar, listener = _factory(total, what, unit, done, bytes_), _listener.get()
+    bar, listener = _factory(total, description, unit, done, bytes_), _listener.get()
     if listener is None:
         return bar
-    return _ListenedBar(bar, listener, Progress(what, "byte" if bytes_ else unit, done, total))
+    return _ReportingBar(bar, listener, Progress(description, "byte" if bytes_ else unit, done, total))
 
 
 @contextlib.contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Log, at level DEBUG, how long a part of a run took."""
+    """Log, at level DEBUG, how long a stage of a run took."""
     start = time.perf_counter()
     yield
     log.debug("Stage %s: %.3f s", name, time.perf_counter() - start)

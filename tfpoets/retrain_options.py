@@ -6,34 +6,44 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.data import SplitOptions
-from tfpoets.errors import OptionError, check_flag, check_kind, check_range
+from tfpoets.errors import OptionError, check_flag, check_range, check_type
 from tfpoets.exporting import ExportOptions
 from tfpoets.extractors import ExtractorOptions
-from tfpoets.files import check_is_apart, check_is_not_among, set_locations, set_paths
+from tfpoets.files import (check_not_below_image_dir, check_outside_image_dir, convert_to_locations,
+                           convert_to_paths)
 from tfpoets.training import TrainingOptions, check_batch_size
 
 TF_FILES = Path("tf_files")
 
+# These do not affect the result, so they are not stored with it.
+UNSTORED_OPTIONS = ("offline", "resume")
+
 
 @dataclass(frozen=True, kw_only=True)
 class RetrainOptions:
-    """A retraining.
+    """The options of a retraining.
+
+    Usage::
+
+        RetrainOptions(image_dir="photos")                                 # default options
+        RetrainOptions(image_dir="photos", split=SplitOptions(seed=3))     # options of one group
+        with_options(RetrainOptions, {"image_dir": "photos", "seed": 3})   # the same, by the name of the option
 
     Attributes:
-        image_dir: folder that holds one folder of photos per class, whose name is its label; or another place of
-            photos that one of PHOTO_SOURCES knows.
-        test_dir: a second folder with the same classes, whose photos make the final test; None: a share of
-            `image_dir`.
-        split: how photos are divided.
-        extractor: which pretrained network is used.
-        training: what is trained.
-        files: what is written.
-        cross_validate: number of folds in which every photo is also answered by a head that never saw it; None: none.
-        doctor: whether to look for problems in the photos.
-        bottleneck_dir: folder of the cache, and of checkpoints.
-        summaries_dir: folder of the curves, one folder a run.
-        intermediate_output_graphs_dir: folder of the graphs of a training by steps that is under way.
-        test_batch_size: also report the accuracy of so many test photos, drawn evenly from the classes; -1: do not.
+        image_dir: The folder that contains one folder of photos per class, named after its label; or another location
+            that one of PHOTO_SOURCES can read.
+        test_dir: A second folder with the same classes, whose photos are the test photos; None: a fraction of the
+            photos in `image_dir` is held out.
+        split: How the photos are split.
+        extractor: Which pretrained network is used.
+        training: What is trained, and how.
+        files: Which files are written.
+        cross_validate: The number of folds for a cross-validation of the last layer; None: no cross-validation.
+        doctor: Whether to look for problems in the photos.
+        bottleneck_dir: The folder of the bottleneck cache and of checkpoints.
+        summaries_dir: The folder of the learning curves, with one folder per run.
+        intermediate_output_graphs_dir: The folder of the graphs that are written during training by gradient steps.
+        test_batch_size: Also report the accuracy on this many test photos, drawn evenly from the classes; -1: do not.
     """
 
     image_dir: Path | str
@@ -50,68 +60,63 @@ class RetrainOptions:
     test_batch_size: int = -1
 
     def __post_init__(self) -> None:
-        for name, kind in (("split", SplitOptions), ("extractor", ExtractorOptions), ("training", TrainingOptions),
-                           ("files", ExportOptions)):
-            check_kind(name, getattr(self, name), kind)
+        for name, expected in (("split", SplitOptions), ("extractor", ExtractorOptions),
+                               ("training", TrainingOptions), ("files", ExportOptions)):
+            check_type(name, getattr(self, name), expected)
         check_flag("doctor", self.doctor)
-        set_locations(self, "image_dir", "test_dir")
-        set_paths(self, "bottleneck_dir", "summaries_dir", "intermediate_output_graphs_dir")
-        # One fold is held out, one chooses, the rest train.
-        check_range("cross_validate", self.cross_validate, least=3, most=100, whole=True)
+        convert_to_locations(self, "image_dir", "test_dir")
+        convert_to_paths(self, "bottleneck_dir", "summaries_dir", "intermediate_output_graphs_dir")
+        # At least three folds: one is held out, one validates, and the others train.
+        check_range("cross_validate", self.cross_validate, minimum=3, maximum=100, integer=True)
         check_batch_size("test_batch_size", self.test_batch_size)
         object.__setattr__(self, "training", self.training.with_seed(self.split.seed))
-        self._check_places()
+        self._check_output_locations()
         self._check_training()
 
-    def _check_places(self) -> None:
-        """What is written among the photos would be a class of its own, or photos of one, the next time."""
-        for photos in (self.image_dir, self.test_dir):
-            if photos is None:
+    def _check_output_locations(self) -> None:
+        """Check that nothing is written among the photos: the next run would take it for a class or for photos."""
+        for image_dir in (self.image_dir, self.test_dir):
+            if image_dir is None:
                 continue
             for name in ("output_graph", "output_labels"):
-                given = getattr(self.files, name)
-                # Some formats are folders beside the graph.
-                check = check_is_apart if self.files.formats else check_is_not_among
-                check(given.parent, name, photos, given)
-            for name, folder in (("saved_model_dir", self.files.saved_model_dir),
-                                 ("bottleneck_dir", self.bottleneck_dir), ("model_dir", self.extractor.model_dir),
-                                 ("summaries_dir", self.summaries_dir),
-                                 ("intermediate_output_graphs_dir", self.intermediate_output_graphs_dir)):
-                if name == "intermediate_output_graphs_dir" and not self._stores_graphs:
-                    continue
-                if folder is not None:
-                    check_is_apart(folder, name, photos, folder)
+                path = getattr(self.files, name)
+                # The graph may lie directly in `image_dir`, unless folders of further formats are written next to it.
+                check = check_outside_image_dir if self.files.formats else check_not_below_image_dir
+                check(path.parent, name, image_dir, path)
+            for name, folder in self._output_folders():
+                check_outside_image_dir(folder, name, image_dir, folder)
 
-    @property
-    def _stores_graphs(self) -> bool:
-        """Whether graphs of a training that is under way are written."""
-        return bool(self.training.sgd and self.training.sgd.intermediate_store_frequency)
+    def _output_folders(self) -> list[tuple[str, Path]]:
+        """Return the folders that this run writes to, with the names of their options."""
+        folders = [("bottleneck_dir", self.bottleneck_dir), ("model_dir", self.extractor.model_dir),
+                   ("summaries_dir", self.summaries_dir)]
+        if self.files.saved_model_dir is not None:
+            folders.insert(0, ("saved_model_dir", self.files.saved_model_dir))
+        if self.training.sgd and self.training.sgd.intermediate_store_frequency:
+            folders.append(("intermediate_output_graphs_dir", self.intermediate_output_graphs_dir))
+        return folders
 
     def _check_training(self) -> None:
-        training, validates = self.training, bool(self.split.validation_percentage)
-        if training.all_layers and not validates:
-            raise OptionError("Training a network needs validation photos to tell its best epoch by.",
-                              "Give a `validation_percentage` above 0.", "validation_percentage")
-        if training.unknown_coverage and not validates:
-            raise OptionError("`unknown_coverage` needs validation photos to find its threshold by.",
-                              "Give a `validation_percentage` above 0.")
+        training, has_validation_photos = self.training, bool(self.split.validation_percentage)
+        if training.all_layers and not has_validation_photos:
+            raise OptionError("Training all layers needs validation photos, to choose the best epoch.",
+                              "Set `validation_percentage` above 0.", "validation_percentage")
+        if training.unknown_coverage and not has_validation_photos:
+            raise OptionError("`unknown_coverage` needs validation photos, to choose its threshold.",
+                              "Set `validation_percentage` above 0.")
         if training.all_layers and self.cross_validate:
-            raise OptionError("`cross_validate` is for the last layer alone: a network that was trained on the photos "
-                              "knows all folds.", "Omit it.")
+            raise OptionError("`cross_validate` is only for training the last layer: a network trained on the photos "
+                              "has seen the photos of every fold.", "Omit it.")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the options as JSON takes them, paths as text, without those that change no result."""
-        return _as_json({name: value for name, value in asdict(self).items() if value is not None})
+        """Return the options for JSON: with paths as strings, without empty and UNSTORED_OPTIONS."""
+        return _to_json({name: value for name, value in asdict(self).items() if value is not None})
 
 
-# These change no result.
-WITHOUT_EFFECT = ("offline", "resume")
-
-
-def _as_json(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _as_json(each) for name, each in value.items()
-                if each not in (None, (), "") and name not in WITHOUT_EFFECT}
+        return {name: _to_json(each) for name, each in value.items()
+                if each not in (None, (), "") and name not in UNSTORED_OPTIONS}
     if isinstance(value, tuple):
-        return [_as_json(each) for each in value]
+        return [_to_json(each) for each in value]
     return str(value) if isinstance(value, Path) else value

@@ -1,4 +1,4 @@
-"""What a retraining returns."""
+"""The result of a retraining."""
 from __future__ import annotations
 
 import math
@@ -21,26 +21,26 @@ from tfpoets.training import TrainingResult
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RetrainResult:
-    """A retrained classifier, and what is known of it.
+    """A retrained classifier, with the photos, figures and files of the run.
 
     Attributes:
-        classifier: loaded from the .tflite that was written; `classifier.label("photo.jpg")` labels a photo.
-        listed: the photos as they were listed, before any was read.
-        unreadable: (photo, reason) of those that could not be read.
-        computed: how many bottlenecks were not in the cache.
-        extractor: what the bottlenecks were made by, or None where none were needed; after a training of all layers
-            it is not the classifier's network.
-        training: the trained network and head, and how they were found.
-        metadata: of the classifier.
-        test: the final test, with the probabilities of every test photo.
-        findings: of the data doctor, or None where it was not asked.
-        exported: the classifier's files, and how their answers agree with those of the training.
-        converted: the further formats that were asked for, the graph itself first; empty without.
-        report: the page for people.
+        classifier: The classifier, loaded from the exported .tflite; `classifier.label("photo.jpg")` labels a photo.
+        listed_dataset: All photos that were found, before any was read.
+        unreadable: (photo, reason) of each photo that could not be read.
+        computed: The number of bottlenecks that were not in the cache.
+        extractor: The network that computed the bottlenecks, or None if none were needed. If all layers were trained,
+            the classifier uses a different network.
+        training: The trained network and head, and how they were fitted.
+        metadata: The metadata of the classifier.
+        test: The final evaluation, with the probabilities of every test photo.
+        findings: The findings of the data doctor, or None if it did not run.
+        exported: The classifier's files, and how their predictions compare with those of the trained head.
+        converted: The files in further formats, starting with the graph itself; empty if none were requested.
+        report: The HTML report.
     """
 
     classifier: Classifier
-    listed: Dataset
+    listed_dataset: Dataset
     unreadable: Sequence[tuple[Photo, str]]
     computed: int
     extractor: Extractor | None
@@ -54,50 +54,50 @@ class RetrainResult:
 
     @property
     def dataset(self) -> Dataset:
-        """The photos that were trained on and tested on, with bottlenecks and split."""
+        """The photos used for training, validation and test, with their bottlenecks and split."""
         return self.training.dataset
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels in output order."""
+        """The labels, in output order."""
         return self.dataset.labels
 
     @property
     def metrics(self) -> Metrics | None:
-        """Figures of the final test; None where no photo was kept for it."""
+        """The metrics of the final evaluation, or None if there were no test photos."""
         return self.test.metrics
 
     @property
     def rejection(self) -> Rejection | None:
-        """Figures of the reject option on the test photos; None without one."""
+        """The metrics of the reject option on the test photos, or None without one."""
         return self.test.rejection
 
     @property
     def misclassified(self) -> list[Misclassified]:
-        """The test photos with a wrong answer."""
+        """The misclassified test photos."""
         return self.test.misclassified()
 
     @property
     def cross_validation(self) -> CrossValidation | None:
-        """Figures of all photos, each answered by a head that never saw it; None where that was not asked for."""
+        """The figures of the cross-validation, or None if it was not requested."""
         return self.metadata.cross_validation
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The classifier's files, in the order in which they were put in place."""
+        """The classifier's files, in the order in which they were moved into place."""
         return self.exported.files
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON takes it: paths as text, and null for numbers that are not finite.
+        """Return the result for JSON, with paths as strings and None for numbers that are not finite.
 
-        The sections: `labels`, `photos` (listed and unreadable), `bottlenecks`, `augmented`, `split`, `network`,
+        The sections are `labels`, `photos` (listed and unreadable), `bottlenecks`, `augmented`, `split`, `network`,
         `head`, `fine_tuning`, `curves`, `test`, `misclassified`, `unknown`, `cross_validation`, `findings`, `files`,
-        `proof`, `converted` and `report`. A section is null, or an empty list, where the run had no such part.
+        `proof`, `converted` and `report`. A section is None, or an empty list, if the run had no such part.
         """
         metadata = self.metadata
-        return _finite({
+        return _non_finite_to_none({
             "labels": list(self.labels),
-            "photos": {"listed": len(self.listed), "per_label": self.listed.counts(),
+            "photos": {"listed": len(self.listed_dataset), "per_label": self.listed_dataset.counts(),
                        "unreadable": [{"file": photo.uri, "reason": reason} for photo, reason in self.unreadable]},
             "bottlenecks": self._bottlenecks(),
             "augmented": self.training.augmented and asdict(self.training.augmented),
@@ -107,7 +107,7 @@ class RetrainResult:
             "fine_tuning": self._fine_tuning(),
             "curves": self.training.fit.curves(),
             "test": self._test(),
-            "misclassified": [{"file": each.photo.uri, "label": each.photo.label, "answer": each.answer,
+            "misclassified": [{"file": each.photo.uri, "label": each.photo.label, "answer": each.predicted,
                                "score": each.score} for each in self.misclassified],
             "unknown": metadata.unknown and asdict(metadata.unknown),
             "cross_validation": self.cross_validation and asdict(self.cross_validation),
@@ -119,11 +119,11 @@ class RetrainResult:
             "report": str(self.report)})
 
     def _bottlenecks(self) -> dict[str, Any] | None:
-        """What the cache saved; None where no bottlenecks were needed."""
+        """Return how many bottlenecks were used and computed, or None if none were needed."""
         if self.extractor is None:
             return None
         return {"extractor": self.extractor.name, "height": self.extractor.height, "width": self.extractor.width,
-                "depth": self.extractor.depth, "count": len(self.listed) - len(self.unreadable),
+                "depth": self.extractor.depth, "count": len(self.listed_dataset) - len(self.unreadable),
                 "computed": self.computed}
 
     def _fine_tuning(self) -> dict[str, Any] | None:
@@ -142,24 +142,24 @@ class RetrainResult:
     def _test(self) -> dict[str, Any] | None:
         if self.metrics is None:
             return None
-        drawn = self.test.drawn
+        batch = self.test.balanced_batch
         return {**self.metrics.to_dict(self.labels), "majority_label": self.labels[self.metrics.majority],
                 "majority_accuracy": self.metrics.majority_accuracy,
-                "drawn": drawn and {"accuracy": drawn[0], "count": drawn[1]}}
+                "drawn": batch and {"accuracy": batch.accuracy, "count": batch.count}}
 
-    def _converted(self, row: ExportedFile) -> dict[str, Any]:
-        return {"name": row.name, "path": str(row.path), "size": row.size, "count": row.count,
-                "agreeing": row.agreeing, "largest": row.max_difference,
-                "accuracy": row.metrics and row.metrics.accuracy,
-                "interval": row.metrics and row.metrics.interval, "milliseconds": row.milliseconds}
+    def _converted(self, file: ExportedFile) -> dict[str, Any]:
+        return {"name": file.name, "path": str(file.path), "size": file.size, "count": file.count,
+                "agreeing": file.agreeing, "largest": file.max_difference,
+                "accuracy": file.metrics and file.metrics.accuracy,
+                "interval": file.metrics and file.metrics.interval, "milliseconds": file.milliseconds}
 
 
-def _finite(value: Any) -> Any:
-    """The value with None for every number that is not finite, which JSON has no word for."""
+def _non_finite_to_none(value: Any) -> Any:
+    """Return a copy of a value with None for every number that is not finite, since JSON cannot represent these."""
     if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
+        return {name: _non_finite_to_none(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [_non_finite_to_none(each) for each in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""TensorFlow as a process uses it: imported late and, if asked, quietly; precision for the length of a block."""
+"""TensorFlow in this process: importing it late and, if requested, quietly, and temporary settings for precision."""
 from __future__ import annotations
 
 import contextlib
@@ -16,79 +16,84 @@ _imported = False
 
 
 def hide_native_messages(hidden: bool = True) -> None:
-    """Hide what TensorFlow and LiteRT write to standard error by themselves, from now on.
+    """Hide, from now on, what TensorFlow and LiteRT write directly to standard error.
 
-    They greet with lines that no environment variable turns off (abseil/abseil-cpp#1957), so the file descriptor
-    itself is turned aside while they work. The command line asks for this; a host program keeps its messages and
+    Both print start-up lines that no environment variable turns off (abseil/abseil-cpp#1957), so the file descriptor
+    itself is redirected while they run. Only the command line requests this; host programs keep their messages and
     descriptors.
     """
     global _hidden
     _hidden = hidden
 
 
-class _Aside:
-    """Standard error of the process turned aside, for as many threads as ask for it at a time."""
+class _StderrRedirection:
+    """Redirection of the process's standard error to os.devnull, shared by all threads that are inside the block.
+
+    The first thread to enter redirects the file descriptor, and the last one to leave restores it. Meanwhile
+    sys.stderr writes to a copy of the original descriptor, so that messages from Python still appear.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._asking = 0
-        self._kept = -1
-        self._python: TextIO | None = None
+        self._n_inside = 0
+        self._saved_fd = -1
+        self._saved_stderr: TextIO | None = None
 
     def __enter__(self) -> None:
         with self._lock:
-            self._asking += 1
-            if self._asking > 1:
+            self._n_inside += 1
+            if self._n_inside > 1:
                 return
             sys.stderr.flush()
-            self._kept = os.dup(2)
-            with open(os.devnull, "wb") as nowhere:
-                os.dup2(nowhere.fileno(), 2)
-            own = sys.__stderr__
-            if own is not None and sys.stderr is own:  # else Python's has gone elsewhere anyway
-                self._python = own
-                sys.stderr = open(self._kept, "w", encoding=own.encoding, errors="backslashreplace",
+            self._saved_fd = os.dup(2)
+            with open(os.devnull, "wb") as devnull:
+                os.dup2(devnull.fileno(), 2)
+            original = sys.__stderr__
+            if original is not None and sys.stderr is original:  # otherwise sys.stderr does not use descriptor 2
+                self._saved_stderr = original
+                sys.stderr = open(self._saved_fd, "w", encoding=original.encoding, errors="backslashreplace",
                                   buffering=1, closefd=False)
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            self._asking -= 1
-            if self._asking:
+            self._n_inside -= 1
+            if self._n_inside:
                 return
-            if self._python is not None:
+            if self._saved_stderr is not None:
                 sys.stderr.flush()
-                sys.stderr, self._python = self._python, None
-            os.dup2(self._kept, 2)
-            os.close(self._kept)
+                sys.stderr, self._saved_stderr = self._saved_stderr, None
+            os.dup2(self._saved_fd, 2)
+            os.close(self._saved_fd)
 
 
-_aside = _Aside()
+_stderr_redirection = _StderrRedirection()
 
 
 @contextlib.contextmanager
-def quiet_native_code() -> Iterator[None]:
-    """Hide what native code writes to standard error inside the block, where `hide_native_messages` asked for it.
+def redirect_native_stderr() -> Iterator[None]:
+    """Discard what native code writes to standard error inside the block, if `hide_native_messages` was called.
 
-    Python's own standard error goes on to where it went.
+    What Python writes to sys.stderr still appears.
     """
     if not _hidden:
         yield
         return
-    with _aside:
+    with _stderr_redirection:
         yield
 
 
 def import_tensorflow() -> ModuleType:
-    """Import TensorFlow (about 3 s); all code gets it from here, inside functions.
+    """Import TensorFlow, which takes about 3 s, and return it.
 
-    Where `hide_native_messages` asked for it, TensorFlow's start-up messages and notes are hidden, too.
+    All code imports TensorFlow with this function, inside functions. If `hide_native_messages` was called, this also
+    hides TensorFlow's start-up messages and log lines.
     """
     global _imported
-    if not _hidden or _imported:  # once is enough: what hides messages must not run beside other threads for nothing
+    if not _hidden or _imported:  # the redirection affects all threads, so it is used for the first import only
         import tensorflow
         return tensorflow
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with warnings.catch_warnings(), quiet_native_code():
+    with warnings.catch_warnings(), redirect_native_stderr():
         warnings.simplefilter("ignore")
         import tensorflow
         from absl import logging as absl_logging
@@ -98,43 +103,44 @@ def import_tensorflow() -> ModuleType:
     return tensorflow
 
 
-class _Setting:
-    """A setting of the whole process that has another value for as long as any thread is inside a block.
+class _TemporarySetting:
+    """A process-wide setting that has a different value while any thread is inside the block.
 
     Args:
-        value: inside.
-        read, write: get and set it.
+        value: The value inside the block.
+        read: Returns the current value.
+        write: Sets the value.
     """
 
     def __init__(self, value: bool, read: Callable[[], bool], write: Callable[[bool], None]):
         self._value, self._read, self._write = value, read, write
         self._lock = threading.Lock()
-        self._inside = 0
-        self._before = value
+        self._n_inside = 0
+        self._original = value
 
     def __enter__(self) -> None:
         with self._lock:
-            if self._inside == 0:
-                self._before = self._read()
+            if self._n_inside == 0:
+                self._original = self._read()
                 self._write(self._value)
-            self._inside += 1
+            self._n_inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._write(self._before)
+            self._n_inside -= 1
+            if self._n_inside == 0:
+                self._write(self._original)
 
 
-# NVIDIA GPUs since 2020 multiply float32 matrices with 10 bits of the mantissa (TensorFloat-32) unless told otherwise.
-# The vectors then differ from a CPU's by 0.2 % of the largest (seen on an H200). Used wherever vectors are computed or
-# compared; training keeps the faster default.
-full_precision = _Setting(
+# By default, NVIDIA GPUs since 2020 multiply float32 matrices with a 10-bit mantissa (TensorFloat-32). Feature vectors
+# then differ from those of a CPU by 0.2 % of the largest value (measured on an H200). TensorFloat-32 is turned off
+# wherever vectors are computed or compared; training keeps the faster default.
+full_precision = _TemporarySetting(
     False, lambda: import_tensorflow().config.experimental.tensor_float_32_execution_enabled(),
     lambda on: import_tensorflow().config.experimental.enable_tensor_float_32_execution(on))
 
-# TensorFlow computes in 16 bits what tolerates it, on a GPU, in all functions that run inside the block. Files that
-# are proven afterwards must be computed in full precision.
-auto_mixed_precision = _Setting(
+# On a GPU, all functions that run inside this block compute in 16 bits where TensorFlow considers it safe. Exported
+# files that are verified afterwards must be computed in full precision.
+auto_mixed_precision = _TemporarySetting(
     True, lambda: bool(import_tensorflow().config.optimizer.get_experimental_options().get("auto_mixed_precision")),
     lambda on: import_tensorflow().config.optimizer.set_experimental_options({"auto_mixed_precision": on}))

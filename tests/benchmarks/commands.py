@@ -1,9 +1,10 @@
-"""Whole commands as fresh processes: retrain cold and warm, stage by stage; label_image on one photo and on a folder.
+"""Measure the running time of whole commands, each in a new process.
 
-    python -m tests.benchmarks.commands --image_dir=PHOTOS [--runs=5] [--without=hand,cold]
+    python -m tests.benchmarks.commands --image_dir=PHOTOS [--runs=5] [--without=keras,cold]
 
-Beside them, in turn: what a user would write by hand (keras.applications' predict and scikit-learn), and a bare script
-that labels one photo.
+The commands are retrain with an empty and with a full cache, stage by stage, and label_image on one photo and on many.
+They alternate with what a user might write instead: a script with keras.applications and scikit-learn, and a minimal
+script that labels one photo with LiteRT.
 """
 from __future__ import annotations
 
@@ -21,10 +22,10 @@ import numpy as np
 
 from tfpoets.data import read_dataset
 
-from .timing import Times, in_turn
+from .timing import Times, time_alternately
 
-# A network of about the size of ours; random weights will do to time it.
-BY_HAND = """
+# MobileNetV2 is about as large as the default network. Random weights are sufficient for timing.
+KERAS_SCRIPT = """
 import sys
 from pathlib import Path
 import keras, numpy as np
@@ -36,107 +37,111 @@ paths = sorted(root.glob("*/*.jpg"))
 photos = np.stack([np.asarray(Image.open(path).convert("RGB").resize((224, 224)), np.float32) for path in paths])
 network = keras.applications.MobileNetV2(weights=None, include_top=False, pooling="avg")
 features = network.predict(keras.applications.mobilenet_v2.preprocess_input(photos), verbose=0)
-x, held, y, truth = train_test_split(features, [path.parent.name for path in paths], test_size=0.1, random_state=0)
-print(LogisticRegression(max_iter=1000).fit(x, y).score(held, truth))
+X, X_test, y, y_test = train_test_split(features, [path.parent.name for path in paths], test_size=0.1,
+                                       random_state=0)
+print(LogisticRegression(max_iter=1000).fit(X, y).score(X_test, y_test))
 """
 
-BARE = """
+LITERT_SCRIPT = """
 import sys
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 interpreter = Interpreter(sys.argv[1], num_threads=1)
 interpreter.allocate_tensors()
-given = interpreter.get_input_details()[0]
-height, width = given["shape"][1:3]
+details = interpreter.get_input_details()[0]
+height, width = details["shape"][1:3]
 photo = np.asarray(Image.open(sys.argv[2]).convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
-interpreter.set_tensor(given["index"], photo[None].astype(np.float32) / 255)
+interpreter.set_tensor(details["index"], photo[None].astype(np.float32) / 255)
 interpreter.invoke()
 print(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
 """
 
 
 def main() -> None:
-    """Prints Markdown tables."""
+    """Print Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image_dir", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--without", default="", help="parts to leave out: hand, cold, labels")
+    parser.add_argument("--without", default="", help="parts to omit: keras, cold, labels")
     parser.add_argument("--model_dir", type=Path, default=Path("tf_files/models"))
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        workplace = Workplace(Path(folder), flags.image_dir.resolve(), flags.model_dir.resolve())
-        workplace.retrain("warm")  # prepares the extractor and fills the cache
-        works: dict[str, Callable[[], object]] = {"retrain, warm": lambda: workplace.retrain("warm")}
+        workspace = Workspace(Path(folder), flags.image_dir.resolve(), flags.model_dir.resolve())
+        workspace.retrain("warm")  # prepares the extractor and fills the cache
+        commands: dict[str, Callable[[], object]] = {"retrain, warm": lambda: workspace.retrain("warm")}
         if "cold" not in flags.without:
-            works["retrain, cold"] = lambda: workplace.retrain("cold")
-        if "hand" not in flags.without:
-            works["by hand: keras.applications and scikit-learn"] = lambda: workplace.python("-c", BY_HAND,
-                                                                                             flags.image_dir)
-        times = in_turn(list(works.values()), flags.runs)
-        print_commands(dict(zip(works, times)), workplace)
+            commands["retrain, cold"] = lambda: workspace.retrain("cold")
+        if "keras" not in flags.without:
+            commands["keras.applications and scikit-learn"] = lambda: workspace.run_python(
+                "-c", KERAS_SCRIPT, workspace.photos)
+        times = time_alternately(list(commands.values()), flags.runs)
+        print_commands(dict(zip(commands, times)), workspace)
         if "labels" not in flags.without:
-            print_labelling(workplace, flags.image_dir, flags.runs)
+            print_labelling(workspace, flags.runs)
 
 
-class Workplace:
-    """A folder to run commands in, with what they said of their stages."""
+class Workspace:
+    """A folder in which commands run, with the durations of the stages that they logged.
+
+    Attributes:
+        folder: The working folder of the commands.
+        photos: The folder of the photos.
+        model_dir: The folder of prepared extractors.
+        stages: For "warm" and "cold" runs, the seconds of each stage in each run.
+    """
 
     def __init__(self, folder: Path, photos: Path, model_dir: Path):
         self.folder, self.photos, self.model_dir = folder, photos, model_dir
         self.stages: dict[str, dict[str, list[float]]] = {"warm": {}, "cold": {}}
-        self.runs = 0
+        self._runs = 0
 
-    def python(self, *arguments: object) -> str:
-        """Runs this interpreter; gives standard error."""
+    def run_python(self, *arguments: object) -> str:
+        """Run the Python interpreter with the working tree on its path, and return its standard error."""
         root = Path(__file__).resolve().parents[2]
-        return subprocess.run([sys.executable, *map(str, arguments)], cwd=self.folder, env=environment(root),
-                              capture_output=True, text=True, check=True, errors="replace").stderr
+        return subprocess.run([sys.executable, *map(str, arguments)], cwd=self.folder, capture_output=True, text=True,
+                              env={**os.environ, "PYTHONPATH": str(root)}, check=True, errors="replace").stderr
 
     def retrain(self, kind: str) -> None:
-        """A retrain whose bottlenecks are all there (warm) or none is (cold)."""
-        self.runs += 1
-        cache = "warm" if kind == "warm" else f"cold{self.runs}"
+        """Retrain with all bottlenecks in the cache ("warm") or with an empty cache ("cold")."""
+        self._runs += 1
+        cache = "warm" if kind == "warm" else f"cold{self._runs}"
         start = time.perf_counter()
-        said = self.python("-m", "tfpoets", "retrain", f"--image_dir={self.photos}", f"--bottleneck_dir={cache}",
-                           f"--model_dir={self.model_dir}", "--logging_verbosity=DEBUG")
+        log = self.run_python("-m", "tfpoets", "retrain", f"--image_dir={self.photos}", f"--bottleneck_dir={cache}",
+                              f"--model_dir={self.model_dir}", "--logging_verbosity=DEBUG")
         total = time.perf_counter() - start
-        stages = {name: float(seconds) for name, seconds in re.findall(r"Stage (.+?): (\d+\.\d+) s", said)}
+        stages = {name: float(seconds) for name, seconds in re.findall(r"Stage (.+?): (\d+\.\d+) s", log)}
         stages["start and end"] = total - sum(stages.values())
         for name, seconds in stages.items():
             self.stages[kind].setdefault(name, []).append(seconds)
 
 
-def environment(root: Path) -> dict[str, str]:
-    """This process's, with the program on the path."""
-    return {**os.environ, "PYTHONPATH": str(root)}
-
-
-def print_commands(times: dict[str, Times], workplace: Workplace) -> None:
-    """Whole commands, then the stages; the first run of each kind of stage, which prepared things, is left out."""
+def print_commands(times: dict[str, Times], workspace: Workspace) -> None:
+    """Print the times of whole commands, and of the stages without the first warm run, which filled the cache."""
     first = next(iter(times.values()))
-    print("| command | seconds | over the warm retrain |\n|---|---|---|")
+    print("| command | seconds | relative to the warm retrain |\n|---|---|---|")
     for name, each in times.items():
-        print(f"| {name} | {each.text(1)} | {each.over(first).text(1)} |")
+        print(f"| {name} | {each.text(1)} | {each.ratio_to(first).text(1)} |")
     print("\n| stage | warm, s | cold, s |\n|---|---|---|")
-    for name in workplace.stages["warm"]:
-        warm, cold = (workplace.stages[kind].get(name, []) for kind in ("warm", "cold"))
+    for name in workspace.stages["warm"]:
+        warm, cold = (workspace.stages[kind].get(name, []) for kind in ("warm", "cold"))
         print(f"| {name} | {Times(tuple(warm[1:])).text()} | {Times(tuple(cold)).text() if cold else ''} |")
 
 
-def print_labelling(workplace: Workplace, image_dir: Path, runs: int) -> None:
-    """label_image on one photo against the bare script, and on a folder."""
-    graph = workplace.folder / "tf_files" / "retrained_graph.tflite"
-    photos = [Path(photo.uri).resolve() for photo in read_dataset(image_dir).photos]
-    chosen = [photos[place] for place in np.linspace(0, len(photos) - 1, min(600, len(photos))).astype(int)]
-    one, bare, many = in_turn([
-        lambda: workplace.python("-m", "tfpoets", "label_image", f"--graph={graph}", photos[0]),
-        lambda: workplace.python("-c", BARE, graph, photos[0]),
-        lambda: workplace.python("-m", "tfpoets", "label_image", f"--graph={graph}", "--format=csv", *chosen)], runs)
+def print_labelling(workspace: Workspace, runs: int) -> None:
+    """Print the times of label_image on one photo, compared with the minimal script, and on at most 600 photos."""
+    graph = workspace.folder / "tf_files" / "retrained_graph.tflite"
+    photos = [Path(photo.uri) for photo in read_dataset(workspace.photos).photos]
+    sample = [photos[row] for row in np.linspace(0, len(photos) - 1, min(600, len(photos))).astype(int)]
+    label_image = ("-m", "tfpoets", "label_image", f"--graph={graph}")
+    one, minimal, many = time_alternately([
+        lambda: workspace.run_python(*label_image, photos[0]),
+        lambda: workspace.run_python("-c", LITERT_SCRIPT, graph, photos[0]),
+        lambda: workspace.run_python(*label_image, "--format=csv", *sample)], runs)
     print("\n| label_image | seconds | |\n|---|---|---|")
-    print(f"| one photo | {one.text()} | {one.over(bare).text()} times a bare script ({bare.text()} s) |")
-    rate = Times(tuple(len(chosen) / (a - b) for a, b in zip(many.seconds, one.seconds)))
-    print(f"| {len(chosen)} photos | {many.text()} | {rate.text(0)} photos/s after the start |")
+    print(f"| one photo | {one.text()} | {one.ratio_to(minimal).text()} times a minimal script ({minimal.text()} s) |")
+    rate = Times(tuple(len(sample) / (a - b) for a, b in zip(many.seconds, one.seconds)))
+    print(f"| {len(sample)} photos | {many.text()} | {rate.text(0)} photos/s after the start |")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Ways to decode a JPEG for the network, in turn, on one thread; simplejpeg must be installed for this (pip).
+"""Compare ways to decode a JPEG for the network, on one thread. Requires simplejpeg (pip install simplejpeg).
 
 python -m tests.benchmarks.decoding --image_dir=PHOTOS [--image_size=320] [--megapixels=12]
+
+With --megapixels, the photos are first scaled to that many million pixels.
 """
 from __future__ import annotations
 
@@ -16,12 +18,12 @@ from PIL import Image
 
 from tfpoets.data import load_pixels, read_dataset
 
-from .extraction import gather
-from .timing import in_turn
+from .extraction import copy_photos
+from .timing import time_alternately
 
 
 def main() -> None:
-    """Prints a Markdown table."""
+    """Print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image_dir", type=Path, required=True)
     parser.add_argument("--image_size", type=int, default=320)
@@ -30,37 +32,38 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        root = gather(flags.image_dir, Path(folder), flags.photos, flags.megapixels)
+        root = copy_photos(flags.image_dir, Path(folder), flags.photos, flags.megapixels)
         files = [photo.read() for photo in read_dataset(root, min_classes=1).photos]
-    side = flags.image_size
-    ways: dict[str, Callable[[bytes], np.ndarray]] = {
-        "photos/pixels.py (2x and at least 640)": lambda data: load_pixels(data, side, side),
-        "Pillow, full decode": lambda data: with_pillow(data, side, None),
-        "Pillow, draft 1x": lambda data: with_pillow(data, side, 1),
-        "Pillow, draft 2x": lambda data: with_pillow(data, side, 2),
-        "simplejpeg, at least 2x, Pillow's resize": lambda data: with_simplejpeg(data, side)}
-    works: list[Callable[[], object]] = [lambda way=way: [way(data) for data in files]  # type: ignore[misc]
-                                         for way in ways.values()]
-    times = in_turn(works, flags.runs)
-    print("| way | ms a photo | time over the first's |")
+    size = flags.image_size
+    decoders: dict[str, Callable[[bytes], np.ndarray]] = {
+        "tfpoets/data/decode.py (2x and at least 640)": lambda data: load_pixels(data, size, size),
+        "Pillow, full decode": lambda data: decode_with_pillow(data, size, None),
+        "Pillow, draft 1x": lambda data: decode_with_pillow(data, size, 1),
+        "Pillow, draft 2x": lambda data: decode_with_pillow(data, size, 2),
+        "simplejpeg, at least 2x, Pillow's resize": lambda data: decode_with_simplejpeg(data, size)}
+    functions: list[Callable[[], object]] = [
+        lambda decode=decode: [decode(data) for data in files]  # type: ignore[misc]
+        for decode in decoders.values()]
+    times = time_alternately(functions, flags.runs)
+    print("| decoder | ms per photo | time relative to the first |")
     print("|---|---|---|")
-    for name, each in zip(ways, times):
-        print(f"| {name} | {1e3 * each.median / len(files):.2f} | {each.over(times[0]).text()} |")
+    for name, each in zip(decoders, times):
+        print(f"| {name} | {1e3 * each.median / len(files):.2f} | {each.ratio_to(times[0]).text()} |")
 
 
-def with_pillow(data: bytes, side: int, times: int | None) -> np.ndarray:
-    """Decoded at the smallest DCT scale that leaves `times` the side, or in full."""
+def decode_with_pillow(data: bytes, size: int, min_factor: int | None) -> np.ndarray:
+    """Decode at the smallest DCT scale that is at least `min_factor` times the target size, or in full if None."""
     photo = Image.open(io.BytesIO(data))
-    if times:
-        photo.draft("RGB", (times * side, times * side))
-    return np.asarray(photo.convert("RGB").resize((side, side), Image.Resampling.BILINEAR))
+    if min_factor:
+        photo.draft("RGB", (min_factor * size, min_factor * size))
+    return np.asarray(photo.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
 
 
-def with_simplejpeg(data: bytes, side: int) -> np.ndarray:
-    """The same through libjpeg-turbo's own interface."""
-    pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=max(640, 2 * side), min_width=max(640, 2 * side),
+def decode_with_simplejpeg(data: bytes, size: int) -> np.ndarray:
+    """Decode at the same scale as tfpoets, with the API of libjpeg-turbo."""
+    pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=max(640, 2 * size), min_width=max(640, 2 * size),
                                     min_factor=1)
-    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
 
 
 if __name__ == "__main__":

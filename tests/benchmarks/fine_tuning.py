@@ -1,16 +1,17 @@
-"""What training all layers gains over the last layer alone, on the same splits.
+"""Measure how much fine-tuning all layers improves on training only the last layer, on the same splits.
 
     python -m tests.benchmarks.fine_tuning --image_dir=PHOTOS [--tfhub_module=HANDLE] [--image_size=224] [--epochs=3]
         [--learning_rate=1e-4]
 
-Each split is trained twice by retrain; the gain is that in the test accuracy of what it delivers, paired
-by split: where the validation photos prefer the network as it was, that is delivered and the gain is 0.
+retrain runs twice for each split, with and without fine-tuning. The gain is the difference in test accuracy of the two
+classifiers, paired by split. If the validation photos prefer the frozen network, retrain keeps it and the gain is 0.
 """
 from __future__ import annotations
 
 import argparse
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +19,24 @@ import tfpoets
 from tfpoets.training import FineTuningOptions
 
 
+class Run(NamedTuple):
+    """One run of retrain.
+
+    Attributes:
+        accuracy: The test accuracy of the classifier.
+        is_fine_tuned: Whether the classifier uses the fine-tuned network.
+        seconds: The duration.
+        comparison: The sentence that compares both networks.
+    """
+
+    accuracy: float
+    is_fine_tuned: bool
+    seconds: float
+    comparison: str
+
+
 def main() -> None:
-    """Prints one row of a Markdown table."""
+    """Print one row of a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image_dir", type=Path, required=True)
     parser.add_argument("--tfhub_module", default="efficientnet_lite0")
@@ -32,20 +49,21 @@ def main() -> None:
     flags = parser.parse_args()
     rows = []
     for seed in range(flags.seeds):
-        frozen, _, _, _ = trained(flags, seed, 0)
-        tuned, kept, seconds, said = trained(flags, seed, flags.epochs)
-        rows.append((frozen, tuned, kept, seconds))
-        print(f"seed {seed}: {frozen:.4f} {tuned:.4f} {seconds:.0f} s; {said}", flush=True)
-    before, after, kept, seconds = np.array(rows, float).T
-    gain = after - before
-    error = gain.std(ddof=1) / len(gain) ** 0.5
+        frozen = retrain(flags, seed, epochs=0)
+        tuned = retrain(flags, seed, flags.epochs)
+        rows.append((frozen.accuracy, tuned.accuracy, tuned.is_fine_tuned, tuned.seconds))
+        print(f"seed {seed}: {frozen.accuracy:.4f} {tuned.accuracy:.4f} {tuned.seconds:.0f} s; {tuned.comparison}",
+              flush=True)
+    before, after, is_fine_tuned, seconds = np.array(rows, float).T
+    gains = after - before
+    standard_error = gains.std(ddof=1) / len(gains) ** 0.5
     print(f"| {flags.tfhub_module} | {flags.image_size} | {flags.epochs} | {100 * before.mean():.1f} "
-          f"| {100 * after.mean():.1f} | {100 * gain.mean():+.2f} ± {100 * error:.2f} "
-          f"| {int(kept.sum())} of {len(kept)} | {np.median(seconds):.0f} |")
+          f"| {100 * after.mean():.1f} | {100 * gains.mean():+.2f} ± {100 * standard_error:.2f} "
+          f"| {int(is_fine_tuned.sum())} of {len(is_fine_tuned)} | {np.median(seconds):.0f} |")
 
 
-def trained(flags: argparse.Namespace, seed: int, epochs: int) -> tuple[float, bool, float, str]:
-    """Test accuracy of what retrain delivers, whether it is fine-tuned, seconds, and what was said of the choice."""
+def retrain(flags: argparse.Namespace, seed: int, epochs: int) -> Run:
+    """Run retrain on one split; 0 epochs: without fine-tuning."""
     folder = flags.work_dir / "fine_tuning"
     start = time.perf_counter()
     result = tfpoets.retrain(
@@ -56,8 +74,8 @@ def trained(flags: argparse.Namespace, seed: int, epochs: int) -> tuple[float, b
         output_labels=folder / "labels.txt", summaries_dir=folder / "summaries")
     seconds = time.perf_counter() - start
     assert result.metrics is not None
-    return (result.metrics.accuracy, result.metadata.network.kind == "fine_tuned", seconds,
-            result.metadata.network.fine_tuning)
+    network = result.metadata.network
+    return Run(result.metrics.accuracy, network.kind == "fine_tuned", seconds, network.fine_tuning)
 
 
 if __name__ == "__main__":

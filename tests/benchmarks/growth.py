@@ -1,8 +1,8 @@
-"""Listing, looking up and loading photos that are all in the cache already: time and memory as their number grows.
+"""Measure the time and memory for listing and loading cached photos as their number grows.
 
     python -m tests.benchmarks.growth [--depth=1280]
 
-Empty files stand for the photos and made-up rows for their bottlenecks; each size runs in a process of its own.
+The photos are empty files, and the cache contains random bottlenecks for them. Each size is measured in new processes.
 """
 from __future__ import annotations
 
@@ -22,67 +22,68 @@ from tfpoets.data import HASH_BYTES, read_dataset
 from tfpoets.extractors import BottleneckCache, Extractor, extract_bottlenecks
 
 SIZES = (1_000, 10_000, 100_000)
-CLASSES = 10
+N_CLASSES = 10
 
 
 def main() -> None:
-    """Prints a Markdown table."""
+    """Print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--depth", type=int, default=1280)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)  # for the new processes
     flags = parser.parse_args()
     if flags.measure:
-        print(json.dumps(measured(flags.measure, flags.depth)))
+        print(json.dumps(measure(flags.measure, flags.depth)))
         return
-    print("| photos | list, s | look up and load, s | photos/s in all | peak memory beyond the start, matrices |")
+    print("| photos | list, s | look up and load, s | photos/s in all | peak memory increase, in feature matrices |")
     print("|---|---|---|---|---|")
     for size in SIZES:
         with tempfile.TemporaryDirectory() as folder:
-            fabricate(Path(folder), size, flags.depth)
-            found = [json.loads(subprocess.run(
+            write_photos_and_cache(Path(folder), size, flags.depth)
+            runs = [json.loads(subprocess.run(
                 [sys.executable, "-m", "tests.benchmarks.growth", f"--measure={folder}", f"--depth={flags.depth}"],
                 capture_output=True, text=True, check=True).stdout) for _ in range(flags.runs)]
-        listing, loading, memory = (sorted(run[name] for run in found) for name in ("list", "load", "memory"))
-        totals = sorted(run["list"] + run["load"] for run in found)
-        middle = len(found) // 2
+        listing, loading, memory = (sorted(run[name] for run in runs) for name in ("list", "load", "memory"))
+        totals = sorted(run["list"] + run["load"] for run in runs)
+        middle = len(runs) // 2
         print(f"| {size:,} | {listing[middle]:.3f} ({listing[0]:.3f} to {listing[-1]:.3f}) "
               f"| {loading[middle]:.3f} ({loading[0]:.3f} to {loading[-1]:.3f}) | {size / totals[middle]:,.0f} "
               f"| {memory[middle]:.2f} |", flush=True)
 
 
-def fabricate(folder: Path, size: int, depth: int) -> None:
-    """Empty files, and a cache that knows them."""
+def write_photos_and_cache(folder: Path, size: int, depth: int) -> None:
+    """Write empty files, and a cache with bottlenecks for them."""
     random = np.random.default_rng(0)
-    settled = time.time() - 100
+    modified = time.time() - 100  # the cache does not trust files that were modified within the last 2 s
     with BottleneckCache(folder / "cache") as cache:
         for number in range(size):
-            path = folder / "photos" / f"class{number % CLASSES}" / f"photo{number:06d}.jpg"
+            path = folder / "photos" / f"class{number % N_CLASSES}" / f"photo{number:06d}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-            os.utime(path, (settled, settled))
+            os.utime(path, (modified, modified))
             digest = hashlib.blake2b(str(number).encode(), digest_size=16).hexdigest()
             status = path.stat()
-            cache.add_file(path, digest, (status.st_size, status.st_mtime_ns))
+            cache.add_file(str(path), digest, f"{status.st_size} {status.st_mtime_ns}")
             cache.add_hash(digest, random.bytes(HASH_BYTES))
             cache.add_vector("made up", digest, random.random(depth, np.float32), "none")
 
 
-def measured(folder: Path, depth: int) -> dict[str, float]:
-    """Seconds of listing and of all the rest, and the peak of memory beyond the start as a multiple of the matrix."""
+def measure(folder: Path, depth: int) -> dict[str, float]:
+    """Return the seconds for listing and for loading, and the peak memory increase in multiples of the features."""
     extractor = Extractor("made up", "made up", "made up", 1, 1, depth, folder)
-    before = peak_memory()
+    memory_before = peak_memory()
     start = time.perf_counter()
     dataset = read_dataset(folder / "photos")
     listed = time.perf_counter()
-    found = extract_bottlenecks(dataset, extractor, folder / "cache")
-    done = time.perf_counter()
-    assert found.computed == 0 and len(found.features) == len(dataset.photos)
-    return {"list": listed - start, "load": done - listed, "memory": (peak_memory() - before) / found.features.nbytes}
+    bottlenecks = extract_bottlenecks(dataset, extractor, folder / "cache")
+    loaded = time.perf_counter()
+    assert bottlenecks.computed == 0 and len(bottlenecks.features) == len(dataset)
+    return {"list": listed - start, "load": loaded - listed,
+            "memory": (peak_memory() - memory_before) / bottlenecks.features.nbytes}
 
 
 def peak_memory() -> int:
-    """The most bytes that this process held so far (Linux)."""
+    """Return the peak memory of this process in bytes (Linux)."""
     status = Path("/proc/self/status").read_text("ascii")
     return 1024 * int(status.split("VmHWM:")[1].split()[0])
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: runs in turn, medians with their spread, Markdown rows."""
+"""Timing of functions that run alternately, for all benchmarks."""
 from __future__ import annotations
 
 import gc
@@ -11,35 +11,35 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of each run, in order."""
+    """The durations of several runs of one function.
+
+    Attributes:
+        seconds: The duration of each run in seconds, in the order of the runs; or ratios of durations.
+    """
 
     seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """The median duration."""
         return float(np.median(self.seconds))
 
     def text(self, digits: int = 2) -> str:
-        """Median with smallest and largest."""
+        """Return the median, minimum and maximum as text."""
         return f"{self.median:.{digits}f} ({min(self.seconds):.{digits}f} to {max(self.seconds):.{digits}f})"
 
-    def over(self, other: Times) -> Times:
-        """The ratios of runs that stood beside one another."""
+    def ratio_to(self, other: Times) -> Times:
+        """Return the ratio of the durations of each pair of adjacent runs."""
         return Times(tuple(mine / theirs for mine, theirs in zip(self.seconds, other.seconds)))
 
-    def each(self, function: Callable[[float], float]) -> Times:
-        """A figure of each run."""
-        return Times(tuple(map(function, self.seconds)))
 
-
-def in_turn(works: Sequence[Callable[[], object]], runs: int = 5) -> list[Times]:
-    """Times several works, one after the other, `runs` times over, so that a slow minute hits all of them."""
-    seconds: list[list[float]] = [[] for _ in works]
+def time_alternately(functions: Sequence[Callable[[], object]], runs: int = 5) -> list[Times]:
+    """Time all functions one after the other, `runs` times, so that a slow minute of the machine affects them all."""
+    seconds: list[list[float]] = [[] for _ in functions]
     for _ in range(runs):
-        for own, work in zip(seconds, works):
+        for durations, function in zip(seconds, functions):
             gc.collect()
             start = time.perf_counter()
-            work()
-            own.append(time.perf_counter() - start)
-    return [Times(tuple(own)) for own in seconds]
+            function()
+            durations.append(time.perf_counter() - start)
+    return [Times(tuple(durations)) for durations in seconds]

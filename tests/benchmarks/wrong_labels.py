@@ -1,6 +1,8 @@
-"""How many planted wrong labels the data doctor finds, over seeds, from one cache.
+"""Measure how many planted wrong labels the data doctor finds, over many seeds.
 
 python -m tests.benchmarks.wrong_labels --image_dir=PHOTOS [--tfhub_module=HANDLE] [--image_size=N]
+
+For each seed, 5 % of the labels are replaced by random other labels. All seeds use the same cached bottlenecks.
 """
 from __future__ import annotations
 
@@ -14,11 +16,11 @@ from tfpoets.data import read_dataset, split_photos
 from tfpoets.doctor import find_label_issues, find_neighbours
 from tfpoets.extractors import extract_bottlenecks, open_extractor
 
-FLIPPED = 0.05
+WRONG_FRACTION = 0.05
 
 
 def main() -> None:
-    """Prints one row of a Markdown table."""
+    """Print one row of a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image_dir", type=Path, required=True)
     parser.add_argument("--tfhub_module", default="efficientnet_lite0")
@@ -28,30 +30,38 @@ def main() -> None:
     parser.add_argument("--work_dir", type=Path, default=Path("tf_files"))
     flags = parser.parse_args()
     extractor = open_extractor(flags.tfhub_module, model_dir=flags.work_dir / "models", image_size=flags.image_size)
-    found = extract_bottlenecks(read_dataset(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
-    groups = split_photos(found.dataset).split.groups
-    neighbours = find_neighbours(found.features)
-    rows = np.array([figures(found.features, found.dataset.targets, groups, neighbours, seed)
-                     for seed in range(flags.first_seed, flags.first_seed + flags.seeds)])
-    mean, spread = rows.mean(0), rows.std(0, ddof=1)
-    told = " | ".join(f"{a:.3f} ± {b:.3f}" for a, b in zip(mean, spread))
-    print(f"| {extractor.name} | {extractor.height} | {len(groups)} | {told} |")
+    bottlenecks = extract_bottlenecks(read_dataset(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
+    groups = split_photos(bottlenecks.dataset).split.groups
+    neighbours = find_neighbours(bottlenecks.features)
+    figures = np.array([find_wrong_labels(bottlenecks.features, bottlenecks.dataset.targets, groups, neighbours, seed)
+                        for seed in range(flags.first_seed, flags.first_seed + flags.seeds)])
+    mean, deviation = figures.mean(0), figures.std(0, ddof=1)
+    cells = " | ".join(f"{a:.3f} ± {b:.3f}" for a, b in zip(mean, deviation))
+    print(f"| {extractor.name} | {extractor.height} | {len(groups)} | {cells} |")
 
 
-def figures(matrix: np.ndarray, classes: np.ndarray, groups: np.ndarray, neighbours, seed: int
-            ) -> tuple[float, float, float]:
-    """Precision and recall of the list, and average precision of the ranking, with 5 % of the labels flipped."""
+def find_wrong_labels(X: np.ndarray, y: np.ndarray, groups: np.ndarray, neighbours, seed: int
+                      ) -> tuple[float, float, float]:
+    """Replace some labels, and return the precision and recall of the list and the average precision of the ranking.
+
+    Args:
+        X: The bottlenecks, float32 [n_photos, depth].
+        y: The targets, int64 [n_photos].
+        groups: The group of near duplicates of each photo, int64 [n_photos].
+        neighbours: The nearest neighbours, from `find_neighbours`.
+        seed: Determines the labels that are replaced.
+    """
     random = np.random.default_rng(seed)
-    count, width = len(classes), int(classes.max()) + 1
-    picked = random.choice(count, round(FLIPPED * count), replace=False)
-    labels = classes.copy()
-    labels[picked] = (classes[picked] + random.integers(1, width, len(picked))) % width
-    wrong = np.zeros(count, bool)
-    wrong[picked] = True
-    suspicion = find_label_issues(matrix, labels, groups, neighbours)
-    hits = (suspicion.listed & wrong).sum()
-    return (hits / max(suspicion.listed.sum(), 1), hits / wrong.sum(),
-            average_precision_score(wrong, suspicion.scores))
+    n_photos, n_classes = len(y), int(y.max()) + 1
+    rows = random.choice(n_photos, round(WRONG_FRACTION * n_photos), replace=False)
+    changed_y = y.copy()
+    changed_y[rows] = (y[rows] + random.integers(1, n_classes, len(rows))) % n_classes
+    is_wrong = np.zeros(n_photos, bool)
+    is_wrong[rows] = True
+    issues = find_label_issues(X, changed_y, groups, neighbours)
+    n_found = (issues.listed & is_wrong).sum()
+    return (n_found / max(issues.listed.sum(), 1), n_found / is_wrong.sum(),
+            average_precision_score(is_wrong, issues.scores))
 
 
 if __name__ == "__main__":

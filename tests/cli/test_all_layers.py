@@ -137,7 +137,7 @@ def test_unreadable_files_are_listed_without_the_doctor(capsys: pytest.CaptureFi
 
 def test_a_test_folder_with_all_photos_leaves_none_for_training(capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=photos", "--test_dir=photos", "--nodoctor", "--architecture=lenet"]) == 1
-    assert "none is left to train on" in capsys.readouterr().err
+    assert "none remain to train on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["--output_graph=photos/red/g.pb", "--output_labels=photos/new/l.txt",

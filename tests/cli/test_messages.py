@@ -8,20 +8,20 @@ WRITE_MESSAGES = """
 import os, sys, threading
 from tfpoets.cli.messages import configure_messages
 from tfpoets.progress import progress_bar
-from tfpoets.tf_runtime import quiet_native_code
+from tfpoets.tf_runtime import redirect_native_stderr
 configure_messages("INFO")
 bar = progress_bar(2, "Bar", "photo")
 inside, done = threading.Event(), threading.Event()
 
 def hide_in_thread():
-    with quiet_native_code():
+    with redirect_native_stderr():
         inside.set()
         done.wait(10)
 
 thread = threading.Thread(target=hide_in_thread)
 thread.start()
 inside.wait(10)
-with quiet_native_code():
+with redirect_native_stderr():
     os.write(2, b"native while both hide\\n")
 os.write(2, b"native while one hides\\n")
 print("python meanwhile", file=sys.stderr)

@@ -139,7 +139,7 @@ def test_blocks_do_not_turn_standard_error_aside_again(monkeypatch: pytest.Monke
     hide_native_messages()
     try:
         import_tensorflow()
-        monkeypatch.setattr("tfpoets.tf_runtime._aside", None)  # entering it would fail
+        monkeypatch.setattr("tfpoets.tf_runtime._stderr_redirection", None)  # entering it would fail
         with full_precision:
             pass
     finally:

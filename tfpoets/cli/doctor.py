@@ -9,7 +9,7 @@ from tfpoets.data import Dataset, SplitOptions, check_class_sizes, read_dataset,
 from tfpoets.doctor import examine, wanted_measures, write_findings
 from tfpoets.errors import DataError
 from tfpoets.extractors import ExtractorOptions, extract_bottlenecks, open_extractor
-from tfpoets.files import check_is_not_among, check_output_folder
+from tfpoets.files import check_not_below_image_dir, check_output_folder
 
 from .parser import Flag, Group, location, option_values, parse_flags, path
 from .paths import TF_FILES
@@ -48,7 +48,7 @@ def options_from(args: dict[str, Any]) -> DoctorOptions:
     """Convert the values of the flags to options."""
     values = {**option_values(args, FLAGS), "extractor": extractor_options(args)}
     options = DoctorOptions(**values)
-    check_is_not_among(options.output_dir, "output_dir", options.image_dir, options.output_dir)
+    check_not_below_image_dir(options.output_dir, "output_dir", options.image_dir, options.output_dir)
     return options
 
 

@@ -58,8 +58,8 @@ class LabelOptions:
     sort_into: Path | None = None
 
     def __post_init__(self) -> None:
-        check_range("top_k", self.top_k, least=1, whole=True)
-        check_range("min_score", self.min_score, least=0, most=1)
+        check_range("top_k", self.top_k, minimum=1, integer=True)
+        check_range("min_score", self.min_score, minimum=0, maximum=1)
 
 
 def main(argv: list[str] | None = None) -> int:

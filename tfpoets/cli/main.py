@@ -56,7 +56,7 @@ def _format_help() -> str:
 
 
 def _format_unknown_command(name: str) -> str:
-    from tfpoets.errors import nearest
-    guess = nearest(name.replace("-", "_"), COMMANDS)
+    from tfpoets.errors import closest_match
+    guess = closest_match(name.replace("-", "_"), COMMANDS)
     suggestion = f"; did you mean {guess}?" if guess else "."
     return f"Error: There is no command {name!r}{suggestion} Run {program_name('--help')} to see all commands."

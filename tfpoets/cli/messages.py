@@ -84,7 +84,7 @@ def configure_messages(level: str = "INFO") -> None:
 
 
 class _StandardError:
-    """The current standard error at the time of each write; see `quiet_native_code`."""
+    """The current standard error at the time of each write; see `redirect_native_stderr`."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(sys.stderr, name)

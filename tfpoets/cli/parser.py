@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tfpoets.errors import nearest
+from tfpoets.errors import closest_match
 
 from .invocation import program_name
 from .messages import configure_messages, set_flags
@@ -162,7 +162,7 @@ class _Parser(argparse.ArgumentParser):
         name = argument.split("=", 1)[0]
         if not name.startswith("-"):
             return f"Unexpected argument {argument!r}."
-        guess = nearest(name.replace("-", "_").replace("__", "--", 1), self._option_string_actions)
+        guess = closest_match(name.replace("-", "_").replace("__", "--", 1), self._option_string_actions)
         return f"There is no flag {name}" + (f"; did you mean {guess}?" if guess else ".")
 
 

@@ -50,7 +50,7 @@ class QuantizeOptions:
     bitdepth: int = 8
 
     def __post_init__(self) -> None:
-        check_range("bitdepth", self.bitdepth, least=1, whole=True)
+        check_range("bitdepth", self.bitdepth, minimum=1, integer=True)
 
 
 def main(argv: list[str] | None = None) -> int:

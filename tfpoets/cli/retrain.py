@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.data import SplitOptions
-from tfpoets.errors import ExtractorError, check_range, nearest
+from tfpoets.errors import ExtractorError, check_range, closest_match
 from tfpoets.exporting import ExportOptions, format_names
 from tfpoets.extractors import ExtractorOptions
 from tfpoets.graphs import architecture_names, find_architecture
@@ -197,8 +197,8 @@ def _check_values(args: dict[str, Any], loop: dict[str, Any], steps: dict[str, A
     SGDOptions(**steps)
     NetworkOptions(architecture=CONVNETS[0], epochs=args.get("train_epochs", SCRATCH.epochs),
                    dropout=args.get("dropout"), **loop)
-    check_range("testing_percentage", args.get("testing_percentage"), least=0, below=100)
-    check_range("fine_tune_epochs", args.get("fine_tune_epochs"), least=0, whole=True)
+    check_range("testing_percentage", args.get("testing_percentage"), minimum=0, below=100)
+    check_range("fine_tune_epochs", args.get("fine_tune_epochs"), minimum=0, integer=True)
     if args.get("export") == ():
         raise UsageError("--export names no format.", f"Choose from {', '.join(format_names())}.")
 
@@ -227,7 +227,7 @@ def _extractor_options(args: dict[str, Any]) -> ExtractorOptions:
 def _check_for_misspelt_network(name: str) -> None:
     """Raise an ExtractorError if the name of an extractor looks like a misspelt name of a network from scratch."""
     is_bare_name = re.fullmatch(r"[\w.]+", name) and not Path(name).exists()
-    guess = nearest(name.lower(), [ExtractorOptions().handle, *architecture_names(), *ARCHITECTURES])
+    guess = closest_match(name.lower(), [ExtractorOptions().handle, *architecture_names(), *ARCHITECTURES])
     if is_bare_name and guess in ARCHITECTURES and not find_architecture(name):
         raise ExtractorError(f"There is no extractor {name!r}; did you mean --architecture={guess}?",
                              f"Networks to train from scratch are {', '.join(ARCHITECTURES)}.")

@@ -42,7 +42,7 @@ class EventPrinter:
             Step: _step_lines,
             Epoch: _epoch_lines,
             NetworksCompared: lambda event: textwrap.wrap(event.sentence(), LINE_WIDTH, subsequent_indent="  "),
-            events.IntermediateGraphWritten: lambda event: [f"Save intermediate result to : {event.path}"],
+            events.IntermediateExportStarted: lambda event: [f"Save intermediate result to : {event.path}"],
             events.Evaluated: self._evaluation_lines,
             events.CrossValidated: lambda event: cross_validation_lines(event.metrics, event.folds),
             events.FilesWritten: _file_lines,
@@ -62,15 +62,15 @@ class EventPrinter:
         if event.metrics is None:
             return ["No photos were held out for a test, so the accuracy of the classifier is unknown."]
         lines = []
-        if event.drawn:
-            lines.append(f"Test accuracy of a batch sampled evenly from the classes = {event.drawn[0]:.1%} "
-                         f"(N={event.drawn[1]})")
+        if event.balanced_batch:
+            lines.append("Test accuracy of a batch sampled evenly from the classes = "
+                         f"{event.balanced_batch.accuracy:.1%} (N={event.balanced_batch.count})")
         lines += accuracy_lines(event.metrics, event.labels, "Final test accuracy")
         if event.rejection:
             lines += unknown_lines(event.rejection, "test photos")
         if self._list_misclassified:
             lines.append("=== MISCLASSIFIED TEST IMAGES ===")
-            lines += [f"{each.photo.uri:>70}  {each.answer}" for each in event.misclassified()]
+            lines += [f"{each.photo.uri:>70}  {each.predicted}" for each in event.misclassified()]
         return lines
 
 

@@ -44,7 +44,7 @@ class ServeOptions:
     legacy: LegacyGraphOptions = LegacyGraphOptions()
 
     def __post_init__(self) -> None:
-        check_range("port", self.port, least=0, most=MAX_PORT, whole=True)
+        check_range("port", self.port, minimum=0, maximum=MAX_PORT, integer=True)
 
 
 def main(argv: list[str] | None = None) -> int:

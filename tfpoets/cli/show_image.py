@@ -36,7 +36,7 @@ class ShowOptions:
     photos_per_class: int = 8
 
     def __post_init__(self) -> None:
-        check_range("photos_per_class", self.photos_per_class, least=1, whole=True)
+        check_range("photos_per_class", self.photos_per_class, minimum=1, integer=True)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -33,7 +33,7 @@ class AugmentationOptions:
     def __post_init__(self) -> None:
         check_flag("flip_left_right", self.flip_left_right)
         for name in ("random_crop", "random_scale", "random_brightness"):
-            check_range(name, getattr(self, name), least=0)
+            check_range(name, getattr(self, name), minimum=0)
 
     def __bool__(self) -> bool:
         return self.flip_left_right or bool(self.random_crop or self.random_scale or self.random_brightness)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from tfpoets.errors import DataError, nearest
+from tfpoets.errors import DataError, closest_match
 
 from .dataset import Dataset
 from .folder_source import FolderSource
@@ -74,6 +74,6 @@ def _not_a_folder(path: Path) -> DataError:
         return DataError(f"{path} is a file, not a folder of photos.",
                          "If it is an archive, unpack it first; then use the folder that holds one folder per class.")
     siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
-    guess = nearest(path.name, siblings)
+    guess = closest_match(path.name, siblings)
     return DataError(f"There is no folder {path}.", f"Did you mean {path.parent / guess}?" if guess else
                      "Set `image_dir` to the folder that holds one folder of photos per class.")

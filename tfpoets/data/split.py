@@ -42,8 +42,8 @@ class SplitOptions:
 
     def __post_init__(self) -> None:
         for name in ("testing_percentage", "validation_percentage"):
-            check_range(name, getattr(self, name), least=0, below=100)
-        check_range("seed", self.seed, whole=True)
+            check_range(name, getattr(self, name), minimum=0, below=100)
+        check_range("seed", self.seed, integer=True)
         if self.testing_percentage + self.validation_percentage >= 100:
             raise OptionError(f"`testing_percentage`={self.testing_percentage:g} and `validation_percentage`="
                               f"{self.validation_percentage:g} leave no photos for training.", "Choose smaller ones.")

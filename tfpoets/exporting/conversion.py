@@ -12,7 +12,7 @@ import numpy as np
 from tfpoets.data import Photo, read_dataset
 from tfpoets.errors import ModelError, TfpoetsError
 from tfpoets.extractors import EngineRunner, TensorFlowEngine
-from tfpoets.files import as_location, as_path, check_is_apart, check_output_folder
+from tfpoets.files import as_location, as_path, check_outside_image_dir, check_output_folder
 from tfpoets.tf_runtime import import_tensorflow
 
 from .export_targets import FROZEN_GRAPH, check_format_names, check_formats, find_target, open_exported
@@ -54,7 +54,7 @@ def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = P
     graph, output_dir = as_path("graph", graph), as_path("output_dir", output_dir)
     if image_dir is not None:
         image_dir = as_location("image_dir", image_dir)
-        check_is_apart(output_dir, "output_dir", image_dir, output_dir)
+        check_outside_image_dir(output_dir, "output_dir", image_dir, output_dir)
     check_output_folder(output_dir)
     source = open_graph(graph)
     check_formats(formats, output_dir, source.name)

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tfpoets.errors import ExportError, OptionError, nearest
+from tfpoets.errors import ExportError, OptionError, closest_match
 
 from .target import ExportTarget, LoadedFile
 from .targets.frozen_graph import FrozenGraphTarget
@@ -52,7 +52,7 @@ def find_target(name: str) -> ExportTarget:
     for target in EXPORT_TARGETS:
         if target.selectable and target.name == name:
             return target
-    guess = nearest(name, format_names())
+    guess = closest_match(name, format_names())
     hint = f"did you mean {guess}?" if guess else f"choose from {', '.join(format_names())}."
     raise OptionError(f"`formats`: there is no format {name!r}; {hint}")
 

@@ -13,7 +13,7 @@ from tfpoets.data import Photo, load_pixels
 from tfpoets.errors import ExportError, PhotoError
 from tfpoets.extractors import INPUT_NODE, OUTPUT_NODE, Extractor, core_count
 from tfpoets.graphs import MODULE_SCOPE, PROBABILITIES, UNKNOWN_SCORE
-from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
+from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 from .metadata import Metadata
 
@@ -105,7 +105,7 @@ def build_exportable(extractor: Extractor, head: Head, metadata: Metadata, name:
     """
     tensorflow = import_tensorflow()
     extractor_graph_def = tensorflow.compat.v1.GraphDef.FromString(extractor.graph_path.read_bytes())
-    with quiet_native_code(), tensorflow.Graph().as_default() as graph:
+    with redirect_native_stderr(), tensorflow.Graph().as_default() as graph:
         pixels = tensorflow.compat.v1.placeholder(tensorflow.float32, [None, extractor.height, extractor.width, 3],
                                                   name=INPUT_NODE)
         bottleneck, = tensorflow.graph_util.import_graph_def(

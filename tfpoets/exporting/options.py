@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfpoets.errors import OptionError
-from tfpoets.files import check_output_file, check_output_folder, set_paths
+from tfpoets.files import check_output_file, check_output_folder, convert_to_paths
 
 from .export_targets import check_format_names
 from .targets.frozen_graph import check_output_name
@@ -33,7 +33,7 @@ class ExportOptions:
     formats: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        set_paths(self, "output_graph", "output_labels", "saved_model_dir")
+        convert_to_paths(self, "output_graph", "output_labels", "saved_model_dir")
         check_output_name(self.final_tensor_name)
         check_format_names(self.formats)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from tfpoets.errors import TfpoetsError
 from tfpoets.graphs import concatenate_outputs, load_frozen_graph
-from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
+from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 # On 2 cores larger batches are no faster and only take memory.
 TENSORFLOW_BATCH = 16
@@ -52,7 +52,7 @@ class LiteRTModel:
     def __init__(self, model: Path | bytes, size: tuple[int, int] | None = None):
         source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
         interpreter = _interpreter_class()
-        with quiet_native_code():
+        with redirect_native_stderr():
             self._interpreter = interpreter(num_threads=1, **source)
             self.height, self.width = self._sized(size)
             self._interpreter.allocate_tensors()

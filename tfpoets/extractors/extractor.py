@@ -15,7 +15,7 @@ import numpy as np
 
 from tfpoets.data import PIXELS_VERSION
 from tfpoets.errors import ExtractorError, one_line
-from tfpoets.tf_runtime import full_precision, import_tensorflow, quiet_native_code
+from tfpoets.tf_runtime import full_precision, import_tensorflow, redirect_native_stderr
 
 from .engines import LiteRTModel
 from .network import Network
@@ -179,7 +179,7 @@ def _frozen(network: Network, name: str) -> tuple[Any, int]:
     height, width = network.height, network.width
     spec = tensorflow.TensorSpec([None, height, width, 3], tensorflow.float32, name=INPUT_NODE)
     try:
-        with quiet_native_code():
+        with redirect_native_stderr():
             function = tensorflow.function(lambda pixels: tensorflow.identity(network(pixels), name=OUTPUT_NODE))
             graph = convert_variables_to_constants_v2(function.get_concrete_function(spec))
     except (tensorflow.errors.OpError, ValueError, TypeError) as error:

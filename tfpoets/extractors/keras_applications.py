@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.download import download_file
-from tfpoets.errors import ExtractorError, TfpoetsError, nearest, one_line
-from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
+from tfpoets.errors import ExtractorError, TfpoetsError, closest_match, one_line
+from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 from .hub import DOWNLOADS, MAX_BYTES, TIMEOUT_SECONDS, locked
 from .network import Network
@@ -62,7 +62,7 @@ class KerasNetwork:
     def build(self, image_size: int | None) -> Network:
         import_tensorflow()
         application, preprocess = find_application(self._application)
-        with quiet_native_code():
+        with redirect_native_stderr():
             size = image_size or _own_size(application)
             network = self._load(application, size)
 
@@ -128,7 +128,7 @@ def build_application(name: str, size: int, pretrained: bool, model_dir: Path, o
         ExtractorError: it cannot be made, or its weights cannot be had.
     """
     import_tensorflow()
-    with quiet_native_code():
+    with redirect_native_stderr():
         network = KerasNetwork(PREFIX + name, model_dir, offline)
         return network._load(find_application(name)[0], size, "imagenet" if pretrained else None)
 
@@ -155,7 +155,7 @@ def find_application(name: str) -> tuple[Any, Any]:
     found = _applications()
     by_lower = {each.lower(): each for each in found}
     if name.lower() not in by_lower:
-        guess = nearest(name.lower(), by_lower)
+        guess = closest_match(name.lower(), by_lower)
         raise ExtractorError(f"Keras has no application {name!r}"
                              + (f"; did you mean {PREFIX}{by_lower[guess]}?" if guess else "."),
                              f"It has {', '.join(sorted(found))}.")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfpoets.errors import OptionError, check_flag, check_range
-from tfpoets.files import set_paths
+from tfpoets.files import convert_to_paths
 
 # The network whose weights are installed with this program.
 EMBEDDED = "efficientnet_lite0"
@@ -34,10 +34,10 @@ class ExtractorOptions:
     views: int = 1
 
     def __post_init__(self) -> None:
-        set_paths(self, "model_dir")
+        convert_to_paths(self, "model_dir")
         check_flag("offline", self.offline)
         if not isinstance(self.handle, str):
             raise OptionError(f"`handle`={self.handle!r} is not the name, path or address of a network.")
-        check_range("image_size", self.image_size, least=1, most=MAX_IMAGE_SIZE, whole=True)
+        check_range("image_size", self.image_size, minimum=1, maximum=MAX_IMAGE_SIZE, integer=True)
         if self.views not in VIEW_COUNTS:
             raise OptionError(f"`views`={self.views} is not one of {', '.join(map(str, VIEW_COUNTS))}.")

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfpoets.errors import ExtractorError, nearest
+from tfpoets.errors import ExtractorError, closest_match
 from tfpoets.graphs import SIZES, WIDTHS
 
 from .efficientnet_lite import EmbeddedProvider
@@ -54,7 +54,7 @@ def _not_found(handle: str) -> ExtractorError:
         return ExtractorError(f"There is no file or folder {handle}.", "Give a SavedModel's folder or .tar.gz, or a "
                               f"frozen graph of TensorFlow for Poets; {EMBEDDED} needs no file.")
     names = {name.lower(): name for provider in EXTRACTOR_PROVIDERS for name in provider.names()}
-    meant = nearest(handle.lower(), names)
+    meant = closest_match(handle.lower(), names)
     return ExtractorError(
         f"There is no extractor {handle!r}" + (f"; did you mean {names[meant]}?" if meant else "."),
         f"It can be {EMBEDDED}, inception_v3, mobilenet_<{'|'.join(WIDTHS)}>_<{'|'.join(SIZES)}>[_quantized], "

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfpoets.data import network_input
 from tfpoets.errors import ExportError
-from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
+from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 from .engines import LiteRTModel
 
@@ -37,7 +37,7 @@ def convert_to_tflite(function: Callable[[Any], Any], height: int, width: int, k
         raise ValueError(f"the kind {kind!r} is not one of {', '.join(TFLITE_KINDS)}.")
     tensorflow = import_tensorflow()
     spec = tensorflow.TensorSpec([1, height, width, 3], tensorflow.float32, name=INPUT_NODE)
-    with quiet_native_code(), warnings.catch_warnings():
+    with redirect_native_stderr(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Statistics for quantized inputs")  # `calibration` has them
         # Pixels are not below 0, so ReLU leaves them as they are; it keeps the input's scale its own, where views of
         # it are put together and must all have one.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from tfpoets.tf_runtime import full_precision, import_tensorflow, quiet_native_code
+from tfpoets.tf_runtime import full_precision, import_tensorflow, redirect_native_stderr
 
 from .node_names import PROBABILITIES, UNKNOWN_SCORE
 
@@ -28,7 +28,7 @@ def load_frozen_graph(graph: bytes, input_node: str, *output_nodes: str) -> Call
     """
     tensorflow = import_tensorflow()
     v1 = tensorflow.compat.v1
-    with quiet_native_code(), tensorflow.Graph().as_default():
+    with redirect_native_stderr(), tensorflow.Graph().as_default():
         v1.import_graph_def(v1.GraphDef.FromString(graph), name="")
         # A session starts in half the time of a function made from the same graph, and is no slower afterwards.
         session = v1.Session()

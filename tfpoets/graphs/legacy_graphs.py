@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfpoets.errors import ModelError, one_line
-from tfpoets.tf_runtime import full_precision, import_tensorflow, quiet_native_code
+from tfpoets.tf_runtime import full_precision, import_tensorflow, redirect_native_stderr
 
 from .legacy_names import INCEPTION_GRAPH
 from .node_names import HEAD_SCOPE, LOGITS
@@ -194,7 +194,7 @@ def run_legacy_graph(graph: LegacyGraph, batch: int | None) -> Callable[[np.ndar
     tensorflow = import_tensorflow()
     spec = tensorflow.TensorSpec([batch, None, None, 3], tensorflow.float32)
     try:
-        with quiet_native_code():
+        with redirect_native_stderr():
             function = tensorflow.compat.v1.wrap_function(lambda pixels: imported(graph, pixels, graph.output), [spec])
     except Exception as error:  # ValueError for most things, but whatever a damaged graph makes TensorFlow raise
         raise ModelError(f"This TensorFlow cannot run the graph: {one_line(error)}", NOT_A_GRAPH) from error

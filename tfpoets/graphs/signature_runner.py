@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfpoets.errors import ModelError, one_line
-from tfpoets.tf_runtime import full_precision, import_tensorflow, quiet_native_code
+from tfpoets.tf_runtime import full_precision, import_tensorflow, redirect_native_stderr
 
 
 def load_signature(folder: Path, name: str, remedy: str = "") -> Callable[..., dict[str, np.ndarray]]:
@@ -25,7 +25,7 @@ def load_signature(folder: Path, name: str, remedy: str = "") -> Callable[..., d
     """
     tensorflow = import_tensorflow()
     try:
-        with quiet_native_code():
+        with redirect_native_stderr():
             loaded = tensorflow.saved_model.load(str(folder))
     except Exception as error:  # whatever a damaged file makes TensorFlow raise
         raise ModelError(f"The SavedModel {folder} cannot be loaded: {one_line(error)}", remedy) from error

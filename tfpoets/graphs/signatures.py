@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
+from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def load_signatures(folder: Path, meta_graph: Any) -> dict[str, Signature]:
         Exception: whatever TensorFlow raises over damaged files.
     """
     tags = list(meta_graph.meta_info_def.tags)
-    with quiet_native_code():
+    with redirect_native_stderr():
         if meta_graph.object_graph_def.nodes:
             return _of_tensorflow_2(folder, tags)
         return _of_tensorflow_1(folder, meta_graph, tags)

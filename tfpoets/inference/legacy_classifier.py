@@ -12,7 +12,7 @@ import numpy as np
 from tfpoets.data import LEGACY_PIXELS_VERSION
 from tfpoets.errors import ModelError, OptionError, check_range, one_line
 from tfpoets.extractors import TENSORFLOW_BATCH, LiteRTEngine, LiteRTModel, NotAnImageNetworkError
-from tfpoets.files import set_paths
+from tfpoets.files import convert_to_paths
 from tfpoets.graphs import LegacyGraph, LegacyNetwork, identify_network, read_legacy_graph, run_legacy_graph
 
 from .classifier import Classifier, PhotoInput
@@ -48,9 +48,9 @@ class LegacyGraphOptions:
     output_layer: str | None = None
 
     def __post_init__(self) -> None:
-        set_paths(self, "labels")
+        convert_to_paths(self, "labels")
         for name in ("input_height", "input_width"):
-            check_range(name, getattr(self, name), least=1, most=MAX_IMAGE_SIZE, whole=True)
+            check_range(name, getattr(self, name), minimum=1, maximum=MAX_IMAGE_SIZE, integer=True)
         for name in ("input_mean", "input_std"):
             check_range(name, getattr(self, name))
         if self.input_std == 0:

@@ -71,7 +71,7 @@ class NetworkOptions(LoopOptions):
         check_choice("architecture", self.architecture, ARCHITECTURES)
         check_choice("weights", self.weights, WEIGHTS)
         check_choice("color_mode", self.color_mode, COLOR_MODES)
-        check_range("dropout", self.dropout, least=0, below=1)
+        check_range("dropout", self.dropout, minimum=0, below=1)
         if self.weights == "imagenet" and self.architecture != RESNET:
             raise OptionError(f"`weights`=imagenet is for `architecture`={RESNET}; other extractors have theirs.")
         if self.color_mode == "grayscale" and self.architecture == RESNET:

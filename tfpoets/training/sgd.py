@@ -49,19 +49,19 @@ class SGDOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_range("how_many_training_steps", self.how_many_training_steps, least=1, whole=True)
+        check_range("how_many_training_steps", self.how_many_training_steps, minimum=1, integer=True)
         check_range("learning_rate", self.learning_rate, above=0)
-        check_range("train_batch_size", self.train_batch_size, least=1, most=MAX_BATCH_SIZE, whole=True)
+        check_range("train_batch_size", self.train_batch_size, minimum=1, maximum=MAX_BATCH_SIZE, integer=True)
         check_batch_size("validation_batch_size", self.validation_batch_size)
-        check_range("eval_step_interval", self.eval_step_interval, least=1, whole=True)
-        check_range("seed", self.seed, whole=True)
-        check_range("intermediate_store_frequency", self.intermediate_store_frequency, least=0, whole=True)
+        check_range("eval_step_interval", self.eval_step_interval, minimum=1, integer=True)
+        check_range("seed", self.seed, integer=True)
+        check_range("intermediate_store_frequency", self.intermediate_store_frequency, minimum=0, integer=True)
 
 
 def check_batch_size(option: str, value: int) -> None:
     """Check a number of photos at a time, of which -1 means all; raise OptionError for another one."""
     if value != -1:
-        check_range(option, value, least=1, most=MAX_BATCH_SIZE, whole=True)
+        check_range(option, value, minimum=1, maximum=MAX_BATCH_SIZE, integer=True)
 
 
 @dataclass(frozen=True)

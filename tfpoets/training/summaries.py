@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
+from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 
 def write_summaries(folder: Path, curves: dict[str, list[dict[str, float]]],
@@ -19,7 +19,7 @@ def write_summaries(folder: Path, curves: dict[str, list[dict[str, float]]],
     """
     summary = import_tensorflow().summary
     for run, points in curves.items():
-        with quiet_native_code():
+        with redirect_native_stderr():
             writer = summary.create_file_writer(str(folder / run))
         with writer.as_default():
             for point in points:
@@ -28,7 +28,7 @@ def write_summaries(folder: Path, curves: dict[str, list[dict[str, float]]],
                         summary.scalar(name, value, step=int(point["step"]))
         writer.close()
     if pictures:
-        with quiet_native_code():
+        with redirect_native_stderr():
             writer = summary.create_file_writer(str(folder / "test"))
         with writer.as_default():
             for name, picture in pictures.items():

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfpoets.data import (DEFAULT_AUGMENTATION, PARTS, TEST, TRAINING, VALIDATION, AugmentationOptions, Dataset,
                           Examples, Photo)
-from tfpoets.errors import OptionError, TrainingError, check_kind, check_range
+from tfpoets.errors import OptionError, TrainingError, check_type, check_range
 from tfpoets.evaluation import MIN_PROBABILITY, cross_entropy
 from tfpoets.extractors import (Extractor, ExtractorOptions, build_application, extract_augmented, extract_bottlenecks,
                                 load_network)
@@ -63,9 +63,9 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         for name, kind in (("fine_tuning", FineTuningOptions), ("network", NetworkOptions),
                            ("augmentation", AugmentationOptions)):
-            check_kind(name, getattr(self, name), kind, optional=True)
-        check_range("augmented_views", self.augmented_views, least=1, most=MAX_VIEWS, whole=True)
-        check_range("unknown_coverage", self.unknown_coverage, above=0, most=1)
+            check_type(name, getattr(self, name), kind, optional=True)
+        check_range("augmented_views", self.augmented_views, minimum=1, maximum=MAX_VIEWS, integer=True)
+        check_range("unknown_coverage", self.unknown_coverage, above=0, maximum=1)
         if self.network and self.fine_tuning:
             raise OptionError(f"`architecture`={self.network.architecture} is trained from scratch; there is nothing "
                               "to fine-tune.", "Omit `fine_tuning`.")

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from tfpoets.data import AugmentationOptions, augment_tensor
-from tfpoets.errors import TrainingError, check_choice, check_flag, check_kind, check_range, one_line
+from tfpoets.errors import TrainingError, check_choice, check_flag, check_type, check_range, one_line
 from tfpoets.evaluation import cross_entropy, fit_temperature, log_softmax
 from tfpoets.progress import progress_bar
-from tfpoets.tf_runtime import auto_mixed_precision, import_tensorflow, quiet_native_code
+from tfpoets.tf_runtime import auto_mixed_precision, import_tensorflow, redirect_native_stderr
 
 from .convnets import TrainableNetwork
 from .curves import Curves, curves_of
@@ -81,16 +81,16 @@ class LoopOptions:
     def __post_init__(self) -> None:
         check_flag("mixed_precision", self.mixed_precision)
         check_flag("resume", self.resume)
-        check_kind("augmentation", self.augmentation, AugmentationOptions)
-        check_range("epochs", self.epochs, least=1, whole=True)
-        check_range("batch_size", self.batch_size, least=1, most=MAX_BATCH_SIZE, whole=True)
+        check_type("augmentation", self.augmentation, AugmentationOptions)
+        check_range("epochs", self.epochs, minimum=1, integer=True)
+        check_range("batch_size", self.batch_size, minimum=1, maximum=MAX_BATCH_SIZE, integer=True)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_range("learning_rate", self.learning_rate, above=0)
-        check_range("warm_up", self.warm_up, least=0, whole=True)
-        check_range("weight_decay", self.weight_decay, least=0)
-        check_range("label_smoothing", self.label_smoothing, least=0, below=1)
-        check_range("seed", self.seed, whole=True)
-        check_range("patience", self.patience, least=0, whole=True)
+        check_range("warm_up", self.warm_up, minimum=0, integer=True)
+        check_range("weight_decay", self.weight_decay, minimum=0)
+        check_range("label_smoothing", self.label_smoothing, minimum=0, below=1)
+        check_range("seed", self.seed, integer=True)
+        check_range("patience", self.patience, minimum=0, integer=True)
         check_choice("monitor", self.monitor, MONITORS)
         if self.checkpoint:
             check_choice("checkpoint", self.checkpoint, CHECKPOINTS)
@@ -243,7 +243,7 @@ class _Run:
         self._tf = tensorflow = import_tensorflow()
         self._network, self._options = network, options
         self._steps_an_epoch = math.ceil(photos / options.batch_size)
-        with quiet_native_code():
+        with redirect_native_stderr():
             # Without autograph, which would hide an error of ours behind one of its own.
             traced = tensorflow.function(lambda pixels: network(pixels, True), autograph=False).get_concrete_function(
                 tensorflow.TensorSpec([None, *size, 3], tensorflow.float32))

@@ -13,7 +13,7 @@ import numpy as np
 from tfpoets.errors import ExportError, one_line
 from tfpoets.extractors import Engine
 from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, concatenate_outputs
-from tfpoets.tf_runtime import quiet_native_code
+from tfpoets.tf_runtime import redirect_native_stderr
 
 from ..exportable import Exportable
 from ..metadata import Metadata
@@ -72,7 +72,7 @@ def convert_to_onnx(graph_def: Any, nodes: dict[str, str], description: dict[str
     # tf2onnx logs the traceback of every optimizer that fails, and continues without it.
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     try:
-        with quiet_native_code():
+        with redirect_native_stderr():
             model, _ = tf2onnx.convert.from_graph_def(
                 graph_def, input_names=[f"{nodes['input']}:0"],
                 output_names=[f"{node}:0" for name, node in nodes.items() if name != "input"], opset=OPSET)

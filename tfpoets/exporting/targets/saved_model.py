@@ -12,7 +12,7 @@ from tfpoets.data import decode_tensor
 from tfpoets.extractors import TENSORFLOW_BATCH, Engine
 from tfpoets.files import write_file
 from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, load_signature, output_columns
-from tfpoets.tf_runtime import import_tensorflow, quiet_native_code
+from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 from ..exportable import Exportable
 from ..metadata import RETRAIN_REMEDY, UNKNOWN_LABEL, Metadata
@@ -129,7 +129,7 @@ def write_saved_model(source: Exportable, folder: Path) -> None:
     module.predict_bytes = tensorflow.function(
         lambda image_bytes: _predict(source, decode_tensor(image_bytes, source.size)),
         input_signature=[tensorflow.TensorSpec([None], tensorflow.string, name=INPUT_NAMES[PREDICT_BYTES])])
-    with quiet_native_code():
+    with redirect_native_stderr():
         tensorflow.saved_model.save(module, str(folder), signatures={
             SERVING: module.serve, PREDICT_BYTES: module.predict_bytes})
 
