@@ -4,7 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tfpoets.errors import ModelError
-from tfpoets.graphs import count_operations
+from tfpoets.graphs import group_nodes_by_operation
 
 from .parser import Flag, Group, parse_flags, path
 from .run_command import run_command
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
 def count(graph: Path, name: str | None = None) -> int:
     """Print the counts and return 0."""
     check_is_file(graph)
-    kinds = count_operations(graph.read_bytes(), str(graph))
+    kinds = group_nodes_by_operation(graph.read_bytes(), str(graph))
     if name is not None:
         named = sum(found.count(name) for found in kinds.values())
         print(f"{named or len(kinds.get(name, []))} {name}")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfpoets.errors import ExtractorError
-from tfpoets.graphs import (GRAPH_NAMES, OWN_MARK, LegacyGraph, architecture_names, find_architecture, imported,
+from tfpoets.graphs import (LEGACY_GRAPH_NAMES, TFPOETS_MARKER, LegacyGraph, architecture_names, find_architecture, imported,
                             read_legacy_graph)
 from tfpoets.tf_runtime import import_tensorflow
 
@@ -55,7 +55,7 @@ class LegacyGraphNetwork:
 
     def __init__(self, path: Path, name: str | None = None):
         self.path = path
-        usual = path.name in GRAPH_NAMES  # then the folder says more
+        usual = path.name in LEGACY_GRAPH_NAMES  # then the folder says more
         self.name = name or (f"{path.resolve().parent.name}_{path.stem}" if usual else path.stem)
 
     def identity(self) -> str:
@@ -64,7 +64,7 @@ class LegacyGraphNetwork:
     def build(self, image_size: int | None) -> Network:
         tensorflow = import_tensorflow()
         content = self.path.read_bytes()
-        if OWN_MARK.encode() in content:
+        if TFPOETS_MARKER.encode() in content:
             raise ExtractorError(f"{self.path} is a classifier that this program made, not an extractor.",
                                  "Give the module that it was made with.")
         graph = read_legacy_graph(content, str(self.path))
@@ -74,7 +74,7 @@ class LegacyGraphNetwork:
         if graph.network is None:
             raise ExtractorError(f"{self.path} is neither a MobileNet v1 nor an Inception v3, so how to feed it is "
                                  "not known.", "Give a SavedModel.")
-        pooled = graph.pooled_layer()
+        pooled = graph.pooling_node()
         if pooled is None:
             raise ExtractorError(f"{self.path} has no pooled layer before its last one.", "Give an ImageNet graph.")
         side = self._side(graph, image_size)

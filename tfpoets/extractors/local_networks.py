@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tfpoets.download import is_gzip
 from tfpoets.errors import ExtractorError
-from tfpoets.graphs import GRAPH_NAMES
+from tfpoets.graphs import LEGACY_GRAPH_NAMES
 
 from .hub import unpack_module
 from .legacy_networks import LegacyGraphNetwork
@@ -30,7 +30,7 @@ class LocalFileProvider:
 
 
 def _network_in(folder: Path, name: str | None = None) -> PretrainedNetwork:
-    graph = next((folder / name for name in GRAPH_NAMES if (folder / name).is_file()), None)
+    graph = next((folder / name for name in LEGACY_GRAPH_NAMES if (folder / name).is_file()), None)
     if graph and not (folder / "saved_model.pb").exists():
         return LegacyGraphNetwork(graph, name)
     return SavedModelNetwork(folder, name)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import ExtractorError, one_line
-from tfpoets.graphs import Signature, has_variables, inference_graph, load_signatures, shape_text
+from tfpoets.graphs import Signature, has_variables, find_inference_graph, load_signatures, format_shape
 from tfpoets.tf_runtime import import_tensorflow
 
 from .network import Network
@@ -94,7 +94,7 @@ class SavedModelNetwork:
 
     def _inference_graph(self, proto: Any) -> Any:
         """Return the graph to load, or raise an ExtractorError."""
-        graph = inference_graph(proto)
+        graph = find_inference_graph(proto)
         if graph is None:
             held = " and ".join("{" + ", ".join(graph.meta_info_def.tags) + "}" for graph in proto.meta_graphs)
             raise ExtractorError(f"The module {self.folder} has no graph for inference: its tag sets are "
@@ -142,11 +142,11 @@ class SavedModelNetwork:
     def _check_feature_vector(self, taken: Any, given: Any) -> None:
         if taken.shape.rank != 4 or taken.shape[3] != 3 or taken.dtype.name != "float32":
             raise ExtractorError(f"The module {self.folder} is not an image feature vector: it takes "
-                                 f"{taken.dtype.name} {shape_text(taken)}, not float32 [n, height, width, "
+                                 f"{taken.dtype.name} {format_shape(taken)}, not float32 [n, height, width, "
                                  "3].", NO_FEATURE_VECTOR)
         if given.shape.rank is not None and given.shape.rank != 2:
             raise ExtractorError(f"The module {self.folder} is not an image feature vector: it gives "
-                                 f"{shape_text(given)}, not one vector a photo.", NO_FEATURE_VECTOR)
+                                 f"{format_shape(given)}, not one vector a photo.", NO_FEATURE_VECTOR)
         if taken.shape[0] is not None:
             raise ExtractorError(f"The module {self.folder} takes batches of {taken.shape[0]} photos only.",
                                  "Choose one that takes any number.")

@@ -13,7 +13,8 @@ from tfpoets.data import LEGACY_PIXELS_VERSION
 from tfpoets.errors import ModelError, OptionError, check_range, one_line
 from tfpoets.extractors import TENSORFLOW_BATCH, LiteRTEngine, LiteRTModel, NotAnImageNetworkError
 from tfpoets.files import set_paths
-from tfpoets.graphs import LegacyGraph, LegacyNetwork, identify_network, read_legacy_graph, run_legacy_graph
+from tfpoets.graphs import (LegacyGraph, LegacyNetwork, identify_legacy_network, read_legacy_graph,
+                            wrap_legacy_graph)
 
 from .classifier import Classifier, PhotoInput
 
@@ -71,7 +72,7 @@ def load_legacy_graph(path: Path, content: bytes, stated: LegacyGraphOptions) ->
         ModelError: it is not such a graph, its labels are missing or too many, or how to feed it cannot be known.
     """
     graph, taken, batch, classes = open_legacy_graph(path, content, stated)
-    run = run_legacy_graph(graph, batch)
+    run = wrap_legacy_graph(graph, batch)
     engine = _GraphEngine(run, 1 if batch == 1 else TENSORFLOW_BATCH)
     return Classifier(_labels(path, stated.labels, classes), taken, engine)
 
@@ -100,7 +101,7 @@ def load_legacy_tflite(path: Path, content: bytes, stated: LegacyGraphOptions) -
                              "Omit it.")
     if stated.input_layer or stated.output_layer:
         log.info("Ignored: `input_layer`, `output_layer`. A .tflite has one input and one output.")
-    mean, std = _scale(identify_network(content), stated, path)
+    mean, std = _scale(identify_legacy_network(content), stated, path)
     return Classifier(_labels(path, stated.labels, model.outputs),
                       PhotoInput(model.height, model.width, LEGACY_PIXELS_VERSION, mean, std),
                       LiteRTEngine(content, size))
@@ -137,7 +138,7 @@ def _fitting(graph: LegacyGraph, stated: LegacyGraphOptions, path: Path,
         for batch in (1,) if graph.shape[:1] == (1,) else (2, 1):
             gray = np.full((batch, height, width, 3), (127.5 - scale[0]) / scale[1], np.float32)
             try:
-                answers = run_legacy_graph(graph, batch)(gray)
+                answers = wrap_legacy_graph(graph, batch)(gray)
             except Exception as error:  # TensorFlow's InvalidArgumentError and whatever else a wrong size provokes
                 log.debug("At %d x %d pixels: %s", height, width, one_line(error))
                 reason = "TensorFlow ends with an error."
@@ -157,7 +158,7 @@ def _fitting(graph: LegacyGraph, stated: LegacyGraphOptions, path: Path,
 def _sizes(graph: LegacyGraph, stated: LegacyGraphOptions) -> Iterator[tuple[int, int, bool]]:
     """Heights and widths to try, and whether they are guesses."""
     own = (graph.shape + (None,) * 4)[1:3]
-    side = graph.network.side if graph.network else None
+    side = graph.network.input_size if graph.network else None
     height, width = (stated.input_height or own[0] or side, stated.input_width or own[1] or side)
     if height and width:
         yield height, width, False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tfpoets.errors import ModelError, OptionError
 from tfpoets.extractors import INPUT_NODE, Engine, TensorFlowEngine
-from tfpoets.graphs import HEAD_SCOPE, MODULE_SCOPE, OWN_MARK, UNKNOWN_SCOPE, UNKNOWN_SCORE
+from tfpoets.graphs import HEAD_SCOPE, MODULE_SCOPE, TFPOETS_MARKER, UNKNOWN_SCOPE, UNKNOWN_SCORE
 
 from ..exportable import Exportable
 from ..metadata import RUN_AGAIN, Metadata
@@ -35,7 +35,7 @@ class FrozenGraphTarget(ExportTarget):
 
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
         # Other formats hold the mark as well. A GraphDef begins with field 1, its nodes (graph.proto).
-        if content[:1] != b"\n" or OWN_MARK.encode() not in content:
+        if content[:1] != b"\n" or TFPOETS_MARKER.encode() not in content:
             return None
         beside = path.with_suffix(".json")
         if not beside.exists():

@@ -10,7 +10,7 @@ from typing import Any
 
 from tfpoets.errors import ModelError, one_line
 from tfpoets.extractors import Engine, LiteRTEngine, LiteRTModel, convert_to_tflite
-from tfpoets.graphs import OWN_MARK, PROBABILITIES
+from tfpoets.graphs import PROBABILITIES, TFPOETS_MARKER
 
 from ..exportable import Exportable
 from ..metadata import RUN_AGAIN, Metadata
@@ -27,7 +27,7 @@ class _TFLiteFile(ExportTarget):
         return {SERVING: LiteRTEngine(path)}
 
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
-        if content[4:8] != TFLITE_IDENTIFIER or not (OWN_MARK.encode() in content or has_metadata(content)):
+        if content[4:8] != TFLITE_IDENTIFIER or not (TFPOETS_MARKER.encode() in content or has_metadata(content)):
             return None
         metadata = unpacked_metadata(content, str(path))
         try:
