@@ -63,7 +63,7 @@ def fabricate(folder: Path, size: int, depth: int) -> None:
             os.utime(path, (settled, settled))
             digest = hashlib.blake2b(str(number).encode(), digest_size=16).hexdigest()
             status = path.stat()
-            cache.add_file(path, digest, (status.st_size, status.st_mtime_ns))
+            cache.add_digest(path, digest, (status.st_size, status.st_mtime_ns))
             cache.add_hash(digest, random.bytes(HASH_BYTES))
             cache.add_vector("made up", digest, random.random(depth, np.float32), "none")
 

@@ -87,7 +87,7 @@ def test_the_codelabs_commands_run_unchanged_with_an_architecture(
     shutil.copyfile(shared_data / "poets_graphs" / "glasses_mobilenet_0.25_224" / "frozen_graph.pb", graph)
     assert run(CODELAB_RETRAIN.format(architecture="mobilenet_0.25_224") + " --format=json") == 0
     captured = capsys.readouterr()
-    assert f"mobilenet_0.25_224: the graph {graph} is taken." in captured.err
+    assert f"mobilenet_0.25_224: the graph {graph} is used." in captured.err
     bottlenecks = json.loads(captured.out)["bottlenecks"]
     assert bottlenecks["extractor"] == "mobilenet_v1_0.25_224_frozen_graph"
     assert bottlenecks["height"] == bottlenecks["width"] == 224
@@ -99,7 +99,7 @@ def test_an_architecture_that_cannot_be_had_is_no_silent_substitute(workplace: P
     assert run(CODELAB_RETRAIN.format(architecture="mobilenet_0.50_192") + " --offline") == 1
     said = capsys.readouterr().err
     assert "tfhub.dev/google/imagenet/mobilenet_v1_050_192/feature_vector/5 is not on this machine" in said
-    assert "by hand at tf_files/models/downloads/tfhub.dev_google_imagenet_mobilenet_v1_050_192" in said
+    assert "save its .tar.gz as tf_files/models/downloads/tfhub.dev_google_imagenet_mobilenet_v1_050_192" in said
     assert not Path("tf_files/retrained_graph.pb").exists()
 
 

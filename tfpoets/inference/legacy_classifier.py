@@ -102,7 +102,7 @@ def load_legacy_tflite(path: Path, content: bytes, stated: LegacyGraphOptions) -
     if stated.input_layer or stated.output_layer:
         log.info("Ignored: `input_layer`, `output_layer`. A .tflite has one input and one output.")
     mean, std = _scale(identify_legacy_network(content), stated, path)
-    return Classifier(_labels(path, stated.labels, model.outputs),
+    return Classifier(_labels(path, stated.labels, model.n_outputs),
                       PhotoInput(model.height, model.width, LEGACY_PIXELS_VERSION, mean, std),
                       LiteRTEngine(content, size))
 
