@@ -35,8 +35,8 @@ def version_0(tmp_path: Path) -> Path:
 
 
 def test_several_runs_can_migrate_an_old_cache_at_once(version_0: Path) -> None:
-    processes = [subprocess.Popen([sys.executable, "-c", OPEN, version_0], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                             text=True) for _ in range(4)]
+    processes = [subprocess.Popen([sys.executable, "-c", OPEN, version_0], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True) for _ in range(4)]
     for process in processes:
         output, errors = process.communicate()
         assert output == "1000\n", errors

@@ -104,7 +104,8 @@ class KerasNetwork:
             raise
         except Exception as error:  # h5py and Keras raise errors of many types
             raise ExtractorError(f"The network {KERAS_PREFIX}{self._application} cannot be created for "
-                                 f"{size} x {size} pixels" + (f" with the weights {self._weights}" if self._weights else "")
+                                 f"{size} x {size} pixels"
+                                 + (f" with the weights {self._weights}" if self._weights else "")
                                  + f": {one_line(error)}",
                                  "Try a different `image_size`, or download the weights again.") from error
 
