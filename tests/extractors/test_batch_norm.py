@@ -1,4 +1,4 @@
-"""Batch normalisation uses and updates the batch's statistics only in training mode."""
+"""Batch normalisation updates its moving averages only in training mode."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -14,7 +14,7 @@ BRIGHT = np.full((4, 128, 128, 3), 0.9, np.float32)
 
 
 @pytest.mark.parametrize("handle", ["module", "efficientnet_lite0"])
-def test_only_training_updates_the_statistics(handle: str, shared_data: Path, tmp_path: Path) -> None:
+def test_only_training_updates_the_moving_averages(handle: str, shared_data: Path, tmp_path: Path) -> None:
     module = str(shared_data / "modules" / "mobilenet_v1_025_128") if handle == "module" else handle
     network = load_network(ExtractorOptions(module, tmp_path, 128))
     pixels = BRIGHT + np.random.default_rng(0).normal(0, 0.05, BRIGHT.shape).astype(np.float32)

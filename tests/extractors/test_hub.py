@@ -60,7 +60,7 @@ def stalling(content: bytes) -> Reply:
 
 
 def test_an_address_is_downloaded_once_with_tf_hubs_protocol(tmp_path: Path, packed: bytes, tiny_module: Path,
-                                                        model_dir: Path) -> None:
+                                                             model_dir: Path) -> None:
     with serving({PATH + QUERY: redirect("/bucket/5.tar.gz"), "/bucket/5.tar.gz": body(packed)}) as server:
         extractor = open_extractor(server.url + PATH, model_dir=tmp_path)
         assert open_extractor(server.url + PATH, model_dir=tmp_path) == extractor
@@ -148,8 +148,7 @@ def test_a_killed_download_leaves_no_partial_module_and_no_lock(tmp_path: Path, 
         assert hub.fetch_module(server.url + PATH, tmp_path) == hub.download_folder(server.url + PATH, tmp_path)
 
 
-def test_the_module_in_an_archive_may_be_in_a_folder(tmp_path: Path, tiny_module: Path,
-                                                                    model_dir: Path) -> None:
+def test_the_module_in_an_archive_may_be_in_a_folder(tmp_path: Path, tiny_module: Path, model_dir: Path) -> None:
     expected = open_extractor(str(tiny_module), model_dir=model_dir).digest
     for name, top in (("flat.tar.gz", "."), ("nested.tgz", "my_module")):
         (tmp_path / name).write_bytes(pack(tiny_module, top))
@@ -219,7 +218,7 @@ def test_an_address_without_a_server_is_refused(tmp_path: Path, handle: str) -> 
 
 
 def test_modules_in_the_cache_of_tensorflow_hub_are_used(tmp_path: Path, packed: bytes,
-                                                monkeypatch: pytest.MonkeyPatch) -> None:
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
     import tensorflow_hub
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
     with serving({PATH + QUERY: body(packed)}) as server:
@@ -236,7 +235,7 @@ def test_modules_in_the_cache_of_tensorflow_hub_are_used(tmp_path: Path, packed:
 
 
 def test_a_module_that_takes_any_size_uses_the_one_in_its_address(tmp_path: Path,
-                                                                        caplog: pytest.LogCaptureFixture) -> None:
+                                                                  caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     content = pack(save_module(tmp_path / "any", size=None))
     path = "/google/imagenet/mobilenet_v1_025_128/feature_vector/5"

@@ -147,7 +147,7 @@ def write_keras_2_weights(weights: Path, folder: Path) -> bytes:
 
 
 def test_weights_with_a_different_hash_are_not_saved(tmp_path: Path, no_keras_weights: None,
-                                                monkeypatch: pytest.MonkeyPatch) -> None:
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
     module = __import__("sys").modules[keras.applications.InceptionV3.__module__]
     with serving({"/v3.h5": body(b"not these weights")}) as server:
@@ -271,11 +271,10 @@ def test_legacy_names_stand_for_tf_hubs_feature_vectors_of_the_same_networks(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     addresses = []
 
-    def fail_to_fetch(address: str) -> None:
+    def fail_to_fetch(address: str, *_: object) -> None:
         addresses.append(address)
         raise TfpoetsError("not here")
-    monkeypatch.setattr("tfpoets.extractors.hub.fetch_module",
-                        lambda address, *_: fail_to_fetch(address))
+    monkeypatch.setattr("tfpoets.extractors.hub.fetch_module", fail_to_fetch)
     for name in architecture_names() + ["MobileNet_1_224"]:
         with pytest.raises(TfpoetsError, match="not here"):
             open_extractor(name, model_dir=tmp_path)
@@ -286,7 +285,7 @@ def test_legacy_names_stand_for_tf_hubs_feature_vectors_of_the_same_networks(
 
 
 def test_a_legacy_graph_in_model_dir_is_used_and_this_is_logged(shared_data: Path, tmp_path: Path, model_dir: Path,
-                                                       caplog: pytest.LogCaptureFixture) -> None:
+                                                                caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     source = shared_data / "poets_graphs" / "surface_defects_mobilenet_0.25_128" / "frozen_graph.pb"
     graph = tmp_path / "mobilenet_v1_0.25_128" / "frozen_graph.pb"
@@ -304,7 +303,8 @@ def test_a_legacy_graph_in_model_dir_is_used_and_this_is_logged(shared_data: Pat
     ("inception_v4", r"did you mean inception_v3\?"), ("efficientnet_lite", r"did you mean efficientnet_lite0\?"),
     ("xyz", r"There is no extractor 'xyz'\. Valid extractors are efficientnet_lite0, inception_v3, "
             r"mobilenet_<1.0\|0.75\|0.50\|0.25>_<224\|192\|160\|128>\[_quantized\], keras:")])
-def test_an_error_about_an_unknown_name_lists_valid_names_and_the_nearest(tmp_path: Path, name: str, sentence: str) -> None:
+def test_an_error_about_an_unknown_name_lists_valid_names_and_the_nearest(
+        tmp_path: Path, name: str, sentence: str) -> None:
     with pytest.raises(TfpoetsError, match=sentence):
         open_extractor(name, model_dir=tmp_path)
 

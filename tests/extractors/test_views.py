@@ -33,7 +33,7 @@ def enlarge_center(pixels: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("views", [2, 4])
 def test_the_graph_returns_the_mean_over_views_made_with_pillow(views: int, tiny_module: Path, model_dir: Path,
-                                                          extractor: Extractor) -> None:
+                                                                extractor: Extractor) -> None:
     averaged = open_extractor(str(tiny_module), model_dir=model_dir, views=views)
     pixels = np.random.default_rng(0).random((3, 32, 32, 3), np.float32)
     expected = []

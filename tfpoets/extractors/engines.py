@@ -137,7 +137,7 @@ class Engine(Protocol):
     """A way to run a network.
 
     Attributes:
-        name: The name in metadata and in the cache.
+        name: The name that the cache stores with each bottleneck.
         batch_size: The largest number of photos per call. If it is 1, each worker thread opens the engine for
             itself; otherwise one thread runs all batches.
     """

@@ -14,8 +14,8 @@ class Network:
 
     Attributes:
         function: A function from a float32 tensor [n, height, width, 3] in [0, 1], and the keyword `training`, to
-            float32 [n, depth]. With `training=True`, batch normalisation uses and updates the statistics of the
-            batch. A network that does not support this raises an ExtractorError.
+            float32 [n, depth]. With `training=True`, batch normalisation uses the statistics of the batch and updates
+            the moving averages. A network that does not support this raises an ExtractorError.
         height, width: The input size in pixels.
     """
 

@@ -9,7 +9,7 @@ from tfpoets.files import set_paths
 
 # The network whose weights are installed with tfpoets.
 EMBEDDED = "efficientnet_lite0"
-# The whole photo; also its enlarged center; also the mirror images of both.
+# 1: the whole photo; 2: also its enlarged center; 4: also the mirror images of both.
 VIEW_COUNTS = (1, 2, 4)
 # Far above the size that any network benefits from; a larger one would only fill the memory.
 MAX_IMAGE_SIZE = 2048
