@@ -63,7 +63,7 @@ def write_photos_and_cache(folder: Path, size: int, depth: int) -> None:
             os.utime(path, (modified, modified))
             digest = hashlib.blake2b(str(number).encode(), digest_size=16).hexdigest()
             status = path.stat()
-            cache.add_file(str(path), digest, f"{status.st_size} {status.st_mtime_ns}")
+            cache.add_digest(str(path), digest, f"{status.st_size} {status.st_mtime_ns}")
             cache.add_hash(digest, random.bytes(HASH_BYTES))
             cache.add_vector("made up", digest, random.random(depth, np.float32), "none")
 

@@ -85,7 +85,7 @@ def test_a_tflite_contains_metadata_for_phones(path: str) -> None:
 
 def test_all_formats_but_tflite_have_the_unknown_score() -> None:
     assert export.main(["--graph=unknown/g.pb", "--to=tflite,tfjs,saved_model,onnx", "--output_dir=out"]) == 0
-    assert LiteRTModel(Path("out/g_float32.tflite")).outputs == 3
+    assert LiteRTModel(Path("out/g_float32.tflite")).n_outputs == 3
     assert load_classifier(Path("out/g_float32.tflite")).unknown_threshold is None
     pixels = load_pixels(PHOTO.read_bytes(), 32, 32)[None]
     expected = load_classifier(Path("unknown/g.pb")).outputs(pixels)[0, -1]

@@ -87,7 +87,7 @@ def test_the_codelab_commands_run_unchanged_with_an_architecture(
     shutil.copyfile(shared_data / "poets_graphs" / "glasses_mobilenet_0.25_224" / "frozen_graph.pb", graph)
     assert run(CODELAB_RETRAIN.format(architecture="mobilenet_0.25_224") + " --format=json") == 0
     captured = capsys.readouterr()
-    assert f"mobilenet_0.25_224: the graph {graph} is taken." in captured.err
+    assert f"mobilenet_0.25_224: the graph {graph} is used." in captured.err
     bottlenecks = json.loads(captured.out)["bottlenecks"]
     assert bottlenecks["extractor"] == "mobilenet_v1_0.25_224_frozen_graph"
     assert bottlenecks["height"] == bottlenecks["width"] == 224
@@ -99,7 +99,7 @@ def test_an_unavailable_architecture_is_never_substituted(workplace: Path, capsy
     assert run(CODELAB_RETRAIN.format(architecture="mobilenet_0.50_192") + " --offline") == 1
     output = capsys.readouterr().err
     assert "tfhub.dev/google/imagenet/mobilenet_v1_050_192/feature_vector/5 is not on this machine" in output
-    assert "by hand at tf_files/models/downloads/tfhub.dev_google_imagenet_mobilenet_v1_050_192" in output
+    assert "save its .tar.gz as tf_files/models/downloads/tfhub.dev_google_imagenet_mobilenet_v1_050_192" in output
     assert not Path("tf_files/retrained_graph.pb").exists()
 
 
@@ -207,7 +207,7 @@ def test_a_module_can_be_used_after_every_kind_of_failed_download(
             assert retrain.main(command) == 1
             output = capsys.readouterr().err.splitlines()
             assert sum("could not be downloaded" in line or "not a module" in line for line in output) == 1
-            assert "efficientnet_lite0 works now" in output[-1] and not Path("tf_files/retrained_graph.pb").exists()
+            assert "efficientnet_lite0 needs no download" in output[-1] and not Path("tf_files/retrained_graph.pb").exists()
         replies[PATH + QUERY] = redirect("/5.tar.gz")
         assert retrain.main(command) == 0
         assert "Label a photo:" in capsys.readouterr().out.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""Networks that are fine-tuned normalise batches by their own statistics only where that is asked."""
+"""Batch normalisation updates its moving averages only in training mode."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -14,7 +14,7 @@ BRIGHT = np.full((4, 128, 128, 3), 0.9, np.float32)
 
 
 @pytest.mark.parametrize("handle", ["module", "efficientnet_lite0"])
-def test_training_moves_the_statistics_and_inference_does_not(handle: str, shared_data: Path, tmp_path: Path) -> None:
+def test_only_training_updates_the_moving_averages(handle: str, shared_data: Path, tmp_path: Path) -> None:
     module = str(shared_data / "modules" / "mobilenet_v1_025_128") if handle == "module" else handle
     network = load_network(ExtractorOptions(module, tmp_path, 128))
     pixels = BRIGHT + np.random.default_rng(0).normal(0, 0.05, BRIGHT.shape).astype(np.float32)
@@ -25,7 +25,7 @@ def test_training_moves_the_statistics_and_inference_does_not(handle: str, share
     assert np.abs(run(pixels).numpy() - first).max() > 1e-3
 
 
-def test_a_module_that_was_saved_for_inference_only_says_so(tiny_module: Path, tmp_path: Path) -> None:
+def test_a_module_that_was_saved_only_for_inference_cannot_be_trained(tiny_module: Path, tmp_path: Path) -> None:
     network = load_network(ExtractorOptions(str(tiny_module), tmp_path))
     with pytest.raises(TfpoetsError, match="its batch normalisation cannot be trained"):
         network(BRIGHT[:, :32, :32], training=True)

@@ -1,4 +1,4 @@
-"""The cache: what earlier versions wrote, several runs at once, and files of later versions."""
+"""The cache reads files of earlier versions, refuses those of newer ones, and can be used by several runs at once."""
 from __future__ import annotations
 
 import sqlite3
@@ -23,7 +23,7 @@ with BottleneckCache(sys.argv[1]) as cache:
 
 @pytest.fixture
 def version_0(tmp_path: Path) -> Path:
-    """A cache as version f862d5e made it, with 1,000 files among many others."""
+    """A cache of version f862d5e with 100,000 files, of which OPEN looks up 1,000."""
     database = sqlite3.connect(tmp_path / CACHE_NAME)
     database.execute("CREATE TABLE files (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, "
                      "digest TEXT NOT NULL) WITHOUT ROWID")
@@ -34,28 +34,28 @@ def version_0(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_several_runs_take_over_an_old_cache_at_once(version_0: Path) -> None:
-    runs = [subprocess.Popen([sys.executable, "-c", OPEN, version_0], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                             text=True) for _ in range(4)]
-    for run in runs:
-        out, err = run.communicate()
-        assert out == "1000\n", err
+def test_several_runs_can_migrate_an_old_cache_at_once(version_0: Path) -> None:
+    processes = [subprocess.Popen([sys.executable, "-c", OPEN, version_0], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    for process in processes:
+        output, errors = process.communicate()
+        assert output == "1000\n", errors
 
 
-def test_it_opens_at_once_beside_a_run_that_writes(tmp_path: Path) -> None:
-    with BottleneckCache(tmp_path) as writing:
-        writing.add_vector("extractor", "0" * 32, np.ones(4, np.float32), "litert")
+def test_it_opens_without_waiting_while_another_run_writes(tmp_path: Path) -> None:
+    with BottleneckCache(tmp_path) as writer:
+        writer.add_vector("extractor", "0" * 32, np.ones(4, np.float32), "litert")
         start = time.monotonic()
-        with BottleneckCache(tmp_path) as other:
-            assert list(other.rows("extractor", 4)) == []  # not committed yet
+        with BottleneckCache(tmp_path) as reader:
+            assert list(reader.read_vectors("extractor", 4)) == []  # not committed yet
         assert time.monotonic() - start < 5
 
 
-def test_a_cache_of_a_later_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+def test_a_cache_of_a_newer_version_is_refused_and_not_changed(tmp_path: Path) -> None:
     database = sqlite3.connect(tmp_path / CACHE_NAME)
     database.execute("PRAGMA user_version = 9")
     database.close()
     before = (tmp_path / CACHE_NAME).read_bytes()
-    with pytest.raises(TfpoetsError, match="was written by a later version.*`bottleneck_dir`"):
+    with pytest.raises(TfpoetsError, match="was written by a newer version.*`bottleneck_dir`"):
         BottleneckCache(tmp_path)
     assert (tmp_path / CACHE_NAME).read_bytes() == before

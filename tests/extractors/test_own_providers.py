@@ -1,4 +1,4 @@
-"""A program can add a kind of extractor: one provider, appended to the list."""
+"""A program can add its own extractors by appending a provider to the list."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from tfpoets.tf_runtime import import_tensorflow
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """A network that has nothing to learn: each photo, made small, is its vector."""
+    """A network without weights, whose features are the pixels of a small copy of each photo."""
 
     name: str
     side: int
@@ -32,8 +32,8 @@ class Thumbnails:
 
         def features(pixels: Any, training: bool = False) -> Any:
             tensorflow = import_tensorflow()
-            cell = size // self.side
-            small = tensorflow.nn.avg_pool2d(pixels, cell, cell, "VALID")
+            block = size // self.side
+            small = tensorflow.nn.avg_pool2d(pixels, block, block, "VALID")
             return tensorflow.reshape(small, [-1, self.side * self.side * 3])
         return Network(features, size, size)
 
@@ -54,7 +54,7 @@ def thumbnails() -> Iterator[None]:
     EXTRACTOR_PROVIDERS.remove(provider)
 
 
-def test_an_appended_provider_is_asked_for_its_handles(model_dir: Path) -> None:
+def test_an_appended_provider_finds_its_handles(model_dir: Path) -> None:
     extractor = open_extractor("thumb:4", model_dir=model_dir)
     assert (extractor.name, extractor.height, extractor.depth) == ("thumb_4", 32, 48)
     photo = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
@@ -63,7 +63,7 @@ def test_an_appended_provider_is_asked_for_its_handles(model_dir: Path) -> None:
     assert open_extractor("thumb:4", model_dir=model_dir, image_size=64).height == 64
 
 
-def test_its_names_are_suggested(model_dir: Path) -> None:
+def test_its_names_are_suggested_for_misspelt_ones(model_dir: Path) -> None:
     with pytest.raises(TfpoetsError, match=r"no extractor 'thum:8'; did you mean thumb:8\?"):
         open_extractor("thum:8", model_dir=model_dir)
 

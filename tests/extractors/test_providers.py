@@ -1,4 +1,4 @@
-"""Any folder with an image feature vector becomes an extractor; anything else is refused with what is missing."""
+"""Any SavedModel with an image feature vector becomes an extractor; for others, an error says what is wrong."""
 from __future__ import annotations
 
 import shutil
@@ -14,9 +14,9 @@ from tfpoets.graphs import load_frozen_graph
 from tfpoets.tf_runtime import import_tensorflow
 
 
-def copied(module: Path, to: Path) -> Path:
-    shutil.copytree(module, to)
-    return to
+def copy_module(module: Path, destination: Path) -> Path:
+    shutil.copytree(module, destination)
+    return destination
 
 
 def test_size_and_depth_are_read_from_the_module(tiny_module: Path, model_dir: Path) -> None:
@@ -24,7 +24,7 @@ def test_size_and_depth_are_read_from_the_module(tiny_module: Path, model_dir: P
     assert (extractor.height, extractor.width, extractor.depth) == (32, 32, 24)
 
 
-def test_options_are_given_whole_or_one_by_one(tiny_module: Path, model_dir: Path) -> None:
+def test_options_can_be_an_object_or_keyword_arguments(tiny_module: Path, model_dir: Path) -> None:
     options = ExtractorOptions(str(tiny_module), model_dir)
     assert open_extractor(options) == open_extractor(str(tiny_module), model_dir=model_dir)
     assert open_extractor(options, views=2) == open_extractor(str(tiny_module), model_dir=model_dir, views=2)
@@ -47,38 +47,38 @@ def test_real_modules_give_the_same_features_in_both_engines_as_in_tensorflow(
         assert np.abs(run(photo) - expected).max() < 1e-4 * np.abs(expected).max()
 
 
-def test_a_prepared_extractor_is_found_again_and_a_damaged_one_is_made_anew(
+def test_a_prepared_extractor_is_reused_and_a_damaged_one_is_prepared_again(
         tiny_module: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     extractor = open_extractor(str(tiny_module), model_dir=tmp_path)
     assert open_extractor(str(tiny_module), model_dir=tmp_path) == extractor
     assert len(caplog.records) == 1
-    whole = extractor.tflite_path.read_bytes()
-    extractor.tflite_path.write_bytes(whole[:-100])
+    intact = extractor.tflite_path.read_bytes()
+    extractor.tflite_path.write_bytes(intact[:-100])
     open_extractor(str(tiny_module), model_dir=tmp_path)
-    assert extractor.tflite_path.read_bytes() == whole and len(caplog.records) == 2
+    assert extractor.tflite_path.read_bytes() == intact and len(caplog.records) == 2
 
 
-def test_the_key_of_the_cache_is_the_modules_content_not_its_place(tiny_module: Path, tmp_path: Path,
-                                                                   model_dir: Path) -> None:
-    copy = copied(tiny_module, tmp_path / "elsewhere")
+def test_the_key_of_the_cache_depends_on_the_modules_content_not_on_its_path(tiny_module: Path, tmp_path: Path,
+                                                                             model_dir: Path) -> None:
+    copy = copy_module(tiny_module, tmp_path / "elsewhere")
     digest = open_extractor(str(tiny_module), model_dir=model_dir).digest
     assert open_extractor(str(copy), model_dir=model_dir).digest == digest
     other = save_module(tmp_path / "other", seed=9)
     assert open_extractor(str(other), model_dir=model_dir).digest != digest
 
 
-def test_a_module_that_takes_any_size_takes_the_one_asked_for(tmp_path: Path, model_dir: Path) -> None:
+def test_a_module_that_takes_any_size_uses_the_requested_one(tmp_path: Path, model_dir: Path) -> None:
     module = str(save_module(tmp_path / "any", size=None))
     assert open_extractor(module, model_dir=model_dir).height == 224
     small = open_extractor(module, model_dir=model_dir, image_size=64)
     assert small.height == 64 and small.digest != open_extractor(module, model_dir=model_dir).digest
 
 
-def test_asking_for_the_size_a_module_has_is_the_same_extractor(tiny_module: Path, model_dir: Path) -> None:
+def test_the_fixed_size_of_a_module_can_be_requested_and_no_other(tiny_module: Path, model_dir: Path) -> None:
     extractor = open_extractor(str(tiny_module), model_dir=model_dir)
     assert open_extractor(str(tiny_module), model_dir=model_dir, image_size=32).digest == extractor.digest
-    with pytest.raises(TfpoetsError, match="takes photos of 32 x 32 pixels only, not of 64 x 64"):
+    with pytest.raises(TfpoetsError, match="takes only photos of 32 x 32 pixels, not of 64 x 64"):
         open_extractor(str(tiny_module), model_dir=model_dir, image_size=64)
 
 
@@ -88,28 +88,28 @@ def test_asking_for_the_size_a_module_has_is_the_same_extractor(tiny_module: Pat
     ("variables/variables.data-00000-of-00001", "variables/variables.data-00000-of-00001 is missing"),
     ("variables", "variables/variables.index is missing"),
 ])
-def test_a_module_that_is_half_there_is_refused_with_what_is_missing(
+def test_an_incomplete_module_is_refused_and_the_missing_file_named(
         tiny_module: Path, tmp_path: Path, model_dir: Path, missing: str, sentence: str) -> None:
-    half = copied(tiny_module, tmp_path / "half")
-    (shutil.rmtree if (half / missing).is_dir() else Path.unlink)(half / missing)
+    incomplete = copy_module(tiny_module, tmp_path / "incomplete")
+    (shutil.rmtree if (incomplete / missing).is_dir() else Path.unlink)(incomplete / missing)
     with pytest.raises(TfpoetsError, match=sentence):
-        open_extractor(str(half), model_dir=model_dir)
+        open_extractor(str(incomplete), model_dir=model_dir)
 
 
 @pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.data-00000-of-00001"])
-def test_a_module_that_is_cut_short_is_refused(tiny_module: Path, tmp_path: Path, model_dir: Path, name: str) -> None:
-    half = copied(tiny_module, tmp_path / "half")
-    (half / name).write_bytes((half / name).read_bytes()[:200])
+def test_a_truncated_module_is_refused(tiny_module: Path, tmp_path: Path, model_dir: Path, name: str) -> None:
+    incomplete = copy_module(tiny_module, tmp_path / "incomplete")
+    (incomplete / name).write_bytes((incomplete / name).read_bytes()[:200])
     with pytest.raises(TfpoetsError, match="damaged|cannot be loaded"):
-        open_extractor(str(half), model_dir=model_dir)
+        open_extractor(str(incomplete), model_dir=model_dir)
 
 
 @pytest.mark.parametrize("shape, rank, sentence", [
     ([None, 32], 2, r"takes float32 \[n, 32\]"), ([None, 32, 32, 1], 2, r"takes float32 \[n, 32, 32, 1\]"),
-    ([None, 32, 32, 3], 4, r"gives \[n, 32, 32, 3\]"), ([1, 32, 32, 3], 2, "batches of 1 photos only"),
+    ([None, 32, 32, 3], 4, r"returns \[n, 32, 32, 3\]"), ([1, 32, 32, 3], 2, "only batches of 1 photos"),
 ])
-def test_a_module_that_is_no_image_feature_vector_is_refused(tmp_path: Path, model_dir: Path, shape: list, rank: int,
-                                                             sentence: str) -> None:
+def test_a_module_that_is_not_an_image_feature_vector_is_refused(
+        tmp_path: Path, model_dir: Path, shape: list, rank: int, sentence: str) -> None:
     tensorflow = import_tensorflow()
     module = tensorflow.Module()
     module.serve = tensorflow.function(
@@ -122,6 +122,6 @@ def test_a_module_that_is_no_image_feature_vector_is_refused(tmp_path: Path, mod
 
 @pytest.mark.parametrize("handle, sentence", [("no/such/folder", "There is no file or folder no/such/folder"),
                                               (__file__, "is a file that is neither a .tar.gz nor a frozen graph")])
-def test_a_handle_of_nothing_is_refused(model_dir: Path, handle: str, sentence: str) -> None:
+def test_a_path_without_a_module_is_refused(model_dir: Path, handle: str, sentence: str) -> None:
     with pytest.raises(TfpoetsError, match=sentence):
         open_extractor(handle, model_dir=model_dir)

@@ -1,4 +1,4 @@
-"""Several views of a photo: averaged inside the graph; and varied copies, in the cache."""
+"""Views of a photo are averaged inside the graph, and bottlenecks of augmented views are cached."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -25,44 +25,46 @@ def photos(photo_folder: Path, extractor: Extractor, tmp_path: Path) -> tuple[Ph
     return extract_bottlenecks(read_dataset(photo_folder), extractor, tmp_path / "cache").dataset.photos
 
 
-def closer(pixels: np.ndarray) -> np.ndarray:
-    """The middle 28 of 32 pixels, enlarged by Pillow."""
+def enlarge_center(pixels: np.ndarray) -> np.ndarray:
+    """Return the middle 28 of 32 pixels, enlarged by Pillow."""
     return np.stack([np.asarray(Image.fromarray(channel[2:30, 2:30]).resize((32, 32), Image.Resampling.BILINEAR))
                      for channel in np.moveaxis(pixels, 2, 0)], 2)
 
 
 @pytest.mark.parametrize("views", [2, 4])
-def test_the_graph_gives_the_mean_over_views_made_by_hand(views: int, tiny_module: Path, model_dir: Path,
-                                                          extractor: Extractor) -> None:
+def test_the_graph_returns_the_mean_over_views_made_with_pillow(views: int, tiny_module: Path, model_dir: Path,
+                                                                extractor: Extractor) -> None:
     averaged = open_extractor(str(tiny_module), model_dir=model_dir, views=views)
     pixels = np.random.default_rng(0).random((3, 32, 32, 3), np.float32)
-    by_hand = []
+    expected = []
     for photo in pixels:
-        seen = [photo, closer(photo)] + ([photo[:, ::-1], closer(photo)[:, ::-1]] if views == 4 else [])
+        view_pixels = [photo, enlarge_center(photo)]
+        if views == 4:
+            view_pixels += [view[:, ::-1] for view in view_pixels]
         run = LiteRTModel(extractor.tflite_path).run
-        by_hand.append(np.mean([run(np.ascontiguousarray(view)[None])[0] for view in seen], axis=0))
+        expected.append(np.mean([run(np.ascontiguousarray(view)[None])[0] for view in view_pixels], axis=0))
     lite = LiteRTModel(averaged.tflite_path).run
-    assert np.allclose([lite(photo[None])[0] for photo in pixels], by_hand, atol=1e-5)
+    assert np.allclose([lite(photo[None])[0] for photo in pixels], expected, atol=1e-5)
     run = load_frozen_graph(averaged.graph_path.read_bytes(), INPUT_NODE, OUTPUT_NODE)
-    assert np.allclose(run(pixels), by_hand, atol=1e-5)
+    assert np.allclose(run(pixels), expected, atol=1e-5)
 
 
-def test_views_have_bottlenecks_of_their_own(tiny_module: Path, model_dir: Path) -> None:
+def test_each_number_of_views_has_its_own_cache_key(tiny_module: Path, model_dir: Path) -> None:
     assert len({open_extractor(str(tiny_module), model_dir=model_dir, views=views).digest for views in (1, 2, 4)}) == 3
 
 
-def test_varied_photos_are_seen_as_they_are_varied(photos: tuple[Photo, ...], extractor: Extractor, tmp_path: Path
-                                                   ) -> None:
-    found, computed = extract_augmented(photos[:5], extractor, tmp_path / "cache", FLIP, 3)
-    assert found.shape == (5, 3, extractor.depth) and computed == 15
+def test_augmented_bottlenecks_are_those_of_the_augmented_pixels(
+        photos: tuple[Photo, ...], extractor: Extractor, tmp_path: Path) -> None:
+    features, computed = extract_augmented(photos[:5], extractor, tmp_path / "cache", FLIP, 3)
+    assert features.shape == (5, 3, extractor.depth) and computed == 15
     run = LiteRTModel(extractor.tflite_path).run
-    for photo, rows in zip(photos, found):
+    for photo, rows in zip(photos, features):
         pixels = load_pixels(photo.uri, 32, 32)
         for number, row in enumerate(rows, 1):
             assert np.array_equal(row, run(network_input(augment_pixels(pixels, FLIP, photo.digest, number)[None]))[0])
 
 
-def test_no_variation_is_computed_twice(photos: tuple[Photo, ...], extractor: Extractor, tmp_path: Path) -> None:
+def test_no_augmented_view_is_computed_twice(photos: tuple[Photo, ...], extractor: Extractor, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     three, _ = extract_augmented(photos[:5], extractor, cache, FLIP, 3)
     five, computed = extract_augmented(photos[:6], extractor, cache, FLIP, 5)
@@ -70,7 +72,7 @@ def test_no_variation_is_computed_twice(photos: tuple[Photo, ...], extractor: Ex
     assert extract_augmented(photos[:6], extractor, cache, AugmentationOptions(random_brightness=5), 1)[1] == 6
 
 
-def test_damaged_variations_are_computed_anew_and_photos_that_are_gone_are_nan(
+def test_damaged_augmented_views_are_computed_again_and_deleted_photos_are_nan(
         photos: tuple[Photo, ...], extractor: Extractor, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     before, _ = extract_augmented(photos[:5], extractor, cache, FLIP, 2)
@@ -79,5 +81,5 @@ def test_damaged_variations_are_computed_anew_and_photos_that_are_gone_are_nan(
     after, computed = extract_augmented(photos[:5], extractor, cache, FLIP, 2)
     assert np.array_equal(before, after) and computed == 2
     Path(photos[5].uri).unlink()
-    found, _ = extract_augmented(photos[:6], extractor, cache, FLIP, 2)
-    assert np.isnan(found[5]).all() and np.array_equal(found[:5], before)
+    features, _ = extract_augmented(photos[:6], extractor, cache, FLIP, 2)
+    assert np.isnan(features[5]).all() and np.array_equal(features[:5], before)

@@ -234,7 +234,7 @@ def test_the_size_of_a_tflite_for_any_size_can_be_specified(tmp_path: Path) -> N
     path = convert_function(tmp_path / "g.tflite", lambda pixels: tensorflow.nn.softmax(tensorflow.reduce_mean(
         pixels, [1, 2])), tensorflow.TensorSpec([1, None, None, 3], tensorflow.float32))
     scale = {"input_mean": 0.0, "input_std": 1.0}
-    with pytest.raises(TfpoetsError, match="takes any size; say one with `input_height` and `input_width`"):
+    with pytest.raises(TfpoetsError, match="takes any size; set one with `input_height` and `input_width`"):
         load_classifier(path, LegacyGraphOptions(**scale))
     classifier = load_classifier(path, LegacyGraphOptions(input_height=40, input_width=30, **scale))
     pixels = np.zeros((1, 40, 30, 3), np.float32)
@@ -249,7 +249,7 @@ def test_a_tflite_that_does_not_classify_photos_is_rejected(tmp_path: Path) -> N
     for function, specs, message in (
             (lambda x: x * 2, [vector], r"it takes \[1, 8\], not one photo"),
             (lambda x, y: x + y, [vector, vector], r"it takes \[1, 8\] and \[1, 8\], not one photo"),
-            (lambda x: x * 2, [photo], r"it gives \[1, 8, 8, 3\], not one row of numbers")):
+            (lambda x: x * 2, [photo], r"it returns \[1, 8, 8, 3\], not one row of numbers")):
         path = convert_function(tmp_path / "g.tflite", function, *specs)
         with pytest.raises(TfpoetsError, match=f"cannot label photos: {message}"):
             load_classifier(path, LegacyGraphOptions(input_mean=0, input_std=1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tfpoets.errors import ModelError
-from tfpoets.graphs import count_operations
+from tfpoets.graphs import group_nodes_by_operation
 
 from .parser import Flag, Group, parse_flags, path
 from .run_command import run_command
@@ -29,7 +29,7 @@ def print_counts(graph: Path, name: str | None = None) -> int:
         name: The name of an operation, or a type. If given, only the number of these operations is printed.
     """
     check_is_file(graph)
-    names_by_type = count_operations(graph.read_bytes(), str(graph))
+    names_by_type = group_nodes_by_operation(graph.read_bytes(), str(graph))
     if name is not None:
         with_name = sum(names.count(name) for names in names_by_type.values())
         print(f"{with_name or len(names_by_type.get(name, []))} {name}")

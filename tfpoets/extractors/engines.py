@@ -1,6 +1,7 @@
-"""What runs an extractor: LiteRT with one interpreter a core, or TensorFlow in batches on a GPU.
+"""Run networks with LiteRT, one interpreter per core, or with TensorFlow, in batches on a GPU.
 
-The rule, never a timing: TensorFlow where it finds a GPU (and where LiteRT has no package), LiteRT everywhere else.
+The choice follows a fixed rule and is never timed: TensorFlow if it finds a GPU, or if there is no LiteRT package for
+the platform; LiteRT otherwise.
 """
 from __future__ import annotations
 
@@ -18,97 +19,104 @@ from tfpoets.errors import TfpoetsError
 from tfpoets.graphs import concatenate_outputs, load_frozen_graph
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
-# On 2 cores larger batches are no faster and only take memory.
+# On 2 cores, larger batches are no faster and only use more memory.
 TENSORFLOW_BATCH = 16
 
 
 def core_count() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 class NotAnImageNetworkError(TfpoetsError, ValueError):
-    """A .tflite that does not turn one photo into one row of numbers; the text says what it does."""
+    """A .tflite does not turn one photo into one row of numbers; the message describes its inputs or outputs."""
 
 
 class LiteRTModel:
-    """A .tflite in one single-threaded LiteRT interpreter; for one thread at a time.
+    """A .tflite in a single-threaded LiteRT interpreter; not thread-safe.
 
     Args:
-        model: the path of a .tflite file, or its bytes.
-        size: height and width in pixels, for a file that takes photos of any size.
+        model: The path of a .tflite file, or its bytes.
+        size: Height and width in pixels, for a file that takes photos of any size.
 
     Raises:
-        ValueError, RuntimeError: the file is damaged (whatever LiteRT says of it).
-        NotAnImageNetworkError: it takes or gives something else, or it takes any size and none was given.
+        ValueError, RuntimeError: The file is damaged; the message is LiteRT's.
+        NotAnImageNetworkError: The file has other inputs or outputs, or it takes any size and `size` is None.
 
     Attributes:
-        height, width: of its input, in pixels.
-        outputs: how many numbers it answers with.
+        height, width: The input size in pixels.
+        n_outputs: The number of output columns.
     """
 
     def __init__(self, model: Path | bytes, size: tuple[int, int] | None = None):
         source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
-        interpreter = _interpreter_class()
+        interpreter_class = _import_interpreter()
         with redirect_native_stderr():
-            self._interpreter = interpreter(num_threads=1, **source)
-            self.height, self.width = self._sized(size)
+            self._interpreter = interpreter_class(num_threads=1, **source)
+            self.height, self.width = self._resolve_size(size)
             self._interpreter.allocate_tensors()
         self._input, = self._interpreter.get_input_details()
-        # Rows first: a classifier's score for unknown photos, one number, stands behind its probabilities.
-        self._outputs = sorted(self._interpreter.get_output_details(), key=lambda each: -len(each["shape"]))
-        first = self._outputs[0]["shape"]
-        if len(first) != 2 or any(each["shape"].tolist() != [1] for each in self._outputs[1:]):
-            given = " and ".join(str(each["shape"].tolist()) for each in self._outputs)
-            raise NotAnImageNetworkError(f"it gives {given}, not one row of numbers.")
-        self.outputs = int(first[-1]) + len(self._outputs) - 1
+        # Outputs with more dimensions first: the unknown score, one number, comes after the probabilities.
+        self._outputs = sorted(self._interpreter.get_output_details(), key=lambda details: -len(details["shape"]))
+        first_shape = self._outputs[0]["shape"]
+        if len(first_shape) != 2 or any(details["shape"].tolist() != [1] for details in self._outputs[1:]):
+            shapes = " and ".join(str(details["shape"].tolist()) for details in self._outputs)
+            raise NotAnImageNetworkError(f"it returns {shapes}, not one row of numbers.")
+        self.n_outputs = int(first_shape[-1]) + len(self._outputs) - 1
 
-    def _sized(self, size: tuple[int, int] | None) -> tuple[int, int]:
-        """Height and width of the input, which is resized where the file leaves them open."""
+    def _resolve_size(self, size: tuple[int, int] | None) -> tuple[int, int]:
+        """Return height and width of the input; resize the input if the file does not fix them."""
         inputs = self._interpreter.get_input_details()
-        signature = [int(side) for side in inputs[0]["shape_signature"]]
-        if len(inputs) != 1 or len(signature) != 4 or signature[3] != 3:
-            taken = " and ".join(str([int(side) for side in each["shape_signature"]]) for each in inputs)
-            raise NotAnImageNetworkError(f"it takes {taken}, not one photo, [1, height, width, 3].")
-        if min(signature[1:3]) > 0:
-            return signature[1], signature[2]
+        shape = [int(side) for side in inputs[0]["shape_signature"]]
+        if len(inputs) != 1 or len(shape) != 4 or shape[3] != 3:
+            shapes = " and ".join(str([int(side) for side in details["shape_signature"]]) for details in inputs)
+            raise NotAnImageNetworkError(f"it takes {shapes}, not one photo, [1, height, width, 3].")
+        if min(shape[1:3]) > 0:
+            return shape[1], shape[2]
         if size is None:
-            raise NotAnImageNetworkError("it takes any size; say one with `input_height` and `input_width`.")
+            raise NotAnImageNetworkError("it takes any size; set one with `input_height` and `input_width`.")
         self._interpreter.resize_tensor_input(inputs[0]["index"], [1, *size, 3])
         return size
 
     def tensors(self) -> list[dict[str, Any]]:
-        """Type and quantization of the input and of each output, as LiteRT describes them."""
+        """Return LiteRT's details (dtype, quantization, ...) of the input and of each output."""
         return [self._input, *self._outputs]
 
     def run(self, photo: np.ndarray) -> np.ndarray:
-        """float32 [1, height, width, 3] as the network takes it -> float32 [1, outputs]; 8-bit files are converted."""
-        self._interpreter.set_tensor(self._input["index"], _quantized(photo, self._input))
+        """Run the network on one photo; 8-bit inputs and outputs are converted from and to float32.
+
+        Args:
+            photo: float32 [1, height, width, 3], scaled as the network expects.
+
+        Returns:
+            float32 [1, n_outputs]
+        """
+        self._interpreter.set_tensor(self._input["index"], _quantize(photo, self._input))
         self._interpreter.invoke()
-        return concatenate_outputs([_dequantized(self._interpreter.get_tensor(each["index"]), each)
-                             for each in self._outputs])
+        return concatenate_outputs([_dequantize(self._interpreter.get_tensor(details["index"]), details)
+                                    for details in self._outputs])
 
 
-def _quantized(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
-    """Float32 values in a tensor's type (tensorflow.org/lite/performance/quantization_spec)."""
+def _quantize(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
+    """Convert float32 values to a tensor's dtype (tensorflow.org/lite/performance/quantization_spec)."""
     if tensor["dtype"] == np.float32:
         return values
     scale, zero_point = tensor["quantization"]
     limits = np.iinfo(tensor["dtype"])
-    # A scale of 0 says that there is none: the numbers themselves are meant.
+    # A scale of 0 means that the tensor is not quantized: its integers are the values.
     return np.clip(np.round(values / (scale or 1) + zero_point), limits.min, limits.max).astype(tensor["dtype"])
 
 
-def _dequantized(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
+def _dequantize(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
     if tensor["dtype"] == np.float32:
         return values
     scale, zero_point = tensor["quantization"]
     return ((values.astype(np.float32) - zero_point) * (scale or 1)).astype(np.float32)
 
 
-def _interpreter_class() -> Any:
+def _import_interpreter() -> Any:
     try:
         from ai_edge_litert.interpreter import Interpreter
         return Interpreter
@@ -116,8 +124,8 @@ def _interpreter_class() -> Any:
         return import_tensorflow().lite.Interpreter
 
 
-def litert_is_installed() -> bool:
-    """Whether .tflite files run without TensorFlow here."""
+def is_litert_installed() -> bool:
+    """Return whether .tflite files can run without TensorFlow."""
     try:
         import ai_edge_litert.interpreter  # noqa: F401
         return True
@@ -126,53 +134,62 @@ def litert_is_installed() -> bool:
 
 
 class Engine(Protocol):
-    """Runs a network: `open()` gives a function from float32 [n, height, width, 3] to float32 [n, outputs].
+    """A way to run a network.
 
-    Where a network has several outputs, their columns stand side by side.
-
-    With a batch_size of 1 every worker thread opens its own; otherwise one thread hands in batches.
+    Attributes:
+        name: The name that the cache stores with each bottleneck.
+        batch_size: The largest number of photos per call. If it is 1, each worker thread opens the engine for
+            itself; otherwise one thread runs all batches.
     """
 
     name: str
     batch_size: int
 
-    def open(self) -> Callable[[np.ndarray], np.ndarray]: ...
+    def open(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Return a function from float32 [n, height, width, 3] to float32 [n, columns], all outputs side by side."""
 
 
 class EngineRunner:
-    """An engine for any number of threads, each of which opens it once."""
+    """Runs an engine from any number of threads; each thread opens it once."""
 
     def __init__(self, engine: Engine):
         self.batch_size = engine.batch_size
         self._engine = engine
-        self._opened = threading.local()
+        self._per_thread = threading.local()
 
     def run(self, photos: np.ndarray) -> np.ndarray:
-        """float32 [n, height, width, 3] as the network takes it, n up to `batch_size`, to float32 [n, outputs]."""
-        if not hasattr(self._opened, "run"):
-            self._opened.run = self._engine.open()
-        return self._opened.run(photos)
-
-    def run_all(self, pixels: np.ndarray, scaled: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """Any number of photos, at least one, on all cores.
+        """Run the network on one batch.
 
         Args:
-            pixels: [n, height, width, 3].
-            scaled: turns pixels into what the network takes.
+            photos: float32 [n, height, width, 3], scaled as the network expects, n up to `batch_size`.
 
         Returns:
-            float32 [n, outputs].
+            float32 [n, n_outputs]
+        """
+        if not hasattr(self._per_thread, "run"):
+            self._per_thread.run = self._engine.open()
+        return self._per_thread.run(photos)
+
+    def run_all(self, pixels: np.ndarray, preprocess: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Run the network on any number of photos, at least one, on all cores.
+
+        Args:
+            pixels: [n, height, width, 3]
+            preprocess: A function that scales pixels as the network expects.
+
+        Returns:
+            float32 [n, n_outputs]
         """
         size = self.batch_size
-        parts = [pixels[start:start + size] for start in range(0, len(pixels), size)]
-        if size > 1 or len(parts) == 1:
-            return np.concatenate([self.run(scaled(part)) for part in parts])
-        with ThreadPoolExecutor(min(core_count(), len(parts))) as pool:  # an engine for one photo runs one a core
-            return np.concatenate(list(pool.map(lambda part: self.run(scaled(part)), parts)))
+        batches = [pixels[start:start + size] for start in range(0, len(pixels), size)]
+        if size > 1 or len(batches) == 1:
+            return np.concatenate([self.run(preprocess(batch)) for batch in batches])
+        with ThreadPoolExecutor(min(core_count(), len(batches))) as pool:  # such an engine uses one core per thread
+            return np.concatenate(list(pool.map(lambda batch: self.run(preprocess(batch)), batches)))
 
 
 class LiteRTEngine:
-    """One interpreter for each thread that opens it, each on one core."""
+    """A .tflite in LiteRT, with one single-threaded interpreter for each thread that opens it."""
 
     name = "litert"
     batch_size = 1
@@ -181,6 +198,7 @@ class LiteRTEngine:
         self._tflite, self._size = tflite, size
 
     def open(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Load the file into a new interpreter; see `Engine`."""
         return LiteRTModel(self._tflite, self._size).run
 
 
@@ -194,19 +212,20 @@ class TensorFlowEngine:
         self._graph, self._nodes = graph, (input_node, *output_nodes)
 
     def open(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Load the graph; see `Engine`."""
         content = self._graph if isinstance(self._graph, bytes) else self._graph.read_bytes()
         return load_frozen_graph(content, *self._nodes)
 
 
 def choose_engine(tflite: Path, graph: Path, input_node: str, output_node: str) -> Engine:
-    """The engine for this machine, by the rule at the head of this file."""
-    if not litert_is_installed() or has_gpu():
+    """Return the engine for this machine, by the rule at the top of this file."""
+    if not is_litert_installed() or has_gpu():
         return TensorFlowEngine(graph, input_node, output_node)
     return LiteRTEngine(tflite)
 
 
 def has_gpu() -> bool:
-    """Whether TensorFlow finds a GPU; TensorFlow is asked only where an NVIDIA driver shows itself."""
+    """Return whether TensorFlow finds a GPU; TensorFlow is imported only if there are signs of an NVIDIA driver."""
     if not (shutil.which("nvidia-smi") or Path("/dev/nvidia0").exists()):
         return False
     return bool(import_tensorflow().config.list_physical_devices("GPU"))

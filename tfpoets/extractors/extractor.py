@@ -1,4 +1,4 @@
-"""The frozen network between pixels and bottlenecks, prepared once and kept in a folder of its own."""
+"""Prepare pretrained networks as extractors: frozen graphs from pixels to bottlenecks, stored on disk."""
 from __future__ import annotations
 
 import hashlib
@@ -22,15 +22,15 @@ from .network import Network
 from .options import ExtractorOptions
 from .providers import find_network
 from .tflite_conversion import INPUT_NODE, convert_to_tflite
-from .views import CLOSER, average_views
+from .views import CROP_FRACTION, average_views
 
 log = logging.getLogger(__name__)
 
-# The layout of a prepared folder; another number makes every module be prepared anew.
-FORMAT = 1
-GRAPH, TFLITE, DESCRIPTION = "extractor.pb", "extractor.tflite", "extractor.json"
+# The version of the layout of a prepared folder. If it changes, every network is prepared again.
+FORMAT_VERSION = 1
+GRAPH_FILE, TFLITE_FILE, DESCRIPTION_FILE = "extractor.pb", "extractor.tflite", "extractor.json"
 OUTPUT_NODE = "bottleneck"
-# LiteRT and TensorFlow must agree to this share of the largest feature, or the module is refused.
+# LiteRT and TensorFlow must agree to this fraction of the largest feature, or the network is refused.
 ENGINE_TOLERANCE = 1e-3
 
 
@@ -39,13 +39,13 @@ class Extractor:
     """A prepared feature extractor.
 
     Attributes:
-        handle: the name, path or address it was asked for by.
-        name: short, for messages.
-        digest: identifies weights, input size and pixel version; the cache's key.
-        height, width: of its input, in pixels.
-        depth: length of a bottleneck.
-        folder: holds its frozen graph (`input` float32 [n, height, width, 3] in [0, 1] -> `bottleneck` float32
-            [n, depth]) and the same as .tflite for a batch of one.
+        handle: The name, path or address that the user chose.
+        name: A short name for messages.
+        digest: A hash of weights, input size and pixel version; part of the cache's key.
+        height, width: The input size in pixels.
+        depth: The length of a bottleneck.
+        folder: The folder with its frozen graph (`input` float32 [n, height, width, 3] in [0, 1] -> `bottleneck`
+            float32 [n, depth]) and the same network as a .tflite for a batch of one.
     """
 
     handle: str
@@ -58,56 +58,56 @@ class Extractor:
 
     @property
     def graph_path(self) -> Path:
-        """The frozen GraphDef."""
-        return self.folder / GRAPH
+        """The path of the frozen GraphDef."""
+        return self.folder / GRAPH_FILE
 
     @property
     def tflite_path(self) -> Path:
-        """The TensorFlow Lite file."""
-        return self.folder / TFLITE
+        """The path of the TensorFlow Lite file."""
+        return self.folder / TFLITE_FILE
 
 
 def open_extractor(handle_or_options: str | ExtractorOptions = ExtractorOptions(), **options: Any) -> Extractor:
-    """Open the extractor that the options ask for; the first time, prepare it under `model_dir` (some ten seconds).
+    """Open an extractor; the first time, prepare it in a folder below `model_dir` (about ten seconds).
 
     Args:
-        handle_or_options: the options; or the handle alone, whose other options are the usual ones.
-        options: fields of ExtractorOptions that take the place of these: `open_extractor("keras:MobileNetV2")`,
+        handle_or_options: The options, or a handle alone; its other options then have their defaults.
+        **options: Fields of ExtractorOptions that override these: `open_extractor("keras:MobileNetV2")`,
             `open_extractor("efficientnet_lite0", image_size=224)`.
 
     Raises:
-        ExtractorError: there is no such network, its files are not complete, it cannot be fetched, or it does not turn
+        ExtractorError: No such network exists, its files are incomplete, it cannot be downloaded, or it does not turn
             photos into feature vectors.
-        OptionError: an option has a value that it cannot have.
+        OptionError: An option has an invalid value.
     """
     if isinstance(handle_or_options, str):
-        asked = ExtractorOptions(handle_or_options, **options)
+        chosen = ExtractorOptions(handle_or_options, **options)
     else:
-        asked = replace(handle_or_options, **options)
-    pretrained = find_network(asked.handle, asked)
-    image_size = asked.image_size or pretrained.default_size
+        chosen = replace(handle_or_options, **options)
+    pretrained = find_network(chosen.handle, chosen)
+    image_size = chosen.image_size or pretrained.default_size
     identity = pretrained.identity()
-    request = _digest(f"{FORMAT}/{identity}{_views_mark(asked.views)}/{image_size}/{PIXELS_VERSION}".encode())
+    key = _digest(f"{FORMAT_VERSION}/{identity}{_views_suffix(chosen.views)}/{image_size}/{PIXELS_VERSION}".encode())
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", pretrained.name) + (f"-{image_size}" if image_size else "")
-    folder = asked.model_dir / f"{name}-{request[:12]}"
+    folder = chosen.model_dir / f"{name}-{key[:12]}"
     description = _read_description(folder)
     if description is None:
-        log.info("Preparing the extractor %s (once; it is kept in %s)", pretrained.name, folder)
-        return prepare_extractor(pretrained.build(image_size), pretrained.name, asked.handle, identity, folder,
-                                 asked.views)
-    return Extractor(asked.handle, pretrained.name, description["digest"], description["height"],
+        log.info("Preparing the extractor %s (only once; it is saved in %s)", pretrained.name, folder)
+        return prepare_extractor(pretrained.build(image_size), pretrained.name, chosen.handle, identity, folder,
+                                 chosen.views)
+    return Extractor(chosen.handle, pretrained.name, description["digest"], description["height"],
                      description["width"], description["depth"], folder)
 
 
 def load_network(options: ExtractorOptions) -> Network:
-    """Load the network that the options ask for with its variables, to be trained on; errors as `open_extractor`."""
+    """Load a network with its variables, for training; it raises the same errors as `open_extractor`."""
     pretrained = find_network(options.handle, options)
     return pretrained.build(options.image_size or pretrained.default_size)
 
 
-def _views_mark(views: int) -> str:
-    """Return what an extractor's identity says of its views; nothing for one, as before there were any."""
-    return "" if views == 1 else f"/{views} views of {CLOSER}"
+def _views_suffix(views: int) -> str:
+    """Return the part of an extractor's identity that describes its views; empty for one, as in earlier versions."""
+    return "" if views == 1 else f"/{views} views of {CROP_FRACTION}"
 
 
 def _digest(data: bytes) -> str:
@@ -115,65 +115,66 @@ def _digest(data: bytes) -> str:
 
 
 def _read_description(folder: Path) -> dict[str, Any] | None:
-    """Return the description of a prepared folder, or None unless each file has the bytes it was written with."""
+    """Return the description of a prepared folder, or None if a file is missing, damaged or of another version."""
     try:
-        description = json.loads((folder / DESCRIPTION).read_text("utf-8"))
-        whole = all(_digest((folder / name).read_bytes()) == digest for name, digest in description["files"].items())
-        return description if whole and description["format"] == FORMAT else None
+        description = json.loads((folder / DESCRIPTION_FILE).read_text("utf-8"))
+        intact = all(_digest((folder / name).read_bytes()) == digest for name, digest in description["files"].items())
+        return description if intact and description["format"] == FORMAT_VERSION else None
     except (OSError, ValueError, KeyError):
         return None
 
 
 def prepare_extractor(network: Network, name: str, handle: str, identity: str, folder: Path, views: int = 1
                       ) -> Extractor:
-    """Freeze a network, convert it, check that both forms agree, and keep them in a folder.
+    """Freeze a network, convert it to TensorFlow Lite, compare both files, and save them.
 
     Args:
-        network: what becomes an extractor.
-        name, handle: as in Extractor.
-        identity: tells the network and its weights from all others.
-        folder: made anew.
-        views: of each photo, whose features are averaged.
+        network: The network that becomes an extractor.
+        name: The name for messages.
+        handle: The name, path or address that the user chose.
+        identity: A string that identifies the network and its weights.
+        folder: The folder to create.
+        views: The number of views of each photo whose features are averaged.
 
     Raises:
-        ExtractorError: the network cannot be frozen or converted, or its two forms do not agree.
+        ExtractorError: The network cannot be frozen or converted, or the two files do not agree.
     """
+    frozen, depth = _freeze(average_views(network, views), name)
+    graph_def = frozen.graph.as_graph_def()
+    tflite = _convert(graph_def, network, name)
+    _check_engines_agree(frozen, tflite, network, name)
+    files = {GRAPH_FILE: graph_def.SerializeToString(deterministic=True), TFLITE_FILE: tflite}
     height, width = network.height, network.width
-    graph, depth = _frozen(average_views(network, views), name)
-    definition = graph.graph.as_graph_def()
-    tflite = _converted(definition, height, width, name)
-    _check_engines_agree(graph, tflite, height, width, name)
-    files = {GRAPH: definition.SerializeToString(deterministic=True), TFLITE: tflite}
-    digest = _digest(f"{identity}{_views_mark(views)}/{height}/{width}/pixels-{PIXELS_VERSION}".encode())
-    description = {"format": FORMAT, "handle": handle, "height": height, "width": width, "depth": depth,
-                   "digest": digest, "files": {each: _digest(data) for each, data in files.items()}}
-    files[DESCRIPTION] = json.dumps(description, indent=1).encode()
+    digest = _digest(f"{identity}{_views_suffix(views)}/{height}/{width}/pixels-{PIXELS_VERSION}".encode())
+    description = {"format": FORMAT_VERSION, "handle": handle, "height": height, "width": width, "depth": depth,
+                   "digest": digest, "files": {file: _digest(data) for file, data in files.items()}}
+    files[DESCRIPTION_FILE] = json.dumps(description, indent=1).encode()
     try:
         _write_folder(folder, files)
     except OSError as error:
-        raise ExtractorError(f"The extractor cannot be kept in {folder}: {one_line(error)}",
-                             "Give another folder with `model_dir`.") from error
+        raise ExtractorError(f"The extractor cannot be saved in {folder}: {one_line(error)}",
+                             "Choose another folder with `model_dir`.") from error
     return Extractor(handle, name, digest, height, width, depth, folder)
 
 
 def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    """Write a folder beside its place and rename it, so that it is there whole or not at all."""
+    """Write a temporary folder next to the destination and rename it, so that no incomplete folder is ever seen."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".preparing-"))
     try:
         for name, data in files.items():
             (temporary / name).write_bytes(data)
-        temporary.chmod(0o755)  # mkdtemp's are private; a folder that is kept need not be
+        temporary.chmod(0o755)  # mkdtemp makes folders private; this one need not be
         if folder.exists() and _read_description(folder) is None:
             shutil.rmtree(folder)
-        if not folder.exists():  # else another process was faster, with the same content
+        if not folder.exists():  # otherwise another process has already written the same content
             temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _frozen(network: Network, name: str) -> tuple[Any, int]:
-    """Return the network as a function whose weights are constants, and the length of its vectors."""
+def _freeze(network: Network, name: str) -> tuple[Any, int]:
+    """Return the network as a concrete function whose weights are constants, and the length of its vectors."""
     tensorflow = import_tensorflow()
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
     height, width = network.height, network.width
@@ -181,45 +182,45 @@ def _frozen(network: Network, name: str) -> tuple[Any, int]:
     try:
         with redirect_native_stderr():
             function = tensorflow.function(lambda pixels: tensorflow.identity(network(pixels), name=OUTPUT_NODE))
-            graph = convert_variables_to_constants_v2(function.get_concrete_function(spec))
+            frozen = convert_variables_to_constants_v2(function.get_concrete_function(spec))
     except (tensorflow.errors.OpError, ValueError, TypeError) as error:
         raise ExtractorError(f"The module {name} does not take photos of {height} x {width} pixels: {one_line(error)}",
-                             "Try another `image_size`.") from error
-    with tensorflow.Graph().as_default():  # infers shapes that functions of TensorFlow 1 do not state
-        output, = tensorflow.graph_util.import_graph_def(graph.graph.as_graph_def(),
+                             "Try a different `image_size`.") from error
+    with tensorflow.Graph().as_default():  # importing infers shapes that functions of TensorFlow 1 do not state
+        output, = tensorflow.graph_util.import_graph_def(frozen.graph.as_graph_def(),
                                                          return_elements=[f"{OUTPUT_NODE}:0"])
     if output.shape.rank != 2 or output.shape[1] is None or output.dtype != tensorflow.float32:
-        raise ExtractorError(f"The module {name} is not an image feature vector: it gives {output.dtype.name} "
-                             f"{output.shape}, not one float32 vector of known length a photo.",
+        raise ExtractorError(f"The module {name} is not an image feature vector: it returns {output.dtype.name} "
+                             f"{output.shape}, not one float32 vector of fixed length per photo.",
                              "Choose a module whose name ends in feature_vector.")
-    return graph, int(output.shape[1])
+    return frozen, int(output.shape[1])
 
 
-def _converted(definition: Any, height: int, width: int, name: str) -> bytes:
+def _convert(graph_def: Any, network: Network, name: str) -> bytes:
     """Return the frozen network as a .tflite for a batch of one."""
     tensorflow = import_tensorflow()
 
-    def one_photo(pixels: Any) -> Any:
-        return tensorflow.graph_util.import_graph_def(definition, {INPUT_NODE: pixels}, [f"{OUTPUT_NODE}:0"])[0]
+    def run_on_one_photo(pixels: Any) -> Any:
+        return tensorflow.graph_util.import_graph_def(graph_def, {INPUT_NODE: pixels}, [f"{OUTPUT_NODE}:0"])[0]
     try:
-        return convert_to_tflite(one_photo, height, width)
+        return convert_to_tflite(run_on_one_photo, network.height, network.width)
     except Exception as error:  # the converter raises bare Exception
-        raise ExtractorError(f"The module {name} cannot be converted for TensorFlow Lite: {one_line(error)}",
+        raise ExtractorError(f"The module {name} cannot be converted to TensorFlow Lite: {one_line(error)}",
                              "Choose another module.") from error
 
 
-def _check_engines_agree(graph: Any, tflite: bytes, height: int, width: int, name: str) -> None:
+def _check_engines_agree(frozen: Any, tflite: bytes, network: Network, name: str) -> None:
     tensorflow = import_tensorflow()
-    probe = np.random.default_rng(0).random((2, height, width, 3), np.float32)
+    photos = np.random.default_rng(0).random((2, network.height, network.width, 3), np.float32)
     with full_precision:
-        expected = np.asarray(graph(tensorflow.constant(probe))[0])
+        expected = np.asarray(frozen(tensorflow.constant(photos))[0])
     model = LiteRTModel(tflite)
-    got = np.concatenate([model.run(photo[None]) for photo in probe])
-    if not (np.isfinite(expected).all() and np.isfinite(got).all()):
-        raise ExtractorError(f"{name} answers with numbers that are not finite.",
-                             "If it was fetched, fetch it again; if it was trained here, try a tenth of "
+    features = np.concatenate([model.run(photo[None]) for photo in photos])
+    if not (np.isfinite(expected).all() and np.isfinite(features).all()):
+        raise ExtractorError(f"{name} returns numbers that are not finite.",
+                             "If it was downloaded, download it again. If it was trained here, try a tenth of "
                              "`learning_rate`.")
-    difference = np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-6)
+    difference = np.abs(features - expected).max() / max(np.abs(expected).max(), 1e-6)
     if difference > ENGINE_TOLERANCE:
-        raise ExtractorError(f"The module {name} gives other features in TensorFlow Lite than in TensorFlow (they "
-                             f"differ by {difference:.1%} of the largest).", "Choose another module.")
+        raise ExtractorError(f"The features of the module {name} differ between TensorFlow Lite and TensorFlow by "
+                             f"{difference:.1%} of the largest feature.", "Choose another module.")

@@ -1,4 +1,4 @@
-"""Modules from elsewhere: addresses and archives become folders, whole and checked, that need no network again."""
+"""Download and unpack modules from TF Hub, Kaggle and archives into folders that need no network afterwards."""
 from __future__ import annotations
 
 import glob
@@ -22,10 +22,10 @@ from .saved_model_network import SavedModelNetwork
 
 log = logging.getLogger(__name__)
 
-# Below `model_dir`.
+# The folder for downloads, below `model_dir`.
 DOWNLOADS = "downloads"
-# Says that a download is whole: its address, and size and SHA-256 of each file.
-MARKER = "download.json"
+# A file in each folder of a download, with its source and the size and SHA-256 of every other file.
+MANIFEST = "download.json"
 MAX_BYTES = 4 * 10**9
 TIMEOUT_SECONDS = 30.0
 MAX_NAME_LENGTH = 120
@@ -34,34 +34,35 @@ _KAGGLE_HANDLE = re.compile(r"[\w.-]+/[\w.-]+/tensorflow[12]/[\w.-]+(/\d+)?", re
 
 
 class HubProvider:
-    """Finds modules by address: of TF Hub, Kaggle, or any server with TF Hub's protocol."""
+    """Finds modules by address: on TF Hub, on Kaggle, or on any server with TF Hub's protocol."""
 
     def find(self, handle: str, options: ExtractorOptions) -> SavedModelNetwork | None:
+        """Return the network at an address, after downloading it if necessary."""
         address = hub_address(handle)
-        return network_at(address, options) if address else None
+        return fetch_network(address, options) if address else None
 
     def names(self) -> Sequence[str]:
+        """Return nothing: addresses cannot be listed."""
         return ()
 
 
-def network_at(address: str, options: ExtractorOptions) -> SavedModelNetwork:
-    """Return the network at an address; it is fetched as `fetch_module` describes, whose errors it raises."""
+def fetch_network(address: str, options: ExtractorOptions) -> SavedModelNetwork:
+    """Return the network at an address, after downloading it if necessary; errors are those of `fetch_module`."""
     return SavedModelNetwork(fetch_module(address, options.model_dir, options.offline), module_name(address))
 
 
 def hub_address(handle: str) -> str | None:
-    """Return the address that a handle stands for, or None if it stands for none.
+    """Return the address that a handle stands for, or None if it is not one.
 
     Args:
-        handle: an http(s) address, or Kaggle's owner/model/framework/variation/version.
+        handle: An http(s) address, or Kaggle's owner/model/framework/variation/version.
 
     Raises:
-        ExtractorError: it begins like an address, but names no server.
+        ExtractorError: The handle begins like an address, but contains no server name.
     """
     if handle.lower().startswith(("http://", "https://")):
         if not urllib.parse.urlsplit(handle).netloc:
-            raise ExtractorError(f"{handle} is no address of a module.",
-                                 "It ends where the server's name should begin.")
+            raise ExtractorError(f"{handle} is not the address of a module.", "It contains no server name.")
         return handle
     if _KAGGLE_HANDLE.fullmatch(handle.rstrip("/")) and not Path(handle).exists():
         return KAGGLE + handle.rstrip("/")
@@ -69,104 +70,113 @@ def hub_address(handle: str) -> str | None:
 
 
 def module_name(address: str) -> str:
-    """Return what an address is called in messages: its letters and digits."""
+    """Return a name for messages and folders: the letters and digits of an address."""
     return re.sub(r"[^A-Za-z0-9.-]+", "_", address.split("://", 1)[1]).strip("_.")[:MAX_NAME_LENGTH]
 
 
 def download_folder(address: str, model_dir: Path) -> Path:
-    """Return where the module of an address is kept: no two addresses share a folder."""
+    """Return the folder for the module at an address; different addresses have different folders."""
     return model_dir / DOWNLOADS / f"{module_name(address)}-{hashlib.sha1(address.encode()).hexdigest()[:8]}"
 
 
 def fetch_module(address: str, model_dir: Path, offline: bool = False) -> Path:
-    """Return the folder of the module at an address; it is downloaded once, by one process at a time.
+    """Return the folder of the module at an address, after downloading it if necessary.
 
-    Looked for in this order: tensorflow_hub's own cache (the environment variable TFHUB_CACHE_DIR), a folder of an
-    earlier download, an archive put into `model_dir`/downloads by hand, the network by TF Hub's protocol
-    (tensorflow.org/hub/hosting: the address with ?tf-hub-format=compressed gives a .tar.gz).
+    These places are tried in order: the cache of tensorflow_hub (environment variable TFHUB_CACHE_DIR), the folder of
+    an earlier download, an archive that the user saved in `model_dir`/downloads, and the network with TF Hub's
+    protocol (tensorflow.org/hub/hosting: the address with ?tf-hub-format=compressed returns a .tar.gz). Only one
+    process at a time downloads a module.
 
     Args:
-        address: http or https.
-        model_dir: downloads are kept below it.
-        offline: do not use the network.
+        address: An http or https address.
+        model_dir: The folder below which downloads are saved.
+        offline: Whether downloads are forbidden.
 
     Returns:
-        A folder with the module's files; those that were downloaded here are as they were then.
+        A folder with the module's files. Downloaded files have been checked against their hashes.
 
     Raises:
-        ExtractorError: it is not there and cannot be had; the sentence says why, and what to do by hand.
+        ExtractorError: The module cannot be found or downloaded. The message states the reason and how to install the
+            module manually.
     """
     folder = download_folder(address, model_dir)
-    cached = _tensorflow_hub_folder(address)
+    cached = _find_in_tfhub_cache(address)
     if cached is not None:
         return cached
-    if _is_whole(folder):  # without the lock, which a read-only folder would refuse
+    if _is_complete(folder):  # checked without the lock first, which a read-only folder would refuse
         return folder
     archive = folder.with_name(f"{folder.name}.tar.gz")
-    with locked(folder):
-        if _is_whole(folder):
+    with lock_download(folder):
+        if _is_complete(folder):
             return folder
         if archive.is_file():
             log.info("Unpacking %s", archive)
             _unpack(archive, folder, address, str(archive))
         elif offline:
-            raise ExtractorError(f"The module {address} is not on this machine, and `offline` forbids to fetch it.",
-                                 by_hand(archive))
+            raise ExtractorError(f"The module {address} is not on this machine, and `offline` forbids downloading it.",
+                                 _manual_download(archive))
         else:
             _download(address, archive, folder)
     return folder
 
 
 def unpack_module(archive: Path, model_dir: Path) -> Path:
-    """Return the folder of a module that is given as a .tar.gz file; it is unpacked once.
+    """Return the folder of a module in a .tar.gz file, after unpacking it if necessary.
 
     Raises:
-        ExtractorError: it is not such an archive, or it is damaged.
+        ExtractorError: The file is not such an archive, or it is damaged.
     """
     name = re.sub(r"\.(tar\.gz|tgz)$", "", archive.name)
     folder = model_dir / DOWNLOADS / f"{name}-{_sha256(archive)[:12]}"
-    if not _is_whole(folder):
-        with locked(folder):
-            if not _is_whole(folder):
+    if not _is_complete(folder):
+        with lock_download(folder):
+            if not _is_complete(folder):
                 _unpack(archive, folder, str(archive), str(archive))
     return folder
 
 
-def by_hand(archive: Path) -> str:
-    """Return what to do where the network does not help."""
-    return (f"Put its .tar.gz by hand at {archive}, or omit `handle`: {EMBEDDED} works now, without "
-            "network.")
+def _manual_download(archive: Path) -> str:
+    """Return the remedy for a module that cannot be downloaded."""
+    return (f"Download it in another way and save its .tar.gz as {archive}, or omit `handle`: {EMBEDDED} needs no "
+            "download.")
 
 
-def _tensorflow_hub_folder(address: str) -> Path | None:
-    """Where tensorflow_hub keeps what it downloaded: a folder named after the SHA-1 of the handle."""
+def _find_in_tfhub_cache(address: str) -> Path | None:
+    """Return the module's folder in the cache of tensorflow_hub, which is named after the SHA-1 of its handle."""
     cache = os.environ.get("TFHUB_CACHE_DIR")
     for handle in (address, address.rstrip("/")) if cache else ():
         folder = Path(os.path.expanduser(cache or "")) / hashlib.sha1(handle.encode()).hexdigest()
         if folder.is_dir():
             variables = folder / "variables"
-            # What cleaners of temporary folders leave: folders without their files (tensorflow/hub issue 850).
+            # Programs that clean temporary folders leave folders without files (tensorflow/hub issue 850).
             if (folder / "saved_model.pb").is_file() and not (variables.is_dir() and not any(variables.iterdir())):
                 return folder
-            log.warning("The module in %s is not complete and not used.", folder)
+            log.warning("The module in %s is incomplete and is not used.", folder)
     return None
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Let one process at a time fetch a file or folder; the lock goes with its process, however that ends."""
-    from filelock import FileLock, Timeout  # here, because label_image starts without it
+def lock_download(path: Path) -> Iterator[None]:
+    """Let one process at a time download a file or folder; the lock is released when its process ends, even if killed.
+
+    Args:
+        path: The destination of the download.
+
+    Raises:
+        ExtractorError: The lock file cannot be created.
+    """
+    from filelock import FileLock, Timeout  # imported here because label_image must start without it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock"))
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            log.info("Another run is fetching %s; waiting for it.", path.name)
+            log.info("Another run is downloading %s; waiting for it.", path.name)
             lock.acquire()
     except OSError as error:
-        raise ExtractorError(f"Modules cannot be kept in {path.parent}: {os_error_sentence(error)}",
-                             "Give another folder with `model_dir`.") from error
+        raise ExtractorError(f"Modules cannot be saved in {path.parent}: {os_error_sentence(error)}",
+                             "Choose another folder with `model_dir`.") from error
     try:
         yield
     finally:
@@ -176,67 +186,78 @@ def locked(path: Path) -> Iterator[None]:
 def _download(address: str, archive: Path, folder: Path) -> None:
     parts = urllib.parse.urlsplit(address)
     query = "&".join(filter(None, [parts.query, "tf-hub-format=compressed"]))
-    part = archive.with_name(f".{archive.name}.fetched")
+    temporary = archive.with_name(f".{archive.name}.fetched")
     try:
-        download_file(urllib.parse.urlunsplit(parts._replace(query=query)), part, description="Module",
+        download_file(urllib.parse.urlunsplit(parts._replace(query=query)), temporary, description="Module",
                       max_bytes=MAX_BYTES, timeout=TIMEOUT_SECONDS)
-        if not is_gzip(part):
-            raise ExtractorError(f"{address} gives a web page or another file, not a module.")
-        _unpack(part, folder, address, address)
+        if not is_gzip(temporary):
+            raise ExtractorError(f"{address} returns a web page or another file, not a module.")
+        _unpack(temporary, folder, address, address)
     except TfpoetsError as error:
-        raise ExtractorError(error.problem, by_hand(archive)) from error
+        raise ExtractorError(error.problem, _manual_download(archive)) from error
     finally:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def _unpack(archive: Path, folder: Path, source: str, name: str) -> None:
-    """Unpack beside the folder's place, write the marker, and rename; `name` is the archive's in messages."""
-    if folder.exists() and not (folder / MARKER).exists():
-        raise ExtractorError(f"The folder {folder} was put there by hand, but there is no saved_model.pb right in it.",
-                             "Put the module's files there, or move the folder away.")
+def _unpack(archive: Path, folder: Path, source: str, archive_name: str) -> None:
+    """Unpack an archive into a temporary folder, write the manifest, and rename the folder.
+
+    Args:
+        archive: The .tar.gz file.
+        folder: The destination.
+        source: The origin of the archive for the manifest.
+        archive_name: The name of the archive in error messages.
+    """
+    if folder.exists() and not (folder / MANIFEST).exists():
+        raise ExtractorError(f"The folder {folder} was not created by this program, and it contains no "
+                             "saved_model.pb.", "Copy the module's files into it, or move the folder away.")
     if not is_gzip(archive):
         raise ExtractorError(f"{archive} is not a .tar.gz archive.",
-                             "Give a module as it was downloaded, or its folder.")
+                             "Use a module as it was downloaded, or its unpacked folder.")
     prefix = f".unpacking-{folder.name}-"
-    for left in folder.parent.glob(f"{glob.escape(prefix)}*"):  # by a run that was killed: the lock is ours
-        shutil.rmtree(left, ignore_errors=True)
+    for abandoned in folder.parent.glob(f"{glob.escape(prefix)}*"):  # from killed runs, since this run holds the lock
+        shutil.rmtree(abandoned, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=prefix))
     try:
-        extract_tar_gz(archive, temporary, MAX_BYTES, name)
-        root = _root(temporary)
-        (root / MARKER).unlink(missing_ok=True)  # of a folder of ours that somebody packed
-        files = {path.relative_to(root).as_posix(): [path.stat().st_size, _sha256(path)]
-                 for path in sorted(root.rglob("*")) if path.is_file()}
-        (root / MARKER).write_text(json.dumps({"source": source, "files": files}, indent=1), "utf-8")
-        root.chmod(0o755)  # mkdtemp's are private; a folder that is kept need not be
+        extract_tar_gz(archive, temporary, MAX_BYTES, archive_name)
+        module = _find_module_root(temporary)
+        _write_manifest(module, source)
+        module.chmod(0o755)  # mkdtemp makes folders private; this one need not be
         if folder.exists():
             shutil.rmtree(folder)
-        root.rename(folder)
+        module.rename(folder)
     except OSError as error:
         raise ExtractorError(f"{archive.name} cannot be unpacked into {folder.parent}: {one_line(error)}",
-                             "Give another folder with `model_dir`.") from error
+                             "Choose another folder with `model_dir`.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _root(folder: Path) -> Path:
-    """Where the module begins: the top of the archive, or the one folder that is there."""
-    inside = list(folder.iterdir())
-    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+def _find_module_root(folder: Path) -> Path:
+    """Return the only folder in an unpacked archive, or the top folder if it contains anything else."""
+    entries = list(folder.iterdir())
+    return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
 
 
-def _is_whole(folder: Path) -> bool:
-    """Whether every file of a download is as it was; a folder without a marker was put there by hand."""
-    if not (folder / MARKER).exists():
+def _write_manifest(module: Path, source: str) -> None:
+    (module / MANIFEST).unlink(missing_ok=True)  # of an earlier download that somebody packed into the archive
+    files = {path.relative_to(module).as_posix(): [path.stat().st_size, _sha256(path)]
+             for path in sorted(module.rglob("*")) if path.is_file()}
+    (module / MANIFEST).write_text(json.dumps({"source": source, "files": files}, indent=1), "utf-8")
+
+
+def _is_complete(folder: Path) -> bool:
+    """Return whether every file of a download is intact; a folder without a manifest was created by the user."""
+    if not (folder / MANIFEST).exists():
         return (folder / "saved_model.pb").is_file()
     try:
-        files = json.loads((folder / MARKER).read_text("utf-8"))["files"]
-        return bool(files) and all(_as_recorded(folder / name, *recorded) for name, recorded in files.items())
+        files = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
+        return bool(files) and all(_is_intact(folder / name, *entry) for name, entry in files.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
-def _as_recorded(path: Path, size: int, sha256: str) -> bool:
+def _is_intact(path: Path, size: int, sha256: str) -> bool:
     return path.is_file() and path.stat().st_size == size and _sha256(path) == sha256
 
 

@@ -1,4 +1,4 @@
-"""Pretrained networks of keras.applications: keras:MobileNetV2 and its like."""
+"""Pretrained networks of keras.applications, such as keras:MobileNetV2."""
 from __future__ import annotations
 
 import hashlib
@@ -13,168 +13,196 @@ from tfpoets.download import download_file
 from tfpoets.errors import ExtractorError, TfpoetsError, closest_match, one_line
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
-from .hub import DOWNLOADS, MAX_BYTES, TIMEOUT_SECONDS, locked
+from .hub import DOWNLOADS, MAX_BYTES, TIMEOUT_SECONDS, lock_download
 from .network import Network
 from .options import EMBEDDED, ExtractorOptions
 
-PREFIX = "keras:"
+KERAS_PREFIX = "keras:"
 
 
 class KerasProvider:
     """Finds networks of keras.applications: keras:NAME or keras:NAME:FILE."""
 
     def find(self, handle: str, options: ExtractorOptions) -> KerasNetwork | None:
-        return KerasNetwork(handle, options.model_dir, options.offline) if handle.lower().startswith(PREFIX) else None
+        """Return the network if the handle begins with "keras:"."""
+        is_keras = handle.lower().startswith(KERAS_PREFIX)
+        return KerasNetwork(handle, options.model_dir, options.offline) if is_keras else None
 
     def names(self) -> Sequence[str]:
-        return ()  # `find_application` suggests them: listing them takes Keras, which takes seconds to import
+        """Return nothing: a list requires Keras, which takes seconds to import. `find_application` suggests names."""
+        return ()
 
 
 class KerasNetwork:
-    """A network of keras.applications without its last layer, its feature maps averaged.
+    """A network of keras.applications without its last layer, with global average pooling.
 
     Args:
-        handle: keras:NAME with ImageNet's weights, or keras:NAME:FILE with weights in Keras's .h5 form (those without
-            the last layer, as save_weights of the same application writes them).
-        model_dir: downloaded weights are kept below it.
-        offline: do not use the network.
+        handle: keras:NAME for ImageNet weights, or keras:NAME:FILE for weights in a .h5 file without the last layer,
+            as `save_weights` of the same application writes them.
+        model_dir: The folder below which downloaded weights are saved.
+        offline: Whether downloads are forbidden.
+
+    Raises:
+        ExtractorError: The handle contains no name, or the file of weights does not exist.
     """
 
     default_size: int | None = None
 
     def __init__(self, handle: str, model_dir: Path, offline: bool = False):
-        name, _, weights = handle[len(PREFIX):].partition(":")
+        name, _, weights = handle[len(KERAS_PREFIX):].partition(":")
         self.name = f"keras_{name}"
         self._application = name
         self._weights = Path(os.path.expanduser(weights)) if weights else None
         self._model_dir, self._offline = model_dir, offline
         if not name:
-            raise ExtractorError(f"{handle} names no network.", f"For example: {PREFIX}MobileNetV2")
+            raise ExtractorError(f"{handle} does not contain the name of a network.",
+                                 f"Write, for example, {KERAS_PREFIX}MobileNetV2.")
         if self._weights and not self._weights.is_file():
-            raise ExtractorError(f"There is no file {self._weights} with weights for {PREFIX}{name}.",
-                                 f"{PREFIX}{name} alone takes ImageNet's.")
+            raise ExtractorError(f"There is no file {self._weights} with weights for {KERAS_PREFIX}{name}.",
+                                 f"Use {KERAS_PREFIX}{name} for ImageNet weights.")
 
     def identity(self) -> str:
-        # Keras names each ImageNet weight file in its code, so the name of the application stands for its weights.
+        """Return the name of the application and a hash of the weights, if they come from a file."""
+        # Keras names each ImageNet weight file in its code, so the application's name identifies its weights.
         weights = hashlib.blake2b(self._weights.read_bytes()).hexdigest() if self._weights else "imagenet"
-        return f"{PREFIX}{self._application.lower()}/{weights}"
+        return f"{KERAS_PREFIX}{self._application.lower()}/{weights}"
 
     def build(self, image_size: int | None) -> Network:
+        """Create the Keras model and add the preprocessing of its application."""
         import_tensorflow()
-        application, preprocess = find_application(self._application)
+        application, preprocess_input = find_application(self._application)
         with redirect_native_stderr():
-            size = image_size or _own_size(application)
-            network = self._load(application, size)
+            size = image_size or _default_size(application)
+            model = self.create_model(application, size)
 
         def features(pixels: Any, training: bool = False) -> Any:
-            # preprocess_input takes pixels from 0 to 255 and does what each network was trained with.
-            return network(preprocess(pixels * 255.0), training=training)
+            # preprocess_input takes pixels from 0 to 255 and scales them as in the training of each network.
+            return model(preprocess_input(pixels * 255.0), training=training)
         return Network(features, size, size)
 
-    def _load(self, application: Any, size: int, weights: str | None = "imagenet") -> Any:
-        from unittest import mock  # here, because label_image starts without it
+    def create_model(self, application: Any, size: int, weights: str | None = "imagenet") -> Any:
+        """Create the Keras model of an application.
+
+        Args:
+            application: The function of keras.applications that creates the model.
+            size: Height and width of its input in pixels.
+            weights: "imagenet", or None for random weights; ignored if the handle contains a file.
+
+        Raises:
+            ExtractorError: The model cannot be created, or its weights cannot be downloaded.
+        """
+        from unittest import mock  # imported here because label_image must start without it
 
         import keras
-        files = sys.modules[keras.utils.get_file.__module__]
+        file_utils = sys.modules[keras.utils.get_file.__module__]
         try:
-            # Keras's own download has no time-out and leaves half a file when it is killed; ours takes its place.
-            with mock.patch.object(files, "get_file", self._get_file):
+            # Keras's own download has no time-out and leaves a partial file when it is killed, so it is replaced.
+            with mock.patch.object(file_utils, "get_file", self._get_file):
                 return application(include_top=False, pooling="avg", input_shape=(size, size, 3),
                                    weights=str(self._weights) if self._weights else weights)
         except TfpoetsError:
             raise
-        except Exception as error:  # h5py and Keras raise many kinds
-            raise ExtractorError(f"The network {PREFIX}{self._application} cannot be made for {size} x {size} pixels"
+        except Exception as error:  # h5py and Keras raise errors of many types
+            raise ExtractorError(f"The network {KERAS_PREFIX}{self._application} cannot be created for "
+                                 f"{size} x {size} pixels"
                                  + (f" with the weights {self._weights}" if self._weights else "")
                                  + f": {one_line(error)}",
-                                 "Try another `image_size`, or fetch the weights again.") from error
+                                 "Try a different `image_size`, or download the weights again.") from error
 
     def _get_file(self, fname: str, origin: str, *_: Any, file_hash: str | None = None, **__: Any) -> str:
-        """Stands in for keras.utils.get_file: the path of a file that is there whole."""
-        kept = self._model_dir / DOWNLOADS / fname
-        keras_own = Path(os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras"))) / "models" / fname
-        for path in (kept, keras_own):
-            if path.is_file() and _is_file(path, file_hash):
-                return str(path)
-        by_hand = (f"Put that file by hand at {kept}, or omit `handle`: {EMBEDDED} works now, "
-                   "without network.")
+        """Return the path of a complete file, after downloading it if necessary; replaces keras.utils.get_file."""
+        path = self._model_dir / DOWNLOADS / fname
+        keras_path = Path(os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras"))) / "models" / fname
+        for existing in (path, keras_path):
+            if existing.is_file() and _hash_matches(existing, file_hash):
+                return str(existing)
+        remedy = f"Download it in another way and save it as {path}, or omit `handle`: {EMBEDDED} needs no download."
         if self._offline:
-            raise ExtractorError(f"The weights of {PREFIX}{self._application} are not on this machine ({origin}), and "
-                                 "`offline` forbids to fetch them.", by_hand)
-        with locked(kept):
-            if not (kept.is_file() and _is_file(kept, file_hash)):  # another run may have fetched it meanwhile
-                self._download(origin, kept, file_hash, by_hand)
-        return str(kept)
+            raise ExtractorError(f"The weights of {KERAS_PREFIX}{self._application} are not on this machine "
+                                 f"({origin}), and `offline` forbids downloading them.", remedy)
+        with lock_download(path):
+            if not (path.is_file() and _hash_matches(path, file_hash)):  # another run may have just downloaded it
+                self._download(origin, path, file_hash, remedy)
+        return str(path)
 
-    def _download(self, origin: str, kept: Path, file_hash: str | None, by_hand: str) -> None:
+    def _download(self, origin: str, path: Path, file_hash: str | None, remedy: str) -> None:
         try:
-            download_file(origin, kept, description="Weights", max_bytes=MAX_BYTES, timeout=TIMEOUT_SECONDS)
+            download_file(origin, path, description="Weights", max_bytes=MAX_BYTES, timeout=TIMEOUT_SECONDS)
         except TfpoetsError as error:
-            raise ExtractorError(error.problem, by_hand) from error
-        if not _is_file(kept, file_hash):
-            kept.unlink()
-            raise ExtractorError(f"{origin} is not the file that Keras expects: its hash is another.", by_hand)
+            raise ExtractorError(error.problem, remedy) from error
+        if not _hash_matches(path, file_hash):
+            path.unlink()
+            raise ExtractorError(f"{origin} is not the file that Keras expects: its hash is different.", remedy)
 
 
 def build_application(name: str, size: int, pretrained: bool, model_dir: Path, offline: bool) -> Any:
-    """Return a network of keras.applications as a Keras model to be trained, without its last layer, averaged.
+    """Return a network of keras.applications as a Keras model for training.
+
+    The model has no last layer; its feature maps are averaged.
 
     Args:
-        name: of the application.
-        size: side of its input, in pixels.
-        pretrained: with ImageNet's weights (downloaded below `model_dir` unless `offline`), or random ones.
+        name: The name of the application.
+        size: Height and width of its input in pixels.
+        pretrained: Whether to start from ImageNet weights, or from random ones.
+        model_dir: The folder below which downloaded weights are saved.
+        offline: Whether downloads are forbidden.
 
     Raises:
-        ExtractorError: it cannot be made, or its weights cannot be had.
+        ExtractorError: The network cannot be created, or its weights cannot be downloaded.
     """
     import_tensorflow()
     with redirect_native_stderr():
-        network = KerasNetwork(PREFIX + name, model_dir, offline)
-        return network._load(find_application(name)[0], size, "imagenet" if pretrained else None)
+        network = KerasNetwork(KERAS_PREFIX + name, model_dir, offline)
+        return network.create_model(find_application(name)[0], size, "imagenet" if pretrained else None)
 
 
-def _is_file(path: Path, file_hash: str | None) -> bool:
-    """Whether a file has the hash that Keras states: MD5 or SHA-256, told by its length, or none."""
+def _hash_matches(path: Path, file_hash: str | None) -> bool:
+    """Return whether a file has a hash, MD5 or SHA-256 depending on its length; None matches every file."""
     if file_hash is None:
         return True
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "md5" if len(file_hash) == 32 else "sha256").hexdigest() == file_hash.lower()
 
 
-def _own_size(application: Any) -> int:
-    """Return the side of the input that an application was made for: that of its complete network."""
+def _default_size(application: Any) -> int:
+    """Return the height and width of the input that an application was made for, which its complete network has."""
     return int(application(weights=None).input_shape[1])
 
 
 def find_application(name: str) -> tuple[Any, Any]:
-    """Return the function that makes a network, and the one that prepares pixels from 0 to 255 for it.
+    """Return the function that creates a network, and the one that preprocesses pixels from 0 to 255 for it.
+
+    Args:
+        name: The name of the application, in upper or lower case.
 
     Raises:
-        ExtractorError: Keras has no application of that name; the nearest and all others are listed.
+        ExtractorError: Keras has no application of that name. The message suggests the nearest and lists all.
     """
-    found = _applications()
-    by_lower = {each.lower(): each for each in found}
+    applications = _list_applications()
+    by_lower = {known.lower(): known for known in applications}
     if name.lower() not in by_lower:
-        guess = closest_match(name.lower(), by_lower)
+        suggestion = closest_match(name.lower(), by_lower)
         raise ExtractorError(f"Keras has no application {name!r}"
-                             + (f"; did you mean {PREFIX}{by_lower[guess]}?" if guess else "."),
-                             f"It has {', '.join(sorted(found))}.")
-    return found[by_lower[name.lower()]]
+                             + (f"; did you mean {KERAS_PREFIX}{by_lower[suggestion]}?" if suggestion else "."),
+                             f"Choose one of {', '.join(sorted(applications))}.")
+    return applications[by_lower[name.lower()]]
 
 
-def _applications() -> dict[str, tuple[Any, Any]]:
-    """Every application by name, with the preprocessing of the module it lives in."""
-    import keras.applications as applications
-    families = {name: module for name, module in inspect.getmembers(applications, inspect.ismodule)
+def _list_applications() -> dict[str, tuple[Any, Any]]:
+    """Return all applications by name, each with the `preprocess_input` of its module."""
+    import keras.applications
+    families = {name: module for name, module in inspect.getmembers(keras.applications, inspect.ismodule)
                 if hasattr(module, "preprocess_input")}
-    found = {}
-    for name, application in inspect.getmembers(applications, callable):
+    applications = {}
+    for name, application in inspect.getmembers(keras.applications, callable):
         if not name[0].isupper():
             continue
         family = next((module for module in families.values() if hasattr(module, name)), None)
-        if family is None:  # MobileNetV3Large and -Small: their module names neither, and `mobilenet` begins alike
-            keys = [key for key in families if name.lower().startswith(key.replace("_", ""))]
-            family = families[max(keys, key=len)] if keys else None
+        if family is None:
+            # The module of MobileNetV3Large and -Small exports neither name. Its own name is the longest prefix of
+            # theirs; `mobilenet` is a shorter one.
+            prefixes = [prefix for prefix in families if name.lower().startswith(prefix.replace("_", ""))]
+            family = families[max(prefixes, key=len)] if prefixes else None
         if family is not None:
-            found[name] = (application, family.preprocess_input)
-    return found
+            applications[name] = (application, family.preprocess_input)
+    return applications

@@ -1,4 +1,4 @@
-"""What every pretrained network, and everything that finds one, looks like to the rest of this package."""
+"""Interfaces of pretrained networks and of the providers that find them."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -13,10 +13,10 @@ class Network:
     """A network in TensorFlow, with its variables.
 
     Attributes:
-        function: from a float32 tensor [n, height, width, 3] in [0, 1], and the keyword `training`, to float32
-            [n, depth]. With `training=True` batches are normalised by their own statistics, which are kept; a network
-            that cannot do so raises an ExtractorError.
-        height, width: of its input, in pixels.
+        function: A function from a float32 tensor [n, height, width, 3] in [0, 1], and the keyword `training`, to
+            float32 [n, depth]. With `training=True`, batch normalisation uses the statistics of the batch and updates
+            the moving averages. A network that does not support this raises an ExtractorError.
+        height, width: The input size in pixels.
     """
 
     function: Callable[..., Any]
@@ -29,43 +29,43 @@ class Network:
 
 
 class PretrainedNetwork(Protocol):
-    """A pretrained network that can become an extractor."""
+    """A pretrained network that can become an extractor: what is known of it before TensorFlow loads it."""
 
     @property
     def name(self) -> str:
-        """For messages and folders."""
+        """The name in messages and folder names."""
 
     @property
     def default_size(self) -> int | None:
-        """Side of the input in pixels where no other size is asked for; None: the network knows its own."""
+        """Height and width of the input in pixels if the options do not set one; None: `build` decides."""
 
     def identity(self) -> str:
-        """Return what tells the network and its weights from all others; cheap, without TensorFlow."""
+        """Return a string that identifies the network and its weights; cheap, without TensorFlow."""
 
     def build(self, image_size: int | None) -> Network:
         """Load the network with TensorFlow.
 
         Args:
-            image_size: side of its square input in pixels; None: the network's own.
+            image_size: Height and width of its input in pixels; None: the size that the network was made for.
 
         Raises:
-            ExtractorError: it cannot be loaded, or does not take photos of that size.
+            ExtractorError: The network cannot be loaded, or does not take photos of that size.
         """
 
 
 class ExtractorProvider(Protocol):
-    """Finds the pretrained networks of one kind of handle."""
+    """Finds the pretrained networks for one kind of handle."""
 
     def find(self, handle: str, options: ExtractorOptions) -> PretrainedNetwork | None:
-        """Return the network that a handle names, or None if it is a handle of another kind.
+        """Return the network that a handle names, or None if the handle is of a different kind.
 
         Args:
-            handle: without blanks around it.
-            options: `model_dir` and `offline` say where downloads are kept and whether they are allowed.
+            handle: The handle, without leading or trailing blanks.
+            options: `model_dir` is the folder for downloads, and `offline` forbids them.
 
         Raises:
-            ExtractorError: the handle is of this kind, but there is no such network, or it cannot be fetched.
+            ExtractorError: The handle is of this kind, but no such network exists or it cannot be downloaded.
         """
 
     def names(self) -> Sequence[str]:
-        """Return the handles that can be listed, which messages suggest for misspelt ones; cheap, may be empty."""
+        """Return the handles that can be listed, as suggestions for misspelt ones; cheap, may be empty."""

@@ -1,4 +1,4 @@
-"""Which pretrained network is used, and how."""
+"""Options that select a pretrained network and how it is used."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -7,24 +7,25 @@ from pathlib import Path
 from tfpoets.errors import OptionError, check_flag, check_range
 from tfpoets.files import convert_to_paths
 
-# The network whose weights are installed with this program.
+# The network whose weights are installed with tfpoets.
 EMBEDDED = "efficientnet_lite0"
-# The whole photo; and its middle, closer; and the mirror images of both.
+# 1: the whole photo; 2: also its enlarged center; 4: also the mirror images of both.
 VIEW_COUNTS = (1, 2, 4)
-# Far beyond what any network gains from; more would only fill the memory.
+# Far above the size that any network benefits from; a larger one would only fill the memory.
 MAX_IMAGE_SIZE = 2048
 
 
 @dataclass(frozen=True)
 class ExtractorOptions:
-    """Which pretrained network is used, and how.
+    """Options that select a pretrained network and how it is used.
 
     Attributes:
-        handle: the name, path or address of the network, see `find_network`.
-        model_dir: folder of downloaded modules and prepared extractors.
-        image_size: side of its square input in pixels, for networks that take any size; None: the network's own.
-        offline: do not use the network.
-        views: of each photo, whose features are averaged; one of VIEW_COUNTS.
+        handle: The name, path or address of the network; see `find_network`.
+        model_dir: The folder of downloaded modules and prepared extractors.
+        image_size: Height and width of the network's input in pixels, for networks that take any size; None: the
+            network's default.
+        offline: Whether downloads are forbidden.
+        views: The number of views of each photo whose features are averaged; one of VIEW_COUNTS.
     """
 
     handle: str = EMBEDDED

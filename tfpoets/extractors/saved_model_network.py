@@ -1,4 +1,4 @@
-"""Pretrained networks that are SavedModels: TF Hub's modules, of TensorFlow 2 and of TensorFlow 1."""
+"""Pretrained networks in SavedModels: modules of TF Hub for TensorFlow 2 and TensorFlow 1."""
 from __future__ import annotations
 
 import hashlib
@@ -8,33 +8,33 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import ExtractorError, one_line
-from tfpoets.graphs import Signature, has_variables, inference_graph, load_signatures, shape_text
+from tfpoets.graphs import Signature, find_inference_graph, format_shape, has_variables, load_signatures
 from tfpoets.tf_runtime import import_tensorflow
 
 from .network import Network
 
 log = logging.getLogger(__name__)
 
-# What a module that takes any size is given when neither the person nor its name says otherwise: the size most
-# ImageNet networks were made for.
+# The input size of a module that takes any size, if neither the options nor its name state one: the size for which
+# most ImageNet networks were made.
 DEFAULT_IMAGE_SIZE = 224
 INPUT_SIZES = (96, 128, 160, 192, 224, 240, 256, 260, 288, 299, 300, 320, 331, 380, 384, 448, 480, 512)
-NO_FEATURE_VECTOR = "Choose a module whose name ends in feature_vector."
-FETCH_AGAIN = "Copy or fetch the whole module again."
+CHOOSE_FEATURE_VECTOR = "Choose a module whose name ends in feature_vector."
+DOWNLOAD_AGAIN = "Copy or download the whole module again."
 
 
 class SavedModelNetwork:
-    """A folder with a SavedModel that takes photos, float32 in [0, 1], and gives a vector each.
+    """A folder with a SavedModel that turns photos, float32 in [0, 1], into one vector each.
 
-    TensorFlow 2 writes one graph, under the tag `serve`; a TF Hub module of TensorFlow 1 holds one for inference,
-    without tags, and one for training (tensorflow.org/hub/tf1_hub_module).
+    TensorFlow 2 writes one graph with the tag `serve`. A TF Hub module of TensorFlow 1 contains one graph without tags
+    for inference and one for training (tensorflow.org/hub/tf1_hub_module).
 
     Args:
-        folder: the one with saved_model.pb in it.
-        name: for messages and folders; None: the folder's.
+        folder: The folder that contains saved_model.pb.
+        name: The name in messages and folder names; None: the name of the folder.
 
     Raises:
-        ExtractorError: files are missing; the sentence says which.
+        ExtractorError: A file is missing. The message names it.
     """
 
     default_size: int | None = None
@@ -45,87 +45,87 @@ class SavedModelNetwork:
         self._check_files()
 
     def identity(self) -> str:
-        hashed = hashlib.blake2b(digest_size=16)
-        for path in sorted(self._content(), key=lambda path: path.relative_to(self.folder).as_posix()):
-            hashed.update(f"{path.relative_to(self.folder).as_posix()}\0{path.stat().st_size}\0".encode())
+        """Return a hash of the files."""
+        digest = hashlib.blake2b(digest_size=16)
+        for path in sorted(self._list_files(), key=lambda path: path.relative_to(self.folder).as_posix()):
+            digest.update(f"{path.relative_to(self.folder).as_posix()}\0{path.stat().st_size}\0".encode())
             with open(path, "rb") as file:
                 while block := file.read(1 << 20):
-                    hashed.update(block)
-        return hashed.hexdigest()
+                    digest.update(block)
+        return digest.hexdigest()
 
-    def _content(self) -> list[Path]:
-        """The files that decide what the module computes."""
-        files = [self.folder / "saved_model.pb"]
-        return files + [path for sub in ("variables", "assets") for path in (self.folder / sub).glob("*")
-                        if path.is_file()]
+    def _list_files(self) -> list[Path]:
+        """Return the files that determine what the module computes."""
+        return [self.folder / "saved_model.pb", *(path for subfolder in ("variables", "assets")
+                                                  for path in (self.folder / subfolder).glob("*") if path.is_file())]
 
     def _check_files(self) -> None:
         if not (self.folder / "saved_model.pb").is_file():
-            held = sorted(path.name for path in self.folder.iterdir())[:5]
-            raise ExtractorError(f"The module {self.folder} is not complete: saved_model.pb is missing"
-                                 + (f" (it holds {', '.join(held)})." if held else " (the folder is empty)."),
-                                 "Give the folder that holds saved_model.pb and variables, or fetch the module again.")
+            contents = sorted(path.name for path in self.folder.iterdir())[:5]
+            raise ExtractorError(f"The module {self.folder} is incomplete: saved_model.pb is missing"
+                                 + (f" (the folder contains {', '.join(contents)})." if contents else
+                                    " (the folder is empty)."),
+                                 "Use the folder that contains saved_model.pb and variables, or download the module "
+                                 "again.")
         for shard in (self.folder / "variables").glob("variables.data-*-of-*"):
             total = int(shard.name.rsplit("-", 1)[1])
             for number in range(total):
-                self._require(f"variables/variables.data-{number:05d}-of-{total:05d}")
-            self._require("variables/variables.index")
+                self._require_file(f"variables/variables.data-{number:05d}-of-{total:05d}")
+            self._require_file("variables/variables.index")
 
-    def _require(self, name: str) -> None:
+    def _require_file(self, name: str) -> None:
         if not (self.folder / name).is_file():
-            raise ExtractorError(f"The module {self.folder} is not complete: {name} is missing.", FETCH_AGAIN)
+            raise ExtractorError(f"The module {self.folder} is incomplete: {name} is missing.", DOWNLOAD_AGAIN)
 
     def _read_proto(self) -> Any:
-        """The SavedModel message (tensorflow/core/protobuf/saved_model.proto)."""
+        """Return the SavedModel message (tensorflow/core/protobuf/saved_model.proto)."""
         from tensorflow.core.protobuf import saved_model_pb2
         try:
             return saved_model_pb2.SavedModel.FromString((self.folder / "saved_model.pb").read_bytes())
-        except Exception as error:  # protobuf's DecodeError lives at another place in each of its versions
+        except Exception as error:  # protobuf moved its DecodeError between versions
             raise ExtractorError(f"The module {self.folder} is damaged: saved_model.pb cannot be read "
-                                 f"({one_line(error)})",
-                                 FETCH_AGAIN) from error
+                                 f"({one_line(error)})", DOWNLOAD_AGAIN) from error
 
     def _check_variables(self, proto: Any) -> None:
-        """Raise an ExtractorError unless the values of the variables are there, if the module has any."""
+        """Raise an ExtractorError if the module has variables, but the files with their values are missing."""
         if has_variables(proto):
-            self._require("variables/variables.index")
+            self._require_file("variables/variables.index")
             if not list((self.folder / "variables").glob("variables.data-*")):
-                self._require("variables/variables.data-00000-of-00001")
+                self._require_file("variables/variables.data-00000-of-00001")
 
-    def _inference_graph(self, proto: Any) -> Any:
-        """Return the graph to load, or raise an ExtractorError."""
-        graph = inference_graph(proto)
+    def _find_inference_graph(self, proto: Any) -> Any:
+        graph = find_inference_graph(proto)
         if graph is None:
-            held = " and ".join("{" + ", ".join(graph.meta_info_def.tags) + "}" for graph in proto.meta_graphs)
+            tag_sets = " and ".join("{" + ", ".join(graph.meta_info_def.tags) + "}" for graph in proto.meta_graphs)
             raise ExtractorError(f"The module {self.folder} has no graph for inference: its tag sets are "
-                                 f"{held or 'none'}.",
-                                 NO_FEATURE_VECTOR)
+                                 f"{tag_sets or 'none'}.", CHOOSE_FEATURE_VECTOR)
         return graph
 
     def build(self, image_size: int | None) -> Network:
+        """Load the SavedModel and find the signature that returns feature vectors."""
         import_tensorflow()
         proto = self._read_proto()
         self._check_variables(proto)
-        graph = self._inference_graph(proto)
+        graph = self._find_inference_graph(proto)
         try:
             signatures = load_signatures(self.folder, graph)
-        except Exception as error:  # whatever a damaged file makes TensorFlow raise
+        except Exception as error:  # a damaged file can make TensorFlow raise nearly anything
             raise ExtractorError(f"The module {self.folder} cannot be loaded: {one_line(error)}",
-                                 "Copy or fetch it again; a module is a SavedModel.") from error
-        signature, output = self._feature_signature(signatures)
-        (name, spec), = signature.inputs.items()
-        height, width = self._input_size(spec, image_size)
+                                 "Copy or download it again. A module must be a SavedModel.") from error
+        signature, output = self._find_feature_signature(signatures)
+        (input_name, input_spec), = signature.inputs.items()
+        height, width = self._input_size(input_spec, image_size)
 
         def features(pixels: Any, training: bool = False) -> Any:
             if not training:
-                return signature.call({name: pixels}, output)
-            if signature.train is None:
-                raise ExtractorError(f"The module {self.name} was saved for inference only: its batch normalisation "
+                return signature.call({input_name: pixels}, output)
+            if signature.call_training is None:
+                raise ExtractorError(f"The module {self.name} was saved only for inference: its batch normalisation "
                                      "cannot be trained.", "Omit `batch_norm`.")
-            return signature.train(pixels)
+            return signature.call_training(pixels)
         return Network(features, height, width)
 
-    def _feature_signature(self, signatures: dict[str, Signature]) -> tuple[Signature, str]:
+    def _find_feature_signature(self, signatures: dict[str, Signature]) -> tuple[Signature, str]:
         """Return the signature that turns photos into vectors, and the name of its output."""
         for key in ("serving_default", "default"):
             signature = signatures.get(key)
@@ -134,40 +134,40 @@ class SavedModelNetwork:
                 if output == "default" or len(signature.outputs) == 1:
                     self._check_feature_vector(next(iter(signature.inputs.values())), signature.outputs[output])
                     return signature, output
-        found = ", ".join(f"{key} ({signature})" for key, signature in signatures.items()) or "none"
+        listed = ", ".join(f"{key} ({signature})" for key, signature in signatures.items()) or "none"
         raise ExtractorError(f"The module {self.folder} is not an image feature vector: it needs a signature "
-                             f"serving_default or default with one input and one output; it has {found}.",
-                             NO_FEATURE_VECTOR)
+                             "serving_default or default with one input and one output, but its signatures are: "
+                             f"{listed}.", CHOOSE_FEATURE_VECTOR)
 
-    def _check_feature_vector(self, taken: Any, given: Any) -> None:
-        if taken.shape.rank != 4 or taken.shape[3] != 3 or taken.dtype.name != "float32":
+    def _check_feature_vector(self, input_spec: Any, output_spec: Any) -> None:
+        if input_spec.shape.rank != 4 or input_spec.shape[3] != 3 or input_spec.dtype.name != "float32":
             raise ExtractorError(f"The module {self.folder} is not an image feature vector: it takes "
-                                 f"{taken.dtype.name} {shape_text(taken)}, not float32 [n, height, width, "
-                                 "3].", NO_FEATURE_VECTOR)
-        if given.shape.rank is not None and given.shape.rank != 2:
-            raise ExtractorError(f"The module {self.folder} is not an image feature vector: it gives "
-                                 f"{shape_text(given)}, not one vector a photo.", NO_FEATURE_VECTOR)
-        if taken.shape[0] is not None:
-            raise ExtractorError(f"The module {self.folder} takes batches of {taken.shape[0]} photos only.",
-                                 "Choose one that takes any number.")
+                                 f"{input_spec.dtype.name} {format_shape(input_spec)}, not float32 [n, height, width, "
+                                 "3].", CHOOSE_FEATURE_VECTOR)
+        if output_spec.shape.rank is not None and output_spec.shape.rank != 2:
+            raise ExtractorError(f"The module {self.folder} is not an image feature vector: it returns "
+                                 f"{format_shape(output_spec)}, not one vector per photo.", CHOOSE_FEATURE_VECTOR)
+        if input_spec.shape[0] is not None:
+            raise ExtractorError(f"The module {self.folder} takes only batches of {input_spec.shape[0]} photos.",
+                                 "Choose a module that takes batches of any size.")
 
     def _input_size(self, spec: Any, image_size: int | None) -> tuple[int, int]:
         _, height, width, _ = spec.shape
-        usual = named_size(self.name) or DEFAULT_IMAGE_SIZE
-        own = (height or image_size or usual, width or image_size or usual)
+        default_size = image_size or size_in_name(self.name) or DEFAULT_IMAGE_SIZE
+        size = (height or default_size, width or default_size)
         if None in (height, width) and image_size is None:
-            log.info("The module %s takes photos of any size; they are given to it at %d x %d pixels. `image_size` "
-                     "changes that.", self.name, *own)
-        if image_size is not None and own != (image_size, image_size):
-            raise ExtractorError(f"The module {self.name} takes photos of {own[0]} x {own[1]} pixels only, not of "
+            log.info("The module %s takes photos of any size; %d x %d pixels are used. `image_size` changes this.",
+                     self.name, *size)
+        if image_size is not None and size != (image_size, image_size):
+            raise ExtractorError(f"The module {self.name} takes only photos of {size[0]} x {size[1]} pixels, not of "
                                  f"{image_size} x {image_size}.", "Omit `image_size`.")
-        return own
+        return size
 
 
-def named_size(name: str) -> int | None:
-    """Return the input size that a module's name states, as TF Hub's do (mobilenet_v1_025_128), or None."""
+def size_in_name(name: str) -> int | None:
+    """Return the input size that a module's name states, as in TF Hub's mobilenet_v1_025_128, or None."""
     if re.search("inception_(v3|resnet_v2)", name):
         return 299
-    # The depth of a ResNet (50, 101, 152) stands at the same place.
-    stated = [int(number) for number in re.findall(r"_(\d{2,3})(?=$|[_/-](?:feature|classification))", name)]
-    return next((size for size in stated if size in INPUT_SIZES), None)
+    # In the names of ResNets, the depth (50, 101, 152) is at the same position.
+    numbers = [int(number) for number in re.findall(r"_(\d{2,3})(?=$|[_/-](?:feature|classification))", name)]
+    return next((size for size in numbers if size in INPUT_SIZES), None)

@@ -1,4 +1,4 @@
-"""The one converter to TensorFlow Lite."""
+"""Convert TensorFlow functions to TensorFlow Lite."""
 from __future__ import annotations
 
 import warnings
@@ -22,27 +22,32 @@ def convert_to_tflite(function: Callable[[Any], Any], height: int, width: int, k
     """Convert a TensorFlow function without variables to a .tflite for one photo.
 
     Args:
-        function: from a float32 tensor [1, height, width, 3] in [0, 1] to a tensor, or a list of tensors.
-        height, width: in pixels.
-        kind: one of TFLITE_KINDS. float32: as it is; float16: weights of 16 bits; dynamic: weights of 8 bits; int8:
-            weights and activations of 8 bits, from the photo's bytes to uint8 in steps of 1 / 256.
-        calibration: for int8, uint8 [n, height, width, 3]: photos that show the range of every activation.
+        function: A function from a float32 tensor [1, height, width, 3] in [0, 1] to a tensor, or a list of tensors.
+        height: The height of the photo in pixels.
+        width: The width of the photo in pixels.
+        kind: The kind of quantization, one of TFLITE_KINDS. float32: none; float16: 16-bit weights; dynamic: 8-bit
+            weights; int8: 8-bit weights and activations, from the photo's bytes to uint8 in steps of 1 / 256.
+        calibration: For int8, photos from which the range of every activation is determined: uint8
+            [n, height, width, 3].
+
+    Returns:
+        The bytes of the .tflite.
 
     Raises:
-        ExportError: the int8 network does not take the photo's bytes as they are.
-        ValueError: there is no such kind, or `calibration` is missing.
-        Exception: the converter has none of its own.
+        ExportError: The int8 network does not take the photo's bytes unchanged.
+        ValueError: There is no such kind, or `calibration` is missing.
+        Exception: The conversion failed. The converter has no error type of its own.
     """
     if kind not in TFLITE_KINDS:
         raise ValueError(f"the kind {kind!r} is not one of {', '.join(TFLITE_KINDS)}.")
     tensorflow = import_tensorflow()
     spec = tensorflow.TensorSpec([1, height, width, 3], tensorflow.float32, name=INPUT_NODE)
     with redirect_native_stderr(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Statistics for quantized inputs")  # `calibration` has them
-        # Pixels are not below 0, so ReLU leaves them as they are; it keeps the input's scale its own, where views of
-        # it are put together and must all have one.
-        given = (lambda pixels: function(tensorflow.nn.relu(pixels))) if kind == "int8" else function
-        concrete = tensorflow.function(given).get_concrete_function(spec)
+        warnings.filterwarnings("ignore", "Statistics for quantized inputs")  # `calibration` provides them
+        # ReLU does not change pixels, which are never negative. It separates the scale of the input from that of
+        # the views made from it, which are concatenated and therefore must share one scale.
+        converted = (lambda pixels: function(tensorflow.nn.relu(pixels))) if kind == "int8" else function
+        concrete = tensorflow.function(converted).get_concrete_function(spec)
         converter = tensorflow.lite.TFLiteConverter.from_concrete_functions([concrete])
         if kind != "float32":
             converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
@@ -50,8 +55,8 @@ def convert_to_tflite(function: Callable[[Any], Any], height: int, width: int, k
             converter.target_spec.supported_types = [tensorflow.float16]
         if kind == "int8":
             if calibration is None:
-                raise ValueError("8 bits need photos for the calibration")
-            converter.representative_dataset = lambda: ([photo] for photo in _whole_range(calibration))
+                raise ValueError("8-bit quantization needs photos for the calibration")
+            converter.representative_dataset = lambda: ([photo] for photo in _calibration_inputs(calibration))
             converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = tensorflow.uint8
         model = converter.convert()
@@ -60,9 +65,9 @@ def convert_to_tflite(function: Callable[[Any], Any], height: int, width: int, k
     return model
 
 
-def _whole_range(calibration: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield photos one by one, the first with a black and a white pixel: the input's range is then exactly [0, 1]."""
-    for number, photo in enumerate(calibration):
+def _calibration_inputs(photos: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield network inputs one by one, the first with a black and a white value: the input range is exactly [0, 1]."""
+    for number, photo in enumerate(photos):
         pixels = network_input(photo[None])
         if number == 0:
             pixels[0, 0, 0], pixels[0, 0, 1] = 0.0, 1.0
@@ -70,10 +75,10 @@ def _whole_range(calibration: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _check_takes_bytes(model: bytes) -> None:
-    """Raise an ExportError unless a photo's bytes are what the network takes, and bytes are what it gives."""
+    """Raise an ExportError unless the input is a photo's unchanged bytes and all outputs are bytes."""
     tensors = LiteRTModel(model).tensors()
     scale, zero_point = tensors[0]["quantization"]
-    if any(each["dtype"] != np.uint8 for each in tensors) or zero_point != 0 or abs(255 * scale - 1) > 1e-3:
-        found = ", ".join(f"{each['dtype'].__name__} {each['quantization']}" for each in tensors)
-        raise ExportError(f"The quantized network does not take the photo's bytes as they are ({found}).",
-                          "Please report this, with the module you used.")
+    if any(tensor["dtype"] != np.uint8 for tensor in tensors) or zero_point != 0 or abs(255 * scale - 1) > 1e-3:
+        listed = ", ".join(f"{tensor['dtype'].__name__} {tensor['quantization']}" for tensor in tensors)
+        raise ExportError(f"The quantized network does not take the photo's bytes unchanged ({listed}).",
+                          "Please report this problem, and which module you used.")

@@ -1,4 +1,4 @@
-"""Frozen graphs (.pb) that this program wrote, run in TensorFlow."""
+"""Run frozen graphs (.pb) that tfpoets wrote in TensorFlow."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,12 +16,12 @@ def output_columns(outputs: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def load_frozen_graph(graph: bytes, input_node: str, *output_nodes: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Load a serialized GraphDef as a function from photos to answers, computed in full float32.
+    """Load a serialized GraphDef as a function that computes in full float32.
 
     Args:
-        graph: the bytes of a frozen GraphDef.
-        input_node: the name of the node that takes photos, float32 [n, height, width, 3].
-        output_nodes: the names of the nodes that answer, [n, columns] or [n] each.
+        graph: The bytes of a frozen GraphDef.
+        input_node: The name of the node that takes photos, float32 [n, height, width, 3].
+        *output_nodes: The names of the output nodes, each [n, columns] or [n].
 
     Returns:
         A function from photos to float32 [n, all columns], the outputs side by side.
@@ -30,16 +30,16 @@ def load_frozen_graph(graph: bytes, input_node: str, *output_nodes: str) -> Call
     v1 = tensorflow.compat.v1
     with redirect_native_stderr(), tensorflow.Graph().as_default():
         v1.import_graph_def(v1.GraphDef.FromString(graph), name="")
-        # A session starts in half the time of a function made from the same graph, and is no slower afterwards.
+        # A session starts in half the time of a tf.function of the same graph, and runs as fast.
         session = v1.Session()
-    outputs = [f"{node}:0" for node in output_nodes]
+    output_tensors = [f"{node}:0" for node in output_nodes]
 
     def run(photos: np.ndarray) -> np.ndarray:
         with full_precision:
-            return concatenate_outputs(session.run(outputs, {f"{input_node}:0": photos}))
+            return concatenate_outputs(session.run(output_tensors, {f"{input_node}:0": photos}))
     return run
 
 
 def concatenate_outputs(outputs: Sequence[np.ndarray]) -> np.ndarray:
-    """Return arrays [n, columns] or [n] as one, float32 [n, all columns]."""
+    """Concatenate arrays [n, columns] or [n] to one array [n, all columns]."""
     return outputs[0] if len(outputs) == 1 else np.column_stack(outputs)

@@ -1,7 +1,7 @@
-"""Frozen graphs of TensorFlow 1, as TensorFlow for Poets downloaded and wrote them: their input and their output.
+"""Frozen graphs of TensorFlow 1 that TensorFlow for Poets downloaded or wrote: find their inputs and outputs.
 
-Such a file holds no description but the names of its nodes; the scripts of TensorFlow for Poets had the rest
-hard-wired (googlecodelabs/tensorflow-for-poets-2, scripts/retrain.py and label_image.py).
+Such a file describes itself only by the names of its nodes. Everything else was hard-coded in the scripts of
+TensorFlow for Poets (googlecodelabs/tensorflow-for-poets-2, scripts/retrain.py and label_image.py).
 """
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tfpoets.tf_runtime import full_precision, import_tensorflow, redirect_nativ
 from .legacy_names import INCEPTION_GRAPH
 from .node_names import HEAD_SCOPE, LOGITS
 
-GRAPH_NAMES = ("frozen_graph.pb", INCEPTION_GRAPH)
-NOT_A_GRAPH = "Give a frozen graph (.pb) as TensorFlow for Poets wrote it."
-# `final_tensor_name` of TensorFlow for Poets.
-RESULT = "final_result"
-# A node that every graph and .tflite that this program writes has, and none of TensorFlow for Poets.
-OWN_MARK = f"{HEAD_SCOPE}/{LOGITS}"
+LEGACY_GRAPH_NAMES = ("frozen_graph.pb", INCEPTION_GRAPH)
+NOT_A_LEGACY_GRAPH = "Use a frozen graph (.pb) that TensorFlow for Poets wrote."
+# The default of `final_tensor_name` in TensorFlow for Poets.
+LEGACY_OUTPUT = "final_result"
+# The name of a node in every graph and .tflite that tfpoets writes, and in no graph of TensorFlow for Poets.
+TFPOETS_MARKER = f"{HEAD_SCOPE}/{LOGITS}"
 
 
 @dataclass(frozen=True)
@@ -30,44 +30,45 @@ class LegacyNetwork:
     """A family of networks that TensorFlow for Poets used.
 
     Attributes:
-        name: for messages.
-        mark: what a node's name holds in every graph of the family.
-        mean, std: pixels p from 0 to 255 are fed as (p - mean) / std.
-        side: of its input in pixels, where every network of the family has the same.
+        name: The name in messages.
+        node_substring: Text that is part of a node's name in every graph of the family.
+        mean, std: The input scaling. Pixels p from 0 to 255 are fed as (p - mean) / std.
+        input_size: Height and width of the input in pixels, if all networks of the family have the same; else None.
     """
 
     name: str
-    mark: str
+    node_substring: str
     mean: float
     std: float
-    side: int | None = None
+    input_size: int | None = None
 
 
-# The first whose mark is found counts. A graph of TF Hub's retrain.py holds a module, and is fed what modules take.
-NETWORKS = (LegacyNetwork("a TF Hub module", "module_apply_default/", 0.0, 255.0),
-            LegacyNetwork("MobileNet v1", "MobilenetV1/", 127.5, 127.5),
-            LegacyNetwork("Inception v3 (slim)", "InceptionV3/", 0.0, 255.0, 299),
-            LegacyNetwork("Inception v3", "mixed_10/join", 128.0, 128.0, 299))
+# The first match wins. A graph that TF Hub's retrain.py wrote contains a module and is fed like one, whatever network
+# the module contains.
+LEGACY_NETWORKS = (LegacyNetwork("a TF Hub module", "module_apply_default/", 0.0, 255.0),
+                   LegacyNetwork("MobileNet v1", "MobilenetV1/", 127.5, 127.5),
+                   LegacyNetwork("Inception v3 (slim)", "InceptionV3/", 0.0, 255.0, 299),
+                   LegacyNetwork("Inception v3", "mixed_10/join", 128.0, 128.0, 299))
 
 
-def identify_network(content: bytes) -> LegacyNetwork | None:
-    """Return the family of a graph or .tflite, told by the names inside the file; None for one of no known family."""
-    return next((network for network in NETWORKS if network.mark.encode() in content), None)
+def identify_legacy_network(content: bytes) -> LegacyNetwork | None:
+    """Return the family of a graph or .tflite by the node names in its bytes, or None if it is of no known family."""
+    return next((network for network in LEGACY_NETWORKS if network.node_substring.encode() in content), None)
 
 
 @dataclass(frozen=True)
 class LegacyGraph:
-    """A frozen GraphDef with what the names of its nodes tell.
+    """A frozen GraphDef and what its node names reveal.
 
     Attributes:
-        definition: the GraphDef.
-        network: its family, or None.
-        input: name of the node that takes pixels.
-        shape: of that node, None where the graph leaves a side open.
-        output: name of the node with the class probabilities.
+        graph_def: The GraphDef.
+        network: The family of its network, or None.
+        input: The name of the node that takes pixels.
+        shape: The shape of that node, with None for dimensions of any size; empty if the graph does not state it.
+        output: The name of the node with the class probabilities.
     """
 
-    definition: Any
+    graph_def: Any
     network: LegacyNetwork | None
     input: str
     shape: tuple[int | None, ...]
@@ -75,19 +76,19 @@ class LegacyGraph:
 
     @property
     def is_quantized(self) -> bool:
-        """Whether it computes with 8-bit operations."""
-        return any(node.op in ("Dequantize", "QuantizedConv2D") for node in self.definition.node)
+        """Whether the graph computes with 8-bit operations."""
+        return any(node.op in ("Dequantize", "QuantizedConv2D") for node in self.graph_def.node)
 
     @property
     def pools_with_fixed_kernel(self) -> bool:
-        """Whether an average pool has a kernel of fixed size, which leaves a rest of photos that are too large."""
-        return any(node.op == "AvgPool" for node in self.definition.node)
+        """Whether an average pool has a fixed kernel size; it ignores the margin of photos that are too large."""
+        return any(node.op == "AvgPool" for node in self.graph_def.node)
 
-    def pooled_layer(self) -> str | None:
+    def pooling_node(self) -> str | None:
         """Return the name of the node that pools the feature maps before the last layer, or None."""
-        nodes = {node.name: node for node in self.definition.node}
-        behind = _nodes_behind(nodes, self.output)
-        return next((name for name in behind if nodes[name].op in ("AvgPool", "Mean")), None)
+        nodes = {node.name: node for node in self.graph_def.node}
+        return next((name for name in _iterate_ancestors(nodes, self.output) if nodes[name].op in ("AvgPool", "Mean")),
+                    None)
 
 
 def read_legacy_graph(content: bytes, source: str, input_layer: str | None = None,
@@ -95,109 +96,117 @@ def read_legacy_graph(content: bytes, source: str, input_layer: str | None = Non
     """Read a frozen GraphDef and find its input and output.
 
     Args:
-        content: the file's bytes.
-        source: what messages call it.
-        input_layer, output_layer: names of nodes, where a person gave them.
+        content: The bytes of the file.
+        source: The name of the graph in error messages.
+        input_layer: The name of the input node; None: search for it.
+        output_layer: The name of the output node; None: search for it.
 
     Raises:
-        ModelError: it is no GraphDef, or a node is not to be found; the sentence lists the candidates.
+        ModelError: The content is not a GraphDef, or a node cannot be found. The message lists the candidates.
     """
-    definition = parse_graph(content, source)
-    nodes = {node.name: node for node in definition.node}
+    graph_def = parse_graph(content, source)
+    nodes = {node.name: node for node in graph_def.node}
     for layer in (input_layer, output_layer):
         if layer is not None and layer not in nodes:
-            raise ModelError(f"{source} has no node {layer!r}.", f"Its last node is {definition.node[-1].name!r}.")
-    network = identify_network(content)
+            raise ModelError(f"{source} has no node {layer!r}.", f"Its last node is {graph_def.node[-1].name!r}.")
     input_name = input_layer or _find_input(nodes, source)
     output_name = output_layer or _find_output(nodes, input_name, source)
-    return LegacyGraph(definition, network, input_name, _shape(nodes[input_name]), output_name)
+    return LegacyGraph(graph_def, identify_legacy_network(content), input_name, _placeholder_shape(nodes[input_name]),
+                       output_name)
 
 
 def parse_graph(content: bytes, source: str) -> Any:
-    """Return the GraphDef in a file's bytes; raise a ModelError, which calls it `source`, where there is none."""
-    graph_def = import_tensorflow().compat.v1.GraphDef
+    """Parse the bytes of a file as a GraphDef; raise a ModelError that names `source` if they are not one."""
+    tensorflow = import_tensorflow()
     try:
-        definition = graph_def.FromString(content)
-    except Exception as error:  # protobuf's DecodeError lives at another place in each of its versions
-        raise ModelError(f"{source} is not a TensorFlow graph, or it is cut short.", NOT_A_GRAPH) from error
-    if not definition.node:
-        raise ModelError(f"{source} is a graph without nodes.", NOT_A_GRAPH)
-    return definition
+        graph_def = tensorflow.compat.v1.GraphDef.FromString(content)
+    except Exception as error:  # protobuf moved its DecodeError between versions
+        raise ModelError(f"{source} is not a TensorFlow graph, or it is truncated.", NOT_A_LEGACY_GRAPH) from error
+    if not graph_def.node:
+        raise ModelError(f"{source} is a graph without nodes.", NOT_A_LEGACY_GRAPH)
+    return graph_def
 
 
-def _inputs(node: Any) -> list[str]:
-    """The names of the nodes that a node reads, without ports and control marks."""
+def _input_nodes(node: Any) -> list[str]:
+    """Return the names of the nodes that a node reads, without output indices and control markers."""
     return [name.lstrip("^").split(":")[0] for name in node.input]
 
 
 def _find_input(nodes: dict[str, Any], source: str) -> str:
-    # Inception's graph decodes and resizes by itself; TensorFlow for Poets fed it at Mul, behind that.
+    # The graph of Inception v3 decodes and resizes photos itself. TensorFlow for Poets fed it after that, at Mul.
     if "Mul" in nodes and "DecodeJpeg/contents" in nodes:
         return "Mul"
-    found = [name for name, node in nodes.items() if node.op == "Placeholder"
-             and (_shape(node) + (None,) * 4)[3] in (3, None) and len(_shape(node)) in (0, 4)]
-    if "input" in found:
-        return "input"
-    if len(found) != 1:
-        raise ModelError(f"{source} does not tell which node takes the pixels"
-                         + (f": it could be {', '.join(sorted(found)[:10])}." if found else "."),
-                         "Say which with `input_layer`.")
-    return found[0]
+    candidates = [name for name, node in nodes.items() if node.op == "Placeholder" and _may_take_photos(node)]
+    return "input" if "input" in candidates else _only_candidate(candidates, source, "takes the pixels", "input_layer")
+
+
+def _may_take_photos(placeholder: Any) -> bool:
+    shape = _placeholder_shape(placeholder)
+    return len(shape) in (0, 4) and (shape + (None,) * 4)[3] in (3, None)
 
 
 def _find_output(nodes: dict[str, Any], input_name: str, source: str) -> str:
-    if RESULT in nodes:
-        return RESULT
-    read = {name for node in nodes.values() for name in _inputs(node)}
-    found = []
+    if LEGACY_OUTPUT in nodes:
+        return LEGACY_OUTPUT
+    consumed = {name for node in nodes.values() for name in _input_nodes(node)}
+    candidates = []
     for name in nodes:
-        if name not in read:
-            behind = set(_nodes_behind(nodes, name))
-            if input_name in behind and any(nodes[each].op == "Softmax" for each in behind):
-                found.append(name)
-    if len(found) != 1:
-        raise ModelError(f"{source} does not tell which node gives the answer"
-                         + (f": it could be {', '.join(sorted(found)[:10])}." if found else "."),
-                         "Say which with `output_layer`.")
-    return found[0]
+        if name not in consumed:
+            ancestors = set(_iterate_ancestors(nodes, name))
+            if input_name in ancestors and any(nodes[ancestor].op == "Softmax" for ancestor in ancestors):
+                candidates.append(name)
+    return _only_candidate(candidates, source, "is the output", "output_layer")
 
 
-def _nodes_behind(nodes: dict[str, Any], name: str) -> Iterator[str]:
-    """Yield the names of a node and of all nodes it depends on, the nearest first."""
+def _only_candidate(candidates: list[str], source: str, role: str, option: str) -> str:
+    if len(candidates) != 1:
+        raise ModelError(f"It is not clear which node of {source} {role}"
+                         + (f"; it could be {', '.join(sorted(candidates)[:10])}." if candidates else "."),
+                         f"Specify it with `{option}`.")
+    return candidates[0]
+
+
+def _iterate_ancestors(nodes: dict[str, Any], name: str) -> Iterator[str]:
+    """Yield the names of a node and of all nodes it depends on, in breadth-first order."""
     waiting, seen = [name], {name}
     while waiting:
         current = waiting.pop(0)
         yield current
-        for before in _inputs(nodes[current]) if current in nodes else ():
-            if before not in seen:
-                seen.add(before)
-                waiting.append(before)
+        for parent in _input_nodes(nodes[current]) if current in nodes else ():
+            if parent not in seen:
+                seen.add(parent)
+                waiting.append(parent)
 
 
-def _shape(node: Any) -> tuple[int | None, ...]:
-    """The shape that a placeholder states, with None for open sides; empty where it states none."""
+def _placeholder_shape(node: Any) -> tuple[int | None, ...]:
+    """Return the shape that a placeholder states, with None for dimensions of any size; empty if it states none."""
     if "shape" not in node.attr or node.attr["shape"].shape.unknown_rank:
         return ()
     return tuple(None if dim.size < 0 else dim.size for dim in node.attr["shape"].shape.dim)
 
 
-def run_legacy_graph(graph: LegacyGraph, batch: int | None) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function from scaled pixels, float32 [n, height, width, 3], to the answers, float32 [n, classes].
+def wrap_legacy_graph(graph: LegacyGraph, batch_size: int | None) -> Callable[[np.ndarray], np.ndarray]:
+    """Wrap a graph in a function that computes in full float32.
 
     Args:
-        graph: from `read_legacy_graph`.
-        batch: how many photos at a time; None: any number.
+        graph: From `read_legacy_graph`.
+        batch_size: The number of photos per call; None: any number.
+
+    Returns:
+        A function from scaled pixels, float32 [n, height, width, 3], to probabilities, float32 [n, n_classes].
 
     Raises:
         ModelError: TensorFlow cannot run the graph.
     """
     tensorflow = import_tensorflow()
-    spec = tensorflow.TensorSpec([batch, None, None, 3], tensorflow.float32)
+    spec = tensorflow.TensorSpec([batch_size, None, None, 3], tensorflow.float32)
     try:
         with redirect_native_stderr():
-            function = tensorflow.compat.v1.wrap_function(lambda pixels: imported(graph, pixels, graph.output), [spec])
-    except Exception as error:  # ValueError for most things, but whatever a damaged graph makes TensorFlow raise
-        raise ModelError(f"This TensorFlow cannot run the graph: {one_line(error)}", NOT_A_GRAPH) from error
+            function = tensorflow.compat.v1.wrap_function(
+                lambda pixels: import_legacy_graph(graph, pixels, graph.output), [spec])
+    except Exception as error:  # usually a ValueError, but a damaged graph can make TensorFlow raise nearly anything
+        raise ModelError(f"The installed TensorFlow cannot run the graph: {one_line(error)}",
+                         NOT_A_LEGACY_GRAPH) from error
 
     def run(photos: np.ndarray) -> np.ndarray:
         with full_precision:
@@ -205,8 +214,8 @@ def run_legacy_graph(graph: LegacyGraph, batch: int | None) -> Callable[[np.ndar
     return run
 
 
-def imported(graph: LegacyGraph, pixels: Any, node: str) -> Any:
-    """Import a graph into the one that is being built, fed with `pixels`, and return a node's tensor."""
-    # `poets` stays in the names of nodes: another name would change the bytes of every prepared extractor.
-    return import_tensorflow().graph_util.import_graph_def(graph.definition, {f"{graph.input}:0": pixels},
+def import_legacy_graph(graph: LegacyGraph, pixels: Any, node: str) -> Any:
+    """Import a graph into the current TensorFlow graph, feed it with `pixels`, and return the tensor of a node."""
+    # The scope is still called `poets`: a different name would change the bytes of every prepared extractor.
+    return import_tensorflow().graph_util.import_graph_def(graph.graph_def, {f"{graph.input}:0": pixels},
                                                            [f"{node}:0"], name="poets")[0]

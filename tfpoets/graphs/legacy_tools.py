@@ -1,8 +1,7 @@
-"""Frozen graph files of any origin: rounding weights, counting operations, drawing."""
+"""Tools for frozen graphs of any origin: round weights, list operations, write a graph for TensorBoard."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,33 +11,36 @@ from .legacy_graphs import parse_graph
 
 
 def round_weights(content: bytes, source: str, levels: int = 256, keep: str = "") -> bytes:
-    """Round every float constant of a graph to the nearest of some values that are evenly spread over its range.
+    """Round every float constant of a graph to the nearest of `levels` values, evenly spaced over its range.
 
     TensorFlow for Poets' quantize_graph did the same with `mode`=weights_rounded
-    (tensorflow/tools/quantization/quantize_graph.py, quantize_weight_rounded): nodes and types stay.
+    (tensorflow/tools/quantization/quantize_graph.py, quantize_weight_rounded). Nodes and dtypes do not change.
 
     Args:
-        content: a serialized GraphDef.
-        source: what messages call it.
-        levels: how many values.
-        keep: the name of a scope whose constants stay as they are; empty for none.
+        content: A serialized GraphDef.
+        source: The name of the graph in error messages.
+        levels: The number of different values of each constant.
+        keep: The name of a scope whose constants are not rounded, or "" for none.
+
+    Returns:
+        The rounded GraphDef, serialized.
 
     Raises:
-        ModelError: it is no GraphDef.
+        ModelError: The content is not a GraphDef.
     """
-    make_ndarray, make_tensor_proto = import_tensorflow().make_ndarray, import_tensorflow().make_tensor_proto
-    definition = parse_graph(content, source)
-    for node in definition.node:
+    tensorflow = import_tensorflow()
+    graph_def = parse_graph(content, source)
+    for node in graph_def.node:
         tensor = node.attr["value"].tensor if node.op == "Const" else None
-        if tensor is None or tensor.dtype != import_tensorflow().float32.as_datatype_enum \
+        if tensor is None or tensor.dtype != tensorflow.float32.as_datatype_enum \
                 or (keep and node.name.startswith(f"{keep}/")):
             continue
-        values = make_ndarray(tensor)
-        tensor.CopyFrom(make_tensor_proto(_rounded(values, levels), shape=values.shape))
-    return definition.SerializeToString(deterministic=True)
+        values = tensorflow.make_ndarray(tensor)
+        tensor.CopyFrom(tensorflow.make_tensor_proto(_round_values(values, levels), shape=values.shape))
+    return graph_def.SerializeToString(deterministic=True)
 
 
-def _rounded(values: np.ndarray, levels: int) -> np.ndarray:
+def _round_values(values: np.ndarray, levels: int) -> np.ndarray:
     if values.size < 2 or not np.isfinite(values).all() or values.min() == values.max():
         return values
     low, high = float(values.min()), float(values.max())
@@ -46,19 +48,27 @@ def _rounded(values: np.ndarray, levels: int) -> np.ndarray:
     return (low + np.round((values - low) / step) * step).astype(np.float32)
 
 
-def count_operations(content: bytes, source: str) -> dict[str, list[Any]]:
-    """Return the names of a graph's nodes by their operation, the commonest first."""
-    found: dict[str, list[Any]] = {}
+def group_nodes_by_operation(content: bytes, source: str) -> dict[str, list[str]]:
+    """Return the names of a graph's nodes by operation, the most frequent operation first.
+
+    Args:
+        content: A serialized GraphDef.
+        source: The name of the graph in error messages.
+
+    Raises:
+        ModelError: The content is not a GraphDef.
+    """
+    names: dict[str, list[str]] = {}
     for node in parse_graph(content, source).node:
-        found.setdefault(node.op, []).append(node.name)
-    return dict(sorted(found.items(), key=lambda each: (-len(each[1]), each[0])))
+        names.setdefault(node.op, []).append(node.name)
+    return dict(sorted(names.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
 def write_for_tensorboard(graph: Path, folder: Path) -> None:
-    """Add a graph file to a folder of TensorBoard's as an event."""
-    definition = parse_graph(graph.read_bytes(), str(graph))
+    """Write a graph file as an event file into a log folder of TensorBoard."""
+    graph_def = parse_graph(graph.read_bytes(), str(graph))
     v1 = import_tensorflow().compat.v1
     with v1.Graph().as_default():
         writer = v1.summary.FileWriter(str(folder))
-        writer.add_graph(graph=None, graph_def=definition)
+        writer.add_graph(graph=None, graph_def=graph_def)
         writer.close()

@@ -1,9 +1,9 @@
-"""Names of the nodes and outputs of the graphs that this program writes."""
+"""Names of the nodes and outputs in the graphs that tfpoets writes."""
 from __future__ import annotations
 
-# Names of a classifier's outputs in every exported file that names them; the .pb calls its probabilities as
-# `final_tensor_name` says.
+# A classifier's outputs in every exported format with named outputs. In the .pb, the probabilities are called
+# `final_tensor_name`.
 PROBABILITIES, UNKNOWN_SCORE = "probabilities", "unknown_score"
-# Scopes of the pretrained network, of the new layer (the name of TensorFlow for Poets) and of the unknown score.
+# Name scopes of the pretrained network, of the head (the name in TensorFlow for Poets) and of the unknown score.
 MODULE_SCOPE, HEAD_SCOPE, UNKNOWN_SCOPE = "module", "final_training_ops", "unknown"
 LOGITS = "logits"

@@ -1,4 +1,4 @@
-"""SavedModels that this program wrote, run in TensorFlow."""
+"""Run SavedModels that tfpoets wrote in TensorFlow."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -11,29 +11,42 @@ from tfpoets.errors import ModelError, one_line
 from tfpoets.tf_runtime import full_precision, import_tensorflow, redirect_native_stderr
 
 
+class _SignatureRunner:
+    """A signature as a function of arrays by name.
+
+    It holds the SavedModel, because TensorFlow deletes the variables of one that nothing refers to.
+    """
+
+    def __init__(self, saved_model: Any, signature_name: str):
+        self._saved_model = saved_model
+        self._signature = saved_model.signatures[signature_name]
+
+    def __call__(self, **inputs: Any) -> dict[str, np.ndarray]:
+        tensorflow = import_tensorflow()
+        with full_precision:
+            outputs = self._signature(**{name: tensorflow.constant(value) for name, value in inputs.items()})
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+
 def load_signature(folder: Path, name: str, remedy: str = "") -> Callable[..., dict[str, np.ndarray]]:
-    """Load a signature of a SavedModel as a function from arrays to arrays, each by name, computed in full float32.
+    """Load a signature of a SavedModel as a function that computes in full float32.
 
     Args:
-        folder: the SavedModel.
-        name: of the signature.
-        remedy: what to do where the SavedModel cannot be loaded; the error says it.
+        folder: The folder of the SavedModel.
+        name: The name of the signature.
+        remedy: The remedy in the error message if the SavedModel cannot be loaded.
+
+    Returns:
+        A function that takes the inputs as keyword arguments and returns the outputs as arrays by name.
 
     Raises:
-        ModelError: the SavedModel cannot be loaded.
-        KeyError: it has no signature of that name.
+        ModelError: The SavedModel cannot be loaded.
+        KeyError: It has no signature of that name.
     """
     tensorflow = import_tensorflow()
     try:
         with redirect_native_stderr():
-            loaded = tensorflow.saved_model.load(str(folder))
-    except Exception as error:  # whatever a damaged file makes TensorFlow raise
+            saved_model = tensorflow.saved_model.load(str(folder))
+    except Exception as error:  # a damaged file can make TensorFlow raise nearly anything
         raise ModelError(f"The SavedModel {folder} cannot be loaded: {one_line(error)}", remedy) from error
-    signature = loaded.signatures[name]
-
-    def call(**inputs: Any) -> dict[str, np.ndarray]:
-        with full_precision:
-            answers = signature(**{name: tensorflow.constant(value) for name, value in inputs.items()})
-        return {output: tensor.numpy() for output, tensor in answers.items()}
-    call.model = loaded  # type: ignore[attr-defined]  # its variables live as long as the function
-    return call
+    return _SignatureRunner(saved_model, name)

@@ -13,7 +13,7 @@ from tfpoets.data import LEGACY_PIXELS_VERSION
 from tfpoets.errors import ModelError, OptionError, check_range, one_line
 from tfpoets.extractors import TENSORFLOW_BATCH, LiteRTEngine, LiteRTModel, NotAnImageNetworkError
 from tfpoets.files import convert_to_paths
-from tfpoets.graphs import LegacyGraph, LegacyNetwork, identify_network, read_legacy_graph, run_legacy_graph
+from tfpoets.graphs import LegacyGraph, LegacyNetwork, identify_legacy_network, read_legacy_graph, wrap_legacy_graph
 
 from .classifier import Classifier, PhotoInput
 
@@ -90,7 +90,7 @@ def load_legacy_graph(path: Path, content: bytes, overrides: LegacyGraphOptions)
             determined.
     """
     opened = open_legacy_graph(path, content, overrides)
-    engine = _LoadedGraphEngine(run_legacy_graph(opened.graph, opened.batch),
+    engine = _LoadedGraphEngine(wrap_legacy_graph(opened.graph, opened.batch),
                                 1 if opened.batch == 1 else TENSORFLOW_BATCH)
     return Classifier(_find_labels(path, overrides.labels, opened.n_classes), opened.input, engine)
 
@@ -138,8 +138,8 @@ def load_legacy_tflite(path: Path, content: bytes, overrides: LegacyGraphOptions
             raise ModelError(f"`{name}`={value} does not match {path}, which requires {actual}.", "Omit the option.")
     if overrides.input_layer or overrides.output_layer:
         log.info("Ignored: `input_layer`, `output_layer`. A .tflite has one input and one output.")
-    mean, std = _find_scale(identify_network(content), overrides, path)
-    return Classifier(_find_labels(path, overrides.labels, model.outputs),
+    mean, std = _find_scale(identify_legacy_network(content), overrides, path)
+    return Classifier(_find_labels(path, overrides.labels, model.n_outputs),
                       PhotoInput(model.height, model.width, LEGACY_PIXELS_VERSION, mean, std),
                       LiteRTEngine(content, size))
 
@@ -186,7 +186,7 @@ def _find_shape(graph: LegacyGraph, overrides: LegacyGraphOptions, path: Path, g
         for batch in (1,) if graph.shape[:1] == (1,) else (2, 1):
             photos = np.full((batch, height, width, 3), gray, np.float32)
             try:
-                outputs = run_legacy_graph(graph, batch)(photos)
+                outputs = wrap_legacy_graph(graph, batch)(photos)
             except Exception as error:  # TensorFlow raises InvalidArgumentError and others for a wrong size
                 log.debug("At %d x %d pixels: %s", height, width, one_line(error))
                 reason = "TensorFlow raises an error."
@@ -210,7 +210,7 @@ def _find_shape(graph: LegacyGraph, overrides: LegacyGraphOptions, path: Path, g
 def _candidate_sizes(graph: LegacyGraph, overrides: LegacyGraphOptions) -> Iterator[tuple[int, int, bool]]:
     """Yield heights and widths to try, each with whether it is a guess."""
     graph_height, graph_width = (graph.shape + (None,) * 4)[1:3]
-    side = graph.network.side if graph.network else None
+    side = graph.network.input_size if graph.network else None
     height, width = (overrides.input_height or graph_height or side, overrides.input_width or graph_width or side)
     if height and width:
         yield height, width, False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tfpoets.errors import ModelError, OptionError
 from tfpoets.extractors import INPUT_NODE, Engine, TensorFlowEngine
-from tfpoets.graphs import HEAD_SCOPE, MODULE_SCOPE, OWN_MARK, UNKNOWN_SCOPE, UNKNOWN_SCORE
+from tfpoets.graphs import HEAD_SCOPE, MODULE_SCOPE, TFPOETS_MARKER, UNKNOWN_SCOPE, UNKNOWN_SCORE
 
 from ..exportable import Exportable
 from ..metadata import RETRAIN_REMEDY, Metadata
@@ -40,7 +40,7 @@ class FrozenGraphTarget(ExportTarget):
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
         """Load a graph with the metadata next to it, whose hash must match."""
         # Files of other formats contain the mark, too. A GraphDef begins with field 1, its nodes (graph.proto).
-        if content[:1] != b"\n" or OWN_MARK.encode() not in content:
+        if content[:1] != b"\n" or TFPOETS_MARKER.encode() not in content:
             return None
         metadata_path = path.with_suffix(".json")
         if not metadata_path.exists():

@@ -10,7 +10,7 @@ from typing import Any
 
 from tfpoets.errors import ModelError, one_line
 from tfpoets.extractors import Engine, LiteRTEngine, LiteRTModel, convert_to_tflite
-from tfpoets.graphs import OWN_MARK, PROBABILITIES
+from tfpoets.graphs import PROBABILITIES, TFPOETS_MARKER
 
 from ..exportable import Exportable
 from ..metadata import RETRAIN_REMEDY, Metadata
@@ -29,7 +29,7 @@ class _TFLiteBase(ExportTarget):
 
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
         """Load a .tflite with the metadata inside it."""
-        if content[4:8] != TFLITE_IDENTIFIER or not (OWN_MARK.encode() in content or has_archive(content)):
+        if content[4:8] != TFLITE_IDENTIFIER or not (TFPOETS_MARKER.encode() in content or has_archive(content)):
             return None
         metadata = read_metadata(content, str(path))
         try:
