@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import (TEST, TRAINING, AugmentationOptions, Dataset, Examples, Photo, SplitOptions,
-                          assign_folds, check_class_sizes, hash_photos, read_dataset, reserved_for_test, split_photos,
+from tfpoets.data import (TEST, TRAINING, AugmentationOptions, Dataset, Examples, Photo, SplitOptions, assign_folds,
+                          check_class_sizes, hash_photos, read_dataset, reserved_for_test, split_photos,
                           with_test_photos)
 from tfpoets.doctor import Finding, examine, wanted_measures, write_findings
 from tfpoets.errors import DataError, OptionError
@@ -21,9 +21,9 @@ from tfpoets.events import (BatchAccuracy, BottlenecksExtracted, ConversionEnded
                             Evaluated, FilesWritten, IntermediateExportStarted, PhotosExamined, PhotosRead,
                             PhotosSplit, ReportWritten, notes_and_progress, stage_events)
 from tfpoets.exporting import (UNKNOWN_LABEL, CrossValidation, ExportOptions, ExportedFile, HeadInfo, Metadata,
-                               NetworkInfo, ReferenceOutputs, RejectOption, check_destinations, check_formats,
-                               convert, describe_classifier, evaluation_info, export_classifier, export_graph,
-                               open_graph, split_info)
+                               NetworkInfo, ReferenceOutputs, RejectOption, check_destinations, check_formats, convert,
+                               describe_classifier, evaluation_info, export_classifier, export_graph, open_graph,
+                               split_info)
 from tfpoets.extractors import Bottlenecks, Extractor, core_count, extract_bottlenecks, open_extractor
 from tfpoets.files import check_output_folder
 from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, output_columns
@@ -33,9 +33,9 @@ from tfpoets.report import EvaluatedPhotos, confusion_picture, curves_picture, d
 from tfpoets.retrain_options import RetrainOptions
 from tfpoets.retrain_result import RetrainResult
 from tfpoets.tf_runtime import import_tensorflow
-from tfpoets.training import (FineTuningOptions, HeadOptions, IntermediateFit, Listener, NetworkFit,
-                              NetworkOptions, RejectingHead, SGDOptions, Training, TrainingResult, UnknownScore,
-                              balanced_draw, generator, out_of_fold_probabilities, train, trainer_for, write_summaries)
+from tfpoets.training import (FineTuningOptions, HeadOptions, IntermediateFit, Listener, NetworkFit, NetworkOptions,
+                              RejectingHead, SGDOptions, Training, TrainingResult, UnknownScore, balanced_draw,
+                              generator, out_of_fold_probabilities, train, trainer_for, write_summaries)
 
 log = logging.getLogger(__name__)
 
@@ -230,7 +230,8 @@ def _intermediate_graph_writer(extractor: Extractor | None, dataset: Dataset, op
     return listen
 
 
-def _evaluate(training: TrainingResult, options: RetrainOptions, on_event: Listener) -> tuple[Evaluated, ReferenceOutputs]:
+def _evaluate(training: TrainingResult, options: RetrainOptions, on_event: Listener
+              ) -> tuple[Evaluated, ReferenceOutputs]:
     """Return the figures of the test photos, and the outputs that the exported files must reproduce."""
     with stage_events("evaluation", on_event):
         test = training.dataset.part(TEST)

@@ -113,7 +113,8 @@ class RetrainResult:
             "cross_validation": self.cross_validation and asdict(self.cross_validation),
             "findings": None if self.findings is None else [finding.to_dict() for finding in self.findings],
             "files": [str(path) for path in self.files],
-            "proof": [{"name": each.name, "agreeing": each.agreeing, "count": each.count, "largest": each.max_difference}
+            "proof": [{"name": each.name, "agreeing": each.agreeing, "count": each.count,
+                       "largest": each.max_difference}
                       for each in self.exported.verified],
             "converted": [self._converted(each) for each in self.converted],
             "report": str(self.report)})

@@ -24,8 +24,8 @@ import numpy as np
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from tfpoets.data import (HASH_HEIGHT, HASH_WIDTH, Photo, load_pixels, load_pixels_at_sizes, network_input, perceptual_hash,
-                          photo_digest, read_dataset)
+from tfpoets.data import (HASH_HEIGHT, HASH_WIDTH, Photo, load_pixels, load_pixels_at_sizes, network_input,
+                          perceptual_hash, photo_digest, read_dataset)
 from tfpoets.extractors import Extractor, LiteRTModel, core_count, extract_bottlenecks, open_extractor
 from tfpoets.tf_runtime import import_tensorflow
 

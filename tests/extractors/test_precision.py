@@ -66,7 +66,8 @@ def test_preparing_and_extracting_restore_it(tmp_path: Path, photo_folder: Path,
 
 
 @pytest.mark.parametrize("name", ["tf_files/retrained_graph.pb", "saved"])
-def test_the_verification_of_exported_files_restores_it(name: str, retrained: Path, tensor_float_32: bool, states: list[bool]
+def test_the_verification_of_exported_files_restores_it(name: str, retrained: Path, tensor_float_32: bool,
+                                                        states: list[bool]
                                                  ) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
     expected = load_classifier(retrained / "tf_files" / "retrained_graph.tflite").outputs(pixels)

@@ -88,7 +88,8 @@ def conversion_row(converted: ExportedFile) -> str:
     same = f"{converted.agreeing} of {converted.count}" if converted.count else "-"
     max_difference = f"{converted.max_difference:.1g}" if converted.count else "-"
     time = "-" if converted.milliseconds is None else f"{converted.milliseconds:.1f}"
-    return (f"{converted.name:<15} {converted.size / 1e6:>6.1f}  {same:>12}  {max_difference:>8}  {accuracy:>23}  {time:>5}")
+    return (f"{converted.name:<15} {converted.size / 1e6:>6.1f}  {same:>12}  {max_difference:>8}  {accuracy:>23}  "
+            f"{time:>5}")
 
 
 def conversion_notes(converted: Sequence[ExportedFile]) -> list[str]:
