@@ -33,9 +33,9 @@ from tfpoets.report import confusion_picture, curves_picture, describe_retrainin
 from tfpoets.retrain_options import RetrainOptions
 from tfpoets.retrain_result import RetrainResult
 from tfpoets.tf_runtime import import_tensorflow
-from tfpoets.training import (FineTuningOptions, HeadFit, HeadOptions, IntermediateFit, Listener, NetworkFit,
-                              NetworkOptions, RejectingHead, SGDOptions, Training, TrainingResult, UnknownScore,
-                              balanced_draw, generator, out_of_fold_probabilities, train, trainer_for, write_summaries)
+from tfpoets.training import (EventCallback, FineTuningOptions, HeadFit, HeadOptions, IntermediateFit, NetworkFit,
+                              NetworkOptions, RejectingHead, SGDOptions, TrainingContext, TrainingResult, UnknownScore,
+                              draw_balanced, make_rng, out_of_fold_probabilities, train, trainer_for, write_summaries)
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def label_in_python(classifier: Path) -> str:
 
 
 def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None = None, /, *,
-            on_event: Listener = lambda event: None,
+            on_event: EventCallback = lambda event: None,
             label_command: Callable[[Path], str] = label_in_python, **values: Any) -> RetrainResult:
     """Retrain a classifier and write its files.
 
@@ -75,7 +75,7 @@ def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None
         return _retrain(options, on_event, label_command)
 
 
-def _retrain(options: RetrainOptions, on_event: Listener, label_command: Callable[[Path], str]) -> RetrainResult:
+def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Callable[[Path], str]) -> RetrainResult:
     """The run, step by step."""
     files = options.files
     _check_destinations(options)
@@ -84,8 +84,9 @@ def _retrain(options: RetrainOptions, on_event: Listener, label_command: Callabl
     dataset = _split(bottlenecks.dataset, options, on_event)
     folds = fold_photos(dataset, options.cross_validate) if options.cross_validate else None
     with stage_events("training", on_event, logs_parts=True):
-        trained = train(extractor, dataset, Training(options.training, options.extractor, options.bottleneck_dir,
-                                                     _storing(extractor, dataset, options, on_event)))
+        trained = train(extractor, dataset, TrainingContext(
+            options.training, options.extractor, options.bottleneck_dir,
+            _storing(extractor, dataset, options, on_event)))
     test, proof = _evaluate(trained, options, on_event)
     crossed = None if folds is None else _cross_validate(trained, folds, options, on_event)
     with stage_events("TensorFlow", on_event):
@@ -135,7 +136,7 @@ def _check_destinations(options: RetrainOptions) -> None:
     check_output_folder(options.summaries_dir)
 
 
-def _read_photos(options: RetrainOptions, on_event: Listener) -> Dataset:
+def _read_photos(options: RetrainOptions, on_event: EventCallback) -> Dataset:
     with stage_events("list", on_event):
         dataset = read_dataset(options.image_dir)
         check_class_sizes(dataset, _split_options(options))
@@ -162,7 +163,8 @@ def _check_no_folder_is_unknown(dataset: Dataset) -> None:
                               "Move it elsewhere; evaluate can say how many of its photos are called so.")
 
 
-def _extract(dataset: Dataset, options: RetrainOptions, on_event: Listener) -> tuple[Extractor | None, Bottlenecks]:
+def _extract(dataset: Dataset, options: RetrainOptions, on_event: EventCallback
+             ) -> tuple[Extractor | None, Bottlenecks]:
     """The extractor and all bottlenecks; for a network from scratch without the doctor nobody needs them."""
     network, asked, extractor = options.training.network, options.extractor, None
     if network and not options.doctor:
@@ -177,7 +179,7 @@ def _extract(dataset: Dataset, options: RetrainOptions, on_event: Listener) -> t
     return extractor, found
 
 
-def _split(dataset: Dataset, options: RetrainOptions, on_event: Listener) -> Dataset:
+def _split(dataset: Dataset, options: RetrainOptions, on_event: EventCallback) -> Dataset:
     with stage_events("split", on_event):
         dataset = split_photos(_without_test_photos(dataset, options), options.split)
     on_event(PhotosSplit(dataset))
@@ -198,13 +200,14 @@ def _without_test_photos(dataset: Dataset, options: RetrainOptions) -> Dataset:
     return dataset.select(kept)
 
 
-def _storing(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions, on_event: Listener) -> Listener:
+def _storing(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions, on_event: EventCallback
+             ) -> EventCallback:
     """A listener that also writes the graph of a training by steps that is under way, as TensorFlow for Poets did."""
     def listen(event: Any) -> None:
         if not isinstance(event, IntermediateFit):
             return on_event(event)
         assert extractor
-        path = options.intermediate_output_graphs_dir / f"intermediate_{event.fit.count}.pb"
+        path = options.intermediate_output_graphs_dir / f"intermediate_{event.fit.n_steps}.pb"
         on_event(IntermediateGraphWritten(path))
         export_graph(path, extractor, event.fit.head, describe_classifier(
             extractor, dataset, HeadInfo.from_dict(event.fit.description()), options.files.final_tensor_name,
@@ -221,7 +224,7 @@ def _described(trained: TrainingResult, evaluated: Evaluated, crossed: CrossVali
     return describe_classifier(
         extractor, trained.dataset, HeadInfo.from_dict(trained.fit.description()), options.files.final_tensor_name,
         network=NetworkInfo(kind, extractor.handle, extractor.digest,
-                            trained.compared.sentence() if trained.compared else ""),
+                            trained.comparison.summary() if trained.comparison else ""),
         split=split_info(trained.dataset, before.split.known(before.photos)),
         test=evaluated.metrics and final_figures(evaluated.metrics),
         unknown=unknown and RejectOption(unknown.threshold, unknown.coverage, len(unknown.references),
@@ -230,10 +233,10 @@ def _described(trained: TrainingResult, evaluated: Evaluated, crossed: CrossVali
 
 
 def _unknown(trained: TrainingResult) -> UnknownScore | None:
-    return trained.head.unknown if isinstance(trained.head, RejectingHead) else None
+    return trained.head.unknown_score if isinstance(trained.head, RejectingHead) else None
 
 
-def _evaluate(trained: TrainingResult, options: RetrainOptions, on_event: Listener) -> tuple[Evaluated, Proof]:
+def _evaluate(trained: TrainingResult, options: RetrainOptions, on_event: EventCallback) -> tuple[Evaluated, Proof]:
     """The figures of the test photos, and the answers that the files must give."""
     with stage_events("evaluation", on_event):
         test = trained.dataset.part(TEST)
@@ -251,7 +254,7 @@ def _test_figures(trained: TrainingResult, test: Examples, outputs: dict[str, np
         return Evaluated(labels, test.photos, probabilities, None)
     drawn = None
     if options.training.sgd and options.test_batch_size != -1:
-        chosen = balanced_draw(test.y, options.test_batch_size, generator(options.split.seed))
+        chosen = draw_balanced(test.y, options.test_batch_size, make_rng(options.split.seed))
         drawn = evaluate(probabilities[chosen], test.y[chosen]).accuracy, len(chosen)
     rejection = None
     if unknown is not None:
@@ -259,7 +262,7 @@ def _test_figures(trained: TrainingResult, test: Examples, outputs: dict[str, np
     return Evaluated(labels, test.photos, probabilities, evaluate(probabilities, test.y), drawn, rejection)
 
 
-def _cross_validate(trained: TrainingResult, folds: np.ndarray, options: RetrainOptions, on_event: Listener
+def _cross_validate(trained: TrainingResult, folds: np.ndarray, options: RetrainOptions, on_event: EventCallback
                     ) -> CrossValidation:
     """Answers every photo by a head that never saw it nor one that looks like it, and tells how good that was."""
     head, examples = options.training.head, trained.dataset.examples()
@@ -278,7 +281,7 @@ def _cross_validate(trained: TrainingResult, folds: np.ndarray, options: Retrain
 
 
 def _examine(dataset: Dataset, unreadable: Sequence[tuple[Photo, str]], extractor: Extractor, path: Path,
-             on_event: Listener) -> tuple[Finding, ...]:
+             on_event: EventCallback) -> tuple[Finding, ...]:
     with stage_events("doctor", on_event):
         findings = tuple(examine(dataset, unreadable, extractor.height))
         write_findings(path, findings)
@@ -292,7 +295,7 @@ def _write_pictures(folder: Path, fit: HeadFit, metrics: Metrics | None, labels:
     curves_picture(fit.curves()).save(folder / "curves.png")
 
 
-def _convert(trained: TrainingResult, files: ExportOptions, on_event: Listener) -> Sequence[ExportedFile]:
+def _convert(trained: TrainingResult, files: ExportOptions, on_event: EventCallback) -> Sequence[ExportedFile]:
     """Write the graph in further formats, beside it."""
     if not files.formats:
         return ()

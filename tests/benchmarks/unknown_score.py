@@ -72,7 +72,7 @@ def scores(matrix: np.ndarray, classes: np.ndarray, parts: list[np.ndarray], oth
     head = fit_head(fitting, choosing).head
     unknown = fit_unknown_score(fitting, choosing, COVERAGE)
     both = (matrix[test], others)
-    neighbours, relative = zip(*(unknown.parts(rows) for rows in both))
+    neighbours, relative = zip(*(unknown.raw_scores(rows) for rows in both))
     return {"both together": tuple(unknown.scores(rows) for rows in both),
             "neighbours": neighbours, "relative Mahalanobis": relative,
             "largest probability": tuple(-head.probabilities(rows).max(axis=1) for rows in both),

@@ -15,7 +15,7 @@ from tfpoets.cli import evaluate, label_image, retrain
 from tfpoets.cli.retrain_text import EventPrinter
 from tfpoets.data import TRAINING, SplitOptions, digest_photos, load_pixels, read_dataset, split_photos
 from tfpoets.inference import load_classifier
-from tfpoets.training import Epoch
+from tfpoets.training import EpochMetrics
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +101,7 @@ def test_photos_that_go_during_the_training_are_left_out_and_shift_no_other(
     on_epoch(monkeypatch, lambda epoch: gone.unlink(missing_ok=True))
     capsys.readouterr()
     assert retrain.main(command) == 0
-    assert "left out of all figures: 1 of the photos" in capsys.readouterr().err
+    assert "left out of the results: 1." in capsys.readouterr().err
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
     assert metadata["network"]["kind"] == whole["network"]["kind"] == kind
     assert metadata["test"]["count"] == whole["test"]["count"]
@@ -124,7 +124,7 @@ def test_a_class_that_goes_during_the_training_is_said(monkeypatch: pytest.Monke
                                                        capsys: pytest.CaptureFixture) -> None:
     on_epoch(monkeypatch, lambda epoch: shutil.rmtree("photos/blue", ignore_errors=True))
     assert retrain.main(["--image_dir=photos", "--nodoctor", "--architecture=lenet", "--train_epochs=1"]) == 1
-    assert "All training photos of blue went while" in capsys.readouterr().err
+    assert "All training photos of blue were deleted or changed" in capsys.readouterr().err
 
 
 def test_files_that_cannot_be_read_are_listed_without_the_doctor_too(capsys: pytest.CaptureFixture) -> None:
@@ -203,23 +203,23 @@ def test_other_labels_are_another_training(capsys: pytest.CaptureFixture) -> Non
     Path("photos/blue").rename("photos/zinc")
     capsys.readouterr()
     assert retrain.main(command) == 0
-    assert "goes on at step" not in capsys.readouterr().err
+    assert "continues at step" not in capsys.readouterr().err
 
 
-def on_epoch(monkeypatch: pytest.MonkeyPatch, act: Callable[[Epoch], object]) -> None:
+def on_epoch(monkeypatch: pytest.MonkeyPatch, act: Callable[[EpochMetrics], object]) -> None:
     """Acts at the end of every epoch, after its line is printed."""
     tell = EventPrinter.__call__
 
     def tell_and_act(self: EventPrinter, event: object) -> None:
         tell(self, event)
-        if isinstance(event, Epoch):
+        if isinstance(event, EpochMetrics):
             act(event)
     monkeypatch.setattr(EventPrinter, "__call__", tell_and_act)
 
 
 def stop_when_epoch_is_said(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stops a run as Ctrl-C does, before that epoch is saved."""
-    def stop(epoch: Epoch) -> None:
+    def stop(epoch: EpochMetrics) -> None:
         if epoch.number + 1 == number:
             raise KeyboardInterrupt
     on_epoch(monkeypatch, stop)
@@ -238,7 +238,7 @@ def test_resume_goes_on_with_a_training_and_begins_none(tmp_path: Path, monkeypa
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert retrain.main([*command, "--resume"]) == 0
-    assert "goes on at step 3" in capsys.readouterr().err
+    assert "continues at step 3" in capsys.readouterr().err
     photo = load_pixels(Path("photos/red/000.png").read_bytes(), 32, 32)[None]
     resumed = load_classifier(Path("tf_files/retrained_graph.pb")).probabilities(photo)
     shutil.rmtree("tf_files")
@@ -247,7 +247,7 @@ def test_resume_goes_on_with_a_training_and_begins_none(tmp_path: Path, monkeypa
     assert np.abs(resumed - undisturbed).max() < 1e-6
     capsys.readouterr()
     assert retrain.main([*command, "--resume"]) == 0
-    assert "has ended before" in capsys.readouterr().err
+    assert "is already finished" in capsys.readouterr().err
 
 
 def test_the_last_checkpoint_is_no_best_epoch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_a_stopped_training_goes_on(capsys: pytest.CaptureFixture) -> None:
     assert retrain.main([*COMMON, "--architecture=lenet", "--image_size=8", "--train_epochs=3", "--optimizer=sgd",
                          "--random_crop=10", "--resume"]) == 0
     said = capsys.readouterr()
-    assert "goes on at step" in said.err
+    assert "continues at step" in said.err
     assert json.loads(Path("new/g.json").read_text("utf-8"))["head"]["epochs"] == 3
 
 
