@@ -14,7 +14,7 @@ import numpy as np
 from tfpoets.data import (TEST, TRAINING, AugmentationOptions, Dataset, Examples, Photo, SplitOptions,
                           check_class_sizes, digest_photos, fold_photos, read_dataset, reserved_for_test, split_photos,
                           with_test_photos)
-from tfpoets.doctor import Finding, examine, wanted_measures, write_findings
+from tfpoets.doctor import Finding, examine, required_measures, write_findings
 from tfpoets.errors import DataError, OptionError
 from tfpoets.evaluation import Metrics, evaluate, evaluate_unknown
 from tfpoets.events import (BottlenecksExtracted, ConversionEnded, ConversionStarted, CrossValidated, Evaluated,
@@ -174,7 +174,7 @@ def _extract(dataset: Dataset, options: RetrainOptions, on_event: EventCallback
             extractor = open_extractor(replace(asked, image_size=None, views=1) if network else asked)
         with stage_events("extract", on_event):
             found = extract_bottlenecks(dataset, extractor, options.bottleneck_dir,
-                                        measures=wanted_measures() if options.doctor else ())
+                                        measures=required_measures() if options.doctor else ())
     on_event(BottlenecksExtracted(found, extractor))
     return extractor, found
 

@@ -48,10 +48,10 @@ def figures(matrix: np.ndarray, classes: np.ndarray, groups: np.ndarray, neighbo
     labels[picked] = (classes[picked] + random.integers(1, width, len(picked))) % width
     wrong = np.zeros(count, bool)
     wrong[picked] = True
-    suspicion = find_label_issues(matrix, labels, groups, neighbours)
-    hits = (suspicion.listed & wrong).sum()
-    return (hits / max(suspicion.listed.sum(), 1), hits / wrong.sum(),
-            average_precision_score(wrong, suspicion.scores))
+    issues = find_label_issues(matrix, labels, groups, neighbours)
+    hits = (issues.is_issue & wrong).sum()
+    return (hits / max(issues.is_issue.sum(), 1), hits / wrong.sum(),
+            average_precision_score(wrong, issues.scores))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def test_it_says_what_is_wrong_writes_it_down_and_changes_nothing(
     assert doctor.main([f"--image_dir={photo_folder}", "--output_dir=looked_at", f"--tfhub_module={tiny_module}",
                         f"--model_dir={model_dir}"]) == 0
     said = capsys.readouterr().out
-    assert "things to look at, all of them in" in said and "green/twin.png has another label than its copy" in said
+    assert "things to look at, all of them in" in said and "green/twin.png has a different label than its duplicate" in said
     assert all(len(line) < 80 for line in said.splitlines() if str(tmp_path) not in line)
     rows = list(csv.DictReader(Path("looked_at/findings.csv").open()))
     assert [row["kind"] for row in rows[:2]] == ["label_conflict", "label_conflict"]
