@@ -43,7 +43,7 @@ def names_of_kind(findings: list[Finding], kind: str) -> set[str]:
 
 
 def test_good_photos_have_no_findings_except_a_few_outliers(photo_folder: Path, extractor: Extractor,
-                                                                       tmp_path: Path) -> None:
+                                                            tmp_path: Path) -> None:
     findings = examine_folder(photo_folder, extractor, tmp_path)
     assert {each.kind for each in findings} <= {"outlier"} and len(findings) <= 2
 
@@ -60,7 +60,8 @@ def test_exact_and_resized_duplicates_are_found(photo_folder: Path, extractor: E
     assert other["larger.jpg"] == str(red / "005.png") and names_of_kind(findings, "label_conflict") == set()
 
 
-def test_a_picture_with_two_labels_is_a_label_conflict(photo_folder: Path, extractor: Extractor, tmp_path: Path) -> None:
+def test_a_picture_with_two_labels_is_a_label_conflict(photo_folder: Path, extractor: Extractor,
+                                                       tmp_path: Path) -> None:
     shutil.copy(photo_folder / "red" / "003.png", photo_folder / "blue" / "same.png")
     findings = examine_folder(photo_folder, extractor, tmp_path)
     assert names_of_kind(findings, "label_conflict") == {"red/003.png", "blue/same.png"}
@@ -68,7 +69,7 @@ def test_a_picture_with_two_labels_is_a_label_conflict(photo_folder: Path, extra
 
 
 def test_duplicates_in_the_training_and_test_parts_are_a_leak(photo_folder: Path, extractor: Extractor,
-                                                            tmp_path: Path) -> None:
+                                                              tmp_path: Path) -> None:
     shutil.copy(photo_folder / "red" / "003.png", photo_folder / "red" / "copy.png")
     assert names_of_kind(examine_folder(photo_folder, extractor, tmp_path), "leak") == set()
     findings = examine_folder(photo_folder, extractor, tmp_path, {"copy.png": TEST, "003.png": TRAINING})
@@ -77,14 +78,16 @@ def test_duplicates_in_the_training_and_test_parts_are_a_leak(photo_folder: Path
     assert "training" in leaks[0].suggestion and "test" in leaks[0].suggestion
 
 
-def test_unreadable_wrongly_named_and_tiny_files_are_found(photo_folder: Path, extractor: Extractor, tmp_path: Path) -> None:
+def test_unreadable_wrongly_named_and_tiny_files_are_found(photo_folder: Path, extractor: Extractor,
+                                                           tmp_path: Path) -> None:
     (photo_folder / "red" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
     (photo_folder / "red" / "004.png").rename(photo_folder / "red" / "004.jpg")
     with Image.open(photo_folder / "green" / "007.png") as photo:
         photo.resize((6, 6)).save(photo_folder / "green" / "small.png")
     findings = examine_folder(photo_folder, extractor, tmp_path)
     assert names_of_kind(findings, "unreadable") == {"red/broken.jpg"}
-    assert names_of_kind(findings, "wrong_suffix") == {"red/004.jpg"} and names_of_kind(findings, "tiny") == {"green/small.png"}
+    assert names_of_kind(findings, "wrong_suffix") == {"red/004.jpg"}
+    assert names_of_kind(findings, "tiny") == {"green/small.png"}
     suggestions = {each.kind: each.suggestion for each in findings}
     assert suggestions["wrong_suffix"] == "has the format PNG: its name should end in .png"
     assert "6 x 6 pixels" in suggestions["tiny"]
@@ -106,7 +109,8 @@ def test_a_photo_unlike_all_others_is_an_outlier(photo_folder: Path, extractor: 
     assert next(each for each in findings if each.kind == "outlier").photo.name == "stripes.png"
 
 
-def test_photos_of_rubbish_among_flowers_are_outliers(shared_data: Path, flowers: Path, model_dir: Path, tmp_path: Path) -> None:
+def test_photos_of_rubbish_among_flowers_are_outliers(shared_data: Path, flowers: Path, model_dir: Path,
+                                                      tmp_path: Path) -> None:
     shutil.copytree(flowers, tmp_path / "photos")
     for kind in ("glass", "metal", "paper"):
         source = next(path for path in (shared_data / "photos" / "trash").rglob("*") if kind in str(path).lower()
@@ -118,7 +122,7 @@ def test_photos_of_rubbish_among_flowers_are_outliers(shared_data: Path, flowers
 
 
 def test_flipped_labels_are_found_and_the_true_label_is_predicted(shared_data: Path, flowers: Path, model_dir: Path,
-                                                                 tmp_path: Path) -> None:
+                                                                  tmp_path: Path) -> None:
     extractor = open_extractor(str(shared_data / "modules" / "mobilenet_v2_035_224"), model_dir=model_dir)
     bottlenecks = extract_bottlenecks(read_dataset(flowers), extractor, tmp_path)
     true_y, rng = bottlenecks.dataset.targets, np.random.default_rng(3)
@@ -175,8 +179,8 @@ def test_two_classes_of_three_photos_can_be_examined(tmp_path: Path, extractor: 
     assert isinstance(examine_folder(tmp_path / "photos", extractor, tmp_path), list)
 
 
-def test_a_burst_is_reported_photo_by_photo_with_the_photo_that_has_a_different_label(photo_folder: Path, extractor: Extractor,
-                                                                         tmp_path: Path) -> None:
+def test_a_burst_is_reported_photo_by_photo_with_the_photo_that_has_a_different_label(
+        photo_folder: Path, extractor: Extractor, tmp_path: Path) -> None:
     with Image.open(photo_folder / "red" / "003.png") as photo:
         for number in range(12):
             photo.resize((60 + number, 60 + number)).save(photo_folder / "red" / f"burst{number}.jpg", quality=60)
@@ -191,10 +195,11 @@ def test_a_burst_is_reported_photo_by_photo_with_the_photo_that_has_a_different_
 
 @pytest.mark.parametrize("few", [3, 4, 5])
 def test_labels_of_very_small_classes_are_not_suggested(few: int, photo_folder: Path, extractor: Extractor,
-                                                            tmp_path: Path) -> None:
+                                                        tmp_path: Path) -> None:
     for path in sorted((photo_folder / "blue").iterdir())[few:]:
         path.unlink()
-    findings = [each for each in examine_folder(photo_folder, extractor, tmp_path) if each.kind == "likely_wrong_label"]
+    findings = [each for each in examine_folder(photo_folder, extractor, tmp_path)
+                if each.kind == "likely_wrong_label"]
     assert len(findings) <= 2
     assert all(f"looks like {Path(each.file).parent.name} " not in each.suggestion for each in findings)
 
