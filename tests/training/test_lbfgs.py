@@ -323,11 +323,11 @@ def test_the_grid_may_be_in_any_order() -> None:
 
 
 def test_random_labels_lead_to_a_strong_penalty() -> None:
-    random = np.random.default_rng(6)
-    train, held = (Photos(random.random((n, 48), np.float32), random.integers(0, 3, n)) for n in (90, 60))
+    rng = np.random.default_rng(6)
+    train, held = (Photos(rng.random((n, 48), np.float32), rng.integers(0, 3, n)) for n in (90, 60))
     result = fit(train, held)
     assert result.l2 >= 1
-    assert log_loss(result.head, Photos(random.random((300, 48), np.float32), random.integers(0, 3, 300))) < 1.15
+    assert log_loss(result.head, Photos(rng.random((300, 48), np.float32), rng.integers(0, 3, 300))) < 1.15
 
 
 def test_the_whole_path_takes_fewer_iterations_than_one_fit_of_scikit_learn() -> None:
@@ -385,12 +385,12 @@ def test_augmented_views_equal_to_the_photos_change_nothing(held: int) -> None:
 
 def test_augmented_views_teach_which_differences_to_ignore() -> None:
     train, validation, test = (bottlenecks([20, 20], 30, seed) for seed in range(3))
-    random = np.random.default_rng(3)
+    rng = np.random.default_rng(3)
     # Half of the features that separate the classes also vary at random.
     nuisance = 3 * (train.X[train.y == 1].mean(0) - train.X[train.y == 0].mean(0)) * (np.arange(30) < 15)
 
     def vary(photos: Photos, count: int) -> np.ndarray:
-        return photos.X[:, None] + random.normal(size=(len(photos.y), count, 1)).astype(np.float32) * nuisance
+        return photos.X[:, None] + rng.normal(size=(len(photos.y), count, 1)).astype(np.float32) * nuisance
     views = vary(train, 20), vary(validation, 20)
     noisy = vary(test, 1)[:, 0]
     heads = [fit_head(train.examples(augmented=train_views), validation.examples(augmented=validation_views)).head

@@ -23,12 +23,12 @@ OPTIONS = LoopOptions(epochs=3, batch_size=16, optimizer="adam", learning_rate=5
 
 def stripes(count: int, seed: int) -> PixelData:
     """Return photos of horizontal or vertical stripes whose class cannot be predicted from any single pixel."""
-    random = np.random.default_rng(seed)
-    y = random.integers(0, 2, count)
-    photos = random.integers(0, 60, (count, 16, 16, 3))
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, count)
+    photos = rng.integers(0, 60, (count, 16, 16, 3))
     for photo, label in zip(photos, y):
         lines = np.zeros((16, 16, 1), int)
-        lines[random.integers(0, 3)::3] = random.integers(100, 190)
+        lines[rng.integers(0, 3)::3] = rng.integers(100, 190)
         photo += lines if label else lines.transpose(1, 0, 2)
     return PixelData(photos.astype(np.uint8), y)
 
@@ -204,7 +204,8 @@ def test_a_checkpoint_of_a_stopped_run_restores_the_network(checkpoint: str, tmp
                         lambda epoch: None)
     assert len(fit.epochs) == 1  # the run was stopped before it saved the second epoch
     log_probabilities = fit.head.log_probabilities(compute_bottlenecks(model, VALIDATION))
-    assert -log_probabilities[np.arange(40), VALIDATION.y].mean() == pytest.approx(fit.epochs[0].validation_loss, abs=1e-4)
+    validation_loss = -log_probabilities[np.arange(40), VALIDATION.y].mean()
+    assert validation_loss == pytest.approx(fit.epochs[0].validation_loss, abs=1e-4)
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_with_an_error(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ with sample weights s_i that sum to 1. The scale is one number for all features:
 bottlenecks. `PrincipalAxes.to_head` folds mean and scale into the weights, so that a head takes raw bottlenecks.
 
 L-BFGS (Liu & Nocedal 1989; SciPy implements Byrd et al. 1995) works in the principal axes of the bottlenecks. There
-the Hessian is nearly diagonal: about c * variance + l2 for each class and axis. Boehning (1992) bounds c by (1 - 1 /
-n_classes) / 2; the mean of p * (1 - p) over the samples, with the class's probability p at the initial coefficients,
-is a closer estimate. Dividing by the square root of this diagonal gives all directions about the same curvature, so
-that a fit takes a few iterations instead of dozens.
+the Hessian is nearly diagonal: about c * variance + l2 for each class and axis. Boehning (1992) bounds c by
+(1 - 1 / n_classes) / 2; the mean of p * (1 - p) over the samples, with the class's probability p at the initial
+coefficients, is a closer estimate. Dividing by the square root of this diagonal gives all directions about the same
+curvature, so that a fit takes a few iterations instead of dozens.
 
 Conventions, as in scikit-learn's linear models:
 

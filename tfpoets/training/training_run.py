@@ -137,7 +137,7 @@ class TrainingRun:
         return float(loss), float(accuracy)
 
     def _load_batches(self, batches: list[np.ndarray]) -> Any:
-        """Return a tf.data.Dataset of the pixels and classes of the rows of each batch, read in advance."""
+        """Return a tf.data.Dataset of the pixels and classes of each batch of rows, read ahead."""
         tensorflow, train = self._tf, self._train
 
         def read(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
