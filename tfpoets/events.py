@@ -1,7 +1,7 @@
 """The events that a retraining sends to its caller while it runs.
 
 Each event is a small object that is passed to `on_event`: those of this module, those of `tfpoets.training`
-(HeadFitted, Step, Epoch, ...), `tfpoets.exporting.ExportedFile`, and `tfpoets.progress.Progress`.
+(HeadFitted, StepMetrics, EpochMetrics, ...), `tfpoets.exporting.ExportedFile`, and `tfpoets.progress.Progress`.
 """
 from __future__ import annotations
 

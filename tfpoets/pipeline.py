@@ -14,7 +14,7 @@ import numpy as np
 from tfpoets.data import (TEST, TRAINING, AugmentationOptions, Dataset, Examples, Photo, SplitOptions, assign_folds,
                           check_class_sizes, hash_photos, read_dataset, reserved_for_test, split_photos,
                           with_test_photos)
-from tfpoets.doctor import Finding, examine, wanted_measures, write_findings
+from tfpoets.doctor import Finding, examine, required_measures, write_findings
 from tfpoets.errors import DataError, OptionError
 from tfpoets.evaluation import Metrics, evaluate, evaluate_rejection
 from tfpoets.events import (BatchAccuracy, BottlenecksExtracted, ConversionEnded, ConversionStarted, CrossValidated,
@@ -33,9 +33,9 @@ from tfpoets.report import EvaluatedPhotos, confusion_picture, curves_picture, d
 from tfpoets.retrain_options import RetrainOptions
 from tfpoets.retrain_result import RetrainResult
 from tfpoets.tf_runtime import import_tensorflow
-from tfpoets.training import (FineTuningOptions, HeadOptions, IntermediateFit, Listener, NetworkFit, NetworkOptions,
-                              RejectingHead, SGDOptions, Training, TrainingResult, UnknownScore, balanced_draw,
-                              generator, out_of_fold_probabilities, train, trainer_for, write_summaries)
+from tfpoets.training import (EventCallback, FineTuningOptions, HeadOptions, IntermediateFit, NetworkFit,
+                              NetworkOptions, RejectingHead, SGDOptions, TrainingContext, TrainingResult, UnknownScore,
+                              draw_balanced, make_rng, out_of_fold_probabilities, train, trainer_for, write_summaries)
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def label_in_python(classifier: Path) -> str:
 
 
 def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None = None, /, *,
-            on_event: Listener = lambda event: None,
+            on_event: EventCallback = lambda event: None,
             label_command: Callable[[Path], str] = label_in_python, **values: Any) -> RetrainResult:
     """Retrain a classifier and write its files.
 
@@ -79,7 +79,7 @@ def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None
         return _retrain(options, on_event, label_command)
 
 
-def _retrain(options: RetrainOptions, on_event: Listener, label_command: Callable[[Path], str]) -> RetrainResult:
+def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Callable[[Path], str]) -> RetrainResult:
     """Run all steps of a retraining in order."""
     files = options.files
     _check_destinations(options)
@@ -137,7 +137,7 @@ def _check_destinations(options: RetrainOptions) -> None:
     check_output_folder(options.summaries_dir)
 
 
-def _list_photos(options: RetrainOptions, on_event: Listener) -> Dataset:
+def _list_photos(options: RetrainOptions, on_event: EventCallback) -> Dataset:
     with stage_events("list", on_event):
         dataset = read_dataset(options.image_dir)
         check_class_sizes(dataset, _image_dir_split(options))
@@ -165,7 +165,7 @@ def _check_no_folder_is_unknown(dataset: Dataset) -> None:
                               "as unknown.")
 
 
-def _extract_bottlenecks(dataset: Dataset, options: RetrainOptions, on_event: Listener
+def _extract_bottlenecks(dataset: Dataset, options: RetrainOptions, on_event: EventCallback
                          ) -> tuple[Extractor | None, Bottlenecks]:
     """Return the extractor and all bottlenecks; neither is needed for a network from scratch without the doctor."""
     network, extractor_options, extractor = options.training.network, options.extractor, None
@@ -178,12 +178,12 @@ def _extract_bottlenecks(dataset: Dataset, options: RetrainOptions, on_event: Li
             extractor = open_extractor(extractor_options)
         with stage_events("extract", on_event):
             bottlenecks = extract_bottlenecks(dataset, extractor, options.bottleneck_dir,
-                                              measures=wanted_measures() if options.doctor else ())
+                                              measures=required_measures() if options.doctor else ())
     on_event(BottlenecksExtracted(bottlenecks, extractor))
     return extractor, bottlenecks
 
 
-def _split_photos(dataset: Dataset, options: RetrainOptions, on_event: Listener) -> Dataset:
+def _split_photos(dataset: Dataset, options: RetrainOptions, on_event: EventCallback) -> Dataset:
     with stage_events("split", on_event):
         dataset = split_photos(_without_test_duplicates(dataset, options), options.split)
     on_event(PhotosSplit(dataset))
@@ -204,16 +204,16 @@ def _without_test_duplicates(dataset: Dataset, options: RetrainOptions) -> Datas
     return dataset.select(remaining)
 
 
-def _train(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions, on_event: Listener
+def _train(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions, on_event: EventCallback
            ) -> TrainingResult:
     listener = _intermediate_graph_writer(extractor, dataset, options, on_event)
     with stage_events("training", on_event, logs_substages=True):
-        return train(extractor, dataset, Training(options.training, options.extractor, options.bottleneck_dir,
+        return train(extractor, dataset, TrainingContext(options.training, options.extractor, options.bottleneck_dir,
                                                   listener))
 
 
 def _intermediate_graph_writer(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions,
-                               on_event: Listener) -> Listener:
+                               on_event: EventCallback) -> EventCallback:
     """Return a listener that passes events on, and writes a graph for each IntermediateFit.
 
     These are the graphs that TensorFlow for Poets writes during training.
@@ -222,7 +222,7 @@ def _intermediate_graph_writer(extractor: Extractor | None, dataset: Dataset, op
         if not isinstance(event, IntermediateFit):
             return on_event(event)
         assert extractor
-        path = options.intermediate_output_graphs_dir / f"intermediate_{event.fit.count}.pb"
+        path = options.intermediate_output_graphs_dir / f"intermediate_{event.fit.n_steps}.pb"
         on_event(IntermediateExportStarted(path))
         export_graph(path, extractor, event.fit.head, describe_classifier(
             extractor, dataset, HeadInfo.from_dict(event.fit.description()), options.files.final_tensor_name,
@@ -230,7 +230,7 @@ def _intermediate_graph_writer(extractor: Extractor | None, dataset: Dataset, op
     return listen
 
 
-def _evaluate(training: TrainingResult, options: RetrainOptions, on_event: Listener
+def _evaluate(training: TrainingResult, options: RetrainOptions, on_event: EventCallback
               ) -> tuple[Evaluated, ReferenceOutputs]:
     """Return the figures of the test photos, and the outputs that the exported files must reproduce."""
     with stage_events("evaluation", on_event):
@@ -249,7 +249,7 @@ def _evaluate_test_photos(training: TrainingResult, test: Examples, outputs: dic
         return Evaluated(labels, test.photos, probabilities, None)
     balanced_batch = None
     if options.training.sgd and options.test_batch_size != -1:
-        rows = balanced_draw(test.y, options.test_batch_size, generator(options.split.seed))
+        rows = draw_balanced(test.y, options.test_batch_size, make_rng(options.split.seed))
         balanced_batch = BatchAccuracy(evaluate(probabilities[rows], test.y[rows]).accuracy, len(rows))
     rejection = None
     if unknown is not None:
@@ -258,10 +258,10 @@ def _evaluate_test_photos(training: TrainingResult, test: Examples, outputs: dic
 
 
 def _unknown_score(training: TrainingResult) -> UnknownScore | None:
-    return training.head.unknown if isinstance(training.head, RejectingHead) else None
+    return training.head.unknown_score if isinstance(training.head, RejectingHead) else None
 
 
-def _cross_validate(training: TrainingResult, folds: np.ndarray, options: RetrainOptions, on_event: Listener
+def _cross_validate(training: TrainingResult, folds: np.ndarray, options: RetrainOptions, on_event: EventCallback
                     ) -> CrossValidation:
     """Classify every photo with a head trained on other folds, which contain no near duplicates of it.
 
@@ -306,7 +306,7 @@ def _build_metadata(training: TrainingResult, dataset: Dataset, evaluated: Evalu
     return describe_classifier(
         extractor, training.dataset, HeadInfo.from_dict(training.fit.description()), options.files.final_tensor_name,
         network=NetworkInfo(kind, extractor.handle, extractor.digest,
-                            training.compared.sentence() if training.compared else ""),
+                            training.comparison.summary() if training.comparison else ""),
         split=split_info(training.dataset, dataset.split.seen_digests(dataset.photos)),
         test=evaluated.metrics and evaluation_info(evaluated.metrics),
         unknown=unknown and RejectOption(unknown.threshold, unknown.coverage, len(unknown.references),
@@ -315,7 +315,7 @@ def _build_metadata(training: TrainingResult, dataset: Dataset, evaluated: Evalu
 
 
 def _examine(dataset: Dataset, unreadable: Sequence[tuple[Photo, str]], extractor: Extractor, path: Path,
-             on_event: Listener) -> tuple[Finding, ...]:
+             on_event: EventCallback) -> tuple[Finding, ...]:
     """Run the data doctor and write its findings to `path`."""
     with stage_events("doctor", on_event):
         findings = tuple(examine(dataset, unreadable, extractor.height))
@@ -332,7 +332,7 @@ def _write_summaries(folder: Path, training: TrainingResult, metrics: Metrics | 
     curves_picture(curves).save(folder / "curves.png")
 
 
-def _convert(training: TrainingResult, files: ExportOptions, on_event: Listener) -> Sequence[ExportedFile]:
+def _convert(training: TrainingResult, files: ExportOptions, on_event: EventCallback) -> Sequence[ExportedFile]:
     """Convert the graph to the requested formats; the files are written next to it."""
     if not files.formats:
         return ()

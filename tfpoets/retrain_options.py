@@ -9,8 +9,7 @@ from tfpoets.data import SplitOptions
 from tfpoets.errors import OptionError, check_flag, check_range, check_type
 from tfpoets.exporting import ExportOptions
 from tfpoets.extractors import ExtractorOptions
-from tfpoets.files import (check_not_below_image_dir, check_outside_image_dir, convert_to_locations,
-                           convert_to_paths)
+from tfpoets.files import check_not_below_image_dir, check_outside_image_dir, convert_to_locations, convert_to_paths
 from tfpoets.training import TrainingOptions, check_batch_size
 
 TF_FILES = Path("tf_files")

@@ -100,7 +100,7 @@ class RetrainResult:
             "photos": {"listed": len(self.listed_dataset), "per_label": self.listed_dataset.counts(),
                        "unreadable": [{"file": photo.uri, "reason": reason} for photo, reason in self.unreadable]},
             "bottlenecks": self._bottlenecks(),
-            "augmented": self.training.augmented and asdict(self.training.augmented),
+            "augmented": self.training.augmented_views and asdict(self.training.augmented_views),
             "split": self._split(),
             "network": {**metadata.network.to_dict(), **asdict(metadata.input)},
             "head": metadata.head.to_dict(),
@@ -128,12 +128,12 @@ class RetrainResult:
                 "computed": self.computed}
 
     def _fine_tuning(self) -> dict[str, Any] | None:
-        compared = self.training.compared
-        if compared is None:
+        comparison = self.training.comparison
+        if comparison is None:
             return None
-        return {"validation_loss_before": compared.before, "validation_loss_after": compared.after,
-                "gain": compared.gain, "error": compared.error, "state": compared.state, "kept": compared.kept,
-                "sentence": compared.sentence()}
+        return {"validation_loss_before": comparison.loss_before, "validation_loss_after": comparison.loss_after,
+                "gain": comparison.gain, "error": comparison.standard_error, "state": comparison.checkpoint,
+                "kept": comparison.is_better, "sentence": comparison.summary()}
 
     def _split(self) -> dict[str, Any]:
         split = self.dataset.split

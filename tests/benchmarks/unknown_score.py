@@ -81,7 +81,7 @@ def compute_scores(X: np.ndarray, y: np.ndarray, parts: list[np.ndarray], X_unkn
     head = fit_head(train, validation).head
     score = fit_unknown_score(train, validation, COVERAGE)
     both = (X[test_rows], X_unknown)
-    neighbours, relative = zip(*(score.parts(rows) for rows in both))
+    neighbours, relative = zip(*(score.raw_scores(rows) for rows in both))
     return {"both together": tuple(score.scores(rows) for rows in both),
             "neighbours": neighbours, "relative Mahalanobis": relative,
             "largest probability": tuple(-head.probabilities(rows).max(axis=1) for rows in both),

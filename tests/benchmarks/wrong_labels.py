@@ -59,8 +59,8 @@ def find_wrong_labels(X: np.ndarray, y: np.ndarray, groups: np.ndarray, neighbou
     is_wrong = np.zeros(n_photos, bool)
     is_wrong[rows] = True
     issues = find_label_issues(X, changed_y, groups, neighbours)
-    n_found = (issues.listed & is_wrong).sum()
-    return (n_found / max(issues.listed.sum(), 1), n_found / is_wrong.sum(),
+    n_found = (issues.is_issue & is_wrong).sum()
+    return (n_found / max(issues.is_issue.sum(), 1), n_found / is_wrong.sum(),
             average_precision_score(is_wrong, issues.scores))
 
 

@@ -15,7 +15,7 @@ from tfpoets.cli import evaluate, label_image, retrain
 from tfpoets.cli.retrain_text import EventPrinter
 from tfpoets.data import TRAINING, SplitOptions, hash_photos, load_pixels, read_dataset, split_photos
 from tfpoets.inference import load_classifier
-from tfpoets.training import Epoch
+from tfpoets.training import EpochMetrics
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +102,7 @@ def test_photos_deleted_during_training_are_left_out_without_moving_others(
     on_epoch(monkeypatch, lambda epoch: deleted_photo.unlink(missing_ok=True))
     capsys.readouterr()
     assert retrain.main(command) == 0
-    assert "left out of all figures: 1 of the photos" in capsys.readouterr().err
+    assert "left out of the results: 1." in capsys.readouterr().err
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
     assert metadata["network"]["kind"] == expected["network"]["kind"] == kind
     assert metadata["test"]["count"] == expected["test"]["count"]
@@ -125,7 +125,7 @@ def test_a_class_deleted_during_training_is_an_error(monkeypatch: pytest.MonkeyP
                                                      capsys: pytest.CaptureFixture) -> None:
     on_epoch(monkeypatch, lambda epoch: shutil.rmtree("photos/blue", ignore_errors=True))
     assert retrain.main(["--image_dir=photos", "--nodoctor", "--architecture=lenet", "--train_epochs=1"]) == 1
-    assert "All training photos of blue went while" in capsys.readouterr().err
+    assert "All training photos of blue were deleted or changed" in capsys.readouterr().err
 
 
 def test_unreadable_files_are_listed_without_the_doctor(capsys: pytest.CaptureFixture) -> None:
@@ -205,23 +205,23 @@ def test_different_labels_start_a_new_training(capsys: pytest.CaptureFixture) ->
     Path("photos/blue").rename("photos/zinc")
     capsys.readouterr()
     assert retrain.main(command) == 0
-    assert "goes on at step" not in capsys.readouterr().err
+    assert "continues at step" not in capsys.readouterr().err
 
 
-def on_epoch(monkeypatch: pytest.MonkeyPatch, act: Callable[[Epoch], object]) -> None:
+def on_epoch(monkeypatch: pytest.MonkeyPatch, act: Callable[[EpochMetrics], object]) -> None:
     """Call `act` at the end of every epoch, after its line is printed."""
     print_event = EventPrinter.__call__
 
     def print_and_act(self: EventPrinter, event: object) -> None:
         print_event(self, event)
-        if isinstance(event, Epoch):
+        if isinstance(event, EpochMetrics):
             act(event)
     monkeypatch.setattr(EventPrinter, "__call__", print_and_act)
 
 
 def interrupt_at_epoch(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupt a run as Ctrl-C does, before this epoch is saved."""
-    def stop(epoch: Epoch) -> None:
+    def stop(epoch: EpochMetrics) -> None:
         if epoch.number + 1 == number:
             raise KeyboardInterrupt
     on_epoch(monkeypatch, stop)
@@ -240,7 +240,7 @@ def test_resume_continues_a_training_and_never_starts_one(tmp_path: Path, monkey
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert retrain.main([*command, "--resume"]) == 0
-    assert "goes on at step 3" in capsys.readouterr().err
+    assert "continues at step 3" in capsys.readouterr().err
     photo = load_pixels(Path("photos/red/000.png").read_bytes(), 32, 32)[None]
     resumed = load_classifier(Path("tf_files/retrained_graph.pb")).probabilities(photo)
     shutil.rmtree("tf_files")
@@ -249,7 +249,7 @@ def test_resume_continues_a_training_and_never_starts_one(tmp_path: Path, monkey
     assert np.abs(resumed - undisturbed).max() < 1e-6
     capsys.readouterr()
     assert retrain.main([*command, "--resume"]) == 0
-    assert "has ended before" in capsys.readouterr().err
+    assert "is already finished" in capsys.readouterr().err
 
 
 def test_the_last_checkpoint_has_no_best_epoch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

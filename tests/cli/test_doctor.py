@@ -26,7 +26,8 @@ def test_findings_are_printed_and_written_and_nothing_is_changed(
     assert doctor.main([f"--image_dir={photo_folder}", "--output_dir=findings", f"--tfhub_module={tiny_module}",
                         f"--model_dir={model_dir}"]) == 0
     output = capsys.readouterr().out
-    assert "findings, all listed in" in output and "green/duplicate.png has another label than its copy" in output
+    assert "findings, all listed in" in output
+    assert "green/duplicate.png has a different label than its duplicate" in output
     assert all(len(line) < 80 for line in output.splitlines() if str(tmp_path) not in line)
     rows = list(csv.DictReader(Path("findings/findings.csv").open()))
     assert [row["kind"] for row in rows[:2]] == ["label_conflict", "label_conflict"]

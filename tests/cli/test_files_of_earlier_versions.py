@@ -43,7 +43,7 @@ def test_an_interrupted_training_is_continued(capsys: pytest.CaptureFixture) -> 
     assert retrain.main([*COMMON, "--architecture=lenet", "--image_size=8", "--train_epochs=3", "--optimizer=sgd",
                          "--random_crop=10", "--resume"]) == 0
     output = capsys.readouterr()
-    assert "goes on at step" in output.err
+    assert "continues at step" in output.err
     assert json.loads(Path("new/g.json").read_text("utf-8"))["head"]["epochs"] == 3
 
 

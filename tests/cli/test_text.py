@@ -8,7 +8,7 @@ import numpy as np
 from tfpoets.cli.retrain_text import EventPrinter
 from tfpoets.cli.text import accuracy_lines, class_lines, cross_validation_lines
 from tfpoets.evaluation import evaluate
-from tfpoets.training import Epoch, NetworksCompared
+from tfpoets.training import EpochMetrics, FineTuningComparison
 
 
 def metrics(n_classes: int = 3, count: int = 60, wrong: int = 6):
@@ -48,10 +48,10 @@ def test_cross_validation_lines_show_the_spread_of_the_folds() -> None:
 
 def test_the_comparison_of_networks_fits_a_terminal_and_names_the_kept_one() -> None:
     for before, after, conclusion in ((0.5, 0.25, "(better by 0.2500 ± 0.0125): the fine-tuned network is kept"),
-                                (0.5, 0.49, "(better by 0.0100 ± 0.0125): the network as it was is kept"),
-                                (0.5, 0.75, "(worse by 0.2500 ± 0.0125): the network as it was is kept")):
+                                (0.5, 0.49, "(better by 0.0100 ± 0.0125): the original network is kept"),
+                                (0.5, 0.75, "(worse by 0.2500 ± 0.0125): the original network is kept")):
         stream = io.StringIO()
-        EventPrinter(stream)(NetworksCompared(before, after, 0.0125, "epoch 3"))
+        EventPrinter(stream)(FineTuningComparison(before, after, 0.0125, "epoch 3"))
         lines = stream.getvalue().splitlines()
         assert len(lines) > 1 and all(len(line) < 80 for line in lines)
         assert " ".join(stream.getvalue().split()) == (
@@ -61,5 +61,5 @@ def test_the_comparison_of_networks_fits_a_terminal_and_names_the_kept_one() -> 
 
 def test_an_epoch_is_printed_as_one_line() -> None:
     stream = io.StringIO()
-    EventPrinter(stream)(Epoch(3, 0.5, 0.75, 0.25, 0.875))
+    EventPrinter(stream)(EpochMetrics(3, 0.5, 0.75, 0.25, 0.875))
     assert stream.getvalue() == ("Epoch 4: train loss 0.5000, accuracy 75.0%; validation loss 0.2500, 87.5%\n")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import write_photos
-from tfpoets.data import Dataset, Photo, Split, hash_photos, assign_folds, read_dataset, split_photos
+from tfpoets.data import Dataset, Photo, Split, assign_folds, hash_photos, read_dataset, split_photos
 from tfpoets.errors import TfpoetsError
 
 

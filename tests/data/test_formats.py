@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfpoets.data import expand_sources, load_pixels, has_photo_signature, suffixes_for
+from tfpoets.data import expand_sources, has_photo_signature, load_pixels, suffixes_for
 from tfpoets.data.formats import FORMATS
 
 WRITABLE = [each for each in FORMATS if each.name not in ("HEIF",)]

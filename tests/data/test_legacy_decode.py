@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfpoets.data import load_legacy_pixels, load_full_size, resize_bilinear
+from tfpoets.data import load_full_size, load_legacy_pixels, resize_bilinear
 from tfpoets.errors import PhotoError
 from tfpoets.tf_runtime import import_tensorflow
 

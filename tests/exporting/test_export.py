@@ -17,7 +17,7 @@ import pytest
 
 from tfpoets.data import Examples, Photo, load_pixels
 from tfpoets.errors import TfpoetsError
-from tfpoets.exporting import (FROZEN_GRAPH, TFLITE_CLASSIFIER, Exportable, ExportOptions, ExportResult, NodeNames,
+from tfpoets.exporting import (FROZEN_GRAPH, TFLITE_CLASSIFIER, ExportOptions, ExportResult, Exportable, NodeNames,
                                ReferenceOutputs, RejectOption, check_destinations, check_output_name,
                                export_classifier, verify)
 from tfpoets.graphs import output_columns

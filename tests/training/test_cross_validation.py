@@ -1,4 +1,4 @@
-"""Out-of-fold answers come from heads that never saw the photo."""
+"""Out-of-fold probabilities come from heads that were not trained on the photo."""
 from __future__ import annotations
 
 import numpy as np
@@ -8,18 +8,18 @@ from tfpoets.evaluation import evaluate
 from tfpoets.training import fit_head, out_of_fold_probabilities
 
 
-def test_labels_of_pure_noise_are_not_guessed() -> None:
-    random = np.random.default_rng(0)
-    x, y = random.normal(0, 1, (300, 400)).astype(np.float32), np.arange(300) % 2
-    answers = out_of_fold_probabilities(Examples(x, y, 2), np.arange(300) // 2 % 5)
-    assert evaluate(answers, y).interval[0] < 0.5
-    assert np.allclose(answers.sum(1), 1, atol=1e-5)
-    head = fit_head(Examples(x, y, 2), Examples(x[:0], y[:0], 2), l2_grid=[1e-3]).head
-    assert evaluate(head.probabilities(x), y).accuracy > 0.99
+def test_the_accuracy_on_random_features_is_that_of_chance() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(0, 1, (300, 400)).astype(np.float32), np.arange(300) % 2
+    probabilities = out_of_fold_probabilities(Examples(X, y, 2), np.arange(300) // 2 % 5)
+    assert evaluate(probabilities, y).interval[0] < 0.5
+    assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
+    head = fit_head(Examples(X, y, 2), Examples(X[:0], y[:0], 2), l2_grid=[1e-3]).head
+    assert evaluate(head.probabilities(X), y).accuracy > 0.99
 
 
-def test_what_can_be_learnt_is_found_in_every_fold() -> None:
-    random = np.random.default_rng(1)
+def test_separable_classes_are_learned_in_every_fold() -> None:
+    rng = np.random.default_rng(1)
     y = np.arange(200) % 4
-    x = (np.eye(4)[y] @ random.normal(0, 2, (4, 16)) + random.normal(0, 1, (200, 16))).astype(np.float32)
-    assert evaluate(out_of_fold_probabilities(Examples(x, y, 4), np.arange(200) // 4 % 5), y).accuracy > 0.9
+    X = (np.eye(4)[y] @ rng.normal(0, 2, (4, 16)) + rng.normal(0, 1, (200, 16))).astype(np.float32)
+    assert evaluate(out_of_fold_probabilities(Examples(X, y, 4), np.arange(200) // 4 % 5), y).accuracy > 0.9

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.data import Dataset, SplitOptions, check_class_sizes, read_dataset, split_photos
-from tfpoets.doctor import examine, wanted_measures, write_findings
+from tfpoets.doctor import examine, required_measures, write_findings
 from tfpoets.errors import DataError
 from tfpoets.extractors import ExtractorOptions, extract_bottlenecks, open_extractor
 from tfpoets.files import check_not_below_image_dir, check_output_folder
@@ -58,7 +58,7 @@ def doctor(options: DoctorOptions) -> int:
     check_output_folder(options.output_dir)
     print(*photo_lines(dataset), sep="\n", flush=True)
     extractor = open_extractor(options.extractor)
-    bottlenecks = extract_bottlenecks(dataset, extractor, options.bottleneck_dir, measures=wanted_measures())
+    bottlenecks = extract_bottlenecks(dataset, extractor, options.bottleneck_dir, measures=required_measures())
     findings = examine(_split_as_retrain(bottlenecks.dataset), bottlenecks.unreadable, extractor.height)
     file = options.output_dir / "findings.csv"
     write_findings(file, findings)

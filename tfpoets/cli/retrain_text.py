@@ -9,7 +9,7 @@ from typing import Any, TextIO
 from tfpoets import events
 from tfpoets.data import Photo
 from tfpoets.exporting import ExportedFile
-from tfpoets.training import AugmentedExtracted, Epoch, HeadFitted, NetworksCompared, Step
+from tfpoets.training import AugmentedViewsExtracted, EpochMetrics, FineTuningComparison, HeadFitted, StepMetrics
 
 from .messages import LINE_WIDTH
 from .text import (accuracy_lines, conversion_header, conversion_notes, conversion_row, cross_validation_lines,
@@ -36,12 +36,12 @@ class EventPrinter:
             events.PhotosRead: lambda event: photo_lines(event.dataset),
             events.BottlenecksExtracted: _extraction_lines,
             events.PhotosSplit: _split_lines,
-            AugmentedExtracted: lambda event: [f"Bottlenecks of {event.views} augmented views of {event.photos} "
-                                               f"photos: {event.computed} computed"],
+            AugmentedViewsExtracted: lambda event: [f"Bottlenecks of {event.views} augmented views of {event.photos} "
+                                                    f"photos: {event.computed} computed"],
             HeadFitted: _head_lines,
-            Step: _step_lines,
-            Epoch: _epoch_lines,
-            NetworksCompared: lambda event: textwrap.wrap(event.sentence(), LINE_WIDTH, subsequent_indent="  "),
+            StepMetrics: _step_lines,
+            EpochMetrics: _epoch_lines,
+            FineTuningComparison: lambda event: textwrap.wrap(event.summary(), LINE_WIDTH, subsequent_indent="  "),
             events.IntermediateExportStarted: lambda event: [f"Save intermediate result to : {event.path}"],
             events.Evaluated: self._evaluation_lines,
             events.CrossValidated: lambda event: cross_validation_lines(event.metrics, event.folds),
@@ -101,7 +101,7 @@ def _head_lines(event: HeadFitted) -> list[str]:
     return [f"Head: L2 strength {event.fit.l2:.2g}{refitted}"]
 
 
-def _step_lines(step: Step) -> list[str]:
+def _step_lines(step: StepMetrics) -> list[str]:
     """Return the lines that TensorFlow for Poets printed for a step."""
     start = f"{datetime.datetime.now()}: Step {step.number}:"
     lines = [f"{start} Train accuracy = {step.train_accuracy:.1%}", f"{start} Cross entropy = {step.train_loss:f}"]
@@ -110,7 +110,7 @@ def _step_lines(step: Step) -> list[str]:
     return lines
 
 
-def _epoch_lines(epoch: Epoch) -> list[str]:
+def _epoch_lines(epoch: EpochMetrics) -> list[str]:
     return [f"Epoch {epoch.number + 1}: train loss {epoch.train_loss:.4f}, accuracy {epoch.train_accuracy:.1%}; "
             f"validation loss {epoch.validation_loss:.4f}, {epoch.validation_accuracy:.1%}"]
 

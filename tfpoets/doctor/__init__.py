@@ -1,9 +1,9 @@
-"""Problems in the photos, found in their files and bottlenecks."""
+"""Detectors of problems in the photos, which use their files and their bottlenecks."""
 from .detector import Evidence
-from .examination import DETECTORS, examine, finding_kinds, wanted_measures
+from .examination import DETECTORS, examine, finding_kinds, required_measures
 from .findings import Finding, write_findings
 from .neighbours import find_neighbours
 from .wrong_labels import find_label_issues
 
 __all__ = ["DETECTORS", "Evidence", "Finding", "examine", "find_label_issues", "find_neighbours", "finding_kinds",
-           "wanted_measures", "write_findings"]
+           "required_measures", "write_findings"]

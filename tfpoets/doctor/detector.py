@@ -1,4 +1,4 @@
-"""What a detector of problems in the photos is, and the evidence that it judges by."""
+"""The protocol of a detector, and the evidence that detectors use."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,43 +16,47 @@ from .neighbours import Neighbours, find_neighbours
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """All that is known of the photos.
+    """The information about the photos that detectors use.
 
     Attributes:
-        dataset: the photos that could be read, with digests, perceptual hashes, bottlenecks, measures and split.
-        unreadable: (photo, reason) of the others.
-        side: of the input of the network that labels such photos, in pixels.
+        dataset: The readable photos, with digests, perceptual hashes, bottlenecks, measures and split.
+        unreadable: The other photos, each with the reason why it cannot be read.
+        input_size: The side of the network's input, in pixels.
     """
 
     dataset: Dataset
     unreadable: Sequence[tuple[Photo, str]]
-    side: int
+    input_size: int
 
     @property
     def X(self) -> np.ndarray:
-        """The bottlenecks: float32 [photos, depth]."""
+        """The bottlenecks: float32 [n_photos, depth]."""
         assert self.dataset.X is not None
         return self.dataset.X
 
     @cached_property
     def neighbours(self) -> Neighbours:
-        """The most similar other photos of each photo, found when they are first asked for."""
+        """The most similar photos to each photo, computed on first use."""
         return find_neighbours(self.X)
 
 
 class Detector(Protocol):
-    """Finds some kinds of problems."""
+    """A detector of one or several kinds of problems.
+
+    To add a detector, set `kinds` and `measure` as class attributes, implement `find`, and append an instance to
+    `DETECTORS`. Kinds must be unique among all detectors.
+    """
 
     @property
     def kinds(self) -> Mapping[str, int]:
-        """The kinds of its findings, each with a rank: a person should look at the lowest first."""
+        """The kinds of its findings, each with a rank. Findings with the lowest rank are shown first."""
 
     @property
     def measure(self) -> Measure | None:
-        """What must have been taken from each photo's pixels, or None.
+        """The number that the detector needs from the pixels of each photo, or None.
 
-        It is computed once for each photo, while the photo is decoded for the network, and kept in the cache;
-        `evidence.dataset.measures` has it by name.
+        It is computed once for each photo, while the photo is decoded for the network, and stored in the cache.
+        `evidence.dataset.measures` contains the values by its name.
         """
 
     def find(self, evidence: Evidence) -> Iterable[Finding]:

@@ -16,34 +16,34 @@ DETECTORS: list[Detector] = [UnreadableDetector(), FileDetector(), ImbalanceDete
                              WrongLabelDetector(), OutlierDetector()]
 
 
-def examine(dataset: Dataset, unreadable: Sequence[tuple[Photo, str]], side: int) -> list[Finding]:
-    """OcclusionMap at every photo, by its file and by its bottleneck; change nothing.
+def examine(dataset: Dataset, unreadable: Sequence[tuple[Photo, str]], input_size: int) -> list[Finding]:
+    """Run all detectors on the files and bottlenecks of the photos, without changing anything.
 
     Args:
-        dataset: photos of at least two classes, with their bottlenecks, split and the measures of `wanted_measures`.
-        unreadable: (photo, reason) of those that could not be read.
-        side: of the input of the network that labels such photos, in pixels.
+        dataset: Photos of at least two classes, with bottlenecks, split and the measures of `required_measures`.
+        unreadable: The photos that cannot be read, each with the reason.
+        input_size: The side of the network's input, in pixels.
 
     Returns:
-        Findings in the order in which a person should look at them.
+        Findings in the order in which the user should look at them.
     """
-    evidence = Evidence(dataset, unreadable, side)
-    return ranked(finding for detector in DETECTORS for finding in detector.find(evidence))
+    evidence = Evidence(dataset, unreadable, input_size)
+    return _sort(finding for detector in DETECTORS for finding in detector.find(evidence))
 
 
 def finding_kinds() -> list[str]:
-    """Return the kinds of findings, in the order in which a person should look at them."""
+    """Return the kinds of findings, in the order in which the user should look at them."""
     ranks = _ranks()
     return sorted(ranks, key=ranks.__getitem__)
 
 
-def wanted_measures() -> list[Measure]:
-    """Return what the detectors need to have measured of every photo."""
+def required_measures() -> list[Measure]:
+    """Return the measures that the detectors need from the pixels of each photo."""
     return [detector.measure for detector in DETECTORS if detector.measure is not None]
 
 
-def ranked(findings: Iterable[Finding]) -> list[Finding]:
-    """Return findings by the rank of their kind, then the highest score first, then by file."""
+def _sort(findings: Iterable[Finding]) -> list[Finding]:
+    """Sort findings by the rank of their kind, then by descending score, then by file."""
     ranks = _ranks()
     return sorted(findings, key=lambda each: (ranks[each.kind], -each.score, each.file))
 

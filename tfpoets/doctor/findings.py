@@ -1,4 +1,4 @@
-"""What the doctor says: one row for each file concerned."""
+"""The findings of the detectors."""
 from __future__ import annotations
 
 import csv
@@ -15,18 +15,18 @@ from tfpoets.files import write_file
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about one photo, or one class, that a person should look at.
+    """A possible problem with a photo or a class, which the user should look at.
 
     Attributes:
-        kind: one of the kinds of a detector.
-        subject: the photo; or the folder of a class.
-        score: how sure or how bad, larger first; what it counts depends on the kind.
-        suggestion: a sentence.
-        other: the photo that it belongs together with, or None.
+        kind: One of the kinds of a detector.
+        photo_or_folder: The photo, or the folder of the class.
+        score: The confidence or severity, higher for findings to look at first. Its scale depends on the kind.
+        suggestion: A description of the problem, which continues a sentence that begins with the name of the file.
+        other: A second photo that the finding is about, or None.
     """
 
     kind: str
-    subject: Photo | str
+    photo_or_folder: Photo | str
     score: float
     suggestion: str
     other: Photo | None = None
@@ -34,27 +34,27 @@ class Finding:
     @property
     def file(self) -> str:
         """The URI of the photo or folder."""
-        return self.subject if isinstance(self.subject, str) else self.subject.uri
+        return self.photo_or_folder if isinstance(self.photo_or_folder, str) else self.photo_or_folder.uri
 
     @property
     def photo(self) -> Photo | None:
-        """The photo; None for a finding about a class."""
-        return None if isinstance(self.subject, str) else self.subject
+        """The photo, or None for a finding about a class."""
+        return None if isinstance(self.photo_or_folder, str) else self.photo_or_folder
 
     @property
     def short_name(self) -> str:
-        """The name of the photo or class, with that of the folder that it is in."""
+        """The last two parts of the URI: the name of the photo or class, and that of the folder that contains it."""
         folder, name = os.path.split(self.file)
         return f"{os.path.basename(folder)}/{name}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the finding as JSON takes it."""
+        """Return the finding as a dictionary for JSON."""
         return {"kind": self.kind, "file": self.file, "score": self.score, "suggestion": self.suggestion,
                 "other": self.other and self.other.uri}
 
 
 def write_findings(path: Path, findings: Iterable[Finding]) -> None:
-    """Writes findings as CSV, UTF-8, a header and a row each; the file appears when it is whole."""
+    """Write findings as a CSV file in UTF-8, with a header; the file is replaced atomically."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["kind", "file", "score", "suggestion", "other"])

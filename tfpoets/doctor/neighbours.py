@@ -1,49 +1,49 @@
-"""Which photos a network finds alike."""
+"""The nearest neighbours of each photo, by the cosine similarity of bottlenecks."""
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
 
-COUNT = 30
-# Rows compared at a time: 2,000 x 50,000 similarities take 400 MB.
-CHUNK = 2000
+DEFAULT_NEIGHBOURS = 30
+# The number of rows compared at a time. 2,000 x 50,000 similarities take 400 MB.
+CHUNK_ROWS = 2000
 
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """The most similar other photos of each photo, the most similar first.
+    """The most similar photos to each photo, in descending order of similarity.
 
     Attributes:
-        rows: int64 [photos, k].
-        similarities: float32 [photos, k]: cosines between bottlenecks, -1 to 1.
+        rows: int64 [n_photos, n_neighbours].
+        similarities: float32 [n_photos, n_neighbours], the cosine similarities of the bottlenecks, -1 to 1.
     """
 
     rows: np.ndarray
     similarities: np.ndarray
 
 
-def find_neighbours(bottlenecks: np.ndarray, count: int = COUNT, centred: bool = True) -> Neighbours:
-    """Compares all photos with all.
+def find_neighbours(X: np.ndarray, n_neighbours: int = DEFAULT_NEIGHBOURS, centered: bool = True) -> Neighbours:
+    """Find the most similar photos to each photo, by comparing all pairs.
 
     Args:
-        bottlenecks: float32 [photos, depth], at least two photos.
-        count: neighbours wanted; fewer where there are no more photos.
-        centred: take the mean bottleneck away first. That tells the photos of one set apart better, and a photo that
-            does not belong to the set from all of them worse.
+        X: float32 [n_photos, depth], the bottlenecks of at least two photos.
+        n_neighbours: The number of neighbours; at most n_photos - 1 are returned.
+        centered: Subtract the mean bottleneck first. This separates the photos of a dataset better from each other,
+            but a photo that does not belong to the dataset worse from all others.
     """
-    unit = bottlenecks - bottlenecks.mean(axis=0) if centred else bottlenecks
+    unit = X - X.mean(axis=0) if centered else X
     unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
-    count = min(count, len(unit) - 1)
-    rows = np.empty((len(unit), count), np.int64)
-    similarities = np.empty((len(unit), count), np.float32)
-    for start in range(0, len(unit), CHUNK):
-        part = slice(start, min(start + CHUNK, len(unit)))
-        found = unit[part] @ unit.T
-        found[np.arange(len(found)), np.arange(part.start, part.stop)] = -np.inf
-        nearest = np.argpartition(-found, count - 1, axis=1)[:, :count]
-        values = np.take_along_axis(found, nearest, axis=1)
+    n_neighbours = min(n_neighbours, len(unit) - 1)
+    rows = np.empty((len(unit), n_neighbours), np.int64)
+    similarities = np.empty((len(unit), n_neighbours), np.float32)
+    for start in range(0, len(unit), CHUNK_ROWS):
+        chunk = slice(start, min(start + CHUNK_ROWS, len(unit)))
+        cosines = unit[chunk] @ unit.T
+        cosines[np.arange(len(cosines)), np.arange(chunk.start, chunk.stop)] = -np.inf  # a photo is not its neighbour
+        nearest = np.argpartition(-cosines, n_neighbours - 1, axis=1)[:, :n_neighbours]
+        values = np.take_along_axis(cosines, nearest, axis=1)
         order = np.argsort(-values, axis=1, kind="stable")
-        rows[part] = np.take_along_axis(nearest, order, axis=1)
-        similarities[part] = np.take_along_axis(values, order, axis=1)
+        rows[chunk] = np.take_along_axis(nearest, order, axis=1)
+        similarities[chunk] = np.take_along_axis(values, order, axis=1)
     return Neighbours(rows, similarities)

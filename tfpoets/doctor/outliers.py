@@ -1,4 +1,4 @@
-"""Photos that are like no other."""
+"""A detector of photos that are unlike all others."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -9,31 +9,32 @@ from .detector import Evidence
 from .findings import Finding
 from .neighbours import find_neighbours
 
-# Ramaswamy, Rastogi & Shim 2000: the distance to the k-th nearest photo; nine strangers that are alike are found yet.
-NEAREST = 10
-# In robust standard deviations. Of five photos of rubbish among 3,670 flowers four lie beyond, and 1 % of the flowers.
-LIMIT = 3.0
-# Makes the median absolute deviation of a normal distribution its standard deviation.
-NORMAL_MAD = 1.4826
-# Where distances have a long tail, more than this share would be beyond: only the farthest are told.
+# The distance to the k-th nearest photo (Ramaswamy, Rastogi & Shim 2000) still detects groups of up to nine unknown
+# photos that are similar to each other.
+N_NEIGHBOURS = 10
+# In robust standard deviations. Of five photos of rubbish among 3,670 flowers, four exceed it, and 1 % of the flowers.
+MIN_SCORE = 3.0
+# The factor that makes the median absolute deviation of a normal distribution its standard deviation.
+MAD_TO_STD = 1.4826
+# Only this fraction of the photos is reported at most: with a long tail of distances, more would exceed MIN_SCORE.
 MAX_FRACTION = 0.02
 
 
 class OutlierDetector:
-    """Finds photos whose nearest neighbours are unusually far; the score is in robust standard deviations."""
+    """Finds photos with unusually distant neighbours. The score is the distance in robust standard deviations."""
 
     kinds = {"outlier": 90}
     measure = None
 
     def find(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield findings from the bottlenecks."""
-        distances = 1 - find_neighbours(evidence.X, NEAREST, centred=False).similarities[:, -1]
+        distances = 1 - find_neighbours(evidence.X, N_NEIGHBOURS, centered=False).similarities[:, -1]
         median = np.median(distances)
-        spread = NORMAL_MAD * np.median(np.abs(distances - median))
-        if spread < 1e-9:
+        deviation = MAD_TO_STD * np.median(np.abs(distances - median))
+        if deviation < 1e-9:
             return
-        scores = (distances - median) / spread
+        scores = (distances - median) / deviation
         for row in np.argsort(-scores, kind="stable")[:max(1, round(MAX_FRACTION * len(scores)))]:
-            if scores[row] > LIMIT:
+            if scores[row] > MIN_SCORE:
                 yield Finding("outlier", evidence.dataset.photos[row], float(scores[row]),
-                              "is like no other photo: does it belong here?")
+                              "is unlike all other photos: does it belong here?")

@@ -1,9 +1,9 @@
-"""Photos whose label is likely wrong: confident learning on answers that never saw the photo.
+"""A detector of wrong labels, by confident learning on out-of-fold probabilities.
 
-Northcutt, Jiang & Chuang 2021 (arXiv 1911.00068): a photo counts as mislabelled when the out-of-fold probability of
-another class is at least what that class's own photos get on average. Here it is done twice: what the first round
-suspects does not train in the second, so that wrong labels do not vouch for one another. The probabilities are those
-of a head, held back more strongly than a classifier's, mixed with what the nearest photos say.
+Northcutt, Jiang & Chuang 2021 (arXiv 1911.00068): a photo counts as mislabeled if the probability of another class is
+at least the mean probability that this class has for its own photos. This is done in two rounds: the second one does
+not train on the photos that the first one suspects, so that wrong labels do not support each other. The probabilities
+are those of a head with a stronger penalty than a classifier's, combined with the votes of the nearest photos.
 """
 from __future__ import annotations
 
@@ -23,42 +23,43 @@ from .neighbours import Neighbours
 
 log = logging.getLogger(__name__)
 
-# Chosen on 20 random draws of flipped labels that the figures in RESULTS.md do not use.
-FOLDS = 10
+# These constants were chosen on 20 random draws of flipped labels that are not among those in RESULTS.md.
+N_FOLDS = 10
 L2 = 0.4
+# The exponent of the head's probabilities; that of the votes is 1 minus this.
 HEAD_WEIGHT = 0.7
-NEIGHBOURS = 20
-# How much faster a neighbour's vote fades than its cosine.
-SHARPNESS = 10.0
-# What a class gets without any neighbour of it.
-FLOOR = 0.01
-# Photos that a class needs before the others can be measured by it, or it by the others.
+MAX_VOTERS = 20
+# A neighbour's vote has the weight exp(VOTE_SHARPNESS * cosine similarity).
+VOTE_SHARPNESS = 10.0
+# The votes for a class without any neighbour, where all neighbours together have 1.
+MIN_VOTES = 0.01
+# Labels of classes with fewer photos are neither suspected nor suggested.
 MIN_PHOTOS = 5
-# Where more than this share of all labels seem wrong, the network cannot tell the classes apart: nothing is listed.
+# If more than this fraction of the labels seems wrong, the network cannot separate the classes: none is reported.
 MAX_FRACTION = 0.25
 
 
 @dataclass(frozen=True, eq=False)
 class LabelIssues:
-    """What is thought of every label.
+    """The assessment of all labels.
 
     Attributes:
-        able: whether the network tells the classes apart well enough to suspect any label; if not, none is listed.
-        listed: bool [photos]: likely wrong.
-        scores: float64 [photos]: -log of the label's probability; larger is more suspicious.
-        suggested: int64 [photos]: the most probable class.
-        probabilities: float64 [photos, classes].
+        is_reliable: Whether the network separates the classes well enough. Otherwise, no label is an issue.
+        is_issue: bool [n_photos], whether each label is probably wrong.
+        scores: float64 [n_photos], the negative logarithm of each label's probability: higher is more suspicious.
+        predicted: int64 [n_photos], the most probable classes.
+        probabilities: float64 [n_photos, n_classes].
     """
 
-    able: bool
-    listed: np.ndarray
+    is_reliable: bool
+    is_issue: np.ndarray
     scores: np.ndarray
-    suggested: np.ndarray
+    predicted: np.ndarray
     probabilities: np.ndarray
 
 
 class WrongLabelDetector:
-    """Finds photos whose label the other photos contradict."""
+    """Finds photos whose label contradicts the other photos."""
 
     kinds = {"likely_wrong_label": 30}
     measure = None
@@ -67,62 +68,61 @@ class WrongLabelDetector:
         """Yield findings from the bottlenecks."""
         dataset = evidence.dataset
         assert dataset.split is not None
-        suspicion = find_label_issues(evidence.X, dataset.targets, dataset.split.groups, evidence.neighbours)
-        if not suspicion.able:
-            log.warning("Wrong labels cannot be found: on these photos the network tells the classes apart too badly.")
-        for row in suspicion.listed.nonzero()[0]:
-            suggested = suspicion.suggested[row]
-            yield Finding("likely_wrong_label", dataset.photos[row], float(suspicion.scores[row]),
-                          f"looks like {dataset.labels[suggested]} ({suspicion.probabilities[row, suggested]:.0%})")
+        issues = find_label_issues(evidence.X, dataset.targets, dataset.split.groups, evidence.neighbours)
+        if not issues.is_reliable:
+            log.warning("Wrong labels cannot be found: the network does not separate the classes well enough.")
+        for row in issues.is_issue.nonzero()[0]:
+            predicted = issues.predicted[row]
+            yield Finding("likely_wrong_label", dataset.photos[row], float(issues.scores[row]),
+                          f"looks like {dataset.labels[predicted]} ({issues.probabilities[row, predicted]:.0%})")
 
 
-def find_label_issues(bottlenecks: np.ndarray, classes: np.ndarray, groups: np.ndarray, neighbours: Neighbours
-                   ) -> LabelIssues:
-    """Looks for labels that the other photos contradict.
+def find_label_issues(X: np.ndarray, y: np.ndarray, groups: np.ndarray, neighbours: Neighbours) -> LabelIssues:
+    """Find labels that contradict the other photos.
 
     Args:
-        bottlenecks: float32 [photos, depth].
-        classes: int64 [photos], the labels as they are.
-        groups: int64 [photos]: look-alikes have the same number; they never vouch for one another.
-        neighbours: of the same photos.
+        X: float32 [n_photos, depth], the bottlenecks.
+        y: int64 [n_photos], the classes by the given labels.
+        groups: int64 [n_photos], the same number for near duplicates, which do not support each other's label.
+        neighbours: The neighbours of the photos.
     """
-    width = int(classes.max()) + 1
-    examples = Examples(bottlenecks, classes, width)
-    folds = np.unique(groups, return_inverse=True)[1] % FOLDS
-    kept = np.ones(len(classes), bool)
+    n_classes = int(y.max()) + 1
+    examples = Examples(X, y, n_classes)
+    folds = np.unique(groups, return_inverse=True)[1] % N_FOLDS
+    trusted = np.ones(len(y), bool)
     for _ in range(2):
-        head = out_of_fold_at_l2(examples, folds, L2, kept)
-        votes = _votes(classes, groups, neighbours, kept, width)
-        probabilities = head ** HEAD_WEIGHT * votes ** (1 - HEAD_WEIGHT)
+        head_probabilities = out_of_fold_at_l2(examples, folds, L2, trusted)
+        votes = _count_votes(y, n_classes, groups, neighbours, trusted)
+        probabilities = head_probabilities ** HEAD_WEIGHT * votes ** (1 - HEAD_WEIGHT)
         probabilities /= probabilities.sum(axis=1, keepdims=True)
-        listed = _confidently_other(probabilities, classes)
-        kept = ~listed
-    able = bool(listed.mean() <= MAX_FRACTION)
-    losses = cross_entropy(np.log(np.maximum(probabilities, MIN_PROBABILITY)), classes)
-    return LabelIssues(able, listed & able, losses, probabilities.argmax(axis=1), probabilities)
+        is_issue = _find_confident_disagreement(probabilities, y)
+        trusted = ~is_issue
+    is_reliable = bool(is_issue.mean() <= MAX_FRACTION)
+    scores = cross_entropy(np.log(np.maximum(probabilities, MIN_PROBABILITY)), y)
+    return LabelIssues(is_reliable, is_issue & is_reliable, scores, probabilities.argmax(axis=1), probabilities)
 
 
-def _votes(classes: np.ndarray, groups: np.ndarray, neighbours: Neighbours, kept: np.ndarray, width: int
-           ) -> np.ndarray:
-    """What the nearest photos that are trusted say: float64 [photos, classes], rows summing to 1."""
-    weights = np.exp(SHARPNESS * neighbours.similarities.astype(np.float64))
-    usable = kept[neighbours.rows] & (groups[neighbours.rows] != groups[:, None])
-    weights *= usable & (np.cumsum(usable, axis=1) <= NEIGHBOURS)
+def _count_votes(y: np.ndarray, n_classes: int, groups: np.ndarray, neighbours: Neighbours, trusted: np.ndarray
+                 ) -> np.ndarray:
+    """Return the votes of the nearest trusted photos of other groups: float64 [n_photos, n_classes], rows sum to 1."""
+    weights = np.exp(VOTE_SHARPNESS * neighbours.similarities.astype(np.float64))
+    may_vote = trusted[neighbours.rows] & (groups[neighbours.rows] != groups[:, None])
+    weights *= may_vote & (np.cumsum(may_vote, axis=1) <= MAX_VOTERS)
     total = np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
-    votes = np.full((len(classes), width), FLOOR)
-    labels = classes[neighbours.rows]
-    for label in range(width):
-        votes[:, label] += (weights * (labels == label)).sum(axis=1) / total[:, 0]
+    votes = np.full((len(y), n_classes), MIN_VOTES)
+    neighbour_y = y[neighbours.rows]
+    for label in range(n_classes):
+        votes[:, label] += (weights * (neighbour_y == label)).sum(axis=1) / total[:, 0]
     return votes / votes.sum(axis=1, keepdims=True)
 
 
-def _confidently_other(probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Whether a photo belongs off the diagonal of the confident joint (section 3.1 of the paper): bool [photos]."""
-    own = probabilities[np.arange(len(classes)), classes]
-    counts = np.bincount(classes, minlength=probabilities.shape[1])
-    thresholds = np.bincount(classes, own, minlength=probabilities.shape[1]) / np.maximum(counts, 1)
+def _find_confident_disagreement(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return which photos are off the diagonal of the confident joint (section 3.1 of the paper): bool [n_photos]."""
+    label_probabilities = probabilities[np.arange(len(y)), y]
+    counts = np.bincount(y, minlength=probabilities.shape[1])
+    thresholds = np.bincount(y, label_probabilities, minlength=probabilities.shape[1]) / np.maximum(counts, 1)
     thresholds[counts < MIN_PHOTOS] = np.inf
     confident = np.where(probabilities >= thresholds, probabilities, -1.0)
-    other = (confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != classes)
-    # A label that is the likeliest all the same is not suspected.
-    return other & (probabilities.argmax(axis=1) != classes) & (counts[classes] >= MIN_PHOTOS)
+    is_other = (confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != y)
+    # A label that is still the most probable class is not suspected.
+    return is_other & (probabilities.argmax(axis=1) != y) & (counts[y] >= MIN_PHOTOS)

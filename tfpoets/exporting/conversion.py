@@ -12,7 +12,7 @@ import numpy as np
 from tfpoets.data import Photo, read_dataset
 from tfpoets.errors import ModelError, TfpoetsError
 from tfpoets.extractors import EngineRunner, TensorFlowEngine
-from tfpoets.files import as_location, as_path, check_outside_image_dir, check_output_folder
+from tfpoets.files import as_location, as_path, check_output_folder, check_outside_image_dir
 from tfpoets.tf_runtime import import_tensorflow
 
 from .export_targets import FROZEN_GRAPH, check_format_names, check_formats, find_target, open_exported

@@ -1,25 +1,28 @@
-"""Bottlenecks in, the weights of a new last layer out."""
+"""Training: the last layer on bottlenecks, or all layers of a network on photos."""
 from .all_layers import (ARCHITECTURES, BATCH_NORMS, COLOR_MODES, CONVNETS, RESNET, WEIGHTS, FineTuningOptions,
-                         NetworkOptions, from_scratch)
+                         NetworkOptions, build_from_scratch)
 from .convnets import build_convnet
 from .cross_validation import out_of_fold_at_l2, out_of_fold_probabilities
 from .lbfgs import CLASS_WEIGHTS, L2_GRID, HeadFitted, HeadOptions, LBFGSFit, LBFGSTrainer, fit_head
 from .linear_head import LinearHead
-from .sgd import (IntermediateFit, SGDFit, SGDOptions, SGDTrainer, Step, balanced_draw, check_batch_size, fit_head_sgd,
-                  generator)
+from .loop_options import CHECKPOINTS, MONITORS, OPTIMIZERS, LoopOptions
+from .network_fit import EpochMetrics, NetworkFit
+from .sgd import (IntermediateFit, SGDFit, SGDOptions, SGDTrainer, StepMetrics, check_batch_size, draw_balanced,
+                  fit_head_sgd, make_rng)
 from .summaries import write_summaries
-from .train_classifier import (DEFAULT_VIEWS, AugmentedExtracted, Listener, NetworksCompared, Training,
-                               TrainingOptions, TrainingResult, train)
+from .train_classifier import (DEFAULT_VIEWS, AugmentedViewsExtracted, EventCallback, FineTuningComparison,
+                               TrainingContext, TrainingOptions, TrainingResult, train)
 from .trainers import HEAD_TRAINERS, Head, HeadFit, solver_names, trainer_for, trainer_named
-from .training_loop import CHECKPOINTS, MONITORS, OPTIMIZERS, Epoch, LoopOptions, NetworkFit, train_network
+from .training_loop import train_network
+from .training_run import PixelData, TrainableModel
 from .unknown_score import RejectingHead, UnknownScore, fit_unknown_score
 
 __all__ = ["ARCHITECTURES", "BATCH_NORMS", "CHECKPOINTS", "CLASS_WEIGHTS", "COLOR_MODES", "CONVNETS", "DEFAULT_VIEWS",
-           "HEAD_TRAINERS", "L2_GRID", "MONITORS", "OPTIMIZERS", "RESNET", "WEIGHTS", "AugmentedExtracted", "Epoch",
-           "FineTuningOptions", "Head", "HeadFit", "HeadFitted", "HeadOptions", "IntermediateFit", "LBFGSFit",
-           "LBFGSTrainer", "LinearHead", "Listener", "LoopOptions", "NetworkFit", "NetworkOptions", "NetworksCompared",
-           "RejectingHead", "SGDFit", "SGDOptions", "SGDTrainer", "Step", "Training", "TrainingOptions",
-           "TrainingResult", "UnknownScore", "balanced_draw", "build_convnet", "check_batch_size", "fit_head",
-           "fit_head_sgd", "fit_unknown_score", "from_scratch", "generator", "out_of_fold_at_l2",
-           "out_of_fold_probabilities", "solver_names", "train", "train_network", "trainer_for", "trainer_named",
-           "write_summaries"]
+           "HEAD_TRAINERS", "L2_GRID", "MONITORS", "OPTIMIZERS", "RESNET", "WEIGHTS", "AugmentedViewsExtracted",
+           "EpochMetrics", "EventCallback", "FineTuningComparison", "FineTuningOptions", "Head", "HeadFit",
+           "HeadFitted", "HeadOptions", "IntermediateFit", "LBFGSFit", "LBFGSTrainer", "LinearHead", "LoopOptions",
+           "NetworkFit", "NetworkOptions", "PixelData", "RejectingHead", "SGDFit", "SGDOptions", "SGDTrainer",
+           "StepMetrics", "TrainableModel", "TrainingContext", "TrainingOptions", "TrainingResult", "UnknownScore",
+           "build_convnet", "build_from_scratch", "check_batch_size", "draw_balanced", "fit_head", "fit_head_sgd",
+           "fit_unknown_score", "make_rng", "out_of_fold_at_l2", "out_of_fold_probabilities", "solver_names", "train",
+           "train_network", "trainer_for", "trainer_named", "write_summaries"]

@@ -1,4 +1,4 @@
-"""All layers trained: an extractor fine-tuned, or a network from scratch; either becomes an extractor again."""
+"""Training all layers, of a pretrained network or from scratch; the result is prepared as an extractor again."""
 from __future__ import annotations
 
 import contextlib
@@ -16,9 +16,13 @@ from tfpoets.data import DEFAULT_AUGMENTATION, TRAINING, VALIDATION, Augmentatio
 from tfpoets.errors import OptionError, TfpoetsError, TrainingError, check_choice, check_range
 from tfpoets.extractors import Extractor, Network, average_views, core_count, has_gpu, prepare_extractor
 
+from .checkpoints import LOOP_VERSION
 from .convnets import PRESETS, build_convnet, seed_weights
 from .linear_head import LinearHead
-from .training_loop import LOOP_VERSION, Epoch, LoopOptions, NetworkFit, train_network
+from .loop_options import LoopOptions
+from .network_fit import EpochMetrics, NetworkFit
+from .training_loop import train_network
+from .training_run import PixelData, TrainableModel
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +36,10 @@ BATCH_NORMS = ("frozen", "training")
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuningOptions(LoopOptions):
-    """How a pretrained network is trained further, all layers of it.
+    """How all layers of a pretrained network are trained further.
 
     Attributes:
-        batch_norm: "frozen": keep the statistics of batch normalisation; "training": learn them from the photos.
+        batch_norm: "frozen" to keep the statistics of batch normalization, "training" to learn them from the photos.
     """
 
     epochs: int = 4
@@ -52,10 +56,10 @@ class NetworkOptions(LoopOptions):
     """Which network is trained from scratch, and how.
 
     Attributes:
-        architecture: one of ARCHITECTURES.
-        weights: "imagenet" to begin resnet50_v2 with ImageNet's weights, or "none".
-        color_mode: "rgb", or "grayscale": the network sees the brightness alone.
-        dropout: share of units left out; None: the network's own.
+        architecture: One of ARCHITECTURES.
+        weights: "imagenet" to start resnet50_v2 with ImageNet weights, or "none".
+        color_mode: "rgb", or "grayscale" to convert photos to grayscale first.
+        dropout: The dropout rate, or None for the architecture's default.
     """
 
     architecture: str
@@ -73,21 +77,22 @@ class NetworkOptions(LoopOptions):
         check_choice("color_mode", self.color_mode, COLOR_MODES)
         check_range("dropout", self.dropout, minimum=0, below=1)
         if self.weights == "imagenet" and self.architecture != RESNET:
-            raise OptionError(f"`weights`=imagenet is for `architecture`={RESNET}; other extractors have theirs.")
+            raise OptionError(f"`weights`=imagenet is for `architecture`={RESNET} only.")
         if self.color_mode == "grayscale" and self.architecture == RESNET:
             raise OptionError(f"`color_mode`=grayscale is for networks from scratch ({', '.join(CONVNETS)}).")
 
 
 @dataclass(frozen=True, eq=False)
-class UntrainedNetwork:
-    """A network before its training.
+class InitialNetwork:
+    """A network before it is trained.
 
     Attributes:
-        network: with its first weights.
-        name, handle: for messages and the metadata.
-        identity: tells its first weights from all others.
-        kind: fine_tuned or from_scratch.
-        start: the last layer to begin with, or None.
+        network: The network with its initial weights.
+        name: The name of the trained network, for messages.
+        handle: The handle of the network, for the metadata.
+        identity: A text that differs between any two networks or initial weights; part of the keys of checkpoints.
+        kind: "fine_tuned" or "from_scratch".
+        head: The head to begin with, or None for random weights.
     """
 
     network: Network
@@ -95,37 +100,44 @@ class UntrainedNetwork:
     handle: str
     identity: str
     kind: str
-    start: LinearHead | None = None
+    head: LinearHead | None = None
 
 
-def to_fine_tune(network: Network, extractor: Extractor, head: LinearHead, options: FineTuningOptions
-                 ) -> UntrainedNetwork:
-    """Return the extractor's network with its variables, and the head that was solved for it.
+def build_fine_tuned(network: Network, extractor: Extractor, head: LinearHead, options: FineTuningOptions
+                     ) -> InitialNetwork:
+    """Return a pretrained network and a head that was solved for it, ready to be fine-tuned.
+
+    With `batch_norm` "training", batch normalization uses the statistics of each batch and learns them. With "frozen",
+    it keeps the pretrained statistics, which small batches of new photos mostly make worse. Its scale and offset are
+    trained in either case.
 
     Args:
-        network: from `load_network`.
-        extractor, head: of the same network.
-        options: with `batch_norm` "training" each batch is normalised by its own statistics, which are kept; else they
-            stay as they were pretrained (scale and shift are trained in any case): small batches of new photos mostly
-            blur them.
+        network: The network, from `load_network`.
+        extractor: The extractor prepared from this network.
+        head: The head that was solved for the extractor.
+        options: How to fine-tune.
     """
     batch_norm = options.batch_norm == "training"
 
-    def trained(pixels: Any, training: bool) -> Any:
+    def trainable(pixels: Any, training: bool) -> Any:
         return network(pixels, training and batch_norm)
-    return UntrainedNetwork(replace(network, function=trained), f"{extractor.name}, fine-tuned", extractor.handle,
-                     f"{extractor.digest}/{batch_norm}", "fine_tuned", head)
+    return InitialNetwork(replace(network, function=trainable), f"{extractor.name}, fine-tuned", extractor.handle,
+                          f"{extractor.digest}/{batch_norm}", "fine_tuned", head)
 
 
-def from_scratch(options: NetworkOptions, image_size: int | None, seed: int,
-                 resnet: Callable[[int, bool], Any]) -> UntrainedNetwork:
-    """A network with random weights (or ImageNet's, for resnet50_v2 where that is asked for).
+def build_from_scratch(options: NetworkOptions, image_size: int | None, seed: int,
+                       build_resnet: Callable[[int, bool], Any]) -> InitialNetwork:
+    """Build a network with random weights, or with ImageNet weights if requested for resnet50_v2.
 
     Args:
-        options: which.
-        image_size: side of its input, in pixels; None: the network's own.
-        seed: of the weights.
-        resnet: gives ResNet50V2 as a Keras model for a side and whether ImageNet's weights are wanted.
+        options: The architecture and its options.
+        image_size: The side of the input in pixels, or None for the architecture's default.
+        seed: The seed of the weights.
+        build_resnet: Builds ResNet50V2 as a Keras model, given the side of its input and whether to load ImageNet
+            weights.
+
+    Raises:
+        TrainingError: The input is too small for the architecture.
     """
     name, grayscale, pretrained = (options.architecture, options.color_mode == "grayscale",
                                    options.weights == "imagenet")
@@ -137,75 +149,79 @@ def from_scratch(options: NetworkOptions, image_size: int | None, seed: int,
                                      seed=seed)
         except ValueError as error:
             raise TrainingError(f"`architecture`={name} does not take photos of {size} x {size} pixels: {error}.",
-                                "Give a larger `image_size`.") from error
+                                "Use a larger `image_size`.") from error
     else:
         seed_weights(seed)
         size = image_size or RESNET_SIZE
-        model = resnet(size, pretrained)
+        model = build_resnet(size, pretrained)
 
         def function(pixels: Any, training: bool) -> Any:
             return model(pixels * 2 - 1, training=training)
-    return UntrainedNetwork(Network(function, size, size), name, name, identity, "from_scratch")
+    return InitialNetwork(Network(function, size, size), name, name, identity, "from_scratch")
 
 
-def train_all_layers(untrained: UntrainedNetwork, dataset: Dataset,
-                        options: FineTuningOptions | NetworkOptions, views: int, work_dir: Path,
-                        on_epoch: Callable[[Epoch], None]) -> tuple[Extractor, NetworkFit]:
-    """Trains a network on the training photos, and prepares the best of its epochs as an extractor.
+def train_all_layers(initial: InitialNetwork, dataset: Dataset, options: FineTuningOptions | NetworkOptions, views:
+    int,
+                     work_dir: Path, on_epoch: Callable[[EpochMetrics], None]) -> tuple[Extractor, NetworkFit]:
+    """Train a network on the training photos and prepare its best epoch as an extractor.
 
     Args:
-        untrained: its network is changed in place.
-        dataset: photos with their digests and split.
-        options: how.
-        views: of each photo, whose answers are averaged, in training one alone.
-        work_dir: checkpoints, decoded photos and the result go below it; the same training goes on there.
-        on_epoch: told of every epoch.
+        initial: The network to train; changed in place.
+        dataset: The photos, with digests and split.
+        options: How to train.
+        views: The number of views of each photo that are averaged at inference; training uses one.
+        work_dir: The folder for checkpoints, decoded photos and the extractor. An interrupted training continues
+            there.
+        on_epoch: Called with the metrics of each epoch.
 
     Raises:
-        TrainingError: there is nothing to resume; what `train_network` raises.
+        TrainingError: There is no checkpoint to resume, or `train_network` raises it.
     """
     if options.mixed_precision and not has_gpu():
-        log.info("`mixed_precision` changes nothing here: there is no GPU.")
-    key = _key(untrained, dataset, options, views)
+        log.info("`mixed_precision` has no effect: there is no GPU.")
+    key = _key(initial, dataset, options, views)
     folder = work_dir / "training" / key
     if (options.resume or options.checkpoint) and not folder.is_dir():
-        given = "resume" if options.resume else "checkpoint"
-        raise TrainingError("There is no checkpoint: no training of these photos with these options was begun.",
-                            f"Give the options it was started with, or omit `{given}`.")
-    answering = average_views(untrained.network, views)
+        option = "resume" if options.resume else "checkpoint"
+        raise TrainingError("There is no checkpoint: no training of these photos with these options was started.",
+                            f"Use the same options as when it was started, or omit `{option}`.")
+    network = average_views(initial.network, views)
 
-    def network(photos: Any, training: bool) -> Any:
-        return untrained.network(photos, True) if training else answering(photos)
+    def trainable(pixels: Any, training: bool) -> Any:
+        return initial.network(pixels, True) if training else network(pixels)
 
-    def decoded(part: int) -> tuple[np.ndarray, np.ndarray]:
+    def decode(part: int) -> PixelData:
         examples = dataset.part(part)
-        return store_pixels(examples.photos, answering.height, answering.width, folder, core_count()), examples.y
+        pixels = store_pixels(examples.photos, network.height, network.width, folder, core_count())
+        return PixelData(pixels, examples.y)
     try:
-        fit = train_network(network, untrained.start, len(dataset.labels), decoded(TRAINING), decoded(VALIDATION),
-                            options, folder, untrained.kind, on_epoch)
+        fit = train_network(TrainableModel(trainable, len(dataset.labels), initial.head, initial.kind),
+                            decode(TRAINING), decode(VALIDATION), options, folder, on_epoch)
     except TfpoetsError:
-        _forget_pixels(folder)
+        _delete_pixels(folder)
         raise
-    _forget_pixels(folder)
-    weights = hashlib.blake2b(np.ascontiguousarray(fit.head.weights).tobytes(), digest_size=16).hexdigest()
-    extractor = prepare_extractor(answering, untrained.name, untrained.handle, f"{untrained.kind}/{key}/{weights}",
+    _delete_pixels(folder)
+    weights = _digest(np.ascontiguousarray(fit.head.weights))
+    extractor = prepare_extractor(network, initial.name, initial.handle, f"{initial.kind}/{key}/{weights}",
                                   folder / f"extractor-{weights[:12]}")
     return extractor, fit
 
 
-def _forget_pixels(folder: Path) -> None:
+def _delete_pixels(folder: Path) -> None:
     for path in folder.glob("pixels-*"):
-        with contextlib.suppress(OSError):  # Windows keeps a file while an array shows it
+        with contextlib.suppress(OSError):  # Windows does not delete a file that is memory-mapped
             path.unlink()
 
 
-def _key(untrained: UntrainedNetwork, dataset: Dataset, options: FineTuningOptions | NetworkOptions, views: int
-         ) -> str:
-    """Names a training: the same network, photos and options, and no others, go on from its checkpoints."""
-    start = untrained.start and hashlib.blake2b(untrained.start.weights.tobytes(), digest_size=16).hexdigest()
+def _digest(array: np.ndarray) -> str:
+    return hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest()
+
+
+def _key(initial: InitialNetwork, dataset: Dataset, options: FineTuningOptions | NetworkOptions, views: int) -> str:
+    """Return the name of a training, which it shares only with trainings that may continue from its checkpoints."""
+    head = initial.head and _digest(initial.head.weights)
     dropout = options.dropout if isinstance(options, NetworkOptions) and options.architecture in CONVNETS else None
-    network = untrained.network
-    everything = [LOOP_VERSION, untrained.identity, untrained.kind, network.height, network.width, start,
-                  dataset.split and dataset.split.digest, options.identity(), dropout, views,
-                  [photo.label for photo in dataset.photos]]
-    return hashlib.blake2b(json.dumps(everything).encode(), digest_size=8).hexdigest()
+    content = [LOOP_VERSION, initial.identity, initial.kind, initial.network.height, initial.network.width, head,
+               dataset.split and dataset.split.digest, options.identity(), dropout, views,
+               [photo.label for photo in dataset.photos]]
+    return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()

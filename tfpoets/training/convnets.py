@@ -1,4 +1,4 @@
-"""Small networks to train from scratch: one kind, with presets."""
+"""Small convolutional networks to train from scratch."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -7,24 +7,26 @@ from typing import Any
 
 from tfpoets.tf_runtime import import_tensorflow
 
-# From float32 [n, height, width, 3] in [0, 1], and whether it is trained on, to float32 [n, depth].
+# Maps float32 [n, height, width, 3] in [0, 1] to float32 [n, depth]. The second argument is Keras's `training`.
 TrainableNetwork = Callable[[Any, bool], Any]
 
-# ITU-R BT.601: the share of each colour in the brightness.
-LUMA = (0.299, 0.587, 0.114)
+# The weights of red, green and blue in the luma (ITU-R BT.601).
+LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
 class ConvNet:
-    """A network of blocks (convolution, ReLU, 2 x 2 maximum, normalisation) and dense layers.
+    """The architecture of a network: convolutional blocks, then dense layers.
+
+    A block is a convolution with ReLU, 2 x 2 max pooling, and optionally batch normalization.
 
     Attributes:
-        image_size: side of its input where nobody asks for another, in pixels.
-        filters: of each block's convolution.
-        kernels: sides of them, in pixels.
-        dense: units of each layer behind the blocks; the last one's are the bottleneck.
-        batch_norm: normalise behind each block and dense layer.
-        dropout: share of units left out behind each dense layer, where nobody asks for another.
+        image_size: The default side of the input, in pixels.
+        filters: The number of filters of each block.
+        kernels: The side of each block's kernels, in pixels.
+        dense: The units of each dense layer. The outputs of the last one are the bottleneck.
+        batch_norm: Whether batch normalization follows each block and dense layer.
+        dropout: The default dropout rate after each dense layer, 0 to 1.
     """
 
     image_size: int
@@ -36,17 +38,17 @@ class ConvNet:
 
 
 PRESETS = {
-    # LeCun et al. 1998 (LeNet-5), with today's ReLU and maximum.
+    # LeNet-5 (LeCun et al. 1998), with ReLU and max pooling, as is usual today.
     "lenet": ConvNet(32, (6, 16), (5, 5), (120, 84)),
-    # A common network for CIFAR-10: four blocks and a pyramid of dense layers.
+    # A common network for CIFAR-10: four blocks, then dense layers of increasing size.
     "cifar_cnn": ConvNet(32, (64, 128, 256, 512), (3, 3, 5, 5), (128, 256, 512, 1024), batch_norm=True, dropout=0.3),
-    # Three small blocks, as tutorials on casting defects have them.
+    # Three small blocks, as in tutorials on casting defects.
     "casting_cnn": ConvNet(300, (16, 32, 64), (3, 3, 3), (128,)),
 }
 
 
 def seed_weights(seed: int) -> None:
-    """Makes the random weights of the next networks depend on the seed alone; it may be any whole number."""
+    """Seed the initial weights of the networks that are built next. Any integer is a valid seed."""
     import_tensorflow()
     import keras
     keras.utils.set_random_seed(seed % 2 ** 31)
@@ -54,42 +56,44 @@ def seed_weights(seed: int) -> None:
 
 def build_convnet(preset: ConvNet, height: int, width: int, *, grayscale: bool, dropout: float | None, seed: int
                   ) -> TrainableNetwork:
-    """A preset with random weights.
+    """Build a network with random weights.
 
     Args:
-        height, width: of its input, in pixels.
-        grayscale: the first layer takes the brightness alone.
-        dropout: another share than the preset's, or None.
-        seed: of the weights.
+        preset: The architecture.
+        height: The height of the input, in pixels.
+        width: The width of the input, in pixels.
+        grayscale: Whether the network converts its input to grayscale first.
+        dropout: The dropout rate, or None for that of the preset.
+        seed: The seed of the initial weights.
 
     Raises:
-        ValueError: the input is too small for so many blocks.
+        ValueError: The input is too small for the number of blocks.
     """
     seed_weights(seed)
     import keras
-    least = 2 ** len(preset.filters)
-    if min(height, width) < least:
-        raise ValueError(f"it needs at least {least} x {least} pixels")
+    min_size = 2 ** len(preset.filters)
+    if min(height, width) < min_size:
+        raise ValueError(f"it needs at least {min_size} x {min_size} pixels")
     pixels = keras.Input((height, width, 3))
-    x = _brightness(keras, pixels) if grayscale else pixels
+    x = _to_grayscale(keras, pixels) if grayscale else pixels
     x = keras.layers.Rescaling(2.0, -1.0)(x)
     for filters, kernel in zip(preset.filters, preset.kernels):
         x = keras.layers.Conv2D(filters, kernel, padding="same", activation="relu")(x)
         x = keras.layers.MaxPooling2D()(x)
         x = keras.layers.BatchNormalization()(x) if preset.batch_norm else x
     x = keras.layers.Flatten()(x)
-    share = preset.dropout if dropout is None else dropout
+    rate = preset.dropout if dropout is None else dropout
     for units in preset.dense:
         x = keras.layers.Dense(units, activation="relu")(x)
         x = keras.layers.BatchNormalization()(x) if preset.batch_norm else x
-        x = keras.layers.Dropout(share)(x) if share else x
+        x = keras.layers.Dropout(rate)(x) if rate else x
     model = keras.Model(pixels, x)
     return lambda photos, training: model(photos, training=training)
 
 
-def _brightness(keras: Any, pixels: Any) -> Any:
-    """Colours to gray by a fixed convolution, so that the pixel contract is the same for every network."""
+def _to_grayscale(keras: Any, pixels: Any) -> Any:
+    """Convert to grayscale inside the network, so that every network takes RGB input."""
     layer = keras.layers.Conv2D(1, 1, use_bias=False, trainable=False)
     gray = layer(pixels)
-    layer.kernel.assign([[[[share] for share in LUMA]]])
+    layer.kernel.assign([[[[weight] for weight in LUMA_WEIGHTS]]])
     return gray

@@ -1,4 +1,7 @@
-"""Every photo answered by a head that never saw it: figures for sets too small to keep a test part aside."""
+"""Predictions for each photo by a head that was not trained on it.
+
+They measure the accuracy on datasets that are too small to hold out test photos.
+"""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -9,61 +12,66 @@ from threadpoolctl import threadpool_limits
 from tfpoets.data import Examples
 from tfpoets.graphs import PROBABILITIES
 
-from .lbfgs import Problem, answers_of, fit_head, principal_axes, solve
+from .lbfgs import fit_head
+from .logistic_regression import LogisticObjective, compute_principal_axes, predict_log_proba, solve
 from .trainers import HeadFit
 
-# Of the objective: probabilities are then right to about 0.01.
+# The tolerance of `solve`, at which the probabilities are accurate to about 0.01.
 ROUGH_TOLERANCE = 1e-3
 
 
 def out_of_fold_probabilities(examples: Examples, folds: np.ndarray,
                               fit: Callable[[Examples, Examples], HeadFit] = fit_head) -> np.ndarray:
-    """Fit a head for each fold, on the photos of the others, and let it answer the fold.
+    """Fit a head for each fold on the photos of the other folds, and predict the fold with it.
 
-    Whatever validation photos choose is chosen by the fold after it, so that nothing of the fold that is answered
-    takes part.
+    The next fold serves as validation photos, so that the predicted fold takes no part in any choice.
 
     Args:
-        examples: all photos.
-        folds: int [n], 0 to K - 1, K at least 3; every class must be in at least three of them.
-        fit: fits a head to training and validation examples.
+        examples: All photos.
+        folds: int [n], the number of each photo's fold, 0 to K - 1 with K at least 3. Every class must occur in at
+            least three folds.
+        fit: Fits a head to training and validation examples.
 
     Returns:
         float32 [n, n_classes].
     """
-    count = int(folds.max()) + 1
-    answers = np.empty((len(examples), examples.n_classes), np.float32)
-    for fold in range(count):
-        held = folds == fold
-        choosing = folds == (fold + 1) % count
-        head = fit(examples.select(~(held | choosing)), examples.select(choosing)).head
-        answers[held] = head.outputs(examples.X[held])[PROBABILITIES]
-    return answers
+    n_folds = int(folds.max()) + 1
+    probabilities = np.empty((len(examples), examples.n_classes), np.float32)
+    for fold in range(n_folds):
+        predicted = folds == fold
+        validation = folds == (fold + 1) % n_folds
+        head = fit(examples.select(~(predicted | validation)), examples.select(validation)).head
+        probabilities[predicted] = head.outputs(examples.X[predicted])[PROBABILITIES]
+    return probabilities
 
 
-def out_of_fold_at_l2(examples: Examples, folds: np.ndarray, l2: float, kept: np.ndarray) -> np.ndarray:
-    """The same with one L2 strength for all folds, from the same principal axes: for many answers in a second.
+def out_of_fold_at_l2(examples: Examples, folds: np.ndarray, l2: float, trusted: np.ndarray) -> np.ndarray:
+    """Return out-of-fold probabilities at a given L2 strength.
+
+    This takes about a second, because all folds share the principal axes and start from each other's solution.
 
     Args:
-        examples, folds: as above; a class may be missing from a fold.
-        l2: the strength.
-        kept: bool [n]: photos that may train; all are answered, evenly for all classes where none may train.
+        examples: All photos.
+        folds: int [n], the number of each photo's fold. A class may be missing from a fold.
+        l2: The strength.
+        trusted: bool [n], the photos to train on. All photos are predicted; a fold without photos to train on gets the
+            same probability for all classes.
 
     Returns:
         float64 [n, n_classes].
     """
     y, n_classes = examples.y, examples.n_classes
-    answers = np.empty((len(y), n_classes))
+    probabilities = np.empty((len(y), n_classes))
     with threadpool_limits(1, user_api="blas"):
-        axes = principal_axes(examples.X.astype(np.float32))
-        weights = np.zeros((n_classes, axes.rows.shape[1] + 1))
+        axes = compute_principal_axes(examples.X.astype(np.float32))
+        coef = np.zeros((n_classes, axes.X.shape[1] + 1))
         for fold in np.unique(folds):
-            fitting = (folds != fold) & kept
-            held = folds == fold
-            if not fitting.any():
-                answers[held] = 1 / n_classes
+            train = (folds != fold) & trusted
+            predicted = folds == fold
+            if not train.any():
+                probabilities[predicted] = 1 / n_classes
                 continue
-            weights = solve(Problem(axes.rows[fitting], y[fitting], n_classes, False, examples.X.shape[1]), l2,
-                            weights, ROUGH_TOLERANCE)[0]
-            answers[held] = np.exp(answers_of(axes.rows[held], weights))
-    return answers
+            objective = LogisticObjective(axes.X[train], y[train], n_classes, False, examples.X.shape[1])
+            coef, _ = solve(objective, l2, coef, ROUGH_TOLERANCE)
+            probabilities[predicted] = np.exp(predict_log_proba(axes.X[predicted], coef))
+    return probabilities

@@ -1,45 +1,52 @@
-"""The figures of a training as curves."""
+"""The metrics of a training as curves."""
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 from typing import Protocol
 
-# Points by run, "train" and "validation": each has its `step` and the figures measured there.
+# Points by run, "train" and "validation". Each point has its `step` and the metrics measured there.
 Curves = dict[str, list[dict[str, float]]]
 
 
-class Figures(Protocol):
-    """What is measured at one place of a training; losses in nats, nan without photos, accuracies from 0 to 1."""
+class TrainingMetrics(Protocol):
+    """Metrics at one point of a training.
+
+    Losses are in nats, accuracies from 0 to 1. Without validation photos, the validation metrics are nan.
+    """
 
     @property
-    def train_loss(self) -> float: ...
+    def train_loss(self) -> float:
+        """The mean cross-entropy of the training photos."""
 
     @property
-    def train_accuracy(self) -> float: ...
+    def train_accuracy(self) -> float:
+        """The fraction of the training photos that are classified correctly."""
 
     @property
-    def validation_loss(self) -> float: ...
+    def validation_loss(self) -> float:
+        """The mean cross-entropy of the validation photos."""
 
     @property
-    def validation_accuracy(self) -> float: ...
+    def validation_accuracy(self) -> float:
+        """The fraction of the validation photos that are classified correctly."""
 
 
-def curves_of(figures: Iterable[tuple[int, Figures]], **more: Iterable[float]) -> Curves:
+def build_curves(metrics: Iterable[tuple[int, TrainingMetrics]], **extra: Iterable[float]) -> Curves:
     """Return the curves of a training.
 
     Args:
-        figures: (step, what was measured there).
-        more: further values for both runs, by name: one for each step.
+        metrics: The number of each step, and the metrics measured there.
+        extra: Further values, by name: one for each step, added to the points of both runs.
 
     Returns:
-        Points with `step`, `cross_entropy`, `accuracy` and the names of `more`; without those whose loss is nan.
+        Points with `step`, `cross_entropy`, `accuracy` and the names in `extra`. Points whose loss is nan are omitted.
     """
     curves: Curves = {"train": [], "validation": []}
-    for (step, each), *values in zip(figures, *more.values(), strict=True):
+    for (step, each), *values in zip(metrics, *extra.values(), strict=True):
         for run, loss, accuracy in (("train", each.train_loss, each.train_accuracy),
                                     ("validation", each.validation_loss, each.validation_accuracy)):
             if not math.isnan(loss):
                 curves[run].append({"step": step, "cross_entropy": loss, "accuracy": accuracy,
-                                    **dict(zip(more, values))})
+                                    **dict(zip(extra, values))})
     return curves

@@ -13,12 +13,12 @@ from tfpoets.tf_runtime import import_tensorflow
 
 @dataclass(frozen=True, eq=False)
 class LinearHead:
-    """The new last layer: softmax((X @ weights + bias) / temperature).
+    """A linear last layer: softmax((X @ weights + bias) / temperature).
 
     Attributes:
-        weights: float32 [depth, n_classes], for bottlenecks as the extractor gives them.
+        weights: float32 [depth, n_classes], for bottlenecks as the extractor returns them.
         bias: float32 [n_classes].
-        temperature: what logits are divided by before the softmax.
+        temperature: The number that the logits are divided by before the softmax.
     """
 
     weights: np.ndarray
@@ -26,11 +26,11 @@ class LinearHead:
     temperature: float = 1.0
 
     def outputs(self, X: np.ndarray) -> dict[str, np.ndarray]:
-        """Return `probabilities` of bottlenecks: float32 [n, depth] to float32 [n, n_classes]."""
+        """Return the `probabilities` of bottlenecks: float32 [n, depth] to float32 [n, n_classes]."""
         return {PROBABILITIES: self.probabilities(X)}
 
     def add_to_graph(self, bottleneck: Any, output_name: str) -> dict[str, Any]:
-        """Add the same operations to the TensorFlow graph that is being built; see `Head`."""
+        """Add the same computation to the current TensorFlow graph; see `Head`."""
         tensorflow = import_tensorflow()
         with tensorflow.name_scope(HEAD_SCOPE):
             weights = tensorflow.constant(np.float32(self.weights / self.temperature), name="final_weights")
@@ -39,13 +39,13 @@ class LinearHead:
         return {PROBABILITIES: tensorflow.nn.softmax(logits, name=output_name)}
 
     def logits(self, X: np.ndarray) -> np.ndarray:
-        """Return logits before the temperature: float32 [n, depth] to float32 [n, n_classes]."""
+        """Return the logits before the temperature: float32 [n, depth] to float32 [n, n_classes]."""
         return X @ self.weights + self.bias
 
     def probabilities(self, X: np.ndarray) -> np.ndarray:
-        """Return probabilities: float32 [n, depth] to float32 [n, n_classes], rows summing to 1."""
+        """Return probabilities: float32 [n, depth] to float32 [n, n_classes]; each row sums to 1."""
         return np.exp(self.log_probabilities(X))
 
     def log_probabilities(self, X: np.ndarray) -> np.ndarray:
-        """Return natural logarithms of probabilities: float32 [n, depth] to float32 [n, n_classes]."""
+        """Return the natural logarithms of the probabilities: float32 [n, depth] to float32 [n, n_classes]."""
         return log_softmax(self.logits(X) / np.float32(self.temperature))

@@ -1,8 +1,8 @@
-"""TensorFlow for Poets' way to the last layer: stochastic gradient descent on class-balanced batches.
+"""Stochastic gradient descent on class-balanced batches, as in TensorFlow for Poets.
 
-As googlecodelabs/tensorflow-for-poets-2, scripts/retrain.py, does it: the softmax's mean cross-entropy without a
-penalty, a constant learning rate, weights drawn from a truncated normal distribution of standard deviation 0.001, a
-bias of zeros. A photo of a batch is drawn by its class first, then among the photos of that class, with replacement.
+This follows scripts/retrain.py of googlecodelabs/tensorflow-for-poets-2: the mean cross-entropy without a penalty, a
+constant learning rate, weights drawn from a truncated normal distribution with a standard deviation of 0.001, and a
+bias of zeros. Each photo of a batch is drawn with replacement: first its class, then one of the photos of that class.
 """
 from __future__ import annotations
 
@@ -17,27 +17,26 @@ from tfpoets.data import Examples
 from tfpoets.errors import TrainingError, check_range
 from tfpoets.evaluation import cross_entropy, fit_temperature
 
-from .curves import Curves, curves_of
+from .curves import Curves, build_curves
 from .linear_head import LinearHead
 
-WEIGHTS_DEVIATION = 0.001
-# More would only fill the memory.
+WEIGHTS_STDDEV = 0.001
+# A larger batch would only use more memory.
 MAX_BATCH_SIZE = 100_000
 
 
 @dataclass(frozen=True)
 class SGDOptions:
-    """A training of the last layer by gradient steps, as TensorFlow for Poets does it; batch sizes of -1 mean all
-    photos.
+    """How the last layer is trained by gradient descent, as in TensorFlow for Poets.
 
     Attributes:
-        how_many_training_steps: steps.
-        learning_rate: what the gradient is multiplied by.
-        train_batch_size: photos a step.
-        validation_batch_size: photos drawn for each evaluation; -1: all.
-        eval_step_interval: steps from one evaluation to the next; the last step is always evaluated.
-        intermediate_store_frequency: steps from one `IntermediateFit` event to the next; 0: never.
-        seed: of first weights and batches; a retraining takes that of its split.
+        how_many_training_steps: The number of steps.
+        learning_rate: The number that the gradient is multiplied by.
+        train_batch_size: The number of photos per step.
+        validation_batch_size: The number of photos drawn for each evaluation; -1 for all.
+        eval_step_interval: The number of steps between evaluations. The last step is always evaluated.
+        intermediate_store_frequency: The number of steps between `IntermediateFit` events; 0 for none.
+        seed: The seed of the initial weights and the batches. `retrain` replaces it by the seed of the split.
     """
 
     how_many_training_steps: int = 4000
@@ -59,20 +58,22 @@ class SGDOptions:
 
 
 def check_batch_size(option: str, value: int) -> None:
-    """Check a number of photos at a time, of which -1 means all; raise OptionError for another one."""
+    """Raise OptionError unless a batch size is -1, which means all photos, or from 1 to MAX_BATCH_SIZE."""
     if value != -1:
         check_range(option, value, minimum=1, maximum=MAX_BATCH_SIZE, integer=True)
 
 
 @dataclass(frozen=True)
-class Step:
-    """What one printed line of the training says.
+class StepMetrics:
+    """Event: a step has been evaluated.
 
     Attributes:
-        number: of the step, from 0.
-        train_loss, validation_loss: mean cross-entropy of the batch, in nats; nan without validation photos.
-        train_accuracy, validation_accuracy: shares of the batch, 0 to 1.
-        validation_count: photos in the validation batch.
+        number: The index of the step.
+        train_loss: The mean cross-entropy of the training batch, in nats.
+        train_accuracy: The fraction of the training batch classified correctly, 0 to 1.
+        validation_loss: The mean cross-entropy of the validation batch, in nats; nan without validation photos.
+        validation_accuracy: The fraction of the validation batch classified correctly, 0 to 1; nan without photos.
+        validation_count: The number of photos in the validation batch.
     """
 
     number: int
@@ -85,149 +86,155 @@ class Step:
 
 @dataclass(frozen=True)
 class SGDFit:
-    """A head and the steps that led to it.
+    """A head and how it was trained.
 
     Attributes:
-        head: as the last step left it.
-        steps: those that were evaluated.
-        learning_rate, batch_size, count: of the training.
+        head: The head after the last step.
+        history: The metrics of the steps that were evaluated.
+        learning_rate: The learning rate.
+        batch_size: The number of photos per step.
+        n_steps: The number of steps.
     """
 
     head: LinearHead
-    steps: tuple[Step, ...]
+    history: tuple[StepMetrics, ...]
     learning_rate: float
     batch_size: int
-    count: int
+    n_steps: int
 
     def description(self) -> dict[str, Any]:
-        """For the metadata."""
-        return {"solver": "sgd", "how_many_training_steps": self.count, "learning_rate": self.learning_rate,
+        """Return the description of the training for the metadata."""
+        return {"solver": "sgd", "how_many_training_steps": self.n_steps, "learning_rate": self.learning_rate,
                 "train_batch_size": self.batch_size, "temperature": self.head.temperature}
 
     def curves(self) -> Curves:
-        """Return the figures of the steps that were evaluated."""
-        return curves_of((step.number, step) for step in self.steps)
+        """Return the metrics of the steps that were evaluated."""
+        return build_curves((step.number, step) for step in self.history)
 
 
 @dataclass(frozen=True)
 class IntermediateFit:
-    """Event: a training by steps as it stands, `fit.count` being the steps so far."""
+    """Event: the state of a training after `fit.n_steps` steps, to be stored."""
 
     fit: SGDFit
 
 
 class SGDTrainer:
-    """Trains the head by gradient steps."""
+    """Trains the head by gradient descent."""
 
     name = "sgd"
     options = SGDOptions
 
     def fit(self, train: Examples, validation: Examples, options: SGDOptions, on_event: Callable[[Any], None]
             ) -> SGDFit:
-        """Fit a head; see `fit_head_sgd`. Augmented views are photos like the others."""
+        """Fit a head as `fit_head_sgd` does. Augmented views count as further training photos."""
         if train.augmented is not None:
-            augmented = train.augmented
-            train = Examples(np.concatenate([train.X, *augmented]), np.append(train.y, np.repeat(
-                train.y, augmented.shape[1])), train.n_classes)
+            views = train.augmented
+            train = Examples(np.concatenate([train.X, *views]), np.append(train.y, np.repeat(
+                train.y, views.shape[1])), train.n_classes)
         return fit_head_sgd(train, validation, options, on_event)
 
 
 def fit_head_sgd(train: Examples, validation: Examples, options: SGDOptions = SGDOptions(),
-                      on_event: Callable[[Any], None] = lambda event: None) -> SGDFit:
-    """Train a head by the steps of TensorFlow for Poets, and add a temperature, chosen by all validation photos.
+                 on_event: Callable[[Any], None] = lambda event: None) -> SGDFit:
+    """Train a head as TensorFlow for Poets does, then fit its temperature to all validation photos.
 
-    Same arguments, same machine: the same bytes.
+    The same arguments give the same result, to the byte, on the same machine.
 
     Args:
-        train: at least one photo of each class.
-        validation: may be empty.
-        options: how.
-        on_event: is told of each evaluation (`Step`) and of each state that is to be stored (`IntermediateFit`).
+        train: Training examples, with at least one of each class.
+        validation: Validation examples; may be empty.
+        options: How to train the head.
+        on_event: Called with each evaluation (`StepMetrics`) and each state to be stored (`IntermediateFit`).
 
     Raises:
-        TrainingError: the learning rate is so large that the loss is not finite.
+        TrainingError: The loss is not finite, because the learning rate is too large.
     """
-    random = generator(options.seed)
-    count, batch_size, learning_rate = (options.how_many_training_steps, options.train_batch_size,
-                                        options.learning_rate)
-    interval, store_interval = options.eval_step_interval, options.intermediate_store_frequency
-    weights = _truncated_normal(random, (train.X.shape[1], train.n_classes))
-    bias = np.zeros(train.n_classes, np.float32)
+    rng = make_rng(options.seed)
+    n_steps, store_interval = options.how_many_training_steps, options.intermediate_store_frequency
+    head = LinearHead(_truncated_normal(rng, (train.X.shape[1], train.n_classes)),
+                      np.zeros(train.n_classes, np.float32))
     rows, validation_rows = _rows_by_class(train.y), _rows_by_class(validation.y)
-    steps = []
+    history: list[StepMetrics] = []
+
+    def state_after(steps: int, head: LinearHead) -> SGDFit:
+        return SGDFit(head, tuple(history), options.learning_rate, options.train_batch_size, steps)
+
     with threadpool_limits(1, user_api="blas"), np.errstate(over="ignore", invalid="ignore"):
-        rate = np.float32(learning_rate)
-        for number in range(count):
-            chosen = _draw(rows, batch_size, random)
-            x, y = train.X[chosen], train.y[chosen]
-            error = LinearHead(weights, bias).probabilities(x)
-            error[np.arange(batch_size), y] -= 1
-            error *= rate / np.float32(batch_size)
-            weights = weights - x.T @ error
-            bias = bias - error.sum(axis=0)
-            if number % interval == 0 or number == count - 1:
-                head = LinearHead(weights, bias)
-                steps.append(_evaluated(number, head, (x, y), _validation_batch(
-                    validation.X, validation.y, validation_rows, options.validation_batch_size, random)))
-                _check_finite(steps[-1], learning_rate)
-                on_event(steps[-1])
+        for number in range(n_steps):
+            batch = _draw(rows, options.train_batch_size, rng)
+            X, y = train.X[batch], train.y[batch]
+            head = _descend(head, X, y, options.learning_rate)
+            if number % options.eval_step_interval == 0 or number == n_steps - 1:
+                validation_batch = _validation_batch(validation, validation_rows, options.validation_batch_size, rng)
+                history.append(_evaluate(number, head, (X, y), validation_batch))
+                _check_finite(history[-1], options.learning_rate)
+                on_event(history[-1])
             if store_interval and number and number % store_interval == 0:
-                head = LinearHead(weights, bias)
-                on_event(IntermediateFit(SGDFit(head, tuple(steps), learning_rate, batch_size, number)))
-        head = LinearHead(weights, bias)
+                on_event(IntermediateFit(state_after(number, head)))
         temperature = fit_temperature(head.logits(validation.X), validation.y)
-    return SGDFit(LinearHead(weights, bias, temperature), tuple(steps), learning_rate, batch_size, count)
+    return state_after(n_steps, LinearHead(head.weights, head.bias, temperature))
 
 
-def generator(seed: int) -> np.random.Generator:
-    """A generator for any seed; NumPy's own take none below 0."""
+def make_rng(seed: int) -> np.random.Generator:
+    """Return a random number generator for any integer, including negative ones, which NumPy does not accept."""
     return np.random.default_rng(seed % 2 ** 63)
 
 
-def balanced_draw(y: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
-    """Draw `size` rows, as TensorFlow for Poets does: a class, then a photo of it, with replacement: int [size]."""
-    return _draw(_rows_by_class(y), size, random)
+def draw_balanced(y: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw `size` rows with replacement, first the class, then one of its photos: int64 [size]."""
+    return _draw(_rows_by_class(y), size, rng)
 
 
 def _rows_by_class(y: np.ndarray) -> list[np.ndarray]:
     return [np.flatnonzero(y == label) for label in np.unique(y)]
 
 
-def _draw(rows: list[np.ndarray], size: int, random: np.random.Generator) -> np.ndarray:
-    drawn = random.integers(len(rows), size=size)
-    places = random.random(size)
-    return np.array([rows[label][int(place * len(rows[label]))] for label, place in zip(drawn, places)])
+def _draw(rows: list[np.ndarray], size: int, rng: np.random.Generator) -> np.ndarray:
+    labels = rng.integers(len(rows), size=size)
+    positions = rng.random(size)
+    return np.array([rows[label][int(position * len(rows[label]))] for label, position in zip(labels, positions)])
 
 
-def _validation_batch(x: np.ndarray, y: np.ndarray, rows: list[np.ndarray], size: int,
-                      random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    if size == -1 or not len(y):
-        return x, y
-    chosen = _draw(rows, size, random)
-    return x[chosen], y[chosen]
+def _descend(head: LinearHead, X: np.ndarray, y: np.ndarray, learning_rate: float) -> LinearHead:
+    """Return the head after one step down the gradient of a batch."""
+    error = head.probabilities(X)
+    error[np.arange(len(y)), y] -= 1
+    error *= np.float32(learning_rate) / np.float32(len(y))
+    return LinearHead(head.weights - X.T @ error, head.bias - error.sum(axis=0))
 
 
-def _evaluated(number: int, head: LinearHead, train: tuple[np.ndarray, np.ndarray],
-               validation: tuple[np.ndarray, np.ndarray]) -> Step:
-    return Step(number, *_loss_and_accuracy(head, *train), *_loss_and_accuracy(head, *validation), len(validation[1]))
+def _validation_batch(validation: Examples, rows: list[np.ndarray], size: int, rng: np.random.Generator
+                      ) -> tuple[np.ndarray, np.ndarray]:
+    if size == -1 or not len(validation):
+        return validation.X, validation.y
+    batch = _draw(rows, size, rng)
+    return validation.X[batch], validation.y[batch]
 
 
-def _loss_and_accuracy(head: LinearHead, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+def _evaluate(number: int, head: LinearHead, train: tuple[np.ndarray, np.ndarray],
+              validation: tuple[np.ndarray, np.ndarray]) -> StepMetrics:
+    """Return the metrics of a training batch (X, y) and a validation batch."""
+    return StepMetrics(number, *_loss_and_accuracy(head, *train), *_loss_and_accuracy(head, *validation),
+                       len(validation[1]))
+
+
+def _loss_and_accuracy(head: LinearHead, X: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     if not len(y):
         return float("nan"), float("nan")
-    log_probabilities = head.log_probabilities(x)
+    log_probabilities = head.log_probabilities(X)
     return float(cross_entropy(log_probabilities, y).mean()), float(np.mean(log_probabilities.argmax(axis=1) == y))
 
 
-def _check_finite(step: Step, learning_rate: float) -> None:
+def _check_finite(step: StepMetrics, learning_rate: float) -> None:
     if not np.isfinite(step.train_loss):
         raise TrainingError(f"After {step.number} steps the loss is not finite: `learning_rate`={learning_rate:g} is "
                             "too large.", "Try a tenth of it.")
 
 
-def _truncated_normal(random: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Float32, of WEIGHTS_DEVIATION; what lies beyond two deviations is drawn again."""
-    drawn = random.standard_normal(shape)
-    while (far := np.abs(drawn) > 2).any():
-        drawn[far] = random.standard_normal(int(far.sum()))
-    return (WEIGHTS_DEVIATION * drawn).astype(np.float32)
+def _truncated_normal(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Draw float32 weights; draw again those that are more than two standard deviations from 0."""
+    weights = rng.standard_normal(shape)
+    while (is_far := np.abs(weights) > 2).any():
+        weights[is_far] = rng.standard_normal(int(is_far.sum()))
+    return (WEIGHTS_STDDEV * weights).astype(np.float32)

@@ -1,41 +1,41 @@
-"""What a retrain trains: the last layer alone, all layers after it, or a network from nothing."""
+"""The training of a classifier: its last layer alone, all layers of its network, or a network from scratch."""
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tfpoets.data import (DEFAULT_AUGMENTATION, PARTS, TEST, TRAINING, VALIDATION, AugmentationOptions, Dataset,
                           Examples, Photo)
-from tfpoets.errors import OptionError, TrainingError, check_type, check_range
+from tfpoets.errors import OptionError, TrainingError, check_range, check_type
 from tfpoets.evaluation import MIN_PROBABILITY, cross_entropy
 from tfpoets.extractors import (Extractor, ExtractorOptions, build_application, extract_augmented, extract_bottlenecks,
                                 load_network)
 from tfpoets.progress import stage
 
-from .all_layers import (FineTuningOptions, NetworkOptions, UntrainedNetwork, from_scratch, to_fine_tune,
+from .all_layers import (FineTuningOptions, InitialNetwork, NetworkOptions, build_fine_tuned, build_from_scratch,
                          train_all_layers)
 from .lbfgs import HeadOptions, LBFGSFit, fit_head
 from .linear_head import LinearHead
+from .network_fit import NetworkFit
 from .sgd import SGDOptions
 from .trainers import Head, HeadFit, trainer_for
-from .training_loop import NetworkFit
 from .unknown_score import RejectingHead, fit_unknown_score
 
 log = logging.getLogger(__name__)
 
-# With fewer validation photos than this a share of 95 % or so cannot be kept well.
-FEW_FOR_COVERAGE = 40
+# Fewer validation photos than this are too few for a threshold with a coverage of 95 % or so.
+MIN_PHOTOS_FOR_COVERAGE = 40
 
-# Of each photo, where its augmentation is asked for and no number of views.
+# The number of augmented views of each photo if only `augmentation` is given.
 DEFAULT_VIEWS = 4
 MAX_VIEWS = 100
-# Is told of every event: of those below, and of those of the trainers (Step, Epoch, ...).
-Listener = Callable[[Any], None]
+# Called with every event: those of this module, and those of the trainers (StepMetrics, EpochMetrics, ...).
+EventCallback = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,15 @@ class TrainingOptions:
     """What is trained, and how.
 
     Attributes:
-        head: how the last layer is trained: the options of one of HEAD_TRAINERS, which also choose the trainer.
-        fine_tuning: train all layers of the extractor, after the last one; None: leave it as it is.
-        network: train a network from scratch instead of using the extractor; None: do not.
-        augmentation: how photos are varied for the last layer alone; None: they are not.
-        augmented_views: augmented views of each photo, for the last layer alone; None: none without `augmentation`,
-            else DEFAULT_VIEWS.
-        unknown_coverage: call photos unlike the training photos unknown, but not this share of the validation photos;
-            None: never.
+        head: How the last layer is trained: the options of one of HEAD_TRAINERS. Their class selects the trainer.
+        fine_tuning: How to train all layers of the extractor after the last layer; None to leave the extractor
+            unchanged.
+        network: Which network to train from scratch instead of using the extractor; None for the extractor.
+        augmentation: How photos are augmented when only the last layer is trained; None for the default.
+        augmented_views: The number of augmented views of each photo when only the last layer is trained. None means
+            DEFAULT_VIEWS with `augmentation`, and no views without it.
+        unknown_coverage: The fraction of the validation photos that must not be called unknown, or None for a
+            classifier that never calls photos unknown.
     """
 
     head: Any = HeadOptions()
@@ -67,46 +68,53 @@ class TrainingOptions:
         check_range("augmented_views", self.augmented_views, minimum=1, maximum=MAX_VIEWS, integer=True)
         check_range("unknown_coverage", self.unknown_coverage, above=0, maximum=1)
         if self.network and self.fine_tuning:
-            raise OptionError(f"`architecture`={self.network.architecture} is trained from scratch; there is nothing "
+            raise OptionError(f"`architecture`={self.network.architecture} is trained from scratch: there is nothing "
                               "to fine-tune.", "Omit `fine_tuning`.")
         solver = trainer_for(self.head).name
         if self.all_layers and not isinstance(self.head, HeadOptions):
-            raise OptionError(f"`solver`={solver} is for the last layer alone.", "Omit it, or train no other layers.")
+            raise OptionError(f"`solver`={solver} is for the last layer alone.",
+                              "Omit it, or train only the last layer.")
         if self.all_layers and self.augmentation:
-            raise OptionError("`augmentation` is for the last layer alone; a network's options have their own.",
-                              "Give it there.")
+            raise OptionError("`augmentation` is for the last layer alone.",
+                              "Set the augmentation of `fine_tuning` or `network` instead.")
         if self.all_layers and self.augmented_views:
-            raise OptionError("`augmented_views` is for the last layer alone: when all layers are trained, photos are "
-                              "varied anew at every step.", "Omit it.")
+            raise OptionError("`augmented_views` is for the last layer alone: training all layers augments the photos "
+                              "at every step.", "Omit it.")
 
     def with_seed(self, seed: int) -> TrainingOptions:
-        """Return the same options with the seed of all that is random in the training."""
-        seeded = any(each.name == "seed" for each in fields(self.head))
-        return replace(self, head=replace(self.head, seed=seed) if seeded else self.head,
+        """Return the same options with the seed of everything random in the training."""
+        has_seed = any(each.name == "seed" for each in fields(self.head))
+        return replace(self, head=replace(self.head, seed=seed) if has_seed else self.head,
                        network=self.network and replace(self.network, seed=seed),
                        fine_tuning=self.fine_tuning and replace(self.fine_tuning, seed=seed))
 
     @property
     def sgd(self) -> SGDOptions | None:
-        """How the last layer is trained by gradient steps, or None where another trainer trains it."""
+        """The options of gradient descent for the last layer, or None if another solver trains it."""
         return self.head if isinstance(self.head, SGDOptions) else None
 
     @property
     def all_layers(self) -> FineTuningOptions | NetworkOptions | None:
-        """How all layers are trained, or None where the last one alone is."""
+        """The options of training all layers, or None if only the last layer is trained."""
         return self.network or self.fine_tuning
 
     @property
     def augmented(self) -> tuple[AugmentationOptions, int] | None:
-        """How photos are varied for the last layer alone and how many views of each there are, or None."""
+        """The augmentation and the number of views of each photo for the last layer, or None without augmentation."""
         if self.all_layers or not (self.augmentation or self.augmented_views):
             return None
         return self.augmentation or DEFAULT_AUGMENTATION, self.augmented_views or DEFAULT_VIEWS
 
 
 @dataclass(frozen=True)
-class AugmentedExtracted:
-    """Event: there are bottlenecks of `views` augmented views of `photos` photos; `computed` were not in the cache."""
+class AugmentedViewsExtracted:
+    """Event: the bottlenecks of augmented views are available.
+
+    Attributes:
+        views: The number of views of each photo.
+        photos: The number of photos.
+        computed: The number of bottlenecks that were not in the cache.
+    """
 
     views: int
     photos: int
@@ -114,218 +122,227 @@ class AugmentedExtracted:
 
 
 @dataclass(frozen=True)
-class NetworksCompared:
-    """Event: the fine-tuned network has been compared with the one it was made from.
+class FineTuningComparison:
+    """Event: the fine-tuned network has been compared with the original one.
 
     Attributes:
-        before, after: mean cross-entropy of the validation photos, in nats, by either network.
-        error: standard error of the difference; infinite of a single photo.
-        state: where the fine-tuned network stands: "epoch 3", for instance.
+        loss_before: The mean cross-entropy of the validation photos with the original network, in nats.
+        loss_after: The same with the fine-tuned network.
+        standard_error: The standard error of the difference; infinite for a single photo.
+        checkpoint: The checkpoint of the fine-tuned network, such as "epoch 3".
     """
 
-    before: float
-    after: float
-    error: float
-    state: str
+    loss_before: float
+    loss_after: float
+    standard_error: float
+    checkpoint: str
 
     @property
     def gain(self) -> float:
-        """By how much the fine-tuned network is better; negative where it is worse."""
-        return self.before - self.after
+        """The decrease of the loss; negative if the fine-tuned network is worse."""
+        return self.loss_before - self.loss_after
 
     @property
-    def kept(self) -> bool:
-        """Whether the fine-tuned network is kept: a gain that few photos show may be chance."""
-        return self.gain > self.error
+    def is_better(self) -> bool:
+        """Whether the fine-tuned network is better by more than chance, and is therefore used."""
+        return self.gain > self.standard_error
 
-    def sentence(self) -> str:
-        """Return what was compared and what came of it, for a person."""
-        return (f"Validation loss {self.before:.4f} before fine-tuning, {self.after:.4f} after {self.state}, with the "
-                f"last layer solved again ({'better' if self.gain > 0 else 'worse'} by {abs(self.gain):.4f} ± "
-                f"{self.error:.4f}): "
-                f"{'the fine-tuned network is kept' if self.kept else 'the network as it was is kept'}")
+    def summary(self) -> str:
+        """Return the comparison and its outcome as a sentence."""
+        return (f"Validation loss {self.loss_before:.4f} before fine-tuning, {self.loss_after:.4f} after "
+                f"{self.checkpoint}, with the last layer solved again "
+                f"({'better' if self.gain > 0 else 'worse'} by {abs(self.gain):.4f} ± {self.standard_error:.4f}): "
+                f"the {'fine-tuned' if self.is_better else 'original'} network is kept")
 
 
-class TrainingResult(NamedTuple):
-    """What labels photos.
+@dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """A trained classifier, before export.
 
     Attributes:
-        extractor: what makes the bottlenecks.
-        dataset: the photos with bottlenecks and split; those that went or changed meanwhile are not in it.
-        head: what answers.
-        fit: how the head was found.
-        compared: how fine-tuning compares with the network as it was, and which is kept; None where nothing was to
-            choose.
-        augmented: of the training photos, for the last layer alone; None without.
+        extractor: The extractor.
+        dataset: The photos with bottlenecks and split, without those that were deleted or changed during the training.
+        head: The head.
+        fit: How the head was trained.
+        comparison: The comparison of the fine-tuned and the original network; None without fine-tuning.
+        augmented_views: The augmented views that the last layer was trained on; None without augmentation.
     """
 
     extractor: Extractor
     dataset: Dataset
     head: Head
     fit: HeadFit
-    compared: NetworksCompared | None = None
-    augmented: AugmentedExtracted | None = None
+    comparison: FineTuningComparison | None = None
+    augmented_views: AugmentedViewsExtracted | None = None
 
 
-class Training(NamedTuple):
-    """One training: what every part of it needs to know.
+@dataclass(frozen=True)
+class TrainingContext:
+    """The settings that all steps of a training share.
 
     Attributes:
-        options: what is trained, and how.
-        extractor: where pretrained networks come from, and the size of a network's input.
-        bottleneck_dir: folder of the cache, and of checkpoints.
-        on_event: is told how it goes.
+        options: What is trained, and how.
+        extractor_options: Where pretrained networks come from, and the size of the network's input.
+        bottleneck_dir: The folder of the cache and the checkpoints.
+        on_event: Called with every event.
     """
 
     options: TrainingOptions
-    extractor: ExtractorOptions
+    extractor_options: ExtractorOptions
     bottleneck_dir: Path
-    on_event: Listener
+    on_event: EventCallback
 
 
-def train(extractor: Extractor | None, dataset: Dataset, training: Training) -> TrainingResult:
-    """Train the last layer on what the extractor sees, and all layers where that was asked.
+def train(extractor: Extractor | None, dataset: Dataset, context: TrainingContext) -> TrainingResult:
+    """Train the last layer on the extractor's bottlenecks, and all layers if requested.
 
     Args:
-        extractor: what saw the photos; None where a network from scratch is all that is wanted.
-        dataset: the photos with bottlenecks and split.
-        training: how.
+        extractor: The extractor of the bottlenecks; None if only a network from scratch is needed.
+        dataset: The photos, with bottlenecks and split.
+        context: The options and settings of the training.
 
     Raises:
-        TrainingError: the options do not fit the photos or the extractor.
+        TrainingError: The training fails, or the options do not fit the photos or the extractor.
     """
-    options = training.options
+    options = context.options
     if extractor and not options.network:
-        trained = _train_last_layer(extractor, dataset, training)
+        result = _train_head(extractor, dataset, context)
         if options.fine_tuning:
-            trained = _fine_tune(options.fine_tuning, trained, training)
+            result = _fine_tune(options.fine_tuning, result, context)
     else:
-        trained = _train_from_scratch(training, dataset)
+        result = _train_from_scratch(dataset, context)
     if options.unknown_coverage:
-        return trained._replace(head=_with_unknown_score(trained, options.unknown_coverage))
-    return trained
+        return replace(result, head=_add_unknown_score(result, options.unknown_coverage))
+    return result
 
 
-def _train_last_layer(extractor: Extractor, dataset: Dataset, training: Training) -> TrainingResult:
-    train, validation, options = dataset.part(TRAINING), dataset.part(VALIDATION), training.options
-    augmented = None
+def _train_head(extractor: Extractor, dataset: Dataset, context: TrainingContext) -> TrainingResult:
+    train, validation, options = dataset.part(TRAINING), dataset.part(VALIDATION), context.options
+    augmented_views = None
     if options.augmented:
         with stage("extract augmented photos"):
-            train, validation, augmented = _with_augmented(train, validation, extractor, training)
+            train, validation, augmented_views = _add_augmented_views(train, validation, extractor, context)
     with stage("head"):
-        fit = trainer_for(options.head).fit(train, validation, options.head, training.on_event)
-    return TrainingResult(extractor, dataset, fit.head, fit, augmented=augmented)
+        fit = trainer_for(options.head).fit(train, validation, options.head, context.on_event)
+    return TrainingResult(extractor, dataset, fit.head, fit, augmented_views=augmented_views)
 
 
-def _with_augmented(train: Examples, validation: Examples, extractor: Extractor, training: Training
-                 ) -> tuple[Examples, Examples, AugmentedExtracted]:
-    """Training and validation photos with augmented views; of a photo that is gone by now, it as it was."""
+def _add_augmented_views(train: Examples, validation: Examples, extractor: Extractor, context: TrainingContext
+                         ) -> tuple[Examples, Examples, AugmentedViewsExtracted]:
+    """Return the examples with augmented views; a photo that has been deleted keeps its original bottleneck."""
     photos = (*train.photos, *validation.photos)
-    assert training.options.augmented
-    augmentation, count = training.options.augmented
-    found, computed = extract_augmented(photos, extractor, training.bottleneck_dir, augmentation, count)
-    augmented = AugmentedExtracted(count, len(photos), computed)
-    training.on_event(augmented)
-    gone = np.isnan(found).any((1, 2))
-    if gone.any():
-        log.warning("Gone or changed before they could be varied: %d of the photos.", gone.sum())
-        found[gone] = np.concatenate([train.X, validation.X])[gone, None]
-    return replace(train, augmented=found[:len(train)]), replace(validation, augmented=found[len(train):]), augmented
+    assert context.options.augmented
+    augmentation, n_views = context.options.augmented
+    views, computed = extract_augmented(photos, extractor, context.bottleneck_dir, augmentation, n_views)
+    event = AugmentedViewsExtracted(n_views, len(photos), computed)
+    context.on_event(event)
+    is_missing = np.isnan(views).any((1, 2))
+    if is_missing.any():
+        log.warning("Photos deleted or changed before they could be augmented: %d.", is_missing.sum())
+        views[is_missing] = np.concatenate([train.X, validation.X])[is_missing, None]
+    return replace(train, augmented=views[:len(train)]), replace(validation, augmented=views[len(train):]), event
 
 
-def _fine_tune(options: FineTuningOptions, frozen: TrainingResult, training: Training) -> TrainingResult:
-    """All layers, from the frozen network; whichever of both answers the validation photos better."""
-    head = training.options.head
-    network = load_network(training.extractor)
-    # It starts without the validation photos, which tell its best epoch.
-    without_validation = replace(head, refit=False)
-    start = _solve(frozen.dataset, without_validation)
-    untrained = to_fine_tune(network, frozen.extractor, start.head, options)
-    extractor, dataset, fit = _train_all_layers(untrained, options, frozen.dataset, training)
-    # The last layer fits its training photos all but perfectly by then; solved again, it answers new ones better.
-    solved = _solve(dataset, without_validation)
-    same = _same_photos(frozen.dataset, dataset)
-    before = _losses(start.head, same)
-    gain = before - _losses(solved.head, dataset)
-    # A difference that few photos show may be chance, so it must be more than its standard error.
-    error = float(gain.std(ddof=1) / len(gain) ** 0.5) if len(gain) > 1 else np.inf
-    state = f"step {fit.steps}" if fit.best is None else f"epoch {fit.best + 1}"
-    compared = NetworksCompared(float(before.mean()), float((before - gain).mean()), error, state)
-    training.on_event(compared)
-    if not compared.kept:
-        return frozen._replace(dataset=same, compared=compared)
-    final = _solve(dataset, head) if head.refit else solved
-    return TrainingResult(extractor, dataset, final.head, replace(fit, head=final.head, solved=final), compared)
+def _fine_tune(options: FineTuningOptions, original: TrainingResult, context: TrainingContext) -> TrainingResult:
+    """Fine-tune all layers, and return the original or the fine-tuned network, whichever validates better."""
+    head_options = context.options.head
+    network = load_network(context.extractor_options)
+    # The initial head is not fitted to the validation photos, since they choose the best epoch.
+    without_refit = replace(head_options, refit=False)
+    original_head = _solve(original.dataset, without_refit).head
+    initial = build_fine_tuned(network, original.extractor, original_head, options)
+    extractor, dataset, fit = _train_all_layers(initial, options, original.dataset, context)
+    # By now the head fits its training photos almost perfectly. Solved again, it is more accurate on new photos.
+    head_fit = _solve(dataset, without_refit)
+    remaining = _select_common(original.dataset, dataset)
+    comparison = _compare(_validation_losses(original_head, remaining),
+                          _validation_losses(head_fit.head, dataset), fit)
+    context.on_event(comparison)
+    if not comparison.is_better:
+        return replace(original, dataset=remaining, comparison=comparison)
+    if head_options.refit:
+        head_fit = _solve(dataset, head_options)
+    return TrainingResult(extractor, dataset, head_fit.head, replace(fit, head=head_fit.head, head_fit=head_fit),
+                          comparison)
 
 
-def _losses(head: LinearHead, dataset: Dataset) -> np.ndarray:
-    """Cross-entropy of the validation photos, each, in nats: float64 [photos]."""
+def _compare(losses_before: np.ndarray, losses_after: np.ndarray, fit: NetworkFit) -> FineTuningComparison:
+    """Compare the losses of the validation photos: float64 [photos] before and after fine-tuning."""
+    gain = losses_before - losses_after
+    # With few photos a difference may be chance, so it must exceed its standard error.
+    standard_error = float(gain.std(ddof=1) / len(gain) ** 0.5) if len(gain) > 1 else np.inf
+    checkpoint = f"step {fit.n_steps}" if fit.best_epoch is None else f"epoch {fit.best_epoch + 1}"
+    return FineTuningComparison(float(losses_before.mean()), float((losses_before - gain).mean()), standard_error,
+                                checkpoint)
+
+
+def _validation_losses(head: LinearHead, dataset: Dataset) -> np.ndarray:
+    """Return the cross-entropy of each validation photo in nats: float64 [photos]."""
     validation = dataset.part(VALIDATION)
-    answers = head.log_probabilities(validation.X).astype(np.float64)
-    return np.minimum(cross_entropy(answers, validation.y), -np.log(MIN_PROBABILITY))
+    log_probabilities = head.log_probabilities(validation.X).astype(np.float64)
+    return np.minimum(cross_entropy(log_probabilities, validation.y), -np.log(MIN_PROBABILITY))
 
 
-def _train_from_scratch(training: Training, dataset: Dataset) -> TrainingResult:
-    options, source = training.options.network, training.extractor
+def _train_from_scratch(dataset: Dataset, context: TrainingContext) -> TrainingResult:
+    options, source = context.options.network, context.extractor_options
     assert options is not None
-    untrained = from_scratch(options, source.image_size, options.seed, lambda size, pretrained: build_application(
+    initial = build_from_scratch(options, source.image_size, options.seed, lambda size, pretrained: build_application(
         "ResNet50V2", size, pretrained, source.model_dir, source.offline))
-    extractor, found, fit = _train_all_layers(untrained, options, dataset, training)
-    return TrainingResult(extractor, found, fit.head, fit)
+    extractor, remaining, fit = _train_all_layers(initial, options, dataset, context)
+    return TrainingResult(extractor, remaining, fit.head, fit)
 
 
-def _train_all_layers(untrained: UntrainedNetwork, options: FineTuningOptions | NetworkOptions, dataset: Dataset,
-                      training: Training) -> tuple[Extractor, Dataset, NetworkFit]:
-    """The trained network as an extractor, and the photos that are still there with its bottlenecks."""
+def _train_all_layers(initial: InitialNetwork, options: FineTuningOptions | NetworkOptions, dataset: Dataset,
+                      context: TrainingContext) -> tuple[Extractor, Dataset, NetworkFit]:
+    """Return the trained network as an extractor, the remaining photos with its bottlenecks, and the fit."""
     with stage("network"):
-        extractor, fit = train_all_layers(untrained, dataset, options, training.extractor.views,
-                                             training.bottleneck_dir, training.on_event)
+        extractor, fit = train_all_layers(initial, dataset, options, context.extractor_options.views,
+                                          context.bottleneck_dir, context.on_event)
     with stage("extract again"):
-        found = extract_bottlenecks(dataset, extractor, training.bottleneck_dir).dataset
-    found = _same_photos(found, dataset)
-    remaining = dataset.select(_are_among(dataset, found))
+        extracted = extract_bottlenecks(dataset, extractor, context.bottleneck_dir).dataset
+    extracted = _select_common(extracted, dataset)
+    remaining = dataset.select(_is_in(dataset, extracted))
     if len(remaining) < len(dataset):
-        log.warning("Gone or changed when the training had ended, and left out of all figures: %d of the photos.",
+        log.warning("Photos deleted or changed during the training, and left out of the results: %d.",
                     len(dataset) - len(remaining))
         _check_parts(dataset, remaining)
-    return extractor, replace(remaining, X=found.X), fit
+    return extractor, replace(remaining, X=extracted.X), fit
 
 
-def _are_among(some: Dataset, others: Dataset) -> np.ndarray:
-    """Which of the photos are, unchanged, among the others: bool [photos]."""
-    known = {_identity(photo) for photo in others.photos}
-    return np.array([_identity(photo) in known for photo in some.photos], bool)
+def _is_in(dataset: Dataset, other: Dataset) -> np.ndarray:
+    """Return which photos of a dataset are also in the other one, with the same content: bool [photos]."""
+    identities = {_identity(photo) for photo in other.photos}
+    return np.array([_identity(photo) in identities for photo in dataset.photos], bool)
 
 
 def _identity(photo: Photo) -> tuple[str, str]:
     return photo.uri, photo.digest
 
 
-def _same_photos(some: Dataset, others: Dataset) -> Dataset:
-    """Those of the photos that are also among the others, with the labels of those."""
-    return replace(some.select(_are_among(some, others)), labels=others.labels)
+def _select_common(dataset: Dataset, other: Dataset) -> Dataset:
+    """Return the photos of a dataset that are also in the other one, with the labels of the other one."""
+    return replace(dataset.select(_is_in(dataset, other)), labels=other.labels)
 
 
 def _check_parts(before: Dataset, remaining: Dataset) -> None:
-    """Raises a TrainingError where photos that went leave a class without training, or a part without any."""
-    trained = set(remaining.part(TRAINING).y)
+    """Raise TrainingError if a class has no training photos left, or a part of the split has no photos left."""
+    remedy = "Restore them and run the same command again: no finished step is repeated."
+    classes = set(remaining.part(TRAINING).y)
     for number, label in enumerate(remaining.labels):
-        if number not in trained:
-            raise TrainingError(f"All training photos of {label} went while the network was trained.",
-                                "Put them back, and give the same command again: nothing is trained twice.")
+        if number not in classes:
+            raise TrainingError(f"All training photos of {label} were deleted or changed during the training.", remedy)
     for part in (VALIDATION, TEST):
         if len(before.rows(part)) and not len(remaining.rows(part)):
-            raise TrainingError(f"All {PARTS[part]} photos went while the network was trained.",
-                                "Put them back, and give the same command again: nothing is trained twice.")
+            raise TrainingError(f"All {PARTS[part]} photos were deleted or changed during the training.", remedy)
 
 
 def _solve(dataset: Dataset, options: HeadOptions) -> LBFGSFit:
     return fit_head(dataset.part(TRAINING), dataset.part(VALIDATION), options)
 
 
-def _with_unknown_score(trained: TrainingResult, coverage: float) -> RejectingHead:
-    train, validation = trained.dataset.part(TRAINING), trained.dataset.part(VALIDATION)
-    if len(validation) < FEW_FOR_COVERAGE:
-        log.warning("The threshold for unknown photos rests on %d validation photos: of new ones, far more or fewer "
-                    "than %.0f%% may be called unknown.", len(validation), 100 * (1 - coverage))
-    return RejectingHead(trained.head, fit_unknown_score(train, validation, coverage))
+def _add_unknown_score(result: TrainingResult, coverage: float) -> RejectingHead:
+    train, validation = result.dataset.part(TRAINING), result.dataset.part(VALIDATION)
+    if len(validation) < MIN_PHOTOS_FOR_COVERAGE:
+        log.warning("The threshold for unknown photos is based on only %d validation photos: far more or fewer than "
+                    "%.0f%% of new photos may be called unknown.", len(validation), 100 * (1 - coverage))
+    return RejectingHead(result.head, fit_unknown_score(train, validation, coverage))

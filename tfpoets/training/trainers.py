@@ -1,7 +1,7 @@
-"""The list of head trainers, and what a trainer, its result and a head are.
+"""The list of head trainers, and the protocols of a head, a trainer and its result.
 
-A head turns bottlenecks into probabilities. It exists twice, in NumPy and as TensorFlow operations, side by side in
-one class; every exported file is compared with the NumPy version before it is kept.
+A head turns bottlenecks into probabilities. It is implemented twice in the same class, in NumPy and as TensorFlow
+operations. Every exported file is compared with the NumPy version before it is published.
 """
 from __future__ import annotations
 
@@ -13,26 +13,31 @@ import numpy as np
 from tfpoets.data import Examples
 from tfpoets.errors import OptionError
 
+from .curves import Curves
 from .lbfgs import LBFGSTrainer
 from .sgd import SGDTrainer
 
 
 class Head(Protocol):
-    """What answers, given bottlenecks."""
+    """The last layer of a classifier: bottlenecks to probabilities."""
 
     def outputs(self, X: np.ndarray) -> dict[str, np.ndarray]:
-        """Return what exported files give, by name, for float32 [n, depth].
+        """Return the outputs of exported files, by name.
 
-        `probabilities`: float32 [n, n_classes], rows summing to 1; with a reject option also `unknown_score`:
-        float32 [n].
+        Args:
+            X: float32 [n, depth], bottlenecks.
+
+        Returns:
+            `probabilities`: float32 [n, n_classes], whose rows sum to 1. A head with a reject option also returns
+            `unknown_score`: float32 [n].
         """
 
     def add_to_graph(self, bottleneck: Any, output_name: str) -> dict[str, Any]:
-        """Add the same computation to the TensorFlow graph that is being built.
+        """Add the same computation to the current TensorFlow graph.
 
         Args:
-            bottleneck: float32 tensor [n, depth].
-            output_name: the name of the node of the probabilities; that of another output is its own name.
+            bottleneck: A float32 tensor [n, depth].
+            output_name: The node name for the probabilities. Other outputs have their own name as node name.
 
         Returns:
             Tensors with the names, shapes and values of `outputs`.
@@ -40,24 +45,25 @@ class Head(Protocol):
 
 
 class HeadFit(Protocol):
-    """What a training of a head, or of a whole network, returns."""
+    """The result of training a head or a whole network."""
 
     @property
     def head(self) -> Head:
-        """The head that was found."""
+        """The trained head."""
 
     def description(self) -> dict[str, Any]:
-        """Return what the metadata says of the training, as JSON takes it.
+        """Return the description of the training for the metadata, ready for JSON.
 
-        `solver`: its name; `temperature`: what logits were divided by, if there is one; and whatever else.
+        It contains `solver`, the name of the trainer; `temperature`, if the logits are divided by one; and any other
+        entries.
         """
 
-    def curves(self) -> dict[str, list[dict[str, float]]]:
-        """Return figures along the training, by run (train, validation): `step` and what was measured there."""
+    def curves(self) -> Curves:
+        """Return the metrics of each step, by run ("train" and "validation")."""
 
 
 class HeadTrainer(Protocol):
-    """Trains a head."""
+    """A way to train a head."""
 
     @property
     def name(self) -> str:
@@ -65,17 +71,17 @@ class HeadTrainer(Protocol):
 
     @property
     def options(self) -> type:
-        """The class of its options, a frozen dataclass with defaults for all fields."""
+        """The class of its options: a frozen dataclass with defaults for all fields."""
 
     def fit(self, train: Examples, validation: Examples, options: Any, on_event: Callable[[Any], None]) -> HeadFit:
         """Fit a head.
 
         Args:
-            train: at least one of each class. Augmented views (`Examples.augmented`), where there are any, are to be
-                fitted to as well.
-            validation: may be empty.
-            options: an instance of `options`.
-            on_event: is told how it goes; `cli/retrain_text.py` prints the events that it knows.
+            train: Training examples, with at least one of each class. The head is also fitted to augmented views
+                (`Examples.augmented`), if there are any.
+            validation: Validation examples; may be empty.
+            options: An instance of `options`.
+            on_event: Called with the events of the training; `cli/retrain_text.py` prints those that it knows.
         """
 
 
@@ -88,15 +94,15 @@ def solver_names() -> list[str]:
 
 
 def trainer_named(name: str) -> HeadTrainer:
-    """Return the trainer of a name; raise OptionError where there is none."""
+    """Return the trainer with a given name; raise OptionError if there is none."""
     for trainer in HEAD_TRAINERS:
         if trainer.name == name:
             return trainer
-    raise OptionError(f"`solver`={name} is not possible.", f"It can be {', '.join(solver_names())}.")
+    raise OptionError(f"`solver`={name} is not a valid choice.", f"Choose from {', '.join(solver_names())}.")
 
 
 def trainer_for(options: Any) -> HeadTrainer:
-    """Return the trainer that takes such options; raise OptionError where there is none."""
+    """Return the trainer that takes options of this class; raise OptionError if there is none."""
     for trainer in HEAD_TRAINERS:
         if isinstance(options, trainer.options):
             return trainer

@@ -1,18 +1,19 @@
-"""How unlike the training photos a photo is: a score that every exported form computes, too.
+"""A score of how unlike the training photos a photo is, as NumPy and as TensorFlow operations.
 
-Two scores together, each counted in standard deviations over the validation photos:
+It is the sum of two scores, each standardized over the validation photos:
 
-- neighbours: 1 - mean cosine to the nearest training bottlenecks (Sun et al. 2022, arXiv 2204.06507). It tells
-  photos of something else altogether.
-- relative Mahalanobis distance: to the nearest class mean, less the distance to the mean of all (Ren et al. 2021,
-  arXiv 2106.09022). It tells photos of one more class of the same kind.
+- neighbours: 1 - the mean cosine similarity to the nearest training bottlenecks (Sun et al. 2022, arXiv 2204.06507).
+  It detects photos of something entirely different.
+- relative Mahalanobis distance: the distance to the nearest class mean, minus the distance to the overall mean (Ren et
+  al. 2021, arXiv 2106.09022). It detects photos of another class of the same kind.
 
-Above its mean the neighbours' part counts its square as well: what is like no training photo is unknown, whatever
-class it leans to. tests/benchmarks/RESULTS.md compares this with each alone, the largest probability, and energy.
+Where the standardized neighbours score is positive, half its square is added: a photo unlike all training photos is
+unknown, whichever class it is closest to. tests/benchmarks/RESULTS.md compares this score with either one alone, the
+largest probability, and the energy.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,30 +25,32 @@ from tfpoets.tf_runtime import import_tensorflow
 
 from .trainers import Head
 
-NEAREST = 3
+MAX_NEIGHBOURS = 3
 MAX_REFERENCES = 2000
-# Of the mean variance inside the classes, added to all: few photos say little about 1,280 features.
+# The mean variance within the classes, times this, is added to all variances: a few photos are not enough to estimate
+# the covariance of 1,280 features.
 SHRINKAGE = 3.0
 
 
 @dataclass(frozen=True, eq=False)
 class UnknownScore:
-    """Constants of the score; a photo whose score lies above the threshold is called unknown.
+    """The parameters of the score. A photo is called unknown if its score exceeds the threshold.
 
     With x a bottleneck and t = x @ projection - shift:
 
-        neighbours = mean of |x / |x| - r|^2 / 2 over the NEAREST references r: one minus the cosine
+        neighbours = mean of |x / |x| - r|^2 / 2 over the nearest references r (1 - cosine similarity)
         relative = min(offsets - 2 t) + t @ coupling @ t
 
     Attributes:
         references: float32 [at most MAX_REFERENCES, depth], training bottlenecks of length 1.
-        projection: float32 [depth, classes].
-        shift: float32 [classes].
-        offsets: float32 [classes].
-        coupling: float32 [classes, classes].
-        means, spreads: of neighbours and relative over the validation photos.
-        threshold: the score that `coverage` of the validation photos do not pass.
-        coverage: 0 to 1.
+        projection: float32 [depth, n_classes].
+        shift: float32 [n_classes].
+        offsets: float32 [n_classes].
+        coupling: float32 [n_classes, n_classes].
+        means: The means of neighbours and relative over the validation photos.
+        scales: The standard deviations of neighbours and relative over the validation photos.
+        threshold: The score that at least the fraction `coverage` of the validation photos does not exceed.
+        coverage: That fraction, 0 to 1.
     """
 
     references: np.ndarray
@@ -56,136 +59,139 @@ class UnknownScore:
     offsets: np.ndarray
     coupling: np.ndarray
     means: tuple[float, float] = (0.0, 0.0)
-    spreads: tuple[float, float] = (1.0, 1.0)
+    scales: tuple[float, float] = (1.0, 1.0)
     threshold: float = 0.0
     coverage: float = 1.0
 
     @property
-    def nearest(self) -> int:
-        """How many neighbours count."""
-        return min(NEAREST, len(self.references))
+    def n_neighbours(self) -> int:
+        """The number of neighbours."""
+        return min(MAX_NEIGHBOURS, len(self.references))
 
-    def parts(self, bottlenecks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Float32 [n, depth] to neighbours and relative as above, float32 [n] each."""
-        unit = _unit(bottlenecks)
-        nearest = np.argpartition(unit @ self.references.T, -self.nearest, axis=1)[:, -self.nearest:]
-        # The difference, not 1 - cosine: of photos that are much alike, float32 would leave nothing but noise.
-        gaps = unit[:, None] - self.references[nearest]
-        projected = bottlenecks @ self.projection - self.shift
+    def raw_scores(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return neighbours and relative, before standardization: float32 [n, depth] to float32 [n] each."""
+        unit = _normalize(X)
+        nearest = np.argpartition(unit @ self.references.T, -self.n_neighbours, axis=1)[:, -self.n_neighbours:]
+        # Not 1 - cosine: for very similar photos, its float32 result would be nothing but rounding error.
+        differences = unit[:, None] - self.references[nearest]
+        projected = X @ self.projection - self.shift
         relative = (self.offsets - 2 * projected).min(axis=1) + np.sum(projected @ self.coupling * projected, axis=1)
-        return np.square(gaps).sum(axis=2).mean(axis=1) / 2, relative
+        return np.square(differences).sum(axis=2).mean(axis=1) / 2, relative
 
-    def scores(self, bottlenecks: np.ndarray) -> np.ndarray:
-        """Float32 [n, depth] to float32 [n]: the larger, the less like the training photos."""
-        neighbours, relative = ((part - np.float32(mean)) / np.float32(spread) for part, mean, spread in
-                                zip(self.parts(bottlenecks), self.means, self.spreads))
+    def scores(self, X: np.ndarray) -> np.ndarray:
+        """Return the scores, larger for photos less like the training photos: float32 [n, depth] to float32 [n]."""
+        neighbours, relative = ((score - np.float32(mean)) / np.float32(scale) for score, mean, scale in
+                                zip(self.raw_scores(X), self.means, self.scales))
         return neighbours + np.square(np.maximum(neighbours, 0)) / 2 + relative
 
     def add_to_graph(self, bottleneck: Any) -> Any:
-        """Add `scores` as operations to the TensorFlow graph that is being built: float32 [n, depth] to [n]."""
+        """Add `scores` to the current TensorFlow graph: float32 [n, depth] to [n]."""
         tensorflow = import_tensorflow()
         with tensorflow.name_scope(UNKNOWN_SCOPE):
             length = tensorflow.sqrt(tensorflow.reduce_sum(bottleneck * bottleneck, axis=1, keepdims=True))
             unit = bottleneck / tensorflow.maximum(length, 1e-6)
             references = tensorflow.constant(self.references)
             cosines = tensorflow.matmul(unit, references, transpose_b=True)
-            nearest = tensorflow.math.top_k(cosines, self.nearest).indices
-            gaps = unit[:, None] - tensorflow.gather(references, nearest)
-            neighbours = tensorflow.reduce_mean(tensorflow.reduce_sum(gaps * gaps, axis=2), axis=1) / 2
+            nearest = tensorflow.math.top_k(cosines, self.n_neighbours).indices
+            differences = unit[:, None] - tensorflow.gather(references, nearest)
+            neighbours = tensorflow.reduce_mean(tensorflow.reduce_sum(differences * differences, axis=2), axis=1) / 2
             projected = tensorflow.matmul(bottleneck, tensorflow.constant(self.projection)) - self.shift
             coupled = tensorflow.matmul(projected, tensorflow.constant(self.coupling))
             relative = (tensorflow.reduce_min(self.offsets - 2 * projected, axis=1)
                         + tensorflow.reduce_sum(coupled * projected, axis=1))
-            neighbours, relative = ((part - mean) / spread for part, mean, spread in
-                                    zip((neighbours, relative), self.means, self.spreads))
+            neighbours, relative = ((score - mean) / scale for score, mean, scale in
+                                    zip((neighbours, relative), self.means, self.scales))
             total = neighbours + tensorflow.square(tensorflow.nn.relu(neighbours)) / 2 + relative
         return tensorflow.identity(total, name=UNKNOWN_SCORE)
 
 
 @dataclass(frozen=True, eq=False)
 class RejectingHead:
-    """A head that can also say that a photo is like no training photo.
+    """A head with a reject option: it also returns how unlike the training photos a photo is.
 
     Attributes:
-        head: what gives the probabilities.
-        unknown: the score, and the threshold beyond which a photo is called unknown.
+        head: The head that returns the probabilities.
+        unknown_score: The score, with the threshold above which a photo is called unknown.
     """
 
     head: Head
-    unknown: UnknownScore
+    unknown_score: UnknownScore
 
     def outputs(self, X: np.ndarray) -> dict[str, np.ndarray]:
         """Return the head's outputs and `unknown_score`: float32 [n, depth] to float32 [n]."""
-        return {**self.head.outputs(X), UNKNOWN_SCORE: self.unknown.scores(X)}
+        return {**self.head.outputs(X), UNKNOWN_SCORE: self.unknown_score.scores(X)}
 
     def add_to_graph(self, bottleneck: Any, output_name: str) -> dict[str, Any]:
-        """Add the same operations to the TensorFlow graph that is being built; see `Head`."""
+        """Add the same computation to the current TensorFlow graph; see `Head`."""
         outputs = self.head.add_to_graph(bottleneck, output_name)
-        return {**outputs, UNKNOWN_SCORE: self.unknown.add_to_graph(bottleneck)}
+        return {**outputs, UNKNOWN_SCORE: self.unknown_score.add_to_graph(bottleneck)}
 
 
 def fit_unknown_score(train: Examples, validation: Examples, coverage: float) -> UnknownScore:
-    """Fits the score to training photos and its threshold to validation photos.
+    """Fit the score to the training photos, and its scale and threshold to the validation photos.
 
     Args:
-        train: at least one photo of each class.
-        validation: at least one photo of the classes, not among the others.
-        coverage: share of the validation photos, 0 to 1, that shall not be called unknown: at least as many are not.
+        train: Training examples, with at least one of each class.
+        validation: Validation examples, at least one.
+        coverage: The fraction of the validation photos that must not be called unknown, 0 to 1.
     """
-    with threadpool_limits(1, user_api="blas"):  # the same sums on any number of cores
-        unscaled = UnknownScore(_references(train.X, train.y),
-                                *_discriminants(train.X.astype(np.float64), train.y))
-        parts = unscaled.parts(validation.X)
-        scaled = UnknownScore(
-            unscaled.references, unscaled.projection, unscaled.shift, unscaled.offsets, unscaled.coupling,
-            means=(float(parts[0].mean()), float(parts[1].mean())),
-            spreads=(_spread(parts[0]), _spread(parts[1])), coverage=coverage)
-        threshold = float(np.quantile(scaled.scores(validation.X), coverage, method="higher"))
-    return UnknownScore(**{**vars(scaled), "threshold": threshold})
+    with threadpool_limits(1, user_api="blas"):  # makes the sums independent of the number of cores
+        raw = UnknownScore(_select_references(train.X, train.y),
+                           *_mahalanobis_terms(train.X.astype(np.float64), train.y))
+        neighbours, relative = raw.raw_scores(validation.X)
+        standardized = replace(raw, means=(float(neighbours.mean()), float(relative.mean())),
+                               scales=(_scale(neighbours), _scale(relative)), coverage=coverage)
+        threshold = float(np.quantile(standardized.scores(validation.X), coverage, method="higher"))
+    return replace(standardized, threshold=threshold)
 
 
-def _spread(values: np.ndarray) -> float:
+def _scale(values: np.ndarray) -> float:
     return float(values.std()) or 1.0
 
 
-def _unit(bottlenecks: np.ndarray) -> np.ndarray:
-    return bottlenecks / np.maximum(np.linalg.norm(bottlenecks, axis=1, keepdims=True), np.float32(1e-6))
+def _normalize(X: np.ndarray) -> np.ndarray:
+    return X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), np.float32(1e-6))
 
 
-def _references(train_x: np.ndarray, train_y: np.ndarray) -> np.ndarray:
-    """All photos, or as many of every class as there is room for, evenly spread over its rows."""
-    rows = []
-    room, smallest_first = MAX_REFERENCES, np.argsort(np.bincount(train_y), kind="stable")
-    for place, label in enumerate(smallest_first):
-        members = np.flatnonzero(train_y == label)
-        share = max(1, min(len(members), room // (len(smallest_first) - place)))
-        rows.append(members[np.linspace(0, len(members) - 1, share).astype(int)])
-        room -= share
-    return _unit(train_x[np.sort(np.concatenate(rows))[:MAX_REFERENCES]]).astype(np.float32)
+def _select_references(X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the bottlenecks of all photos, or of MAX_REFERENCES with equal numbers per class as far as possible.
+
+    The references of a class are evenly spaced over its rows.
+    """
+    selected = []
+    room, smallest_first = MAX_REFERENCES, np.argsort(np.bincount(y), kind="stable")
+    for position, label in enumerate(smallest_first):
+        rows = np.flatnonzero(y == label)
+        count = max(1, min(len(rows), room // (len(smallest_first) - position)))
+        selected.append(rows[np.linspace(0, len(rows) - 1, count).astype(int)])
+        room -= count
+    return _normalize(X[np.sort(np.concatenate(selected))[:MAX_REFERENCES]]).astype(np.float32)
 
 
-def _discriminants(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Projection, shift, offsets and coupling of the relative Mahalanobis distance.
+def _mahalanobis_terms(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return projection, shift, offsets and coupling of the relative Mahalanobis distance.
 
-    Let W be the shrunken covariance inside the classes and B = m.T @ m that between them, m being the rows of centred
-    class means times the root of their share. By Woodbury's identity
+    Let W be the shrunken covariance within the classes and B = m.T @ m the covariance between them, where the rows of
+    m are the centered class means times the square roots of the class frequencies. By the Woodbury identity
 
         inv(W) - inv(W + B) = inv(W) m.T inv(1 + m inv(W) m.T) m inv(W),
 
-    so that the difference of the two distances needs x only through x @ inv(W) @ (class means).
+    so the difference between the two distances depends on x only through x @ inv(W) @ (class means).
     """
     from scipy.linalg import solve
     counts = np.bincount(y)
-    centre = x.mean(axis=0)
-    means = np.stack([x[y == label].mean(axis=0) for label in range(len(counts))])
-    residuals = x - means[y]
-    means = means - centre
-    within = residuals.T @ residuals / len(x)
-    floor = np.trace(within) or np.trace(means.T @ means) or 1.0  # one photo a class varies nowhere
-    within[np.diag_indices_from(within)] += SHRINKAGE * floor / len(within)
+    overall_mean = X.mean(axis=0)
+    means = np.stack([X[y == label].mean(axis=0) for label in range(len(counts))])
+    residuals = X - means[y]
+    means = means - overall_mean
+    within = residuals.T @ residuals / len(X)
+    # With one photo per class there is no variance within the classes; that between them sets the scale then.
+    total_variance = np.trace(within) or np.trace(means.T @ means) or 1.0
+    within[np.diag_indices_from(within)] += SHRINKAGE * total_variance / len(within)
     projection = solve(within, means.T, assume_a="pos")
-    weights = np.sqrt(counts / len(x))
-    inner = np.eye(len(counts)) + (means * weights[:, None]) @ projection * weights
-    coupling = np.linalg.inv(inner) * weights[:, None] * weights
-    found = (projection, centre @ projection, np.sum(projection * means.T, axis=0), (coupling + coupling.T) / 2)
-    return tuple(part.astype(np.float32) for part in found)
+    root_frequencies = np.sqrt(counts / len(X))
+    inner = np.eye(len(counts)) + (means * root_frequencies[:, None]) @ projection * root_frequencies
+    coupling = np.linalg.inv(inner) * root_frequencies[:, None] * root_frequencies
+    terms = (projection, overall_mean @ projection, np.sum(projection * means.T, axis=0), (coupling + coupling.T) / 2)
+    projection, shift, offsets, coupling = (term.astype(np.float32) for term in terms)
+    return projection, shift, offsets, coupling

@@ -1,0 +1,80 @@
+"""The options of training a whole network."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tfpoets.data import AugmentationOptions
+from tfpoets.errors import check_choice, check_flag, check_range, check_type
+
+from .sgd import MAX_BATCH_SIZE
+
+OPTIMIZERS = ("adamw", "adam", "rmsprop", "sgd")
+MONITORS = ("loss", "accuracy")
+CHECKPOINTS = ("best", "last")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopOptions:
+    """How a whole network is trained.
+
+    Attributes:
+        epochs: The number of epochs.
+        batch_size: The largest number of photos per step. The steps of an epoch have as nearly equal sizes as
+            possible.
+        optimizer: "adamw", "adam", "rmsprop", or "sgd" (with momentum 0.9).
+        learning_rate: The peak learning rate, reached after `warm_up` steps and followed by a cosine decay to 0.
+        warm_up: The number of warm-up steps, at most a quarter of all steps.
+        weight_decay: The weight decay of adamw.
+        label_smoothing: The fraction of each label that is spread evenly over all classes (Szegedy et al. 2016).
+        patience: The number of epochs without improvement after which the training stops; 0 to never stop early.
+        monitor: The validation metric by which epochs are compared: "loss" or "accuracy".
+        mixed_precision: On a GPU, compute in 16 bits where that is safe, with loss scaling (Micikevicius et al. 2018).
+            The weights stay in float32.
+        augmentation: The augmentation of the training photos, drawn anew at every step.
+        seed: The seed of data order, augmentation and initial weights. `retrain` replaces it by the seed of the split.
+        resume: Raise an error instead of starting a new training if there is none to continue.
+        checkpoint: "best" or "last" to use that checkpoint without further training; "" to train.
+    """
+
+    epochs: int
+    batch_size: int = 32
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-4
+    warm_up: int = 30
+    weight_decay: float = 0.01
+    label_smoothing: float = 0.1
+    patience: int = 0
+    monitor: str = "loss"
+    mixed_precision: bool = False
+    augmentation: AugmentationOptions = AugmentationOptions()
+    seed: int = 0
+    resume: bool = False
+    checkpoint: str = ""
+
+    def __post_init__(self) -> None:
+        check_flag("mixed_precision", self.mixed_precision)
+        check_flag("resume", self.resume)
+        check_type("augmentation", self.augmentation, AugmentationOptions)
+        check_range("epochs", self.epochs, minimum=1, integer=True)
+        check_range("batch_size", self.batch_size, minimum=1, maximum=MAX_BATCH_SIZE, integer=True)
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_range("learning_rate", self.learning_rate, above=0)
+        check_range("warm_up", self.warm_up, minimum=0, integer=True)
+        check_range("weight_decay", self.weight_decay, minimum=0)
+        check_range("label_smoothing", self.label_smoothing, minimum=0, below=1)
+        check_range("seed", self.seed, integer=True)
+        check_range("patience", self.patience, minimum=0, integer=True)
+        check_choice("monitor", self.monitor, MONITORS)
+        if self.checkpoint:
+            check_choice("checkpoint", self.checkpoint, CHECKPOINTS)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the options that decide the course of a training, for the keys of its checkpoints.
+
+        Checkpoints of earlier versions continue only while these names stay the same.
+        """
+        names = ("epochs", "batch_size", "optimizer", "learning_rate", "warm_up", "weight_decay", "label_smoothing",
+                 "patience", "monitor", "mixed_precision")
+        return {**{name: getattr(self, name) for name in names}, "distortions": self.augmentation.to_dict(),
+                "seed": self.seed}

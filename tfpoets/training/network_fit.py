@@ -1,0 +1,62 @@
+"""The result of training a whole network."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .curves import Curves, build_curves
+from .lbfgs import LBFGSFit
+from .linear_head import LinearHead
+from .loop_options import LoopOptions
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """Event: an epoch has ended, with these metrics.
+
+    Losses are cross-entropies with the labels before smoothing, in nats. Accuracies are from 0 to 1. The metrics of
+    the training photos are means over the steps of the epoch, with augmentation and dropout. The validation loss is
+    that at the best temperature, which the classifier will use: training on smoothed labels makes a network less
+    confident, which alone would make its first epoch look best.
+    """
+
+    number: int
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkFit:
+    """The head of a trained network, and how the training went.
+
+    Attributes:
+        head: The head of the best epoch, with a temperature fitted to the validation photos, or that of `head_fit`.
+        epochs: The metrics of each epoch.
+        best_epoch: The index of the epoch that the weights come from; None for the last checkpoint of a training.
+        n_steps: The total number of steps.
+        options: The options of the training.
+        kind: "fine_tuned" or "from_scratch", for the metadata.
+        head_fit: The fit of the head if it was solved again on the trained network's bottlenecks, or None.
+    """
+
+    head: LinearHead
+    epochs: tuple[EpochMetrics, ...]
+    best_epoch: int | None
+    n_steps: int
+    options: LoopOptions
+    kind: str
+    head_fit: LBFGSFit | None = None
+
+    def description(self) -> dict[str, Any]:
+        """Return the description of the training for the metadata."""
+        best = {} if self.best_epoch is None else {"best_epoch": self.best_epoch + 1}
+        head_fit = {"l2": self.head_fit.l2, "refitted": self.head_fit.refitted} if self.head_fit else {}
+        return {"solver": self.kind, "optimizer": self.options.optimizer, "epochs": len(self.epochs),
+                "steps": self.n_steps, **best, "learning_rate": self.options.learning_rate,
+                "temperature": self.head.temperature, **head_fit}
+
+    def curves(self) -> Curves:
+        """Return the metrics of the epochs; each epoch is one step of the curves."""
+        return build_curves((epoch.number, epoch) for epoch in self.epochs)
