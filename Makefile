@@ -1,4 +1,4 @@
-# Each target sets itself up in .venv; the only thing needed beforehand is Python 3.11 to 3.13.
+# Every target installs what it needs in .venv. Only Python 3.11 to 3.13 is required.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& echo $$python && break; done)
@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: help install demo test lint clean
 
 help:
-	@echo "make demo    retrain on handwritten digits and label one: no photos, no network but the package index needed"
+	@echo "make demo    retrain on handwritten digits and label one: needs no photos, and no network except the package index"
 	@echo "make test    check the code (as make lint), then run the tests"
 	@echo "make lint    check style (ruff), types (mypy) and the direction of imports (import-linter)"
 	@echo "make clean   remove .venv"
@@ -17,11 +17,11 @@ help:
 install: .venv/installed
 
 .venv/bin/python:
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; say which with make PYTHON=..."; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is required; select it with make PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv .venv
 
 .venv/installed: .venv/bin/python setup.cfg pyproject.toml
-	@echo "Installing into .venv (TensorFlow is large: a few minutes the first time)"
+	@echo "Installing into .venv (the first time, TensorFlow takes a few minutes)"
 	$(PIP) --editable .
 	@touch $@
 

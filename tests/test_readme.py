@@ -53,7 +53,7 @@ def test_the_python_example_of_the_single_steps_works(tmp_path: Path, monkeypatc
 
 
 def test_the_python_section_is_short() -> None:
-    section = README.split("## The same in Python\n")[1].split("\n## ")[0]
+    section = README.split("## Use it from Python\n")[1].split("\n## ")[0]
     blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     assert "".join(blocks) == "".join(EXAMPLES[1:]), "every block must be run by a test"
     assert len([line for line in "".join(blocks).splitlines() if line]) <= 12
@@ -93,5 +93,5 @@ def test_every_flag_in_the_readme_exists() -> None:
     modules = [importlib.import_module(f"tfpoets.cli.{name}") for name in COMMANDS]
     known = {flag.name for module in modules for group in module.FLAGS for flag in group.flags} | {
         flag.name for flag in GRAPH_FLAGS.flags} | {"help", "version", "logdir", "gpus"}
-    text = README.split("## What is not there yet")[0]
+    text = README.split("## Limitations")[0]
     assert {flag for flag in re.findall(r"--([a-z_0-9]+)", text)} <= known
