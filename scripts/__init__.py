@@ -1,1 +1,1 @@
-"""Scripts that run the commands of `tfpoets.cli` under the names of older command lines."""
+"""Scripts that run the commands of `tfpoets.cli` as `python -m scripts.NAME`, as in older command lines."""

@@ -1,4 +1,4 @@
-"""Run `tfpoets count_ops` under its old name, `python -m scripts.count_ops`."""
+"""Run `tfpoets count_ops` as `python -m scripts.count_ops`, as in older command lines."""
 import sys
 
 from tfpoets.cli.count_ops import main

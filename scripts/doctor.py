@@ -1,4 +1,4 @@
-"""Run `tfpoets doctor` under its old name, `python -m scripts.doctor`."""
+"""Run `tfpoets doctor` as `python -m scripts.doctor`, as in older command lines."""
 import sys
 
 from tfpoets.cli.doctor import main

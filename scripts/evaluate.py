@@ -1,4 +1,4 @@
-"""Run `tfpoets evaluate` under its old name, `python -m scripts.evaluate`."""
+"""Run `tfpoets evaluate` as `python -m scripts.evaluate`, as in older command lines."""
 import sys
 
 from tfpoets.cli.evaluate import main

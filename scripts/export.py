@@ -1,4 +1,4 @@
-"""Run `tfpoets export` under its old name, `python -m scripts.export`."""
+"""Run `tfpoets export` as `python -m scripts.export`, as in older command lines."""
 import sys
 
 from tfpoets.cli.export import main

@@ -1,4 +1,4 @@
-"""Run `tfpoets graph_pb2tb` under its old name, `python -m scripts.graph_pb2tb`."""
+"""Run `tfpoets graph_pb2tb` as `python -m scripts.graph_pb2tb`, as in older command lines."""
 import sys
 
 from tfpoets.cli.graph_pb2tb import main

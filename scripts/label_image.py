@@ -1,4 +1,4 @@
-"""Run `tfpoets label_image` under its old name, `python -m scripts.label_image`."""
+"""Run `tfpoets label_image` as `python -m scripts.label_image`, as in older command lines."""
 import sys
 
 from tfpoets.cli.label_image import main

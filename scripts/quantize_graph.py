@@ -1,4 +1,4 @@
-"""Run `tfpoets quantize_graph` under its old name, `python -m scripts.quantize_graph`."""
+"""Run `tfpoets quantize_graph` as `python -m scripts.quantize_graph`, as in older command lines."""
 import sys
 
 from tfpoets.cli.quantize_graph import main

@@ -1,4 +1,4 @@
-"""Run `tfpoets retrain` under its old name, `python -m scripts.retrain`."""
+"""Run `tfpoets retrain` as `python -m scripts.retrain`, as in older command lines."""
 import sys
 
 from tfpoets.cli.retrain import main

@@ -1,4 +1,4 @@
-"""Run `tfpoets sample_photos` under its old name, `python -m scripts.sample_photos`."""
+"""Run `tfpoets sample_photos` as `python -m scripts.sample_photos`, as in older command lines."""
 import sys
 
 from tfpoets.cli.sample_photos import main

@@ -1,4 +1,4 @@
-"""Run `tfpoets serve` under its old name, `python -m scripts.serve`."""
+"""Run `tfpoets serve` as `python -m scripts.serve`, as in older command lines."""
 import sys
 
 from tfpoets.cli.serve import main

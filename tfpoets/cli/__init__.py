@@ -1,1 +1,1 @@
-"""The command line: flags in, text out."""
+"""The command-line interface: flags are parsed into options, and results are printed as text."""

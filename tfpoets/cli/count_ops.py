@@ -26,13 +26,13 @@ def print_counts(graph: Path, name: str | None = None) -> int:
 
     Args:
         graph: A frozen GraphDef.
-        name: The name of an operation, or a type. If given, only the number of these operations is printed.
+        name: The name or the type of operations. If given, only the number of these operations is printed.
     """
     check_is_file(graph)
     names_by_type = group_nodes_by_operation(graph.read_bytes(), str(graph))
     if name is not None:
-        with_name = sum(names.count(name) for names in names_by_type.values())
-        print(f"{with_name or len(names_by_type.get(name, []))} {name}")
+        n_named = sum(names.count(name) for names in names_by_type.values())
+        print(f"{n_named or len(names_by_type.get(name, []))} {name}")
         return 0
     print(f"{sum(map(len, names_by_type.values()))} operations")
     for type_, names in names_by_type.items():

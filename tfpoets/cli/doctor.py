@@ -17,8 +17,8 @@ from .run_command import run_command
 from .shared_flags import EXTRACTOR_FLAGS, IMAGE_DIR_HELP, STORAGE_FLAGS, VIEWS_FLAG, extractor_options
 from .text import finding_lines, photo_lines
 
-# Findings printed of each kind. The CSV file contains all of them.
-MAX_PER_KIND = 5
+# The number of findings of each kind that are printed. The CSV file contains all of them.
+MAX_FINDINGS_PER_KIND = 5
 DESCRIPTION = ("Find problems in a folder of photos, such as wrong labels, duplicates, and unreadable or tiny files. "
                "The photos are not changed.")
 FLAGS = (
@@ -31,7 +31,7 @@ FLAGS = (
 
 @dataclass(frozen=True)
 class DoctorOptions:
-    """The options of `doctor`, explained by the help of the flags with the same names."""
+    """The options of `doctor`, documented by the flags of the same names."""
 
     image_dir: Path | str
     output_dir: Path = TF_FILES / "doctor"
@@ -53,21 +53,21 @@ def options_from(args: dict[str, Any]) -> DoctorOptions:
 
 
 def doctor(options: DoctorOptions) -> int:
-    """Examine the photos, write all findings, print the first ones of each kind, and return 0."""
+    """Examine the photos, write all findings, print the first few of each kind, and return 0."""
     dataset = read_dataset(options.image_dir)
     check_output_folder(options.output_dir)
     print(*photo_lines(dataset), sep="\n", flush=True)
     extractor = open_extractor(options.extractor)
     bottlenecks = extract_bottlenecks(dataset, extractor, options.bottleneck_dir, measures=required_measures())
-    findings = examine(_split_as_retrain(bottlenecks.dataset), bottlenecks.unreadable, extractor.height)
+    findings = examine(_split_like_retrain(bottlenecks.dataset), bottlenecks.unreadable, extractor.height)
     file = options.output_dir / "findings.csv"
     write_findings(file, findings)
-    print(*finding_lines(findings, file, MAX_PER_KIND), sep="\n")
+    print(*finding_lines(findings, file, MAX_FINDINGS_PER_KIND), sep="\n")
     return 0
 
 
-def _split_as_retrain(dataset: Dataset) -> Dataset:
-    """Split the photos as `retrain` does by default, or use all for training if a class is too small."""
+def _split_like_retrain(dataset: Dataset) -> Dataset:
+    """Split the photos as `retrain` does by default, or use them all for training if a class is too small."""
     options = SplitOptions()
     try:
         check_class_sizes(dataset, options)

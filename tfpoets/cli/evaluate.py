@@ -32,10 +32,10 @@ log = logging.getLogger(__name__)
 DEFAULT_PHOTOS = TF_FILES / "flower_photos"
 MAX_NAMED_LABELS = 10
 TOP_K = 5
-# With fewer photos than this the calibration error is mostly noise, even if the probabilities are perfect.
+# With fewer photos than this, the calibration error is mostly noise, even if the probabilities are perfect.
 MIN_PHOTOS_FOR_CALIBRATION = 200
-ONLY_TRAINING_PHOTOS = ("The classifier was trained on all of these photos, so this accuracy does not apply to new "
-                        "photos; the final test accuracy of its training does.")
+ONLY_TRAINING_PHOTOS = ("The classifier was trained on all of these photos, so this accuracy is not an "
+                        "estimate for new photos. Use the final test accuracy of its training instead.")
 
 DESCRIPTION = ("Measure the accuracy of a classifier on labelled photos. Photos that it was trained on are left out, "
                "unless there are no others.")
@@ -52,7 +52,7 @@ FLAGS = (
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """The options of `evaluate`, explained by the help of the flags with the same names."""
+    """The options of `evaluate`, documented by the flags of the same names."""
 
     graph: Path
     legacy: LegacyGraphOptions = LegacyGraphOptions()
@@ -129,9 +129,9 @@ def _print_metrics(classifier: Classifier, metrics: Metrics, rejection: Rejectio
 
 
 def _match_folders(classifier: Classifier, dataset: Dataset) -> dict[str, int]:
-    """Return the index of the class that each folder is named after, without the folders that match no class.
+    """Return the index of the class that each folder is named after. Folders that match no class are omitted.
 
-    For a graph of TensorFlow for Poets, the labels may also be spelt as in its label file.
+    For a graph of TensorFlow for Poets, a folder also matches the label that that program derived from its name.
     """
     indices = {label: index for index, label in enumerate(classifier.labels)}
     matches = {label: indices.get(label) for label in dataset.labels}
@@ -147,7 +147,7 @@ def _legacy_label(folder_name: str) -> str:
 
 
 def _find_unknown_photos(classifier: Classifier, dataset: Dataset, class_indices: Collection[str]) -> list[Photo]:
-    """Return the photos of a folder named "unknown", if the classifier has a reject option to test with them."""
+    """Return the photos in a folder named "unknown", or an empty list if the classifier has no reject option."""
     if classifier.unknown_threshold is None:
         return []
     return [photo for photo in dataset.photos
@@ -187,7 +187,7 @@ def _join_labels(labels: Sequence[str]) -> str:
 def _exclude_training_photos(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], list[str]]:
     """Return the photos that were not used for training, and notes for the report.
 
-    Photos are recognized by their content. If all were used for training, they are all returned.
+    Photos are recognized by their content. If all of them were used for training, all are returned.
     """
     if classifier.metadata is None:
         return photos, []

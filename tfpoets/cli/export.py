@@ -21,12 +21,12 @@ FLAGS = (Group("", (
          required=True),
     Flag("output_dir", "folder for the converted files (default: tf_files/exported)", "output_dir", path, "DIR"),
     Flag("image_dir", f"{IMAGE_DIR_HELP}, to verify the files and to calibrate tflite_int8 (default: the photos that "
-         "the classifier was trained with)", "image_dir", location, "DIR"))),)
+         "retrain used)", "image_dir", location, "DIR"))),)
 
 
 @dataclass(frozen=True)
 class ConversionOptions:
-    """The options of `export`, explained by the help of the flags with the same names."""
+    """The options of `export`, documented by the flags of the same names."""
 
     formats: tuple[str, ...]
     graph: Path = DEFAULT_GRAPH
@@ -35,7 +35,7 @@ class ConversionOptions:
 
     def __post_init__(self) -> None:
         if not self.formats:
-            raise UsageError("--to names no format.", f"Choose from {', '.join(format_names())}.")
+            raise UsageError("--to contains no format.", f"Choose from {', '.join(format_names())}.")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -56,7 +56,7 @@ def convert(options: ConversionOptions) -> int:
 
 
 class _RowPrinter:
-    """Prints a row for each file as soon as it is written, and a header above the first one."""
+    """A callback that prints a row for each file as soon as it is written, with a header above the first row."""
 
     def __init__(self) -> None:
         self._header_printed = False

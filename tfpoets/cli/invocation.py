@@ -1,4 +1,4 @@
-"""Command lines to print, in the form in which the user started the program."""
+"""Command lines for the user to copy, in the form in which the program was started."""
 from __future__ import annotations
 
 import os
@@ -9,9 +9,9 @@ from pathlib import Path
 
 
 def program_name(command: str) -> str:
-    """Return how the user starts a command, such as `tfpoets retrain` or `python -m scripts.retrain`.
+    """Return what to type to start a command: `tfpoets retrain`, `python -m scripts.retrain` and so on.
 
-    The form is taken from the name of the module that Python runs, which `python -m` stores in `__main__`.
+    The form is that in which the user started this program: `python -m` stores the name of the module in `__main__`.
     """
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     module = spec.name if spec else ""
@@ -23,10 +23,10 @@ def program_name(command: str) -> str:
 
 
 def command_line(command: str, *arguments: str | Path) -> str:
-    """Return a complete command line, quoted for the shell of this system."""
+    """Return a complete command line, quoted for the shell of the operating system."""
     return " ".join([program_name(command), *(quote(str(argument)) for argument in arguments)])
 
 
 def quote(argument: str) -> str:
-    """Quote an argument for the shell of this system, if necessary."""
+    """Quote an argument for the shell of the operating system, if necessary."""
     return subprocess.list2cmdline([argument]) if os.name == "nt" else shlex.quote(argument)

@@ -1,4 +1,4 @@
-"""The command `tfpoets label_image`: label photos. A .tflite needs no TensorFlow."""
+"""The command `tfpoets label_image`: label photos. TensorFlow is not imported for a .tflite file."""
 from __future__ import annotations
 
 import csv
@@ -24,7 +24,7 @@ from .shared_flags import CLASSIFIER_HELP, GRAPH_FLAGS, legacy_options
 
 # The labels to show for a photo, with their scores.
 TopLabels = Sequence[tuple[str, float]]
-# Writes the source of a photo, its top labels, and the rest of its prediction.
+# A function that writes the source of a photo, its top labels, and the details of its prediction.
 Writer = Callable[[str, TopLabels, Prediction], None]
 
 DESCRIPTION = "Label photos with a classifier made by retrain or TensorFlow for Poets."
@@ -40,14 +40,14 @@ FLAGS = (
         Flag("min_score", "lowest score of the labels to show, from 0 to 1 (default: 0)", "min_score", float, "S"),
         Flag("format", "text (default), csv, or jsonl with one JSON object per photo", "format",
              choices=("text", "csv", "jsonl")),
-        Flag("sort_into", "copy each photo into the subfolder of DIR that has the name of its top label; no file is "
+        Flag("sort_into", "copy each photo into the subfolder of DIR named after its top label; no file is "
              "overwritten", "sort_into", path, "DIR"))),
     GRAPH_FLAGS)
 
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """The options of `label_image`, explained by the help of the flags with the same names."""
+    """The options of `label_image`, documented by the flags of the same names."""
 
     sources: tuple[str, ...]
     graph: Path = field(default_factory=default_graph)
@@ -112,7 +112,7 @@ def _create_writer(options: LabelOptions) -> Writer:
 
 
 class _TextWriter:
-    """Prints labels in the format of TensorFlow for Poets, below the name of the photo if there are several."""
+    """A writer in the format of TensorFlow for Poets, with the source above the labels if there are several photos."""
 
     def __init__(self, with_sources: bool):
         self._with_sources = with_sources
@@ -143,7 +143,7 @@ def _write_json(source: str, labels: TopLabels, prediction: Prediction) -> None:
 
 
 class _CSVWriter:
-    """Prints a header, and a row for each label of each photo."""
+    """A writer of CSV: a header, and a row for each label of each photo."""
 
     def __init__(self, top_k: int):
         self._top_k = top_k
@@ -155,7 +155,7 @@ class _CSVWriter:
             self._rows.writerow([source, "", "", "", prediction.reason])
         if prediction.unknown:
             self._rows.writerow([source, 1, UNKNOWN_LABEL, "", ""])
-        # The row for `unknown` counts, so that --top_k=1 always gives one row per photo.
+        # The row for `unknown` counts towards --top_k, so that --top_k=1 always gives one row per photo.
         first_rank = 2 if prediction.unknown else 1
         for rank, (name, score) in enumerate(labels[:self._top_k + 1 - first_rank], first_rank):
             self._rows.writerow([source, rank, name, f"{score:.5f}", ""])

@@ -6,8 +6,8 @@ import sys
 
 from .invocation import program_name
 
-# All commands, the most used first. Each one is a module of this package with a function `main`. It is imported only
-# when it runs, so that this list is shown without importing NumPy or TensorFlow.
+# All commands, the most used first. Each one is a module of this package with a function `main`. A module is imported
+# only when its command runs, so that `tfpoets --help` does not import NumPy or TensorFlow.
 COMMANDS = {
     "retrain": "train an image classifier on one folder of photos per class",
     "label_image": "label photos with a classifier",
@@ -24,7 +24,7 @@ COMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command that the first argument names.
+    """Run the command named by the first argument.
 
     Args:
         argv: The command line without the name of the program (default: `sys.argv[1:]`).

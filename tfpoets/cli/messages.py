@@ -18,22 +18,22 @@ from .invocation import program_name
 # Printed lines are at most this long, so that they fit a terminal of 80 columns.
 LINE_WIDTH = 79
 
-# Options and commands as the library writes them: `image_size`, `tfpoets retrain image_dir=FOLDER`.
+# Options and commands in the messages of the library: `image_size`, `tfpoets retrain image_dir=FOLDER`.
 _QUOTED = re.compile(r"`(?:tfpoets (?P<command>[a-z_0-9]+)(?P<options>(?: [a-z_]+=[^ `]+)*)|(?P<option>[a-z_0-9]+))`")
 _flags: dict[str, str] = {}
 
 
 def set_flags(flags: Mapping[str, str]) -> None:
-    """Set the flags that `as_flags` inserts, as a mapping of option names to flags as the user writes them."""
+    """Set the flag that `as_flags` inserts for each option name, such as "--tfhub_module" for "handle"."""
     _flags.clear()
     _flags.update(flags)
 
 
 def as_flags(text: str) -> str:
-    """Replace the options and commands in a message of the library by what the user types.
+    """Replace the options and commands in a message of the library with what the user types.
 
     `image_size` becomes --image_size if the running command has such a flag, and `tfpoets retrain image_dir=FOLDER`
-    becomes a command line in the form in which the user started this one. Other names lose their backticks.
+    becomes a command line in the form in which this command was started. Other names only lose their backticks.
     """
     def replacement(match: re.Match[str]) -> str:
         if match["command"]:
@@ -59,7 +59,7 @@ class _MessageHandler(logging.Handler):
         text = as_flags(self.format(record))
         if record.levelno >= logging.WARNING:
             text = f"Warning: {text}"
-        from tqdm import tqdm  # imported here, because label_image starts without it
+        from tqdm import tqdm  # imported here, so that label_image starts faster
         # tqdm.write keeps the line from landing in the middle of a progress bar.
         tqdm.write(wrap_for_terminal(text), file=sys.stderr)
 
@@ -84,14 +84,14 @@ def configure_messages(level: str = "INFO") -> None:
 
 
 class _StandardError:
-    """The current standard error at the time of each write; see `redirect_native_stderr`."""
+    """A stream that looks up `sys.stderr` at each write, because `redirect_native_stderr` replaces it."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(sys.stderr, name)
 
 
-def _create_progress_bar(total: int | None, what: str, unit: str, done: int, bytes_: bool) -> ProgressBar:
-    """Return a bar with rate and remaining time, which is hidden if standard error is not a terminal."""
-    from tqdm import tqdm  # imported here, because label_image starts without it
-    return tqdm(total=total, desc=what, unit="B" if bytes_ else f" {unit}", unit_scale=bytes_, initial=done,
+def _create_progress_bar(total: int | None, description: str, unit: str, done: int, bytes_: bool) -> ProgressBar:
+    """Return a progress bar with rate and remaining time. It is hidden if standard error is not a terminal."""
+    from tqdm import tqdm  # imported here, so that label_image starts faster
+    return tqdm(total=total, desc=description, unit="B" if bytes_ else f" {unit}", unit_scale=bytes_, initial=done,
                 file=_StandardError(), disable=None, dynamic_ncols=True, leave=False)

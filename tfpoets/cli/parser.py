@@ -24,7 +24,7 @@ class Flag:
         name: The name of the flag, without dashes.
         help: One or two lines for --help, including the default; a function if it contains a list that may grow.
         option: The path of the option that the flag sets, relative to the options of the command (`split.seed`). It
-            is empty if the command's `options_from` does more than pass the value on.
+            is empty if the command's `options_from` converts the value.
         parse: A function that converts the text to the value of the option, and raises ValueError or
             ArgumentTypeError. The options themselves check ranges.
         metavar: The placeholder of the value in --help.
@@ -33,7 +33,7 @@ class Flag:
         required: Whether the flag is required.
         repeatable: Whether the flag may be given several times, which makes its value a list.
         nargs: The `nargs` of argparse for a positional argument, or "1" for exactly one; "" for a flag.
-        aliases: Further option names that messages of the library use for the value of this flag.
+        aliases: Other names that messages of the library use for the option.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Flag:
         return (self.metavar or self.name) if self.nargs else f"--{self.name}"
 
     def add_to(self, group: argparse._ActionsContainer) -> None:
-        """Add the flag to an argparse group, so that it sets no value unless the user gives it."""
+        """Add the flag to an argparse group, without a default, so that only flags the user gives have a value."""
         text = self.help if isinstance(self.help, str) else self.help()
         choices = self.choices() if callable(self.choices) else self.choices
         common: dict[str, Any] = {"help": text, "default": argparse.SUPPRESS}
@@ -76,7 +76,7 @@ class Flag:
 
 @dataclass(frozen=True)
 class Group:
-    """Flags under one heading of --help; a title of "" stands for argparse's default headings."""
+    """Flags under one heading of --help; an empty title stands for argparse's default headings."""
 
     title: str
     flags: tuple[Flag, ...]
@@ -90,7 +90,7 @@ MESSAGES = Group("messages", (
 
 
 def parse_flags(command: str, description: str, groups: Sequence[Group], argv: list[str] | None) -> dict[str, Any]:
-    """Parse a command line and configure messages as it requests.
+    """Parse a command line, and show messages of the level that it requests.
 
     Args:
         command: The name of the command, such as `retrain`.
@@ -120,7 +120,7 @@ def parse_flags(command: str, description: str, groups: Sequence[Group], argv: l
 
 
 def option_values(args: dict[str, Any], groups: Sequence[Group]) -> dict[str, Any]:
-    """Return the options that flags set, by name, with nested options in nested dictionaries.
+    """Return the values of the options that the flags set, as nested dictionaries: `{"split": {"seed": 3}}`.
 
     Args:
         args: The values of the flags, from `parse_flags`.
@@ -137,12 +137,12 @@ def option_values(args: dict[str, Any], groups: Sequence[Group]) -> dict[str, An
 
 
 def help_hint(program: str) -> str:
-    """Return the sentence that ends the message about an invalid command line."""
+    """Return a sentence that recommends --help, for the end of an error message."""
     return f"Run {program} --help to see all flags."
 
 
 class _Parser(argparse.ArgumentParser):
-    """An ArgumentParser that raises UsageError, and suggests the nearest flag for a misspelt one."""
+    """An ArgumentParser that raises UsageError, and suggests the closest flag for a misspelt one."""
 
     def parse(self, argv: list[str]) -> dict[str, Any]:
         # This check comes first, because argparse would report --image_dir as missing if --image_dri was given.
@@ -172,17 +172,17 @@ class _HelpFormatter(argparse.HelpFormatter):
 
 
 def path(text: str) -> Path:
-    """Convert the value of a flag to a path; expand `~` also in `--flag=~/photos`, which shells leave unchanged."""
+    """Convert the value of a flag to a path, and expand `~`, since shells do not expand it in `--flag=~/photos`."""
     if not text:
         raise argparse.ArgumentTypeError("the path is empty.")
     return Path(os.path.expanduser(text))
 
 
 def location(text: str) -> Path | str:
-    """Convert the value of a flag to a location of photos: a path, or a URL as it is."""
+    """Convert the value of a flag to a location of photos: a path, or an unchanged URL."""
     return text if "://" in text else path(text)
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Split a comma-separated list into lower-case names, without repetitions."""
+    """Split a comma-separated list into lower-case names, without duplicates."""
     return tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))

@@ -22,7 +22,7 @@ from .run_command import UsageError, run_command
 # The precision of the .tflite that each of these modes writes.
 TFLITE_MODES = {"tflite": "float32", "tflite_float16": "float16", "tflite_dynamic": "dynamic"}
 MODES = ("weights_rounded", *TFLITE_MODES)
-# Modes of TensorFlow for Poets that use 8-bit operations, which current TensorFlow no longer has.
+# Modes of TensorFlow for Poets that use 8-bit operations, which TensorFlow no longer supports.
 REMOVED_MODES = ("round", "quantize", "eightbit", "weights")
 MAX_BITDEPTH = 16
 DESCRIPTION = ("Reduce the size of a graph file: round its weights, so that it compresses well, or convert it to "
@@ -41,7 +41,7 @@ FLAGS = (Group("", (
 
 @dataclass(frozen=True)
 class QuantizeOptions:
-    """The options of `quantize_graph`, explained by the help of the flags with the same names."""
+    """The options of `quantize_graph`, documented by the flags of the same names."""
 
     input: Path
     output: Path
@@ -76,7 +76,7 @@ def options_from(args: dict[str, Any]) -> QuantizeOptions:
 def _check_mode(options: QuantizeOptions) -> None:
     """Raise a UsageError for an invalid mode, or a value that does not fit the mode."""
     if options.mode in REMOVED_MODES:
-        raise UsageError(f"--mode={options.mode} used 8-bit operations that TensorFlow no longer has.",
+        raise UsageError(f"--mode={options.mode} requires 8-bit operations that TensorFlow no longer supports.",
                          f"Use weights_rounded, or {program_name('export')} --to=tflite_int8.")
     if options.mode not in MODES:
         raise UsageError(f"There is no --mode={options.mode}.", f"Choose from {', '.join(MODES)}.")
@@ -127,7 +127,7 @@ def write_rounded(graph: Path, output: Path, levels: int = 256) -> None:
     if new_metadata_path.resolve() == metadata_path.resolve() or (
             new_metadata_path.exists() and not _is_metadata_for(new_metadata_path, output)):
         raise ModelError(f"The metadata of {output.name} would overwrite {new_metadata_path}, which describes "
-                         "something else.", "Choose another name for --output.")
+                         "other files.", "Choose another name for --output.")
     metadata = Metadata.from_json(metadata_path.read_bytes(), str(metadata_path))
     content = round_weights(content, str(graph), levels, keep=UNKNOWN_SCOPE)
     write_file(output, content)

@@ -1,4 +1,4 @@
-"""The command `tfpoets retrain`: train an image classifier on a folder of photos per class."""
+"""The command `tfpoets retrain`: train an image classifier on one folder of photos per class."""
 from __future__ import annotations
 
 import json
@@ -48,10 +48,11 @@ HEAD = Group("training", (
          "none)", "training.head.class_weight", choices=CLASS_WEIGHTS),
     Flag("norefit", "do not train again with the validation photos after the L2 strength has been chosen",
          const=True),
-    Flag("unknown_coverage", "label photos unlike the training photos `unknown`; C is the fraction of validation "
-         "photos that keep their label, such as 0.95 (default: off)", "training.unknown_coverage", float, "C"),
-    Flag("solver", "lbfgs: compute the optimum of the last layer (default); sgd: train by gradient steps, as "
-         "TensorFlow for Poets does", choices=solver_names),
+    Flag("unknown_coverage", "label photos that are unlike the training photos as `unknown`; C is the fraction of "
+         "validation photos that keep their label, such as 0.95 (default: off)", "training.unknown_coverage", float,
+         "C"),
+    Flag("solver", "lbfgs: compute the optimum of the last layer (default); sgd: train it by gradient descent, "
+         "as TensorFlow for Poets does", choices=solver_names),
     Flag("augmented_views", "also train the last layer on K augmented views of each photo, mirrored and enlarged at "
          f"random unless augmentation flags are given (default: {DEFAULT_VIEWS} with such flags, none without)",
          "training.augmented_views", int, "K")))
@@ -59,7 +60,7 @@ NETWORK = Group("training of all layers", (
     Flag("fine_tune_epochs", f"fine-tune all layers of the extractor for N epochs ({FINE_TUNING.epochs} are often "
          "enough and take minutes); keep the result if it is better on the validation photos", parse=int, metavar="N",
          aliases=("fine_tuning",)),
-    Flag("train_epochs", "number of epochs for a network that --architecture trains from scratch: "
+    Flag("train_epochs", "number of epochs for training from scratch; --architecture is one of "
          f"{', '.join(ARCHITECTURES)} (default: {SCRATCH.epochs})", parse=int, metavar="N", aliases=("epochs",)),
     Flag("batch_size", f"photos per step (default: {SCRATCH.batch_size})", "loop.batch_size", int, "N"),
     Flag("optimizer", f"optimizer (default: {SCRATCH.optimizer})", "loop.optimizer", choices=OPTIMIZERS),
@@ -100,7 +101,7 @@ EVALUATION = Group("evaluation", (
     Flag("print_misclassified_test_images", "list the misclassified test photos", const=True),
     Flag("format", "text (default), or json to print the result as one object and everything else to standard error",
          choices=("text", "json"))))
-STEPS = Group("TensorFlow for Poets", (
+SGD_FLAGS = Group("TensorFlow for Poets", (
     Flag("how_many_training_steps", f"number of training steps (default: {SGD.how_many_training_steps})",
          "sgd.how_many_training_steps", int, "N"),
     Flag("learning_rate", f"learning rate (default: {SGD.learning_rate}; {FINE_TUNING.learning_rate:g} for "
@@ -110,7 +111,7 @@ STEPS = Group("TensorFlow for Poets", (
     Flag("validation_batch_size", "validation photos sampled for each printed line (default: "
          f"{SGD.validation_batch_size}; -1: all)", "sgd.validation_batch_size", int, "N"),
     Flag("test_batch_size", "also report the accuracy on N test photos, sampled evenly from the classes (default: -1, "
-         "do not)", "test_batch_size", int, "N"),
+         "off)", "test_batch_size", int, "N"),
     Flag("eval_step_interval", f"number of steps between printed lines (default: {SGD.eval_step_interval})",
          "sgd.eval_step_interval", int, "N"),
     Flag("intermediate_store_frequency", "write the graph every N steps (default: 0, never)",
@@ -121,8 +122,8 @@ STEPS = Group("TensorFlow for Poets", (
          "mobilenet_0.50_224; or of a network to train from scratch (see --train_epochs)", metavar="NAME"),
     Flag("checkpoint_path", "ignored, because cached bottlenecks make it unnecessary", metavar="FILE"),
     *AUGMENTATION_FLAGS),
-    "--solver=sgd or one of the first three flags selects training by gradient steps.")
-FLAGS = (PHOTOS, Group("extractor", (*EXTRACTOR_FLAGS, VIEWS_FLAG)), HEAD, NETWORK, OUTPUT, EVALUATION, STEPS)
+    "Each of the first three flags selects --solver=sgd.")
+FLAGS = (PHOTOS, Group("extractor", (*EXTRACTOR_FLAGS, VIEWS_FLAG)), HEAD, NETWORK, OUTPUT, EVALUATION, SGD_FLAGS)
 
 DESCRIPTION = ("Train an image classifier on your own photos, with one folder per class. Write a graph, its labels "
                "and a .tflite file, verify that they give the same predictions, and measure the accuracy of the "
@@ -131,10 +132,10 @@ DESCRIPTION = ("Train an image classifier on your own photos, with one folder pe
 # Flags that apply to one kind of training only.
 NETWORK_ONLY = ("train_epochs", "batch_size", "optimizer", "dropout", "patience", "monitor", "batch_norm",
                 "mixed_precision")
-STEPS_ONLY = ("solver", "how_many_training_steps", "train_batch_size", "validation_batch_size", "test_batch_size",
+SGD_ONLY = ("solver", "how_many_training_steps", "train_batch_size", "validation_batch_size", "test_batch_size",
               "eval_step_interval", "intermediate_store_frequency", "intermediate_output_graphs_dir")
-# Flags that select training by steps.
-SELECT_STEPS = ("how_many_training_steps", "learning_rate", "train_batch_size")
+# Flags that select --solver=sgd.
+SGD_SELECTORS = ("how_many_training_steps", "learning_rate", "train_batch_size")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -200,7 +201,7 @@ def _check_values(args: dict[str, Any], loop: dict[str, Any], steps: dict[str, A
     check_range("testing_percentage", args.get("testing_percentage"), minimum=0, below=100)
     check_range("fine_tune_epochs", args.get("fine_tune_epochs"), minimum=0, integer=True)
     if args.get("export") == ():
-        raise UsageError("--export names no format.", f"Choose from {', '.join(format_names())}.")
+        raise UsageError("--export contains no format.", f"Choose from {', '.join(format_names())}.")
 
 
 def _scratch_architecture(args: dict[str, Any]) -> str:
@@ -210,7 +211,7 @@ def _scratch_architecture(args: dict[str, Any]) -> str:
 
 
 def _extractor_options(args: dict[str, Any]) -> ExtractorOptions:
-    """Return the options of the extractor, which --tfhub_module or --architecture names.
+    """Return the options of the extractor that --tfhub_module or --architecture selects.
 
     Empty values, such as those of unset shell variables, are ignored.
     """
@@ -225,12 +226,12 @@ def _extractor_options(args: dict[str, Any]) -> ExtractorOptions:
 
 
 def _check_for_misspelt_network(name: str) -> None:
-    """Raise an ExtractorError if the name of an extractor looks like a misspelt name of a network from scratch."""
+    """Raise an ExtractorError if the name of an extractor looks like a misspelt network to train from scratch."""
     is_bare_name = re.fullmatch(r"[\w.]+", name) and not Path(name).exists()
     guess = closest_match(name.lower(), [ExtractorOptions().handle, *architecture_names(), *ARCHITECTURES])
     if is_bare_name and guess in ARCHITECTURES and not find_architecture(name):
         raise ExtractorError(f"There is no extractor {name!r}; did you mean --architecture={guess}?",
-                             f"Networks to train from scratch are {', '.join(ARCHITECTURES)}.")
+                             f"The networks to train from scratch are {', '.join(ARCHITECTURES)}.")
 
 
 def _network_options(args: dict[str, Any], loop: dict[str, Any]) -> FineTuningOptions | NetworkOptions | None:
@@ -282,27 +283,27 @@ def _select(args: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _sgd_options(args: dict[str, Any], values: dict[str, Any]) -> SGDOptions | None:
-    """Return the options for training by steps, or None if it was not selected, and log flags without effect."""
+    """Return the options of --solver=sgd, or None if it is not selected, and log the flags that have no effect."""
     if "checkpoint_path" in args:
-        log.info("Ignored: --checkpoint_path. Bottlenecks are cached as they are computed, and the rest takes "
-                 "seconds.")
+        log.info("Ignored: --checkpoint_path. Bottlenecks are cached as they are computed, and the rest of the "
+                 "training takes seconds.")
     values = {**values, **_select(args, "learning_rate")}
-    selecting = [f"--{name}" for name in _select(args, *SELECT_STEPS)]
+    selectors = [f"--{name}" for name in _select(args, *SGD_SELECTORS)]
     solver = args.get("solver", SGDTrainer.name)
-    if solver != SGDTrainer.name and selecting:
-        raise UsageError(f"--solver={solver} cannot be combined with flags that select training by steps "
-                         f"({', '.join(selecting)}).", "Omit one of the two.")
-    if args.get("solver") == SGDTrainer.name or selecting:
+    if solver != SGDTrainer.name and selectors:
+        raise UsageError(f"--solver={solver} cannot be combined with flags that select --solver=sgd "
+                         f"({', '.join(selectors)}).", "Omit one of the two.")
+    if args.get("solver") == SGDTrainer.name or selectors:
         ignored = [flag for flag, is_set in (("--class_weight=balanced", args.get("class_weight") == "balanced"),
                                              ("--norefit", "norefit" in args)) if is_set]
         if ignored:
-            log.info("Ignored: %s. Training by steps samples the classes evenly, and never trains again with the "
-                     "validation photos.", ", ".join(ignored))
+            log.info("Ignored: %s. With --solver=sgd, the classes are sampled evenly, and the validation photos are "
+                     "never trained on.", ", ".join(ignored))
         return SGDOptions(**values)
     ignored = [f"--{name}" for name in _select(args, *values, "test_batch_size", "intermediate_output_graphs_dir")]
     if ignored:
-        log.info("Ignored: %s. They apply only to training by steps (--solver=sgd). The optimum of the last layer is "
-                 "computed instead, and all test photos are used.", ", ".join(ignored))
+        log.info("Ignored: %s. This applies only to --solver=sgd. The default solver computes the optimum of the last "
+                 "layer, and all test photos are used.", ", ".join(ignored))
     return None
 
 
@@ -316,21 +317,21 @@ def _other_head_options(args: dict[str, Any]) -> Any:
 
 
 def _log_ineffective_flags(args: dict[str, Any], network: FineTuningOptions | NetworkOptions | None) -> None:
-    """Log the flags that apply to another kind of training than the selected one."""
+    """Log the flags that do not apply to the selected kind of training."""
     if network is None:
-        _log_ignored(args, NETWORK_ONLY, "training all layers (--fine_tune_epochs, or --architecture=lenet)")
+        _log_ignored(args, NETWORK_ONLY, "training all layers (such as --fine_tune_epochs or --architecture=lenet)")
     elif isinstance(network, FineTuningOptions):  # the last layer is trained to its optimum first
-        _log_ignored(args, (*STEPS_ONLY, "train_epochs", "dropout"), "other kinds of training")
+        _log_ignored(args, (*SGD_ONLY, "train_epochs", "dropout"), "other kinds of training")
     elif network.architecture == RESNET:
-        _log_ignored(args, (*STEPS_ONLY, "class_weight", "dropout"), "other kinds of training")
+        _log_ignored(args, (*SGD_ONLY, "class_weight", "dropout"), "other kinds of training")
     else:
-        _log_ignored(args, (*STEPS_ONLY, "class_weight"), "training the last layer")
+        _log_ignored(args, (*SGD_ONLY, "class_weight"), "training the last layer")
     if "test_dir" in args:
-        _log_ignored(args, ("testing_percentage",), "a test on photos of --image_dir")
+        _log_ignored(args, ("testing_percentage",), "a test on part of --image_dir")
 
 
 def _log_ignored(args: dict[str, Any], names: tuple[str, ...], purpose: str) -> None:
-    """Log which of these flags were given, and what they apply to instead."""
+    """Log which of these flags were given, and what they would apply to."""
     flags = [f"--{name}" for name in _select(args, *names)]
     if flags:
         log.info("Ignored: %s. %s only to %s.", ", ".join(flags), "It applies" if len(flags) == 1 else "They apply",

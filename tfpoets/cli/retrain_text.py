@@ -15,14 +15,14 @@ from .messages import LINE_WIDTH
 from .text import (accuracy_lines, conversion_header, conversion_notes, conversion_row, cross_validation_lines,
                    finding_lines, photo_lines, unknown_lines)
 
-# Unreadable files that are listed by name. The report contains all of them.
+# The number of unreadable files that are listed by name. The report contains all of them.
 MAX_UNREADABLE = 50
-# Findings of the doctor that are printed of each kind.
+# The number of findings of each kind that are printed.
 MAX_FINDINGS_PER_KIND = 1
 
 
 class EventPrinter:
-    """Prints each event as it arrives.
+    """A callback that prints each event as it arrives.
 
     Args:
         stream: The stream to print to.
@@ -53,7 +53,7 @@ class EventPrinter:
             events.ConversionEnded: lambda event: conversion_notes(event.converted)}
 
     def __call__(self, event: Any) -> None:
-        """Print the lines of an event; other events are ignored."""
+        """Print the lines of an event. Events of other types are ignored."""
         for line in self._lines.get(type(event), lambda _: ())(event):
             print(line, file=self._stream)
         self._stream.flush()
@@ -70,7 +70,7 @@ class EventPrinter:
             lines += unknown_lines(event.rejection, "test photos")
         if self._list_misclassified:
             lines.append("=== MISCLASSIFIED TEST IMAGES ===")
-            lines += [f"{each.photo.uri:>70}  {each.predicted}" for each in event.misclassified()]
+            lines += [f"{error.photo.uri:>70}  {error.predicted}" for error in event.misclassified()]
         return lines
 
 
@@ -119,6 +119,6 @@ def _file_lines(event: events.FilesWritten) -> list[str]:
     exported = event.exported
     lines = ["Written:", *(f"  {path}" for path in exported.files)]
     if exported.verified:
-        lines.append("Verified on the test photos: same labels, and the largest score difference")
+        lines.append("Verified on the test photos (same label, largest score difference):")
     return lines + [f"  {file.name:<26} {f'{file.agreeing} of {file.count}':>11} {file.max_difference:10.1g}"
                     for file in exported.verified]

@@ -21,13 +21,13 @@ def run_command(command: Callable[[list[str] | None], int], argv: list[str] | No
 
     Args:
         command: A function that takes the arguments of the command line and returns an exit code.
-        argv: The arguments to pass to `command`; None stands for those of the process.
+        argv: The arguments to pass to `command`; None stands for `sys.argv[1:]`.
 
     Returns:
         The exit code of the process: that of the command, 1 (failed), 2 (invalid command line) or 130 (interrupted).
     """
     for stream in (sys.stdout, sys.stderr):
-        # A file name that the terminal's encoding cannot represent must not end the run.
+        # Printing a file name that the terminal's encoding cannot represent must not end the run.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)

@@ -20,8 +20,8 @@ from .shared_flags import GRAPH_FLAGS, legacy_options
 
 REQUIRED_PACKAGES = ("flask", "waitress", "prometheus_client")
 MAX_PORT = 65535
-DESCRIPTION = ("Serve a classifier over HTTP, with a web page, an upload address for programs, and TensorFlow "
-               "Serving's REST protocol.")
+DESCRIPTION = ("Serve a classifier over HTTP, with a web page, a URL to which programs upload photos, and the "
+               "REST API of TensorFlow Serving.")
 FLAGS = (
     Group("", (
         Flag("graph", f"classifier to serve (default: {DEFAULT_TFLITE}, which does not need TensorFlow)", "graph",
@@ -35,7 +35,7 @@ FLAGS = (
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """The options of `serve`, explained by the help of the flags with the same names."""
+    """The options of `serve`, documented by the flags of the same names."""
 
     graph: Path = field(default_factory=default_graph)
     host: str = "127.0.0.1"

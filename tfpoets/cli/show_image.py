@@ -1,4 +1,4 @@
-"""The command `tfpoets show_image`, which draws some photos of each class, and `show_image` for notebooks."""
+"""The command `tfpoets show_image`, which draws photos of each class, and a function of that name for notebooks."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ FLAGS = (Group("", (
 
 @dataclass(frozen=True)
 class ShowOptions:
-    """The options of `show_image`, explained by the help of the flags with the same names."""
+    """The options of `show_image`, documented by the flags of the same names."""
 
     image_dir: Path | str
     output: Path = TF_FILES / "photos.png"
@@ -64,7 +64,7 @@ def write_picture(options: ShowOptions) -> int:
 
 
 def show_image(path: Path | str) -> Image.Image:
-    """Return a photo, upright, for display in a notebook, and print its credit if there is one.
+    """Return a photo, rotated upright, for display in a notebook, and print its credit if there is one.
 
     Args:
         path: A photo in a class folder. The credit is its line in a LICENSE.txt next to the class folder.

@@ -37,22 +37,22 @@ def class_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:
     If there are more than MAX_CLASSES classes, those with the lowest recall are shown.
     """
     width = min(max(len("class"), *map(len, labels)), MAX_LABEL_LENGTH)
-    rows = [(label, each) for label, each in zip(labels, metrics.per_class) if each.support or each.predicted]
+    rows = [(label, result) for label, result in zip(labels, metrics.per_class) if result.support or result.predicted]
     lines = [f"{'class':<{width}}  photos  recall (95% interval)  precision      f1"]
     if len(rows) > MAX_CLASSES:
         rows = sorted(rows, key=lambda row: 1.0 if row[1].recall is None else row[1].recall)[:MAX_CLASSES]
         lines.insert(0, f"The {MAX_CLASSES} classes with the lowest recall:")
-    for label, each in rows:
+    for label, result in rows:
         short_label = label if len(label) <= width else label[:width - 3] + "..."
-        low, high = each.recall_interval or (0.0, 0.0)
-        interval = f"({100 * low:.0f}-{100 * high:.0f}%)" if each.recall_interval else ""
-        lines.append(f"{short_label:<{width}}  {each.support:>6}  {_percent(each.recall):>6} {interval:>14}  "
-                     f"{_percent(each.precision):>9}  {_percent(each.f1):>6}")
+        low, high = result.recall_interval or (0.0, 0.0)
+        interval = f"({100 * low:.0f}-{100 * high:.0f}%)" if result.recall_interval else ""
+        lines.append(f"{short_label:<{width}}  {result.support:>6}  {_percent(result.recall):>6} {interval:>14}  "
+                     f"{_percent(result.precision):>9}  {_percent(result.f1):>6}")
     return lines + _confusion_lines(metrics, labels)
 
 
 def unknown_lines(rejection: Rejection, photos: str) -> list[str]:
-    """Return the results of the reject option, where `photos` is what to call the photos: "test photos"."""
+    """Return the results of the reject option. `photos` is the term for the photos, such as "test photos"."""
     return [line for sentence in unknown_sentences(rejection, photos) for line in _wrap(sentence)]
 
 
@@ -72,7 +72,7 @@ def cross_validation_lines(metrics: Metrics, fold_accuracies: Sequence[float]) -
     return [f"{len(folds)}-fold cross-validation: accuracy = {metrics.accuracy:.1%} (N={metrics.count})",
             *_wrap(f"95% interval {100 * low:.1f}-{100 * high:.1f}%; folds from {folds.min():.1f} to "
                    f"{folds.max():.1f}%, standard deviation {folds.std(ddof=1):.1f}. The photos of each fold are "
-                   "predicted by a head trained on the other folds (to its optimum, not by steps).")]
+                   "predicted by a head trained on the other folds (to its optimum, even with --solver=sgd).")]
 
 
 def conversion_header() -> str:
@@ -98,18 +98,18 @@ def conversion_notes(converted: Sequence[ExportedFile]) -> list[str]:
     Args:
         converted: The rows of the table, starting with the graph.
     """
-    lines = _wrap("max diff: largest difference of a probability from the graph's. ms: time per photo on this "
+    lines = _wrap("max diff: largest difference from a probability of the graph. ms: time per photo on this "
                   "machine, without decoding, on one thread (the .pb and the SavedModel use all cores). tfjs runs "
-                  "only in browsers; its files were reassembled and run in TensorFlow here.")
-    if converted[0].has_unknown_score and not all(each.has_unknown_score for each in converted):
+                  "only in browsers, so its files were converted back and run in TensorFlow.")
+    if converted[0].has_unknown_score and not all(row.has_unknown_score for row in converted):
         lines += _wrap("The .tflite formats contain only the probabilities, so they never report a photo as unknown.")
     graph_metrics = converted[0].metrics
-    for each in converted[1:]:
-        lines.append(f"  {each.path}")
-        if graph_metrics and each.metrics and graph_metrics.accuracy - each.metrics.accuracy > MAX_ACCURACY_LOSS:
-            loss = 100 * (graph_metrics.accuracy - each.metrics.accuracy)
-            lines += _wrap(f"WARNING: The accuracy of {each.name} is {loss:.1f} points lower than the graph's, on "
-                           f"{each.count} photos.")
+    for row in converted[1:]:
+        lines.append(f"  {row.path}")
+        if graph_metrics and row.metrics and graph_metrics.accuracy - row.metrics.accuracy > MAX_ACCURACY_LOSS:
+            loss = 100 * (graph_metrics.accuracy - row.metrics.accuracy)
+            lines += _wrap(f"WARNING: The accuracy of {row.name} is {loss:.1f} points lower than the graph's, on "
+                           f"{row.count} photos.")
     return lines
 
 
@@ -128,16 +128,16 @@ def finding_lines(findings: Sequence[Finding], path: Path, max_per_kind: int) ->
     Args:
         findings: The findings of the doctor.
         path: The file that contains all of them.
-        max_per_kind: The largest number of findings to show of each kind.
+        max_per_kind: The maximum number of findings of each kind to show.
     """
     if not findings:
-        return ["Data doctor: nothing found"]
+        return ["Data doctor: no problems found"]
     lines = [f"Data doctor: {len(findings)} findings, all listed in", f"  {path}"]
     for kind in finding_kinds():
-        of_kind = [finding for finding in findings if finding.kind == kind]
-        if of_kind:
-            lines.append(f"{len(of_kind):>6} {kind}")
-        for finding in of_kind[:max_per_kind]:
+        kind_findings = [finding for finding in findings if finding.kind == kind]
+        if kind_findings:
+            lines.append(f"{len(kind_findings):>6} {kind}")
+        for finding in kind_findings[:max_per_kind]:
             lines.append(_truncate(f"       {finding.short_name} {finding.suggestion}"))
     return lines
 
