@@ -19,7 +19,7 @@ from tfpoets.training import EpochMetrics
 
 
 @pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for hue, label in enumerate(("red", "green", "blue")):
         write_photos(tmp_path / "photos" / label, 30, hue)
@@ -39,8 +39,7 @@ def test_a_network_from_scratch_goes_through_export_evaluate_and_label_image(cap
     assert not list(Path("tf_files/bottlenecks/training").glob("*/pixels-*"))
 
 
-def test_a_grayscale_network_is_trained(
-        tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_grayscale_network_is_trained(model_dir: Path, capsys: pytest.CaptureFixture) -> None:
     command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=1", "--color_mode=grayscale",
                "--image_size=24", f"--model_dir={model_dir}"]
     result = retrain_json(capsys, *command, "--nodoctor")
@@ -106,11 +105,11 @@ def test_photos_deleted_during_training_are_left_out_without_moving_others(
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
     assert metadata["network"]["kind"] == expected["network"]["kind"] == kind
     assert metadata["test"]["count"] == expected["test"]["count"]
-    # Only behind the fine-tuned network is the last layer solved again, and then without the photo.
+    # After fine-tuning, the last layer is fitted again, without the photo. Otherwise nothing is trained without it.
     assert abs(metadata["test"]["accuracy"] - expected["test"]["accuracy"]) <= (0.1 if kind == "fine_tuned" else 0)
     assert sum(metadata["split"]["counts"].values()) == sum(expected["split"]["counts"].values()) - 1
     assert metadata["split"]["digest"] != expected["split"]["digest"]
-    # The network was trained on the photo, so it must not count as new if it is restored.
+    # The network was trained on the photo, so the photo must not count as new if it is restored.
     assert metadata["split"]["trained_on"] == expected["split"]["trained_on"]
 
 
@@ -180,7 +179,7 @@ def test_running_in_the_photo_folder_is_refused(
     (["--architecture=lenet", "--batch_norm=training"], "always updates its batch normalization"),
     (["--checkpoint=best"], "which saves checkpoints"),
     (["--resume"], "--resume is only for training all layers"),
-    (["--architecture=lenet", "--cross_validate=5"], "knows all folds"),
+    (["--architecture=lenet", "--cross_validate=5"], "has seen the photos of every fold"),
     (["--augmented_views=1000"], "is not a whole number from 1 to 100"),
 ])
 def test_contradictory_flags_are_reported(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture) -> None:
@@ -199,7 +198,7 @@ def test_flags_of_other_kinds_of_training_are_reported_as_ignored(tiny_module: P
     assert "Ignored: --class_weight. It applies only to training the last layer" in capsys.readouterr().err
 
 
-def test_different_labels_start_a_new_training(capsys: pytest.CaptureFixture) -> None:
+def test_different_labels_restart_the_training(capsys: pytest.CaptureFixture) -> None:
     command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=1", "--nodoctor"]
     assert retrain.main(command) == 0
     Path("photos/blue").rename("photos/zinc")
@@ -208,15 +207,15 @@ def test_different_labels_start_a_new_training(capsys: pytest.CaptureFixture) ->
     assert "continues at step" not in capsys.readouterr().err
 
 
-def on_epoch(monkeypatch: pytest.MonkeyPatch, act: Callable[[EpochMetrics], object]) -> None:
-    """Call `act` at the end of every epoch, after its line is printed."""
+def on_epoch(monkeypatch: pytest.MonkeyPatch, callback: Callable[[EpochMetrics], object]) -> None:
+    """Call `callback` at the end of every epoch, after its line is printed."""
     print_event = EventPrinter.__call__
 
-    def print_and_act(self: EventPrinter, event: object) -> None:
+    def print_and_call(self: EventPrinter, event: object) -> None:
         print_event(self, event)
         if isinstance(event, EpochMetrics):
-            act(event)
-    monkeypatch.setattr(EventPrinter, "__call__", print_and_act)
+            callback(event)
+    monkeypatch.setattr(EventPrinter, "__call__", print_and_call)
 
 
 def interrupt_at_epoch(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,8 +226,8 @@ def interrupt_at_epoch(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     on_epoch(monkeypatch, stop)
 
 
-def test_resume_continues_a_training_and_never_starts_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                          capsys: pytest.CaptureFixture) -> None:
+def test_resume_continues_a_run_and_never_starts_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                     capsys: pytest.CaptureFixture) -> None:
     command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=2", "--nodoctor"]
     for flag in ("--checkpoint=best", "--resume"):
         assert retrain.main([*command, flag]) == 1
@@ -245,8 +244,8 @@ def test_resume_continues_a_training_and_never_starts_one(tmp_path: Path, monkey
     resumed = load_classifier(Path("tf_files/retrained_graph.pb")).probabilities(photo)
     shutil.rmtree("tf_files")
     assert retrain.main(command) == 0
-    undisturbed = load_classifier(Path("tf_files/retrained_graph.pb")).probabilities(photo)
-    assert np.abs(resumed - undisturbed).max() < 1e-6
+    uninterrupted = load_classifier(Path("tf_files/retrained_graph.pb")).probabilities(photo)
+    assert np.abs(resumed - uninterrupted).max() < 1e-6
     capsys.readouterr()
     assert retrain.main([*command, "--resume"]) == 0
     assert "is already finished" in capsys.readouterr().err
@@ -259,8 +258,8 @@ def test_the_last_checkpoint_has_no_best_epoch(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     heads = []
-    for which in ("best", "last"):
-        assert retrain.main([*command, f"--checkpoint={which}"]) == 0
+    for checkpoint in ("best", "last"):
+        assert retrain.main([*command, f"--checkpoint={checkpoint}"]) == 0
         heads.append(json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))["head"])
     assert [head["epochs"] for head in heads] == [2, 2] and [head["steps"] for head in heads] == [6, 6]
     assert heads[0]["best_epoch"] in (1, 2) and "best_epoch" not in heads[1]

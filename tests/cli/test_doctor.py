@@ -44,8 +44,8 @@ def test_retrain_runs_the_doctor_unless_disabled(
     assert not Path("tf_files/retrained_graph_findings.csv").exists()
     findings = retrain_json(capsys, *command)["findings"]
     rows = list(csv.DictReader(Path("tf_files/retrained_graph_findings.csv").open()))
-    assert [(row["kind"], row["file"]) for row in rows] == [(each["kind"], each["file"]) for each in findings]
-    assert "exact_duplicate" in {each["kind"] for each in findings}
+    assert [(row["kind"], row["file"]) for row in rows] == [(finding["kind"], finding["file"]) for finding in findings]
+    assert "exact_duplicate" in {finding["kind"] for finding in findings}
 
 
 def test_views_share_the_cache_with_retrain(photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path,
@@ -55,7 +55,7 @@ def test_views_share_the_cache_with_retrain(photo_folder: Path, tiny_module: Pat
     assert doctor.main(command) == 0
     findings_csv = Path("tf_files/doctor/findings.csv").read_text()
     assert doctor.main([*command, "--views=4"]) == 0
-    assert Path("tf_files/doctor/findings.csv").read_text() != findings_csv  # other features, other scores
+    assert Path("tf_files/doctor/findings.csv").read_text() != findings_csv  # different features, so different scores
     bottlenecks = retrain_json(capsys, *command, "--views=4", "--nodoctor")["bottlenecks"]
     assert (bottlenecks["computed"], bottlenecks["count"]) == (0, 60)
 

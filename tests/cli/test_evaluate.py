@@ -18,7 +18,7 @@ from tfpoets.inference import load_classifier
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, tiny_module: Path, model_dir: Path) -> Path:
     """A folder with a retrained classifier in tf_files and new photos of its classes in `new`."""
-    folder = tmp_path_factory.mktemp("workplace")
+    folder = tmp_path_factory.mktemp("workspace")
     for hue, label in enumerate(("red", "green", "blue")):
         write_photos(folder / "photos" / label, 20, hue)
         write_photos(folder / "new" / label, 4 + hue, hue, seed=50)
@@ -31,9 +31,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_module: Path, model_d
 
 
 @pytest.fixture(autouse=True)
-def workplace(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(trained, tmp_path / "workplace")
-    monkeypatch.chdir(tmp_path / "workplace")
+def workspace(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(trained, tmp_path / "workspace")
+    monkeypatch.chdir(tmp_path / "workspace")
 
 
 def accuracy(output: str) -> tuple[float, int]:
@@ -66,7 +66,7 @@ def test_json_contains_the_metrics(capsys: pytest.CaptureFixture) -> None:
     metrics = json.loads(capsys.readouterr().out)
     assert metrics["count"] == 15 and metrics["labels"] == ["blue", "green", "red"]
     assert sum(map(sum, metrics["confusion_matrix"])) == 15 and metrics["interval"][0] < metrics["accuracy"]
-    assert {name: each["support"] for name, each in metrics["per_class"].items()} == {"blue": 6, "green": 5, "red": 4}
+    assert {label: row["support"] for label, row in metrics["per_class"].items()} == {"blue": 6, "green": 5, "red": 4}
     assert 0 <= metrics["expected_calibration_error"] <= 1 and metrics["cross_entropy"] > 0
     assert metrics["top_k"]["3"] == 1
 
@@ -101,8 +101,7 @@ def test_a_single_class_can_be_evaluated(capsys: pytest.CaptureFixture) -> None:
             in captured.err)
 
 
-def test_training_photos_are_excluded_even_if_they_were_moved(
-        capsys: pytest.CaptureFixture, trained: Path) -> None:
+def test_training_photos_are_excluded_even_if_they_were_moved(capsys: pytest.CaptureFixture, trained: Path) -> None:
     metadata = load_classifier(Path("tf_files/retrained_graph.tflite")).metadata
     shutil.copytree(trained / "photos", "moved")
     assert evaluate.main(["--image_dir=moved"]) == 0
@@ -115,15 +114,14 @@ def test_training_photos_are_excluded_even_if_they_were_moved(
     assert accuracy(capsys.readouterr().out)[1] == count + 1
 
 
-def test_evaluating_only_training_photos_gives_a_warning(capsys: pytest.CaptureFixture, trained: Path
-                                                                   ) -> None:
+def test_evaluating_only_training_photos_gives_a_warning(capsys: pytest.CaptureFixture, trained: Path) -> None:
     metadata = load_classifier(Path("tf_files/retrained_graph.tflite")).metadata
     for path in sorted((trained / "photos").glob("*/*.png")):
         if metadata.training_digest_mask([photo_digest(path.read_bytes())])[0]:
-            target = Path("known", path.parent.name, path.name)
+            target = Path("training", path.parent.name, path.name)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)
-    assert evaluate.main(["--image_dir=known"]) == 0
+    assert evaluate.main(["--image_dir=training"]) == 0
     assert "was trained on all of these photos" in capsys.readouterr().err
 
 
@@ -157,7 +155,7 @@ def test_errors_are_reported(arguments: list[str], code: int, sentence: str, cap
     assert re.search(sentence, output) and "Traceback" not in output
 
 
-def test_legacy_graphs_are_evaluated_with_folders_in_their_spelling_of_labels(
+def test_folder_names_match_the_spelling_of_labels_in_legacy_graphs(
         shared_data: Path, flowers: Path, capsys: pytest.CaptureFixture) -> None:
     graph = shared_data / "poets_graphs" / "glasses_mobilenet_0.25_224" / "retrained_graph.pb"
     for folder, label in (("With-Glasses", "daisy"), ("without glasses", "roses")):

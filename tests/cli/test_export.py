@@ -30,13 +30,13 @@ LOADABLE = ("_float32.tflite", "_float16.tflite", "_dynamic.tflite", "_int8.tfli
 
 
 @pytest.fixture(autouse=True)
-def workplace(retrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(retrained, tmp_path / "workplace")
-    monkeypatch.chdir(tmp_path / "workplace")
+def workspace(retrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(retrained, tmp_path / "workspace")
+    monkeypatch.chdir(tmp_path / "workspace")
 
 
 def rows(output: str) -> dict[str, list[str]]:
-    """Return the rows of the printed table by format: size, agreeing photos, all photos, largest difference."""
+    """Return the rows of the printed table by format: size, number of same labels, of photos, largest difference."""
     matches = re.findall(r"^(\S+|graph \(\.pb\)) +([\d.]+) +(\d+) of (\d+) +(\S+) +[\d.]+% \(", output, re.MULTILINE)
     return {name: rest for name, *rest in matches}
 
@@ -45,10 +45,10 @@ def test_every_format_is_written_and_verified_on_the_test_photos(capsys: pytest.
     assert export.main([f"--to={','.join(format_names())}"]) == 0
     table = rows(capsys.readouterr().out)
     assert list(table) == ["graph (.pb)", *format_names()]
-    tests = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))["test"]["count"]
-    for name, (_, agreeing, count, largest) in table.items():
-        assert int(count) == tests and int(agreeing) >= 0.9 * tests, name
-        assert float(largest) < (1e-4 if name == "graph (.pb)" or find_target(name).tolerance else 0.2), name
+    n_test = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))["test"]["count"]
+    for name, (_, agreeing, count, max_difference) in table.items():
+        assert int(count) == n_test and int(agreeing) >= 0.9 * n_test, name
+        assert float(max_difference) < (1e-4 if name == "graph (.pb)" or find_target(name).tolerance else 0.2), name
     pixels = load_pixels(PHOTO.read_bytes(), 32, 32)[None]
     expected = load_classifier(Path("tf_files/retrained_graph.pb")).probabilities(pixels)[0]
     for ending in LOADABLE:
@@ -76,14 +76,14 @@ def test_a_tflite_contains_metadata_for_phones(path: str) -> None:
     from tensorflow.lite.python import schema_py_generated as schema
     content = Path(path).read_bytes()
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
-    entry, = (each for each in model.metadata if each.name == b"TFLITE_METADATA")
+    entry, = (entry for entry in model.metadata if entry.name == b"TFLITE_METADATA")
     description = model.buffers[entry.buffer].data.tobytes()
     assert description[4:8] == b"M001" and b"labels.txt" in description
     with zipfile.ZipFile(path) as archive:
         assert archive.read("labels.txt").decode().split() == ["blue", "green", "red"]
 
 
-def test_all_formats_but_tflite_have_the_unknown_score() -> None:
+def test_all_formats_except_tflite_have_the_unknown_score() -> None:
     assert export.main(["--graph=unknown/g.pb", "--to=tflite,tfjs,saved_model,onnx", "--output_dir=out"]) == 0
     assert LiteRTModel(Path("out/g_float32.tflite")).n_outputs == 3
     assert load_classifier(Path("out/g_float32.tflite")).unknown_threshold is None
@@ -135,7 +135,7 @@ def test_the_python_function_returns_the_rows_of_the_table() -> None:
 
 
 @pytest.mark.parametrize("remaining", ["nothing", "an empty folder"])
-def test_without_photos_nothing_is_verified_and_it_warns(remaining: str, capsys: pytest.CaptureFixture) -> None:
+def test_exporting_without_photos_gives_a_warning(remaining: str, capsys: pytest.CaptureFixture) -> None:
     Path("photos").rename("elsewhere")
     if remaining == "an empty folder":
         Path("photos").mkdir()
@@ -209,11 +209,11 @@ def test_operations_that_tfjs_does_not_support_are_refused(tmp_path: Path) -> No
 
 
 def test_a_folder_with_other_files_is_not_overwritten(capsys: pytest.CaptureFixture) -> None:
-    mine = Path("tf_files/exported/retrained_graph_tfjs/diary.txt")
-    mine.parent.mkdir(parents=True)
-    mine.write_text("dear diary")
+    diary = Path("tf_files/exported/retrained_graph_tfjs/diary.txt")
+    diary.parent.mkdir(parents=True)
+    diary.write_text("dear diary")
     assert export.main(["--to=tfjs"]) == 1
-    assert "was not written by an export" in capsys.readouterr().err and mine.read_text() == "dear diary"
+    assert "was not written by an export" in capsys.readouterr().err and diary.read_text() == "dear diary"
 
 
 @pytest.fixture
@@ -268,9 +268,9 @@ def test_a_legacy_graph_is_converted_to_tensorflow_lite(mode: str, legacy_graph:
 
 
 @pytest.mark.parametrize("arguments, sentence", [
-    (["--input=tf_files/retrained_graph.pb", "--output=o.pb", "--mode=eightbit"], "TensorFlow no longer has"),
+    (["--input=tf_files/retrained_graph.pb", "--output=o.pb", "--mode=eightbit"], "TensorFlow no longer supports"),
     (["--input=tf_files/retrained_graph.pb", "--output=tf_files/retrained_graph.json"], "must end in .pb"),
-    (["--input=tf_files/retrained_graph.pb", "--output=unknown/g.pb"], "describes something else"),
+    (["--input=tf_files/retrained_graph.pb", "--output=unknown/g.pb"], "describes other files"),
     (["--input=tf_files/retrained_graph.pb", "--output=o.pb", "--mode=fast"], "There is no --mode=fast"),
     (["--input=tf_files/retrained_graph.pb", "--output=tf_files/retrained_graph.pb"], "are the same file"),
     (["--input=nothing.pb", "--output=o.pb"], "There is no graph at nothing.pb"),
@@ -283,7 +283,7 @@ def test_quantize_errors_are_reported(arguments: list[str], sentence: str, capsy
     assert sentence in output and "Traceback" not in output and not Path("o.pb").exists()
 
 
-def test_operations_are_counted_and_drawn(legacy_graph: Path, capsys: pytest.CaptureFixture) -> None:
+def test_operations_are_counted_and_written_for_tensorboard(legacy_graph: Path, capsys: pytest.CaptureFixture) -> None:
     assert count_ops.main([str(legacy_graph)]) == 0
     output = capsys.readouterr().out
     total = int(re.match(r"(\d+) operations", output)[1])

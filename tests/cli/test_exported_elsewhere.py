@@ -22,8 +22,8 @@ from tfpoets.inference import load_classifier
 
 pytestmark = pytest.mark.slow
 
-PHOTOS = 8
-# The largest difference of a probability between the program and Python, from the same pixels.
+N_PHOTOS = 8
+# The maximum difference between a probability in the other program and in Python, given the same pixels.
 TOLERANCE = 1e-3
 
 LABEL_WITH_MEDIAPIPE = """
@@ -37,7 +37,7 @@ with vision.ImageClassifier.create_from_options(options) as classifier:
         pixels = numpy.array(Image.open(path).convert("RGB"))
         result = classifier.classify(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels))
         categories = result.classifications[0].categories
-        print("PREDICTION", json.dumps({each.category_name: each.score for each in categories}))
+        print("PREDICTION", json.dumps({category.category_name: category.score for category in categories}))
 """
 
 
@@ -51,7 +51,7 @@ def flower_classifier(tmp_path_factory: pytest.TempPathFactory, shared_data: Pat
         assert retrain.main([f"--image_dir={flowers}", "--nodoctor", "--tfhub_module="
                              f"{shared_data / 'modules' / 'mobilenet_v1_025_128'}"]) == 0
         assert export.main(["--to=tflite,tflite_float16,tflite_int8,tfjs"]) == 0
-        for number, path in enumerate(sorted(flowers.glob("*/*.jpg"))[::600 // PHOTOS][:PHOTOS]):
+        for number, path in enumerate(sorted(flowers.glob("*/*.jpg"))[::600 // N_PHOTOS][:N_PHOTOS]):
             shutil.copy(path, f"raw{number}.jpg")
             Image.fromarray(load_pixels(path.read_bytes(), 128, 128)).save(f"resized{number}.png")
         yield folder
@@ -65,7 +65,7 @@ def expected(folder: Path, graph: str, kind: str) -> np.ndarray:
 
 
 def names(kind: str) -> list[str]:
-    return [f"{kind}{number}.{'jpg' if kind == 'raw' else 'png'}" for number in range(PHOTOS)]
+    return [f"{kind}{number}.{'jpg' if kind == 'raw' else 'png'}" for number in range(N_PHOTOS)]
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_mediapipe_gives_the_same_predictions(file: str, flower_classifier: Path
 
 
 @contextlib.contextmanager
-def served(folder: Path) -> Iterator[str]:
+def serve_folder(folder: Path) -> Iterator[str]:
     """Serve a folder over HTTP on this machine only."""
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -120,7 +120,7 @@ def test_a_browser_gives_the_same_predictions_and_the_page_shows_them(flower_cla
         shutil.copy(flower_classifier / name, page_folder)
     labels = load_classifier(flower_classifier / "tf_files" / "retrained_graph.tflite").labels
     expected_probabilities = expected(flower_classifier, "tf_files/retrained_graph.tflite", "resized")
-    with served(page_folder) as address, sync_playwright() as playwright:
+    with serve_folder(page_folder) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"),
                                              args=["--no-sandbox", "--enable-unsafe-swiftshader"])
         page = browser.new_page(viewport={"width": 400, "height": 800})
@@ -128,7 +128,8 @@ def test_a_browser_gives_the_same_predictions_and_the_page_shows_them(flower_cla
             page.goto(f"{address}/index.html?photo={name}")
             page.wait_for_selector("#predictions tr", timeout=60_000)
             scores = dict(line.split("\t\t") for line in page.inner_text("#predictions").splitlines())
-            assert max(abs(float(scores[label]) - each) for label, each in zip(labels, probabilities)) < TOLERANCE
+            assert max(abs(float(scores[label]) - expected_score)
+                       for label, expected_score in zip(labels, probabilities)) < TOLERANCE
         page.set_input_files("#file", str(flower_classifier / "raw0.jpg"))
         page.wait_for_function("document.querySelector('#photo').src.startsWith('blob:')")
         assert page.evaluate("document.documentElement.scrollWidth") <= 400, "wider than a phone"

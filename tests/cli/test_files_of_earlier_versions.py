@@ -80,11 +80,11 @@ def test_every_file_of_a_classifier_labels_photos(capsys: pytest.CaptureFixture)
         assert label_image.main([f"--graph={graph}", "photos", "--format=jsonl", "--top_k=1"]) == 0
         predictions.append([json.loads(line) for line in capsys.readouterr().out.splitlines()])
     assert len(predictions[0]) == 24
-    labels = [[each["labels"][0]["label"] for each in of_file] for of_file in predictions]
-    scores = [[each["unknown_score"] for each in of_file] for of_file in predictions]
+    labels = [[photo["labels"][0]["label"] for photo in photos] for photos in predictions]
+    scores = [[photo["unknown_score"] for photo in photos] for photos in predictions]
     assert labels[1] == labels[2] == labels[0]
-    for others in scores[1:]:
-        assert others == pytest.approx(scores[0], rel=1e-3, abs=1e-3)
+    for file_scores in scores[1:]:
+        assert file_scores == pytest.approx(scores[0], rel=1e-3, abs=1e-3)
 
 
 @pytest.mark.parametrize("graph", CLASSIFIERS)

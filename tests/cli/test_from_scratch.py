@@ -16,14 +16,14 @@ from tfpoets.data import load_photos, read_dataset
 from tfpoets.tf_runtime import import_tensorflow
 from tfpoets.training.convnets import PRESETS
 
-EPOCHS, YARDSTICK_PHOTOS = 12, 640
-# The time of a complete retraining, relative to as many epochs of Keras's fit on the same network and machine. A limit
-# in seconds would not work, because machines with two cores differ by a factor of three.
+EPOCHS, N_KERAS_PHOTOS = 12, 640
+# The maximum time of a complete retraining, relative to the same number of epochs of Keras's fit with the same network
+# on the same machine. A limit in seconds would not work, because machines with two cores differ by a factor of three.
 MAX_KERAS_RATIO = 2.0
 
 
 @pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -37,7 +37,7 @@ def pixel_baseline_accuracy(root: Path) -> float:
 
 
 def time_keras_epoch() -> float:
-    """Return the seconds of one epoch of Keras's fit on YARDSTICK_PHOTOS photos, with the layers of cifar_cnn."""
+    """Return the seconds of one epoch of Keras's fit on N_KERAS_PHOTOS photos, with the layers of cifar_cnn."""
     import_tensorflow()
     import keras
     preset = PRESETS["cifar_cnn"]
@@ -54,7 +54,7 @@ def time_keras_epoch() -> float:
     model.add(keras.layers.Dense(10))
     model.compile("adamw", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     random = np.random.default_rng(0)
-    photos, y = random.random((YARDSTICK_PHOTOS, 32, 32, 3), np.float32), random.integers(0, 10, YARDSTICK_PHOTOS)
+    photos, y = random.random((N_KERAS_PHOTOS, 32, 32, 3), np.float32), random.integers(0, 10, N_KERAS_PHOTOS)
     model.fit(photos, y, batch_size=32, verbose=0)  # builds the graph
     start = time.monotonic()
     model.fit(photos, y, batch_size=32, verbose=0)
@@ -71,16 +71,15 @@ def test_the_cifar_network_learns_shapes_better_than_a_linear_model(capsys: pyte
     seconds = time.monotonic() - start
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
     accuracy = metadata["test"]["accuracy"]
-    keras_seconds = time_keras_epoch() * EPOCHS * metadata["split"]["counts"]["training"] / YARDSTICK_PHOTOS
-    pixels = pixel_baseline_accuracy(Path("shapes"))
+    keras_seconds = time_keras_epoch() * EPOCHS * metadata["split"]["counts"]["training"] / N_KERAS_PHOTOS
+    baseline = pixel_baseline_accuracy(Path("shapes"))
     with capsys.disabled():
         print(f"\n5,000 shapes: cifar_cnn {accuracy:.1%} in {seconds:.0f} s (Keras's fit alone {keras_seconds:.0f}); "
-              f"logistic regression {pixels:.1%}")
-    assert pixels < 0.6 and accuracy > 0.95 and seconds < MAX_KERAS_RATIO * keras_seconds
+              f"logistic regression {baseline:.1%}")
+    assert baseline < 0.6 and accuracy > 0.95 and seconds < MAX_KERAS_RATIO * keras_seconds
 
 
-def test_a_grayscale_network_learns_to_inspect_castings(shared_data: Path, capsys: pytest.CaptureFixture
-                                                                 ) -> None:
+def test_a_grayscale_network_learns_to_inspect_castings(shared_data: Path, capsys: pytest.CaptureFixture) -> None:
     castings = shared_data / "photos" / "casting"
     assert retrain.main([f"--image_dir={castings / 'train'}", f"--test_dir={castings / 'test'}", "--format=json",
                          "--architecture=casting_cnn", "--color_mode=grayscale", "--image_size=96", "--batch_size=16",
@@ -89,7 +88,7 @@ def test_a_grayscale_network_learns_to_inspect_castings(shared_data: Path, capsy
     assert "left to the test: 1 of the photos of" in stderr  # cast_ok_0_1172.jpeg is in both folders
     result = json.loads(stdout)
     assert result["test"]["count"] == 60 and result["network"]["height"] == result["network"]["width"] == 96
-    assert result["test"]["interval"][0] > 0.5, "no better than a coin"
+    assert result["test"]["interval"][0] > 0.5, "no better than guessing"
     assert result["head"]["epochs"] == 12
     assert evaluate.main([f"--image_dir={castings / 'test'}", "--format=json", "--report=castings.html"]) == 0
     metrics = json.loads(capsys.readouterr().out)
@@ -108,7 +107,7 @@ def test_a_grayscale_network_gives_colour_and_gray_photos_the_same_scores(capsys
     scores = []
     for path in (photo, Path("gray.png")):
         assert label_image.main([str(path), "--format=jsonl"]) == 0
-        scores.append({each["label"]: each["score"] for each in json.loads(capsys.readouterr().out)["labels"]})
+        scores.append({entry["label"]: entry["score"] for entry in json.loads(capsys.readouterr().out)["labels"]})
     assert scores[0].keys() == scores[1].keys()
     assert all(abs(scores[0][label] - scores[1][label]) < 0.02 for label in scores[0])
 

@@ -60,19 +60,19 @@ def test_pip_installs_the_library_and_one_command(version: str, tmp_path: Path) 
     checkout = clone(tmp_path / "clone")
     run([python, "-m", "venv", "env"], tmp_path)
     installed = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin")
-    own_python, command = str(installed / "python"), str(installed / "tfpoets")
-    run([own_python, "-m", "pip", "install", "--quiet", str(checkout)], tmp_path)
-    assert run([own_python, "-c", "from importlib.util import find_spec; print(find_spec('scripts'))"],
+    venv_python, command = str(installed / "python"), str(installed / "tfpoets")
+    run([venv_python, "-m", "pip", "install", "--quiet", str(checkout)], tmp_path)
+    assert run([venv_python, "-c", "from importlib.util import find_spec; print(find_spec('scripts'))"],
                tmp_path) == "None\n"
     listed = run([command, "--help"], tmp_path)
     for name, summary in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(summary)}$", listed, re.MULTILINE)
-        for program in ([command], [own_python, "-m", "tfpoets"]):
+        for program in ([command], [venv_python, "-m", "tfpoets"]):
             name_in_usage = "tfpoets" if program == [command] else "python -m tfpoets"
             assert run([*program, name, "--help"], tmp_path).startswith(f"usage: {name_in_usage} {name}")
         # The old command lines work in a clone.
-        assert f"usage: python -m scripts.{name}" in run([own_python, "-m", f"scripts.{name}", "--help"], checkout)
-    bare, seconds = ([_seconds(each, tmp_path) for _ in range(7)] for each in ([own_python, "-c", "pass"],
+        assert f"usage: python -m scripts.{name}" in run([venv_python, "-m", f"scripts.{name}", "--help"], checkout)
+    bare, seconds = ([_seconds(argv, tmp_path) for _ in range(7)] for argv in ([venv_python, "-c", "pass"],
                                                                               [command, "--help"]))
     # On a busy machine, starting the interpreter alone may take that long.
     assert min(seconds) < max(MAX_HELP_SECONDS, 3 * min(bare)), (seconds, bare)
@@ -92,7 +92,7 @@ def test_the_demo_sets_itself_up_in_a_clean_clone(tmp_path: Path) -> None:
     assert "\n7 (score=" in output
     with open(checkout / "tf_files" / "demo" / "retrained_graph_findings.csv", encoding="utf-8") as file:
         findings = [(row["kind"], "/".join(Path(row["file"]).parts[-2:])) for row in csv.DictReader(file)]
-    # Checked by eye: an 8 that is a stroke, a 2 like a 1, a 9 like a 7, ... and no duplicates among 1,797 digits.
+    # Checked manually: an 8 that is a single stroke, a 2 like a 1, a 9 like a 7 and so on, and no duplicates.
     wrong = [file for kind, file in findings if kind == "likely_wrong_label"]
     assert wrong[:3] == ["8/0129.png", "2/0241.png", "9/1574.png"] and len(wrong) <= 15
     assert {kind for kind, _ in findings} == {"likely_wrong_label", "outlier"} and len(findings) <= 60

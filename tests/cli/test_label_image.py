@@ -23,9 +23,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, tiny_module: Path, model_dir: Path) -> Path:
+def workspace(tmp_path_factory: pytest.TempPathFactory, tiny_module: Path, model_dir: Path) -> Path:
     """A folder with a retrained classifier at the default paths, and some photos."""
-    folder = tmp_path_factory.mktemp("workplace")
+    folder = tmp_path_factory.mktemp("workspace")
     for hue, label in enumerate(("red", "green", "blue")):
         write_photos(folder / "photos" / label, 20, hue)
     files = folder / "tf_files"
@@ -38,8 +38,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, tiny_module: Path, model
 
 
 @pytest.fixture(autouse=True)
-def change_to_workplace(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(workplace)
+def change_to_workspace(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
 
 
 def label_json(capsys: pytest.CaptureFixture, *arguments: str, code: int = 0) -> list[dict]:
@@ -47,14 +47,14 @@ def label_json(capsys: pytest.CaptureFixture, *arguments: str, code: int = 0) ->
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_one_photo_gives_legacy_lines_best_first(capsys: pytest.CaptureFixture) -> None:
+def test_one_photo_gives_lines_in_the_legacy_format(capsys: pytest.CaptureFixture) -> None:
     assert label_image.main(["--image=photos/red/000.png"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and lines[0].startswith("red (score=")
     assert all(re.fullmatch(r"(red|green|blue) \(score=\d\.\d{5}\)", line) for line in lines)
 
 
-def test_several_photos_are_named(capsys: pytest.CaptureFixture) -> None:
+def test_several_photos_are_printed_with_their_names(capsys: pytest.CaptureFixture) -> None:
     assert label_image.main(["photos/red/000.png", "photos/blue/001.png", "--top_k=1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "photos/red/000.png" and lines[1].startswith("  red (score=")
@@ -91,7 +91,7 @@ def test_csv_has_a_row_for_each_label(capsys: pytest.CaptureFixture) -> None:
     assert rows[0]["label"] == "red" and rows[2]["error"]
 
 
-def test_top_k_and_min_score_choose_labels(capsys: pytest.CaptureFixture) -> None:
+def test_top_k_and_min_score_limit_the_labels(capsys: pytest.CaptureFixture) -> None:
     prediction, = label_json(capsys, "photos/red/000.png")
     assert sum(entry["score"] for entry in prediction["labels"]) == pytest.approx(1, abs=1e-5)
     assert label_json(capsys, "photos/red/000.png", "--top_k=2")[0]["labels"] == prediction["labels"][:2]
@@ -133,13 +133,13 @@ def test_flags_that_contradict_the_classifier_are_ignored_with_a_note(capsys: py
 
 
 @pytest.fixture
-def server(workplace: Path) -> Iterator[str]:
+def server(workspace: Path) -> Iterator[str]:
     """Serve the photos over HTTP."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(workplace))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_address[1]}"
-        running.shutdown()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(workspace))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as http_server:
+        threading.Thread(target=http_server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{http_server.server_address[1]}"
+        http_server.shutdown()
 
 
 def test_urls_are_labelled_like_files(server: str, capsys: pytest.CaptureFixture, tmp_path: Path) -> None:

@@ -34,9 +34,9 @@ def run(command: str) -> int:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, flowers: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workspace(tmp_path: Path, flowers: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as the codelab creates it: 14 flower photos of each class in tf_files/flower_photos."""
-    folder = tmp_path / "workplace"
+    folder = tmp_path / "workspace"
     for label in sorted(path for path in flowers.iterdir() if path.is_dir()):
         (folder / "tf_files" / "flower_photos" / label.name).mkdir(parents=True)
         for photo in sorted(label.iterdir())[:14]:
@@ -51,7 +51,7 @@ def first_photo(label: str = "daisy") -> str:
 
 
 def test_the_codelab_commands_run_unchanged_without_an_architecture(
-        workplace: Path, capsys: pytest.CaptureFixture) -> None:
+        workspace: Path, capsys: pytest.CaptureFixture) -> None:
     assert run(CODELAB_RETRAIN.format(architecture="")) == 0
     output = capsys.readouterr().out
     assert re.search(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: Step 0: Train accuracy = \d+\.\d%$", output, re.MULTILINE)
@@ -63,11 +63,12 @@ def test_the_codelab_commands_run_unchanged_without_an_architecture(
                                                                          "tulips"]
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text())
     assert metadata["head"]["solver"] == "sgd" and metadata["head"]["how_many_training_steps"] == 500
-    by_graph = labels(capsys, CODELAB_LABEL.format(photo=first_photo()))
-    assert by_graph[0].startswith("daisy (score=")
+    default_lines = labels(capsys, CODELAB_LABEL.format(photo=first_photo()))
+    assert default_lines[0].startswith("daisy (score=")
     assert labels(capsys, CODELAB_LABEL.format(photo=first_photo())
-                  + " --labels=tf_files/retrained_labels.txt") == by_graph
-    assert labels(capsys, f"python -m scripts.label_image --image=tf_files/flower_photos/{first_photo()}") == by_graph
+                  + " --labels=tf_files/retrained_labels.txt") == default_lines
+    assert labels(capsys,
+                  f"python -m scripts.label_image --image=tf_files/flower_photos/{first_photo()}") == default_lines
     # Both solvers share the cache.
     bottlenecks = retrain_json(capsys, "--image_dir=tf_files/flower_photos")["bottlenecks"]
     assert (bottlenecks["computed"], bottlenecks["count"]) == (0, 70)
@@ -81,7 +82,7 @@ def labels(capsys: pytest.CaptureFixture, command: str) -> list[str]:
 
 
 def test_the_codelab_commands_run_unchanged_with_an_architecture(
-        workplace: Path, shared_data: Path, capsys: pytest.CaptureFixture) -> None:
+        workspace: Path, shared_data: Path, capsys: pytest.CaptureFixture) -> None:
     graph = Path("tf_files/models/mobilenet_v1_0.25_224/frozen_graph.pb")
     graph.parent.mkdir(exist_ok=True)
     shutil.copyfile(shared_data / "poets_graphs" / "glasses_mobilenet_0.25_224" / "frozen_graph.pb", graph)
@@ -94,8 +95,8 @@ def test_the_codelab_commands_run_unchanged_with_an_architecture(
     assert labels(capsys, CODELAB_LABEL.format(photo=first_photo("sunflowers")))
 
 
-def test_an_unavailable_architecture_is_never_substituted(workplace: Path, capsys: pytest.CaptureFixture
-                                                                    ) -> None:
+def test_an_unavailable_architecture_is_never_substituted(
+        workspace: Path, capsys: pytest.CaptureFixture) -> None:
     assert run(CODELAB_RETRAIN.format(architecture="mobilenet_0.50_192") + " --offline") == 1
     output = capsys.readouterr().err
     assert "tfhub.dev/google/imagenet/mobilenet_v1_050_192/feature_vector/5 is not on this machine" in output
@@ -104,7 +105,7 @@ def test_an_unavailable_architecture_is_never_substituted(workplace: Path, capsy
 
 
 def test_every_legacy_flag_works_or_is_reported_as_ignored(
-        workplace: Path, tiny_module: Path, capsys: pytest.CaptureFixture) -> None:
+        workspace: Path, tiny_module: Path, capsys: pytest.CaptureFixture) -> None:
     assert run(f"""python -m scripts.retrain --image_dir=tf_files/flower_photos --output_graph=out/graph.pb
         --intermediate_output_graphs_dir=out/intermediate/ --intermediate_store_frequency=20 --output_labels=out/l.txt
         --summaries_dir=out/summaries --how_many_training_steps=50 --learning_rate=0.05 --testing_percentage=20
@@ -117,8 +118,8 @@ def test_every_legacy_flag_works_or_is_reported_as_ignored(
     assert "Ignored: --checkpoint_path." in captured.err
     steps = re.findall(r": Step (\d+): Validation accuracy = \d+\.\d% \(N=(\d+)\)", captured.out)
     assert [step for step, _ in steps] == ["0", "25", "49"]
-    validating = int(re.search(r"(\d+) validation", captured.out)[1])
-    assert {int(count) for _, count in steps} == {validating}
+    n_validation = int(re.search(r"(\d+) validation", captured.out)[1])
+    assert {int(count) for _, count in steps} == {n_validation}
     assert "Save intermediate result to : out/intermediate/intermediate_20.pb" in captured.out
     assert "(N=40)" in captured.out and "=== MISCLASSIFIED TEST IMAGES ===" in captured.out
     assert sorted(path.name for path in Path("out/intermediate").iterdir()) == [
@@ -150,7 +151,7 @@ def test_invalid_flags_are_reported(
     assert re.search(sentence, output) and "Traceback" not in output
 
 
-def test_training_by_steps_accepts_any_seed_and_reports_ignored_flags(
+def test_gradient_descent_accepts_any_seed_and_reports_ignored_flags(
         photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(tmp_path)
@@ -160,7 +161,7 @@ def test_training_by_steps_accepts_any_seed_and_reports_ignored_flags(
     assert "Ignored: --class_weight=balanced, --norefit." in capsys.readouterr().err
 
 
-def test_flags_of_training_by_steps_are_otherwise_reported_as_ignored(
+def test_flags_of_gradient_descent_are_otherwise_reported_as_ignored(
         photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(tmp_path)
@@ -218,19 +219,19 @@ def test_a_module_can_be_used_after_every_kind_of_failed_download(
 
 @pytest.mark.parametrize("module", ["mobilenet_v1_025_128", "mobilenet_v1_025_224", "mobilenet_v2_035_224",
                                     "mobilenet_v2_050_96"])
-def test_hub_modules_train_on_flowers(workplace: Path, shared_data: Path, module: str,
+def test_hub_modules_train_on_flowers(workspace: Path, shared_data: Path, module: str,
                                       capsys: pytest.CaptureFixture) -> None:
     check_training(str(shared_data / "modules" / module), 0.3, capsys)
 
 
 @pytest.mark.parametrize("graph", ["glasses_mobilenet_0.25_224", "surface_defects_mobilenet_0.25_128"])
-def test_legacy_imagenet_graphs_train_on_flowers(workplace: Path, shared_data: Path, graph: str,
+def test_legacy_imagenet_graphs_train_on_flowers(workspace: Path, shared_data: Path, graph: str,
                                                  capsys: pytest.CaptureFixture) -> None:
     check_training(str(shared_data / "poets_graphs" / graph / "frozen_graph.pb"), 0.3, capsys)
 
 
 @pytest.mark.parametrize("name, size, depth", [("MobileNetV2", 224, 1280), ("InceptionV3", 299, 2048)])
-def test_keras_applications_train_on_flowers(workplace: Path, tmp_path: Path, name: str, size: int, depth: int,
+def test_keras_applications_train_on_flowers(workspace: Path, tmp_path: Path, name: str, size: int, depth: int,
                                              capsys: pytest.CaptureFixture) -> None:
     """The weights are random, so the accuracy is not tested."""
     import_tensorflow()

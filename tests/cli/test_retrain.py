@@ -24,9 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to run commands in."""
-    folder = tmp_path / "workplace"
+    folder = tmp_path / "workspace"
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
@@ -41,7 +41,7 @@ def flags(photos: Path, module: Path | str, model_dir: Path) -> list[str]:
 
 
 def test_a_run_writes_every_file_and_prints_the_accuracy(
-        workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
+        workspace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
         capsys: pytest.CaptureFixture) -> None:
     assert run(photo_folder, tiny_module, model_dir, "--saved_model_dir=saved", "--testing_percentage=30") == 0
     output = capsys.readouterr().out
@@ -60,11 +60,11 @@ def test_a_run_writes_every_file_and_prints_the_accuracy(
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text())
     assert f"(N={metadata['test']['count']})" in output
     assert metadata["options"]["split"]["testing_percentage"] == 30 and metadata["split"]["seed"] == 0
-    assert all(len(line) <= 80 for line in output.splitlines() if str(workplace) not in line)
+    assert all(len(line) <= 80 for line in output.splitlines() if str(workspace) not in line)
 
 
 def test_json_is_the_only_standard_output_and_agrees_with_the_text(
-        workplace: Path, tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+        workspace: Path, tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
     labels = ('blå "1"', "C++", "日本's")
     for hue, label in enumerate(labels):
         write_photos(Path("photos", label), 20, hue)
@@ -77,12 +77,12 @@ def test_json_is_the_only_standard_output_and_agrees_with_the_text(
     result = json.loads(stdout)
     assert retrain.main([*command, "--format=text"]) == 0
     output = capsys.readouterr().out
-    for line in output.splitlines():  # except for what is cached by now, and for times
+    for line in output.splitlines():  # except counts of cached bottlenecks, and times
         assert line in stderr or "computed" in line or line.startswith(("graph (.pb)", "tflite_dynamic")), line
     assert result["labels"] == sorted(labels) and result["test"]["labels"] == result["labels"]
-    test, low_high = result["test"], [f"{100 * end:.1f}" for end in result["test"]["interval"]]
+    test, interval = result["test"], [f"{100 * end:.1f}" for end in result["test"]["interval"]]
     assert (f"Final test accuracy = {test['accuracy']:.1%} (N={test['count']}), 95% interval "
-            f"{'-'.join(low_high)}%\n  (always predicting {test['majority_label']} would reach "
+            f"{'-'.join(interval)}%\n  (always predicting {test['majority_label']} would reach "
             f"{test['majority_accuracy']:.1%})\n") in output
     photos, counts, cross_validation = result["photos"], result["split"]["counts"], result["cross_validation"]
     assert f"{photos['listed']} files in 3 classes: " in output
@@ -104,17 +104,17 @@ def test_json_is_the_only_standard_output_and_agrees_with_the_text(
     assert [row["name"] for row in result["converted"]] == ["graph (.pb)", "tflite_dynamic"]
 
 
-def test_json_lists_the_misclassified_photos(workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
+def test_json_lists_the_misclassified_photos(workspace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
                                              capsys: pytest.CaptureFixture) -> None:
     for photo in sorted((photo_folder / "red").iterdir())[:12]:
         shutil.move(photo, photo_folder / "blue" / f"red{photo.name}")
     result = retrain_json(capsys, *flags(photo_folder, tiny_module, model_dir), "--testing_percentage=40")
-    wrong = [each for each in result["misclassified"] if Path(each["file"]).name.startswith("red")]
-    assert wrong and {(each["label"], each["answer"]) for each in wrong} == {("blue", "red")}
+    moved = [photo for photo in result["misclassified"] if Path(photo["file"]).name.startswith("red")]
+    assert moved and {(photo["label"], photo["answer"]) for photo in moved} == {("blue", "red")}
     assert len(result["misclassified"]) == round((1 - result["test"]["accuracy"]) * result["test"]["count"])
 
 
-def test_undecodable_file_names_are_valid_json_in_any_encoding(workplace: Path, photo_folder: Path,
+def test_undecodable_file_names_are_valid_json_in_any_encoding(workspace: Path, photo_folder: Path,
                                                                tiny_module: Path, model_dir: Path) -> None:
     (photo_folder / "red").rename(photo_folder / "röt")
     broken = photo_folder / "röt" / os.fsdecode(b"\xff broken.png")
@@ -131,7 +131,7 @@ def test_undecodable_file_names_are_valid_json_in_any_encoding(workplace: Path, 
 @pytest.mark.parametrize("change, code, sentence", [
     ("no folder", 1, "There is no folder nowhere."), ("unreadable", 1, "fewer than two classes can be read"),
     ("wrong value", 2, "120 is not a number from 0 to below 100"), ("wrong format", 2, "invalid choice: 'xml'")])
-def test_errors_print_no_json(change: str, code: int, sentence: str, workplace: Path, photo_folder: Path,
+def test_errors_print_no_json(change: str, code: int, sentence: str, workspace: Path, photo_folder: Path,
                               tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
     command = [*flags(photo_folder, tiny_module, model_dir), "--format=json", *{
         "no folder": ["--image_dir=nowhere"], "wrong value": ["--testing_percentage=120"],
@@ -145,7 +145,7 @@ def test_errors_print_no_json(change: str, code: int, sentence: str, workplace: 
 
 
 def test_later_runs_compute_only_the_bottlenecks_of_changed_photos(
-        workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
+        workspace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
         capsys: pytest.CaptureFixture) -> None:
     computed = []
     for change in ("none", "none", "rename", "edit"):
@@ -158,18 +158,18 @@ def test_later_runs_compute_only_the_bottlenecks_of_changed_photos(
     assert computed == [(60, 60), (0, 60), (0, 60), (1, 60)]
 
 
-def test_the_same_run_gives_the_same_bytes(workplace: Path, photo_folder: Path, tiny_module: Path,
+def test_the_same_run_gives_the_same_bytes(workspace: Path, photo_folder: Path, tiny_module: Path,
                                            model_dir: Path) -> None:
-    for name in ("one", "other"):
+    for name in ("first", "second"):
         run(photo_folder, tiny_module, model_dir, f"--output_graph={name}/g.pb", f"--output_labels={name}/l.txt",
             f"--bottleneck_dir={name}/b")
-    assert Path("one/g.pb").read_bytes() == Path("other/g.pb").read_bytes()
-    run(photo_folder, tiny_module, model_dir, "--output_graph=third/g.pb", "--seed=5", "--bottleneck_dir=one/b")
-    assert Path("third/g.pb").read_bytes() != Path("one/g.pb").read_bytes()
+    assert Path("first/g.pb").read_bytes() == Path("second/g.pb").read_bytes()
+    run(photo_folder, tiny_module, model_dir, "--output_graph=third/g.pb", "--seed=5", "--bottleneck_dir=first/b")
+    assert Path("third/g.pb").read_bytes() != Path("first/g.pb").read_bytes()
 
 
 def test_labelling_gives_each_test_photo_the_probability_of_the_evaluation(
-        workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
+        workspace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
         capsys: pytest.CaptureFixture) -> None:
     test = tfpoets.retrain(photo_folder, handle=str(tiny_module), model_dir=model_dir, testing_percentage=30).test
     for graph in ("tf_files/retrained_graph.tflite", "tf_files/retrained_graph.pb"):
@@ -182,17 +182,17 @@ def test_labelling_gives_each_test_photo_the_probability_of_the_evaluation(
             assert np.abs([scores[label] for label in labels] - expected).max() < 1e-4
 
 
-def test_misclassified_photos_are_listed_on_request(workplace: Path, photo_folder: Path, tiny_module: Path,
+def test_misclassified_photos_are_listed_on_request(workspace: Path, photo_folder: Path, tiny_module: Path,
                                                     model_dir: Path, capsys: pytest.CaptureFixture) -> None:
-    wrong = photo_folder / "blue"
+    blue = photo_folder / "blue"
     for photo in sorted((photo_folder / "red").iterdir())[:12]:
-        shutil.move(photo, wrong / f"red{photo.name}")
+        shutil.move(photo, blue / f"red{photo.name}")
     run(photo_folder, tiny_module, model_dir, "--testing_percentage=40", "--print_misclassified_test_images")
     listed = capsys.readouterr().out.split("=== MISCLASSIFIED TEST IMAGES ===\n")[1]
     assert re.search(r"^ *\S+/blue/red\d+\.png  red$", listed, re.MULTILINE)
 
 
-def test_unreadable_photos_are_listed_and_left_out(workplace: Path, photo_folder: Path, tiny_module: Path,
+def test_unreadable_photos_are_listed_and_left_out(workspace: Path, photo_folder: Path, tiny_module: Path,
                                                    model_dir: Path, capsys: pytest.CaptureFixture) -> None:
     (photo_folder / "red" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
     result = retrain_json(capsys, *flags(photo_folder, tiny_module, model_dir))
@@ -201,16 +201,16 @@ def test_unreadable_photos_are_listed_and_left_out(workplace: Path, photo_folder
     assert result["photos"]["listed"] == 61 and sum(result["split"]["counts"].values()) == 60
 
 
-def test_cross_validation_covers_every_photo(workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
+def test_cross_validation_covers_every_photo(workspace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
                                              capsys: pytest.CaptureFixture) -> None:
     cross_validation = retrain_json(capsys, *flags(photo_folder, tiny_module, model_dir),
-                           "--cross_validate=4")["cross_validation"]
+                                    "--cross_validate=4")["cross_validation"]
     assert cross_validation["folds"] == 4 and cross_validation["count"] == 60 and cross_validation["accuracy"] > 0.8
     assert run(photo_folder, tiny_module, model_dir, "--cross_validate=2") == 2
 
 
 def test_without_test_photos_no_accuracy_is_printed(
-        workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
+        workspace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
         capsys: pytest.CaptureFixture) -> None:
     assert run(photo_folder, tiny_module, model_dir, "--testing_percentage=0", "--validation_percentage=0",
                "--format=json") == 0
@@ -229,7 +229,7 @@ def test_without_test_photos_no_accuracy_is_printed(
     (["--image_dir=photos", "--output_graph=."], 2, "is a folder"),
     (["--image_dir=photos", "--image_size=0"], 2, "whole number from 1 to 2048"),
 ])
-def test_an_invalid_command_line_gives_one_line(workplace: Path, capsys: pytest.CaptureFixture, arguments: list[str],
+def test_an_invalid_command_line_gives_one_line(workspace: Path, capsys: pytest.CaptureFixture, arguments: list[str],
                                                 code: int, sentence: str) -> None:
     assert retrain.main(arguments) == code
     output = capsys.readouterr().err
@@ -237,7 +237,7 @@ def test_an_invalid_command_line_gives_one_line(workplace: Path, capsys: pytest.
 
 
 def test_too_small_classes_are_reported_before_any_work(
-        workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
+        workspace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
         capsys: pytest.CaptureFixture) -> None:
     for photo in sorted((photo_folder / "red").iterdir())[2:]:
         photo.unlink()
@@ -248,7 +248,7 @@ def test_too_small_classes_are_reported_before_any_work(
     assert "leave no photos for training" in capsys.readouterr().err
 
 
-def test_a_single_readable_class_is_an_error(workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
+def test_a_single_readable_class_is_an_error(workspace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
                                              capsys: pytest.CaptureFixture) -> None:
     for label in ("red", "green"):
         for photo in (photo_folder / label).iterdir():
@@ -257,7 +257,7 @@ def test_a_single_readable_class_is_an_error(workplace: Path, photo_folder: Path
     assert "fewer than two classes can be read" in capsys.readouterr().err
 
 
-def test_undecodable_file_names_do_not_end_a_run(workplace: Path, photo_folder: Path, tiny_module: Path,
+def test_undecodable_file_names_do_not_end_a_run(workspace: Path, photo_folder: Path, tiny_module: Path,
                                                  model_dir: Path) -> None:
     (photo_folder / "red" / "000.png").rename(photo_folder / "red" / os.fsdecode(b"\xff\xfe.png"))
     (photo_folder / "red" / os.fsdecode(b"\xff broken.png")).write_bytes(b"")
@@ -268,7 +268,7 @@ def test_undecodable_file_names_do_not_end_a_run(workplace: Path, photo_folder: 
     assert b"broken.png: the file is empty" in done.stdout and b"Error" not in done.stderr
 
 
-def test_messy_photos_are_trained_on_and_labelled(shared_data: Path, workplace: Path, tiny_module: Path,
+def test_messy_photos_are_trained_on_and_labelled(shared_data: Path, workspace: Path, tiny_module: Path,
                                                   model_dir: Path, capsys: pytest.CaptureFixture) -> None:
     messy = sorted(path for path in (shared_data / "photos" / "messy").rglob("*") if path.is_file())
     for number, path in enumerate(messy):
@@ -277,7 +277,8 @@ def test_messy_photos_are_trained_on_and_labelled(shared_data: Path, workplace: 
         shutil.copy(path, target)
     unreadable = retrain_json(capsys, *flags(Path("photos"), tiny_module, model_dir))["photos"]["unreadable"]
     assert 10 <= len(unreadable) < 20
-    assert "the file is empty" in [each["reason"] for each in unreadable if each["file"].endswith("heif_empty.heic")]
+    assert "the file is empty" in [photo["reason"] for photo in unreadable
+                                   if photo["file"].endswith("heif_empty.heic")]
     assert label_image.main(["--format=jsonl", *map(str, messy)]) == 1
     captured = capsys.readouterr()
     predictions = [json.loads(line) for line in captured.out.splitlines()]
@@ -287,7 +288,7 @@ def test_messy_photos_are_trained_on_and_labelled(shared_data: Path, workplace: 
 
 
 def test_flowers_train_with_the_embedded_extractor(
-        flowers: Path, workplace: Path, capsys: pytest.CaptureFixture) -> None:
+        flowers: Path, workspace: Path, capsys: pytest.CaptureFixture) -> None:
     result = retrain_json(capsys, f"--image_dir={flowers}", "--image_size=128", "--saved_model_dir=saved")
     # 599, because one photo is in two class folders.
     assert (result["bottlenecks"]["computed"], result["bottlenecks"]["count"]) == (599, 600)
@@ -297,12 +298,12 @@ def test_flowers_train_with_the_embedded_extractor(
     assert prediction.probabilities is not None and prediction.probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
-def committed(cache: Path, extractor: str) -> int:
-    with BottleneckCache(cache) as opened:
-        return len(opened.digests_with_vector(extractor))
+def count_committed(cache_dir: Path, extractor: str) -> int:
+    with BottleneckCache(cache_dir) as cache:
+        return len(cache.digests_with_vector(extractor))
 
 
-def test_a_killed_run_continues_where_it_stopped(shared_data: Path, flowers: Path, workplace: Path, model_dir: Path,
+def test_a_killed_run_continues_where_it_stopped(shared_data: Path, flowers: Path, workspace: Path, model_dir: Path,
                                                  capsys: pytest.CaptureFixture) -> None:
     module = shared_data / "modules" / "mobilenet_v1_025_224"
     assert run(flowers, module, model_dir, "--output_graph=whole/g.pb", "--bottleneck_dir=whole/b") == 0
@@ -311,7 +312,7 @@ def test_a_killed_run_continues_where_it_stopped(shared_data: Path, flowers: Pat
                f"--model_dir={model_dir}", "--output_graph=killed/g.pb", "--bottleneck_dir=killed/b"]
     extractor = json.loads(next(model_dir.glob("mobilenet_v1_025_224-*/extractor.json")).read_text())["digest"]
     done = 0
-    for kill in range(3):
+    for _ in range(3):
         process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)
         cache, goal = Path("killed/b"), min(done + 90, 400)
@@ -322,7 +323,7 @@ def test_a_killed_run_continues_where_it_stopped(shared_data: Path, flowers: Pat
                 break
         process.wait()
         assert process.returncode == -9
-        n_committed = committed(cache, extractor)
+        n_committed = count_committed(cache, extractor)
         assert n_committed > done
         done = n_committed
     result = retrain_json(capsys, *flags(flowers, module, model_dir), "--output_graph=killed/g.pb",
@@ -341,7 +342,7 @@ def _rows(cache: Path) -> int:
 
 
 def test_a_test_folder_is_used_for_the_final_test(
-        workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path,
+        workspace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path,
         capsys: pytest.CaptureFixture) -> None:
     for hue, label in enumerate(("red", "green", "blue")):
         write_photos(tmp_path / "test" / label, 5 + hue, hue, seed=7)
@@ -358,7 +359,7 @@ def test_a_test_folder_is_used_for_the_final_test(
 
 
 def test_a_test_folder_must_have_the_same_classes(
-        workplace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path,
+        workspace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path,
         capsys: pytest.CaptureFixture) -> None:
     for hue, label in enumerate(("red", "green", "yellow")):
         write_photos(tmp_path / "test" / label, 5, hue, seed=7)

@@ -45,9 +45,9 @@ def test_errors_give_a_message_and_an_exit_code(error: BaseException, code: int,
 
 def test_options_and_commands_in_errors_are_shown_as_the_user_types_them(capsys: pytest.CaptureFixture) -> None:
     set_flags({"handle": "--tfhub_module", "image_size": "--image_size"})
-    run_command(failing(TfpoetsError("`handle`=x takes no `image_size`, and `unknown` is no option.",
+    run_command(failing(TfpoetsError("`handle`=x takes no `image_size`, and `unknown` is not an option.",
                                      "Run `tfpoets retrain`, or: `tfpoets evaluate image_dir=x`")), [])
-    assert capsys.readouterr().err == ("Error: --tfhub_module=x takes no --image_size, and unknown is no option. "
+    assert capsys.readouterr().err == ("Error: --tfhub_module=x takes no --image_size, and unknown is not an option. "
                                        "Run tfpoets retrain, or: tfpoets evaluate --image_dir=x\n")
 
 
@@ -62,7 +62,7 @@ def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture) -> None:
     (["--xyzzy"], "There is no flag --xyzzy."),
     (["stray"], "Unexpected argument 'stray'."),
 ])
-def test_a_misspelt_flag_suggests_the_nearest(args: list[str], sentence: str) -> None:
+def test_a_misspelt_flag_gives_a_suggestion(args: list[str], sentence: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_flags("test", "", FLAGS, args)
     assert sentence in str(caught.value)
@@ -76,9 +76,9 @@ def test_only_given_flags_set_options() -> None:
 
 def test_every_option_in_a_message_is_a_flag_of_a_command() -> None:
     """Check the names in backticks in all raise and log statements of the library."""
-    known = {name for command in COMMANDS for group in importlib.import_module(f"tfpoets.cli.{command}").FLAGS
+    names = {name for command in COMMANDS for group in importlib.import_module(f"tfpoets.cli.{command}").FLAGS
              for flag in (*group.flags, *GRAPH_FLAGS.flags) for name in (flag.name, flag.option_name, *flag.aliases)}
-    named: set[str] = set()
+    mentioned: set[str] = set()
     for file in (ROOT / "tfpoets").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             calls = isinstance(node, ast.Raise) or (isinstance(node, ast.Call)
@@ -86,10 +86,10 @@ def test_every_option_in_a_message_is_a_flag_of_a_command() -> None:
             if calls and "cli" not in file.parts:
                 text = "".join(part.value for part in ast.walk(node)
                                if isinstance(part, ast.Constant) and isinstance(part.value, str))
-                named |= set(re.findall(r"`([a-z_]+)`", text))
-    assert len(named) > 20
+                mentioned |= set(re.findall(r"`([a-z_]+)`", text))
+    assert len(mentioned) > 20
     # Options of the Python function that have no flag.
-    assert named - known == {"head", "augmentation"}
+    assert mentioned - names == {"head", "augmentation"}
 
 
 def test_a_script_prints_commands_as_it_was_started() -> None:

@@ -36,7 +36,7 @@ def test_the_default_writes_the_digits_and_prints_the_next_command(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
 def test_a_printed_command_with_spaces_can_be_pasted(tmp_path, monkeypatch, capsys):
-    # A single photo replaces the sample, which is already there and need not be written.
+    # A single photo stands in for the complete sample, so that nothing needs to be written.
     monkeypatch.setattr(samples, "DIGITS_COUNTS", {"7": 1})
     (tmp_path / "my photos" / "digits" / "7").mkdir(parents=True)
     (tmp_path / "my photos" / "digits" / "7" / "0007.png").write_bytes(b"x")
@@ -89,10 +89,10 @@ def test_cifar10_offline_names_the_file_and_the_folder_for_a_manual_download(tmp
     archive = tmp_path / "keras" / "datasets" / samples.CIFAR10_KERAS_NAME
     archive.parent.mkdir(parents=True)
     archive.write_bytes(b"not CIFAR-10")
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
+    with socket.socket() as closed_port:
+        closed_port.bind(("127.0.0.1", 0))
         result = run("cifar10", folder=tmp_path, KERAS_HOME=str(tmp_path / "keras"), no_proxy="",
-                   https_proxy=f"http://127.0.0.1:{nobody.getsockname()[1]}")
+                   https_proxy=f"http://127.0.0.1:{closed_port.getsockname()[1]}")
     assert result.returncode == 1 and result.stdout == ""
     assert "A local file was found" in result.stderr
     sentence = result.stderr.splitlines()[-1]

@@ -12,7 +12,7 @@ from tfpoets.report.pictures import FONT_SIZE, GAP, TILE_SIZE
 
 
 @pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -37,7 +37,7 @@ def test_errors_are_reported(arguments: list[str], code: int, words: str, capsys
     assert words in capsys.readouterr().err
 
 
-def test_in_a_notebook_a_photo_is_shown_with_its_credit(photo_folder: Path, capsys: pytest.CaptureFixture) -> None:
+def test_the_notebook_function_prints_the_credit_of_a_photo(photo_folder: Path, capsys: pytest.CaptureFixture) -> None:
     (photo_folder / "LICENSE.txt").write_text("red/001.png CC-BY by Ada\nred/002.png CC-BY by Bob\n")
     picture = show_image.show_image(photo_folder / "red" / "002.png")
     assert picture.size == (48, 48) and capsys.readouterr().out == "red/002.png CC-BY by Bob\n"

@@ -46,7 +46,7 @@ def test_cross_validation_lines_show_the_spread_of_the_folds() -> None:
     assert all(len(line) < 80 for line in lines)
 
 
-def test_the_comparison_of_networks_fits_a_terminal_and_names_the_kept_one() -> None:
+def test_the_comparison_of_networks_fits_a_terminal_and_shows_which_is_kept() -> None:
     for before, after, conclusion in ((0.5, 0.25, "(better by 0.2500 ± 0.0125): the fine-tuned network is kept"),
                                 (0.5, 0.49, "(better by 0.0100 ± 0.0125): the original network is kept"),
                                 (0.5, 0.75, "(worse by 0.2500 ± 0.0125): the original network is kept")):

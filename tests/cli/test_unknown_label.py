@@ -50,7 +50,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_module: Path, model_d
 
 
 @pytest.fixture(autouse=True)
-def workplace(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def workspace(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(trained)
 
 
@@ -60,12 +60,12 @@ def label_json(capsys: pytest.CaptureFixture, *arguments: str) -> list[dict]:
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
-def test_every_file_rejects_unknown_photos_and_accepts_known_ones(graph: str, capsys: pytest.CaptureFixture
-                                                                          ) -> None:
+def test_every_file_rejects_unknown_photos_and_accepts_known_ones(
+        graph: str, capsys: pytest.CaptureFixture) -> None:
     unknown = label_json(capsys, f"--graph={graph}", "new/unknown")
-    assert all(each["unknown"] for each in unknown)
+    assert all(prediction["unknown"] for prediction in unknown)
     known = label_json(capsys, f"--graph={graph}", "new/red", "new/green", "new/blue")
-    assert np.mean([each["unknown"] for each in known]) <= 0.25
+    assert np.mean([prediction["unknown"] for prediction in known]) <= 0.25
     tflite = label_json(capsys, "new/unknown")
     for prediction, expected in zip(unknown, tflite):
         assert prediction["unknown_score"] == pytest.approx(expected["unknown_score"], rel=1e-3)

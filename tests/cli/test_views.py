@@ -12,7 +12,7 @@ from tfpoets.cli import label_image, retrain
 
 
 @pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for hue, label in enumerate(("red", "green", "blue")):
         write_photos(tmp_path / "photos" / label, 20, hue)
@@ -27,7 +27,7 @@ def scores(path: str, capsys: pytest.CaptureFixture) -> dict[str, float]:
     capsys.readouterr()
     assert label_image.main([path, "--format=jsonl"]) == 0
     prediction = json.loads(capsys.readouterr().out)
-    return {each["label"]: each["score"] for each in prediction["labels"]}
+    return {entry["label"]: entry["score"] for entry in prediction["labels"]}
 
 
 def test_four_views_give_a_photo_and_its_mirror_image_the_same_scores(
@@ -40,8 +40,8 @@ def test_four_views_give_a_photo_and_its_mirror_image_the_same_scores(
     differences = []
     for views in (1, 4):
         assert retrain.main([*command, f"--views={views}"]) == 0
-        one, other = (scores(path, capsys) for path in ("photo.png", "mirrored.png"))
-        differences.append(max(abs(one[label] - other[label]) for label in one))
+        original, mirrored = (scores(path, capsys) for path in ("photo.png", "mirrored.png"))
+        differences.append(max(abs(original[label] - mirrored[label]) for label in original))
     assert differences[1] < 1e-5 < 1e-3 < differences[0]
 
 
@@ -58,8 +58,7 @@ def test_augmented_views_are_cached_and_used_for_training_only(command: list[str
     assert result["augmented"] == {"views": 4, "photos": trained, "computed": trained}
 
 
-def test_augmentation_flags_apply_to_both_solvers(
-        command: list[str], capsys: pytest.CaptureFixture) -> None:
+def test_augmentation_flags_apply_to_both_solvers(command: list[str], capsys: pytest.CaptureFixture) -> None:
     heads = []
     for more in ([], ["--flip_left_right", "--random_crop=10", "--random_scale=10", "--random_brightness=10"]):
         for solver in ([], ["--how_many_training_steps=20"]):

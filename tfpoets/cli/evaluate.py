@@ -131,7 +131,7 @@ def _print_metrics(classifier: Classifier, metrics: Metrics, rejection: Rejectio
 def _match_folders(classifier: Classifier, dataset: Dataset) -> dict[str, int]:
     """Return the index of the class that each folder is named after. Folders that match no class are omitted.
 
-    For a graph of TensorFlow for Poets, a folder also matches the label that that program derived from its name.
+    For a graph of TensorFlow for Poets, a folder also matches the label that `_legacy_label` derives from its name.
     """
     indices = {label: index for index, label in enumerate(classifier.labels)}
     matches = {label: indices.get(label) for label in dataset.labels}
