@@ -176,7 +176,7 @@ def test_running_in_the_photo_folder_is_refused(
     (["--architecture=lenet", "--dropout=1"], "is not a number from 0 to below 1"),
     (["--color_mode=grayscale"], "is only for networks trained from scratch"),
     (["--weights=imagenet"], "is only for --architecture=resnet50_v2"),
-    (["--fine_tune_epochs=2", "--augmented_views=2"], "is for the last layer alone"),
+    (["--fine_tune_epochs=2", "--augmented_views=2"], "is for training only the last layer"),
     (["--architecture=lenet", "--batch_norm=training"], "always updates its batch normalization"),
     (["--checkpoint=best"], "which saves checkpoints"),
     (["--resume"], "--resume is only for training all layers"),
