@@ -351,7 +351,8 @@ def test_a_test_folder_is_used_for_the_final_test(
     stdout, stderr = capsys.readouterr()
     result = json.loads(stdout)
     assert result["split"]["counts"]["test"] == result["test"]["count"] == 20
-    assert f"Also in {tmp_path / 'test'}, and left to the test: 1 of the photos of {photo_folder}." in stderr
+    assert (f"Photos in {photo_folder} that are also in {tmp_path / 'test'} are used for the test only: 1."
+            in stderr)
     assert [finding["kind"] for finding in result["findings"]].count("leak") == 2
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
     assert sum(metadata["split"]["counts"].values()) == 59 + 20

@@ -79,7 +79,7 @@ def test_an_address_is_downloaded_once_with_tf_hubs_protocol(tmp_path: Path, pac
     (lambda content: status(403), r"does not allow it \(403\)"),
     (lambda content: body(b"<!doctype html><html>Sign in</html>"), "returns a web page or another file, not a module"),
     (lambda content: body(b""), "returns a web page or another file, not a module"),
-    (cut_off, "connection broke|bytes arrived"),
+    (cut_off, "connection was lost|bytes arrived"),
 ], ids=["truncated", "truncated, no length", "stalled", "redirect loop", "404", "403", "web page", "nothing",
         "killed"])
 def test_an_error_of_a_server_names_it_and_a_remedy_and_the_next_run_succeeds(
