@@ -195,7 +195,7 @@ def _normalize_url(url: str, name: str) -> str:
     if parts.username is not None:
         # The password must not appear on the screen or in a log.
         raise DownloadError(f"An address with a user name ({parts.scheme}://...@{host}) cannot be downloaded.",
-                            "Download the file in another way and use its path.")
+                            "Download the file manually and use its path.")
     if parts.scheme not in SCHEMES or not host:
         raise DownloadError(f"{name} cannot be downloaded: only addresses that begin with http:// or https:// can.",
                             CHECK_ADDRESS)
