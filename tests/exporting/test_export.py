@@ -235,7 +235,8 @@ def test_two_names_for_the_output_node_are_rejected(trained: Trained, tmp_path: 
 def test_paths_that_cannot_be_written_are_rejected_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "g.pb").mkdir()
-    for graph, message in (("file/g.pb", "cannot be made"), ("g.pb", "is a folder"), ("g.tflite", "must not end in")):
+    for graph, message in (("file/g.pb", "cannot be created"), ("g.pb", "is a folder"),
+                           ("g.tflite", "must not end in")):
         with pytest.raises(TfpoetsError, match=message):
             check_destinations(ExportOptions(tmp_path / graph, tmp_path / "labels.txt"))
 
