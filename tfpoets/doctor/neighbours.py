@@ -40,7 +40,8 @@ def find_neighbours(X: np.ndarray, n_neighbours: int = DEFAULT_NEIGHBOURS, cente
     for start in range(0, len(unit), CHUNK_ROWS):
         chunk = slice(start, min(start + CHUNK_ROWS, len(unit)))
         cosines = unit[chunk] @ unit.T
-        cosines[np.arange(len(cosines)), np.arange(chunk.start, chunk.stop)] = -np.inf  # a photo is not its own neighbour
+        # A photo is not its own neighbour.
+        cosines[np.arange(len(cosines)), np.arange(chunk.start, chunk.stop)] = -np.inf
         nearest = np.argpartition(-cosines, n_neighbours - 1, axis=1)[:, :n_neighbours]
         values = np.take_along_axis(cosines, nearest, axis=1)
         order = np.argsort(-values, axis=1, kind="stable")

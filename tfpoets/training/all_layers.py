@@ -109,8 +109,8 @@ def build_fine_tuned(network: Network, extractor: Extractor, head: LinearHead, o
     """Return a pretrained network and its head, ready to be fine-tuned.
 
     With `batch_norm` "training", batch normalization uses the statistics of each batch and updates its moving
-    averages. With "frozen", it uses the pretrained statistics, because those of small batches of new photos are usually
-    worse. Its scale and offset are trained in either case.
+    averages. With "frozen", it uses the pretrained statistics, because those of small batches of new photos are
+    usually worse. Its scale and offset are trained in either case.
 
     Args:
         network: The network, from `load_network`.
@@ -162,7 +162,8 @@ def build_from_scratch(options: NetworkOptions, image_size: int | None, seed: in
 
 
 def train_all_layers(initial: InitialNetwork, dataset: Dataset, options: FineTuningOptions | NetworkOptions,
-                     views: int, work_dir: Path, on_epoch: Callable[[EpochMetrics], None]) -> tuple[Extractor, NetworkFit]:
+                     views: int, work_dir: Path, on_epoch: Callable[[EpochMetrics], None]
+                     ) -> tuple[Extractor, NetworkFit]:
     """Train a network on the training photos and prepare its best epoch as an extractor.
 
     Args:
@@ -218,7 +219,7 @@ def _digest(array: np.ndarray) -> str:
 
 
 def _key(initial: InitialNetwork, dataset: Dataset, options: FineTuningOptions | NetworkOptions, views: int) -> str:
-    """Return the hash of all that determines a training run; runs with the same key continue from the same checkpoints."""
+    """Return a hash of everything that determines a training run. Only runs with the same key share checkpoints."""
     head = initial.head and _digest(initial.head.weights)
     dropout = options.dropout if isinstance(options, NetworkOptions) and options.architecture in CONVNETS else None
     content = [LOOP_VERSION, initial.identity, initial.kind, initial.network.height, initial.network.width, head,

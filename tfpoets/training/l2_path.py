@@ -121,8 +121,8 @@ def split_folds(y: np.ndarray, n_train: int) -> list[tuple[slice | np.ndarray, s
     """Return the rows to fit and the rows to hold out, for each fold.
 
     The rows after the first `n_train` are validation photos. If there are any, they are held out in a single fold.
-    Otherwise each class is divided into N_FOLDS runs of consecutive photos, since neighbouring files are often similar.
-    A class with a single photo is never held out.
+    Otherwise each class is divided into N_FOLDS runs of consecutive photos, since neighbouring files are often
+    similar. A class with a single photo is never held out.
     """
     if n_train < len(y):
         return [(slice(n_train), slice(n_train, None))]

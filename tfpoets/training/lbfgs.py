@@ -115,8 +115,8 @@ def fit_head(train: Examples, validation: Examples, options: HeadOptions = HeadO
     missing = np.flatnonzero(np.bincount(train.y, minlength=train.n_classes) == 0)
     if len(missing):
         raise ValueError(f"classes without a training photo: {missing.tolist()}")
-    # With several threads, the BLAS of NumPy and that of SciPy wait for each other, which takes 30 times as long as the
-    # computation. One thread also makes the sums, and so the weights, independent of the number of cores.
+    # With several threads, the BLAS libraries of NumPy and SciPy wait for each other, which takes 30 times as long as
+    # the computation. One thread also makes the sums, and so the weights, independent of the number of cores.
     with threadpool_limits(1, user_api="blas"):
         return _fit_head(train, validation, options, l2_grid)
 

@@ -32,7 +32,8 @@ class LoopOptions:
         mixed_precision: On a GPU, compute in 16 bits where that is safe, with loss scaling (Micikevicius et al. 2018).
             The weights stay in float32.
         augmentation: The augmentation of the training photos, drawn anew in every step.
-        seed: The seed of data order, augmentation and initial weights. `retrain` replaces it with the seed of the split.
+        seed: The seed of data order, augmentation and initial weights. `retrain` replaces it with the seed of the
+            split.
         resume: Whether to raise an error if there is no interrupted run to resume, instead of starting a new one.
         checkpoint: "best" or "last" to use that checkpoint without further training; "" to train.
     """

@@ -32,7 +32,7 @@ class NetworkFit:
     """The head of a trained network, and how the network was trained.
 
     Attributes:
-        head: The head of `head_fit` if there is one, otherwise that of the best epoch or of the last checkpoint, with a
+        head: The head of `head_fit` if there is one. Otherwise that of the best epoch or the last checkpoint, with a
             temperature fitted to the validation photos.
         epochs: The metrics of each epoch.
         best_epoch: The index of the epoch that the weights come from; None for the last checkpoint.

@@ -75,11 +75,11 @@ class TrainingOptions:
             raise OptionError(f"`solver`={solver} trains only the last layer.",
                               "Omit it, or do not train all layers.")
         if self.all_layers and self.augmentation:
-            raise OptionError("`augmentation` applies only when training just the last layer.",
+            raise OptionError("`augmentation` is for training only the last layer.",
                               "Set the augmentation of `fine_tuning` or `network` instead.")
         if self.all_layers and self.augmented_views:
-            raise OptionError("`augmented_views` applies only when training just the last layer: training all layers "
-                              "augments the photos in every step.", "Omit it.")
+            raise OptionError("`augmented_views` is for training only the last layer: training all layers augments "
+                              "the photos in every step.", "Omit it.")
 
     def with_seed(self, seed: int) -> TrainingOptions:
         """Return the same options, with this seed for everything that is random in training."""
@@ -229,7 +229,7 @@ def _train_head(extractor: Extractor, dataset: Dataset, context: TrainingContext
 
 def _add_augmented_views(train: Examples, validation: Examples, extractor: Extractor, context: TrainingContext
                          ) -> tuple[Examples, Examples, AugmentedViewsExtracted]:
-    """Return the examples with augmented views, or copies of the original bottleneck for photos that are missing now."""
+    """Return the examples with augmented views. Deleted photos get their original bottleneck instead."""
     photos = (*train.photos, *validation.photos)
     assert context.options.augmented
     augmentation, n_views = context.options.augmented
@@ -244,7 +244,7 @@ def _add_augmented_views(train: Examples, validation: Examples, extractor: Extra
 
 
 def _fine_tune(options: FineTuningOptions, original: TrainingResult, context: TrainingContext) -> TrainingResult:
-    """Fine-tune all layers, and return the fine-tuned network if it is better on the validation photos."""
+    """Fine-tune all layers, and return the better network on the validation photos: original or fine-tuned."""
     head_options = context.options.head
     network = load_network(context.extractor_options)
     # The initial head is not fitted to the validation photos, because the best epoch is chosen on them.

@@ -79,7 +79,7 @@ def _log_start(n_steps: int, checkpoint: str, is_finished: bool) -> None:
     elif is_finished:
         log.info("Training is already finished. Its network is used.")
     elif n_steps:
-        log.info("Training resumes at step %d, where it was stopped.", n_steps)
+        log.info("Training continues at step %d, where it was stopped.", n_steps)
 
 
 def _calibrated_loss(log_probabilities: np.ndarray, y: np.ndarray) -> float:

@@ -8,8 +8,8 @@ It is the sum of two scores, each standardized over the validation photos:
   al. 2021, arXiv 2106.09022). It detects photos of another class of the same kind.
 
 Where the standardized neighbours score is positive, half its square is added, because a photo unlike all training
-photos is unknown, whichever class it is closest to. tests/benchmarks/RESULTS.md compares this score with either one alone, the
-largest probability, and the energy.
+photos is unknown, whichever class it is closest to. tests/benchmarks/RESULTS.md compares this score with either one
+alone, the largest probability, and the energy.
 """
 from __future__ import annotations
 
