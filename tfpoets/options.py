@@ -56,7 +56,7 @@ def _unknown_option(name: str, known_names: Iterable[str], optional_groups: Mapp
 
 
 def _find_paths(options: Any, values: Mapping[str, Any]) -> dict[str, OptionPath]:
-    """Return the path of each option. If two options share a name, the outer one is used."""
+    """Return the path of each option, found breadth first: if two share a name, the outer one is used."""
     paths: dict[str, OptionPath] = {}
     level: list[tuple[OptionPath, Any]] = [((), options)]
     while level:

@@ -73,7 +73,7 @@ class RetrainOptions:
         self._check_training()
 
     def _check_output_locations(self) -> None:
-        """Check that nothing is written among the photos: the next run would treat it as a class or as photos."""
+        """Check that no file is written among the photos, where the next run would treat it as a class or a photo."""
         for image_dir in (self.image_dir, self.test_dir):
             if image_dir is None:
                 continue

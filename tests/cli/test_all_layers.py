@@ -166,7 +166,7 @@ def test_running_in_the_photo_folder_is_refused(
     assert retrain.main(["--image_dir=."]) == 2
     output = capsys.readouterr().err
     assert f"lies among the photos in {tmp_path / 'photos'}" in output
-    assert "start the command in another folder" in output
+    assert "run the command in another folder" in output
 
 
 @pytest.mark.parametrize("arguments, sentence", [

@@ -30,8 +30,8 @@ def occlusion_thumbnail(photo: Photo, drops: np.ndarray) -> str | None:
 
     Args:
         photo: The photo.
-        drops: float [rows, columns], by how much the probability of the predicted label drops if that part is
-            covered.
+        drops: float [rows, columns], by how much the probability of the predicted label drops if each part of the
+            photo is covered.
     """
     picture = _load_small(photo)
     if picture is None:
