@@ -199,7 +199,7 @@ def _without_test_duplicates(dataset: Dataset, options: RetrainOptions) -> Datas
         raise DataError(f"All photos in {options.image_dir} are also in {options.test_dir}, so none remain to train "
                         "on.", "Choose a `test_dir` with different photos.")
     if not remaining.all():
-        log.warning("Photos in %s that are also in %s are used only for testing: %d.", options.image_dir,
+        log.warning("Photos in %s that are also in %s are used for the test only: %d.", options.image_dir,
                     options.test_dir, (~remaining).sum())
     return dataset.select(remaining)
 
