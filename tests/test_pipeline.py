@@ -182,7 +182,8 @@ def test_a_misspelt_option_is_rejected_before_any_work(name: str, message: str, 
     ({"formats": 5}, "is not a list of names"), ({"formats": "onnx"}, "is not a list of names"),
     ({"handle": None}, "`handle`=None is not the name"), ({"doctor": "no"}, "neither True nor False"),
     ({"refit": "no"}, "neither True nor False"), ({"offline": "x"}, "neither True nor False"),
-    ({"head": 5}, "no solver has such options"), ({"learning_rate": 0.1}, r"head=SGDOptions\(learning_rate=...\) or"),
+    ({"head": 5}, "no solver accepts such options"),
+    ({"learning_rate": 0.1}, r"head=SGDOptions\(learning_rate=...\) or"),
     ({"architecture": "lenet"}, r"Set it with network=NetworkOptions\(architecture=...\)"),
     ({"image_dir": "more"}, "`image_dir` was set twice")])
 def test_invalid_values_are_rejected_before_any_work(values: dict, sentence: str) -> None:

@@ -118,7 +118,7 @@ def test_batch_norm_of_an_inference_only_module_cannot_be_trained(
         tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
                          "--nodoctor", "--fine_tune_epochs=1", "--batch_norm=training"]) == 1
-    assert "saved for inference only" in capsys.readouterr().err
+    assert "saved only for inference" in capsys.readouterr().err
 
 
 def test_a_class_deleted_during_training_is_an_error(monkeypatch: pytest.MonkeyPatch,
@@ -176,11 +176,11 @@ def test_running_in_the_photo_folder_is_refused(
     (["--architecture=lenet", "--dropout=1"], "is not a number of at least 0 and below 1"),
     (["--color_mode=grayscale"], "is only for networks trained from scratch"),
     (["--weights=imagenet"], "is only for --architecture=resnet50_v2"),
-    (["--fine_tune_epochs=2", "--augmented_views=2"], "is for the last layer alone"),
+    (["--fine_tune_epochs=2", "--augmented_views=2"], "is for training only the last layer"),
     (["--architecture=lenet", "--batch_norm=training"], "always updates its batch normalization"),
     (["--checkpoint=best"], "which saves checkpoints"),
     (["--resume"], "--resume is only for training all layers"),
-    (["--architecture=lenet", "--cross_validate=5"], "knows all folds"),
+    (["--architecture=lenet", "--cross_validate=5"], "photos of every fold"),
     (["--augmented_views=1000"], "is not a whole number from 1 to 100"),
 ])
 def test_contradictory_flags_are_reported(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture) -> None:

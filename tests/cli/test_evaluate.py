@@ -76,7 +76,7 @@ def test_a_report_is_written_on_request(capsys: pytest.CaptureFixture) -> None:
     assert evaluate.main(["--image_dir=new", "--report=report.html"]) == 0
     assert "Report: report.html" in capsys.readouterr().out
     page = Path("report.html").read_text("utf-8")
-    assert "An evaluation of retrained_graph.tflite on new" in page and "actually_red.png" in page
+    assert "Evaluation of retrained_graph.tflite on new" in page and "actually_red.png" in page
     assert "Accuracy on 16 photos." in page
     assert "Misclassified photos (1)" in page and "Training curves" not in page
 

@@ -141,9 +141,9 @@ def test_without_photos_nothing_is_verified_and_it_warns(remaining: str, capsys:
         Path("photos").mkdir()
     assert export.main(["--to=tflite_float16"]) == 0
     output = capsys.readouterr()
-    assert "No photos were found to verify the files on" in output.err and rows(output.out) == {}
+    assert "No photos were found, so the files are not verified" in output.err and rows(output.out) == {}
     assert export.main(["--to=tflite_int8"]) == 1
-    assert "tflite_int8 needs training photos for its calibration" in capsys.readouterr().err
+    assert "tflite_int8 requires training photos for calibration" in capsys.readouterr().err
     assert export.main(["--to=tflite_int8", "--image_dir=elsewhere"]) == 0
     assert "tflite_int8" in rows(capsys.readouterr().out)
 
@@ -166,7 +166,7 @@ def test_missing_onnx_packages_are_reported_before_any_work(monkeypatch: pytest.
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "tf2onnx" else find(name))
     assert export.main(["--to=tfjs,onnx"]) == 1
-    assert "ONNX needs tf2onnx, which is not installed. Run: pip install" in capsys.readouterr().err
+    assert "ONNX requires packages that are missing: tf2onnx. Run: pip install" in capsys.readouterr().err
     assert not list(Path("tf_files/exported").iterdir())
 
 

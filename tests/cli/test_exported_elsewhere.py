@@ -23,7 +23,7 @@ from tfpoets.inference import load_classifier
 pytestmark = pytest.mark.slow
 
 PHOTOS = 8
-# The largest difference of a probability between the program and Python, from the same pixels.
+# The largest difference in probability between the program and Python, from the same pixels.
 TOLERANCE = 1e-3
 
 LABEL_WITH_MEDIAPIPE = """

@@ -129,7 +129,7 @@ def test_undecodable_file_names_are_valid_json_in_any_encoding(workplace: Path, 
 
 
 @pytest.mark.parametrize("change, code, sentence", [
-    ("no folder", 1, "There is no folder nowhere."), ("unreadable", 1, "fewer than two classes can be read"),
+    ("no folder", 1, "There is no folder nowhere."), ("unreadable", 1, "Fewer than two classes have readable photos"),
     ("wrong value", 2, "120 is not a number of at least 0 and below 100"),
     ("wrong format", 2, "invalid choice: 'xml'")])
 def test_errors_print_no_json(change: str, code: int, sentence: str, workplace: Path, photo_folder: Path,
@@ -255,7 +255,7 @@ def test_a_single_readable_class_is_an_error(workplace: Path, photo_folder: Path
         for photo in (photo_folder / label).iterdir():
             photo.write_bytes(b"x")
     assert run(photo_folder, tiny_module, model_dir) == 1
-    assert "fewer than two classes can be read" in capsys.readouterr().err
+    assert "Fewer than two classes have readable photos" in capsys.readouterr().err
 
 
 def test_undecodable_file_names_do_not_end_a_run(workplace: Path, photo_folder: Path, tiny_module: Path,
@@ -352,7 +352,8 @@ def test_a_test_folder_is_used_for_the_final_test(
     stdout, stderr = capsys.readouterr()
     result = json.loads(stdout)
     assert result["split"]["counts"]["test"] == result["test"]["count"] == 20
-    assert f"Also in {tmp_path / 'test'}, and left to the test: 1 of the photos of {photo_folder}." in stderr
+    assert (f"Photos in {photo_folder} that are also in {tmp_path / 'test'} are used for the test only: 1."
+            in stderr)
     assert [finding["kind"] for finding in result["findings"]].count("leak") == 2
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
     assert sum(metadata["split"]["counts"].values()) == 59 + 20

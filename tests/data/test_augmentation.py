@@ -10,15 +10,15 @@ from tfpoets.tf_runtime import import_tensorflow
 RAMP = np.broadcast_to(np.linspace(0, 255, 64).round().astype(np.uint8)[None, :, None], (64, 64, 3)).copy()
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
 PHOTOS = np.random.default_rng(1).random((32, 16, 16, 3), np.float32)
-EVERY = AugmentationOptions(flip_left_right=True, random_crop=20, random_scale=30, random_brightness=40)
+ALL_CHANGES = AugmentationOptions(flip_left_right=True, random_crop=20, random_scale=30, random_brightness=40)
 
 
 def test_the_same_photo_and_number_give_the_same_pixels_and_different_ones_do_not() -> None:
-    one = augment_pixels(NOISE, EVERY, "ab", 1)
-    assert one.shape == NOISE.shape and one.dtype == np.uint8
-    assert np.array_equal(one, augment_pixels(NOISE, EVERY, "ab", 1))
-    for other in (augment_pixels(NOISE, EVERY, "ab", 2), augment_pixels(NOISE, EVERY, "cd", 1)):
-        assert not np.array_equal(one, other)
+    first = augment_pixels(NOISE, ALL_CHANGES, "ab", 1)
+    assert first.shape == NOISE.shape and first.dtype == np.uint8
+    assert np.array_equal(first, augment_pixels(NOISE, ALL_CHANGES, "ab", 1))
+    for other in (augment_pixels(NOISE, ALL_CHANGES, "ab", 2), augment_pixels(NOISE, ALL_CHANGES, "cd", 1)):
+        assert not np.array_equal(first, other)
 
 
 def test_flipping_mirrors_about_half_of_the_views_and_leaves_the_others_unchanged() -> None:
@@ -51,11 +51,11 @@ def test_arrays_and_tensors_show_the_same_part_of_a_photo(crop: int, scale: int,
 def test_tensors_get_the_same_augmentation_for_the_same_step_and_stay_in_range() -> None:
     tensorflow = import_tensorflow()
     photos = tensorflow.constant(PHOTOS[:8])
-    every = AugmentationOptions(flip_left_right=True, random_crop=10, random_scale=20, random_brightness=30)
-    one, again, other = (augment_tensor(photos, every, 5, tensorflow.constant(step, tensorflow.int64)).numpy()
-                         for step in (7, 7, 8))
-    assert (one == again).all() and not np.allclose(one, other)
-    assert one.min() >= 0 and one.max() <= 1 and one.shape == photos.shape
+    all_changes = AugmentationOptions(flip_left_right=True, random_crop=10, random_scale=20, random_brightness=30)
+    steps = (tensorflow.constant(step, tensorflow.int64) for step in (7, 7, 8))
+    first, repeated, other = (augment_tensor(photos, all_changes, 5, step).numpy() for step in steps)
+    assert (first == repeated).all() and not np.allclose(first, other)
+    assert first.min() >= 0 and first.max() <= 1 and first.shape == photos.shape
     assert augment_tensor(photos, AugmentationOptions(), 5, 7) is photos
 
 

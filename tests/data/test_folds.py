@@ -30,8 +30,8 @@ def test_duplicates_share_a_fold_and_names_do_not_matter(photo_folder: Path) -> 
     by_name = {photo.name: fold for photo, fold in zip(dataset.photos, folds) if photo.label == "red"}
     assert by_name["copy.png"] == by_name["003.png"]
     (photo_folder / "red").rename(photo_folder / "zebra")
-    other_dataset, other = read_and_assign(photo_folder, 4)
-    assert {photo.digest: fold for photo, fold in zip(other_dataset.photos, other)} == {
+    other_dataset, other_folds = read_and_assign(photo_folder, 4)
+    assert {photo.digest: fold for photo, fold in zip(other_dataset.photos, other_folds)} == {
         photo.digest: fold for photo, fold in zip(dataset.photos, folds)}
 
 

@@ -13,11 +13,11 @@ from tfpoets.data import (HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, hamming_distances
 from tfpoets.data.near_duplicates import NEAR_DUPLICATE_BITS
 
 
-def hash_(source: Path | bytes) -> np.ndarray:
+def hash_photo(source: Path | bytes) -> np.ndarray:
     return np.frombuffer(perceptual_hash(load_pixels(source, HASH_HEIGHT, HASH_WIDTH)), np.uint8)
 
 
-def encoded(photo: Image.Image, scale: float, quality: int) -> bytes:
+def encode(photo: Image.Image, scale: float, quality: int) -> bytes:
     file = io.BytesIO()
     photo.resize((int(photo.width * scale), int(photo.height * scale)), Image.Resampling.LANCZOS).save(
         file, "JPEG", quality=quality)
@@ -26,7 +26,7 @@ def encoded(photo: Image.Image, scale: float, quality: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def flower_hashes(flowers: Path) -> dict[Path, np.ndarray]:
-    return {path: hash_(path) for path in sorted(flowers.glob("*/*.jpg"))[::3]}
+    return {path: hash_photo(path) for path in sorted(flowers.glob("*/*.jpg"))[::3]}
 
 
 @pytest.mark.parametrize("scale, quality", [(1, 30), (0.5, 75), (0.3, 75), (1.7, 75), (4, 60)])
@@ -34,7 +34,7 @@ def test_re_encoded_and_resized_copies_are_found(flower_hashes: dict[Path, np.nd
                                                  quality: int) -> None:
     for path in list(flower_hashes)[::8]:
         with Image.open(path) as photo:
-            copy = hash_(encoded(photo, scale, quality))
+            copy = hash_photo(encode(photo, scale, quality))
         assert hamming_distances(flower_hashes[path], copy) <= NEAR_DUPLICATE_BITS, path.name
 
 
@@ -44,12 +44,12 @@ def test_different_photos_are_not_near_duplicates(flower_hashes: dict[Path, np.n
     assert [(paths[a].name, paths[b].name) for a, b in pairs if paths[a].name != paths[b].name] == []
 
 
-def test_banding_finds_every_pair_that_comparing_all_finds() -> None:
-    random = np.random.default_rng(1)
-    hashes = random.integers(0, 256, (300, HASH_BYTES), np.uint8)
+def test_banding_finds_the_same_pairs_as_comparing_all_photos() -> None:
+    rng = np.random.default_rng(1)
+    hashes = rng.integers(0, 256, (300, HASH_BYTES), np.uint8)
     for row in range(100, 200):  # near duplicates at every distance around the threshold
         bits = np.zeros(8 * HASH_BYTES, bool)
-        bits[random.choice(8 * HASH_BYTES, int(random.integers(0, 50)), replace=False)] = True
+        bits[rng.choice(8 * HASH_BYTES, int(rng.integers(0, 50)), replace=False)] = True
         hashes[row] = hashes[row - 100] ^ np.packbits(bits)
     first, second = np.triu_indices(300, 1)
     near = hamming_distances(hashes[first], hashes[second]) <= 31

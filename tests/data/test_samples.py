@@ -1,4 +1,4 @@
-"""Sample photos are written completely or not at all, and never over other files."""
+"""Sample photos are written completely or not at all, and never overwrite other files."""
 from __future__ import annotations
 
 import hashlib
@@ -33,7 +33,7 @@ def digits(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_proxy_of_this_machine(monkeypatch):
+def bypass_proxy(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 

@@ -1,4 +1,4 @@
-"""The part of a photo depends on its content, is stable, and every class has photos in every part."""
+"""The part of a photo is stable and depends on its content; every class has photos in every part."""
 from __future__ import annotations
 
 import hashlib
@@ -57,7 +57,7 @@ def test_the_split_depends_on_the_seed() -> None:
 def test_moving_renaming_and_relabelling_photos_does_not_change_their_part() -> None:
     before = parts_by_digest(BIG, split(BIG))
     moved = make_dataset(*(replace(photo, uri=f"elsewhere/{photo.label}/x{photo.name}")
-                      for photo in BIG.photos))
+                           for photo in BIG.photos))
     assert parts_by_digest(moved, split(moved)) == before
     relabelled = make_dataset(*BIG.photos[:1500], *(replace(photo, label="a") for photo in BIG.photos[1500:]))
     assert parts_by_digest(relabelled, split(relabelled)) == before
@@ -127,21 +127,21 @@ def test_equal_bytes_share_a_part_even_under_two_labels() -> None:
     assert all(len(digest_parts) == 1 for digest_parts in parts.values())
 
 
-def near_duplicates(dataset: Dataset, groups: list[list[int]], bits: int = 10) -> np.ndarray:
-    """Return perceptual hashes in which the members of each group differ from its first one in a few bits."""
+def near_duplicate_hashes(dataset: Dataset, groups: list[list[int]], bits: int = 10) -> np.ndarray:
+    """Return perceptual hashes in which the members of each group differ from its first member in a few bits."""
     hashes = make_hashes(dataset)
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for first, *others in groups:
         for other in others:
             flips = np.zeros(8 * HASH_BYTES, bool)
-            flips[random.choice(8 * HASH_BYTES, bits, replace=False)] = True
+            flips[rng.choice(8 * HASH_BYTES, bits, replace=False)] = True
             hashes[other] = hashes[first] ^ np.packbits(flips)
     return hashes
 
 
 def test_near_duplicates_share_a_part_and_moved_photos_are_counted() -> None:
     groups = [[3 * n, 3 * n + 1, 3 * n + 2] for n in range(300)]
-    result = split(BIG, near_duplicates(BIG, groups))
+    result = split(BIG, near_duplicate_hashes(BIG, groups))
     assert all(len(set(result.parts[group])) == 1 for group in groups)
     assert len({int(result.parts[group[0]]) for group in groups}) == 3
     alone = split(BIG)
@@ -151,7 +151,7 @@ def test_near_duplicates_share_a_part_and_moved_photos_are_counted() -> None:
 
 def test_a_class_that_looks_alike_is_not_one_group() -> None:
     dataset = make_dataset(*make_photos("a", 100), *make_photos("b", 100))
-    hashes = near_duplicates(dataset, [list(range(100))], bits=4)
+    hashes = near_duplicate_hashes(dataset, [list(range(100))], bits=4)
     result = split(dataset, hashes)
     assert np.array_equal(result.parts, split(dataset).parts)
     assert any("100 photos look alike" in note for note in result.notes)
@@ -167,7 +167,7 @@ def test_nohash_variants_stay_together() -> None:
 
 def test_a_class_whose_photos_all_look_the_same_is_still_split() -> None:
     dataset = make_dataset(*make_photos("a", 4), *make_photos("b", 50))
-    result = split(dataset, near_duplicates(dataset, [[0, 1, 2, 3]], bits=3))
+    result = split(dataset, near_duplicate_hashes(dataset, [[0, 1, 2, 3]], bits=3))
     assert set(result.parts[:4]) == {TRAINING, VALIDATION, TEST}
     assert any("test figures are too optimistic" in note for note in result.notes)
 

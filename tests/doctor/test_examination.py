@@ -1,4 +1,4 @@
-"""The detectors find planted problems, and next to nothing in good photos."""
+"""The detectors find planted problems, and almost none in good photos."""
 from __future__ import annotations
 
 import csv
@@ -39,13 +39,13 @@ def examine_folder(root: Path, extractor: Extractor, work_dir: Path, parts: dict
 
 
 def names_of_kind(findings: list[Finding], kind: str) -> set[str]:
-    return {each.short_name for each in findings if each.kind == kind}
+    return {finding.short_name for finding in findings if finding.kind == kind}
 
 
 def test_good_photos_have_no_findings_except_a_few_outliers(photo_folder: Path, extractor: Extractor,
                                                             tmp_path: Path) -> None:
     findings = examine_folder(photo_folder, extractor, tmp_path)
-    assert {each.kind for each in findings} <= {"outlier"} and len(findings) <= 2
+    assert {finding.kind for finding in findings} <= {"outlier"} and len(findings) <= 2
 
 
 def test_exact_and_resized_duplicates_are_found(photo_folder: Path, extractor: Extractor, tmp_path: Path) -> None:
@@ -56,8 +56,9 @@ def test_exact_and_resized_duplicates_are_found(photo_folder: Path, extractor: E
     findings = examine_folder(photo_folder, extractor, tmp_path)
     assert names_of_kind(findings, "exact_duplicate") == {"red/003.png", "red/exact.png"}
     assert names_of_kind(findings, "near_duplicate") == {"red/005.png", "red/larger.jpg"}
-    other = {each.photo.name: each.other and each.other.uri for each in findings if each.kind == "near_duplicate"}
-    assert other["larger.jpg"] == str(red / "005.png") and names_of_kind(findings, "label_conflict") == set()
+    other_uris = {finding.photo.name: finding.other and finding.other.uri for finding in findings
+                  if finding.kind == "near_duplicate"}
+    assert other_uris["larger.jpg"] == str(red / "005.png") and names_of_kind(findings, "label_conflict") == set()
 
 
 def test_a_picture_with_two_labels_is_a_label_conflict(photo_folder: Path, extractor: Extractor,
@@ -73,8 +74,8 @@ def test_duplicates_in_the_training_and_test_parts_are_a_leak(photo_folder: Path
     shutil.copy(photo_folder / "red" / "003.png", photo_folder / "red" / "copy.png")
     assert names_of_kind(examine_folder(photo_folder, extractor, tmp_path), "leak") == set()
     findings = examine_folder(photo_folder, extractor, tmp_path, {"copy.png": TEST, "003.png": TRAINING})
-    leaks = [each for each in findings if each.kind == "leak"]
-    assert {each.photo.name for each in leaks} >= {"003.png", "copy.png"}
+    leaks = [finding for finding in findings if finding.kind == "leak"]
+    assert {finding.photo.name for finding in leaks} >= {"003.png", "copy.png"}
     assert "training" in leaks[0].suggestion and "test" in leaks[0].suggestion
 
 
@@ -88,7 +89,7 @@ def test_unreadable_wrongly_named_and_tiny_files_are_found(photo_folder: Path, e
     assert names_of_kind(findings, "unreadable") == {"red/broken.jpg"}
     assert names_of_kind(findings, "wrong_suffix") == {"red/004.jpg"}
     assert names_of_kind(findings, "tiny") == {"green/small.png"}
-    suggestions = {each.kind: each.suggestion for each in findings}
+    suggestions = {finding.kind: finding.suggestion for finding in findings}
     assert suggestions["wrong_suffix"] == "has the format PNG: its name should end in .png"
     assert "6 x 6 pixels" in suggestions["tiny"]
 
@@ -98,7 +99,7 @@ def test_a_small_class_is_an_imbalance(photo_folder: Path, extractor: Extractor,
         photo.unlink()
     findings = examine_folder(photo_folder, extractor, tmp_path)
     assert names_of_kind(findings, "imbalance") == {f"{photo_folder.name}/blue"}
-    assert next(each.score for each in findings if each.kind == "imbalance") == 4
+    assert next(finding.score for finding in findings if finding.kind == "imbalance") == 4
 
 
 def test_a_photo_unlike_all_others_is_an_outlier(photo_folder: Path, extractor: Extractor, tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_a_photo_unlike_all_others_is_an_outlier(photo_folder: Path, extractor: 
     stripes[::2] = 255
     Image.fromarray(stripes).save(photo_folder / "green" / "stripes.png")
     findings = examine_folder(photo_folder, extractor, tmp_path)
-    assert next(each for each in findings if each.kind == "outlier").photo.name == "stripes.png"
+    assert next(finding for finding in findings if finding.kind == "outlier").photo.name == "stripes.png"
 
 
 def test_photos_of_rubbish_among_flowers_are_outliers(shared_data: Path, flowers: Path, model_dir: Path,
@@ -145,7 +146,7 @@ def test_the_photo_with_two_labels_in_the_flowers_dataset_is_found(shared_data: 
     extractor = open_extractor(str(shared_data / "modules" / "mobilenet_v1_025_128"), model_dir=model_dir)
     findings = examine_folder(flowers, extractor, tmp_path)
     assert names_of_kind(findings, "label_conflict") == {"roses/15922772266_1167a06620.jpg",
-                                                 "tulips/15922772266_1167a06620.jpg"}
+                                                         "tulips/15922772266_1167a06620.jpg"}
 
 
 def test_neighbours_are_the_most_similar_other_photos() -> None:
@@ -155,11 +156,11 @@ def test_neighbours_are_the_most_similar_other_photos() -> None:
     assert neighbours.rows[3, 0] == 7 and neighbours.rows[7, 0] == 3
     assert not any(row in neighbours.rows[row] for row in range(50))
     assert (np.diff(neighbours.similarities, axis=1) <= 0).all()
-    for mean, each in ((X.mean(0), neighbours), (0, find_neighbours(X, 5, centered=False))):
+    for mean, actual in ((X.mean(0), neighbours), (0, find_neighbours(X, 5, centered=False))):
         unit = (X - mean) / np.linalg.norm(X - mean, axis=1, keepdims=True)
         cosines = unit @ unit.T
         np.fill_diagonal(cosines, -2)
-        assert np.allclose(each.similarities, -np.sort(-cosines, axis=1)[:, :5], atol=1e-5)
+        assert np.allclose(actual.similarities, -np.sort(-cosines, axis=1)[:, :5], atol=1e-5)
     assert find_neighbours(X[:3], 5).rows.shape == (3, 2)
 
 
@@ -188,20 +189,20 @@ def test_a_burst_is_reported_photo_by_photo_with_the_photo_that_has_a_different_
     findings = examine_folder(photo_folder, extractor, tmp_path)
     assert len(names_of_kind(findings, "near_duplicate")) == 14
     assert names_of_kind(findings, "label_conflict") == {"blue/stray.jpg"}
-    assert sum(each.kind == "near_duplicate" for each in findings) == 14
-    conflict = next(each for each in findings if each.kind == "label_conflict")
+    assert sum(finding.kind == "near_duplicate" for finding in findings) == 14
+    conflict = next(finding for finding in findings if finding.kind == "label_conflict")
     assert conflict.suggestion == "looks like 13 photos of red"
 
 
-@pytest.mark.parametrize("few", [3, 4, 5])
-def test_labels_of_very_small_classes_are_not_suggested(few: int, photo_folder: Path, extractor: Extractor,
+@pytest.mark.parametrize("n_photos", [3, 4, 5])
+def test_labels_of_very_small_classes_are_not_suggested(n_photos: int, photo_folder: Path, extractor: Extractor,
                                                         tmp_path: Path) -> None:
-    for path in sorted((photo_folder / "blue").iterdir())[few:]:
+    for path in sorted((photo_folder / "blue").iterdir())[n_photos:]:
         path.unlink()
-    findings = [each for each in examine_folder(photo_folder, extractor, tmp_path)
-                if each.kind == "likely_wrong_label"]
+    findings = [finding for finding in examine_folder(photo_folder, extractor, tmp_path)
+                if finding.kind == "likely_wrong_label"]
     assert len(findings) <= 2
-    assert all(f"looks like {Path(each.file).parent.name} " not in each.suggestion for each in findings)
+    assert all(f"looks like {Path(finding.file).parent.name} " not in finding.suggestion for finding in findings)
 
 
 def test_single_photos_per_class_and_identical_photos_in_all_classes_can_be_examined(
@@ -215,7 +216,7 @@ def test_single_photos_per_class_and_identical_photos_in_all_classes_can_be_exam
     for folder in ("ones", "same"):
         bottlenecks = extract_bottlenecks(read_dataset(tmp_path / folder), extractor, tmp_path)
         findings = examine(without_test_photos(bottlenecks), bottlenecks.unreadable, extractor.height)
-        kinds[folder] = {each.kind for each in findings}
+        kinds[folder] = {finding.kind for finding in findings}
     assert "likely_wrong_label" not in kinds["ones"]
     assert {"exact_duplicate", "label_conflict"} <= kinds["same"]
 

@@ -12,7 +12,7 @@ Reply = Callable[[BaseHTTPRequestHandler], None]
 
 @dataclass
 class Server:
-    """A running server: its `url` without a slash at the end, and the (path, headers) of all requests."""
+    """A running server: its `url` without a trailing slash, and the (path, headers) of all requests."""
 
     url: str
     requests: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
@@ -66,7 +66,7 @@ def status(code: int) -> Reply:
 
 
 def redirect(location: str, code: int = 302) -> Reply:
-    """Return a redirect to `location`, without any change to it."""
+    """Return a redirect to exactly this `location`."""
     def reply(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(code)
         handler.send_header("Location", location)

@@ -22,7 +22,7 @@ def make_archive(folder: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
     return path
 
 
-def special(name: str, kind: bytes, target: str = "") -> tuple[tarfile.TarInfo, bytes]:
+def special_member(name: str, kind: bytes, target: str = "") -> tuple[tarfile.TarInfo, bytes]:
     member = tarfile.TarInfo(name)
     member.type, member.linkname = kind, target
     return member, b""
@@ -33,8 +33,9 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_files_and_folders_are_unpacked(tmp_path: Path) -> None:
-    packed = make_archive(tmp_path, special("./", tarfile.DIRTYPE), (tarfile.TarInfo("./saved_model.pb"), b"graph"),
-                        (tarfile.TarInfo("variables/variables.index"), b"index"))
+    packed = make_archive(tmp_path, special_member("./", tarfile.DIRTYPE),
+                          (tarfile.TarInfo("./saved_model.pb"), b"graph"),
+                          (tarfile.TarInfo("variables/variables.index"), b"index"))
     (tmp_path / "out").mkdir()
     extract_tar_gz(packed, tmp_path / "out", LIMIT)
     assert files(tmp_path / "out") == {"saved_model.pb": b"graph", "variables/variables.index": b"index"}
@@ -46,10 +47,10 @@ def test_files_and_folders_are_unpacked(tmp_path: Path) -> None:
     ((tarfile.TarInfo("..\\escaped"), b"x"), "is outside of the archive"),
     ((tarfile.TarInfo("/tmp/escaped"), b"x"), "is outside of the archive"),
     ((tarfile.TarInfo("C:/escaped"), b"x"), "is outside of the archive"),
-    (special("link", tarfile.SYMTYPE, "/etc/passwd"), "a link or a device"),
-    (special("link", tarfile.LNKTYPE, "saved_model.pb"), "a link or a device"),
-    (special("pipe", tarfile.FIFOTYPE), "a link or a device"),
-    (special("disk", tarfile.BLKTYPE), "a link or a device"),
+    (special_member("link", tarfile.SYMTYPE, "/etc/passwd"), "a link or a device"),
+    (special_member("link", tarfile.LNKTYPE, "saved_model.pb"), "a link or a device"),
+    (special_member("pipe", tarfile.FIFOTYPE), "a link or a device"),
+    (special_member("disk", tarfile.BLKTYPE), "a link or a device"),
 ])
 def test_nothing_is_written_outside_the_folder(tmp_path: Path, member: tuple[tarfile.TarInfo, bytes],
                                                message: str) -> None:
@@ -79,8 +80,8 @@ def test_a_header_of_megabytes_is_refused_before_it_is_read(tmp_path: Path) -> N
 def test_impossible_file_names_are_refused(tmp_path: Path) -> None:
     member = tarfile.TarInfo("name")
     member.pax_headers = {"path": "zero\0byte"}
-    for each in (member, tarfile.TarInfo("/".join(["deep"] * 1800))):
-        packed = make_archive(tmp_path, (each, b"x"))
+    for bad_member in (member, tarfile.TarInfo("/".join(["deep"] * 1800))):
+        packed = make_archive(tmp_path, (bad_member, b"x"))
         (tmp_path / "out").mkdir(exist_ok=True)
         with pytest.raises((TfpoetsError, OSError)):
             extract_tar_gz(packed, tmp_path / "out", LIMIT)

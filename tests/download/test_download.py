@@ -21,7 +21,7 @@ LIMIT = 1_000_000
 
 
 @pytest.fixture(autouse=True)
-def no_proxy_of_this_machine(monkeypatch):
+def clear_proxy_variables(monkeypatch):
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -228,10 +228,10 @@ def test_a_download_creates_its_folder_and_leaves_no_other_file(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
 def test_a_download_has_the_permissions_of_a_new_file(tmp_path):
-    (tmp_path / "usual").touch()
+    (tmp_path / "new").touch()
     with serving({"/module.tgz": body(CONTENT)}) as server:
         download(server, tmp_path / "module.tgz")
-    assert (tmp_path / "module.tgz").stat().st_mode == (tmp_path / "usual").stat().st_mode
+    assert (tmp_path / "module.tgz").stat().st_mode == (tmp_path / "new").stat().st_mode
 
 
 @pytest.mark.parametrize("reply, options", [
@@ -289,8 +289,8 @@ def test_a_killed_download_leaves_no_file_of_that_name(tmp_path):
     assert not (tmp_path / "module.tgz").exists()
 
 
-def wait_until(happened, seconds: float = 10.0) -> None:
+def wait_until(condition, seconds: float = 10.0) -> None:
     deadline = time.monotonic() + seconds
-    while not happened():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

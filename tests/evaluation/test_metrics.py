@@ -19,10 +19,10 @@ def test_the_interval_is_the_wilson_interval(correct: int, count: int) -> None:
 
 
 def predictions(count: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return mostly correct probabilities of five classes, and the targets, in which the fifth class never occurs."""
-    random = np.random.default_rng(seed)
-    y = random.integers(0, 4, count)
-    probabilities = random.dirichlet(np.ones(5), count) + 0.8 * np.eye(5)[y] * random.random((count, 1))
+    """Return mostly correct probabilities of five classes, and targets in which the fifth class never occurs."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 4, count)
+    probabilities = rng.dirichlet(np.ones(5), count) + 0.8 * np.eye(5)[y] * rng.random((count, 1))
     return probabilities / probabilities.sum(1, keepdims=True), y
 
 
@@ -36,16 +36,16 @@ def test_metrics_agree_with_scikit_learn() -> None:
     for k in (1, 2, 3, 5):
         assert metrics.top_k(k) == pytest.approx(top_k_accuracy_score(y, probabilities, k=k, labels=labels))
     expected = precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0)
-    for index, each in enumerate(metrics.per_class):
-        actual = (each.precision or 0, each.recall or 0, each.f1 or 0, each.support)
-        assert actual == pytest.approx([figures[index] for figures in expected])
+    for index, actual in enumerate(metrics.per_class):
+        figures = (actual.precision or 0, actual.recall or 0, actual.f1 or 0, actual.support)
+        assert figures == pytest.approx([column[index] for column in expected])
     assert metrics.per_class[4].recall is None and metrics.per_class[4].support == 0
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_cross_entropy_of_logits_agrees_with_scipy(dtype: type) -> None:
-    random = np.random.default_rng(0)
-    logits, y = (300 * random.standard_normal((50, 4))).astype(dtype), random.integers(0, 4, 50)
+    rng = np.random.default_rng(0)
+    logits, y = (300 * rng.standard_normal((50, 4))).astype(dtype), rng.integers(0, 4, 50)
     losses = cross_entropy(log_softmax(logits), y)
     expected = logsumexp(logits.astype(float), axis=1) - logits[np.arange(50), y]
     assert losses.dtype == dtype and np.allclose(losses, expected, rtol=1e-5, atol=1e-5)
@@ -63,18 +63,18 @@ def test_calibration_error_is_the_difference_between_confidence_and_accuracy() -
     correct = np.concatenate([np.arange(100) < 75, np.arange(100) < 55])
     assert calibration_error(confidences, correct) == pytest.approx((0.2 + 0.0) / 2)
     bins = calibration_bins(confidences, correct)
-    assert [each.count for each in bins] == [100, 100]
-    assert [figure for each in bins for figure in (each.confidence, each.accuracy)] == pytest.approx(
+    assert [bin_.count for bin_ in bins] == [100, 100]
+    assert [figure for bin_ in bins for figure in (bin_.confidence, bin_.accuracy)] == pytest.approx(
         [0.55, 0.55, 0.95, 0.75])
     assert calibration_bins(np.array([1.0]), np.array([True]))[0].count == 1
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
 def test_the_temperature_of_scaled_logits_is_recovered(temperature: float) -> None:
-    random = np.random.default_rng(0)
-    logits = random.normal(0, 2, (20_000, 5))
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (20_000, 5))
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    y = np.array([random.choice(5, p=row) for row in probabilities])
+    y = np.array([rng.choice(5, p=row) for row in probabilities])
     assert fit_temperature(logits * temperature, y) == pytest.approx(temperature, rel=0.05)
 
 

@@ -53,14 +53,13 @@ def test_each_file_reproduces_the_outputs_when_it_is_loaded(exported: ExportResu
     assert np.abs(probabilities - trained.reference.outputs).max() < 1e-4
 
 
-def with_one_weight_changed(content: bytes, weights: np.ndarray) -> bytes:
+def change_one_weight(content: bytes, weights: np.ndarray) -> bytes:
     """Add 0.5 to the largest weight of the head in the content of an exported file."""
-    flat = weights.ravel()
-    row = flat.tobytes() if flat.tobytes() in content else np.ascontiguousarray(weights.T).ravel().tobytes()
-    start = content.index(row)
-    values = np.frombuffer(row, np.float32).copy()
+    stored = weights.tobytes() if weights.tobytes() in content else weights.T.tobytes()
+    start = content.index(stored)
+    values = np.frombuffer(stored, np.float32).copy()
     values[np.abs(values).argmax()] += 0.5
-    return content[:start] + values.tobytes() + content[start + len(row):]
+    return content[:start] + values.tobytes() + content[start + len(stored):]
 
 
 @pytest.mark.parametrize("name", ["graph.pb", "graph.tflite"])
@@ -70,7 +69,7 @@ def test_a_file_with_one_changed_weight_fails_the_verification(exported: ExportR
     target = {"graph.pb": FROZEN_GRAPH, "graph.tflite": TFLITE_CLASSIFIER}[name]
     reference = trained.reference.load(32, 32)
     assert [row.count for row in verify(name, target, path, trained.metadata, reference)] == [len(reference)]
-    content = with_one_weight_changed(path.read_bytes(), trained.head.weights)
+    content = change_one_weight(path.read_bytes(), trained.head.weights)
     path.write_bytes(content)
     metadata = json.loads(destinations.metadata.read_text("utf-8"))
     metadata["files"][name] = hashlib.sha256(content).hexdigest()
@@ -212,13 +211,13 @@ def test_the_saved_model_predicts_probabilities_and_labels_of_bytes_and_arrays(
 
 
 @pytest.mark.parametrize("name", ["", "a b", "1:0", "input", "module/x", "final_training_ops/y", "x/"])
-def test_names_that_no_node_can_have_are_rejected(name: str) -> None:
+def test_invalid_node_names_are_rejected(name: str) -> None:
     with pytest.raises(TfpoetsError, match="final_tensor_name"):
         check_output_name(name)
 
 
 @pytest.mark.parametrize("name", ["final_result", "softmax/out", "Result.1"])
-def test_other_node_names_are_used(trained: Trained, tmp_path: Path, name: str) -> None:
+def test_valid_node_names_are_used(trained: Trained, tmp_path: Path, name: str) -> None:
     check_output_name(name)
     metadata = replace(trained.metadata, nodes=NodeNames("input", name))
     files = ExportOptions(tmp_path / "g.pb", tmp_path / "l.txt", final_tensor_name=name)
@@ -226,7 +225,7 @@ def test_other_node_names_are_used(trained: Trained, tmp_path: Path, name: str) 
     assert load_classifier(tmp_path / "g.pb").labels
 
 
-def test_two_names_for_the_output_node_are_rejected(trained: Trained, tmp_path: Path) -> None:
+def test_a_name_of_the_output_node_that_is_not_in_the_metadata_is_rejected(trained: Trained, tmp_path: Path) -> None:
     files = ExportOptions(tmp_path / "g.pb", tmp_path / "l.txt", final_tensor_name="other")
     with pytest.raises(TfpoetsError, match="`final_tensor_name`=other is not the name in the metadata, final_result"):
         export_classifier(trained.extractor, trained.head, trained.metadata, files, trained.reference)
@@ -235,7 +234,8 @@ def test_two_names_for_the_output_node_are_rejected(trained: Trained, tmp_path: 
 def test_paths_that_cannot_be_written_are_rejected_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "g.pb").mkdir()
-    for graph, message in (("file/g.pb", "cannot be made"), ("g.pb", "is a folder"), ("g.tflite", "must not end in")):
+    for graph, message in (("file/g.pb", "cannot be created"), ("g.pb", "is a folder"),
+                           ("g.tflite", "must not end in")):
         with pytest.raises(TfpoetsError, match=message):
             check_destinations(ExportOptions(tmp_path / graph, tmp_path / "labels.txt"))
 

@@ -53,7 +53,7 @@ MALFORMED = {
 }
 
 
-def with_value(metadata: Metadata, path: str, value: Any) -> str:
+def replace_value(metadata: Metadata, path: str, value: Any) -> str:
     """Return metadata as JSON with one value replaced."""
     values = json.loads(metadata.to_json())
     *sections, name = path.split(".")
@@ -62,7 +62,7 @@ def with_value(metadata: Metadata, path: str, value: Any) -> str:
     return json.dumps(values)
 
 
-def without(metadata: Metadata, path: str) -> str:
+def remove_value(metadata: Metadata, path: str) -> str:
     """Return metadata as JSON without one value."""
     values = json.loads(metadata.to_json())
     *sections, name = path.split(".")
@@ -86,7 +86,7 @@ def test_the_json_contains_its_format_and_the_details_of_the_head_next_to_the_ot
 @pytest.mark.parametrize("path, value", [(path, value) for path, values in MALFORMED.items() for value in values])
 def test_a_malformed_section_is_rejected(path: str, value: Any) -> None:
     with pytest.raises(ModelError) as caught:
-        Metadata.from_json(with_value(FULL, path, value), "x")
+        Metadata.from_json(replace_value(FULL, path, value), "x")
     assert caught.value.problem.startswith("The metadata of x cannot be used: ")
     assert path.split(".")[-1] in caught.value.problem or "pixels version 99" in caught.value.problem
 
@@ -96,7 +96,7 @@ def test_a_malformed_section_is_rejected(path: str, value: Any) -> None:
                                   "test.cross_entropy", "unknown.threshold", "cross_validation.folds"])
 def test_a_missing_part_is_rejected(path: str) -> None:
     with pytest.raises(ModelError, match="metadata of x cannot be used: .*" + path.replace(".", r"\.")):
-        Metadata.from_json(without(FULL, path), "x")
+        Metadata.from_json(remove_value(FULL, path), "x")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "5", '"x"', "{}", b"\xff\xfe\xff", "[" * 100_000,
@@ -109,7 +109,7 @@ def test_text_that_is_not_metadata_is_rejected(text: str | bytes) -> None:
 @pytest.mark.parametrize("version", [None, "2", 1, 2.5, True])
 def test_a_schema_version_that_never_existed_is_rejected(version: Any) -> None:
     with pytest.raises(ModelError, match="metadata of x cannot be used: its schema version"):
-        Metadata.from_json(with_value(FULL, "schema_version", version), "x")
+        Metadata.from_json(replace_value(FULL, "schema_version", version), "x")
 
 
 def test_a_newer_schema_version_is_rejected_before_its_sections_are_read() -> None:
@@ -139,5 +139,5 @@ def test_training_photos_are_recognized_by_their_digest() -> None:
 
 
 def test_unknown_sections_are_ignored() -> None:
-    text = with_value(FULL, "surprise", {"anything": 1})
+    text = replace_value(FULL, "surprise", {"anything": 1})
     assert Metadata.from_json(text, "g.json").labels == FULL.labels

@@ -21,7 +21,7 @@ def build_model(n_classes: int = 3, size: int = 24, activation: str | None = Non
     return keras.Sequential([
         keras.Input((size, size, 3)), keras.layers.Rescaling(2.0, -1.0), keras.layers.Conv2D(6, 3, activation="relu"),
         keras.layers.BatchNormalization(), keras.layers.Flatten(), keras.layers.Dropout(0.5),
-        keras.layers.Dense(n_classes, activation=activation, dtype=dtype)], name="own")
+        keras.layers.Dense(n_classes, activation=activation, dtype=dtype)], name="model")
 
 
 @pytest.fixture
@@ -36,10 +36,10 @@ def test_all_files_reproduce_the_outputs_of_the_model(tmp_path: Path, photos: li
     tensorflow = import_tensorflow()
     model = build_model()
     wrapped = wrap(model, ["a", "b", "c"])
-    exported = wrapped.export(ExportOptions(tmp_path / "own.pb", tmp_path / "own.txt", tmp_path / "saved"), photos)
+    exported = wrapped.export(ExportOptions(tmp_path / "model.pb", tmp_path / "model.txt", tmp_path / "saved"), photos)
     assert [row.agreeing for row in exported.verified] == [12] * 4
     pixels = load_photos(photos, 24, 24, 1)
-    with full_precision:  # on a GPU, too
+    with full_precision:  # as in the exported files, also on a GPU
         expected = tensorflow.nn.softmax(model(pixels.astype(np.float32) / 255, training=False)).numpy()
     assert np.allclose(wrapped(pixels), expected, atol=1e-6)
     loaded = tensorflow.saved_model.load(str(tmp_path / "saved" / "1"))
@@ -47,9 +47,9 @@ def test_all_files_reproduce_the_outputs_of_the_model(tmp_path: Path, photos: li
     assert np.allclose(outputs["probabilities"], expected, atol=1e-5)
     assert [label.decode() for label in outputs["label"].numpy()] == ["abc"[row] for row in expected.argmax(1)]
     assert set(loaded.signatures) == {"serving_default", "predict_bytes"}
-    assert label_image.main([str(photos[0]), f"--graph={tmp_path / 'own.tflite'}", "--top_k=1"]) == 0
+    assert label_image.main([str(photos[0]), f"--graph={tmp_path / 'model.tflite'}", "--top_k=1"]) == 0
     assert f"{'abc'[expected[0].argmax()]} (score={expected[0].max():.5f})" in capsys.readouterr().out
-    assert evaluate.main([str(tmp_path / "own.pb"), f"--image_dir={tmp_path / 'photos'}"]) == 0
+    assert evaluate.main([str(tmp_path / "model.pb"), f"--image_dir={tmp_path / 'photos'}"]) == 0
 
 
 @pytest.mark.parametrize("model, labels, message", [
@@ -59,8 +59,8 @@ def test_all_files_reproduce_the_outputs_of_the_model(tmp_path: Path, photos: li
     (lambda: build_model(3, activation="sigmoid"), ["a", "b", "c"], "ends in a sigmoid"),
     (lambda: build_model(2, dtype="float16"), ["a", "b"], "output is float16"),
     (lambda: build_model(2), "ab", "not a list"),
-    (lambda: build_model(2), ["a", "b\nc"], "string of one line"),
-    (lambda: build_model(2), [1, 2], "string of one line"),
+    (lambda: build_model(2), ["a", "b\nc"], "string without line breaks"),
+    (lambda: build_model(2), [1, 2], "string without line breaks"),
     (lambda: object(), ["a", "b"], "shapes of the model's input and output are not known"),
 ])
 def test_an_unsuitable_model_is_rejected(model, labels: list[str], message: str) -> None:
@@ -70,7 +70,7 @@ def test_an_unsuitable_model_is_rejected(model, labels: list[str], message: str)
 
 def test_an_unreadable_photo_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"no photo")
-    with pytest.raises(TfpoetsError, match="A photo for the verification cannot be used"):
-        wrap(build_model(), ["a", "b", "c"]).export(ExportOptions(tmp_path / "own.pb", tmp_path / "own.txt"),
+    with pytest.raises(TfpoetsError, match="A verification photo cannot be used"):
+        wrap(build_model(), ["a", "b", "c"]).export(ExportOptions(tmp_path / "model.pb", tmp_path / "model.txt"),
                                                     [tmp_path / "a.jpg"])
-    assert not list(tmp_path.glob("own*"))
+    assert not list(tmp_path.glob("model*"))

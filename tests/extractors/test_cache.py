@@ -13,7 +13,7 @@ import pytest
 from tfpoets.errors import TfpoetsError
 from tfpoets.extractors import CACHE_NAME, BottleneckCache
 
-OPEN = """
+COUNT_DIGESTS = """
 import sys
 from tfpoets.extractors import BottleneckCache
 with BottleneckCache(sys.argv[1]) as cache:
@@ -23,7 +23,7 @@ with BottleneckCache(sys.argv[1]) as cache:
 
 @pytest.fixture
 def version_0(tmp_path: Path) -> Path:
-    """A cache of version f862d5e with 100,000 files, of which OPEN looks up 1,000."""
+    """A cache of version f862d5e with 100,000 files, of which COUNT_DIGESTS looks up 1,000."""
     database = sqlite3.connect(tmp_path / CACHE_NAME)
     database.execute("CREATE TABLE files (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, "
                      "digest TEXT NOT NULL) WITHOUT ROWID")
@@ -35,14 +35,14 @@ def version_0(tmp_path: Path) -> Path:
 
 
 def test_several_runs_can_migrate_an_old_cache_at_once(version_0: Path) -> None:
-    processes = [subprocess.Popen([sys.executable, "-c", OPEN, version_0], stdout=subprocess.PIPE,
+    processes = [subprocess.Popen([sys.executable, "-c", COUNT_DIGESTS, version_0], stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, text=True) for _ in range(4)]
     for process in processes:
         output, errors = process.communicate()
         assert output == "1000\n", errors
 
 
-def test_it_opens_without_waiting_while_another_run_writes(tmp_path: Path) -> None:
+def test_a_cache_opens_without_waiting_while_another_run_writes(tmp_path: Path) -> None:
     with BottleneckCache(tmp_path) as writer:
         writer.add_vector("extractor", "0" * 32, np.ones(4, np.float32), "litert")
         start = time.monotonic()

@@ -1,4 +1,4 @@
-"""The embedded extractor is the original EfficientNet-Lite0, and its file is read without running code from it."""
+"""The embedded extractor is the original EfficientNet-Lite0, and its weights are read without running code."""
 from __future__ import annotations
 
 import pickle
@@ -20,7 +20,7 @@ def network():
 
 
 @pytest.mark.parametrize("name, imagenet_class", [("flower.jpg", 985), ("china.jpg", 442)])  # daisy, bell cote
-def test_it_classifies_photos_into_imagenet_classes(network, name: str, imagenet_class: int) -> None:
+def test_the_network_classifies_photos_into_imagenet_classes(network, name: str, imagenet_class: int) -> None:
     photo = Image.fromarray(load_sample_image(name)).resize((224, 224), Image.Resampling.BILINEAR)
     logits = np.asarray(network(np.asarray(photo, np.float32)[None] / 255))
     assert int(logits.argmax()) == imagenet_class

@@ -77,12 +77,13 @@ def test_an_address_is_downloaded_once_with_tf_hubs_protocol(tmp_path: Path, pac
     (lambda content: redirect(PATH + QUERY), "form a loop"),
     (lambda content: status(404), r"no such file \(404\)"),
     (lambda content: status(403), r"does not allow it \(403\)"),
-    (lambda content: body(b"<!doctype html><html>Sign in</html>"), "returns a web page or another file, not a module"),
-    (lambda content: body(b""), "returns a web page or another file, not a module"),
-    (cut_off, "connection broke|bytes arrived"),
-], ids=["truncated", "truncated, no length", "stalled", "redirect loop", "404", "403", "web page", "nothing",
+    (lambda content: body(b"<!doctype html><html>Sign in</html>"),
+     "returns a web page or some other file, not a module"),
+    (lambda content: body(b""), "returns a web page or some other file, not a module"),
+    (cut_off, "connection was lost|bytes arrived"),
+], ids=["truncated", "truncated, no length", "stalled", "redirect loop", "404", "403", "web page", "empty",
         "killed"])
-def test_an_error_of_a_server_names_it_and_a_remedy_and_the_next_run_succeeds(
+def test_a_server_error_names_the_server_and_a_remedy_and_the_next_run_succeeds(
         tmp_path: Path, packed: bytes, fault, sentence: str) -> None:
     replies = {PATH + QUERY: fault(packed)}
     with serving(replies) as server:
@@ -123,12 +124,12 @@ def test_a_download_that_has_been_damaged_is_downloaded_again(tmp_path: Path, pa
 
 def test_two_processes_download_a_module_once(tmp_path: Path, packed: bytes) -> None:
     slow_reply = pieces([packed[start:start + 500] for start in range(0, len(packed), 500)], pause=0.02,
-                    announced=len(packed))
+                        announced=len(packed))
     code = ("import sys; from pathlib import Path; from tfpoets.extractors import hub; "
             "print(hub.fetch_module(sys.argv[1], Path(sys.argv[2])))")
     with serving({PATH + QUERY: slow_reply}) as server:
         processes = [subprocess.Popen([sys.executable, "-c", code, server.url + PATH, str(tmp_path)],
-                                 stdout=subprocess.PIPE, text=True) for _ in range(2)]
+                                      stdout=subprocess.PIPE, text=True) for _ in range(2)]
         folders = {process.communicate(timeout=60)[0] for process in processes}
         assert [process.returncode for process in processes] == [0, 0] and len(folders) == 1
         assert len(server.requests) == 1
@@ -217,8 +218,8 @@ def test_an_address_without_a_server_is_refused(tmp_path: Path, handle: str) -> 
         open_extractor(handle, model_dir=tmp_path)
 
 
-def test_modules_in_the_cache_of_tensorflow_hub_are_used(tmp_path: Path, packed: bytes,
-                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+def test_modules_in_the_tensorflow_hub_cache_are_used(tmp_path: Path, packed: bytes,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     import tensorflow_hub
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
     with serving({PATH + QUERY: body(packed)}) as server:
@@ -226,7 +227,7 @@ def test_modules_in_the_cache_of_tensorflow_hub_are_used(tmp_path: Path, packed:
         requests = len(server.requests)
         extractor = open_extractor(server.url + PATH, model_dir=tmp_path / "models")
         assert len(server.requests) == requests and extractor.depth == 24
-        # Folders without files, which programs that clean temporary folders leave, are not used.
+        # Empty folders, which programs that clean up temporary folders leave behind, are not used.
         folder = tmp_path / "cache" / hashlib.sha1((server.url + PATH).encode()).hexdigest()
         for path in (folder / "variables").iterdir():
             path.unlink()
@@ -247,7 +248,7 @@ def test_a_module_that_takes_any_size_uses_the_one_in_its_address(tmp_path: Path
 @pytest.mark.parametrize("name, size", [
     ("tfhub.dev_google_imagenet_inception_v3_feature_vector_5", 299), ("mobilenet_v2_100_224", 224),
     ("tfhub.dev_google_imagenet_resnet_v2_101_feature_vector_5", None), ("my_module", None)])
-def test_a_size_is_read_from_names_in_the_style_of_tf_hub(name: str, size: int | None) -> None:
+def test_the_input_size_is_read_from_names_in_the_style_of_tf_hub(name: str, size: int | None) -> None:
     from tfpoets.extractors.saved_model_network import size_in_name
     assert size_in_name(name) == size
 
@@ -262,7 +263,7 @@ def test_a_kaggle_handle_becomes_an_address() -> None:
 def test_waiting_for_another_run_is_logged(tmp_path: Path, packed: bytes, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     slow_reply = pieces([packed[start:start + 1000] for start in range(0, len(packed), 1000)], pause=0.05,
-                    announced=len(packed))
+                        announced=len(packed))
     with serving({PATH + QUERY: slow_reply}) as server:
         first = threading.Thread(target=hub.fetch_module, args=(server.url + PATH, tmp_path))
         first.start()

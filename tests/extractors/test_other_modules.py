@@ -61,7 +61,7 @@ def test_a_tf1_hub_module_gives_the_features_of_its_inference_graph(
     assert np.abs(run(extractor, photos) - expected.numpy()).max() < 1e-5
 
 
-def test_a_tf1_module_only_for_training_is_refused(tmp_path: Path, model_dir: Path) -> None:
+def test_a_tf1_module_with_only_a_training_graph_is_refused(tmp_path: Path, model_dir: Path) -> None:
     save_tf1_module(tmp_path / "module", [["train"]], True)
     with pytest.raises(TfpoetsError, match=r"no graph for inference: its tag sets are \{train\}"):
         open_extractor(str(tmp_path / "module"), model_dir=model_dir)
@@ -81,7 +81,7 @@ def mobilenet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def no_keras_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without a proxy and without weights of Keras."""
+    """A machine without a proxy and without Keras weights."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras_home"))
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -113,7 +113,7 @@ def test_each_application_has_the_preprocessing_of_its_family() -> None:
         find_application("MobilNetV2")
 
 
-def test_imagenet_weights_of_keras_are_downloaded_checked_and_saved(
+def test_imagenet_weights_for_keras_are_downloaded_checked_and_saved(
         tmp_path: Path, mobilenet_weights: Path, no_keras_weights: None, monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
     folder = "/weights/"
@@ -303,7 +303,7 @@ def test_a_legacy_graph_in_model_dir_is_used_and_this_is_logged(shared_data: Pat
     ("inception_v4", r"did you mean inception_v3\?"), ("efficientnet_lite", r"did you mean efficientnet_lite0\?"),
     ("xyz", r"There is no extractor 'xyz'\. Valid extractors are efficientnet_lite0, inception_v3, "
             r"mobilenet_<1.0\|0.75\|0.50\|0.25>_<224\|192\|160\|128>\[_quantized\], keras:")])
-def test_an_error_about_an_unknown_name_lists_valid_names_and_the_nearest(
+def test_an_error_about_an_unknown_name_lists_valid_names_and_the_closest(
         tmp_path: Path, name: str, sentence: str) -> None:
     with pytest.raises(TfpoetsError, match=sentence):
         open_extractor(name, model_dir=tmp_path)

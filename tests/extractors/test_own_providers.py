@@ -63,12 +63,13 @@ def test_an_appended_provider_finds_its_handles(model_dir: Path) -> None:
     assert open_extractor("thumb:4", model_dir=model_dir, image_size=64).height == 64
 
 
-def test_its_names_are_suggested_for_misspelt_ones(model_dir: Path) -> None:
+def test_names_of_an_appended_provider_are_suggested_for_misspelt_ones(model_dir: Path) -> None:
     with pytest.raises(TfpoetsError, match=r"no extractor 'thum:8'; did you mean thumb:8\?"):
         open_extractor("thum:8", model_dir=model_dir)
 
 
-def test_retrain_uses_it(photo_folder: Path, tmp_path: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retrain_uses_an_appended_provider(photo_folder: Path, tmp_path: Path, model_dir: Path,
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = tfpoets.retrain(photo_folder, handle="thumb:4", model_dir=model_dir, doctor=False)
     assert result.metadata.network.handle == "thumb:4"

@@ -32,7 +32,7 @@ def tensor_float_32(request: pytest.FixtureRequest) -> Iterator[bool]:
 
 @pytest.fixture
 def states(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether TensorFloat-32 was on in each run so far of a session or of a function that takes photos."""
+    """Whether TensorFloat-32 was on, for each run so far of a session or of a function that takes photos."""
     from tensorflow.python.eager.polymorphic_function.concrete_function import ConcreteFunction
     recorded: list[bool] = []
 
@@ -51,9 +51,9 @@ def states(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return recorded
 
 
-def test_preparing_and_extracting_restore_it(tmp_path: Path, photo_folder: Path, tiny_module: Path,
-                                             tensor_float_32: bool, states: list[bool], monkeypatch: pytest.MonkeyPatch
-                                             ) -> None:
+def test_preparing_and_extracting_restore_the_setting(tmp_path: Path, photo_folder: Path, tiny_module: Path,
+                                                      tensor_float_32: bool, states: list[bool],
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tfpoets.extractors.extraction.choose_engine",
                         lambda _, graph, *nodes: TensorFlowEngine(graph, *nodes))
     # This prepares the extractor, and so compares both engines.
@@ -66,9 +66,8 @@ def test_preparing_and_extracting_restore_it(tmp_path: Path, photo_folder: Path,
 
 
 @pytest.mark.parametrize("name", ["tf_files/retrained_graph.pb", "saved"])
-def test_the_verification_of_exported_files_restores_it(name: str, retrained: Path, tensor_float_32: bool,
-                                                        states: list[bool]
-                                                 ) -> None:
+def test_the_verification_of_exported_files_restores_the_setting(name: str, retrained: Path, tensor_float_32: bool,
+                                                                 states: list[bool]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
     expected = load_classifier(retrained / "tf_files" / "retrained_graph.tflite").outputs(pixels)
     path, target = (retrained / name, FROZEN_GRAPH) if name.endswith(".pb") else (retrained / name / "1",
@@ -81,14 +80,14 @@ def test_the_verification_of_exported_files_restores_it(name: str, retrained: Pa
     assert is_tensor_float_32_on() == tensor_float_32
 
 
-def test_a_legacy_graph_restores_it(tmp_path: Path, tensor_float_32: bool, states: list[bool]) -> None:
+def test_a_legacy_graph_restores_the_setting(tmp_path: Path, tensor_float_32: bool, states: list[bool]) -> None:
     classifier = load_classifier(write_graph(tmp_path / "retrained_graph.pb", "MobilenetV1/maps"))
     classifier.outputs(np.zeros((1, classifier.input.height, classifier.input.width, 3), np.float32))
     assert states and not any(states)
     assert is_tensor_float_32_on() == tensor_float_32
 
 
-def test_a_wrapped_network_restores_it(tensor_float_32: bool) -> None:
+def test_a_wrapped_network_restores_the_setting(tensor_float_32: bool) -> None:
     import_tensorflow()
     import keras
     states: list[bool] = []
@@ -124,7 +123,7 @@ def test_a_setting_is_restored_when_the_last_of_two_threads_leaves_the_block(
     with block:
         leave.set()
         thread.join()
-        assert read() == value  # the other thread has left the block, this one has not
+        assert read() == value  # the other thread has left the block, but this one has not
     assert read() == before
 
 

@@ -1,4 +1,4 @@
-"""Any SavedModel with an image feature vector becomes an extractor; for others, an error says what is wrong."""
+"""Any SavedModel with an image feature vector becomes an extractor; for others, an error states what is wrong."""
 from __future__ import annotations
 
 import shutil
@@ -106,7 +106,7 @@ def test_a_truncated_module_is_refused(tiny_module: Path, tmp_path: Path, model_
 
 @pytest.mark.parametrize("shape, rank, sentence", [
     ([None, 32], 2, r"takes float32 \[n, 32\]"), ([None, 32, 32, 1], 2, r"takes float32 \[n, 32, 32, 1\]"),
-    ([None, 32, 32, 3], 4, r"returns \[n, 32, 32, 3\]"), ([1, 32, 32, 3], 2, "only batches of 1 photos"),
+    ([None, 32, 32, 3], 4, r"returns \[n, 32, 32, 3\]"), ([1, 32, 32, 3], 2, "only batches of size 1"),
 ])
 def test_a_module_that_is_not_an_image_feature_vector_is_refused(
         tmp_path: Path, model_dir: Path, shape: list, rank: int, sentence: str) -> None:
@@ -121,7 +121,7 @@ def test_a_module_that_is_not_an_image_feature_vector_is_refused(
 
 
 @pytest.mark.parametrize("handle, sentence", [("no/such/folder", "There is no file or folder no/such/folder"),
-                                              (__file__, "is a file that is neither a .tar.gz nor a frozen graph")])
+                                              (__file__, "is neither a .tar.gz nor a frozen graph")])
 def test_a_path_without_a_module_is_refused(model_dir: Path, handle: str, sentence: str) -> None:
     with pytest.raises(TfpoetsError, match=sentence):
         open_extractor(handle, model_dir=model_dir)

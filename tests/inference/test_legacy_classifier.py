@@ -1,4 +1,4 @@
-"""Old graphs of TensorFlow for Poets give the same predictions as before; missing information is determined."""
+"""Graphs of TensorFlow for Poets give the same predictions as in TensorFlow, and missing information is determined."""
 from __future__ import annotations
 
 import shutil
@@ -41,7 +41,7 @@ def load_shared_graph(shared_data: Path, name: str, labels: str | None) -> Class
 
 def predict(classifier: Classifier, photos: list[Path]) -> np.ndarray:
     predictions = [prediction for _, prediction in classifier.predict_photos(photos, lambda path: path.read_bytes())]
-    return np.stack([each.probabilities for each in predictions if each.probabilities is not None])
+    return np.stack([prediction.probabilities for prediction in predictions if prediction.probabilities is not None])
 
 
 def predict_with_tensorflow(graph: Path, output: str | None, size: int, photos: list[Path], decoder: str
@@ -73,7 +73,7 @@ def predict_with_tensorflow(graph: Path, output: str | None, size: int, photos: 
     return np.concatenate(rows)
 
 
-@pytest.mark.parametrize("name, size, output, labels", GRAPHS, ids=[each[0] for each in GRAPHS])
+@pytest.mark.parametrize("name, size, output, labels", GRAPHS, ids=[graph[0] for graph in GRAPHS])
 def test_outputs_are_those_of_tensorflow(shared_data: Path, flower_photos: list[Path], name: str, size: int,
                                          output: str | None, labels: str | None) -> None:
     classifier = load_shared_graph(shared_data, name, labels)
@@ -96,14 +96,14 @@ def test_a_label_file_that_does_not_match_the_graph_is_rejected(shared_data: Pat
         load_classifier(graph, LegacyGraphOptions(labels=shared_data / "poets_graphs" / "imagenet_labels.txt"))
     with pytest.raises(TfpoetsError, match="There is no label file"):
         load_classifier(graph, LegacyGraphOptions(labels=tmp_path / "none.txt"))
-    alone = Path(shutil.copy(graph, tmp_path / "g.tflite"))
+    copy = Path(shutil.copy(graph, tmp_path / "g.tflite"))
     with pytest.raises(TfpoetsError, match="No file with the 5 labels of .* was found next to it"):
-        load_classifier(alone)
+        load_classifier(copy)
 
 
 @pytest.fixture
 def small_graph(tmp_path: Path) -> Path:
-    """A graph with names of MobileNet v1 and without an input size, which pools 160 x 160 pixels; labels next to it.
+    """A graph with node names of MobileNet v1, no input size and a pool of 160 x 160 pixels, and its label file.
 
     Its output is the softmax of the means of the three channels, so its input can be computed from the output.
     """
@@ -155,12 +155,12 @@ def test_mean_and_std_default_to_those_of_the_network(small_graph: Path) -> None
         assert np.allclose(received, scaled - scaled[0], atol=1e-3), options
 
 
-@pytest.mark.parametrize("mark, colour, expected", [
+@pytest.mark.parametrize("node_name, colour, expected", [
     ("module_apply_default/maps", (0, 51, 255), (0, 0.2, 1)), ("InceptionV3/maps", (0, 51, 255), (0, 0.2, 1)),
     ("mixed_10/join", (0, 64, 128), (0, 0.5, 1))])
-def test_the_input_is_scaled_as_each_network_was_trained(tmp_path: Path, mark: str, colour: tuple, expected: tuple
-                                                         ) -> None:
-    path = write_graph(tmp_path / "retrained_graph.pb", mark)
+def test_the_input_is_scaled_as_each_network_was_trained(
+        tmp_path: Path, node_name: str, colour: tuple, expected: tuple) -> None:
+    path = write_graph(tmp_path / "retrained_graph.pb", node_name)
     received = logits(load_classifier(path, LegacyGraphOptions(input_height=160, input_width=160)), colour)
     assert np.allclose(received, expected, atol=1e-3)
 
@@ -181,7 +181,7 @@ def test_the_inception_graph_is_run_one_photo_at_a_time_without_its_decoder(tmp_
 
 def test_an_unknown_network_is_rejected_without_mean_and_std(tmp_path: Path) -> None:
     path = write_graph(tmp_path / "retrained_graph.pb", "SomeNet/maps")
-    with pytest.raises(TfpoetsError, match="none of the networks that TensorFlow for Poets used.*`input_mean` and "
+    with pytest.raises(TfpoetsError, match="not one of the networks that TensorFlow for Poets used.*`input_mean` and "
                                            "`input_std`"):
         load_classifier(path)
     assert load_classifier(path, LegacyGraphOptions(input_mean=0, input_std=1)).labels == ("a", "b", "c")
@@ -206,8 +206,9 @@ def test_specified_nodes_are_used(small_graph: Path) -> None:
     pixels = np.full((1, 160, 160, 3), (0, 51, 255), np.float32)
     before_softmax = load_classifier(small_graph, LegacyGraphOptions(output_layer="Reshape"))
     assert np.allclose(before_softmax.probabilities(pixels)[0], (pixels[0, 0, 0] - 127.5) / 127.5, atol=1e-3)
-    later = load_classifier(small_graph, LegacyGraphOptions(input_layer="MobilenetV1/maps", output_layer="Reshape"))
-    assert np.allclose(later.probabilities(pixels), before_softmax.probabilities(pixels))
+    after_input = load_classifier(small_graph, LegacyGraphOptions(input_layer="MobilenetV1/maps",
+                                                                  output_layer="Reshape"))
+    assert np.allclose(after_input.probabilities(pixels), before_softmax.probabilities(pixels))
     with pytest.raises(TfpoetsError, match="output of AvgPool is .* numbers for a batch of .. Choose another "
                                            "`output_layer`"):
         load_classifier(small_graph, LegacyGraphOptions(output_layer="AvgPool"))
@@ -273,10 +274,10 @@ def test_inputs_and_outputs_of_8_bit_tflite_files_are_converted(tmp_path: Path) 
     spec = tensorflow.TensorSpec([1, 32, 32, 3], tensorflow.float32)
     converter = tensorflow.lite.TFLiteConverter.from_concrete_functions(
         [tensorflow.function(network).get_concrete_function(spec)])
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: (
-        [np.broadcast_to(random.uniform(-1, 1, (1, 1, 1, 3)), (1, 32, 32, 3)).astype(np.float32)] for _ in range(50))
+        [np.broadcast_to(rng.uniform(-1, 1, (1, 1, 1, 3)), (1, 32, 32, 3)).astype(np.float32)] for _ in range(50))
     converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tensorflow.uint8
     (tmp_path / "g.tflite").write_bytes(converter.convert())

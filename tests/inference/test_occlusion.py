@@ -19,7 +19,7 @@ class CornerEngine:
         return run
 
 
-def test_the_map_is_high_where_the_prediction_comes_from_and_zero_elsewhere() -> None:
+def test_the_map_is_high_at_the_part_that_determines_the_prediction_and_zero_elsewhere() -> None:
     classifier = Classifier(["bright corner", "other"], PhotoInput(28, 56), CornerEngine())
     photos = np.full((3, 28, 56, 3), 255, np.uint8)
     photos[2] = 127

@@ -17,7 +17,7 @@ from tfpoets.training.logistic_regression import LogisticObjective, compute_prin
 
 @dataclass(frozen=True)
 class Photos:
-    """Bottlenecks, float32 [n, depth], and classes, int [n]."""
+    """Bottlenecks, float32 [n, depth], and their classes, int [n]."""
 
     X: np.ndarray
     y: np.ndarray
@@ -30,7 +30,7 @@ class Photos:
 
 
 def bottlenecks(counts: list[int], depth: int, seed: int, spread: float = 0.7) -> Photos:
-    """Return vectors like those of a network: nonnegative, sparse, with a decaying spectrum and overlapping classes.
+    """Return vectors like a network's: nonnegative, sparse, with a decaying spectrum and overlapping classes.
 
     The class means are the same for every seed, so that two seeds give two samples of the same population.
     """
@@ -48,8 +48,8 @@ def bottlenecks(counts: list[int], depth: int, seed: int, spread: float = 0.7) -
 
 MANY = bottlenecks([90, 40, 60, 110, 20], 48, seed=0)
 FEW = bottlenecks([12, 20, 9, 15, 14], 160, seed=0)
-TWO = bottlenecks([50, 90], 32, seed=0)
-NONE = Photos(np.empty((0, 48), np.float32), np.empty(0, int))
+TWO_CLASSES = bottlenecks([50, 90], 32, seed=0)
+NO_PHOTOS = Photos(np.empty((0, 48), np.float32), np.empty(0, int))
 VALIDATION = bottlenecks([9, 8, 8, 9, 8], 48, seed=1)
 
 
@@ -64,13 +64,13 @@ def fit(train: Photos, validation: Photos, **options) -> LBFGSFit:
 
 
 def mean_and_scale(X: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the mean, [depth], and the scale that the objective is defined with."""
+    """Return the mean, [depth], and the scale used by the objective."""
     mean = X.mean(axis=0, dtype=np.float64)
     return mean, float(np.sqrt(np.mean((X - mean) ** 2)))
 
 
 def objective(head: LinearHead, photos: Photos, l2: float, balanced: bool) -> float:
-    """Compute the objective by its definition, from the weights of the head."""
+    """Compute the objective from its definition and the weights of the head."""
     mean, scale = mean_and_scale(photos.X)
     weights = head.weights.astype(np.float64) * scale
     bias = head.bias + mean @ head.weights.astype(np.float64)
@@ -82,8 +82,8 @@ def plain_objective(weights: np.ndarray, bias: np.ndarray, X: np.ndarray, y: np.
     logits = X @ weights + bias
     top = logits.max(axis=1, keepdims=True)
     losses = (top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))) - logits[np.arange(len(y)), y]
-    each = len(y) / (len(bias) * np.bincount(y)[y]) if balanced else np.ones(len(y))
-    return float(np.sum(each * losses) / len(y) + l2 / 2 * np.sum(weights ** 2))
+    sample_weight = len(y) / (len(bias) * np.bincount(y)[y]) if balanced else np.ones(len(y))
+    return float(np.sum(sample_weight * losses) / len(y) + l2 / 2 * np.sum(weights ** 2))
 
 
 def log_loss(head: LinearHead, photos: Photos) -> float:
@@ -107,7 +107,7 @@ def optimum(photos: Photos, l2: float, balanced: bool = False) -> float:
 @pytest.mark.parametrize("balanced", [False, True])
 @pytest.mark.parametrize("l2", [1.0, 0.1, 0.003])
 @pytest.mark.parametrize("photos", [MANY, FEW], ids=["more photos than features", "fewer"])
-def test_the_optimum_is_that_of_scikit_learn(photos: Photos, l2: float, balanced: bool) -> None:
+def test_the_optimum_is_the_same_as_in_scikit_learn(photos: Photos, l2: float, balanced: bool) -> None:
     head = fit(photos, photos, l2_grid=[l2], class_weight="balanced" if balanced else "none", refit=False).head
     assert objective(head, photos, l2, balanced) == pytest.approx(optimum(photos, l2, balanced), rel=1e-6)
     model = scikit_learn(photos, l2, balanced)
@@ -123,12 +123,13 @@ def test_the_optimum_is_also_reached_in_float32(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_two_classes_are_fitted_as_a_softmax_of_two_outputs() -> None:
-    head = fit(TWO, TWO, l2_grid=[0.05], refit=False).head
+    head = fit(TWO_CLASSES, TWO_CLASSES, l2_grid=[0.05], refit=False).head
     assert head.weights.shape == (32, 2)
-    # Where scikit-learn penalises one vector w, the softmax has w/2 and -w/2: half the sum of squares.
-    model = scikit_learn(TWO, 0.025)
-    mean, scale = mean_and_scale(TWO.X)
-    np.testing.assert_allclose(head.probabilities(TWO.X), model.predict_proba((TWO.X - mean) / scale), atol=1e-3)
+    # Where scikit-learn penalises one vector w, the softmax has w/2 and -w/2, so its penalty is half as large.
+    model = scikit_learn(TWO_CLASSES, 0.025)
+    mean, scale = mean_and_scale(TWO_CLASSES.X)
+    np.testing.assert_allclose(head.probabilities(TWO_CLASSES.X),
+                               model.predict_proba((TWO_CLASSES.X - mean) / scale), atol=1e-3)
 
 
 @pytest.mark.parametrize("balanced", [False, True])
@@ -145,7 +146,7 @@ def test_the_gradient_is_the_derivative_of_the_objective(balanced: bool) -> None
 
 
 @pytest.mark.parametrize("photos", [MANY, FEW], ids=["more photos than features", "fewer"])
-def test_the_head_predicts_the_same_as_the_coefficients_in_compute_principal_axes(photos: Photos) -> None:
+def test_the_head_predicts_the_same_as_the_coefficients_in_principal_axes(photos: Photos) -> None:
     axes = compute_principal_axes(photos.X.copy())
     coef = np.random.default_rng(4).normal(0, 0.2, (5, axes.X.shape[1] + 1))
     np.testing.assert_allclose(axes.to_head(coef, 1.0).probabilities(photos.X),
@@ -230,15 +231,15 @@ def test_the_fit_does_not_depend_on_shift_and_scale_of_the_bottlenecks() -> None
 
 @pytest.mark.parametrize("factor", [1e25, 1e-25])
 def test_huge_and_tiny_bottlenecks_give_the_same_probabilities(factor: float) -> None:
-    X, held = MANY.X * np.float32(factor), VALIDATION.X * np.float32(factor)
-    probabilities = fit(Photos(X, MANY.y), Photos(held, VALIDATION.y)).head.probabilities(X)
+    X, held_out = MANY.X * np.float32(factor), VALIDATION.X * np.float32(factor)
+    probabilities = fit(Photos(X, MANY.y), Photos(held_out, VALIDATION.y)).head.probabilities(X)
     np.testing.assert_allclose(probabilities, fit(MANY, VALIDATION).head.probabilities(MANY.X), atol=1e-3)
 
 
 def test_constant_features_get_no_weight() -> None:
-    X, held = MANY.X.copy(), VALIDATION.X.copy()
-    X[:, :7] = held[:, :7] = 5.5
-    result = fit(Photos(X, MANY.y), Photos(held, VALIDATION.y))
+    X, held_out = MANY.X.copy(), VALIDATION.X.copy()
+    X[:, :7] = held_out[:, :7] = 5.5
+    result = fit(Photos(X, MANY.y), Photos(held_out, VALIDATION.y))
     assert np.abs(result.head.weights[:7]).max() < 1e-5 * np.abs(result.head.weights).max()
     assert np.isfinite(result.head.probabilities(X)).all()
 
@@ -253,7 +254,7 @@ def test_identical_bottlenecks_give_the_class_frequencies(depth: int) -> None:
 
 def test_a_class_of_one_photo_is_learned() -> None:
     train = bottlenecks([30, 30, 1], 48, seed=0, spread=2)
-    for validation in (bottlenecks([5, 5, 1], 48, seed=1, spread=2), NONE):
+    for validation in (bottlenecks([5, 5, 1], 48, seed=1, spread=2), NO_PHOTOS):
         head = fit(train, validation, class_weight="balanced").head
         assert head.probabilities(train.X[train.y == 2])[0].argmax() == 2
 
@@ -273,31 +274,32 @@ def test_a_bottleneck_that_is_not_finite_is_an_error() -> None:
 
 
 def test_without_validation_photos_cross_validation_chooses_the_strength() -> None:
-    result = fit(MANY, NONE)
+    result = fit(MANY, NO_PHOTOS)
     assert not result.refitted
     chosen = min(result.path, key=lambda step: step.validation_loss)
     assert result.l2 == chosen.l2
     assert objective(result.head, MANY, result.l2, False) == pytest.approx(optimum(MANY, result.l2), rel=1e-6)
-    # The photos of a fold are held out of its fit, so their loss is that of new photos.
-    fresh = log_loss(fit(MANY, VALIDATION, l2_grid=[result.l2], refit=False).head, bottlenecks([300] * 5, 48, seed=9))
+    # The photos of a fold are held out of its fit, so their loss is similar to that of new photos.
+    head = fit(MANY, VALIDATION, l2_grid=[result.l2], refit=False).head
+    new_loss = log_loss(head, bottlenecks([300] * 5, 48, seed=9))
     assert chosen.train_loss < chosen.validation_loss
-    assert chosen.validation_loss == pytest.approx(fresh, rel=0.2)
+    assert chosen.validation_loss == pytest.approx(new_loss, rel=0.2)
 
 
 def test_folds_hold_out_each_photo_once_and_never_a_whole_class() -> None:
     y = np.array([0, 1, 1, 2, 2, 2] + [3] * 40 + [1, 4, 4, 4, 4])
     pairs = split_folds(y, len(y))
     assert len(pairs) == 5
-    for fitted, held in pairs:
-        assert not (fitted & held).any() and (fitted | held).all()
+    for fitted, held_out in pairs:
+        assert not (fitted & held_out).any() and (fitted | held_out).all()
         assert set(y[fitted]) == set(range(5))
-        assert held[y == 3].sum() == 8
-    assert (sum(held.astype(int) for _, held in pairs) == (y > 0)).all()
+        assert held_out[y == 3].sum() == 8
+    assert (sum(held_out.astype(int) for _, held_out in pairs) == (y > 0)).all()
 
 
 def test_with_one_photo_per_class_the_default_strength_is_used() -> None:
     train = bottlenecks([1, 1, 1], 48, seed=0)
-    result = fit(train, NONE)
+    result = fit(train, NO_PHOTOS)
     assert result.l2 == DEFAULT_L2 and len(result.path) == 1
     assert (result.head.probabilities(train.X).argmax(1) == train.y).all()
 
@@ -324,8 +326,8 @@ def test_the_grid_may_be_in_any_order() -> None:
 
 def test_random_labels_lead_to_a_strong_penalty() -> None:
     rng = np.random.default_rng(6)
-    train, held = (Photos(rng.random((n, 48), np.float32), rng.integers(0, 3, n)) for n in (90, 60))
-    result = fit(train, held)
+    train, held_out = (Photos(rng.random((n, 48), np.float32), rng.integers(0, 3, n)) for n in (90, 60))
+    result = fit(train, held_out)
     assert result.l2 >= 1
     assert log_loss(result.head, Photos(rng.random((300, 48), np.float32), rng.integers(0, 3, 300))) < 1.15
 
@@ -349,10 +351,10 @@ def test_a_head_is_the_softmax_of_a_linear_layer() -> None:
 
 
 def test_the_temperature_minimizes_the_loss_of_the_held_out_photos() -> None:
-    held = bottlenecks([40] * 5, 48, seed=9)
-    result = calibrated_fit(MANY, held, l2_grid=[1e-3], refit=False)  # almost no penalty, so overconfident
+    held_out = bottlenecks([40] * 5, 48, seed=9)
+    result = calibrated_fit(MANY, held_out, l2_grid=[1e-3], refit=False)  # almost no penalty, so overconfident
     assert result.head.temperature > 1.5 and result.description()["temperature"] == result.head.temperature
-    losses = [log_loss(replace(result.head, temperature=result.head.temperature * factor), held)
+    losses = [log_loss(replace(result.head, temperature=result.head.temperature * factor), held_out)
               for factor in (0.9, 1.0, 1.1)]
     assert losses[1] < min(losses[0], losses[2])
     assert log_loss(result.head, bottlenecks([40] * 5, 48, seed=10)) < log_loss(
@@ -362,7 +364,7 @@ def test_the_temperature_minimizes_the_loss_of_the_held_out_photos() -> None:
 def test_the_temperature_is_also_fitted_with_refitting_and_without_validation_photos() -> None:
     refitted = calibrated_fit(MANY, bottlenecks([40] * 5, 48, seed=9))
     assert refitted.refitted and refitted.head.temperature != 1.0
-    assert 0.2 <= calibrated_fit(MANY, NONE).head.temperature <= 5
+    assert 0.2 <= calibrated_fit(MANY, NO_PHOTOS).head.temperature <= 5
 
 
 def test_a_fitted_head_is_float32() -> None:
@@ -371,10 +373,10 @@ def test_a_fitted_head_is_float32() -> None:
     assert head.weights.shape == (48, 5) and head.bias.shape == (5,) and head.temperature == 1.0
 
 
-@pytest.mark.parametrize("held", [0, 60])
-def test_augmented_views_equal_to_the_photos_change_nothing(held: int) -> None:
+@pytest.mark.parametrize("n_held_out", [0, 60])
+def test_augmented_views_equal_to_the_photos_change_nothing(n_held_out: int) -> None:
     train, validation = bottlenecks([60, 40], 30, 0), bottlenecks([30, 30], 30, 1)
-    X, y = validation.X[:held], validation.y[:held]
+    X, y = validation.X[:n_held_out], validation.y[:n_held_out]
     plain = fit_head(train.examples(), Examples(X, y, 2))
     with_views = fit_head(train.examples(augmented=np.repeat(train.X[:, None], 3, axis=1)),
                       Examples(X, y, 2, augmented=np.repeat(X[:, None], 3, axis=1)))

@@ -78,7 +78,7 @@ def test_intermediate_heads_are_sent_as_events() -> None:
     events: list = []
     fit = train(X, y, how_many_training_steps=31, intermediate_store_frequency=10, on_event=events.append)
     fits = [event.fit for event in events if isinstance(event, IntermediateFit)]
-    assert [each.n_steps for each in fits] == [10, 20, 30]
+    assert [intermediate.n_steps for intermediate in fits] == [10, 20, 30]
     assert np.array_equal(fits[-1].head.weights, fit.head.weights)
     assert not np.array_equal(fits[0].head.weights, fit.head.weights)
     assert fit.description()["solver"] == "sgd" and fit.description()["how_many_training_steps"] == 31

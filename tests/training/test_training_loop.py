@@ -1,4 +1,4 @@
-"""The loop trains whole networks, continues where it was stopped, and keeps the best epoch."""
+"""The loop trains whole networks, resumes interrupted runs, and keeps the best epoch."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -60,12 +60,12 @@ def test_the_network_learns_patterns_that_no_single_pixel_shows(tmp_path: Path) 
     assert epochs == list(range(6)) and fit.epochs[-1].train_loss < fit.epochs[0].train_loss
 
 
-def test_mixed_precision_is_switched_off_after_the_training(tmp_path: Path) -> None:
+def test_mixed_precision_is_switched_off_after_training(tmp_path: Path) -> None:
     optimizer = import_tensorflow().config.optimizer
-    during: list[bool] = []
+    was_enabled: list[bool] = []
     train(tmp_path, replace(OPTIONS, epochs=1, mixed_precision=True),
-          lambda epoch: during.append(optimizer.get_experimental_options().get("auto_mixed_precision", False)))
-    assert during == [True]
+          lambda epoch: was_enabled.append(optimizer.get_experimental_options().get("auto_mixed_precision", False)))
+    assert was_enabled == [True]
     assert not optimizer.get_experimental_options().get("auto_mixed_precision", False)
 
 
@@ -107,10 +107,10 @@ def test_a_run_stopped_within_an_epoch_continues_to_the_same_result(n_saves: int
     assert [epoch.number for epoch in fit.epochs] == [0, 1, 2]
 
 
-def test_a_finished_training_is_not_repeated(tmp_path: Path, uninterrupted: np.ndarray,
+def test_a_finished_run_is_not_repeated(tmp_path: Path, uninterrupted: np.ndarray,
                                              monkeypatch: pytest.MonkeyPatch) -> None:
     train(tmp_path)
-    monkeypatch.setattr(TrainingRun, "train_epoch", lambda *_: pytest.fail("it trains again"))
+    monkeypatch.setattr(TrainingRun, "train_epoch", lambda *_: pytest.fail("it was trained again"))
     np.testing.assert_allclose(train(tmp_path)[1], uninterrupted, atol=1e-5)
 
 
@@ -121,13 +121,13 @@ def test_the_best_epoch_is_kept_and_patience_ends_a_run_that_does_not_improve(tm
     assert fit.best_epoch == int(np.argmin(losses)) and len(losses) == fit.best_epoch + 3 < 12
 
 
-def test_the_training_begins_with_the_initial_head(tmp_path: Path) -> None:
+def test_training_starts_from_the_initial_head(tmp_path: Path) -> None:
     head = LinearHead(np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32), np.ones(2, np.float32), 2.0)
     expected = head.probabilities(compute_bottlenecks(build_model(), TEST))
     _, actual = train(tmp_path, replace(OPTIONS, epochs=1, learning_rate=1e-9), initial_head=head, dropout=0)
     # The logits differ only by the fitted temperature.
-    actual_logits, expected_logits = (np.log(each) - np.log(each).mean(1, keepdims=True)
-                                      for each in (actual, expected))
+    actual_logits, expected_logits = (np.log(values) - np.log(values).mean(1, keepdims=True)
+                                      for values in (actual, expected))
     assert (actual_logits[:, 0] / expected_logits[:, 0]).std() < 1e-3
 
 
@@ -208,12 +208,12 @@ def test_a_checkpoint_of_a_stopped_run_restores_the_network(checkpoint: str, tmp
     assert validation_loss == pytest.approx(fit.epochs[0].validation_loss, abs=1e-4)
 
 
-def test_a_loss_that_is_not_finite_ends_the_training_with_an_error(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_raises_an_error(tmp_path: Path) -> None:
     with pytest.raises(TfpoetsError, match=r"no longer finite: `learning_rate`=1e\+30 is too large"):
         train(tmp_path, replace(OPTIONS, learning_rate=1e30, optimizer="sgd", warm_up=0))
 
 
-def test_metrics_are_right_for_batches_larger_than_the_dataset(tmp_path: Path) -> None:
+def test_metrics_are_correct_for_batches_larger_than_the_dataset(tmp_path: Path) -> None:
     fit, _ = train(tmp_path, replace(OPTIONS, epochs=8, batch_size=1000, learning_rate=0.02))
     assert fit.epochs[-1].train_accuracy > 0.5 and fit.epochs[0].train_loss > 0.5
 
@@ -227,5 +227,5 @@ def test_a_missing_best_checkpoint_is_reported(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_that_does_not_exist_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(TfpoetsError, match="There is no checkpoint: no training with these options"):
+    with pytest.raises(TfpoetsError, match="There is no checkpoint: no training run with these photos and options"):
         train(tmp_path, replace(OPTIONS, checkpoint="best"))

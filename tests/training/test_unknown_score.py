@@ -1,4 +1,4 @@
-"""The score of photos unlike the training photos, and its threshold."""
+"""The score of unknown photos, and its threshold."""
 from __future__ import annotations
 
 import numpy as np

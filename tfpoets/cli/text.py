@@ -98,7 +98,7 @@ def conversion_notes(converted: Sequence[ExportedFile]) -> list[str]:
     Args:
         converted: The rows of the table, starting with the graph.
     """
-    lines = _wrap("max diff: largest difference of a probability from the graph's. ms: time per photo on this "
+    lines = _wrap("max diff: largest difference in probability from the graph's. ms: time per photo on this "
                   "machine, without decoding, on one thread (the .pb and the SavedModel use all cores). tfjs runs "
                   "only in browsers; its files were reassembled and run in TensorFlow here.")
     if converted[0].has_unknown_score and not all(each.has_unknown_score for each in converted):

@@ -19,8 +19,8 @@ class AugmentationOptions:
 
     Attributes:
         flip_left_right: Whether to mirror photos at random, with probability 1/2.
-        random_crop: By how many percent the sides of a photo are longer than those of the crop that is cut out of it
-            at a random position.
+        random_crop: How much longer the sides of a photo are than those of the crop that is cut out of it at a random
+            position, in percent.
         random_scale: The largest percentage by which a photo is enlarged at random, before the crop.
         random_brightness: The largest percentage by which all pixels are made brighter or darker at random.
     """
@@ -39,16 +39,16 @@ class AugmentationOptions:
         return self.flip_left_right or bool(self.random_crop or self.random_scale or self.random_brightness)
 
     def to_dict(self) -> dict[str, float]:
-        """Return the values under the names from which the keys of caches and checkpoints are made.
+        """Return the options as a dictionary, from which the keys of caches and checkpoints are made.
 
-        The first four fields are always included, under these names. An integer and an equal float give different
-        keys. A field that is added later is included only if it differs from its default, so that existing keys stay
-        valid.
+        The first four fields are always included, under short names. An integer and an equal float give different
+        keys. A field that is added later must be false by default and is included only if it is set, so that existing
+        keys stay valid.
         """
         values = {"flip": self.flip_left_right, "crop": self.random_crop, "scale": self.random_scale,
                   "brightness": self.random_brightness}
-        later = {each.name: getattr(self, each.name) for each in fields(self)[len(values):]}
-        return {**values, **{name: value for name, value in later.items() if value}}
+        added = {option.name: getattr(self, option.name) for option in fields(self)[len(values):]}
+        return {**values, **{name: value for name, value in added.items() if value}}
 
     @property
     def key(self) -> str:
@@ -61,40 +61,41 @@ DEFAULT_AUGMENTATION = AugmentationOptions(True, 0.0, 41.0, 0.0)
 
 
 def augment_pixels(pixels: np.ndarray, options: AugmentationOptions, digest: str, number: int) -> np.ndarray:
-    """Return an augmented view of a photo, which depends on the digest, the view's number and the options alone.
+    """Return an augmented view of a photo.
 
-    `augment_tensor` is the TensorFlow version.
+    The random changes depend only on the digest, the number of the view and the options. `augment_tensor` is the
+    TensorFlow version.
 
     Args:
         pixels: uint8 [height, width, 3].
         options: The augmentation options.
         digest: The digest of the photo.
-        number: The number of the view; there are arbitrarily many.
+        number: The number of the view, any integer.
 
     Returns:
         uint8 [height, width, 3].
     """
     seed = hashlib.blake2b(f"{digest}/{number}/{options.key}".encode(), digest_size=8).digest()
-    random = np.random.default_rng(int.from_bytes(seed, "little"))
+    rng = np.random.default_rng(int.from_bytes(seed, "little"))
     height, width = pixels.shape[:2]
-    side = 1 / ((1 + options.random_crop / 100) * random.uniform(1, 1 + options.random_scale / 100))
-    left, top = (1 - side) * random.random(2)
+    side = 1 / ((1 + options.random_crop / 100) * rng.uniform(1, 1 + options.random_scale / 100))
+    left, top = (1 - side) * rng.random(2)
     box = (left * width, top * height, (left + side) * width, (top + side) * height)
     photo = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR, box)
-    if options.flip_left_right and random.random() < 0.5:
+    if options.flip_left_right and rng.random() < 0.5:
         photo = photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if not options.random_brightness:
         return np.asarray(photo)
     fraction = options.random_brightness / 100
-    factor = random.uniform(max(0.0, 1 - fraction), 1 + fraction)
+    factor = rng.uniform(max(0.0, 1 - fraction), 1 + fraction)
     return np.clip(np.round(np.asarray(photo) * factor), 0, 255).astype(np.uint8)
 
 
 def augment_tensor(photos: Any, options: AugmentationOptions, seed: int, step: Any) -> Any:
     """Augment photos with TensorFlow operations, in the same ranges as `augment_pixels`.
 
-    Used by the training of all layers, which augments each photo differently in every step. The same seed and step
-    give the same result.
+    Used when all layers are trained: each photo is augmented differently in every step. The same seed and step give
+    the same result.
 
     Args:
         photos: float32 tensor [n, height, width, 3] in [0, 1].
@@ -110,12 +111,12 @@ def augment_tensor(photos: Any, options: AugmentationOptions, seed: int, step: A
     tensorflow = import_tensorflow()
     n_photos, height, width = tensorflow.shape(photos)[0], photos.shape[1], photos.shape[2]
 
-    def uniform(number: int, low: float, high: float) -> Any:
-        """Return float32 tensor [n], the random stream of this number at this step."""
-        key = tensorflow.stack([tensorflow.constant(seed % 2 ** 31 * 16 + number, tensorflow.int64), step])
+    def uniform(stream: int, low: float, high: float) -> Any:
+        """Return a random float32 tensor [n] in [low, high); each stream is independent of the others."""
+        key = tensorflow.stack([tensorflow.constant(seed % 2 ** 31 * 16 + stream, tensorflow.int64), step])
         return tensorflow.random.stateless_uniform([n_photos], key, low, high)
     side = 1 / ((1 + options.random_crop / 100) * uniform(0, 1.0, 1.0001 + options.random_scale / 100))
-    top, left = ((1 - side) * uniform(number, 0.0, 1.0) for number in (1, 2))
+    top, left = ((1 - side) * uniform(stream, 0.0, 1.0) for stream in (1, 2))
     right = left + side
     if options.flip_left_right:
         mirrored = uniform(3, 0.0, 1.0) < 0.5

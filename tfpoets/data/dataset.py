@@ -26,7 +26,7 @@ class Photo:
     Attributes:
         uri: The path of a local file, or the URI that the photo's source uses for it.
         label: The name of the class.
-        digest: The BLAKE2b-128 of the file's bytes as 32 hexadecimal digits; empty until the file has been read.
+        digest: The BLAKE2b-128 hash of the file's bytes as 32 hexadecimal digits; empty until the file has been read.
         group: Photos with the same group are always in the same part of a split; empty for no group.
         part: "test" for a photo that is reserved for the final test; empty if the split decides.
         source: The reader that opens the file.
@@ -61,7 +61,7 @@ class Photo:
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Bottlenecks and targets, to which a head is fitted or on which it is tested.
+    """Bottlenecks and targets for fitting or testing a head.
 
     Attributes:
         X: float32 [n, depth], the bottlenecks; the depth is 0 if there are none.
@@ -89,7 +89,7 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A table with one row for each photo, ordered by label and then by file name.
+    """A table with one row for each photo.
 
     Reading the photos fills in `hashes`, extracting the bottlenecks fills in `X`, and `split_photos` fills in `split`.
     `select` selects rows of all columns together.
@@ -97,7 +97,7 @@ class Dataset:
     Attributes:
         location: Where the photos come from, as the user gave it.
         labels: The names of the classes in sorted order, which is also the order of a classifier's outputs.
-        photos: All photos.
+        photos: One photo per row. `read_dataset` sorts them by label and then by file name.
         hashes: uint8 [n, HASH_BYTES], the perceptual hashes; None until the photos have been read.
         X: float32 [n, depth], the bottlenecks; None until they have been extracted.
         split: The assignment of the photos to training, validation and test; None until they have been split.
@@ -157,7 +157,7 @@ class Dataset:
 
 
 def photo_digest(data: bytes) -> str:
-    """Return the BLAKE2b-128 (RFC 7693) of a photo's bytes, its identity, as 32 hexadecimal digits."""
+    """Return the BLAKE2b-128 hash (RFC 7693) of a photo's bytes, which identifies it, as 32 hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
@@ -171,10 +171,10 @@ def with_test_photos(dataset: Dataset, test_dataset: Dataset) -> Dataset:
     Raises:
         DataError: The datasets have different classes.
     """
-    for one, other in ((dataset, test_dataset), (test_dataset, dataset)):
-        missing = sorted(set(one.labels) - set(other.labels))
+    for reference, checked in ((dataset, test_dataset), (test_dataset, dataset)):
+        missing = sorted(set(reference.labels) - set(checked.labels))
         if missing:
-            raise DataError(f"{other.location} has no photos of {', '.join(missing[:10])}; the training and test "
+            raise DataError(f"{checked.location} has no photos of {', '.join(missing[:10])}; the training and test "
                             "photos must have the same classes.",
-                            "Add a folder for each missing class, or delete the class from the other place.")
+                            "Add a folder for each missing class, or remove the class from the other folder.")
     return replace(dataset, photos=(*dataset.photos, *(replace(photo, part="test") for photo in test_dataset.photos)))

@@ -20,11 +20,11 @@ from tfpoets.errors import PhotoError
 from .photo_files import decode_error_reason, open_file, open_image, unidentified_reason
 
 Result = TypeVar("Result")
-# The part of a decoded image to resize: left, upper, right and lower edge in pixels.
+# The part of a decoded image to resize: left, upper, right and lower edges in pixels.
 Box = tuple[float, float, float, float]
 
 PIXELS_VERSION = 1
-"""Increased when any pixel of any photo can change; part of the cache keys and of the metadata."""
+"""Increase this with every change that can affect any pixel of any photo; part of the cache keys and the metadata."""
 
 # A JPEG is decoded at a reduced scale, to at least this many times the requested height and width. With 2, at most
 # 0.04 % of the predicted labels differ from those of a full decode; with 1, up to 2.2 % (tests/benchmarks/RESULTS.md).
@@ -50,7 +50,7 @@ SIDEWAYS_ORIENTATIONS = (5, 6, 7, 8)
 
 
 def load_pixels(source: str | os.PathLike[str] | bytes, height: int, width: int) -> np.ndarray:
-    """Load a photo, upright, resized as a whole (not cropped) with an antialiased bilinear filter.
+    """Load a photo upright and resize all of it (without cropping) with an antialiased bilinear filter.
 
     Only the first frame is used. Transparent pixels are blended with white. Safe to call from several threads at once.
 
@@ -78,20 +78,20 @@ def load_pixels_at_sizes(source: str | os.PathLike[str] | bytes, sizes: Sequence
         sizes: The height and width of each result, in pixels.
 
     Returns:
-        For each size the same pixels as from `load_pixels`.
+        The pixels for each size, the same as from `load_pixels`.
 
     Raises:
         PhotoError: The file is missing, or is not a photo that can be decoded completely.
         ValueError: A height or width is less than 1.
     """
     if any(side < 1 for size in sizes for side in size):
-        shown = " and ".join(f"{height} x {width}" for height, width in sizes)
-        raise ValueError(f"height and width must be at least 1: {shown}")
+        listed_sizes = " and ".join(f"{height} x {width}" for height, width in sizes)
+        raise ValueError(f"height and width must be at least 1, not {listed_sizes}")
     return _open_and_decode(source, lambda file: _decode_at_sizes(file, sizes))
 
 
 def load_full_size(source: str | os.PathLike[str] | bytes) -> np.ndarray:
-    """Load a photo, upright, at its full size; apart from the size the same as `load_pixels`.
+    """Load a photo upright at its full size, but otherwise like `load_pixels`.
 
     Args:
         source: The path of a file, or its bytes.
@@ -127,14 +127,14 @@ def load_photos(sources: Sequence[str | os.PathLike[str] | bytes], height: int, 
 
 
 def network_input(pixels: np.ndarray) -> np.ndarray:
-    """Return pixels as networks take them: uint8 of any shape -> float32 of the same shape in [0, 1]."""
+    """Scale pixels to the input range of networks: uint8 of any shape -> float32 of the same shape in [0, 1]."""
     return np.true_divide(pixels, np.float32(255), dtype=np.float32)
 
 
 def has_plain_pixels(data: bytes) -> bool:
     """Return whether a photo is a JPEG or PNG in gray or RGB, upright and without transparency.
 
-    Only for such photos do other decoders, such as TensorFlow's in a SavedModel, give the same pixels.
+    Other decoders, such as TensorFlow's in a SavedModel, give the same pixels only for such photos.
     """
     try:
         photo = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
@@ -144,7 +144,7 @@ def has_plain_pixels(data: bytes) -> bool:
 
 
 def min_decoded_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Return the smallest (height, width) at which a JPEG may be decoded that is to be resized to `size`."""
+    """Return the smallest (height, width) at which to decode a JPEG that will be resized to `size`."""
     height, width = size
     return max(MIN_DECODED_SIDE, OVERSAMPLING * height), max(MIN_DECODED_SIDE, OVERSAMPLING * width)
 
@@ -172,8 +172,8 @@ class _DecodedPhoto:
     @classmethod
     def load(cls, photo: Image.Image) -> _DecodedPhoto:
         photo.load()
-        # The orientation is read after the pixels: a PNG may store its EXIF data behind them, and Pillow turns a TIFF
-        # while it loads it. Pillow reports AVIF's own rotation as EXIF data; pillow-heif applies HEIF's rotation
+        # The orientation is read after the pixels: a PNG may store its EXIF data after them, and Pillow turns a TIFF
+        # while loading it. Pillow reports AVIF's own rotation as EXIF data; pillow-heif applies HEIF's rotation
         # itself and sets the orientation to 1.
         return cls(_to_rgb(photo), _read_orientation(photo))
 
@@ -242,7 +242,7 @@ def _turn_upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _stored_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    """Return the size as stored, (width, height) as in Pillow, of a photo whose upright size is (height, width)."""
+    """Return the stored size (width, height), as in Pillow, of a photo whose upright size is (height, width)."""
     height, width = size
     return (height, width) if orientation in SIDEWAYS_ORIENTATIONS else (width, height)
 
@@ -252,29 +252,29 @@ def _to_rgb(photo: Image.Image) -> Image.Image:
     if photo.mode == "RGB" and "transparency" not in photo.info:
         return photo
     if photo.mode == "F":
-        raise PhotoError("its brightness is stored as floating point numbers, which have no fixed white")
+        raise PhotoError("its brightness is stored as floating point numbers, which have no fixed white level")
     if photo.mode.startswith("I"):
         return _from_16_bit(photo).convert("RGB")
     if photo.mode == "La":  # Pillow cannot convert premultiplied gray to RGBA directly
         photo = photo.convert("LA")
     if photo.has_transparency_data:
-        return _over_white(photo.convert("RGBA"))
+        return _blend_with_white(photo.convert("RGBA"))
     return photo.convert("RGB")  # Lab is converted to sRGB by LittleCMS
 
 
 def _from_16_bit(photo: Image.Image) -> Image.Image:
-    """Return 16-bit gray (modes I;16, I;16B, ..., and I, which Pillow uses for PGM) as 8-bit; Pillow would clip it."""
+    """Convert 16-bit gray (modes I;16, I;16B, ..., and I, Pillow's mode for PGM) to 8-bit; Pillow would clip it."""
     values = np.asarray(photo)
     if values.min() < 0 or values.max() > 65535:
-        raise PhotoError("its brightness has 32 bits, which have no fixed white")
-    eight_bit = ((np.arange(65536) + 128) // 257).astype(np.uint8)  # 65535 / 257 = 255; rounds to the nearest
+        raise PhotoError("its brightness has 32 bits, which have no fixed white level")
+    eight_bit = ((np.arange(65536) + 128) // 257).astype(np.uint8)  # 65535 / 257 = 255; rounded to the nearest
     transparent = photo.info.get("transparency")
     if isinstance(transparent, int):
         eight_bit[transparent] = 255
     return Image.fromarray(eight_bit[values])
 
 
-def _over_white(rgba: Image.Image) -> Image.Image:
+def _blend_with_white(rgba: Image.Image) -> Image.Image:
     white = Image.new("RGB", rgba.size, "white")
     white.paste(rgba, mask=rgba.getchannel("A"))
     return white

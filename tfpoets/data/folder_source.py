@@ -106,11 +106,11 @@ def _folder_label(folder: Path, other_labels: Container[str]) -> str:
 
 
 def _check_classes(root: Path, labels: list[str], min_classes: int) -> None:
-    """Raise a DataError that describes how the folder differs from a folder of class folders, if it has too few."""
+    """Raise a DataError that explains what is wrong with the folder if it has too few classes."""
     if len(labels) >= min_classes:
         return
     if _list_photo_files(root):
-        raise DataError(f"{root} contains photos itself: it looks like a single class, not like a folder of classes.",
+        raise DataError(f"{root} contains photos directly: it looks like a single class, not a folder of classes.",
                         f"Use the folder above it: `image_dir`={root.resolve().parent}")
     class_parents = [folder for folder in _list_folders(root)
                      if sum(bool(_list_photo_files(subfolder)) for subfolder in _list_folders(folder)) >= 2]
@@ -125,17 +125,17 @@ def _check_classes(root: Path, labels: list[str], min_classes: int) -> None:
 
 
 def _log_unused_photos(root: Path, labels: Sequence[str]) -> None:
-    in_root = len(_list_photo_files(root))
-    if in_root:
-        log.warning("Ignored %s directly in %s, outside the class folders.", _n_photos(in_root), root)
+    n_in_root = len(_list_photo_files(root))
+    if n_in_root:
+        log.warning("Ignored %s directly in %s, outside the class folders.", _format_count(n_in_root), root)
     for folder in _list_folders(root):
         if unicodedata.normalize("NFC", folder.name) not in labels:
             log.warning("The folder %s contains no files; it is not used as a class.", folder)
         for subfolder in _list_folders(folder):
-            nested = len(_list_photo_files(subfolder))
-            if nested:
-                log.warning("Ignored %s in %s, a folder inside a class folder.", _n_photos(nested), subfolder)
+            n_nested = len(_list_photo_files(subfolder))
+            if n_nested:
+                log.warning("Ignored %s in %s, a folder inside a class folder.", _format_count(n_nested), subfolder)
 
 
-def _n_photos(count: int) -> str:
+def _format_count(count: int) -> str:
     return "1 photo" if count == 1 else f"{count} photos"

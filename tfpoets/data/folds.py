@@ -40,6 +40,6 @@ def assign_folds(dataset: Dataset, n_folds: int) -> np.ndarray:
                             f"It needs at least {MIN_FOLDS}.")
     n_used = len(np.unique(folds))
     if n_used < n_folds:
-        raise DataError(f"There are too few photos for cross-validation with {n_folds} folds: no class fills more "
-                        f"than {n_used}.", f"Use `cross_validate`={n_used}.")
+        raise DataError(f"There are too few photos for cross-validation with {n_folds} folds: only "
+                        f"{n_used} would contain photos.", f"Use `cross_validate`={n_used}.")
     return folds

@@ -53,7 +53,7 @@ FORMATS = (
            _magic(rb"\xff\x4f\xff\x51|\x00\x00\x00\x0cjP  \r\n\x87\n")),
     Format("PPM", (".ppm", ".pgm", ".pbm", ".pnm"), _magic(rb"P[0-6fy]")),
     Format("ICO", (".ico",), _magic(rb"\x00\x00\x01\x00")))
-SUFFIXES = frozenset(suffix for each in FORMATS for suffix in each.suffixes)
+SUFFIXES = frozenset(suffix for format_ in FORMATS for suffix in format_.suffixes)
 
 
 def has_photo_suffix(path: str | os.PathLike[str]) -> bool:
@@ -66,13 +66,13 @@ def has_photo_suffix(path: str | os.PathLike[str]) -> bool:
 
 def suffixes_for(name: str) -> tuple[str, ...]:
     """Return the suffixes of a format, the most common one first; empty if the format is not in the table."""
-    return next((each.suffixes for each in FORMATS if each.name == name), ())
+    return next((format_.suffixes for format_ in FORMATS if format_.name == name), ())
 
 
 def has_photo_signature(first_bytes: bytes) -> bool:
     """Return whether a file begins like one of the formats.
 
     Args:
-        first_bytes: The first 16 bytes of the file or more; all of them if the file is shorter.
+        first_bytes: At least the first 16 bytes of the file, or the whole file if it is shorter.
     """
-    return any(each.magic.match(first_bytes) for each in FORMATS)
+    return any(format_.magic.match(first_bytes) for format_ in FORMATS)

@@ -15,7 +15,7 @@ from .near_duplicates import HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, perceptual_has
 
 
 def hash_photos(dataset: Dataset, workers: int) -> tuple[Dataset, tuple[tuple[Photo, str], ...]]:
-    """Read every photo and compute its digest and perceptual hash, as `split_photos` needs them.
+    """Read every photo and compute its digest and perceptual hash, which `split_photos` needs.
 
     Extracting bottlenecks computes the same digests and hashes.
 
@@ -49,7 +49,7 @@ def with_readable_photos(dataset: Dataset, photos: Sequence[Photo], hashes: np.n
 
 
 def _hash_photo(photo: Photo) -> tuple[Photo, bytes, str]:
-    """Return the photo with its digest, its perceptual hash, and the reason why it cannot be read or an empty one."""
+    """Return a photo with its digest, its perceptual hash, and the reason why it cannot be read (empty if it can)."""
     try:
         data = photo.read()
         hash_ = perceptual_hash(load_pixels(data, HASH_HEIGHT, HASH_WIDTH))

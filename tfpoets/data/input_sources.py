@@ -1,4 +1,4 @@
-"""Expand and read the sources that a user names for labelling: files, folders, patterns, URLs, or a list of these."""
+"""Expand and read the sources of photos to label: files, folders, patterns, URLs, or a list of these."""
 from __future__ import annotations
 
 import glob
@@ -21,7 +21,7 @@ def expand_sources(sources: Iterable[str], standard_input: TextIO | None = None)
     Args:
         sources: Files, folders (all files below them with the suffix of a photo), glob patterns, and http or https
             URLs; `-` stands for a list on standard input, one path or URL per line.
-        standard_input: Where `-` reads from; None for the standard input of the process.
+        standard_input: The file from which `-` reads; None for the standard input of the process.
 
     Raises:
         DataError: A folder contains no photos, or no file matches a pattern.

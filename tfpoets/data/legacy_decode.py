@@ -50,7 +50,7 @@ def resize_bilinear(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _interpolation(side: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return how to interpolate `side` pixels to `target` pixels.
+    """Return the neighbours and weights that interpolate `side` pixels to `target` pixels.
 
     Returns:
         intp [target], the index of the pixel before each position.

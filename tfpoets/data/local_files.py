@@ -16,12 +16,12 @@ MIN_AGE_NS = 2_000_000_000
 class FileReader(Protocol):
     """An object that opens files by their URIs. It can be pickled, and used by several threads at once.
 
-    A URI has a scheme ("s3://bucket/a.jpg"), or is the path of a local file or of a file inside one. The cache uses
-    URIs as keys, and makes paths absolute.
+    A URI has a scheme ("s3://bucket/a.jpg"), or is the path of a local file or of a file inside a local archive. The
+    cache uses URIs as keys, and makes paths absolute.
     """
 
     def open(self, uri: str) -> BinaryIO:
-        """Open a file for reading; it is seekable.
+        """Open a file for reading; the result is seekable.
 
         Raises:
             PhotoError: The file cannot be opened; the message is the reason.
@@ -42,7 +42,10 @@ class LocalFiles:
         return open_file(uri)
 
     def stamps(self, uris: Iterable[str]) -> dict[str, str]:
-        """Return the size in bytes and the modification time in nanoseconds of each file."""
+        """Return the size in bytes and the modification time in nanoseconds of each file.
+
+        The stamp of a file that is missing or was modified very recently is empty.
+        """
         return {uri: _stamp(uri) for uri in uris}
 
 

@@ -1,4 +1,4 @@
-"""Find near duplicates: photos that are re-encoded, resized or slightly changed copies, by a perceptual hash."""
+"""Find near duplicates (re-encoded, resized or slightly changed copies of a photo) by their perceptual hashes."""
 from __future__ import annotations
 
 import numpy as np
@@ -14,10 +14,11 @@ MIN_BRIGHTNESS_DIFFERENCE = 2
 # In a test with 600 flower photos, copies that were re-encoded at quality 30 to 75 or resized by factors of 0.3 to 4
 # differed in at most 14 bits, and the 179,699 pairs of different photos in 47 or more.
 NEAR_DUPLICATE_BITS = 24
-# A hash has 16 bands of 16 bits. If two hashes differ in fewer than 32 bits, at least one band differs in at most one.
+# A hash has 16 bands of 16 bits. If two hashes differ in fewer than 32 bits, at least one band differs in at most one
+# bit.
 BAND_BITS = 16
-# If more photos than this agree in a band, that is typical of the dataset (a plain background) and no sign of
-# duplicates: the band is ignored for these photos.
+# If more photos than this agree in a band, that is typical of the dataset (a plain background) and not a sign
+# of duplicates: the band is ignored for these photos.
 MAX_BAND_MATCHES = 500
 
 

@@ -1,4 +1,4 @@
-"""Open photo files with Pillow, within limits on their size, and say why one cannot be read."""
+"""Open photo files with Pillow, within limits on their size, and explain why one cannot be read."""
 from __future__ import annotations
 
 import errno
@@ -17,7 +17,7 @@ from tfpoets.errors import PhotoError
 
 from .formats import FORMATS, has_photo_signature
 
-BUILT_IN_FORMATS = [each.name for each in FORMATS if not each.plugin]
+BUILT_IN_FORMATS = [format_.name for format_ in FORMATS if not format_.plugin]
 
 # Phones take photos of 200 million pixels; a file of a few kilobytes can claim far more and fill the memory.
 MAX_PIXELS = 250_000_000
@@ -72,12 +72,12 @@ def read_photo_bytes(file: BinaryIO) -> bytes:
     except Exception as error:  # OSError, or whatever an archive or a network raises
         raise PhotoError(_input_output_reason(error)) from error
     if too_large or len(data) > MAX_BYTES:
-        raise PhotoError(f"it is larger than the {MAX_BYTES // 2**20} MB that are allowed")
+        raise PhotoError(f"it is larger than the {MAX_BYTES // 2**20} MB allowed")
     return data
 
 
 def _size_on_disk(file: BinaryIO) -> int:
-    """Return the size of a local file in bytes, without reading it; 0 if the file is not a local one."""
+    """Return the size of a local file in bytes, without reading it; 0 if it is not a local file."""
     try:
         return os.fstat(file.fileno()).st_size
     except (AttributeError, io.UnsupportedOperation):
@@ -85,14 +85,14 @@ def _size_on_disk(file: BinaryIO) -> int:
 
 
 def open_image(file: BinaryIO) -> ImageFile:
-    """Open a photo with Pillow, which reads the header only."""
+    """Open a photo with Pillow, reading only the header."""
     first_bytes = file.read(16)
     file.seek(0)
     # A plugin is loaded only for files that it may be able to read: loading the HEIF plugin takes 0.2 s.
-    plugins = [each for each in FORMATS if each.needs_plugin(first_bytes)]
-    for each in plugins:
-        _load_plugin(each.plugin)
-    return Image.open(file, formats=[*BUILT_IN_FORMATS, *(each.name for each in plugins)])
+    plugins = [format_ for format_ in FORMATS if format_.needs_plugin(first_bytes)]
+    for format_ in plugins:
+        _load_plugin(format_.plugin)
+    return Image.open(file, formats=[*BUILT_IN_FORMATS, *(format_.name for format_ in plugins)])
 
 
 @functools.cache
@@ -116,7 +116,7 @@ def read_photo_header(file: BinaryIO | bytes) -> PhotoHeader | None:
 
 
 def decode_error_reason(error: Exception) -> str:
-    """Return the reason why Pillow failed to decode a photo, in words that do not presume knowledge of Pillow.
+    """Return the reason why Pillow failed to decode a photo, in words that require no knowledge of Pillow.
 
     A malicious file can make Pillow raise OSError, SyntaxError, ValueError, struct.error, KeyError, IndexError,
     TypeError, ZeroDivisionError, OverflowError, MemoryError, and more.
@@ -157,9 +157,10 @@ def _opening_reason(source: str | os.PathLike[str], error: Exception) -> str:
 
 
 def _too_many_pixels(message: str) -> str:
-    limit = f"more than the {MAX_PIXELS // 10**6} million that are allowed"
+    limit = f"more than the {MAX_PIXELS // 10**6} million allowed"
     number = re.search(r"\((\d+) pixels\)", message)
-    return f"it has {-(-int(number[1]) // 10**6):,} million pixels, {limit}" if number else f"its pixels are {limit}"
+    n_pixels = f"{-(-int(number[1]) // 10**6):,} million" if number else "too many"
+    return f"it has {n_pixels} pixels, {limit}"
 
 
 def _input_output_reason(error: Exception) -> str:

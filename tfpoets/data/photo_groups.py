@@ -8,8 +8,8 @@ import numpy as np
 from .dataset import Dataset
 from .near_duplicates import connected_groups, near_duplicate_pairs
 
-# A group of photos that look alike is kept together unless it is larger than both of these limits: then it is typical
-# of the dataset (castings, digits) and not a set of near duplicates.
+# A group of photos that look alike is kept together unless it is larger than both of these limits, the second of which
+# is a fraction of the class: then it is typical of the dataset (castings, digits) and not a set of near duplicates.
 MAX_GROUP_SIZE = 5
 MAX_GROUP_FRACTION = 0.05
 
@@ -70,8 +70,9 @@ def _drop_large_groups(dataset: Dataset, pairs: np.ndarray) -> tuple[np.ndarray,
     large = (sizes > group_limits) & (sizes > 1)
     notes = []
     if large.any():
-        notes.append(f"{sizes[large].sum()} photos look alike, in {large.sum()} groups that are too large to be near "
-                     "duplicates: this is typical of the dataset, and they are split individually.")
+        groups = "a group that is" if large.sum() == 1 else f"{large.sum()} groups that are"
+        notes.append(f"{sizes[large].sum()} photos look alike, in {groups} too large to be near duplicates: this is "
+                     "typical of the dataset, so they are split individually.")
     return pairs[~large[numbers[pairs[:, 0]]]], notes
 
 
@@ -97,6 +98,6 @@ def _drop_uniform_classes(dataset: Dataset, inseparable: np.ndarray, near: np.nd
     for label in (label for label, members in groups.items() if len(members) < n_parts):
         notes.append(f"Nearly all photos of {label} look the same, so its near duplicates had to be divided between "
                      "training and test: its test figures are too optimistic.")
-        in_class = np.array([label in (photos[a].label, photos[b].label) for a, b in near], bool)
+        in_class = np.array([label in (photos[first].label, photos[second].label) for first, second in near], bool)
         near = near[~in_class.reshape(len(near))]
     return near, notes

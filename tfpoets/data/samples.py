@@ -44,7 +44,7 @@ CIFAR10_COUNTS = {f"{part}/{name}": count for part, count in (("train", 5000), (
                   for name in CIFAR10_CLASSES}
 
 NETWORK_SECONDS = 30.0
-# No set takes this long to write: a temporary folder that is older was left by a killed run.
+# No set takes this long to write: an older temporary folder was left by a killed run.
 ABANDONED_SECONDS = 86400
 
 
@@ -144,7 +144,7 @@ def write_cifar10(folder: Path) -> SampleSet:
 
 
 def write_parts(folder: Path, parts: Mapping[str, tuple[np.ndarray, np.ndarray]], labels: tuple[str, ...]) -> None:
-    """Write photos from memory to the files `folder`/part/label/NNNNN.png, which all appear at the same time.
+    """Write photos from memory to the files `folder`/part/label/NNNNN.png, which appear all at once.
 
     Args:
         folder: The destination, which must be empty or missing.
@@ -173,7 +173,7 @@ def _load_digits() -> tuple[np.ndarray, np.ndarray]:
 
     digits = load_digits()
     scans = np.rint(digits.images * (255 / 16)).astype(np.uint8)
-    # Bicubic resampling makes the strokes of an 8 x 8 scan round, like handwriting. Nearest-neighbour gives blocks.
+    # Bicubic resampling makes the strokes of an 8 x 8 scan round, like handwriting; nearest-neighbour gives blocks.
     photos = [Image.fromarray(scan).resize((DIGITS_SIDE, DIGITS_SIDE), Image.Resampling.BICUBIC) for scan in scans]
     return np.stack([np.asarray(photo) for photo in photos]), digits.target
 
@@ -229,7 +229,7 @@ def _is_complete(folder: Path, counts: Mapping[str, int], set_name: str) -> bool
 
 
 def _count_photos(folder: Path, counts: Mapping[str, int]) -> dict[str, int]:
-    """Return the number of photos in each class folder, at most the expected one: added photos do not count."""
+    """Return the number of photos in each class folder, at most the expected number: added photos do not count."""
     return {name: min(_count_files(folder / name), expected) for name, expected in counts.items()}
 
 
@@ -245,7 +245,7 @@ def _count_files(folder: Path) -> int:
 @contextlib.contextmanager
 def _temporary_folder(folder: Path) -> Iterator[Path]:
     """Yield a path at which the block creates a folder; rename that to `folder` when the block succeeds."""
-    # Links are resolved, so that the temporary folder is on the same disk as its destination.
+    # Symbolic links are resolved, so that the temporary folder is on the same disk as its destination.
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned_folders(folder)

@@ -28,8 +28,8 @@ class PhotoSource(FileReader, Protocol):
 
 
 # Functions that take a location and return a PhotoSource, or None for a location of a different kind. The first one
-# that returns a source is used. A source that needs an optional package imports it when it is opened, so that the
-# others work without the package.
+# that returns a source is used. A source that needs an optional package must not import it before that, so that
+# the others work without the package.
 PHOTO_SOURCES: list[Callable[[str], PhotoSource | None]] = [FolderSource.at]
 
 
@@ -43,8 +43,8 @@ def open_source(location: Path | str) -> PhotoSource:
         DataError: No source recognizes the location.
     """
     location = os.fspath(location)
-    for find in PHOTO_SOURCES:
-        source = find(location)
+    for make_source in PHOTO_SOURCES:
+        source = make_source(location)
         if source is not None:
             return source
     if "://" in location:

@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 
 PARTS = ("training", "validation", "test")
 TRAINING, VALIDATION, TEST = range(3)
-# A dataset with hundreds of small classes has one note for each.
+# A dataset with hundreds of small classes can have a note for each of them.
 MAX_LOGGED_NOTES = 5
 
-# For each part except training the range of hash values, [low, high).
+# The range of hash values, [low, high), of each part except training.
 HashRanges = Mapping[int, tuple[float, float]]
 
 
@@ -31,8 +31,8 @@ class SplitOptions:
 
     Attributes:
         testing_percentage: The percentage of the photos that is reserved for the final test.
-        validation_percentage: The percentage of the photos with which the L2 strength, the temperature and the number
-            of epochs are chosen.
+        validation_percentage: The percentage of the photos that is used to choose the L2 strength, the temperature
+            and the number of epochs.
         seed: The seed of the hashes; a different seed gives a different split.
     """
 
@@ -46,7 +46,8 @@ class SplitOptions:
         check_range("seed", self.seed, integer=True)
         if self.testing_percentage + self.validation_percentage >= 100:
             raise OptionError(f"`testing_percentage`={self.testing_percentage:g} and `validation_percentage`="
-                              f"{self.validation_percentage:g} leave no photos for training.", "Choose smaller ones.")
+                              f"{self.validation_percentage:g} leave no photos for training.",
+                              "Choose smaller values.")
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Split:
     Attributes:
         parts: int8 [n], the part of each photo: TRAINING, VALIDATION or TEST.
         seed: The seed of the hashes.
-        digest: The BLAKE2b-128 of all pairs (photo digest, part) in sorted order; equal digests mean equal splits.
+        digest: The BLAKE2b-128 hash of the sorted pairs (photo digest, part); equal digests mean equal splits.
         groups: int64 [n], the number of each photo's group. Photos of one group (same content, near duplicates) are in
             the same part. The numbers are in the order of the groups' hashes, so that they depend on the contents
             alone.
@@ -74,7 +75,7 @@ class Split:
         return np.flatnonzero(self.parts == part)
 
     def seen_digests(self, photos: Sequence[Photo]) -> set[str]:
-        """Return the digests of the photos that the training sees: those in the training and validation parts.
+        """Return the digests of the photos that training uses: those in the training and validation parts.
 
         Args:
             photos: The photos of the dataset.
@@ -99,7 +100,7 @@ class Split:
 
 @dataclass
 class _Group:
-    """Photos that must be in the same part: one content, or near duplicates.
+    """Photos that must be in the same part: same content, near duplicates, or the same `Photo.group`.
 
     Attributes:
         hash_value: The hash of the smallest digest in the group, in [0, 1).
@@ -158,11 +159,11 @@ def check_class_sizes(dataset: Dataset, options: SplitOptions) -> None:
     for photo in dataset.photos:
         distinct[photo.label].add(photo.digest or photo.uri)
     if len(distinct) < 2:
-        raise DataError("Photos of fewer than two classes can be read; a classifier needs at least two.")
+        raise DataError("Fewer than two classes have readable photos; a classifier needs at least two.")
     for label, digests in distinct.items():
         if len(digests) < len(parts):
-            raise DataError(f"The class {label} has too few photos: {len(digests)} different ones that can be read, "
-                            f"but at least {len(parts)} are needed, one each for {', '.join(parts)}.",
+            raise DataError(f"The class {label} has too few photos: {len(digests)} different ones can be read, but "
+                            f"at least {len(parts)} are needed, one each for {', '.join(parts)}.",
                             "Add photos to it, or delete its folder.")
 
 
@@ -175,8 +176,8 @@ def _split(dataset: Dataset, options: SplitOptions) -> Split:
     n_moved = sum(groups[name].part != _part_for(_hash_value(photo.digest, seed), ranges)
                   for photo, name in zip(dataset.photos, group_names))
     if n_moved:
-        notes.append("1 photo is a near duplicate of another and was moved to its part of the split." if n_moved == 1
-                     else f"{n_moved} photos are near duplicates of others and were moved to their part of the split.")
+        notes.append("1 photo is a near duplicate of another and was moved to the same part." if n_moved == 1
+                     else f"{n_moved} photos are near duplicates of others and were moved to the same part.")
     notes += _fill_empty_parts(dataset.labels, groups, nonempty_parts, ranges)
     _log_notes(notes)
     parts = np.array([groups[name].part for name in group_names], np.int8)
@@ -249,7 +250,7 @@ def _fill_empty_parts(labels: Sequence[str], groups: Mapping[str, _Group], parts
                                              max(low - group.hash_value, group.hash_value - high, 0)), default=None)
             if nearest is None:
                 raise DataError(f"The class {label} has too few independent photos for the {PARTS[part]} part: photos "
-                                "that are also in another class, and variants by _nohash_, stay together.",
+                                "that are also in another class and _nohash_ variants must stay together.",
                                 "Add photos to it, or delete its folder.")
             nearest.part = part
             notes.append(f"{label} had no photo in the {PARTS[part]} part; the photo with the nearest hash was moved "

@@ -1,4 +1,4 @@
-"""Store decoded photos in a file, for trainings that use each photo many times."""
+"""Store decoded photos in a file, for training that uses each photo many times."""
 from __future__ import annotations
 
 import hashlib
@@ -20,8 +20,8 @@ def store_pixels(photos: Sequence[Photo], height: int, width: int, folder: Path,
 
     Args:
         photos: Photos with digests.
-        height: The height of the pixels.
-        width: The width of the pixels.
+        height: The height of the result in pixels.
+        width: The width of the result in pixels.
         folder: The folder of the file; created if it is missing.
         workers: The number of threads.
 

@@ -1,4 +1,4 @@
-"""Detectors of problems in the photos, which use their files and their bottlenecks."""
+"""Detect problems in photos from their files and bottlenecks."""
 from .detector import Evidence
 from .examination import DETECTORS, examine, finding_kinds, required_measures
 from .findings import Finding, write_findings

@@ -20,7 +20,7 @@ class Evidence:
 
     Attributes:
         dataset: The readable photos, with digests, perceptual hashes, bottlenecks, measures and split.
-        unreadable: The other photos, each with the reason why it cannot be read.
+        unreadable: The photos that cannot be read, each with the reason.
         input_size: The side of the network's input, in pixels.
     """
 
@@ -41,7 +41,7 @@ class Evidence:
 
 
 class Detector(Protocol):
-    """A detector of one or several kinds of problems.
+    """A detector of one or more kinds of problems.
 
     To add a detector, set `kinds` and `measure` as class attributes, implement `find`, and append an instance to
     `DETECTORS`. Kinds must be unique among all detectors.
@@ -49,14 +49,14 @@ class Detector(Protocol):
 
     @property
     def kinds(self) -> Mapping[str, int]:
-        """The kinds of its findings, each with a rank. Findings with the lowest rank are shown first."""
+        """The kinds of findings, each with a rank. Findings with the lowest rank are shown first."""
 
     @property
     def measure(self) -> Measure | None:
-        """The number that the detector needs from the pixels of each photo, or None.
+        """The measure that the detector needs of each photo, or None.
 
         It is computed once for each photo, while the photo is decoded for the network, and stored in the cache.
-        `evidence.dataset.measures` contains the values by its name.
+        `evidence.dataset.measures` contains the values under the name of the measure.
         """
 
     def find(self, evidence: Evidence) -> Iterable[Finding]:

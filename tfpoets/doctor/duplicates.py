@@ -1,4 +1,4 @@
-"""A detector of duplicates: identical files and photos of the same picture, also across labels and the split."""
+"""A detector of duplicates: identical files, and photos of the same picture or scene."""
 from __future__ import annotations
 
 from collections import Counter
@@ -13,27 +13,27 @@ from .findings import Finding
 from .neighbours import Neighbours
 
 # Photos closer to each other than this fraction of the median distance to the nearest neighbour show the same scene.
-# This does not find re-encoded or resized copies, whose bottlenecks may be as far apart as those of different photos;
-# the perceptual hash does.
+# This does not find re-encoded or resized photos, whose bottlenecks may be as far apart as those of different photos.
+# The perceptual hash finds those.
 SCENE_FRACTION = 0.15
-# Larger groups of near duplicates are reported photo by photo (as a burst), not pair by pair.
+# Larger groups of near duplicates are reported photo by photo (as a burst) instead of pair by pair.
 MAX_PAIRED_GROUP = 8
-# A group with a larger fraction of the dataset is not reported: all photos look like that (castings on a plate,
-# digits).
+# If a group contains a larger fraction of the dataset, no near duplicates are reported, because different photos look
+# alike (castings on a plate, digits).
 MAX_DATASET_FRACTION = 0.3
 
-# Two rows of the dataset and the similarity of their photos, 0 to 1.
+# Two rows of the dataset and the similarity of their photos, at most 1.
 Pair = tuple[int, int, float]
 
 
 class DuplicateDetector:
-    """Finds duplicates, duplicates with different labels, and duplicates across the split."""
+    """Finds duplicates, including those with different labels and in different parts of the split."""
 
     kinds = {"label_conflict": 10, "leak": 20, "exact_duplicate": 70, "near_duplicate": 80}
     measure = None
 
     def find(self, evidence: Evidence) -> Iterator[Finding]:
-        """Yield findings from digests, perceptual hashes and bottlenecks; leaks only if the dataset is split."""
+        """Yield findings from digests, perceptual hashes and bottlenecks, and leaks if the dataset is split."""
         dataset, split = evidence.dataset, evidence.dataset.split
         near_duplicates = _find_near_duplicates(dataset, evidence.neighbours)
         near_duplicates, bursts = _separate_bursts(near_duplicates, len(dataset.photos))
@@ -45,7 +45,7 @@ class DuplicateDetector:
 
 
 def _pair_findings(dataset: Dataset, kind: str, pair: Pair) -> Iterator[Finding]:
-    """Yield each kind of finding twice, once for either photo."""
+    """Yield each kind of finding twice, once for each photo of the pair."""
     first, second, score = pair
     split = dataset.split
     for row, other_row in ((first, second), (second, first)):
@@ -57,7 +57,7 @@ def _pair_findings(dataset: Dataset, kind: str, pair: Pair) -> Iterator[Finding]
                           other)
         if split is not None and _leaks(split, row, other_row):
             yield Finding("leak", photo, score,
-                          f"is in the {PARTS[split.parts[row]]} part, its duplicate {other_name} in the "
+                          f"is in the {PARTS[split.parts[row]]} part, but its duplicate {other_name} is in the "
                           f"{PARTS[split.parts[other_row]]} part", other)
 
 
@@ -90,7 +90,7 @@ def _find_near_duplicates(dataset: Dataset, neighbours: Neighbours) -> list[Pair
 
 
 def _separate_bursts(pairs: list[Pair], n_photos: int) -> tuple[list[Pair], list[np.ndarray]]:
-    """Return the pairs of small groups, and the rows of each larger group; nothing if most photos look alike."""
+    """Return the pairs in small groups and the rows of each larger group; nothing if too many photos look alike."""
     group_of_row = connected_groups(np.array([pair[:2] for pair in pairs], int).reshape(-1, 2), n_photos)
     sizes = np.bincount(group_of_row)
     if sizes.max() > max(MAX_DATASET_FRACTION * n_photos, MAX_PAIRED_GROUP):
@@ -100,7 +100,7 @@ def _separate_bursts(pairs: list[Pair], n_photos: int) -> tuple[list[Pair], list
 
 
 def _burst_findings(dataset: Dataset, rows: np.ndarray, split: Split | None) -> Iterator[Finding]:
-    """Yield each kind of finding once per photo of a group of near duplicates."""
+    """Yield each kind of finding at most once per photo of a group of near duplicates."""
     label_counts = Counter(dataset.photos[row].label for row in rows)
     majority, count = label_counts.most_common(1)[0]
     for row in rows:

@@ -1,4 +1,4 @@
-"""The list of detectors, and the examination of photos by all of them."""
+"""The list of detectors, and a function that runs all of them."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ def examine(dataset: Dataset, unreadable: Sequence[tuple[Photo, str]], input_siz
     """Run all detectors on the files and bottlenecks of the photos, without changing anything.
 
     Args:
-        dataset: Photos of at least two classes, with bottlenecks, split and the measures of `required_measures`.
+        dataset: Photos of at least two classes, with bottlenecks, split and the measures from `required_measures`.
         unreadable: The photos that cannot be read, each with the reason.
         input_size: The side of the network's input, in pixels.
 
@@ -45,7 +45,7 @@ def required_measures() -> list[Measure]:
 def _sort(findings: Iterable[Finding]) -> list[Finding]:
     """Sort findings by the rank of their kind, then by descending score, then by file."""
     ranks = _ranks()
-    return sorted(findings, key=lambda each: (ranks[each.kind], -each.score, each.file))
+    return sorted(findings, key=lambda finding: (ranks[finding.kind], -finding.score, finding.file))
 
 
 def _ranks() -> dict[str, int]:

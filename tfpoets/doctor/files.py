@@ -19,19 +19,19 @@ SMALL_CLASS_FRACTION = 1 / 3
 
 
 class UnreadableDetector:
-    """Finds photos that cannot be read, with the reason."""
+    """Finds photos that cannot be read."""
 
     kinds = {"unreadable": 40}
     measure = None
 
     def find(self, evidence: Evidence) -> Iterator[Finding]:
-        """Yield a finding for each unreadable photo."""
+        """Yield a finding for each unreadable photo, with the reason."""
         for photo, reason in evidence.unreadable:
             yield Finding("unreadable", photo, 1.0, f"cannot be used: {reason}")
 
 
 class FileDetector:
-    """Finds suffixes of a different format, and photos much smaller than the others and than the network's input."""
+    """Finds suffixes that do not match the format, and photos much smaller than the others and the network's input."""
 
     kinds = {"wrong_suffix": 50, "tiny": 60}
     measure = None
@@ -76,5 +76,5 @@ class ImbalanceDetector:
         for label, count in counts.items():
             if count < SMALL_CLASS_FRACTION * largest:
                 yield Finding("imbalance", folders[label], largest / count,
-                              f"has {count} photos, the largest class {largest}: add photos, or retrain with "
+                              f"has {count} photos, but the largest class has {largest}: add photos, or retrain with "
                               "class_weight=balanced")

@@ -21,7 +21,7 @@ class Finding:
         kind: One of the kinds of a detector.
         photo_or_folder: The photo, or the folder of the class.
         score: The confidence or severity, higher for findings to look at first. Its scale depends on the kind.
-        suggestion: A description of the problem, which continues a sentence that begins with the name of the file.
+        suggestion: A description of the problem, as the rest of a sentence that begins with the name of the file.
         other: A second photo that the finding is about, or None.
     """
 
@@ -56,9 +56,9 @@ class Finding:
 def write_findings(path: Path, findings: Iterable[Finding]) -> None:
     """Write findings as a CSV file in UTF-8, with a header; the file is replaced atomically."""
     text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["kind", "file", "score", "suggestion", "other"])
-    for each in findings:
-        rows.writerow([each.kind, each.file, f"{each.score:.4g}", each.suggestion,
-                       each.other.uri if each.other else ""])
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["kind", "file", "score", "suggestion", "other"])
+    for finding in findings:
+        writer.writerow([finding.kind, finding.file, f"{finding.score:.4g}", finding.suggestion,
+                         finding.other.uri if finding.other else ""])
     write_file(path, text.getvalue())

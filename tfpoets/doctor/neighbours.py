@@ -29,8 +29,8 @@ def find_neighbours(X: np.ndarray, n_neighbours: int = DEFAULT_NEIGHBOURS, cente
     Args:
         X: float32 [n_photos, depth], the bottlenecks of at least two photos.
         n_neighbours: The number of neighbours; at most n_photos - 1 are returned.
-        centered: Subtract the mean bottleneck first. This separates the photos of a dataset better from each other,
-            but a photo that does not belong to the dataset worse from all others.
+        centered: Whether to subtract the mean bottleneck first. This separates the photos of a dataset from each other
+            better, but separates a photo that does not belong to the dataset from the others less well.
     """
     unit = X - X.mean(axis=0) if centered else X
     unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
@@ -40,7 +40,8 @@ def find_neighbours(X: np.ndarray, n_neighbours: int = DEFAULT_NEIGHBOURS, cente
     for start in range(0, len(unit), CHUNK_ROWS):
         chunk = slice(start, min(start + CHUNK_ROWS, len(unit)))
         cosines = unit[chunk] @ unit.T
-        cosines[np.arange(len(cosines)), np.arange(chunk.start, chunk.stop)] = -np.inf  # a photo is not its neighbour
+        # A photo is not its own neighbour.
+        cosines[np.arange(len(cosines)), np.arange(chunk.start, chunk.stop)] = -np.inf
         nearest = np.argpartition(-cosines, n_neighbours - 1, axis=1)[:, :n_neighbours]
         values = np.take_along_axis(cosines, nearest, axis=1)
         order = np.argsort(-values, axis=1, kind="stable")

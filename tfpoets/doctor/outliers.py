@@ -12,16 +12,17 @@ from .neighbours import find_neighbours
 # The distance to the k-th nearest photo (Ramaswamy, Rastogi & Shim 2000) still detects groups of up to nine unknown
 # photos that are similar to each other.
 N_NEIGHBOURS = 10
-# In robust standard deviations. Of five photos of rubbish among 3,670 flowers, four exceed it, and 1 % of the flowers.
+# In robust standard deviations above the median. Among 3,670 flowers and five photos of rubbish, four of the five and
+# 1 % of the flowers exceed it.
 MIN_SCORE = 3.0
-# The factor that makes the median absolute deviation of a normal distribution its standard deviation.
+# Converts the median absolute deviation of a normal distribution to its standard deviation.
 MAD_TO_STD = 1.4826
-# Only this fraction of the photos is reported at most: with a long tail of distances, more would exceed MIN_SCORE.
+# At most this fraction of the photos is reported, because with a long tail of distances many exceed MIN_SCORE.
 MAX_FRACTION = 0.02
 
 
 class OutlierDetector:
-    """Finds photos with unusually distant neighbours. The score is the distance in robust standard deviations."""
+    """Finds photos with unusually distant neighbours. The score is in robust standard deviations."""
 
     kinds = {"outlier": 90}
     measure = None

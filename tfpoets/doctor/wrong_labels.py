@@ -1,9 +1,10 @@
 """A detector of wrong labels, by confident learning on out-of-fold probabilities.
 
 Northcutt, Jiang & Chuang 2021 (arXiv 1911.00068): a photo counts as mislabeled if the probability of another class is
-at least the mean probability that this class has for its own photos. This is done in two rounds: the second one does
-not train on the photos that the first one suspects, so that wrong labels do not support each other. The probabilities
-are those of a head with a stronger penalty than a classifier's, combined with the votes of the nearest photos.
+at least the mean probability of that class over the photos labeled with it. This is done in two rounds. The second
+round does not train on the photos suspected in the first one, so that wrong labels do not support each other. The
+probabilities are those of a head with a stronger penalty than a classifier's, combined with the votes of the nearest
+photos.
 """
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from .neighbours import Neighbours
 
 log = logging.getLogger(__name__)
 
-# These constants were chosen on 20 random draws of flipped labels that are not among those in RESULTS.md.
+# The following constants were chosen on 20 random draws of flipped labels other than those in RESULTS.md.
 N_FOLDS = 10
 L2 = 0.4
 # The exponent of the head's probabilities; that of the votes is 1 minus this.
@@ -31,11 +32,11 @@ HEAD_WEIGHT = 0.7
 MAX_VOTERS = 20
 # A neighbour's vote has the weight exp(VOTE_SHARPNESS * cosine similarity).
 VOTE_SHARPNESS = 10.0
-# The votes for a class without any neighbour, where all neighbours together have 1.
+# Added to the votes for each class, where all neighbours together have one vote.
 MIN_VOTES = 0.01
 # Labels of classes with fewer photos are neither suspected nor suggested.
 MIN_PHOTOS = 5
-# If more than this fraction of the labels seems wrong, the network cannot separate the classes: none is reported.
+# If more than this fraction of the labels seems wrong, none is reported: the network cannot separate the classes.
 MAX_FRACTION = 0.25
 
 
@@ -44,7 +45,7 @@ class LabelIssues:
     """The assessment of all labels.
 
     Attributes:
-        is_reliable: Whether the network separates the classes well enough. Otherwise, no label is an issue.
+        is_reliable: Whether the network separates the classes well enough. If not, no label is an issue.
         is_issue: bool [n_photos], whether each label is probably wrong.
         scores: float64 [n_photos], the negative logarithm of each label's probability: higher is more suspicious.
         predicted: int64 [n_photos], the most probable classes.
@@ -82,8 +83,8 @@ def find_label_issues(X: np.ndarray, y: np.ndarray, groups: np.ndarray, neighbou
 
     Args:
         X: float32 [n_photos, depth], the bottlenecks.
-        y: int64 [n_photos], the classes by the given labels.
-        groups: int64 [n_photos], the same number for near duplicates, which do not support each other's label.
+        y: int64 [n_photos], the classes according to the labels.
+        groups: int64 [n_photos], equal for near duplicates, which do not vote for each other's label.
         neighbours: The neighbours of the photos.
     """
     n_classes = int(y.max()) + 1
@@ -123,6 +124,6 @@ def _find_confident_disagreement(probabilities: np.ndarray, y: np.ndarray) -> np
     thresholds = np.bincount(y, label_probabilities, minlength=probabilities.shape[1]) / np.maximum(counts, 1)
     thresholds[counts < MIN_PHOTOS] = np.inf
     confident = np.where(probabilities >= thresholds, probabilities, -1.0)
-    is_other = (confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != y)
+    disagrees = (confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != y)
     # A label that is still the most probable class is not suspected.
-    return is_other & (probabilities.argmax(axis=1) != y) & (counts[y] >= MIN_PHOTOS)
+    return disagrees & (probabilities.argmax(axis=1) != y) & (counts[y] >= MIN_PHOTOS)

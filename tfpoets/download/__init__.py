@@ -1,4 +1,4 @@
-"""Download files and unpack archives; the only code that opens network connections."""
+"""Download files and unpack archives; all downloads use this package, except Keras's own of CIFAR-10."""
 from .archive import extract_tar_gz, is_gzip
 from .download import download_file, fetch_bytes
 

@@ -43,13 +43,13 @@ def extract_tar_gz(archive: Path, folder: Path, max_bytes: int, name: str = "") 
                 _extract(members, name, folder, stream)
             while stream.read(COPY_BYTES):  # up to the checksum, which is at the end of the file
                 pass
-    # tarfile raises many errors: for names with null bytes, contradictory headers, or folders nested a thousand deep.
+    # tarfile raises various errors, for instance for null bytes in names, contradictory headers, or very deep folders.
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, RecursionError) as error:
         raise DownloadError(f"{name} is damaged or cut short: {one_line(error)}", "Download it again.") from error
 
 
 class _LimitedStream:
-    """A stream that raises DownloadError if too much is read: in total, or at once, such as a header of gigabytes."""
+    """A stream that raises DownloadError if too much is read in total, or at once (in a header of gigabytes)."""
 
     def __init__(self, stream: gzip.GzipFile, name: str, max_bytes: int):
         self._stream, self._name, self._max_bytes = stream, name, max_bytes
@@ -72,8 +72,7 @@ class _LimitedStream:
     def check_position(self, position: int) -> None:
         """Raise DownloadError for a position beyond the limit."""
         if position > self._max_bytes:
-            raise DownloadError(f"{self._name} unpacks to more than the {self._max_bytes / 1e6:,.0f} MB that are "
-                                "allowed.")
+            raise DownloadError(f"{self._name} unpacks to more than the {self._max_bytes / 1e6:,.0f} MB allowed.")
 
 
 def _extract(members: tarfile.TarFile, name: str, folder: Path, stream: _LimitedStream) -> None:

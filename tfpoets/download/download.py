@@ -100,7 +100,7 @@ class _Response:
 
     Attributes:
         http_response: The response from urllib.
-        name: The name in messages: the requested URL, and the host to which it was redirected.
+        name: The name in messages: the requested URL and, after a redirect, the host to which it leads.
         timeout: The timeout in seconds.
     """
 
@@ -122,7 +122,7 @@ class _Response:
         stall_detector = _StallDetector(self.timeout)
         while chunk := self._read():
             received += len(chunk)
-            # The announced length may be missing or wrong, so the received bytes are checked.
+            # The announced length may be missing or wrong, so the received bytes are counted.
             if received > max_bytes:
                 raise self._too_large(max_bytes)
             if received != announced and stall_detector.is_stalled(received):
@@ -139,7 +139,7 @@ class _Response:
             raise _failure(self.name, *_reason(error, self.timeout)) from error
 
     def _too_large(self, max_bytes: int) -> DownloadError:
-        return _failure(self.name, f"it is larger than the {_format_size(max_bytes)} that are allowed", CHECK_ADDRESS)
+        return _failure(self.name, f"it is larger than the {_format_size(max_bytes)} allowed", CHECK_ADDRESS)
 
 
 class _StallDetector:
@@ -195,7 +195,7 @@ def _normalize_url(url: str, name: str) -> str:
     if parts.username is not None:
         # The password must not appear on the screen or in a log.
         raise DownloadError(f"An address with a user name ({parts.scheme}://...@{host}) cannot be downloaded.",
-                            "Download the file in another way and use its path.")
+                            "Download the file manually and use its path.")
     if parts.scheme not in SCHEMES or not host:
         raise DownloadError(f"{name} cannot be downloaded: only addresses that begin with http:// or https:// can.",
                             CHECK_ADDRESS)

@@ -1,11 +1,12 @@
-"""Calibrate probabilities with a temperature for all logits (Guo et al. 2017, arXiv 1706.04599)."""
+"""Calibrate probabilities with one temperature for all logits (Guo et al. 2017, arXiv 1706.04599)."""
 from __future__ import annotations
 
 import numpy as np
 
 from .cross_entropy import cross_entropy, log_softmax
 
-# Values beyond these gain nothing; without a limit, a head that is right on every held-out photo would get 0.
+# Values beyond these gain nothing; without a limit, the temperature of a head that is right on every held-out photo
+# would be 0.
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.2, 5.0
 # With fewer photos than this, the temperature would be mostly noise.
 MIN_PHOTOS = 20

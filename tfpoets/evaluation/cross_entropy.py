@@ -1,4 +1,4 @@
-"""Softmax and cross-entropy in NumPy."""
+"""Compute softmax and cross-entropy with NumPy."""
 from __future__ import annotations
 
 import numpy as np
@@ -15,7 +15,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def cross_entropy(log_probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the loss of each photo.
+    """Return the cross-entropy of each photo.
 
     Args:
         log_probabilities: float [n, n_classes], natural logarithms.

@@ -145,7 +145,7 @@ class Metrics:
                 "cross_entropy_error": self.cross_entropy_error if self.count > 1 else None,
                 "expected_calibration_error": self.expected_calibration_error,
                 "top_k": {str(k): self.top_k(k) for k in (1, 3, 5) if k <= len(labels)},
-                "per_class": {label: each.to_dict() for label, each in zip(labels, self.per_class)},
+                "per_class": {label: metrics.to_dict() for label, metrics in zip(labels, self.per_class)},
                 "confusion_matrix": self.confusion.tolist(), "labels": list(labels)}
 
 
@@ -166,9 +166,10 @@ def evaluate(probabilities: np.ndarray, y: np.ndarray) -> Metrics:
     counts = np.bincount(y, minlength=n_classes)
     confusion = np.bincount(y * n_classes + predicted, minlength=n_classes ** 2).reshape(n_classes, n_classes)
     # Ties are ranked as argmax breaks them: the class with the smaller index comes first.
-    true = probabilities[np.arange(len(y)), y][:, None]
+    true_probabilities = probabilities[np.arange(len(y)), y][:, None]
     index = np.arange(n_classes)[None]
-    ranked_higher = (probabilities > true) | ((probabilities == true) & (index < y[:, None]))
+    ranked_higher = ((probabilities > true_probabilities)
+                     | ((probabilities == true_probabilities) & (index < y[:, None])))
     losses = cross_entropy(np.log(np.maximum(probabilities.astype(np.float64), MIN_PROBABILITY)), y)
     return Metrics(count=len(y), correct=int((predicted == y).sum()),
                    cross_entropy=max(0.0, float(losses.mean())),
@@ -200,7 +201,7 @@ class CalibrationBin:
 
 def calibration_bins(confidences: np.ndarray, correct: np.ndarray, n_bins: int = CALIBRATION_BINS
                      ) -> tuple[CalibrationBin, ...]:
-    """Return the predictions in bins of equal width by confidence, as in a reliability diagram; omit empty bins.
+    """Group predictions into bins of equal width by confidence, as in a reliability diagram; omit empty bins.
 
     Args:
         confidences: float [n], the probability of each predicted class.
@@ -208,8 +209,8 @@ def calibration_bins(confidences: np.ndarray, correct: np.ndarray, n_bins: int =
         n_bins: The number of bins from 0 to 1.
     """
     bin_numbers = np.minimum((confidences * n_bins).astype(int), n_bins - 1)
-    return tuple(CalibrationBin(int(inside.sum()), float(confidences[inside].mean()), float(correct[inside].mean()))
-                 for number in range(n_bins) if (inside := bin_numbers == number).any())
+    return tuple(CalibrationBin(int(in_bin.sum()), float(confidences[in_bin].mean()), float(correct[in_bin].mean()))
+                 for number in range(n_bins) if (in_bin := bin_numbers == number).any())
 
 
 def calibration_error(confidences: np.ndarray, correct: np.ndarray) -> float:
@@ -221,8 +222,8 @@ def calibration_error(confidences: np.ndarray, correct: np.ndarray) -> float:
         confidences: float [n], the probability of each predicted class.
         correct: bool [n], whether each prediction is correct.
     """
-    return sum(each.count * abs(each.confidence - each.accuracy)
-               for each in calibration_bins(confidences, correct)) / len(confidences)
+    return sum(bin_.count * abs(bin_.confidence - bin_.accuracy)
+               for bin_ in calibration_bins(confidences, correct)) / len(confidences)
 
 
 def wilson_interval(correct: int, count: int, z: float = Z_95) -> tuple[float, float]:

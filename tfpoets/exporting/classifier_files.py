@@ -29,7 +29,7 @@ class ExportResult:
 
     Attributes:
         files: The paths of the written files, in the order in which they were published.
-        verified: A row for each signature that was compared on at least one photo.
+        verified: A result for each signature that was compared on at least one photo.
     """
 
     files: tuple[Path, ...]
@@ -49,7 +49,7 @@ def export_classifier(extractor: Extractor, head: Head, metadata: Metadata, dest
 
     Raises:
         OptionError: `destinations` and `metadata` have different names for the output node.
-        ExportError: A file does not reproduce the outputs. No existing file has been replaced in this case.
+        ExportError: A file does not reproduce the outputs. In this case, no existing file is replaced.
     """
     if metadata.nodes.output != destinations.final_tensor_name:
         raise OptionError(f"`final_tensor_name`={destinations.final_tensor_name} is not the name in the metadata, "
@@ -61,16 +61,16 @@ def export_classifier(extractor: Extractor, head: Head, metadata: Metadata, dest
         write_file(staged_labels, "".join(f"{label}\n" for label in metadata.labels))
         hashed_paths = [*map(staged.staged_path, (destinations.output_graph, destinations.tflite)), staged_labels]
         write_file(staged_metadata, _with_hashes(metadata, hashed_paths).to_json())
-        rows = staged.verify(reference.sample().load(extractor.height, extractor.width))
+        results = staged.verify(reference.sample().load(extractor.height, extractor.width))
         os.replace(staged_labels, destinations.output_labels)
-        graph, *others = staged.publish()
+        graph, *other_files = staged.publish()
         os.replace(staged_metadata, destinations.metadata)
-    return ExportResult((graph, destinations.output_labels, *others, destinations.metadata),
-                        tuple(row for row in rows if row.count))
+    return ExportResult((graph, destinations.output_labels, *other_files, destinations.metadata),
+                        tuple(result for result in results if result.count))
 
 
 def export_graph(path: Path, extractor: Extractor, head: Head, metadata: Metadata) -> None:
-    """Write only a graph and its metadata, without verification, while the training is still running."""
+    """Write only a graph and its metadata, without verification, while training is still running."""
     graph_def = build_exportable(extractor, head, metadata, path.stem).graph_def
     content = graph_def.SerializeToString(deterministic=True)
     metadata = replace(metadata, files={path.name: hashlib.sha256(content).hexdigest()})
@@ -79,7 +79,7 @@ def export_graph(path: Path, extractor: Extractor, head: Head, metadata: Metadat
 
 
 def _output_files(destinations: ExportOptions) -> list[OutputFile]:
-    """Return the files that targets write for every retrained classifier."""
+    """Return the files of a classifier that targets write."""
     outputs = [OutputFile(FROZEN_GRAPH, destinations.output_graph, destinations.output_graph.name),
                OutputFile(TFLITE_CLASSIFIER, destinations.tflite, destinations.tflite.name)]
     if destinations.saved_model_dir:

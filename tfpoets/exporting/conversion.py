@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -29,7 +28,7 @@ MAX_VERIFICATION_PHOTOS = 500
 
 
 def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = Path("tf_files/exported"),
-           image_dir: Path | str | None = None, on_event: Callable[[ExportedFile], None] = lambda row: None
+           image_dir: Path | str | None = None, on_event: Callable[[ExportedFile], None] = lambda result: None
            ) -> list[ExportedFile]:
     """Convert a retrained graph to other formats, and verify each file on photos that were not used for training.
 
@@ -37,18 +36,18 @@ def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = P
         graph: The path of the .pb that retrain wrote.
         formats: The names of formats, as listed by `format_names`.
         output_dir: The folder for the files. It is created if it does not exist.
-        image_dir: A folder of class folders, with the photos for the verification and for the calibration of
-            tflite_int8; None: the photos of the retraining.
-        on_event: Called with the row of the graph, and with that of each file as soon as it is in place.
+        image_dir: A folder of class folders, with photos for verification and for the calibration of tflite_int8;
+            None: the photos that retrain used.
+        on_event: Called with the result for the graph, and with the result for each file once it has been published.
 
     Returns:
-        The row of the graph, followed by a row for each format.
+        The result for the graph, followed by one for each format.
 
     Raises:
         OptionError: A format does not exist.
         ModelError: `graph` is not a graph that retrain wrote.
-        ExportError: A format cannot be written, or a file does not reproduce the outputs of the graph. Files that were
-            already written remain.
+        ExportError: A format cannot be written, or a file does not reproduce the outputs of the graph. Files that have
+            already been published are kept.
     """
     check_format_names(formats)
     graph, output_dir = as_path("graph", graph), as_path("output_dir", output_dir)
@@ -63,12 +62,12 @@ def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = P
     training_photos = [photo for photo, is_training in zip(photos, is_training_photo) if is_training]
     new_photos = [photo for photo, is_training in zip(photos, is_training_photo) if not is_training]
     if not photos:
-        log.warning("No photos were found to verify the files on. Name a folder with `image_dir`.")
+        log.warning("No photos were found, so the files are not verified. Set `image_dir` to a folder of photos.")
     elif not new_photos:
-        log.warning("The classifier was trained on all of these photos. They show whether the files agree, but not "
-                    "how accurate the classifier is on new photos.")
+        log.warning("The classifier was trained on all of these photos. They show whether the files agree with "
+                    "the graph, but not how accurate the classifier is on new photos.")
     if "tflite_int8" in formats and not training_photos and new_photos:
-        log.warning("No training photos were found. tflite_int8 is calibrated on the photos that verify it.")
+        log.warning("No training photos were found. tflite_int8 is calibrated and verified on the same photos.")
     return convert(replace(source, training_photos=training_photos or new_photos), formats, output_dir,
                    new_photos or training_photos, on_event)
 
@@ -86,7 +85,7 @@ def open_graph(path: Path | str, training_photos: Sequence[Photo] = ()) -> Expor
     content = path.read_bytes() if path.is_file() else b""
     if path.is_dir() or content[4:8] == TFLITE_IDENTIFIER:
         raise ModelError(f"{path} is already converted. Only the .pb that retrain wrote can be converted.",
-                         "Name that file with `graph`.")
+                         "Set `graph` to that file.")
     opened = open_exported(path, content)
     if opened is None:
         raise ModelError(f"{path} was not written by retrain, so its labels and its input are not known.",
@@ -96,7 +95,7 @@ def open_graph(path: Path | str, training_photos: Sequence[Photo] = ()) -> Expor
 
 
 def convert(source: Exportable, formats: Sequence[str], folder: Path, photos: Sequence[Photo],
-            on_event: Callable[[Any], None] = lambda row: None) -> list[ExportedFile]:
+            on_event: Callable[[ExportedFile], None] = lambda result: None) -> list[ExportedFile]:
     """Convert an opened graph to other formats; see `export`.
 
     Args:
@@ -104,35 +103,35 @@ def convert(source: Exportable, formats: Sequence[str], folder: Path, photos: Se
         formats: The names of formats.
         folder: The folder for the files. It is created if it does not exist.
         photos: Photos that were not used for training. At most MAX_VERIFICATION_PHOTOS of them, evenly spaced, are
-            used for the verification.
-        on_event: Called with each row.
+            used for verification.
+        on_event: Called with each result.
 
     Returns:
-        The row of the graph, followed by a row for each format.
+        The result for the graph, followed by one for each format.
 
     Raises:
         ExportError: A format cannot be written, or a file does not reproduce the outputs of the graph.
     """
     folder.mkdir(parents=True, exist_ok=True)
     check_formats(formats, folder, source.name)
-    graph_row, reference = _run_graph(source, photos)
-    on_event(graph_row)
-    rows = [graph_row]
+    graph_result, reference = _run_graph(source, photos)
+    on_event(graph_result)
+    results = [graph_result]
     for name in formats:
         target = find_target(name)
         with StagedFiles(source, [OutputFile(target, folder / target.file_name(source.name), name)]) as staged:
             staged.write()
             verified = staged.verify(reference)
             path, = staged.publish()
-        rows.append(replace(verified[0], path=path) if verified else
-                    FileComparison(name, path, target.tolerance).unverified())
-        on_event(rows[-1])
-    return rows
+        results.append(replace(verified[0], path=path) if verified else
+                       FileComparison(name, path, target.tolerance).unverified())
+        on_event(results[-1])
+    return results
 
 
 def _run_graph(source: Exportable, photos: Sequence[Photo]) -> tuple[ExportedFile, LoadedReference]:
-    """Run the graph on photos; return its row, and its outputs as the reference for the converted files."""
-    assert source.path is not None  # `open_graph` has set it
+    """Run the graph on photos; return its result, and its outputs as the reference for the converted files."""
+    assert source.path is not None  # set by `open_graph`
     readable_photos, pixels = load_readable_photos(sample_evenly(photos, MAX_VERIFICATION_PHOTOS), source.size)
     content = source.graph_def.SerializeToString(deterministic=True)
     runner = EngineRunner(TensorFlowEngine(content, *source.nodes.values()))
@@ -145,7 +144,7 @@ def _run_graph(source: Exportable, photos: Sequence[Photo]) -> tuple[ExportedFil
 
 
 def _list_photos(metadata: Metadata, image_dir: Path | str | None) -> list[Photo]:
-    """List the photos of the classifier's labels in a folder, by default in the folders that were used by retrain."""
+    """List the photos of the classifier's labels in a folder, by default in the folders that retrain used."""
     stored = [metadata.options.get(name) for name in ("image_dir", "test_dir")]
     folders = [image_dir] if image_dir else [folder for folder in stored if isinstance(folder, str)]
     photos: list[Photo] = []
@@ -153,6 +152,7 @@ def _list_photos(metadata: Metadata, image_dir: Path | str | None) -> list[Photo
         try:
             photos += read_dataset(folder, min_classes=1).photos
         except TfpoetsError:
+            # A folder in the metadata may have been deleted or emptied since.
             if image_dir:
-                raise  # a folder from the metadata, however, may have been deleted or emptied since
+                raise
     return [photo for photo in photos if photo.label in metadata.labels]

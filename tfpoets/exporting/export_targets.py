@@ -5,8 +5,8 @@ STEM is the file name of the graph without its suffix:
 ====================  =========================  ============  =============================
 name                  file or folder             verified in   written
 ====================  =========================  ============  =============================
-graph (.pb)           STEM.pb                    TensorFlow    by every retraining
-classifier (.tflite)  STEM.tflite                LiteRT        by every retraining
+graph (.pb)           STEM.pb                    TensorFlow    by every retrain run
+classifier (.tflite)  STEM.tflite                LiteRT        by every retrain run
 SavedModel            the next numbered version  TensorFlow    if `saved_model_dir` is set
 tflite                STEM_float32.tflite        LiteRT        on request
 tflite_float16        STEM_float16.tflite        LiteRT        on request
@@ -31,7 +31,7 @@ from .targets.saved_model import NumberedSavedModelTarget, SavedModelTarget
 from .targets.tfjs import TFJSTarget
 from .targets.tflite import TFLITE_TARGETS, TFLiteClassifierTarget
 
-# The targets of every retraining. The numbered SavedModel is written only if there is a `saved_model_dir`.
+# The targets of every retrain run. The numbered SavedModel is written only if there is a `saved_model_dir`.
 FROZEN_GRAPH, TFLITE_CLASSIFIER, NUMBERED_SAVED_MODEL = (
     FrozenGraphTarget(), TFLiteClassifierTarget(), NumberedSavedModelTarget())
 EXPORT_TARGETS: list[ExportTarget] = [FROZEN_GRAPH, TFLITE_CLASSIFIER, NUMBERED_SAVED_MODEL, *TFLITE_TARGETS,
@@ -66,7 +66,7 @@ def check_format_names(names: Sequence[str]) -> None:
 
 
 def check_formats(names: Sequence[str], folder: Path, stem: str) -> None:
-    """Check that formats can be written on this machine, without replacing anything that no export wrote.
+    """Check that formats can be written on this machine, and that no unrelated file or folder is in the way.
 
     Args:
         names: The names of the formats.
@@ -92,8 +92,8 @@ def open_exported(path: Path, content: bytes | None = None) -> LoadedFile | None
     """Open an exported classifier.
 
     Args:
-        path: The path of the file or the SavedModel folder. A folder of numbered versions stands for its highest
-            version.
+        path: The path of the file or the SavedModel folder. In a folder of numbered versions, the highest one is
+            opened.
         content: The content of the file, if it has already been read.
 
     Returns:

@@ -20,7 +20,7 @@ from .metadata import Metadata
 if TYPE_CHECKING:
     from tfpoets.training import Head
 
-# Photos that show the range of every activation, which the 8-bit conversion needs.
+# The 8-bit conversion measures the range of each activation on these photos.
 MAX_CALIBRATION_PHOTOS = 100
 
 
@@ -33,7 +33,7 @@ class Exportable:
         metadata: The metadata of the classifier.
         graph_def: The whole classifier as a frozen GraphDef. Its input is float32 [n, height, width, 3] in [0, 1].
         path: The path of the file that the graph was read from; None if the graph was just built.
-        training_photos: Photos that the classifier was trained on, for the calibration.
+        training_photos: Photos that the classifier was trained on, used for calibration.
     """
 
     name: str
@@ -69,12 +69,12 @@ class Exportable:
         return dict(zip(outputs, tensors))
 
     def description(self) -> dict[str, Any]:
-        """Return what a program needs to know to run a file, as JSON values: labels, input size, unknown threshold."""
+        """Return labels, input size and unknown threshold as JSON values, for programs that run an exported file."""
         threshold = {"unknown_threshold": self.metadata.unknown.threshold} if self.metadata.unknown else {}
         return {"labels": self.metadata.labels, "height": self.size[0], "width": self.size[1], **threshold}
 
     def load_calibration_pixels(self) -> np.ndarray:
-        """Load training photos for the calibration, about equally many of each class.
+        """Load training photos for calibration, about the same number of each class.
 
         Returns:
             uint8 [n, height, width, 3].
@@ -89,8 +89,8 @@ class Exportable:
                                              n_per_class)]
         pixels = load_readable_photos(photos, self.size)[1]
         if not len(pixels):
-            raise ExportError("tflite_int8 needs training photos for its calibration.",
-                              "Name the folder of the training photos with `image_dir`.")
+            raise ExportError("tflite_int8 requires training photos for calibration.",
+                              "Set `image_dir` to the folder of the training photos.")
         return pixels
 
 
@@ -114,14 +114,14 @@ def build_exportable(extractor: Extractor, head: Head, metadata: Metadata, name:
         return Exportable(name, metadata, graph.as_graph_def())
 
 
-def evenly_spaced(count: int, max_count: int) -> np.ndarray:
+def evenly_spaced_indices(count: int, max_count: int) -> np.ndarray:
     """Return at most `max_count` of the indices below `count`, evenly spaced and sorted: int [n]."""
     return np.unique(np.linspace(0, count - 1, min(max_count, count)).astype(int))
 
 
 def sample_evenly(photos: Sequence[Photo], max_count: int) -> list[Photo]:
     """Return at most `max_count` photos, evenly spaced."""
-    return [photos[row] for row in evenly_spaced(len(photos), max_count)]
+    return [photos[index] for index in evenly_spaced_indices(len(photos), max_count)]
 
 
 def load_readable_photos(photos: Sequence[Photo], size: tuple[int, int]) -> tuple[list[Photo], np.ndarray]:

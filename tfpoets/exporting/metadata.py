@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from tfpoets.evaluation import Metrics
     from tfpoets.extractors import Extractor
 
-# The schema version grows when an earlier version of tfpoets would misread a file, but not when a section is added.
+# The schema version is increased when an earlier version of tfpoets would misread a file, but not when a section is
+# added.
 FORMAT, MIN_SCHEMA_VERSION, SCHEMA_VERSION = "tfpoets-classifier", 2, 2
 # The format of schema version 1, which has no field for its version. Version f862d5e of tfpoets wrote "flags" instead
 # of "options".
@@ -26,8 +27,8 @@ VERSION_1_FORMAT = "poets-classifier-1"
 RETRAIN_REMEDY = "Run `tfpoets retrain` to write the classifier's files again."
 # The label of photos that are unlike all training photos.
 UNKNOWN_LABEL = "unknown"
-# Hexadecimal digits of a photo's digest that are stored. With 10 digits and a million training photos, about one in a
-# million new photos is mistaken for a training photo.
+# The number of hexadecimal digits that are stored of each photo's digest. With 10 digits and a million training
+# photos, about one in a million new photos is mistaken for a training photo.
 DIGEST_PREFIX_LENGTH = 10
 
 
@@ -47,7 +48,7 @@ class Metadata:
         cross_validation: The section about the cross-validation; None without one.
         files: The SHA-256 of each exported file, by file name.
         made_with: The versions of Python and of the libraries.
-        options: The options of the retraining. Version f862d5e stored them by the names of flags.
+        options: The options of the retrain run. Version f862d5e stored them under the names of flags.
     """
 
     labels: list[str]

@@ -1,7 +1,7 @@
 """The sections of a classifier's metadata, and how they are read from JSON.
 
-Metadata may come from an untrusted source, so each `from_dict` checks every field, and raises a ValueError that names
-a missing or invalid one.
+Metadata may come from an untrusted source, so each `from_dict` checks every field. It raises a ValueError that names
+a missing or invalid field.
 """
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from tfpoets.data import PIXELS_VERSION
 
-# The largest absolute value of a number. Some integers are too large for a float.
+# Numbers must be below this limit in absolute value, because integers in JSON may be too large for a float.
 MAX_NUMBER = 1e300
 
 
@@ -185,7 +185,7 @@ class HeadInfo:
     details: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the section "head", in which the details are next to the other fields."""
+        """Return the section "head", with the details merged into it."""
         return {"solver": self.solver, "temperature": self.temperature, **self.details}
 
     @classmethod
@@ -256,7 +256,7 @@ class RejectOption:
     Attributes:
         threshold: The score above which a photo is labelled unknown.
         coverage: The fraction of the validation photos that are not labelled unknown, 0 to 1.
-        references: The number of training bottlenecks that the score compares a photo with.
+        references: The number of training bottlenecks with which a photo is compared.
         test: `Rejection.to_dict()` of the test photos, or None.
     """
 

@@ -67,17 +67,17 @@ def check_destinations(destinations: ExportOptions) -> None:
     """
     suffix = destinations.output_graph.suffix
     if suffix in (".tflite", ".json", ".html"):
-        raise OptionError(f"`output_graph`={destinations.output_graph} must not end in {suffix}, because a different "
-                          "file gets that name.", "Use the suffix .pb.")
+        raise OptionError(f"`output_graph`={destinations.output_graph} must not end in {suffix}, because another "
+                          "file is written under that name.", "Use the suffix .pb.")
     check_output_file(destinations.output_graph, "output_graph")
     check_output_file(destinations.output_labels, "output_labels")
     contents: dict[Path, str] = {}
     for path, content in ((destinations.output_graph, "the graph"), (destinations.tflite, "the .tflite"),
                           (destinations.metadata, "the metadata"), (destinations.report, "the report"),
                           (destinations.findings, "the findings"), (destinations.output_labels, "the labels")):
-        other = contents.setdefault(path.resolve(), content)
-        if other != content:
-            raise OptionError(f"{path} is the path of both {other} and {content}.",
+        previous = contents.setdefault(path.resolve(), content)
+        if previous != content:
+            raise OptionError(f"{path} is the path of both {previous} and {content}.",
                               "Use different names for `output_graph` and `output_labels`.")
         check_output_file(path, "output_graph")
     if destinations.saved_model_dir:

@@ -19,7 +19,7 @@ from .target import ExportTarget
 from .verification import ExportedFile, LoadedReference, verify
 
 LOCK_NAME = ".lock"
-# A younger folder without a lock may belong to a run that has just created it. An older one is left from a run that
+# A younger folder without a lock may belong to a run that has just created it. An older one was left by a run that
 # was killed before it could create the lock.
 MIN_ABANDONED_SECONDS = 60.0
 
@@ -40,7 +40,7 @@ class OutputFile:
 
 
 class StagedFiles:
-    """The files of an export while they lie in hidden folders next to their destinations.
+    """The files of an export, in hidden folders next to their destinations until they are published.
 
     A context manager. On exit, all files that were not published are removed.
 
@@ -77,15 +77,15 @@ class StagedFiles:
         """Compare all files with the reference.
 
         Returns:
-            A row for each signature that was compared.
+            A result for each signature that was compared.
 
         Raises:
             ExportError: A file does not reproduce the reference outputs.
         """
-        with stage("check"):
-            return [row for output in self._outputs
-                    for row in verify(output.name, output.target, self.staged_path(output.destination),
-                                      self._source.metadata, reference)]
+        with stage("verification"):
+            return [result for output in self._outputs
+                    for result in verify(output.name, output.target, self.staged_path(output.destination),
+                                         self._source.metadata, reference)]
 
     def publish(self) -> list[Path]:
         """Move all files to their destinations, and return their final paths."""
@@ -98,19 +98,19 @@ def staging_folder(parent: Path, name: str) -> Iterator[Path]:
     """Create a hidden folder that no other run uses, and remove it on exit.
 
     The folder lies next to the destinations of its files, on the same disk, so that renaming is atomic. Folders that
-    killed runs left behind are removed: the lock inside a folder is released when its process ends.
+    killed runs left behind are removed. They are recognized by their lock, which is released when a process ends.
 
     Args:
         parent: The folder of the destinations. It is created if it does not exist.
-        name: The name of the classifier, with which the name of the folder begins.
+        name: The name of the classifier, which the name of the folder contains.
 
     Yields:
         The path of the new folder.
     """
     from filelock import FileLock  # imported here because label_image does not need it
     parent.mkdir(parents=True, exist_ok=True)
-    for other in parent.glob(f".{glob.escape(name)}*.partial"):
-        _remove_if_abandoned(other)
+    for existing in parent.glob(f".{glob.escape(name)}*.partial"):
+        _remove_if_abandoned(existing)
     folder = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".partial", dir=parent))
     lock = FileLock(folder / LOCK_NAME)
     lock.acquire()

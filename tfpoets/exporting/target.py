@@ -15,8 +15,8 @@ from .metadata import Metadata
 if TYPE_CHECKING:
     from .exportable import Exportable
 
-# The largest allowed difference of a probability. Summing float32 values in a different order changes a probability by
-# less than a hundredth of it.
+# The largest allowed difference in probability. Summing float32 values in a different order changes a probability by
+# less than a hundredth of this.
 TOLERANCE = 1e-4
 # The file identifier of a TensorFlow Lite flatbuffer, which follows the first offset, at bytes 4 to 8.
 TFLITE_IDENTIFIER = b"TFL3"
@@ -41,10 +41,10 @@ class ExportTarget(ABC):
 
     Attributes:
         name: The name of the format, as used in the option `formats`.
-        tolerance: The largest allowed difference between a probability and the classifier's. None for formats of
-            lower precision, whose differences are reported instead.
-        selectable: Whether the format can be requested by name. Every retraining writes the formats that cannot.
-        timed: Whether the engine that `open` returns runs the file as fast as its users do.
+        tolerance: The largest allowed difference in probability from the classifier. None for formats of lower
+            precision, whose differences are only reported.
+        selectable: Whether the format can be requested by name. The others are written by retrain itself.
+        timed: Whether to report how fast the engine that `open` returns is. False if users run the file differently.
     """
 
     name: str
@@ -72,9 +72,9 @@ class ExportTarget(ABC):
     def open(self, path: Path, metadata: Metadata) -> Mapping[str, Engine]:
         """Return the engines that run a file, by the name of the signature.
 
-        The input of an engine for SERVING is pixels; that of one for PREDICT_BYTES is an array of encoded photos
-        (object [n]). Both return float32 [n, columns]: the probabilities, followed by the unknown score if the file
-        has one. The mapping is empty if the file cannot be run on this machine.
+        The engine for SERVING takes pixels; the one for PREDICT_BYTES takes an array of encoded photos (object [n]).
+        Both return float32 [n, columns]: the probabilities, followed by the unknown score if the file has one. The
+        mapping is empty if the file cannot be run on this machine.
         """
 
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
@@ -99,14 +99,14 @@ class ExportTarget(ABC):
     def owns(self, path: Path) -> bool:
         """Return whether an existing file or folder may be replaced.
 
-        Any file may. A target that writes folders overrides this method, to recognize the folders that it wrote.
+        Any file may be replaced. A target that writes folders overrides this method, to recognize its folders.
         """
         return path.is_file()
 
     def publish(self, staged: Path, destination: Path) -> Path:
         """Move a staged file or folder to its destination, replace an existing one, and return the final path.
 
-        A file is replaced in one step. A folder cannot be: the existing one is first moved to the staging folder, and
+        A file is replaced in one step. A folder takes two: the existing one is first moved to the staging folder, and
         is deleted with it.
         """
         if not destination.is_dir():

@@ -13,15 +13,15 @@ from tfpoets.errors import ExportError, PhotoError
 from tfpoets.evaluation import Metrics, evaluate
 from tfpoets.extractors import Engine, EngineRunner, core_count
 
-from .exportable import evenly_spaced
+from .exportable import evenly_spaced_indices
 from .metadata import Metadata
 from .target import PREDICT_BYTES, SERVING, ExportTarget
 
-# A few photos are enough, because the probabilities of all classes are compared on each of them.
+# A few photos are enough, because the probabilities of all classes are compared for each of them.
 MAX_SAMPLE_PHOTOS = 32
-# The decoder and the resizing in the graph differ from Pillow's by the rounding of pixels.
+# Decoding and resizing in the graph round pixels differently from Pillow.
 BYTES_TOLERANCE = 0.03
-# Relative to 1 + the size of the unknown score, which is a sum of squares and may be large.
+# Relative to 1 + the absolute value of the unknown score, which is a sum of squares and may be large.
 SCORE_TOLERANCE, SCORE_BYTES_TOLERANCE = 1e-3, 0.1
 MAX_TIMED_PHOTOS = 20
 REPORT_REMEDY = "Please report this, with the module you used."
@@ -37,12 +37,13 @@ class ExportedFile:
         size: The size in bytes.
         count: The number of photos that were compared.
         agreeing: The number of photos with the same predicted label, which may be "unknown".
-        max_difference: The largest difference of a probability, 0 to 1. NaN without photos, or if an output was not
+        max_difference: The largest difference in probability, 0 to 1. NaN without photos, or if an output was not
             finite.
         tolerance: The largest allowed value of `max_difference`; None: any.
-        max_score_difference: The largest difference of an unknown score, relative to 1 + its size; 0 without scores.
+        max_score_difference: The largest difference in unknown score, relative to 1 + its absolute value; 0 without
+            scores.
         metrics: The metrics of the predictions; None without photos, or if the true classes are not known.
-        milliseconds: The median time for one photo on one thread, without decoding; None if it was not measured.
+        milliseconds: The median time per photo on one thread, without decoding; None if it was not measured.
         has_unknown_score: Whether the file returns the unknown score.
     """
 
@@ -60,9 +61,9 @@ class ExportedFile:
 
     def sentence(self) -> str:
         """Return the result of the comparison as part of a sentence."""
-        scores = f", and of an unknown score {self.max_score_difference:.1g}" if self.max_score_difference else ""
-        return (f"{self.agreeing} of {self.count} photos have the same label, and the largest difference of a "
-                f"probability is {self.max_difference:.1g}{scores}")
+        scores = f", and in unknown score {self.max_score_difference:.1g}" if self.max_score_difference else ""
+        return (f"{self.agreeing} of {self.count} photos have the same label, and the largest difference "
+                f"in probability is {self.max_difference:.1g}{scores}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +81,7 @@ class ReferenceOutputs:
 
     def sample(self) -> ReferenceOutputs:
         """Return at most MAX_SAMPLE_PHOTOS photos, evenly spaced, with their outputs."""
-        rows = evenly_spaced(len(self.photos), MAX_SAMPLE_PHOTOS)
+        rows = evenly_spaced_indices(len(self.photos), MAX_SAMPLE_PHOTOS)
         return ReferenceOutputs(tuple(self.photos[row] for row in rows), self.outputs[rows])
 
     def load(self, height: int, width: int) -> LoadedReference:
@@ -120,7 +121,7 @@ class FileComparison:
     Attributes:
         name: The name of the file or format, for messages.
         path: The path of the file or folder.
-        tolerance: The largest allowed difference of a probability; None: any.
+        tolerance: The largest allowed difference in probability; None: any.
         unknown_threshold: The threshold of the unknown score; None without a reject option.
     """
 
@@ -144,14 +145,15 @@ class FileComparison:
             raise ExportError(f"The exported {self.name} has {outputs.shape[1]} outputs per photo instead of "
                               f"{expected.shape[1]}. It was discarded.", REPORT_REMEDY)
         difference = np.abs(outputs - expected[:, :outputs.shape[1]])
-        predicted, expected_labels = (each[:, :n_classes].argmax(1) for each in (outputs, expected))
+        predicted_labels, expected_labels = (values[:, :n_classes].argmax(1) for values in (outputs, expected))
         max_score_difference, has_unknown_score = 0.0, outputs.shape[1] > n_classes
         if self.unknown_threshold is not None and has_unknown_score:
-            predicted, expected_labels = (np.where(each[:, -1] <= self.unknown_threshold, labels, -1)
-                                          for each, labels in ((outputs, predicted), (expected, expected_labels)))
+            predicted_labels, expected_labels = (
+                np.where(values[:, -1] <= self.unknown_threshold, labels, -1)
+                for values, labels in ((outputs, predicted_labels), (expected, expected_labels)))
             max_score_difference = float((difference[:, -1] / (1 + np.abs(expected[:, -1]))).max())
         return ExportedFile(self.name, self.path, _size(self.path), len(expected),
-                            int((predicted == expected_labels).sum()), float(difference[:, :n_classes].max()),
+                            int((predicted_labels == expected_labels).sum()), float(difference[:, :n_classes].max()),
                             self.tolerance, max_score_difference, has_unknown_score=has_unknown_score)
 
     def measure(self, runner: EngineRunner, outputs: np.ndarray, reference: LoadedReference, timed: bool = True
@@ -159,22 +161,23 @@ class FileComparison:
         """Compare outputs with the reference, and measure metrics and time if the reference has true classes.
 
         Args:
-            runner: What computed the outputs; its time is measured.
+            runner: The runner that computed the outputs, and that is timed.
             outputs: float32 [n, columns], its outputs for the photos of the reference.
             reference: The reference. Without photos, nothing is compared.
             timed: Whether to measure the time.
         """
         if not len(reference):
             return replace(self.unverified(), has_unknown_score=self.unknown_threshold is not None)
-        row = self.compare(outputs, reference.outputs)
+        result = self.compare(outputs, reference.outputs)
         if reference.y is None:
-            return row
+            return result
         probabilities = outputs[:, :reference.outputs.shape[1] - (self.unknown_threshold is not None)]
         metrics = evaluate(probabilities, reference.y) if np.isfinite(outputs).all() else None
-        return replace(row, metrics=metrics, milliseconds=_milliseconds(runner, reference.pixels) if timed else None)
+        milliseconds = _measure_milliseconds(runner, reference.pixels) if timed else None
+        return replace(result, metrics=metrics, milliseconds=milliseconds)
 
     def unverified(self) -> ExportedFile:
-        """Return the row of a file that was not compared, because there are no photos or it cannot be run here."""
+        """Return the result for a file that was not compared, because there are no photos or it cannot be run here."""
         return ExportedFile(self.name, self.path, _size(self.path), 0, 0, float("nan"), self.tolerance)
 
 
@@ -190,10 +193,10 @@ def verify(name: str, target: ExportTarget, path: Path, metadata: Metadata, refe
         reference: Photos and outputs. Without photos, nothing is compared.
 
     Yields:
-        A row for each signature of the file; none if the file cannot be run on this machine.
+        A result for each signature of the file; none if the file cannot be run on this machine.
 
     Raises:
-        ExportError: The outputs are not finite, or differ by more than the target's tolerance.
+        ExportError: The outputs are not finite or not complete, or differ by more than the target's tolerance.
     """
     loaded = target.load(path, path.read_bytes() if path.is_file() else b"")
     engines = target.open(path, metadata)
@@ -202,18 +205,18 @@ def verify(name: str, target: ExportTarget, path: Path, metadata: Metadata, refe
         runner = EngineRunner(serving)
         outputs = predict(runner, reference.pixels, reference.outputs.shape[1])
         comparison = FileComparison(name, path, target.tolerance, metadata.unknown_threshold)
-        row = comparison.measure(runner, outputs, reference, target.timed)
-        _check(row, reference, SCORE_TOLERANCE)
-        if row.count and loaded is not None and loaded.metadata.unknown and not row.has_unknown_score:
+        result = comparison.measure(runner, outputs, reference, target.timed)
+        _check(result, reference, SCORE_TOLERANCE)
+        if result.count and loaded is not None and loaded.metadata.unknown and not result.has_unknown_score:
             raise ExportError(f"The exported {name} does not return the unknown score that its metadata describes. "
                               "It was discarded.", REPORT_REMEDY)
-        yield row
+        yield result
     if PREDICT_BYTES in engines:
         comparison = FileComparison(f"{name}, {PREDICT_BYTES}", path, BYTES_TOLERANCE, metadata.unknown_threshold)
-        bytes_row = _compare_bytes(comparison, engines[PREDICT_BYTES], reference)
-        if bytes_row is not None:
-            _check(bytes_row, reference, SCORE_BYTES_TOLERANCE)
-            yield bytes_row
+        bytes_result = _compare_bytes(comparison, engines[PREDICT_BYTES], reference)
+        if bytes_result is not None:
+            _check(bytes_result, reference, SCORE_BYTES_TOLERANCE)
+            yield bytes_result
 
 
 def predict(runner: EngineRunner, pixels: np.ndarray, n_columns: int) -> np.ndarray:
@@ -231,7 +234,7 @@ def predict(runner: EngineRunner, pixels: np.ndarray, n_columns: int) -> np.ndar
 
 
 def _read_unchanged(photo: Photo) -> bytes | None:
-    """Return the content of a photo, or None if it was deleted or no longer matches its digest, if it has one."""
+    """Return the content of a photo, or None if it was deleted or no longer matches its digest (if it has one)."""
     try:
         data = photo.read()
     except PhotoError:
@@ -246,7 +249,7 @@ def _compare_bytes(comparison: FileComparison, engine: Engine, reference: Loaded
     transparency, CMYK.
     """
     files: dict[int, bytes] = {}
-    for row in evenly_spaced(len(reference.photos), MAX_SAMPLE_PHOTOS):
+    for row in evenly_spaced_indices(len(reference.photos), MAX_SAMPLE_PHOTOS):
         data = _read_unchanged(reference.photos[row])
         if data is not None and has_plain_pixels(data):
             files[int(row)] = data
@@ -257,21 +260,21 @@ def _compare_bytes(comparison: FileComparison, engine: Engine, reference: Loaded
     return comparison.compare(outputs, reference.outputs[list(files)])
 
 
-def _check(row: ExportedFile, reference: LoadedReference, score_tolerance: float) -> None:
+def _check(result: ExportedFile, reference: LoadedReference, score_tolerance: float) -> None:
     """Raise an ExportError if the differences are not finite, or larger than allowed."""
-    if not row.count:
+    if not result.count:
         return
-    # Not "larger than", because a comparison with NaN is always false.
-    within = (row.tolerance is None
-              or row.max_difference <= row.tolerance and row.max_score_difference <= score_tolerance)
-    if not np.isfinite(row.max_difference) or not np.isfinite(row.max_score_difference) or not within:
-        allowed = "" if row.tolerance is None else f" (at most {row.tolerance:g} is allowed)"
-        raise ExportError(f"The exported {row.name} does not reproduce the outputs of {reference.source}: "
-                          f"{row.sentence()}{allowed}. It was discarded.", REPORT_REMEDY)
+    # `<=` and not the opposite `>`, because every comparison with NaN is false.
+    within = (result.tolerance is None
+              or result.max_difference <= result.tolerance and result.max_score_difference <= score_tolerance)
+    if not np.isfinite(result.max_difference) or not np.isfinite(result.max_score_difference) or not within:
+        allowed = "" if result.tolerance is None else f" (at most {result.tolerance:g} is allowed)"
+        raise ExportError(f"The exported {result.name} does not reproduce the outputs of {reference.source}: "
+                          f"{result.sentence()}{allowed}. It was discarded.", REPORT_REMEDY)
 
 
-def _milliseconds(runner: EngineRunner, pixels: np.ndarray) -> float:
-    """Return the median time for one photo."""
+def _measure_milliseconds(runner: EngineRunner, pixels: np.ndarray) -> float:
+    """Return the median time per photo."""
     seconds = []
     for row in range(min(MAX_TIMED_PHOTOS, len(pixels))):
         photo = network_input(pixels[row:row + 1])

@@ -21,7 +21,7 @@ from .metadata_sections import HeadInfo, InputInfo, NetworkInfo, NodeNames
 from .options import ExportOptions, check_destinations
 from .verification import ReferenceOutputs
 
-# It only limits the memory.
+# Limits memory use only.
 BATCH_SIZE = 32
 
 
@@ -63,13 +63,12 @@ class WrappedModel:
 
         Args:
             destinations: The paths of the files.
-            photos: The paths of photos for the verification, which may show anything. Without photos, nothing is
-                verified.
+            photos: The paths of photos for verification, which may show anything. Without photos, nothing is verified.
 
         Raises:
             OptionError: `destinations` contains formats, or a path that cannot be used.
             ExportError: A photo cannot be read, the model cannot be frozen or converted, or a file cannot be written
-                or does not reproduce the outputs. No existing file has been replaced in this case.
+                or does not reproduce the outputs. In this case, no existing file is replaced.
         """
         if destinations.formats:
             raise OptionError("`formats` is only used by retrain.", "Convert the graph after the export.")
@@ -96,7 +95,7 @@ class WrappedModel:
             files = [photo.read() for photo in photos]
             pixels = load_photos(files, self.height, self.width, core_count())
         except PhotoError as error:
-            raise ExportError(f"A photo for the verification cannot be used: {error}") from error
+            raise ExportError(f"A verification photo cannot be used: {error}") from error
         return ReferenceOutputs(tuple(replace(photo, digest=photo_digest(data)) for photo, data in zip(photos, files)),
                                 self(pixels))
 
@@ -124,9 +123,9 @@ def _check_labels(labels: Sequence[str]) -> None:
     if isinstance(labels, str):
         raise ExportError("The labels are not a list of strings.", "Use one string per class.")
     if any(not isinstance(label, str) or not label or len(label.splitlines()) > 1 for label in labels):
-        raise ExportError("Each label must be a string of one line, and not empty.")
+        raise ExportError("Each label must be a non-empty string without line breaks.")
     if not 2 <= len(set(labels)) == len(labels):
-        raise ExportError("A classifier needs at least two labels, all of them different.")
+        raise ExportError("A classifier needs at least two labels, without duplicates.")
 
 
 def _input_size(model: Any, n_classes: int) -> tuple[int, int]:

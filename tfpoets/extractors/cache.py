@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 CACHE_NAME = "bottlenecks.sqlite"
 MAX_UNCOMMITTED = 64
 COMMIT_SECONDS = 1.0
-# Version 0, which commit f862d5e wrote, has a table `files` with path, size and mtime_ns instead of `stamps` with URI
+# Version 0, written by commit f862d5e, has a table `files` with path, size and mtime_ns instead of `stamps` with URI
 # and stamp.
 SCHEMA_VERSION = 1
 
-# The table `looks` holds the perceptual hashes; its name is that of version 0.
+# The table `looks` holds the perceptual hashes; its name dates from version 0.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS stamps (uri TEXT PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS looks (digest TEXT PRIMARY KEY, look BLOB NOT NULL) WITHOUT ROWID;
@@ -39,7 +39,7 @@ _MIGRATION_FROM_VERSION_0 = (
 class BottleneckCache:
     """A SQLite file of bottlenecks, keyed by photo content and extractor; a context manager.
 
-    Only the thread that opened the cache may write. Changes are committed after 64 photos or one second, so a killed
+    Only the thread that opened the cache can use it. Changes are committed after 64 values or one second, so a killed
     run loses no more than that. Other processes can use the file at the same time (write-ahead log).
 
     Args:
@@ -105,7 +105,7 @@ class BottleneckCache:
             stamps: The current stamp of each file, by URI; "" means that the file must be read again.
 
         Returns:
-            The digests by URI. Files that are new or have a different stamp are missing.
+            The digests by URI, without files that are new or whose stamp has changed.
         """
         cached = {uri: (stamp, digest) for uri, stamp, digest in
                   self._database.execute("SELECT uri, stamp, digest FROM stamps")}
@@ -117,13 +117,13 @@ class BottleneckCache:
         return digests
 
     def digests_with_vector(self, extractor: str, view: int = 0) -> set[str]:
-        """Return the digests of the photos that have both a bottleneck of this view and a perceptual hash."""
+        """Return the digests of the photos that have both a bottleneck for this view and a perceptual hash."""
         return {digest for digest, in self._database.execute(
             "SELECT digest FROM vectors JOIN looks USING (digest) WHERE extractor = ? AND view = ?",
             (extractor, view))}
 
     def digests_with_measure(self, name: str) -> set[str]:
-        """Return the digests of the photos that have a value of this measure."""
+        """Return the digests of the photos that have a value for this measure."""
         return {digest for digest, in self._database.execute("SELECT digest FROM measures WHERE name = ?", (name,))}
 
     def add_digest(self, uri: str, digest: str, stamp: str) -> None:
@@ -154,7 +154,7 @@ class BottleneckCache:
         self.commit_if_due()
 
     def commit_if_due(self) -> None:
-        """Commit after 64 photos or one second, whichever comes first."""
+        """Commit if 64 values have been added or one second has passed since the last commit."""
         due = time.monotonic() - self._committed_at >= COMMIT_SECONDS
         if self._uncommitted >= MAX_UNCOMMITTED or due:
             self.commit()
@@ -195,7 +195,7 @@ class BottleneckCache:
 
 
 def _uri_key(uri: str) -> str:
-    """Return a URI, or the absolute path of a local file, as text for SQLite; names need not be valid UTF-8."""
+    """Return a URI, or the absolute path of a local file, as text for SQLite; file names need not be valid UTF-8."""
     absolute = uri if "://" in uri else os.path.abspath(uri)
     return os.fsencode(absolute).decode("utf-8", "backslashreplace")
 

@@ -27,13 +27,13 @@ WEIGHTS_PACKAGE_VERSION = "0.1.0"
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 DEFAULT_IMAGE_SIZE = 320
 DEPTH = 1280
-# Part of the extractor's identity. It must be increased if a change of the definition below changes the bottlenecks.
+# Part of the extractor's identity. Increase it whenever a change to the definition below changes the bottlenecks.
 DEFINITION_VERSION = 1
 BATCH_NORM_EPSILON = 1e-3
 
 
 class EmbeddedProvider:
-    """Finds the network whose weights are installed with tfpoets."""
+    """The provider of the network whose weights are installed with tfpoets."""
 
     def find(self, handle: str, options: ExtractorOptions) -> EmbeddedNetwork | None:
         """Return the embedded network if the handle is its name."""
@@ -97,9 +97,9 @@ def build_network(height: int, width: int, classifier: bool = False) -> Any:
     """Return the network with its ImageNet weights, as a Keras model.
 
     Args:
-        height: The input height in pixels; any height of at least 32 works, since the last feature maps are averaged.
-        width: The input width in pixels; likewise.
-        classifier: Whether to end in the 1,000 ImageNet logits instead of the bottleneck.
+        height: The input height in pixels; at least 32. Any size works, since the last feature maps are averaged.
+        width: The input width in pixels, at least 32.
+        classifier: Whether the model returns the 1,000 ImageNet logits instead of the bottleneck.
 
     Returns:
         A Keras model from float32 [n, height, width, 3] in [0, 1] to float32 [n, 1280] (or [n, 1000]).
@@ -108,14 +108,14 @@ def build_network(height: int, width: int, classifier: bool = False) -> Any:
     import keras
     builder = _Builder(keras, read_torch_weights(find_weights()))
     pixels = keras.Input((height, width, 3))
-    x = keras.layers.Rescaling(255 / 128, -127 / 128)(pixels)  # (255 x - 127) / 128, as in the training of the weights
-    x = builder.convolve(x, _Convolution("_conv_stem", "_bn0", 32, kernel=3, stride=2))
+    x = keras.layers.Rescaling(255 / 128, -127 / 128)(pixels)  # (255 x - 127) / 128, as in the original training
+    x = builder.add_convolution(x, _Convolution("_conv_stem", "_bn0", 32, kernel=3, stride=2))
     number = 0
     for stage in _STAGES:
         for repeat in range(stage.blocks):
             x = builder.add_block(x, number, stage, stride=stage.stride if repeat == 0 else 1)
             number += 1
-    x = builder.convolve(x, _Convolution("_conv_head", "_bn1", DEPTH, kernel=1))
+    x = builder.add_convolution(x, _Convolution("_conv_head", "_bn1", DEPTH, kernel=1))
     x = keras.layers.GlobalAveragePooling2D()(x)
     if classifier:
         x = builder.add_logits(x, "_fc", 1000)
@@ -152,23 +152,23 @@ class _Builder:
         prefix = f"_blocks.{number}."
         shortcut, input_filters = x, x.shape[-1]
         if stage.expansion > 1:
-            x = self.convolve(x, _Convolution(f"{prefix}_expand_conv", f"{prefix}_bn0",
-                                              input_filters * stage.expansion, kernel=1))
+            x = self.add_convolution(x, _Convolution(f"{prefix}_expand_conv", f"{prefix}_bn0",
+                                                     input_filters * stage.expansion, kernel=1))
         self.weights.append(self._state[f"{prefix}_depthwise_conv.weight"].transpose(2, 3, 0, 1))
         x = self._layers.DepthwiseConv2D(stage.kernel, stride, padding="same", use_bias=False)(x)
-        x = self._layers.ReLU(6.0)(self._normalise(x, f"{prefix}_bn1"))
-        x = self.convolve(x, _Convolution(f"{prefix}_project_conv", f"{prefix}_bn2", stage.filters, kernel=1,
-                                          activation=False))
+        x = self._layers.ReLU(6.0)(self._add_batch_norm(x, f"{prefix}_bn1"))
+        x = self.add_convolution(x, _Convolution(f"{prefix}_project_conv", f"{prefix}_bn2", stage.filters, kernel=1,
+                                                 activation=False))
         if stride == 1 and input_filters == stage.filters:
             x = self._layers.Add()([x, shortcut])
         return x
 
-    def convolve(self, x: Any, layer: _Convolution) -> Any:
+    def add_convolution(self, x: Any, layer: _Convolution) -> Any:
         """Add a convolution, its batch normalisation and, if requested, ReLU6."""
         # PyTorch stores kernels as [out, in, height, width].
         self.weights.append(self._state[f"{layer.name}.weight"].transpose(2, 3, 1, 0))
         x = self._layers.Conv2D(layer.filters, layer.kernel, layer.stride, padding="same", use_bias=False)(x)
-        x = self._normalise(x, layer.norm)
+        x = self._add_batch_norm(x, layer.norm)
         return self._layers.ReLU(6.0)(x) if layer.activation else x
 
     def add_logits(self, x: Any, name: str, n_classes: int) -> Any:
@@ -176,7 +176,7 @@ class _Builder:
         self.weights += [self._state[f"{name}.weight"].T, self._state[f"{name}.bias"]]
         return self._layers.Dense(n_classes)(x)
 
-    def _normalise(self, x: Any, name: str) -> Any:
+    def _add_batch_norm(self, x: Any, name: str) -> Any:
         self.weights += [self._state[f"{name}.{kind}"] for kind in ("weight", "bias", "running_mean", "running_var")]
         return self._layers.BatchNormalization(epsilon=BATCH_NORM_EPSILON)(x)
 
@@ -199,17 +199,17 @@ _STORAGE_DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads PyTorch's pickles, and refuses every name except those of tensors."""
+    """An unpickler for PyTorch's files that rejects all globals except those that tensors need."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return a substitute for one of PyTorch's names, or raise an UnpicklingError for any other name."""
+        """Return a substitute for a global that tensors need; raise an UnpicklingError for any other."""
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return lambda storage, offset, shape, strides, *_: _TensorLayout(storage, offset, shape, strides)
         if module == "torch" and name in _STORAGE_DTYPES:
             return _STORAGE_DTYPES[name]
-        raise pickle.UnpicklingError(f"the weights refer to {module}.{name}, which no weights need.")
+        raise pickle.UnpicklingError(f"the file refers to {module}.{name}, which tensors do not need.")
 
     def persistent_load(self, pid: Any) -> _Storage:
         """Return the storage that a persistent id describes."""
@@ -218,7 +218,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
-    """Read a state dict in PyTorch's format from before 2020, without PyTorch and without running code from it.
+    """Read a state dict in the format of PyTorch before 1.6, without PyTorch and without running code from the file.
 
     Such a file consists of five pickles (magic number, protocol version, system information, the tensors' names and
     layouts, the storages' keys), followed for each key by a little-endian int64 count and that many numbers
@@ -231,7 +231,7 @@ def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
         Tensors by name: float32 or int64 arrays in C order.
 
     Raises:
-        pickle.UnpicklingError: The file refers to anything except tensors.
+        pickle.UnpicklingError: The file refers to a global that tensors do not need.
     """
     with open(path, "rb") as file:
         for _ in range(3):

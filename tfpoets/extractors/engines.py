@@ -1,7 +1,7 @@
 """Run networks with LiteRT, one interpreter per core, or with TensorFlow, in batches on a GPU.
 
-The choice follows a fixed rule and is never timed: TensorFlow if it finds a GPU, or if there is no LiteRT package for
-the platform; LiteRT otherwise.
+The choice follows a fixed rule, not timings. TensorFlow is used if it finds a GPU or if LiteRT is not installed, as on
+platforms without a LiteRT package; otherwise LiteRT is used.
 """
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def core_count() -> int:
 
 
 class NotAnImageNetworkError(TfpoetsError, ValueError):
-    """A .tflite does not turn one photo into one row of numbers; the message describes its inputs or outputs."""
+    """A .tflite file does not turn one photo into one row of numbers; the message describes its inputs or outputs."""
 
 
 class LiteRTModel:
-    """A .tflite in a single-threaded LiteRT interpreter; not thread-safe.
+    """A .tflite file in a single-threaded LiteRT interpreter; not thread-safe.
 
     Args:
         model: The path of a .tflite file, or its bytes.
@@ -43,7 +43,8 @@ class LiteRTModel:
 
     Raises:
         ValueError, RuntimeError: The file is damaged; the message is LiteRT's.
-        NotAnImageNetworkError: The file has other inputs or outputs, or it takes any size and `size` is None.
+        NotAnImageNetworkError: The network does not turn one photo into one row of numbers, or it takes photos of any
+            size and `size` is None.
 
     Attributes:
         height, width: The input size in pixels.
@@ -58,7 +59,7 @@ class LiteRTModel:
             self.height, self.width = self._resolve_size(size)
             self._interpreter.allocate_tensors()
         self._input, = self._interpreter.get_input_details()
-        # Outputs with more dimensions first: the unknown score, one number, comes after the probabilities.
+        # Outputs with more dimensions come first: the probabilities, then the unknown score, which is one number.
         self._outputs = sorted(self._interpreter.get_output_details(), key=lambda details: -len(details["shape"]))
         first_shape = self._outputs[0]["shape"]
         if len(first_shape) != 2 or any(details["shape"].tolist() != [1] for details in self._outputs[1:]):
@@ -67,7 +68,7 @@ class LiteRTModel:
         self.n_outputs = int(first_shape[-1]) + len(self._outputs) - 1
 
     def _resolve_size(self, size: tuple[int, int] | None) -> tuple[int, int]:
-        """Return height and width of the input; resize the input if the file does not fix them."""
+        """Return the height and width of the input; resize the input if the file does not fix them."""
         inputs = self._interpreter.get_input_details()
         shape = [int(side) for side in inputs[0]["shape_signature"]]
         if len(inputs) != 1 or len(shape) != 4 or shape[3] != 3:
@@ -120,7 +121,7 @@ def _import_interpreter() -> Any:
     try:
         from ai_edge_litert.interpreter import Interpreter
         return Interpreter
-    except ImportError:  # Intel Macs
+    except ImportError:  # there is no LiteRT package for Intel Macs
         return import_tensorflow().lite.Interpreter
 
 
@@ -150,7 +151,7 @@ class Engine(Protocol):
 
 
 class EngineRunner:
-    """Runs an engine from any number of threads; each thread opens it once."""
+    """A wrapper that runs an engine from any number of threads; each thread opens it once."""
 
     def __init__(self, engine: Engine):
         self.batch_size = engine.batch_size
@@ -189,7 +190,7 @@ class EngineRunner:
 
 
 class LiteRTEngine:
-    """A .tflite in LiteRT, with one single-threaded interpreter for each thread that opens it."""
+    """A .tflite file, run by LiteRT with one single-threaded interpreter for each thread that opens it."""
 
     name = "litert"
     batch_size = 1
@@ -203,7 +204,7 @@ class LiteRTEngine:
 
 
 class TensorFlowEngine:
-    """A frozen graph in TensorFlow, in batches, in full float32."""
+    """A frozen graph, run by TensorFlow in batches and in full float32."""
 
     name = "tensorflow"
     batch_size = TENSORFLOW_BATCH
@@ -218,7 +219,7 @@ class TensorFlowEngine:
 
 
 def choose_engine(tflite: Path, graph: Path, input_node: str, output_node: str) -> Engine:
-    """Return the engine for this machine, by the rule at the top of this file."""
+    """Return the engine for this machine, by the rule in the module docstring."""
     if not is_litert_installed() or has_gpu():
         return TensorFlowEngine(graph, input_node, output_node)
     return LiteRTEngine(tflite)

@@ -1,4 +1,4 @@
-"""Compute the bottlenecks of photos on all cores, except those that the cache already contains."""
+"""Compute, on all cores, the bottlenecks of photos that the cache does not contain yet."""
 from __future__ import annotations
 
 import logging
@@ -45,10 +45,10 @@ class Bottlenecks:
 
 def extract_bottlenecks(dataset: Dataset, extractor: Extractor, bottleneck_dir: Path | str,
                         workers: int | None = None, measures: Sequence[Measure] = ()) -> Bottlenecks:
-    """Compute the bottlenecks and measures that are missing in the cache, and load all of them.
+    """Compute the bottlenecks and measures that are missing from the cache, and load all of them.
 
-    Files whose stamp has not changed are not even opened. Unreadable photos are listed and removed from the dataset,
-    and so are classes without any readable photo.
+    Files whose stamp has not changed are not even opened. Unreadable photos are listed and removed from the dataset;
+    classes without any readable photo are removed, too.
 
     Args:
         dataset: The photos, from `read_dataset`.
@@ -83,7 +83,7 @@ def extract_augmented(photos: Sequence[Photo], extractor: Extractor, bottleneck_
         photos: The photos, with their digests.
         extractor: The extractor, from `open_extractor`.
         bottleneck_dir: The folder of the cache.
-        augmentation: The augmentation; the cache keeps the views of different augmentations apart.
+        augmentation: The augmentation; the cache stores the views of different augmentations separately.
         n_views: The number of views of each photo.
 
     Returns:
@@ -150,15 +150,15 @@ def _read_stamps(photos: Sequence[Photo]) -> dict[str, str]:
 
 def _extract_missing(photos: Sequence[Photo], job: ExtractionJob, engine: Engine, cache: BottleneckCache,
                      files: _Files, n_threads: int) -> int:
-    """Compute what is missing in the cache, update `files`, and return the number of computed bottlenecks."""
+    """Compute the values missing from the cache, update `files`, and return the number of computed bottlenecks."""
     cached = CachedValues(cache, job)
     missing = [photo for photo in photos if photo.uri not in files.reasons
                and not cached.are_complete(files.digests.get(photo.uri))]
     workers = PhotoWorkers(missing, cached, job, engine, min(n_threads, len(missing)))
     computed = 0
     unreadable: dict[str, str] = {}
-    what = "Bottlenecks" if job.augmentation is None else "Augmented"
-    with progress_bar(len(photos), what, "photo", done=len(photos) - len(missing)) as bar:
+    description = "Bottlenecks" if job.augmentation is None else "Augmented"
+    with progress_bar(len(photos), description, "photo", done=len(photos) - len(missing)) as bar:
         for result in _compute_vectors(workers, engine, cache):
             bar.update()
             uri = result.photo.uri

@@ -1,4 +1,4 @@
-"""Prepare pretrained networks as extractors: frozen graphs from pixels to bottlenecks, stored on disk."""
+"""Prepare pretrained networks as extractors: frozen graphs on disk that turn pixels into bottlenecks."""
 from __future__ import annotations
 
 import hashlib
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 GRAPH_FILE, TFLITE_FILE, DESCRIPTION_FILE = "extractor.pb", "extractor.tflite", "extractor.json"
 OUTPUT_NODE = "bottleneck"
-# LiteRT and TensorFlow must agree to this fraction of the largest feature, or the network is refused.
+# LiteRT and TensorFlow must agree to within this fraction of the largest feature, or the network is rejected.
 ENGINE_TOLERANCE = 1e-3
 
 
@@ -71,8 +71,8 @@ def open_extractor(handle_or_options: str | ExtractorOptions = ExtractorOptions(
     """Open an extractor; the first time, prepare it in a folder below `model_dir` (about ten seconds).
 
     Args:
-        handle_or_options: The options, or a handle alone; its other options then have their defaults.
-        **options: Fields of ExtractorOptions that override these: `open_extractor("keras:MobileNetV2")`,
+        handle_or_options: The options, or just a handle; the other options then have their defaults.
+        **options: Fields of ExtractorOptions that override these, as in
             `open_extractor("efficientnet_lite0", image_size=224)`.
 
     Raises:
@@ -106,7 +106,7 @@ def load_network(options: ExtractorOptions) -> Network:
 
 
 def _views_suffix(views: int) -> str:
-    """Return the part of an extractor's identity that describes its views; empty for one, as in earlier versions."""
+    """Return the part of an extractor's identity that describes its views; empty for one, for compatibility."""
     return "" if views == 1 else f"/{views} views of {CROP_FRACTION}"
 
 
@@ -115,7 +115,7 @@ def _digest(data: bytes) -> str:
 
 
 def _read_description(folder: Path) -> dict[str, Any] | None:
-    """Return the description of a prepared folder, or None if a file is missing, damaged or of another version."""
+    """Return the description of a prepared folder, or None if a file is missing, damaged or of a different version."""
     try:
         description = json.loads((folder / DESCRIPTION_FILE).read_text("utf-8"))
         intact = all(_digest((folder / name).read_bytes()) == digest for name, digest in description["files"].items())
@@ -137,7 +137,8 @@ def prepare_extractor(network: Network, name: str, handle: str, identity: str, f
         views: The number of views of each photo whose features are averaged.
 
     Raises:
-        ExtractorError: The network cannot be frozen or converted, or the two files do not agree.
+        ExtractorError: The network cannot be frozen or converted, the two files return different features, or the
+            folder cannot be written.
     """
     frozen, depth = _freeze(average_views(network, views), name)
     graph_def = frozen.graph.as_graph_def()
@@ -158,7 +159,7 @@ def prepare_extractor(network: Network, name: str, handle: str, identity: str, f
 
 
 def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    """Write a temporary folder next to the destination and rename it, so that no incomplete folder is ever seen."""
+    """Write a temporary folder next to the destination and rename it, so that no incomplete folder is ever visible."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".preparing-"))
     try:
@@ -186,7 +187,7 @@ def _freeze(network: Network, name: str) -> tuple[Any, int]:
     except (tensorflow.errors.OpError, ValueError, TypeError) as error:
         raise ExtractorError(f"The module {name} does not take photos of {height} x {width} pixels: {one_line(error)}",
                              "Try a different `image_size`.") from error
-    with tensorflow.Graph().as_default():  # importing infers shapes that functions of TensorFlow 1 do not state
+    with tensorflow.Graph().as_default():  # importing infers shapes that TensorFlow 1 functions do not state
         output, = tensorflow.graph_util.import_graph_def(frozen.graph.as_graph_def(),
                                                          return_elements=[f"{OUTPUT_NODE}:0"])
     if output.shape.rank != 2 or output.shape[1] is None or output.dtype != tensorflow.float32:
@@ -218,8 +219,8 @@ def _check_engines_agree(frozen: Any, tflite: bytes, network: Network, name: str
     features = np.concatenate([model.run(photo[None]) for photo in photos])
     if not (np.isfinite(expected).all() and np.isfinite(features).all()):
         raise ExtractorError(f"{name} returns numbers that are not finite.",
-                             "If it was downloaded, download it again. If it was trained here, try a tenth of "
-                             "`learning_rate`.")
+                             "If it was downloaded, download it again. If it was trained here, divide "
+                             "`learning_rate` by 10.")
     difference = np.abs(features - expected).max() / max(np.abs(expected).max(), 1e-6)
     if difference > ENGINE_TOLERANCE:
         raise ExtractorError(f"The features of the module {name} differ between TensorFlow Lite and TensorFlow by "

@@ -1,4 +1,4 @@
-"""Download and unpack modules from TF Hub, Kaggle and archives into folders that need no network afterwards."""
+"""Download and unpack modules from TF Hub, Kaggle and archives into folders that can be used offline."""
 from __future__ import annotations
 
 import glob
@@ -34,7 +34,7 @@ _KAGGLE_HANDLE = re.compile(r"[\w.-]+/[\w.-]+/tensorflow[12]/[\w.-]+(/\d+)?", re
 
 
 class HubProvider:
-    """Finds modules by address: on TF Hub, on Kaggle, or on any server with TF Hub's protocol."""
+    """The provider of modules by address: on TF Hub, on Kaggle, or on any server that supports TF Hub's protocol."""
 
     def find(self, handle: str, options: ExtractorOptions) -> SavedModelNetwork | None:
         """Return the network at an address, after downloading it if necessary."""
@@ -42,7 +42,7 @@ class HubProvider:
         return fetch_network(address, options) if address else None
 
     def names(self) -> Sequence[str]:
-        """Return nothing: addresses cannot be listed."""
+        """Return an empty tuple, since addresses cannot be listed."""
         return ()
 
 
@@ -52,13 +52,13 @@ def fetch_network(address: str, options: ExtractorOptions) -> SavedModelNetwork:
 
 
 def hub_address(handle: str) -> str | None:
-    """Return the address that a handle stands for, or None if it is not one.
+    """Return the address that a handle stands for, or None if the handle is of a different kind.
 
     Args:
         handle: An http(s) address, or Kaggle's owner/model/framework/variation/version.
 
     Raises:
-        ExtractorError: The handle begins like an address, but contains no server name.
+        ExtractorError: The handle looks like an address, but contains no server name.
     """
     if handle.lower().startswith(("http://", "https://")):
         if not urllib.parse.urlsplit(handle).netloc:
@@ -103,7 +103,7 @@ def fetch_module(address: str, model_dir: Path, offline: bool = False) -> Path:
     cached = _find_in_tfhub_cache(address)
     if cached is not None:
         return cached
-    if _is_complete(folder):  # checked without the lock first, which a read-only folder would refuse
+    if _is_complete(folder):  # checked first without the lock, which cannot be created in a read-only folder
         return folder
     archive = folder.with_name(f"{folder.name}.tar.gz")
     with lock_download(folder):
@@ -114,7 +114,7 @@ def fetch_module(address: str, model_dir: Path, offline: bool = False) -> Path:
             _unpack(archive, folder, address, str(archive))
         elif offline:
             raise ExtractorError(f"The module {address} is not on this machine, and `offline` forbids downloading it.",
-                                 _manual_download(archive))
+                                 _manual_download_remedy(archive))
         else:
             _download(address, archive, folder)
     return folder
@@ -124,7 +124,7 @@ def unpack_module(archive: Path, model_dir: Path) -> Path:
     """Return the folder of a module in a .tar.gz file, after unpacking it if necessary.
 
     Raises:
-        ExtractorError: The file is not such an archive, or it is damaged.
+        ExtractorError: The file is not a .tar.gz archive, or it is damaged.
     """
     name = re.sub(r"\.(tar\.gz|tgz)$", "", archive.name)
     folder = model_dir / DOWNLOADS / f"{name}-{_sha256(archive)[:12]}"
@@ -135,9 +135,9 @@ def unpack_module(archive: Path, model_dir: Path) -> Path:
     return folder
 
 
-def _manual_download(archive: Path) -> str:
+def _manual_download_remedy(archive: Path) -> str:
     """Return the remedy for a module that cannot be downloaded."""
-    return (f"Download it in another way and save its .tar.gz as {archive}, or omit `handle`: {EMBEDDED} needs no "
+    return (f"Download it manually and save its .tar.gz as {archive}, or omit `handle`: {EMBEDDED} needs no "
             "download.")
 
 
@@ -148,7 +148,7 @@ def _find_in_tfhub_cache(address: str) -> Path | None:
         folder = Path(os.path.expanduser(cache or "")) / hashlib.sha1(handle.encode()).hexdigest()
         if folder.is_dir():
             variables = folder / "variables"
-            # Programs that clean temporary folders leave folders without files (tensorflow/hub issue 850).
+            # Programs that clean up temporary folders leave empty folders behind (tensorflow/hub issue 850).
             if (folder / "saved_model.pb").is_file() and not (variables.is_dir() and not any(variables.iterdir())):
                 return folder
             log.warning("The module in %s is incomplete and is not used.", folder)
@@ -157,7 +157,7 @@ def _find_in_tfhub_cache(address: str) -> Path | None:
 
 @contextmanager
 def lock_download(path: Path) -> Iterator[None]:
-    """Let one process at a time download a file or folder; the lock is released when its process ends, even if killed.
+    """Let one process at a time download a file or folder; a killed process also releases the lock.
 
     Args:
         path: The destination of the download.
@@ -191,10 +191,10 @@ def _download(address: str, archive: Path, folder: Path) -> None:
         download_file(urllib.parse.urlunsplit(parts._replace(query=query)), temporary, description="Module",
                       max_bytes=MAX_BYTES, timeout=TIMEOUT_SECONDS)
         if not is_gzip(temporary):
-            raise ExtractorError(f"{address} returns a web page or another file, not a module.")
+            raise ExtractorError(f"{address} returns a web page or some other file, not a module.")
         _unpack(temporary, folder, address, address)
     except TfpoetsError as error:
-        raise ExtractorError(error.problem, _manual_download(archive)) from error
+        raise ExtractorError(error.problem, _manual_download_remedy(archive)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -205,12 +205,12 @@ def _unpack(archive: Path, folder: Path, source: str, archive_name: str) -> None
     Args:
         archive: The .tar.gz file.
         folder: The destination.
-        source: The origin of the archive for the manifest.
+        source: The origin of the archive, which the manifest records.
         archive_name: The name of the archive in error messages.
     """
     if folder.exists() and not (folder / MANIFEST).exists():
         raise ExtractorError(f"The folder {folder} was not created by this program, and it contains no "
-                             "saved_model.pb.", "Copy the module's files into it, or move the folder away.")
+                             "saved_model.pb.", "Copy the module's files into it, or move the folder elsewhere.")
     if not is_gzip(archive):
         raise ExtractorError(f"{archive} is not a .tar.gz archive.",
                              "Use a module as it was downloaded, or its unpacked folder.")
@@ -240,14 +240,14 @@ def _find_module_root(folder: Path) -> Path:
 
 
 def _write_manifest(module: Path, source: str) -> None:
-    (module / MANIFEST).unlink(missing_ok=True)  # of an earlier download that somebody packed into the archive
+    (module / MANIFEST).unlink(missing_ok=True)  # from an earlier download that was packed into the archive
     files = {path.relative_to(module).as_posix(): [path.stat().st_size, _sha256(path)]
              for path in sorted(module.rglob("*")) if path.is_file()}
     (module / MANIFEST).write_text(json.dumps({"source": source, "files": files}, indent=1), "utf-8")
 
 
 def _is_complete(folder: Path) -> bool:
-    """Return whether every file of a download is intact; a folder without a manifest was created by the user."""
+    """Return whether all files in the manifest are intact; a user's folder, which has none, needs a saved_model.pb."""
     if not (folder / MANIFEST).exists():
         return (folder / "saved_model.pb").is_file()
     try:

@@ -21,7 +21,7 @@ KERAS_PREFIX = "keras:"
 
 
 class KerasProvider:
-    """Finds networks of keras.applications: keras:NAME or keras:NAME:FILE."""
+    """The provider of networks of keras.applications: keras:NAME or keras:NAME:FILE."""
 
     def find(self, handle: str, options: ExtractorOptions) -> KerasNetwork | None:
         """Return the network if the handle begins with "keras:"."""
@@ -29,7 +29,7 @@ class KerasProvider:
         return KerasNetwork(handle, options.model_dir, options.offline) if is_keras else None
 
     def names(self) -> Sequence[str]:
-        """Return nothing: a list requires Keras, which takes seconds to import. `find_application` suggests names."""
+        """Return an empty tuple: listing names takes seconds, to import Keras. `find_application` suggests names."""
         return ()
 
 
@@ -43,7 +43,7 @@ class KerasNetwork:
         offline: Whether downloads are forbidden.
 
     Raises:
-        ExtractorError: The handle contains no name, or the file of weights does not exist.
+        ExtractorError: The handle contains no name, or the weights file does not exist.
     """
 
     default_size: int | None = None
@@ -96,7 +96,7 @@ class KerasNetwork:
         import keras
         file_utils = sys.modules[keras.utils.get_file.__module__]
         try:
-            # Keras's own download has no time-out and leaves a partial file when it is killed, so it is replaced.
+            # Keras's download has no timeout and leaves a partial file if the process is killed, so it is replaced.
             with mock.patch.object(file_utils, "get_file", self._get_file):
                 return application(include_top=False, pooling="avg", input_shape=(size, size, 3),
                                    weights=str(self._weights) if self._weights else weights)
@@ -116,7 +116,7 @@ class KerasNetwork:
         for existing in (path, keras_path):
             if existing.is_file() and _hash_matches(existing, file_hash):
                 return str(existing)
-        remedy = f"Download it in another way and save it as {path}, or omit `handle`: {EMBEDDED} needs no download."
+        remedy = f"Download it manually and save it as {path}, or omit `handle`: {EMBEDDED} needs no download."
         if self._offline:
             raise ExtractorError(f"The weights of {KERAS_PREFIX}{self._application} are not on this machine "
                                  f"({origin}), and `offline` forbids downloading them.", remedy)
@@ -143,7 +143,7 @@ def build_application(name: str, size: int, pretrained: bool, model_dir: Path, o
     Args:
         name: The name of the application.
         size: Height and width of its input in pixels.
-        pretrained: Whether to start from ImageNet weights, or from random ones.
+        pretrained: Whether to start from ImageNet weights instead of random ones.
         model_dir: The folder below which downloaded weights are saved.
         offline: Whether downloads are forbidden.
 
@@ -165,7 +165,7 @@ def _hash_matches(path: Path, file_hash: str | None) -> bool:
 
 
 def _default_size(application: Any) -> int:
-    """Return the height and width of the input that an application was made for, which its complete network has."""
+    """Return the height and width that an application was designed for, read from its complete network."""
     return int(application(weights=None).input_shape[1])
 
 
@@ -176,16 +176,16 @@ def find_application(name: str) -> tuple[Any, Any]:
         name: The name of the application, in upper or lower case.
 
     Raises:
-        ExtractorError: Keras has no application of that name. The message suggests the nearest and lists all.
+        ExtractorError: Keras has no application of that name. The message suggests the closest one and lists all.
     """
     applications = _list_applications()
-    by_lower = {known.lower(): known for known in applications}
-    if name.lower() not in by_lower:
-        suggestion = closest_match(name.lower(), by_lower)
+    spellings = {known.lower(): known for known in applications}
+    if name.lower() not in spellings:
+        suggestion = closest_match(name.lower(), spellings)
         raise ExtractorError(f"Keras has no application {name!r}"
-                             + (f"; did you mean {KERAS_PREFIX}{by_lower[suggestion]}?" if suggestion else "."),
+                             + (f"; did you mean {KERAS_PREFIX}{spellings[suggestion]}?" if suggestion else "."),
                              f"Choose one of {', '.join(sorted(applications))}.")
-    return applications[by_lower[name.lower()]]
+    return applications[spellings[name.lower()]]
 
 
 def _list_applications() -> dict[str, tuple[Any, Any]]:
@@ -199,8 +199,8 @@ def _list_applications() -> dict[str, tuple[Any, Any]]:
             continue
         family = next((module for module in families.values() if hasattr(module, name)), None)
         if family is None:
-            # The module of MobileNetV3Large and -Small exports neither name. Its own name is the longest prefix of
-            # theirs; `mobilenet` is a shorter one.
+            # The module mobilenet_v3 does not export MobileNetV3Large and MobileNetV3Small. Of the modules whose names
+            # are prefixes of theirs, which include `mobilenet`, it has the longest name.
             prefixes = [prefix for prefix in families if name.lower().startswith(prefix.replace("_", ""))]
             family = families[max(prefixes, key=len)] if prefixes else None
         if family is not None:

@@ -1,4 +1,4 @@
-"""Pretrained networks of TensorFlow for Poets: their names, and the frozen ImageNet graphs that it downloaded."""
+"""Pretrained networks of TensorFlow for Poets: their names and the frozen ImageNet graphs that it downloaded."""
 from __future__ import annotations
 
 import hashlib
@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 
 
 class LegacyNameProvider:
-    """Finds networks by their names in TensorFlow for Poets.
+    """The provider of networks by their names in TensorFlow for Poets.
 
-    Its ImageNet graph is used if it exists below `model_dir`; otherwise the feature vector of the same network is
-    downloaded.
+    A network's ImageNet graph is used if it exists below `model_dir`; otherwise the feature vector of the same network
+    is downloaded.
     """
 
     def find(self, handle: str, options: ExtractorOptions) -> PretrainedNetwork | None:
-        """Return the network of that name, or None if TensorFlow for Poets had none."""
+        """Return the network of that name, or None if TensorFlow for Poets had no such network."""
         architecture = find_architecture(handle)
         if architecture is None:
             return None
@@ -43,7 +43,7 @@ class LegacyNameProvider:
         return fetch_network(architecture.address, options)
 
     def names(self) -> Sequence[str]:
-        """Return all names of TensorFlow for Poets."""
+        """Return all network names of TensorFlow for Poets."""
         return architecture_names()
 
 

@@ -17,7 +17,10 @@ from .saved_model_network import SavedModelNetwork
 
 
 class LocalFileProvider:
-    """Finds networks by path: a .pb, or a folder or .tar.gz with a SavedModel or a graph of TensorFlow for Poets."""
+    """The provider of networks by path.
+
+    A path is that of a .pb, or of a folder or .tar.gz with a SavedModel or a graph of TensorFlow for Poets.
+    """
 
     def find(self, handle: str, options: ExtractorOptions) -> PretrainedNetwork | None:
         """Return the network in a file or folder, or None if the path does not exist."""
@@ -27,7 +30,7 @@ class LocalFileProvider:
         return _open_file(path, options.model_dir) if path.is_file() else None
 
     def names(self) -> Sequence[str]:
-        """Return nothing: paths cannot be listed."""
+        """Return an empty tuple, since paths cannot be listed."""
         return ()
 
 
@@ -46,5 +49,5 @@ def _open_file(path: Path, model_dir: Path) -> PretrainedNetwork:
         return _open_folder(unpack_module(path, model_dir), name)
     if path.suffix == ".pb":
         return LegacyGraphNetwork(path)
-    raise ExtractorError(f"The module {path} is a file that is neither a .tar.gz nor a frozen graph (.pb).",
+    raise ExtractorError(f"The file {path} is neither a .tar.gz nor a frozen graph (.pb).",
                          "Use a folder that contains saved_model.pb, or an archive of one.")

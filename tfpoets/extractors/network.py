@@ -10,7 +10,7 @@ from .options import ExtractorOptions
 
 @dataclass(frozen=True)
 class Network:
-    """A network in TensorFlow, with its variables.
+    """A TensorFlow network with its variables.
 
     Attributes:
         function: A function from a float32 tensor [n, height, width, 3] in [0, 1], and the keyword `training`, to
@@ -29,7 +29,7 @@ class Network:
 
 
 class PretrainedNetwork(Protocol):
-    """A pretrained network that can become an extractor: what is known of it before TensorFlow loads it."""
+    """A pretrained network that can become an extractor; TensorFlow loads it only in `build`."""
 
     @property
     def name(self) -> str:
@@ -40,7 +40,7 @@ class PretrainedNetwork(Protocol):
         """Height and width of the input in pixels if the options do not set one; None: `build` decides."""
 
     def identity(self) -> str:
-        """Return a string that identifies the network and its weights; cheap, without TensorFlow."""
+        """Return a string that identifies the network and its weights, quickly and without TensorFlow."""
 
     def build(self, image_size: int | None) -> Network:
         """Load the network with TensorFlow.
@@ -54,13 +54,13 @@ class PretrainedNetwork(Protocol):
 
 
 class ExtractorProvider(Protocol):
-    """Finds the pretrained networks for one kind of handle."""
+    """A provider of pretrained networks for one kind of handle."""
 
     def find(self, handle: str, options: ExtractorOptions) -> PretrainedNetwork | None:
         """Return the network that a handle names, or None if the handle is of a different kind.
 
         Args:
-            handle: The handle, without leading or trailing blanks.
+            handle: The handle, without leading or trailing whitespace.
             options: `model_dir` is the folder for downloads, and `offline` forbids them.
 
         Raises:
@@ -68,4 +68,4 @@ class ExtractorProvider(Protocol):
         """
 
     def names(self) -> Sequence[str]:
-        """Return the handles that can be listed, as suggestions for misspelt ones; cheap, may be empty."""
+        """Return valid handles, as suggestions for misspelt ones; this must be fast, and the result may be empty."""

@@ -1,4 +1,4 @@
-"""Options that select a pretrained network and how it is used."""
+"""Options that select a pretrained network and control how it is used."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from tfpoets.files import convert_to_paths
 EMBEDDED = "efficientnet_lite0"
 # 1: the whole photo; 2: also its enlarged center; 4: also the mirror images of both.
 VIEW_COUNTS = (1, 2, 4)
-# Far above the size that any network benefits from; a larger one would only fill the memory.
+# Far above the size that any network benefits from; larger images would only use more memory.
 MAX_IMAGE_SIZE = 2048
 
 
 @dataclass(frozen=True)
 class ExtractorOptions:
-    """Options that select a pretrained network and how it is used.
+    """Options that select a pretrained network and control how it is used.
 
     Attributes:
         handle: The name, path or address of the network; see `find_network`.
-        model_dir: The folder of downloaded modules and prepared extractors.
+        model_dir: The folder for downloaded modules and prepared extractors.
         image_size: Height and width of the network's input in pixels, for networks that take any size; None: the
             network's default.
         offline: Whether downloads are forbidden.

@@ -19,17 +19,17 @@ from .extractor import Extractor
 
 @dataclass
 class PhotoResult:
-    """What a worker returns for one photo.
+    """The result of processing one photo.
 
     Attributes:
         photo: The photo.
         digest: The digest of its bytes; "" if it could not be read.
         reason: Why it could not be read or decoded, or "".
         hash_: Its perceptual hash, or b"" if that is already in the cache.
-        views: The numbers of the views that are missing in the cache.
+        views: The numbers of the views that are missing from the cache.
         pixels: The pixels of these views, until their bottlenecks have been computed.
         vectors: The bottlenecks of these views.
-        measures: The measures that are missing in the cache, by name.
+        measures: The measures that are missing from the cache, by name.
     """
 
     photo: Photo
@@ -62,7 +62,7 @@ class ExtractionJob:
     measures: Sequence[Measure] = ()
 
     def decode(self, result: PhotoResult, data: bytes, measures: Sequence[Measure]) -> None:
-        """Decode a photo once for its views, perceptual hash and measures, and store these in its result.
+        """Decode a photo once for its views, perceptual hash and measures, and store them in its result.
 
         Args:
             result: The result of the photo; `views` is set.
@@ -83,7 +83,10 @@ class ExtractionJob:
 
 
 class CachedValues:
-    """Which photos, by digest, have which values in the cache: views by number, measures by name; thread-safe."""
+    """A thread-safe record of the values that the cache contains for each photo.
+
+    Photos are identified by their digests, views by number, and measures by name.
+    """
 
     def __init__(self, cache: BottleneckCache, job: ExtractionJob):
         self._lock = threading.Lock()
@@ -96,9 +99,9 @@ class CachedValues:
         return all(digest in digests for digests in self._digests.values())
 
     def claim_missing(self, digest: str) -> set[int | str]:
-        """Return the values that a photo lacks, and count them as cached from now on.
+        """Return the values that a photo lacks, and treat them as cached from now on.
 
-        So only one of several files with the same bytes is processed.
+        Thus only one of several files with the same bytes is processed.
         """
         with self._lock:
             missing = {value for value, digests in self._digests.items() if digest not in digests}

@@ -36,7 +36,7 @@ def find_network(handle: str, options: ExtractorOptions) -> PretrainedNetwork:
             an http(s) address of TF Hub or Kaggle, or Kaggle's owner/model/framework/variation/version;
             the path of a folder with a SavedModel (of TensorFlow 2, or a TF Hub module of TensorFlow 1), of a .tar.gz
             that contains one, or of an ImageNet graph of TensorFlow for Poets (frozen_graph.pb);
-            any handle that another member of EXTRACTOR_PROVIDERS accepts.
+            any other handle that a member of EXTRACTOR_PROVIDERS accepts.
         options: `model_dir` is the folder for downloads, and `offline` forbids them.
 
     Raises:

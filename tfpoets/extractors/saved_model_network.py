@@ -15,8 +15,8 @@ from .network import Network
 
 log = logging.getLogger(__name__)
 
-# The input size of a module that takes any size, if neither the options nor its name state one: the size for which
-# most ImageNet networks were made.
+# The input size of a module that takes any size, if neither the options nor its name state one: the size that
+# most ImageNet networks were designed for.
 DEFAULT_IMAGE_SIZE = 224
 INPUT_SIZES = (96, 128, 160, 192, 224, 240, 256, 260, 288, 299, 300, 320, 331, 380, 384, 448, 480, 512)
 CHOOSE_FEATURE_VECTOR = "Choose a module whose name ends in feature_vector."
@@ -148,7 +148,7 @@ class SavedModelNetwork:
             raise ExtractorError(f"The module {self.folder} is not an image feature vector: it returns "
                                  f"{format_shape(output_spec)}, not one vector per photo.", CHOOSE_FEATURE_VECTOR)
         if input_spec.shape[0] is not None:
-            raise ExtractorError(f"The module {self.folder} takes only batches of {input_spec.shape[0]} photos.",
+            raise ExtractorError(f"The module {self.folder} takes only batches of size {input_spec.shape[0]}.",
                                  "Choose a module that takes batches of any size.")
 
     def _input_size(self, spec: Any, image_size: int | None) -> tuple[int, int]:

@@ -26,7 +26,7 @@ def convert_to_tflite(function: Callable[[Any], Any], height: int, width: int, k
         height: The height of the photo in pixels.
         width: The width of the photo in pixels.
         kind: The kind of quantization, one of TFLITE_KINDS. float32: none; float16: 16-bit weights; dynamic: 8-bit
-            weights; int8: 8-bit weights and activations, from the photo's bytes to uint8 in steps of 1 / 256.
+            weights; int8: 8-bit weights and activations, from uint8 pixels to uint8 in steps of 1 / 256.
         calibration: For int8, photos from which the range of every activation is determined: uint8
             [n, height, width, 3].
 
@@ -34,7 +34,7 @@ def convert_to_tflite(function: Callable[[Any], Any], height: int, width: int, k
         The bytes of the .tflite.
 
     Raises:
-        ExportError: The int8 network does not take the photo's bytes unchanged.
+        ExportError: The int8 network does not take uint8 pixels unchanged.
         ValueError: There is no such kind, or `calibration` is missing.
         Exception: The conversion failed. The converter has no error type of its own.
     """
@@ -55,18 +55,18 @@ def convert_to_tflite(function: Callable[[Any], Any], height: int, width: int, k
             converter.target_spec.supported_types = [tensorflow.float16]
         if kind == "int8":
             if calibration is None:
-                raise ValueError("8-bit quantization needs photos for the calibration")
+                raise ValueError("8-bit quantization needs photos for calibration")
             converter.representative_dataset = lambda: ([photo] for photo in _calibration_inputs(calibration))
             converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = tensorflow.uint8
         model = converter.convert()
     if kind == "int8":
-        _check_takes_bytes(model)
+        _check_takes_uint8(model)
     return model
 
 
 def _calibration_inputs(photos: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield network inputs one by one, the first with a black and a white value: the input range is exactly [0, 1]."""
+    """Yield network inputs one by one; the first contains a 0 and a 1, so the input range is exactly [0, 1]."""
     for number, photo in enumerate(photos):
         pixels = network_input(photo[None])
         if number == 0:
@@ -74,11 +74,11 @@ def _calibration_inputs(photos: np.ndarray) -> Iterator[np.ndarray]:
         yield pixels
 
 
-def _check_takes_bytes(model: bytes) -> None:
-    """Raise an ExportError unless the input is a photo's unchanged bytes and all outputs are bytes."""
+def _check_takes_uint8(model: bytes) -> None:
+    """Raise an ExportError unless the input is unchanged uint8 pixels and all outputs are uint8."""
     tensors = LiteRTModel(model).tensors()
     scale, zero_point = tensors[0]["quantization"]
     if any(tensor["dtype"] != np.uint8 for tensor in tensors) or zero_point != 0 or abs(255 * scale - 1) > 1e-3:
         listed = ", ".join(f"{tensor['dtype'].__name__} {tensor['quantization']}" for tensor in tensors)
-        raise ExportError(f"The quantized network does not take the photo's bytes unchanged ({listed}).",
-                          "Please report this problem, and which module you used.")
+        raise ExportError(f"The quantized network does not take uint8 pixels unchanged ({listed}).",
+                          "Please report this problem and the module that you used.")

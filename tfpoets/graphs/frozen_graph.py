@@ -1,4 +1,4 @@
-"""Run frozen graphs (.pb) that tfpoets wrote in TensorFlow."""
+"""Use TensorFlow to run frozen graphs (.pb) that tfpoets wrote."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -41,5 +41,5 @@ def load_frozen_graph(graph: bytes, input_node: str, *output_nodes: str) -> Call
 
 
 def concatenate_outputs(outputs: Sequence[np.ndarray]) -> np.ndarray:
-    """Concatenate arrays [n, columns] or [n] to one array [n, all columns]."""
+    """Concatenate arrays [n, columns] or [n] into one array [n, all columns]."""
     return outputs[0] if len(outputs) == 1 else np.column_stack(outputs)

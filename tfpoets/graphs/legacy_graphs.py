@@ -1,4 +1,4 @@
-"""Frozen graphs of TensorFlow 1 that TensorFlow for Poets downloaded or wrote: find their inputs and outputs.
+"""Find the inputs and outputs of the TensorFlow 1 graphs that TensorFlow for Poets downloaded or wrote.
 
 Such a file describes itself only by the names of its nodes. Everything else was hard-coded in the scripts of
 TensorFlow for Poets (googlecodelabs/tensorflow-for-poets-2, scripts/retrain.py and label_image.py).
@@ -18,7 +18,7 @@ from .legacy_names import INCEPTION_GRAPH
 from .node_names import HEAD_SCOPE, LOGITS
 
 LEGACY_GRAPH_NAMES = ("frozen_graph.pb", INCEPTION_GRAPH)
-NOT_A_LEGACY_GRAPH = "Use a frozen graph (.pb) that TensorFlow for Poets wrote."
+USE_LEGACY_GRAPH = "Use a frozen graph (.pb) that TensorFlow for Poets wrote."
 # The default of `final_tensor_name` in TensorFlow for Poets.
 LEGACY_OUTPUT = "final_result"
 # The name of a node in every graph and .tflite that tfpoets writes, and in no graph of TensorFlow for Poets.
@@ -33,7 +33,7 @@ class LegacyNetwork:
         name: The name in messages.
         node_substring: Text that is part of a node's name in every graph of the family.
         mean, std: The input scaling. Pixels p from 0 to 255 are fed as (p - mean) / std.
-        input_size: Height and width of the input in pixels, if all networks of the family have the same; else None.
+        input_size: Height and width of the input in pixels, if it is the same for the whole family; otherwise None.
     """
 
     name: str
@@ -52,13 +52,13 @@ LEGACY_NETWORKS = (LegacyNetwork("a TF Hub module", "module_apply_default/", 0.0
 
 
 def identify_legacy_network(content: bytes) -> LegacyNetwork | None:
-    """Return the family of a graph or .tflite by the node names in its bytes, or None if it is of no known family."""
+    """Return the family of a graph or .tflite by the node names in its bytes, or None if it belongs to none."""
     return next((network for network in LEGACY_NETWORKS if network.node_substring.encode() in content), None)
 
 
 @dataclass(frozen=True)
 class LegacyGraph:
-    """A frozen GraphDef and what its node names reveal.
+    """A frozen GraphDef and the properties that its node names reveal.
 
     Attributes:
         graph_def: The GraphDef.
@@ -81,7 +81,7 @@ class LegacyGraph:
 
     @property
     def pools_with_fixed_kernel(self) -> bool:
-        """Whether an average pool has a fixed kernel size; it ignores the margin of photos that are too large."""
+        """Whether an average pool has a fixed kernel size; it would ignore the margins of larger photos."""
         return any(node.op == "AvgPool" for node in self.graph_def.node)
 
     def pooling_node(self) -> str | None:
@@ -121,9 +121,9 @@ def parse_graph(content: bytes, source: str) -> Any:
     try:
         graph_def = tensorflow.compat.v1.GraphDef.FromString(content)
     except Exception as error:  # protobuf moved its DecodeError between versions
-        raise ModelError(f"{source} is not a TensorFlow graph, or it is truncated.", NOT_A_LEGACY_GRAPH) from error
+        raise ModelError(f"{source} is not a TensorFlow graph, or it is truncated.", USE_LEGACY_GRAPH) from error
     if not graph_def.node:
-        raise ModelError(f"{source} is a graph without nodes.", NOT_A_LEGACY_GRAPH)
+        raise ModelError(f"{source} is a graph without nodes.", USE_LEGACY_GRAPH)
     return graph_def
 
 
@@ -167,7 +167,7 @@ def _only_candidate(candidates: list[str], source: str, role: str, option: str) 
 
 
 def _iterate_ancestors(nodes: dict[str, Any], name: str) -> Iterator[str]:
-    """Yield the names of a node and of all nodes it depends on, in breadth-first order."""
+    """Yield the names of a node and of all nodes that it depends on, in breadth-first order."""
     waiting, seen = [name], {name}
     while waiting:
         current = waiting.pop(0)
@@ -189,7 +189,7 @@ def wrap_legacy_graph(graph: LegacyGraph, batch_size: int | None) -> Callable[[n
     """Wrap a graph in a function that computes in full float32.
 
     Args:
-        graph: From `read_legacy_graph`.
+        graph: The graph, from `read_legacy_graph`.
         batch_size: The number of photos per call; None: any number.
 
     Returns:
@@ -206,7 +206,7 @@ def wrap_legacy_graph(graph: LegacyGraph, batch_size: int | None) -> Callable[[n
                 lambda pixels: import_legacy_graph(graph, pixels, graph.output), [spec])
     except Exception as error:  # usually a ValueError, but a damaged graph can make TensorFlow raise nearly anything
         raise ModelError(f"The installed TensorFlow cannot run the graph: {one_line(error)}",
-                         NOT_A_LEGACY_GRAPH) from error
+                         USE_LEGACY_GRAPH) from error
 
     def run(photos: np.ndarray) -> np.ndarray:
         with full_precision:

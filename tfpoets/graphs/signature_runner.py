@@ -1,4 +1,4 @@
-"""Run SavedModels that tfpoets wrote in TensorFlow."""
+"""Use TensorFlow to run SavedModels that tfpoets wrote."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from tfpoets.tf_runtime import full_precision, import_tensorflow, redirect_nativ
 
 
 class _SignatureRunner:
-    """A signature as a function of arrays by name.
+    """A signature as a function that takes and returns arrays by name.
 
-    It holds the SavedModel, because TensorFlow deletes the variables of one that nothing refers to.
+    It keeps a reference to the SavedModel, since TensorFlow deletes the variables of an unreferenced one.
     """
 
     def __init__(self, saved_model: Any, signature_name: str):
@@ -34,7 +34,7 @@ def load_signature(folder: Path, name: str, remedy: str = "") -> Callable[..., d
     Args:
         folder: The folder of the SavedModel.
         name: The name of the signature.
-        remedy: The remedy in the error message if the SavedModel cannot be loaded.
+        remedy: The remedy in the error message.
 
     Returns:
         A function that takes the inputs as keyword arguments and returns the outputs as arrays by name.

@@ -1,4 +1,4 @@
-"""Load the signatures of SavedModels, of TensorFlow 2 or TensorFlow 1, as functions with one interface."""
+"""Load the signatures of TensorFlow 1 and TensorFlow 2 SavedModels as functions with a common interface."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -61,7 +61,7 @@ def load_signatures(folder: Path, meta_graph: Any) -> dict[str, Signature]:
         meta_graph: The MetaGraphDef of that graph, from its saved_model.pb.
 
     Raises:
-        Exception: Files are damaged. TensorFlow raises errors of many types for them.
+        Exception: A file is damaged. TensorFlow raises errors of many types in this case.
     """
     tags = list(meta_graph.meta_info_def.tags)
     with redirect_native_stderr():
@@ -74,7 +74,7 @@ def load_signatures(folder: Path, meta_graph: Any) -> dict[str, Signature]:
 class _TF2Signature:
     """The `call` of a TensorFlow 2 signature.
 
-    It holds the SavedModel, because TensorFlow deletes the variables of one that nothing refers to.
+    It keeps a reference to the SavedModel, since TensorFlow deletes the variables of an unreferenced one.
     """
 
     saved_model: Any
@@ -88,7 +88,7 @@ class _TF2Signature:
 class _ModuleCall:
     """One of the concrete functions behind the `__call__` of a reusable SavedModel, from photos to feature vectors.
 
-    It holds the SavedModel for the same reason as `_TF2Signature`.
+    It keeps a reference to the SavedModel for the same reason as `_TF2Signature`.
     """
 
     saved_model: Any
@@ -146,7 +146,7 @@ class _TF1Signature:
 
 
 def _load_tf1_signatures(folder: Path, meta_graph: Any, tags: list[str]) -> dict[str, Signature]:
-    """Load signatures of TensorFlow 1, frozen in a session: TensorFlow 2 cannot freeze their reference variables."""
+    """Load signatures of TensorFlow 1, frozen in a session, since TensorFlow 2 cannot freeze reference variables."""
     v1 = import_tensorflow().compat.v1
     signature_defs = {name: signature_def for name, signature_def in meta_graph.signature_def.items()
                       if all(info.name for info in signature_def.outputs.values())}

@@ -1,4 +1,4 @@
-"""A loaded classifier, which predicts labels of photos."""
+"""A loaded classifier, which predicts the labels of photos."""
 from __future__ import annotations
 
 import os
@@ -30,7 +30,7 @@ class Prediction:
         probabilities: float32 [n_classes]; None if the photo cannot be read.
         reason: Why the photo cannot be read; otherwise "".
         unknown_score: How much the photo differs from the training photos; None if the classifier has no such score.
-        unknown: Whether the score is above the threshold, so that no label should be trusted.
+        unknown: Whether the score is above the threshold, so that no label can be trusted.
     """
 
     probabilities: np.ndarray | None
@@ -41,7 +41,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class PhotoInput:
-    """The input of a classifier.
+    """The size and scaling of a classifier's input.
 
     Attributes:
         height, width: The size in pixels.
@@ -141,7 +141,7 @@ class Classifier:
         return UNKNOWN_LABEL if prediction.unknown else self.labels[prediction.probabilities.argmax()]
 
     def predict_photo(self, data: bytes) -> Prediction:
-        """Return the prediction for the content of a photo."""
+        """Return the prediction for a photo, given the content of its file."""
         return self._predict(data, lambda content: content)
 
     def predict_array(self, array: np.ndarray) -> Prediction:

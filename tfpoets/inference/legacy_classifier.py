@@ -1,4 +1,4 @@
-"""Load graphs of TensorFlow for Poets; determine their input and labels, which are not stored in the file."""
+"""Load graphs of TensorFlow for Poets, and determine their input and labels, which the files do not contain."""
 from __future__ import annotations
 
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 # Sizes that are tried, in this order, if a graph does not specify the size of its input.
 CANDIDATE_SIZES = (224, 128, 160, 192, 299)
-# No network of this kind has an input of nearly this size.
+# No network of this kind has an input anywhere near this size.
 MAX_IMAGE_SIZE = 2048
 LABEL_FILE_NAMES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
 
@@ -30,7 +30,7 @@ LABEL_FILE_NAMES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
 class LegacyGraphOptions:
     """Options for a graph that does not contain its labels and a full description of its input.
 
-    None stands for a value that is to be determined from the graph and the files next to it.
+    A value of None is determined from the graph and the files next to it.
 
     Attributes:
         labels: The path of a file with one label per line, in output order.
@@ -83,7 +83,7 @@ def load_legacy_graph(path: Path, content: bytes, overrides: LegacyGraphOptions)
     Args:
         path: The path of the file, for messages and to find the label file.
         content: The content of the file.
-        overrides: Values to use instead of those that are found.
+        overrides: Values that take precedence over those determined from the file.
 
     Raises:
         ModelError: The file is not such a graph, its labels are missing or do not match it, or its input cannot be
@@ -101,7 +101,7 @@ def open_legacy_graph(path: Path, content: bytes, overrides: LegacyGraphOptions)
     Args:
         path: The path of the file, for messages.
         content: The content of the file.
-        overrides: Values to use instead of those that are found.
+        overrides: Values that take precedence over those determined from the file.
 
     Raises:
         ModelError: The file is not such a graph, or its input cannot be determined.
@@ -118,7 +118,7 @@ def load_legacy_tflite(path: Path, content: bytes, overrides: LegacyGraphOptions
     Args:
         path: The path of the file, for messages and to find the label file.
         content: The content of the file.
-        overrides: Values to use instead of those that are found.
+        overrides: Values that take precedence over those determined from the file.
 
     Raises:
         ModelError: The file is damaged or not an image classifier, its labels are missing or do not match it, or its
@@ -137,7 +137,7 @@ def load_legacy_tflite(path: Path, content: bytes, overrides: LegacyGraphOptions
         if value not in (None, actual):
             raise ModelError(f"`{name}`={value} does not match {path}, which requires {actual}.", "Omit the option.")
     if overrides.input_layer or overrides.output_layer:
-        log.info("Ignored: `input_layer`, `output_layer`. A .tflite has one input and one output.")
+        log.info("Ignored: `input_layer`, `output_layer`. A .tflite has only one input and one output.")
     mean, std = _find_scale(identify_legacy_network(content), overrides, path)
     return Classifier(_find_labels(path, overrides.labels, model.n_outputs),
                       PhotoInput(model.height, model.width, LEGACY_PIXELS_VERSION, mean, std),
@@ -145,7 +145,7 @@ def load_legacy_tflite(path: Path, content: bytes, overrides: LegacyGraphOptions
 
 
 class _LoadedGraphEngine:
-    """An engine for a graph that is already loaded, and that all threads share."""
+    """An engine for a graph that is already loaded and shared by all threads."""
 
     name = "tensorflow"
 
@@ -158,12 +158,12 @@ class _LoadedGraphEngine:
 
 
 def _find_scale(network: LegacyNetwork | None, overrides: LegacyGraphOptions, path: Path) -> tuple[float, float]:
-    """Return mean and standard deviation of the pixels, by default those of the network's family."""
+    """Return the mean and std for the scaling of pixels, by default those of the network's family."""
     mean, std = overrides.input_mean, overrides.input_std
     if network is not None:
         mean, std = network.mean if mean is None else mean, network.std if std is None else std
     if mean is None or std is None:
-        raise ModelError(f"The scaling of the input of {path} is not known, because it is none of the networks that "
+        raise ModelError(f"The input scaling of {path} is not known, because it is not one of the networks that "
                          "TensorFlow for Poets used (MobileNet v1, Inception v3, a TF Hub module).",
                          "Set `input_mean` and `input_std`: pixels p from 0 to 255 are scaled to (p - mean) / std.")
     return mean, std
@@ -175,7 +175,7 @@ def _find_shape(graph: LegacyGraph, overrides: LegacyGraphOptions, path: Path, g
 
     Args:
         graph: The graph.
-        overrides: Values to use instead of those that are found.
+        overrides: Values that take precedence over those determined from the file.
         path: The path of the file, for messages.
         gray: The scaled value of the pixels of the test photos.
 
@@ -208,7 +208,7 @@ def _find_shape(graph: LegacyGraph, overrides: LegacyGraphOptions, path: Path, g
 
 
 def _candidate_sizes(graph: LegacyGraph, overrides: LegacyGraphOptions) -> Iterator[tuple[int, int, bool]]:
-    """Yield heights and widths to try, each with whether it is a guess."""
+    """Yield the heights and widths to try, and whether they are a guess."""
     graph_height, graph_width = (graph.shape + (None,) * 4)[1:3]
     side = graph.network.input_size if graph.network else None
     height, width = (overrides.input_height or graph_height or side, overrides.input_width or graph_width or side)
@@ -236,7 +236,7 @@ def _find_labels(path: Path, label_file: Path | None, n_classes: int) -> list[st
             log.info("Labels: %s", candidate)
             return labels
     raise ModelError(f"No file with the {n_classes} labels of {path} was found next to it.",
-                     "Name the label file with `labels`=FILE.")
+                     "Set `labels` to the path of the label file.")
 
 
 def _read_labels(path: Path) -> list[str]:
@@ -247,5 +247,5 @@ def _read_labels(path: Path) -> list[str]:
     except FileNotFoundError:
         raise ModelError(f"There is no label file {path}.") from None
     lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
-    # TensorFlow for Poets wrote a blank as the label of a folder whose name has no letter from a to z.
+    # TensorFlow for Poets wrote a blank as the label of a folder whose name has no letters from a to z and no digits.
     return [line.strip() or line for line in lines]

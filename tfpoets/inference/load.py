@@ -15,16 +15,16 @@ log = logging.getLogger(__name__)
 
 
 def load_classifier(path: str | os.PathLike[str], overrides: LegacyGraphOptions = LegacyGraphOptions()) -> Classifier:
-    """Load a classifier: a .tflite (without TensorFlow), a .pb, or a SavedModel folder.
+    """Load a classifier from a .tflite (without TensorFlow), a .pb, or a SavedModel folder.
 
     Args:
-        path: The path of the file or the SavedModel folder. A folder of numbered versions stands for its highest
-            version.
+        path: The path of the file or the SavedModel folder. In a folder of numbered versions, the highest one is
+            loaded.
         overrides: Labels and input of a graph of TensorFlow for Poets. They are ignored, with a note, for a file that
             retrain wrote, because its metadata contains them.
 
     Raises:
-        ModelError: There is no classifier at the path, it is damaged, or its files do not match.
+        ModelError: There is no classifier at the path, it is damaged, or its files do not match each other.
     """
     classifier = _load(Path(path), overrides)
     if classifier.metadata is not None:

@@ -35,8 +35,9 @@ def occlusion_maps(classifier: Classifier, pixels: np.ndarray, labels: np.ndarra
         covered[:, position, row_edges[row]:row_edges[row + 2],
                 column_edges[column]:column_edges[column + 2]] = COVER_VALUE
     probabilities = classifier.probabilities(covered.reshape(-1, *pixels.shape[1:]))
-    of_label = probabilities.reshape(n_photos, n_positions + 1, -1)[np.arange(n_photos), :, labels]
-    drops = (of_label[:, -1:] - of_label[:, :-1]).reshape(-1, POSITIONS_PER_SIDE, POSITIONS_PER_SIDE)
+    label_probabilities = probabilities.reshape(n_photos, n_positions + 1, -1)[np.arange(n_photos), :, labels]
+    drops = label_probabilities[:, -1:] - label_probabilities[:, :-1]
+    drops = drops.reshape(-1, POSITIONS_PER_SIDE, POSITIONS_PER_SIDE)
     total, n_covers = np.zeros((2, n_photos, POSITIONS_PER_SIDE + 1, POSITIONS_PER_SIDE + 1), np.float32)
     for row, column in np.ndindex(2, 2):
         total[:, row:row + POSITIONS_PER_SIDE, column:column + POSITIONS_PER_SIDE] += drops

@@ -1,4 +1,4 @@
-"""Training all layers, of a pretrained network or from scratch; the result is prepared as an extractor again."""
+"""Train all layers of a pretrained or new network, and prepare the result as an extractor."""
 from __future__ import annotations
 
 import contextlib
@@ -36,7 +36,7 @@ BATCH_NORMS = ("frozen", "training")
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuningOptions(LoopOptions):
-    """How all layers of a pretrained network are trained further.
+    """Options for fine-tuning all layers of a pretrained network.
 
     Attributes:
         batch_norm: "frozen" to keep the statistics of batch normalization, "training" to learn them from the photos.
@@ -53,11 +53,11 @@ class FineTuningOptions(LoopOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions(LoopOptions):
-    """Which network is trained from scratch, and how.
+    """Options for training a network from scratch.
 
     Attributes:
         architecture: One of ARCHITECTURES.
-        weights: "imagenet" to start resnet50_v2 with ImageNet weights, or "none".
+        weights: "imagenet" to initialize resnet50_v2 with ImageNet weights, or "none".
         color_mode: "rgb", or "grayscale" to convert photos to grayscale first.
         dropout: The dropout rate, or None for the architecture's default.
     """
@@ -77,22 +77,23 @@ class NetworkOptions(LoopOptions):
         check_choice("color_mode", self.color_mode, COLOR_MODES)
         check_range("dropout", self.dropout, minimum=0, below=1)
         if self.weights == "imagenet" and self.architecture != RESNET:
-            raise OptionError(f"`weights`=imagenet is for `architecture`={RESNET} only.")
+            raise OptionError(f"`weights`=imagenet is only available for `architecture`={RESNET}.")
         if self.color_mode == "grayscale" and self.architecture == RESNET:
-            raise OptionError(f"`color_mode`=grayscale is for networks from scratch ({', '.join(CONVNETS)}).")
+            raise OptionError(f"`color_mode`=grayscale is not available for `architecture`={RESNET}.",
+                              f"Choose from {', '.join(CONVNETS)}.")
 
 
 @dataclass(frozen=True, eq=False)
 class InitialNetwork:
-    """A network before it is trained.
+    """A network before training.
 
     Attributes:
         network: The network with its initial weights.
         name: The name of the trained network, for messages.
         handle: The handle of the network, for the metadata.
-        identity: A text that differs between any two networks or initial weights; part of the keys of checkpoints.
+        identity: A string that identifies the network and its initial weights; part of the key of its checkpoints.
         kind: "fine_tuned" or "from_scratch".
-        head: The head to begin with, or None for random weights.
+        head: The initial head, or None for random weights.
     """
 
     network: Network
@@ -105,36 +106,36 @@ class InitialNetwork:
 
 def build_fine_tuned(network: Network, extractor: Extractor, head: LinearHead, options: FineTuningOptions
                      ) -> InitialNetwork:
-    """Return a pretrained network and a head that was solved for it, ready to be fine-tuned.
+    """Return a pretrained network and its head, ready to be fine-tuned.
 
-    With `batch_norm` "training", batch normalization uses the statistics of each batch and learns them. With "frozen",
-    it keeps the pretrained statistics, which small batches of new photos mostly make worse. Its scale and offset are
-    trained in either case.
+    With `batch_norm` "training", batch normalization uses the statistics of each batch and updates its moving
+    averages. With "frozen", it uses the pretrained statistics, because those of small batches of new photos are
+    usually worse. Its scale and offset are trained in either case.
 
     Args:
         network: The network, from `load_network`.
         extractor: The extractor prepared from this network.
         head: The head that was solved for the extractor.
-        options: How to fine-tune.
+        options: The options for fine-tuning.
     """
     batch_norm = options.batch_norm == "training"
 
-    def trainable(pixels: Any, training: bool) -> Any:
+    def forward(pixels: Any, training: bool) -> Any:
         return network(pixels, training and batch_norm)
-    return InitialNetwork(replace(network, function=trainable), f"{extractor.name}, fine-tuned", extractor.handle,
+    return InitialNetwork(replace(network, function=forward), f"{extractor.name}, fine-tuned", extractor.handle,
                           f"{extractor.digest}/{batch_norm}", "fine_tuned", head)
 
 
 def build_from_scratch(options: NetworkOptions, image_size: int | None, seed: int,
                        build_resnet: Callable[[int, bool], Any]) -> InitialNetwork:
-    """Build a network with random weights, or with ImageNet weights if requested for resnet50_v2.
+    """Build a network with random weights, or resnet50_v2 with ImageNet weights if requested.
 
     Args:
         options: The architecture and its options.
         image_size: The side of the input in pixels, or None for the architecture's default.
         seed: The seed of the weights.
-        build_resnet: Builds ResNet50V2 as a Keras model, given the side of its input and whether to load ImageNet
-            weights.
+        build_resnet: A function that builds ResNet50V2 as a Keras model, given the side of its input and whether to
+            load ImageNet weights.
 
     Raises:
         TrainingError: The input is too small for the architecture.
@@ -160,34 +161,34 @@ def build_from_scratch(options: NetworkOptions, image_size: int | None, seed: in
     return InitialNetwork(Network(function, size, size), name, name, identity, "from_scratch")
 
 
-def train_all_layers(initial: InitialNetwork, dataset: Dataset, options: FineTuningOptions | NetworkOptions, views:
-    int,
-                     work_dir: Path, on_epoch: Callable[[EpochMetrics], None]) -> tuple[Extractor, NetworkFit]:
+def train_all_layers(initial: InitialNetwork, dataset: Dataset, options: FineTuningOptions | NetworkOptions,
+                     views: int, work_dir: Path, on_epoch: Callable[[EpochMetrics], None]
+                     ) -> tuple[Extractor, NetworkFit]:
     """Train a network on the training photos and prepare its best epoch as an extractor.
 
     Args:
         initial: The network to train; changed in place.
         dataset: The photos, with digests and split.
-        options: How to train.
+        options: The options for training.
         views: The number of views of each photo that are averaged at inference; training uses one.
-        work_dir: The folder for checkpoints, decoded photos and the extractor. An interrupted training continues
-            there.
+        work_dir: The folder for checkpoints, decoded photos and the extractor. An interrupted training run is resumed
+            from its checkpoints there.
         on_epoch: Called with the metrics of each epoch.
 
     Raises:
-        TrainingError: There is no checkpoint to resume, or `train_network` raises it.
+        TrainingError: There is no checkpoint to resume from, or training fails.
     """
     if options.mixed_precision and not has_gpu():
-        log.info("`mixed_precision` has no effect: there is no GPU.")
+        log.info("`mixed_precision` has no effect without a GPU.")
     key = _key(initial, dataset, options, views)
     folder = work_dir / "training" / key
     if (options.resume or options.checkpoint) and not folder.is_dir():
         option = "resume" if options.resume else "checkpoint"
-        raise TrainingError("There is no checkpoint: no training of these photos with these options was started.",
-                            f"Use the same options as when it was started, or omit `{option}`.")
+        raise TrainingError("There is no checkpoint: no training run with these photos and options was started.",
+                            f"Use the same photos and options as in the first run, or omit `{option}`.")
     network = average_views(initial.network, views)
 
-    def trainable(pixels: Any, training: bool) -> Any:
+    def forward(pixels: Any, training: bool) -> Any:
         return initial.network(pixels, True) if training else network(pixels)
 
     def decode(part: int) -> PixelData:
@@ -195,7 +196,7 @@ def train_all_layers(initial: InitialNetwork, dataset: Dataset, options: FineTun
         pixels = store_pixels(examples.photos, network.height, network.width, folder, core_count())
         return PixelData(pixels, examples.y)
     try:
-        fit = train_network(TrainableModel(trainable, len(dataset.labels), initial.head, initial.kind),
+        fit = train_network(TrainableModel(forward, len(dataset.labels), initial.head, initial.kind),
                             decode(TRAINING), decode(VALIDATION), options, folder, on_epoch)
     except TfpoetsError:
         _delete_pixels(folder)
@@ -209,7 +210,7 @@ def train_all_layers(initial: InitialNetwork, dataset: Dataset, options: FineTun
 
 def _delete_pixels(folder: Path) -> None:
     for path in folder.glob("pixels-*"):
-        with contextlib.suppress(OSError):  # Windows does not delete a file that is memory-mapped
+        with contextlib.suppress(OSError):  # Windows cannot delete memory-mapped files
             path.unlink()
 
 
@@ -218,7 +219,7 @@ def _digest(array: np.ndarray) -> str:
 
 
 def _key(initial: InitialNetwork, dataset: Dataset, options: FineTuningOptions | NetworkOptions, views: int) -> str:
-    """Return the name of a training, which it shares only with trainings that may continue from its checkpoints."""
+    """Return a hash of everything that determines a training run. Only runs with the same key share checkpoints."""
     head = initial.head and _digest(initial.head.weights)
     dropout = options.dropout if isinstance(options, NetworkOptions) and options.architecture in CONVNETS else None
     content = [LOOP_VERSION, initial.identity, initial.kind, initial.network.height, initial.network.width, head,

@@ -10,7 +10,7 @@ from tfpoets.tf_runtime import import_tensorflow
 # Maps float32 [n, height, width, 3] in [0, 1] to float32 [n, depth]. The second argument is Keras's `training`.
 TrainableNetwork = Callable[[Any, bool], Any]
 
-# The weights of red, green and blue in the luma (ITU-R BT.601).
+# The weights of red, green and blue in luma (ITU-R BT.601).
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 
 
@@ -22,9 +22,9 @@ class ConvNet:
 
     Attributes:
         image_size: The default side of the input, in pixels.
-        filters: The number of filters of each block.
+        filters: The number of filters in each block.
         kernels: The side of each block's kernels, in pixels.
-        dense: The units of each dense layer. The outputs of the last one are the bottleneck.
+        dense: The number of units of each dense layer. The output of the last one is the bottleneck.
         batch_norm: Whether batch normalization follows each block and dense layer.
         dropout: The default dropout rate after each dense layer, 0 to 1.
     """
@@ -48,7 +48,7 @@ PRESETS = {
 
 
 def seed_weights(seed: int) -> None:
-    """Seed the initial weights of the networks that are built next. Any integer is a valid seed."""
+    """Seed the initial weights of networks built afterwards. Any integer is a valid seed."""
     import_tensorflow()
     import keras
     keras.utils.set_random_seed(seed % 2 ** 31)
@@ -63,7 +63,7 @@ def build_convnet(preset: ConvNet, height: int, width: int, *, grayscale: bool, 
         height: The height of the input, in pixels.
         width: The width of the input, in pixels.
         grayscale: Whether the network converts its input to grayscale first.
-        dropout: The dropout rate, or None for that of the preset.
+        dropout: The dropout rate, or None for the preset's default.
         seed: The seed of the initial weights.
 
     Raises:

@@ -1,6 +1,6 @@
-"""Predictions for each photo by a head that was not trained on it.
+"""Out-of-fold predictions: each photo is predicted by a head that was not trained on it.
 
-They measure the accuracy on datasets that are too small to hold out test photos.
+They measure the accuracy on datasets that are too small to hold out test photos, and reveal wrong labels.
 """
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ from .lbfgs import fit_head
 from .logistic_regression import LogisticObjective, compute_principal_axes, predict_log_proba, solve
 from .trainers import HeadFit
 
-# The tolerance of `solve`, at which the probabilities are accurate to about 0.01.
+# The tolerance for `solve`. With this one, the probabilities are accurate to about 0.01.
 ROUGH_TOLERANCE = 1e-3
 
 
 def out_of_fold_probabilities(examples: Examples, folds: np.ndarray,
                               fit: Callable[[Examples, Examples], HeadFit] = fit_head) -> np.ndarray:
-    """Fit a head for each fold on the photos of the other folds, and predict the fold with it.
+    """For each fold, fit a head to the other folds and predict the photos of the fold.
 
-    The next fold serves as validation photos, so that the predicted fold takes no part in any choice.
+    The next fold provides the validation photos, so that the predicted fold does not influence any choice.
 
     Args:
         examples: All photos.
-        folds: int [n], the number of each photo's fold, 0 to K - 1 with K at least 3. Every class must occur in at
-            least three folds.
-        fit: Fits a head to training and validation examples.
+        folds: int [n], the fold of each photo, 0 to n_folds - 1. Every class must occur in at least three folds.
+        fit: A function that fits a head to training and validation examples.
 
     Returns:
         float32 [n, n_classes].
@@ -48,14 +47,14 @@ def out_of_fold_probabilities(examples: Examples, folds: np.ndarray,
 def out_of_fold_at_l2(examples: Examples, folds: np.ndarray, l2: float, trusted: np.ndarray) -> np.ndarray:
     """Return out-of-fold probabilities at a given L2 strength.
 
-    This takes about a second, because all folds share the principal axes and start from each other's solution.
+    This takes about a second, because all folds share the principal axes and each starts from the previous solution.
 
     Args:
         examples: All photos.
-        folds: int [n], the number of each photo's fold. A class may be missing from a fold.
-        l2: The strength.
-        trusted: bool [n], the photos to train on. All photos are predicted; a fold without photos to train on gets the
-            same probability for all classes.
+        folds: int [n], the fold of each photo. A class may be missing from a fold.
+        l2: The L2 strength.
+        trusted: bool [n], the photos to train on. All photos are predicted. If there are no photos to train on for a
+            fold, all classes get the same probability.
 
     Returns:
         float64 [n, n_classes].

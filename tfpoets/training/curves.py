@@ -1,16 +1,16 @@
-"""The metrics of a training as curves."""
+"""Training metrics as curves."""
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 from typing import Protocol
 
-# Points by run, "train" and "validation". Each point has its `step` and the metrics measured there.
+# The points of each run, "train" and "validation". A point contains its `step` and the metrics at that step.
 Curves = dict[str, list[dict[str, float]]]
 
 
 class TrainingMetrics(Protocol):
-    """Metrics at one point of a training.
+    """Metrics at one point in training.
 
     Losses are in nats, accuracies from 0 to 1. Without validation photos, the validation metrics are nan.
     """
@@ -36,16 +36,17 @@ def build_curves(metrics: Iterable[tuple[int, TrainingMetrics]], **extra: Iterab
     """Return the curves of a training.
 
     Args:
-        metrics: The number of each step, and the metrics measured there.
-        extra: Further values, by name: one for each step, added to the points of both runs.
+        metrics: The number and the metrics of each step.
+        extra: Additional values by name, one for each step. They are added to the points of both runs.
 
     Returns:
         Points with `step`, `cross_entropy`, `accuracy` and the names in `extra`. Points whose loss is nan are omitted.
     """
     curves: Curves = {"train": [], "validation": []}
-    for (step, each), *values in zip(metrics, *extra.values(), strict=True):
-        for run, loss, accuracy in (("train", each.train_loss, each.train_accuracy),
-                                    ("validation", each.validation_loss, each.validation_accuracy)):
+    for (step, step_metrics), *values in zip(metrics, *extra.values(), strict=True):
+        for run, loss, accuracy in (
+                ("train", step_metrics.train_loss, step_metrics.train_accuracy),
+                ("validation", step_metrics.validation_loss, step_metrics.validation_accuracy)):
             if not math.isnan(loss):
                 curves[run].append({"step": step, "cross_entropy": loss, "accuracy": accuracy,
                                     **dict(zip(extra, values))})

@@ -1,6 +1,6 @@
-"""The path of fits from strong to weak L2 penalties, from which the validation photos choose.
+"""A path of fits from strong to weak L2 penalties, of which the one with the smallest validation loss is chosen.
 
-Each fit starts from the ones before it (Friedman, Hastie & Tibshirani 2010).
+Each fit starts from the previous ones (Friedman, Hastie & Tibshirani 2010).
 """
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tfpoets.evaluation import cross_entropy, fit_temperature
 
 from .logistic_regression import LogisticObjective, compute_sample_weight, predict_log_proba, solve
 
-# The tolerances of `solve`, along the path and for a final fit.
+# The tolerances for `solve` along the path and in the final fit.
 PATH_TOLERANCE = 1e-4
 TOLERANCE = 1e-7
 
-# The path ends early, but not before MIN_STEPS strengths, when the validation loss has been this many times the best
-# one for PATIENCE strengths in a row.
+# After at least MIN_STEPS strengths, the path ends early if the last PATIENCE validation losses are all greater than
+# MAX_LOSS_RATIO times the smallest one.
 MIN_STEPS = 8
 PATIENCE = 3
 MAX_LOSS_RATIO = 1.02
@@ -32,10 +32,11 @@ class PathStep:
 
     Attributes:
         l2: The strength.
-        train_loss: The mean cross-entropy in nats, without the penalty; with balanced weights the mean over classes.
-        validation_loss: The same for the photos held out.
-        train_accuracy: The fraction of photos classified correctly, 0 to 1.
-        validation_accuracy: The same for the photos held out.
+        train_loss: The mean cross-entropy of the training photos in nats, without the penalty. With balanced weights,
+            it is the mean over the classes.
+        validation_loss: The same for the held-out photos.
+        train_accuracy: The fraction of the training photos classified correctly, 0 to 1.
+        validation_accuracy: The same for the held-out photos.
         iterations: The number of L-BFGS iterations.
     """
 
@@ -48,12 +49,12 @@ class PathStep:
 
 
 class FoldPath:
-    """The path of fits on one training set, and the photos held out of it.
+    """The path of fits to one training set, and the photos held out of it.
 
     Args:
         objective: The objective on the training set.
-        held_out_X: Photos held out, in the same axes.
-        held_out_y: Their targets.
+        held_out_X: The held-out photos, in the same axes.
+        held_out_y: The targets of the held-out photos.
     """
 
     def __init__(self, objective: LogisticObjective, held_out_X: np.ndarray, held_out_y: np.ndarray):
@@ -64,17 +65,17 @@ class FoldPath:
     def advance(self, l2: float) -> int:
         """Add the solution for the next strength and return its number of iterations."""
         previous, last = self.solutions[-2:][0], self.solutions[-1]
-        # Extrapolating the last step takes a third fewer iterations than starting where it ended.
+        # Starting from an extrapolation takes a third fewer iterations than starting from the last solution.
         solution, iterations = solve(self.objective, l2, last + (last - previous), PATH_TOLERANCE)
         self.solutions.append(solution)
         return iterations
 
 
 def follow_path(folds: list[FoldPath], l2_grid: Sequence[float], balanced: bool) -> tuple[PathStep, ...]:
-    """Fit all folds for one strength after the other, until the validation loss only rises.
+    """Fit all folds for one strength after another, until the validation loss keeps rising.
 
     Args:
-        folds: The folds, at their beginning; they keep their solutions.
+        folds: The folds, not fitted yet; each stores its solutions.
         l2_grid: The strengths, in descending order.
         balanced: Whether all classes have the same weight in the losses.
     """
@@ -93,7 +94,7 @@ def follow_path(folds: list[FoldPath], l2_grid: Sequence[float], balanced: bool)
 
 
 def fit_path_temperature(folds: list[FoldPath], step: int, l2: float) -> tuple[float, np.ndarray, int]:
-    """Fit the temperature for one step of the path to the photos held out.
+    """Fit the temperature for one step of the path to the held-out photos.
 
     The step is solved to TOLERANCE first, because with a weak penalty the predictions grow more confident up to the
     last iteration.
@@ -101,7 +102,7 @@ def fit_path_temperature(folds: list[FoldPath], step: int, l2: float) -> tuple[f
     Args:
         folds: The folds, after `follow_path`.
         step: The index of the step.
-        l2: Its strength.
+        l2: The L2 strength of the step.
 
     Returns:
         The temperature, the coefficients of the first fold, and the number of iterations.
@@ -119,9 +120,9 @@ def fit_path_temperature(folds: list[FoldPath], step: int, l2: float) -> tuple[f
 def split_folds(y: np.ndarray, n_train: int) -> list[tuple[slice | np.ndarray, slice | np.ndarray]]:
     """Return the rows to fit and the rows to hold out, for each fold.
 
-    The rows after the first `n_train` are validation photos. If there are any, they are held out of a single fold.
-    Otherwise each class is cut into N_FOLDS runs of consecutive photos, since neighbouring files are often similar. A
-    class with a single photo is never held out.
+    The rows after the first `n_train` are validation photos. If there are any, they are held out in a single fold.
+    Otherwise each class is divided into N_FOLDS runs of consecutive photos, since neighbouring files are often
+    similar. A class with a single photo is never held out.
     """
     if n_train < len(y):
         return [(slice(n_train), slice(n_train, None))]
@@ -136,7 +137,7 @@ def split_folds(y: np.ndarray, n_train: int) -> list[tuple[slice | np.ndarray, s
 
 def _loss_and_accuracy(predictions: list[tuple[np.ndarray, np.ndarray, np.ndarray]], balanced: bool
                        ) -> tuple[float, float]:
-    """Return loss and accuracy over all (X, y, coef) together, or nan without photos."""
+    """Return the loss and accuracy over all (X, y, coef) together, or nan without photos."""
     y = np.concatenate([part_y for _, part_y, _ in predictions])
     if not len(y):
         return math.nan, math.nan

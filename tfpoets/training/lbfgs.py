@@ -1,4 +1,4 @@
-"""A last layer that is solved to its optimum by L-BFGS, with L2 strength and temperature chosen by held-out photos."""
+"""Fit the last layer to its optimum by L-BFGS, with L2 strength and temperature chosen on held-out photos."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -20,18 +20,18 @@ from .logistic_regression import LogisticObjective, compute_principal_axes, solv
 # strength is between 0.001 and 0.2 for 600 photos of five classes, and 0.002 for 50,000 photos of ten.
 L2_GRID: tuple[float, ...] = tuple(float(strength) for strength in np.logspace(1, -4, 16))
 CLASS_WEIGHTS = ("none", "balanced")
-# For datasets without a photo to choose the strength by: one photo per class, and none for validation.
+# For datasets without photos to choose the strength on: one photo per class, and no validation photos.
 DEFAULT_L2 = 0.1
 
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """How the last layer is solved.
+    """Options for fitting the last layer by L-BFGS.
 
     Attributes:
-        class_weight: "none", or "balanced" for the same total weight of all classes: a photo has the weight
-            n_photos / (n_classes * photos of its class).
-        refit: Fit again with the chosen strength, on training and validation photos.
+        class_weight: "none", or "balanced" to give all classes the same total weight. Each photo then has the weight
+            n_photos / (n_classes * number of photos of its class).
+        refit: Whether to fit again with the chosen strength, on training and validation photos.
     """
 
     class_weight: str = "none"
@@ -54,7 +54,7 @@ class LBFGSFit:
     Attributes:
         head: The head, solved to TOLERANCE.
         l2: The L2 strength with the smallest validation loss.
-        path: A step for each strength that was tried, from strong to weak.
+        path: The step for each strength that was tried, from strong to weak.
         refitted: Whether the head was fitted again, on training and validation photos.
         iterations: The total number of L-BFGS iterations.
     """
@@ -82,7 +82,7 @@ class HeadFitted:
 
 
 class LBFGSTrainer:
-    """Solves the head to its optimum."""
+    """Fits the head to its optimum by L-BFGS."""
 
     name = "lbfgs"
     options = HeadOptions
@@ -97,17 +97,17 @@ class LBFGSTrainer:
 
 def fit_head(train: Examples, validation: Examples, options: HeadOptions = HeadOptions(),
              l2_grid: Sequence[float] = L2_GRID) -> LBFGSFit:
-    """Choose L2 strength and temperature by the validation photos, and fit the head.
+    """Choose L2 strength and temperature on the validation photos, and fit the head.
 
     Without validation photos, they are chosen by 5-fold cross-validation on the training photos. The head is also
-    fitted to the augmented views of the examples, if there are any; strength and temperature are chosen by the
+    fitted to the augmented views of the examples, if there are any; strength and temperature are chosen on the
     original photos only. The same arguments give the same result, to the byte, on the same machine.
 
     Args:
         train: Training examples, with at least one of each class.
         validation: Validation examples; may be empty.
         options: How to fit the head.
-        l2_grid: The strengths to choose from, greater than 0. Geometric spacing is solved fastest.
+        l2_grid: The strengths to choose from, greater than 0. A geometric sequence is fastest.
 
     Raises:
         ValueError: A class has no training example, or a bottleneck is not finite.
@@ -115,8 +115,8 @@ def fit_head(train: Examples, validation: Examples, options: HeadOptions = HeadO
     missing = np.flatnonzero(np.bincount(train.y, minlength=train.n_classes) == 0)
     if len(missing):
         raise ValueError(f"classes without a training photo: {missing.tolist()}")
-    # One thread: the BLAS threads of NumPy and SciPy that wait for each other take 30 times as long as the
-    # computation. It also makes the sums, and so the weights, independent of the number of cores.
+    # With several threads, the BLAS libraries of NumPy and SciPy wait for each other, which takes 30 times as long as
+    # the computation. One thread also makes the sums, and so the weights, independent of the number of cores.
     with threadpool_limits(1, user_api="blas"):
         return _fit_head(train, validation, options, l2_grid)
 
@@ -151,7 +151,7 @@ class _FitData:
         augmented = [part.augmented for part in (train, validation) if part.augmented is not None]
         bottlenecks = [train.X, validation.X, *(views.reshape(-1, self._n_features) for views in augmented)]
         self.axes = compute_principal_axes(np.concatenate(bottlenecks).astype(np.float32, copy=False))
-        # The index of the photo that each row shows.
+        # The index of the photo that each row belongs to.
         photos = np.arange(len(self.y))
         self._photo_of_row = np.append(photos, np.repeat(photos, augmented[0].shape[1])) if augmented else photos
         self._has_views = bool(augmented)
@@ -165,5 +165,5 @@ class _FitData:
                                  self._n_features)
 
     def fold_path(self, fitted: slice | np.ndarray, held_out: slice | np.ndarray) -> FoldPath:
-        """Return the beginning of the path for one fold."""
+        """Return the path for one fold, not fitted yet."""
         return FoldPath(self.objective(fitted), self.axes.X[:len(self.y)][held_out], self.y[held_out])

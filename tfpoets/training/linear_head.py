@@ -1,4 +1,4 @@
-"""A linear layer and a softmax, with one temperature for all classes."""
+"""The last layer: a linear layer and a softmax, with one temperature for all classes."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from tfpoets.tf_runtime import import_tensorflow
 
 @dataclass(frozen=True, eq=False)
 class LinearHead:
-    """A linear last layer: softmax((X @ weights + bias) / temperature).
+    """A head that computes softmax((X @ weights + bias) / temperature).
 
     Attributes:
         weights: float32 [depth, n_classes], for bottlenecks as the extractor returns them.
         bias: float32 [n_classes].
-        temperature: The number that the logits are divided by before the softmax.
+        temperature: The number by which the logits are divided before the softmax.
     """
 
     weights: np.ndarray

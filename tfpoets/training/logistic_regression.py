@@ -9,8 +9,8 @@ bottlenecks. `PrincipalAxes.to_head` folds mean and scale into the weights, so t
 
 L-BFGS (Liu & Nocedal 1989; SciPy implements Byrd et al. 1995) works in the principal axes of the bottlenecks. There
 the Hessian is nearly diagonal: about c * variance + l2 for each class and axis. Boehning (1992) bounds c by
-(1 - 1 / n_classes) / 2; the mean of p * (1 - p) over the samples, with the class's probability p at the initial
-coefficients, is a closer estimate. Dividing by the square root of this diagonal gives all directions about the same
+(1 - 1 / n_classes) / 2. The mean of p * (1 - p) over the samples is a closer estimate, where p is the probability of
+the class at the initial coefficients. Dividing by the square root of this diagonal gives all directions about the same
 curvature, so that a fit takes a few iterations instead of dozens.
 
 Conventions, as in scikit-learn's linear models:
@@ -54,8 +54,8 @@ class PrincipalAxes:
     scale: float
 
     def to_head(self, coef: np.ndarray, temperature: float) -> LinearHead:
-        """Return the head that computes from raw bottlenecks what `coef` computes from `X`."""
-        coef = coef - coef.mean(axis=0)  # softmax ignores what all classes have in common
+        """Convert coefficients for `X` to the equivalent head for raw bottlenecks."""
+        coef = coef - coef.mean(axis=0)  # softmax ignores a shift that all classes share
         weights = self.components.astype(np.float64) @ coef[:, :-1].T / self.scale
         bias = coef[:, -1] - self.mean.astype(np.float64) @ weights
         return LinearHead(weights.astype(np.float32), bias.astype(np.float32), temperature)
@@ -72,9 +72,9 @@ def compute_principal_axes(bottlenecks: np.ndarray) -> PrincipalAxes:
         bottlenecks: float32 [n_samples, n_features]; overwritten.
 
     Returns:
-        The smaller of n_samples and n_features axes.
+        The bottlenecks in min(n_samples, n_features) axes.
     """
-    from scipy.linalg import eigh  # imported here and below because label_image starts without SciPy
+    from scipy.linalg import eigh  # imported here because label_image starts without SciPy
     mean = bottlenecks.mean(axis=0, dtype=np.float64).astype(np.float32)
     centered = np.subtract(bottlenecks, mean, out=bottlenecks)
     scale = math.sqrt(np.einsum("ij,ij->j", centered, centered, dtype=np.float64).mean() / len(centered)) or 1.0
@@ -89,11 +89,11 @@ def compute_principal_axes(bottlenecks: np.ndarray) -> PrincipalAxes:
 
 
 class LogisticObjective:
-    """The objective of the module docstring on a set of samples.
+    """The objective defined in the module docstring, on a set of samples.
 
     Args:
         X: The samples in principal axes.
-        y: Their targets.
+        y: The targets of the samples.
         n_classes: The number of classes.
         balanced: Whether all classes have the same total weight.
         n_features: The number of features of the bottlenecks.
@@ -132,7 +132,7 @@ class LogisticObjective:
 
 def solve(objective: LogisticObjective, l2: float, initial_coef: np.ndarray, tolerance: float
           ) -> tuple[np.ndarray, int]:
-    """Find the optimum.
+    """Minimize the objective.
 
     Half the squared norm of the preconditioned gradient estimates how far the value is above the optimum (half the
     squared Newton decrement; Boyd & Vandenberghe 2004, 9.5.1).
@@ -140,9 +140,9 @@ def solve(objective: LogisticObjective, l2: float, initial_coef: np.ndarray, tol
     Args:
         objective: The function to minimize.
         l2: The strength of the penalty.
-        initial_coef: The coefficients to begin with.
-        tolerance: The largest estimate, as a fraction of the value, at which the search ends. It also ends where,
-            within the rounding error, no step lowers the value.
+        initial_coef: The coefficients to start from.
+        tolerance: The search ends when this estimate, as a fraction of the value, is at most `tolerance`, or when no
+            step lowers the value by more than the rounding error.
 
     Returns:
         The coefficients at the optimum, and the number of iterations.
@@ -165,20 +165,20 @@ def solve(objective: LogisticObjective, l2: float, initial_coef: np.ndarray, tol
 class _PreconditionedObjective:
     """The objective in units in which all directions have about the same curvature, for SciPy's `minimize`.
 
-    The gradient at the initial coefficients has length 1 in these units. The first step that L-BFGS-B tries has that
-    length, too, so it is Newton's step as far as the estimated curvature is right.
+    The gradient at the initial coefficients has length 1 in these units. So has the first step that L-BFGS-B tries,
+    which is therefore a Newton step as far as the estimated curvature is right.
     """
 
     def __init__(self, objective: LogisticObjective, l2: float, initial_coef: np.ndarray):
         self._objective, self._l2, self._shape = objective, l2, initial_coef.shape
         self._initial_value, self._initial_gradient, probabilities = objective.evaluate(initial_coef, l2)
-        # The small constant is the curvature of the intercept where all predictions are certain.
+        # The small constant is the curvature of the intercept when all predictions are certain.
         curvature = objective.sample_weight @ (probabilities * (1 - probabilities)) + 1e-6
         unit = 1 / np.sqrt(curvature[:, None] * objective.variances + objective.penalties(l2))
         self._length = float(np.linalg.norm(self._initial_gradient * unit))
         self._unit = unit * self._length
         self._is_first_call = True
-        # The estimated distance to the optimal value, as a fraction of the value.
+        # The estimated excess over the optimal value, as a fraction of the value.
         self.excess = math.inf
 
     def starts_at_optimum(self, tolerance: float) -> bool:
@@ -192,7 +192,7 @@ class _PreconditionedObjective:
 
     def evaluate(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the value and the gradient, float64 [coef.size], and update `excess`."""
-        if self._is_first_call:  # SciPy begins with the initial point, whose value is known
+        if self._is_first_call:  # SciPy starts at the initial point, whose value is already known
             self._is_first_call = False
             value, gradient = self._initial_value, self._initial_gradient
         else:

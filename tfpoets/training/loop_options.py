@@ -16,11 +16,11 @@ CHECKPOINTS = ("best", "last")
 
 @dataclass(frozen=True, kw_only=True)
 class LoopOptions:
-    """How a whole network is trained.
+    """Options for training a whole network.
 
     Attributes:
         epochs: The number of epochs.
-        batch_size: The largest number of photos per step. The steps of an epoch have as nearly equal sizes as
+        batch_size: The maximum number of photos per step. The steps of an epoch are as nearly equal in size as
             possible.
         optimizer: "adamw", "adam", "rmsprop", or "sgd" (with momentum 0.9).
         learning_rate: The peak learning rate, reached after `warm_up` steps and followed by a cosine decay to 0.
@@ -31,9 +31,10 @@ class LoopOptions:
         monitor: The validation metric by which epochs are compared: "loss" or "accuracy".
         mixed_precision: On a GPU, compute in 16 bits where that is safe, with loss scaling (Micikevicius et al. 2018).
             The weights stay in float32.
-        augmentation: The augmentation of the training photos, drawn anew at every step.
-        seed: The seed of data order, augmentation and initial weights. `retrain` replaces it by the seed of the split.
-        resume: Raise an error instead of starting a new training if there is none to continue.
+        augmentation: The augmentation of the training photos, drawn anew in every step.
+        seed: The seed of data order, augmentation and initial weights. `retrain` replaces it with the seed of the
+            split.
+        resume: Whether to raise an error if there is no interrupted run to resume, instead of starting a new one.
         checkpoint: "best" or "last" to use that checkpoint without further training; "" to train.
     """
 
@@ -70,9 +71,9 @@ class LoopOptions:
             check_choice("checkpoint", self.checkpoint, CHECKPOINTS)
 
     def identity(self) -> dict[str, Any]:
-        """Return the options that decide the course of a training, for the keys of its checkpoints.
+        """Return the options that determine the course of training, for the key of the checkpoints.
 
-        Checkpoints of earlier versions continue only while these names stay the same.
+        If these names change, existing checkpoints can no longer be resumed.
         """
         names = ("epochs", "batch_size", "optimizer", "learning_rate", "warm_up", "weight_decay", "label_smoothing",
                  "patience", "monitor", "mixed_precision")

@@ -15,9 +15,9 @@ class EpochMetrics:
     """Event: an epoch has ended, with these metrics.
 
     Losses are cross-entropies with the labels before smoothing, in nats. Accuracies are from 0 to 1. The metrics of
-    the training photos are means over the steps of the epoch, with augmentation and dropout. The validation loss is
-    that at the best temperature, which the classifier will use: training on smoothed labels makes a network less
-    confident, which alone would make its first epoch look best.
+    the training photos are means over the photos of the epoch, with augmentation and dropout. The validation loss is
+    measured at the best temperature, which the classifier will use. Otherwise the first epoch would look best, because
+    training on smoothed labels makes a network less confident.
     """
 
     number: int
@@ -29,16 +29,17 @@ class EpochMetrics:
 
 @dataclass(frozen=True, eq=False)
 class NetworkFit:
-    """The head of a trained network, and how the training went.
+    """The head of a trained network, and how the network was trained.
 
     Attributes:
-        head: The head of the best epoch, with a temperature fitted to the validation photos, or that of `head_fit`.
+        head: The head of `head_fit` if there is one. Otherwise that of the best epoch or the last checkpoint, with a
+            temperature fitted to the validation photos.
         epochs: The metrics of each epoch.
-        best_epoch: The index of the epoch that the weights come from; None for the last checkpoint of a training.
+        best_epoch: The index of the epoch that the weights come from; None for the last checkpoint.
         n_steps: The total number of steps.
-        options: The options of the training.
+        options: The options for training.
         kind: "fine_tuned" or "from_scratch", for the metadata.
-        head_fit: The fit of the head if it was solved again on the trained network's bottlenecks, or None.
+        head_fit: The fit of the head if it was fitted again to the trained network's bottlenecks, or None.
     """
 
     head: LinearHead

@@ -27,16 +27,16 @@ MAX_BATCH_SIZE = 100_000
 
 @dataclass(frozen=True)
 class SGDOptions:
-    """How the last layer is trained by gradient descent, as in TensorFlow for Poets.
+    """Options for training the last layer by gradient descent, as in TensorFlow for Poets.
 
     Attributes:
         how_many_training_steps: The number of steps.
-        learning_rate: The number that the gradient is multiplied by.
+        learning_rate: The number by which the gradient is multiplied.
         train_batch_size: The number of photos per step.
         validation_batch_size: The number of photos drawn for each evaluation; -1 for all.
         eval_step_interval: The number of steps between evaluations. The last step is always evaluated.
         intermediate_store_frequency: The number of steps between `IntermediateFit` events; 0 for none.
-        seed: The seed of the initial weights and the batches. `retrain` replaces it by the seed of the split.
+        seed: The seed of the initial weights and the batches. `retrain` replaces it with the seed of the split.
     """
 
     how_many_training_steps: int = 4000
@@ -114,7 +114,7 @@ class SGDFit:
 
 @dataclass(frozen=True)
 class IntermediateFit:
-    """Event: the state of a training after `fit.n_steps` steps, to be stored."""
+    """Event: the fit after `fit.n_steps` steps, to be stored."""
 
     fit: SGDFit
 
@@ -144,8 +144,8 @@ def fit_head_sgd(train: Examples, validation: Examples, options: SGDOptions = SG
     Args:
         train: Training examples, with at least one of each class.
         validation: Validation examples; may be empty.
-        options: How to train the head.
-        on_event: Called with each evaluation (`StepMetrics`) and each state to be stored (`IntermediateFit`).
+        options: The options for training.
+        on_event: Called with each evaluation (`StepMetrics`) and each fit to be stored (`IntermediateFit`).
 
     Raises:
         TrainingError: The loss is not finite, because the learning rate is too large.
@@ -157,7 +157,7 @@ def fit_head_sgd(train: Examples, validation: Examples, options: SGDOptions = SG
     rows, validation_rows = _rows_by_class(train.y), _rows_by_class(validation.y)
     history: list[StepMetrics] = []
 
-    def state_after(steps: int, head: LinearHead) -> SGDFit:
+    def fit_after(steps: int, head: LinearHead) -> SGDFit:
         return SGDFit(head, tuple(history), options.learning_rate, options.train_batch_size, steps)
 
     with threadpool_limits(1, user_api="blas"), np.errstate(over="ignore", invalid="ignore"):
@@ -171,18 +171,18 @@ def fit_head_sgd(train: Examples, validation: Examples, options: SGDOptions = SG
                 _check_finite(history[-1], options.learning_rate)
                 on_event(history[-1])
             if store_interval and number and number % store_interval == 0:
-                on_event(IntermediateFit(state_after(number, head)))
+                on_event(IntermediateFit(fit_after(number, head)))
         temperature = fit_temperature(head.logits(validation.X), validation.y)
-    return state_after(n_steps, LinearHead(head.weights, head.bias, temperature))
+    return fit_after(n_steps, LinearHead(head.weights, head.bias, temperature))
 
 
 def make_rng(seed: int) -> np.random.Generator:
-    """Return a random number generator for any integer, including negative ones, which NumPy does not accept."""
+    """Return a random number generator for any integer seed, including negative ones, which NumPy rejects."""
     return np.random.default_rng(seed % 2 ** 63)
 
 
 def draw_balanced(y: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw `size` rows with replacement, first the class, then one of its photos: int64 [size]."""
+    """Draw `size` rows with replacement, each by drawing a class and then one of its photos: int64 [size]."""
     return _draw(_rows_by_class(y), size, rng)
 
 
@@ -197,7 +197,7 @@ def _draw(rows: list[np.ndarray], size: int, rng: np.random.Generator) -> np.nda
 
 
 def _descend(head: LinearHead, X: np.ndarray, y: np.ndarray, learning_rate: float) -> LinearHead:
-    """Return the head after one step down the gradient of a batch."""
+    """Return the head after one gradient step on a batch."""
     error = head.probabilities(X)
     error[np.arange(len(y)), y] -= 1
     error *= np.float32(learning_rate) / np.float32(len(y))
@@ -228,12 +228,12 @@ def _loss_and_accuracy(head: LinearHead, X: np.ndarray, y: np.ndarray) -> tuple[
 
 def _check_finite(step: StepMetrics, learning_rate: float) -> None:
     if not np.isfinite(step.train_loss):
-        raise TrainingError(f"After {step.number} steps the loss is not finite: `learning_rate`={learning_rate:g} is "
-                            "too large.", "Try a tenth of it.")
+        raise TrainingError(f"At step {step.number} the loss is not finite: `learning_rate`={learning_rate:g} is too "
+                            "large.", "Try a tenth of it.")
 
 
 def _truncated_normal(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Draw float32 weights; draw again those that are more than two standard deviations from 0."""
+    """Draw float32 weights, redrawing those more than two standard deviations from 0."""
     weights = rng.standard_normal(shape)
     while (is_far := np.abs(weights) > 2).any():
         weights[is_far] = rng.standard_normal(int(is_far.sum()))

@@ -15,8 +15,8 @@ def write_summaries(folder: Path, curves: Curves, images: dict[str, np.ndarray] 
     """Write each curve as a run, and the images as the run `test`.
 
     Args:
-        folder: The log folder of this training. Nothing in it is deleted.
-        curves: Points by the name of the run, each with its `step` and the metrics measured there.
+        folder: The log folder of this training run. Nothing in it is deleted.
+        curves: The points of each run, each with its `step` and the metrics at that step.
         images: uint8 [height, width, 3], by name.
     """
     summary = import_tensorflow().summary

@@ -1,4 +1,4 @@
-"""The training of a classifier: its last layer alone, all layers of its network, or a network from scratch."""
+"""Train a classifier: only its last layer, all layers of its network, or a network from scratch."""
 from __future__ import annotations
 
 import logging
@@ -28,25 +28,25 @@ from .unknown_score import RejectingHead, fit_unknown_score
 
 log = logging.getLogger(__name__)
 
-# Fewer validation photos than this are too few for a threshold with a coverage of 95 % or so.
+# With fewer validation photos than this, a threshold with a coverage of about 95 % is unreliable.
 MIN_PHOTOS_FOR_COVERAGE = 40
 
 # The number of augmented views of each photo if only `augmentation` is given.
 DEFAULT_VIEWS = 4
 MAX_VIEWS = 100
-# Called with every event: those of this module, and those of the trainers (StepMetrics, EpochMetrics, ...).
+# A function that is called with every event of this module and of the trainers (StepMetrics, EpochMetrics, ...).
 EventCallback = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """What is trained, and how.
+    """What to train, and how.
 
     Attributes:
-        head: How the last layer is trained: the options of one of HEAD_TRAINERS. Their class selects the trainer.
+        head: How to train the last layer: the options of one of HEAD_TRAINERS. Their class selects the trainer.
         fine_tuning: How to train all layers of the extractor after the last layer; None to leave the extractor
             unchanged.
-        network: Which network to train from scratch instead of using the extractor; None for the extractor.
+        network: Which network to train from scratch instead of using the extractor; None to use the extractor.
         augmentation: How photos are augmented when only the last layer is trained; None for the default.
         augmented_views: The number of augmented views of each photo when only the last layer is trained. None means
             DEFAULT_VIEWS with `augmentation`, and no views without it.
@@ -72,18 +72,18 @@ class TrainingOptions:
                               "to fine-tune.", "Omit `fine_tuning`.")
         solver = trainer_for(self.head).name
         if self.all_layers and not isinstance(self.head, HeadOptions):
-            raise OptionError(f"`solver`={solver} is for the last layer alone.",
-                              "Omit it, or train only the last layer.")
+            raise OptionError(f"`solver`={solver} trains only the last layer.",
+                              "Omit it, or do not train all layers.")
         if self.all_layers and self.augmentation:
-            raise OptionError("`augmentation` is for the last layer alone.",
+            raise OptionError("`augmentation` is for training only the last layer.",
                               "Set the augmentation of `fine_tuning` or `network` instead.")
         if self.all_layers and self.augmented_views:
-            raise OptionError("`augmented_views` is for the last layer alone: training all layers augments the photos "
-                              "at every step.", "Omit it.")
+            raise OptionError("`augmented_views` is for training only the last layer: training all layers augments "
+                              "the photos in every step.", "Omit it.")
 
     def with_seed(self, seed: int) -> TrainingOptions:
-        """Return the same options with the seed of everything random in the training."""
-        has_seed = any(each.name == "seed" for each in fields(self.head))
+        """Return the same options, with this seed for everything that is random in training."""
+        has_seed = any(field.name == "seed" for field in fields(self.head))
         return replace(self, head=replace(self.head, seed=seed) if has_seed else self.head,
                        network=self.network and replace(self.network, seed=seed),
                        fine_tuning=self.fine_tuning and replace(self.fine_tuning, seed=seed))
@@ -144,7 +144,7 @@ class FineTuningComparison:
 
     @property
     def is_better(self) -> bool:
-        """Whether the fine-tuned network is better by more than chance, and is therefore used."""
+        """Whether the fine-tuned network is better by more than the standard error, and is therefore used."""
         return self.gain > self.standard_error
 
     def summary(self) -> str:
@@ -161,7 +161,7 @@ class TrainingResult:
 
     Attributes:
         extractor: The extractor.
-        dataset: The photos with bottlenecks and split, without those that were deleted or changed during the training.
+        dataset: The photos with bottlenecks and split, without those that were deleted or changed during training.
         head: The head.
         fit: How the head was trained.
         comparison: The comparison of the fine-tuned and the original network; None without fine-tuning.
@@ -178,10 +178,10 @@ class TrainingResult:
 
 @dataclass(frozen=True)
 class TrainingContext:
-    """The settings that all steps of a training share.
+    """The settings shared by all steps of training.
 
     Attributes:
-        options: What is trained, and how.
+        options: What to train, and how.
         extractor_options: Where pretrained networks come from, and the size of the network's input.
         bottleneck_dir: The folder of the cache and the checkpoints.
         on_event: Called with every event.
@@ -199,10 +199,10 @@ def train(extractor: Extractor | None, dataset: Dataset, context: TrainingContex
     Args:
         extractor: The extractor of the bottlenecks; None if only a network from scratch is needed.
         dataset: The photos, with bottlenecks and split.
-        context: The options and settings of the training.
+        context: The options and settings for training.
 
     Raises:
-        TrainingError: The training fails, or the options do not fit the photos or the extractor.
+        TrainingError: Training fails, or the options do not fit the photos or the extractor.
     """
     options = context.options
     if extractor and not options.network:
@@ -229,7 +229,7 @@ def _train_head(extractor: Extractor, dataset: Dataset, context: TrainingContext
 
 def _add_augmented_views(train: Examples, validation: Examples, extractor: Extractor, context: TrainingContext
                          ) -> tuple[Examples, Examples, AugmentedViewsExtracted]:
-    """Return the examples with augmented views; a photo that has been deleted keeps its original bottleneck."""
+    """Return the examples with augmented views. Deleted photos get their original bottleneck instead."""
     photos = (*train.photos, *validation.photos)
     assert context.options.augmented
     augmentation, n_views = context.options.augmented
@@ -244,15 +244,15 @@ def _add_augmented_views(train: Examples, validation: Examples, extractor: Extra
 
 
 def _fine_tune(options: FineTuningOptions, original: TrainingResult, context: TrainingContext) -> TrainingResult:
-    """Fine-tune all layers, and return the original or the fine-tuned network, whichever validates better."""
+    """Fine-tune all layers, and return the better network on the validation photos: original or fine-tuned."""
     head_options = context.options.head
     network = load_network(context.extractor_options)
-    # The initial head is not fitted to the validation photos, since they choose the best epoch.
+    # The initial head is not fitted to the validation photos, because the best epoch is chosen on them.
     without_refit = replace(head_options, refit=False)
     original_head = _solve(original.dataset, without_refit).head
     initial = build_fine_tuned(network, original.extractor, original_head, options)
     extractor, dataset, fit = _train_all_layers(initial, options, original.dataset, context)
-    # By now the head fits its training photos almost perfectly. Solved again, it is more accurate on new photos.
+    # By now the head fits its training photos almost perfectly. Fitted again, it is more accurate on new photos.
     head_fit = _solve(dataset, without_refit)
     remaining = _select_common(original.dataset, dataset)
     comparison = _compare(_validation_losses(original_head, remaining),
@@ -269,7 +269,7 @@ def _fine_tune(options: FineTuningOptions, original: TrainingResult, context: Tr
 def _compare(losses_before: np.ndarray, losses_after: np.ndarray, fit: NetworkFit) -> FineTuningComparison:
     """Compare the losses of the validation photos: float64 [photos] before and after fine-tuning."""
     gain = losses_before - losses_after
-    # With few photos a difference may be chance, so it must exceed its standard error.
+    # With few photos the gain may be due to chance, so it must exceed its standard error.
     standard_error = float(gain.std(ddof=1) / len(gain) ** 0.5) if len(gain) > 1 else np.inf
     checkpoint = f"step {fit.n_steps}" if fit.best_epoch is None else f"epoch {fit.best_epoch + 1}"
     return FineTuningComparison(float(losses_before.mean()), float((losses_before - gain).mean()), standard_error,
@@ -303,14 +303,14 @@ def _train_all_layers(initial: InitialNetwork, options: FineTuningOptions | Netw
     extracted = _select_common(extracted, dataset)
     remaining = dataset.select(_is_in(dataset, extracted))
     if len(remaining) < len(dataset):
-        log.warning("Photos deleted or changed during the training, and left out of the results: %d.",
+        log.warning("Photos deleted or changed during training, and left out of the results: %d.",
                     len(dataset) - len(remaining))
         _check_parts(dataset, remaining)
     return extractor, replace(remaining, X=extracted.X), fit
 
 
 def _is_in(dataset: Dataset, other: Dataset) -> np.ndarray:
-    """Return which photos of a dataset are also in the other one, with the same content: bool [photos]."""
+    """Return which photos of a dataset are also in another one, with the same content: bool [photos]."""
     identities = {_identity(photo) for photo in other.photos}
     return np.array([_identity(photo) in identities for photo in dataset.photos], bool)
 
@@ -320,20 +320,20 @@ def _identity(photo: Photo) -> tuple[str, str]:
 
 
 def _select_common(dataset: Dataset, other: Dataset) -> Dataset:
-    """Return the photos of a dataset that are also in the other one, with the labels of the other one."""
+    """Return the photos of a dataset that are also in another one, with the labels of the other one."""
     return replace(dataset.select(_is_in(dataset, other)), labels=other.labels)
 
 
 def _check_parts(before: Dataset, remaining: Dataset) -> None:
     """Raise TrainingError if a class has no training photos left, or a part of the split has no photos left."""
-    remedy = "Restore them and run the same command again: no finished step is repeated."
+    remedy = "Restore them and run the same command again. Finished steps are not repeated."
     classes = set(remaining.part(TRAINING).y)
     for number, label in enumerate(remaining.labels):
         if number not in classes:
-            raise TrainingError(f"All training photos of {label} were deleted or changed during the training.", remedy)
+            raise TrainingError(f"All training photos of {label} were deleted or changed during training.", remedy)
     for part in (VALIDATION, TEST):
         if len(before.rows(part)) and not len(remaining.rows(part)):
-            raise TrainingError(f"All {PARTS[part]} photos were deleted or changed during the training.", remedy)
+            raise TrainingError(f"All {PARTS[part]} photos were deleted or changed during training.", remedy)
 
 
 def _solve(dataset: Dataset, options: HeadOptions) -> LBFGSFit:

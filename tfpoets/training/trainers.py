@@ -37,7 +37,7 @@ class Head(Protocol):
 
         Args:
             bottleneck: A float32 tensor [n, depth].
-            output_name: The node name for the probabilities. Other outputs have their own name as node name.
+            output_name: The node name of the probabilities. The node of any other output is named after the output.
 
         Returns:
             Tensors with the names, shapes and values of `outputs`.
@@ -54,8 +54,8 @@ class HeadFit(Protocol):
     def description(self) -> dict[str, Any]:
         """Return the description of the training for the metadata, ready for JSON.
 
-        It contains `solver`, the name of the trainer; `temperature`, if the logits are divided by one; and any other
-        entries.
+        It contains `solver`, the name of the trainer, and `temperature`, if the logits are divided by one. It may
+        contain other entries.
         """
 
     def curves(self) -> Curves:
@@ -81,7 +81,7 @@ class HeadTrainer(Protocol):
                 (`Examples.augmented`), if there are any.
             validation: Validation examples; may be empty.
             options: An instance of `options`.
-            on_event: Called with the events of the training; `cli/retrain_text.py` prints those that it knows.
+            on_event: Called with the events of training; `cli/retrain_text.py` prints those that it supports.
         """
 
 
@@ -89,12 +89,12 @@ HEAD_TRAINERS: list[HeadTrainer] = [LBFGSTrainer(), SGDTrainer()]
 
 
 def solver_names() -> list[str]:
-    """Return the names of all trainers."""
+    """Return the names of all solvers."""
     return [trainer.name for trainer in HEAD_TRAINERS]
 
 
 def trainer_named(name: str) -> HeadTrainer:
-    """Return the trainer with a given name; raise OptionError if there is none."""
+    """Return the trainer of a solver; raise OptionError if there is none."""
     for trainer in HEAD_TRAINERS:
         if trainer.name == name:
             return trainer
@@ -106,5 +106,5 @@ def trainer_for(options: Any) -> HeadTrainer:
     for trainer in HEAD_TRAINERS:
         if isinstance(options, trainer.options):
             return trainer
-    raise OptionError(f"`head`={options!r}: no solver has such options.",
+    raise OptionError(f"`head`={options!r} is not valid: no solver accepts such options.",
                       f"The solvers are {', '.join(solver_names())}.")

@@ -1,7 +1,7 @@
-"""Training a whole network: one loop for fine-tuning pretrained networks and for training from scratch.
+"""The training loop for whole networks, for both fine-tuning and training from scratch.
 
 It uses GradientTape instead of Keras's `fit`, because it must train networks that are not Keras models (from TF Hub),
-continue in the middle of an epoch with the same data order, and end with the same result as an uninterrupted run.
+resume in the middle of an epoch with the same data order, and end with the same result as an uninterrupted run.
 """
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ log = logging.getLogger(__name__)
 
 def train_network(model: TrainableModel, train: PixelData, validation: PixelData, options: LoopOptions, folder: Path,
                   on_epoch: Callable[[EpochMetrics], None]) -> NetworkFit:
-    """Train a network and its head, continuing an interrupted run in the same folder.
+    """Train a network and its head, resuming an interrupted run in the same folder.
 
     Args:
         model: The network and head. Afterwards, the network has the weights of the best epoch.
         train: The training photos.
-        validation: The validation photos, by which the best epoch is chosen.
-        options: How to train.
-        folder: The folder for the checkpoints of this training and no other.
+        validation: The validation photos, on which the best epoch is chosen.
+        options: The options for training.
+        folder: The folder for the checkpoints of this training run only.
         on_epoch: Called with the metrics of each epoch, including those of an interrupted run.
 
     Raises:
-        TrainingError: The network has no weights to train, the loss is not finite, or the checkpoint asked for is
+        TrainingError: The network has no weights to train, the loss is not finite, or the requested checkpoint is
             missing or damaged.
     """
     # Grappler's mixed precision rewrites all functions that run on a GPU. Without a GPU it changes nothing.
@@ -50,8 +50,8 @@ def _train_network(run: TrainingRun, validation: PixelData, on_epoch: Callable[[
     for epoch in epochs:
         on_epoch(epoch)
     if checkpoint and not epochs:
-        raise TrainingError("There is no checkpoint: no training with these options has finished an epoch.",
-                            "Use the same options and photos as when the training was started, or omit `checkpoint`.")
+        raise TrainingError("There is no checkpoint: no training run with these photos and options has finished an "
+                            "epoch.", "Use the same photos and options as in the first run, or omit `checkpoint`.")
     _log_start(run.n_steps, checkpoint, _is_finished(epochs, options))
     while not (checkpoint or _is_finished(epochs, options)):
         number = len(epochs)
@@ -75,15 +75,15 @@ def _train_network(run: TrainingRun, validation: PixelData, on_epoch: Callable[[
 
 def _log_start(n_steps: int, checkpoint: str, is_finished: bool) -> None:
     if checkpoint:
-        log.info("Using the %s checkpoint; the training had reached step %d.", checkpoint, n_steps)
+        log.info("Using the %s checkpoint. Training had reached step %d.", checkpoint, n_steps)
     elif is_finished:
-        log.info("This training is already finished; its network is used.")
+        log.info("Training is already finished. Its network is used.")
     elif n_steps:
-        log.info("The training continues at step %d, where it was stopped.", n_steps)
+        log.info("Training continues at step %d, where it was stopped.", n_steps)
 
 
 def _calibrated_loss(log_probabilities: np.ndarray, y: np.ndarray) -> float:
-    """Return the mean cross-entropy in nats of float [n, n_classes] at the best temperature, however few photos."""
+    """Return the mean cross-entropy at the best temperature, in nats, even for few photos."""
     temperature = fit_temperature(log_probabilities, y, 1)
     return float(cross_entropy(log_softmax(log_probabilities.astype(np.float64) / temperature), y).mean())
 

@@ -1,4 +1,4 @@
-"""The steps and epochs of one training of a whole network."""
+"""The steps and epochs of one training run of a whole network."""
 from __future__ import annotations
 
 import json
@@ -20,7 +20,7 @@ from .linear_head import LinearHead
 from .loop_options import LoopOptions
 from .network_fit import EpochMetrics
 
-# Photos per batch at inference; the size only limits the memory used.
+# The number of photos per batch at inference, which limits the memory used.
 INFERENCE_BATCH_SIZE = 64
 
 
@@ -31,7 +31,7 @@ class TrainableModel:
     Attributes:
         network: The network; training changes its variables in place.
         n_classes: The number of classes.
-        initial_head: The head to begin with, or None for random weights.
+        initial_head: The initial head, or None for random weights.
         kind: "fine_tuned" or "from_scratch", for the metadata.
     """
 
@@ -43,11 +43,11 @@ class TrainableModel:
 
 @dataclass(frozen=True, eq=False)
 class PixelData:
-    """Decoded photos and their classes.
+    """Decoded photos and their targets.
 
     Attributes:
         pixels: uint8 [n, height, width, 3]; may be memory-mapped.
-        y: int64 [n], the classes, 0 to n_classes - 1.
+        y: int64 [n], the true classes, 0 to n_classes - 1.
     """
 
     pixels: np.ndarray
@@ -58,13 +58,13 @@ class PixelData:
 
 
 class TrainingRun:
-    """The variables, optimizer and checkpoints of one training.
+    """The variables, optimizer and checkpoints of one training run.
 
     Args:
         model: The network, which is changed in place, and its head.
         train: The training photos.
-        options: How to train.
-        folder: The folder of the checkpoints.
+        options: The options for training.
+        folder: The folder for the checkpoints.
 
     Raises:
         TrainingError: The network has no weights to train, or the existing checkpoints are damaged.
@@ -79,9 +79,10 @@ class TrainingRun:
         self._trainable = [*_by_creation(graph.trainable_variables), self._kernel, self._bias]
         self._optimizer = _build_optimizer(options, self._steps_per_epoch * options.epochs)
         self._optimizer.build(self._trainable)
-        # The number of steps; the sums of losses and correct predictions over the current epoch; all metrics as JSON.
         self._step = tensorflow.Variable(0, dtype=tensorflow.int64)
+        # The sum of the losses and the number of correct predictions in the current epoch.
         self._sums = tensorflow.Variable([0.0, 0.0])
+        # The metrics of the finished epochs as JSON.
         self._history = tensorflow.Variable("[]")
         self._run_train_step = tensorflow.function(self._train_step)
         self._predict = tensorflow.function(self._inference_step)
@@ -95,7 +96,7 @@ class TrainingRun:
         """Return the network's graph, which lists its variables, and the depth of its bottlenecks."""
         tensorflow = self._tf
         with redirect_native_stderr():
-            # Without autograph, which would wrap our errors in its own.
+            # Autograph would wrap our errors in its own.
             traced = tensorflow.function(
                 lambda pixels: self.model.network(pixels, True), autograph=False).get_concrete_function(
                     tensorflow.TensorSpec([None, *size, 3], tensorflow.float32))
@@ -121,7 +122,7 @@ class TrainingRun:
     def resume(self) -> list[EpochMetrics]:
         """Restore the last checkpoint, if there is one, and return the metrics of the finished epochs."""
         self.checkpoints.restore_last()
-        return [EpochMetrics(**each) for each in json.loads(self._history.numpy())]
+        return [EpochMetrics(**epoch) for epoch in json.loads(self._history.numpy())]
 
     def train_epoch(self, epoch: int) -> tuple[float, float]:
         """Train until the end of the epoch, and return the mean loss and accuracy of the whole epoch."""
@@ -137,7 +138,7 @@ class TrainingRun:
         return float(loss), float(accuracy)
 
     def _load_batches(self, batches: list[np.ndarray]) -> Any:
-        """Return a tf.data.Dataset of the pixels and classes of each batch of rows, read ahead."""
+        """Return a tf.data.Dataset of the pixels and targets of each batch of rows, with prefetching."""
         tensorflow, train = self._tf, self._train
 
         def read(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -151,11 +152,11 @@ class TrainingRun:
         return tensorflow.data.Dataset.range(len(batches)).map(load).prefetch(2)
 
     def end_epoch(self, epochs: list[EpochMetrics], is_best: bool) -> None:
-        """Save the finished epochs."""
+        """Save the state and the metrics of the finished epochs, and the weights if the last epoch is the best."""
         if is_best:
             self.checkpoints.save_best()
         self._sums.assign([0.0, 0.0])
-        self._history.assign(json.dumps([asdict(each) for each in epochs]))
+        self._history.assign(json.dumps([asdict(epoch) for epoch in epochs]))
         self.checkpoints.save_last()
 
     def head(self, temperature: float) -> LinearHead:
@@ -163,7 +164,7 @@ class TrainingRun:
         return LinearHead(self._kernel.numpy(), self._bias.numpy(), temperature)
 
     def log_probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """Predict uint8 [n, height, width, 3]: float32 [n, n_classes]."""
+        """Return the log probabilities of photos: uint8 [n, height, width, 3] to float32 [n, n_classes]."""
         batches = [self._predict(pixels[start:start + INFERENCE_BATCH_SIZE]).numpy()
                    for start in range(0, len(pixels), INFERENCE_BATCH_SIZE)]
         return np.concatenate(batches)
@@ -196,7 +197,7 @@ class TrainingRun:
 
 
 def _by_creation(variables: Any) -> list[Any]:
-    """Sort variables by their creation, which is the same in every process; a graph lists them in any order."""
+    """Sort variables by creation, which has the same order in every process; a graph lists them in arbitrary order."""
     return sorted(variables, key=lambda variable: int(variable._unique_id.rsplit("_", 1)[1]))
 
 

@@ -1,4 +1,4 @@
-"""A score of how unlike the training photos a photo is, as NumPy and as TensorFlow operations.
+"""A score of how different a photo is from the training photos, in NumPy and as TensorFlow operations.
 
 It is the sum of two scores, each standardized over the validation photos:
 
@@ -7,9 +7,9 @@ It is the sum of two scores, each standardized over the validation photos:
 - relative Mahalanobis distance: the distance to the nearest class mean, minus the distance to the overall mean (Ren et
   al. 2021, arXiv 2106.09022). It detects photos of another class of the same kind.
 
-Where the standardized neighbours score is positive, half its square is added: a photo unlike all training photos is
-unknown, whichever class it is closest to. tests/benchmarks/RESULTS.md compares this score with either one alone, the
-largest probability, and the energy.
+Where the standardized neighbours score is positive, half its square is added, because a photo unlike all training
+photos is unknown, whichever class it is closest to. tests/benchmarks/RESULTS.md compares this score with either one
+alone, the largest probability, and the energy.
 """
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from .trainers import Head
 
 MAX_NEIGHBOURS = 3
 MAX_REFERENCES = 2000
-# The mean variance within the classes, times this, is added to all variances: a few photos are not enough to estimate
-# the covariance of 1,280 features.
+# The mean variance within the classes, times this, is added to all variances, because a few photos are not enough to
+# estimate the covariance of 1,280 features.
 SHRINKAGE = 3.0
 
 
 @dataclass(frozen=True, eq=False)
 class UnknownScore:
-    """The parameters of the score. A photo is called unknown if its score exceeds the threshold.
+    """The parameters of the score.
 
     With x a bottleneck and t = x @ projection - shift:
 
@@ -49,8 +49,8 @@ class UnknownScore:
         coupling: float32 [n_classes, n_classes].
         means: The means of neighbours and relative over the validation photos.
         scales: The standard deviations of neighbours and relative over the validation photos.
-        threshold: The score that at least the fraction `coverage` of the validation photos does not exceed.
-        coverage: That fraction, 0 to 1.
+        threshold: The score above which a photo is called unknown.
+        coverage: The fraction of the validation photos that must not exceed the threshold, 0 to 1.
     """
 
     references: np.ndarray
@@ -65,14 +65,14 @@ class UnknownScore:
 
     @property
     def n_neighbours(self) -> int:
-        """The number of neighbours."""
+        """The number of nearest references to compare with."""
         return min(MAX_NEIGHBOURS, len(self.references))
 
     def raw_scores(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return neighbours and relative, before standardization: float32 [n, depth] to float32 [n] each."""
         unit = _normalize(X)
         nearest = np.argpartition(unit @ self.references.T, -self.n_neighbours, axis=1)[:, -self.n_neighbours:]
-        # Not 1 - cosine: for very similar photos, its float32 result would be nothing but rounding error.
+        # Not 1 - cosine, which would be nothing but rounding error in float32 for very similar photos.
         differences = unit[:, None] - self.references[nearest]
         projected = X @ self.projection - self.shift
         relative = (self.offsets - 2 * projected).min(axis=1) + np.sum(projected @ self.coupling * projected, axis=1)
@@ -107,11 +107,11 @@ class UnknownScore:
 
 @dataclass(frozen=True, eq=False)
 class RejectingHead:
-    """A head with a reject option: it also returns how unlike the training photos a photo is.
+    """A head with a reject option, which also returns the score of unknown photos.
 
     Attributes:
         head: The head that returns the probabilities.
-        unknown_score: The score, with the threshold above which a photo is called unknown.
+        unknown_score: The score and its threshold.
     """
 
     head: Head
@@ -159,12 +159,12 @@ def _select_references(X: np.ndarray, y: np.ndarray) -> np.ndarray:
     The references of a class are evenly spaced over its rows.
     """
     selected = []
-    room, smallest_first = MAX_REFERENCES, np.argsort(np.bincount(y), kind="stable")
+    remaining, smallest_first = MAX_REFERENCES, np.argsort(np.bincount(y), kind="stable")
     for position, label in enumerate(smallest_first):
         rows = np.flatnonzero(y == label)
-        count = max(1, min(len(rows), room // (len(smallest_first) - position)))
+        count = max(1, min(len(rows), remaining // (len(smallest_first) - position)))
         selected.append(rows[np.linspace(0, len(rows) - 1, count).astype(int)])
-        room -= count
+        remaining -= count
     return _normalize(X[np.sort(np.concatenate(selected))[:MAX_REFERENCES]]).astype(np.float32)
 
 
@@ -185,7 +185,7 @@ def _mahalanobis_terms(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.nda
     residuals = X - means[y]
     means = means - overall_mean
     within = residuals.T @ residuals / len(X)
-    # With one photo per class there is no variance within the classes; that between them sets the scale then.
+    # With one photo per class there is no variance within the classes, so the variance between them sets the scale.
     total_variance = np.trace(within) or np.trace(means.T @ means) or 1.0
     within[np.diag_indices_from(within)] += SHRINKAGE * total_variance / len(within)
     projection = solve(within, means.T, assume_a="pos")

@@ -15,7 +15,7 @@ from ..target import SERVING, ExportTarget, LoadedFile
 
 
 class FrozenGraphTarget(ExportTarget):
-    """The target for the .pb.
+    """The target for the .pb file.
 
     The input node is `input`, float32 [n, height, width, 3] in [0, 1]; the output node is `final_tensor_name`, float32
     [n, n_classes]. With a reject option, the node `unknown_score`, float32 [n], is a second output.
@@ -25,7 +25,7 @@ class FrozenGraphTarget(ExportTarget):
     selectable = False
 
     def file_name(self, stem: str) -> str:
-        """Return the name of the .pb."""
+        """Return the name of the .pb file."""
         return f"{stem}.pb"
 
     def write(self, source: Exportable, path: Path) -> None:
@@ -38,8 +38,8 @@ class FrozenGraphTarget(ExportTarget):
         return {SERVING: TensorFlowEngine(path, metadata.nodes.input, *outputs)}
 
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
-        """Load a graph with the metadata next to it, whose hash must match."""
-        # Files of other formats contain the mark, too. A GraphDef begins with field 1, its nodes (graph.proto).
+        """Load a graph and the metadata next to it, and check the hash of the graph in the metadata."""
+        # Files of other formats contain the marker, too. A GraphDef begins with field 1, its nodes (graph.proto).
         if content[:1] != b"\n" or TFPOETS_MARKER.encode() not in content:
             return None
         metadata_path = path.with_suffix(".json")

@@ -19,7 +19,7 @@ from ..exportable import Exportable
 from ..metadata import Metadata
 from ..target import SERVING, ExportTarget
 
-# ONNX Runtime supports it since version 1.10 (2021).
+# Supported by ONNX Runtime since version 1.10 (2021).
 OPSET = 15
 INSTALL_REMEDY = "Run: pip install tf2onnx onnxruntime"
 
@@ -43,7 +43,7 @@ class ONNXTarget(ExportTarget):
     def unavailable_reason(self) -> str:
         """Return which packages are missing; "" if all are installed."""
         missing = [name for name in ("tf2onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
-        return f"ONNX needs {' and '.join(missing)}, which is not installed. {INSTALL_REMEDY}" if missing else ""
+        return f"ONNX requires packages that are missing: {', '.join(missing)}. {INSTALL_REMEDY}" if missing else ""
 
     def write(self, source: Exportable, path: Path) -> None:
         """Write the graph as an ONNX model."""

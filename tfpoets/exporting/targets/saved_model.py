@@ -44,7 +44,7 @@ class SavedModelTarget(ExportTarget):
         return {name: SignatureEngine(path, name) for name in INPUT_NAMES}
 
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
-        """Load a SavedModel, or the newest of numbered versions."""
+        """Load a SavedModel, or the newest version in a folder of numbered ones."""
         if not path.is_dir():
             return None
         path = newest_version(path)
@@ -54,7 +54,7 @@ class SavedModelTarget(ExportTarget):
                           SignatureEngine(path, SERVING))
 
     def owns(self, path: Path) -> bool:
-        """Return whether a folder contains metadata of a classifier."""
+        """Return whether a folder contains the metadata of a classifier."""
         return (path / METADATA_PATH).exists()
 
 
@@ -74,7 +74,7 @@ class NumberedSavedModelTarget(SavedModelTarget):
 
 
 def newest_version(folder: Path) -> Path:
-    """Return the highest numbered version in a folder, or the folder if it is a SavedModel itself."""
+    """Return the highest numbered version in a folder, or the folder if it is a SavedModel or contains no versions."""
     versions = [path for path in folder.iterdir() if path.name.isdecimal() and (path / "saved_model.pb").exists()]
     if not versions or (folder / "saved_model.pb").exists():
         return folder
@@ -105,8 +105,8 @@ def write_saved_model(source: Exportable, folder: Path) -> None:
     - serving_default: The input is `image`, float32 [n, height, width, 3] in [0, 1]. The loaded object can be called
       in the same way.
     - predict_bytes: The input is `image_bytes`, string [n], JPEG or PNG files. They are decoded and resized in the
-      graph, without regard to EXIF rotation and transparency. A client must rotate such photos, and draw transparent
-      ones over white, before it sends them.
+      graph, which ignores EXIF rotation and transparency. Clients must rotate photos, and draw transparent ones on a
+      white background, before they send them.
 
     With a reject option, both also return `unknown_score`, float32 [n], and the label of photos with a score above the
     threshold is `unknown`.
@@ -117,7 +117,7 @@ def write_saved_model(source: Exportable, folder: Path) -> None:
 
     Args:
         source: The classifier.
-        folder: The folder to write, which does not exist yet.
+        folder: The folder to write, which must not exist yet.
     """
     tensorflow = import_tensorflow()
     module = tensorflow.Module()

@@ -24,7 +24,7 @@ from ..target import SERVING, ExportTarget
 from .tfjs_operations import OPERATIONS
 
 MODEL_FILE, SHARD_PATTERN, PAGE_FILE = "model.json", "group1-shard*of*.bin", "index.html"
-# `generatedBy` of models that this program wrote. Version f862d5e called itself "poets".
+# Values of `generatedBy` in models that tfpoets wrote. Version f862d5e wrote "poets".
 GENERATORS = ("tfpoets", "poets")
 # Browsers cache files of up to 4 MiB.
 SHARD_BYTES = 4 << 20
@@ -38,7 +38,7 @@ CONSTANT_TYPES = {3: "int32", 9: "int64", 2: "float64"}
 class TFJSTarget(ExportTarget):
     """The target for a folder with a TensorFlow.js graph model and a page that runs it.
 
-    For the verification, the graph is assembled from its shards again, as a browser does it, and run in TensorFlow.
+    For verification, the graph is reassembled from its shards, as in a browser, and run in TensorFlow.
     """
 
     name = "tfjs"
@@ -60,14 +60,14 @@ class TFJSTarget(ExportTarget):
         return {SERVING: TensorFlowEngine(read_tfjs(path).SerializeToString(), metadata.nodes.input, *outputs)}
 
     def owns(self, path: Path) -> bool:
-        """Return whether a folder contains a model that this program wrote."""
+        """Return whether a folder contains a model that tfpoets wrote."""
         try:
             return json.loads((path / MODEL_FILE).read_text("utf-8")).get("generatedBy") in GENERATORS
         except (OSError, ValueError, AttributeError):
             return False
 
     def publish(self, staged: Path, destination: Path) -> Path:
-        """Move the model into place; keep the page and other files that a user has put in the folder."""
+        """Move the model into place; keep an existing page and any other files in the folder."""
         if not self.owns(destination):
             return super().publish(staged, destination)
         for old_shard in destination.glob(SHARD_PATTERN):
@@ -114,7 +114,7 @@ def write_tfjs(folder: Path, graph_def: Any, nodes: dict[str, str], size: tuple[
 def _check_operations(graph_def: Any) -> None:
     unsupported = sorted({node.op for node in graph_def.node} - OPERATIONS)
     if unsupported:
-        raise ExportError(f"TensorFlow.js does not support operations of this network: {', '.join(unsupported)}.",
+        raise ExportError(f"TensorFlow.js does not support some operations of this network: {', '.join(unsupported)}.",
                           "Omit tfjs, or train a different network.")
 
 
@@ -136,7 +136,7 @@ def _separate_weights(graph_def: Any) -> tuple[Any, list[dict[str, Any]], bytes]
 
 
 def read_tfjs(folder: Path) -> Any:
-    """Return the GraphDef of a graph model, with the weights from its shards, as a browser assembles it."""
+    """Return the GraphDef of a graph model, with the weights from its shards, as it is assembled in a browser."""
     from google.protobuf import json_format
     from tensorflow import make_tensor_proto
     from tensorflow.core.framework.graph_pb2 import GraphDef

@@ -42,10 +42,10 @@ class _TFLiteBase(ExportTarget):
 
 
 class TFLiteClassifierTarget(_TFLiteBase):
-    """The target for the .tflite of every retraining.
+    """The target for the .tflite that every run of retrain writes.
 
     The input is float32 [1, height, width, 3] in [0, 1]; the output is float32 [1, n_classes]. With a reject option,
-    the unknown score, float32 [1], is a second output. TensorFlow Lite metadata is added only without one, because
+    the unknown score, float32 [1], is a second output. TensorFlow Lite metadata is then omitted, because
     programs that read it expect a single output.
     """
 
@@ -70,8 +70,8 @@ class TFLiteTarget(_TFLiteBase):
     Args:
         name: The name of the format.
         suffix: The end of the file name, after the stem.
-        kind: The kind of numbers, as in `convert_to_tflite`.
-        tolerance: The largest allowed difference of a probability, as in ExportTarget.
+        kind: The kind of quantization, as in `convert_to_tflite`.
+        tolerance: The largest allowed difference in probability, as in ExportTarget.
     """
 
     def __init__(self, name: str, suffix: str, kind: str, tolerance: float | None = None):
@@ -86,7 +86,7 @@ class TFLiteTarget(_TFLiteBase):
         """Write the graph as TensorFlow Lite, without an unknown score, because programs on phones expect one output.
 
         Raises:
-            ExportError: There are no training photos for the calibration of an 8-bit network.
+            ExportError: There are no training photos to calibrate an 8-bit network.
         """
         def probabilities(pixels: Any) -> Any:
             return source.add_to_graph(pixels)[PROBABILITIES]
@@ -113,7 +113,8 @@ def append_archive(model: bytes, metadata: Metadata) -> bytes:
     with zipfile.ZipFile(content, "a") as archive:
         for name, text in ((LABELS_ENTRY, "".join(f"{label}\n" for label in metadata.labels)),
                            (METADATA_ENTRY, metadata.to_json())):
-            archive.writestr(zipfile.ZipInfo(name), text)  # the fixed time of a ZipInfo makes the bytes reproducible
+            # The default time of a ZipInfo is fixed, so the bytes are reproducible.
+            archive.writestr(zipfile.ZipInfo(name), text)
     return content.getvalue()
 
 

@@ -49,13 +49,13 @@ def _model_metadata(name: str, labels_file: str) -> bytes:
     photo = _table(builder, 7, {
         0: _text(builder, "image"), 1: _text(builder, "A photo, resized as a whole, not cropped."),
         3: _table(builder, 3, {0: _byte(IMAGE_PROPERTIES), 1: _table(builder, 2, {0: _byte(RGB)})}),
-        # (pixel - mean) / std maps 0 to 255 to 0 to 1. It is ignored if the input is bytes.
+        # (pixel - mean) / std maps 0 to 255 to 0 to 1. It is ignored for uint8 inputs.
         4: _tables(builder, [_table(builder, 2, {0: _byte(NORMALIZATION), 1: _table(
             builder, 2, {0: _floats(builder, [0.0]), 1: _floats(builder, [255.0])})})]),
         5: _table(builder, 2, {0: _floats(builder, [1.0]), 1: _floats(builder, [0.0])})})
     labels = _table(builder, 5, {0: _text(builder, labels_file), 2: _byte(AXIS_LABELS)})
     probabilities = _table(builder, 7, {
-        0: _text(builder, "probability"), 1: _text(builder, "Of each label; they sum to 1."),
+        0: _text(builder, "probability"), 1: _text(builder, "The probability of each label. They sum to 1."),
         5: _table(builder, 2, {0: _floats(builder, [1.0]), 1: _floats(builder, [0.0])}),
         6: _tables(builder, [labels])})
     graph = _table(builder, 10, {2: _tables(builder, [photo]), 3: _tables(builder, [probabilities])})
@@ -71,7 +71,7 @@ def _table(builder: Any, n_slots: int, fields: dict[int, int | Callable[[Any, in
     Args:
         builder: The flatbuffers.Builder.
         n_slots: The number of fields in the schema.
-        fields: By slot, the offset of an object that was written before, or a function that writes a number.
+        fields: By slot, the offset of an object that has already been written, or a function that writes a number.
     """
     builder.StartObject(n_slots)
     for slot, value in fields.items():
