@@ -1,4 +1,4 @@
-"""Fixtures and helpers for all tests: real photos if available, generated photos, and a module of random weights."""
+"""Fixtures and helpers for all tests: real photos if available, generated photos, and a module with random weights."""
 from __future__ import annotations
 
 import json
@@ -45,7 +45,7 @@ def write_photos(folder: Path, count: int, hue: int, size: int = 48, seed: int =
 
 
 def retrain_json(capsys: pytest.CaptureFixture, *arguments: str) -> dict[str, Any]:
-    """Run `retrain --format=json` and return its result: one object on one line, the only standard output."""
+    """Run `retrain --format=json` and return its result; standard output must be one JSON object on one line."""
     capsys.readouterr()
     assert retrain.main([*arguments, "--format=json"]) == 0
     line, = capsys.readouterr().out.splitlines()
@@ -54,7 +54,7 @@ def retrain_json(capsys: pytest.CaptureFixture, *arguments: str) -> dict[str, An
 
 @pytest.fixture
 def photo_folder(tmp_path: Path) -> Path:
-    """A folder of three classes of 20 small generated photos that a small module can tell apart."""
+    """A folder with three classes of 20 small generated photos each, which a small module can tell apart."""
     root = tmp_path / "photos"
     for hue, label in enumerate(("red", "green", "blue")):
         write_photos(root / label, 20, hue)

@@ -25,7 +25,7 @@ def draw_shape(label: str, size: int, random: np.random.Generator) -> Image.Imag
     ink = random.integers(0, 256, 3).astype(np.float32)
     while np.abs(ink - background.mean((0, 1))).max() < 90:  # otherwise the shape would be invisible
         ink = random.integers(0, 256, 3).astype(np.float32)
-    large = 4 * size  # draw it larger and scale it down, for smooth edges
+    large = 4 * size  # draw the shape larger and scale it down, for smooth edges
     mask = Image.new("L", (large, large))
     radius = random.uniform(0.22, 0.38) * large
     x, y = random.uniform(radius, large - radius, 2)

@@ -43,8 +43,8 @@ assert before == after, [name for name in before if before[name] != after[name]]
 def assert_state_unchanged(code: str, setup: str = "", check: str = "") -> None:
     """Run code in a new process, and check that it does not change the state of the process."""
     script = STATE.format(code=code, setup=setup, check=check)
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr[-2000:]
+    completed = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert completed.returncode == 0, completed.stderr[-2000:]
 
 
 def test_importing_tfpoets_loads_no_other_package_and_changes_no_state() -> None:
@@ -66,19 +66,19 @@ import sys
 from tfpoets.cli.label_image import main
 assert main(["--graph=classifier/g.tflite", "photos"]) == 0
 heavy = {"scipy", "sklearn", "tqdm", "tensorflow", "matplotlib", "jinja2", "threadpoolctl"}
-unwanted = ["tfpoets." + name for name in ("training", "pipeline", "doctor", "report")]
+training_packages = ["tfpoets." + name for name in ("training", "pipeline", "doctor", "report")]
 print("loaded:", *sorted(name for name in sys.modules if name.split(".")[0] in heavy
-                         or ".".join(name.split(".")[:2]) in unwanted))
+                         or ".".join(name.split(".")[:2]) in training_packages))
 """
 
 
-def test_labelling_a_photo_loads_nothing_that_only_training_needs(tmp_path: Path) -> None:
+def test_labelling_photos_loads_no_training_packages(tmp_path: Path) -> None:
     with tarfile.open(ROOT / "tests" / "compatibility" / "version_f862d5e.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
-    done = subprocess.run([sys.executable, "-c", LABELLING], cwd=tmp_path, capture_output=True, text=True,
+    completed = subprocess.run([sys.executable, "-c", LABELLING], cwd=tmp_path, capture_output=True, text=True,
                           timeout=120, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.splitlines()[-1].strip() == "loaded:"
+    assert completed.returncode == 0, completed.stderr[-2000:]
+    assert completed.stdout.splitlines()[-1].strip() == "loaded:"
 
 
 def test_all_public_names_can_be_imported() -> None:
@@ -90,7 +90,7 @@ def test_all_public_names_can_be_imported() -> None:
 
 def test_only_the_command_line_package_mentions_flags() -> None:
     flag = re.compile(r"(?<![\w-])--[a-z][a-z_0-9]*_?[a-z0-9]+\b(?!-)")
-    mentioned = {path.relative_to(ROOT).as_posix(): flags
+    mentions = {path.relative_to(ROOT).as_posix(): flags
              for path in sorted((ROOT / "tfpoets").rglob("*.py")) if "cli" not in path.parts
              if (flags := set(flag.findall(path.read_text("utf-8"))))}
-    assert mentioned == {}
+    assert mentions == {}

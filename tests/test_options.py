@@ -41,12 +41,12 @@ def test_an_option_is_found_at_any_depth() -> None:
     assert options == Outer("x", Middle(Inner(3), "y"), seed=4)
 
 
-def test_the_outer_one_of_two_options_with_the_same_name_is_set() -> None:
+def test_the_outer_option_is_set_if_two_have_the_same_name() -> None:
     options = with_options(Outer("x"), {"seed": 7})
     assert options.seed == 7 and options.middle.inner.seed == 1
 
 
-def test_options_that_are_not_given_keep_their_values() -> None:
+def test_options_without_a_new_value_are_unchanged() -> None:
     options = Outer("x", Middle(Inner(1, 2), "y"))
     assert with_options(options, {"high": 5}) == Outer("x", Middle(Inner(1, 5), "y"))
     assert with_options(options, {}) == options
@@ -92,8 +92,8 @@ def test_every_kind_of_training_uses_the_seed_of_the_split() -> None:
     assert tuned.training.fine_tuning == FineTuningOptions(epochs=2, seed=6)
 
 
-def test_only_locations_that_are_written_to_are_checked(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Default locations may lie among the photos if other locations are given."""
+def test_only_locations_that_the_run_writes_to_are_checked(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Default locations may lie among the photos if they are not used."""
     monkeypatch.chdir(tmp_path)
     elsewhere = {name: tmp_path.parent / "elsewhere" / name for name in (
         "output_graph", "output_labels", "bottleneck_dir", "model_dir", "summaries_dir")}

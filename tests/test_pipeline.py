@@ -1,4 +1,4 @@
-"""A complete retraining from Python: its options, its events and its result."""
+"""A complete retraining run from Python: its options, events and result."""
 from __future__ import annotations
 
 import json
@@ -108,9 +108,9 @@ def test_misclassified_photos_agree_with_the_predictions_of_the_classifier(retra
     predictions = [(photo, result.classifier.label(photo.uri)) for photo in result.dataset.part(TEST).photos]
     wrong = [(photo.uri, photo.label, label) for photo, label in predictions if label != photo.label]
     data = result.to_dict()
-    assert wrong and [(each["file"], each["label"], each["answer"]) for each in data["misclassified"]] == wrong
+    assert wrong and [(error["file"], error["label"], error["answer"]) for error in data["misclassified"]] == wrong
     assert len(wrong) == data["test"]["count"] - round(data["test"]["accuracy"] * data["test"]["count"])
-    assert all(1 / 3 <= each["score"] <= 1 for each in data["misclassified"])
+    assert all(1 / 3 <= error["score"] <= 1 for error in data["misclassified"])
 
 
 def test_without_test_photos_there_are_no_metrics_and_the_result_is_valid_json(retrain: Callable[..., Any]) -> None:
@@ -141,7 +141,7 @@ def test_events_are_sent_in_the_order_of_the_run(retrain: Callable[..., Any]) ->
         event.name for event in events if isinstance(event, StageStarted)}
 
 
-def test_progress_and_notes_are_events_too(retrain: Callable[..., Any]) -> None:
+def test_progress_and_notes_are_events(retrain: Callable[..., Any]) -> None:
     shutil.copy(Path("photos", LABELS[0], "000.png"), "photos/stray.png")
     events: list[Any] = []
     result = retrain(on_event=events.append, bottleneck_dir="fresh")
@@ -151,7 +151,7 @@ def test_progress_and_notes_are_events_too(retrain: Callable[..., Any]) -> None:
     notes = [event for event in events if isinstance(event, Note)]
     assert any(note.level == "WARNING" and "1 photo directly in photos" in note.text for note in notes)
     n_events = len(events)
-    logging.getLogger("tfpoets").warning("afterwards")
+    logging.getLogger("tfpoets").warning("after the run")
     assert len(events) == n_events
 
 
@@ -185,13 +185,13 @@ def test_a_misspelt_option_is_rejected_before_any_work(name: str, message: str, 
     ({"head": 5}, "no solver accepts such options"),
     ({"learning_rate": 0.1}, r"head=SGDOptions\(learning_rate=...\) or"),
     ({"architecture": "lenet"}, r"Set it with network=NetworkOptions\(architecture=...\)"),
-    ({"image_dir": "more"}, "`image_dir` was given twice")])
+    ({"image_dir": "more"}, "`image_dir` was set twice")])
 def test_invalid_values_are_rejected_before_any_work(values: dict, sentence: str) -> None:
     with pytest.raises(OptionError, match=sentence):
         tfpoets.retrain("photos", **values)
 
 
-def test_the_folder_of_the_photos_is_required_and_can_be_given_by_name() -> None:
+def test_the_photo_folder_is_required_and_can_be_passed_by_name() -> None:
     with pytest.raises(OptionError, match="`image_dir` is missing"):
         tfpoets.retrain(seed=1)
     with pytest.raises(TfpoetsError, match="There is no folder nowhere"):

@@ -25,7 +25,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 EXAMPLES = re.findall(r"<!-- tests/test_readme.py runs this -->\n```python\n(.*?)```", README, re.DOTALL)
 
 
-def write_some_digits(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def write_first_digits(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make `folder` the working folder, and write the first `count` digits to tf_files/digits in it."""
     monkeypatch.chdir(folder)
     write_digits(folder / "tf_files" / "digits")
@@ -35,18 +35,18 @@ def write_some_digits(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_short_python_example_trains_and_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_some_digits(100, tmp_path, monkeypatch)
-    done = subprocess.run([sys.executable, "-c", EXAMPLES[1]], capture_output=True, text=True,
+    write_first_digits(100, tmp_path, monkeypatch)
+    completed = subprocess.run([sys.executable, "-c", EXAMPLES[1]], capture_output=True, text=True,
                           env={**os.environ, "PYTHONPATH": str(ROOT)})
-    output = re.fullmatch(r"(\d+\.\d)% of \d+ photos, 95% interval \(.*\)\n7\n", done.stdout)
-    assert output and float(output[1]) > 60, done.stderr
-    assert "photos" not in done.stderr  # TensorFlow writes start-up messages there, the library writes nothing
+    output = re.fullmatch(r"(\d+\.\d)% of \d+ photos, 95% interval \(.*\)\n7\n", completed.stdout)
+    assert output and float(output[1]) > 60, completed.stderr
+    assert "photos" not in completed.stderr  # the library writes nothing there; TensorFlow writes start-up messages
     assert label_image.main(["--graph=digits.tflite", "tf_files/digits/7/0007.png"]) == 0
 
 
-def test_the_python_example_of_the_single_steps_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+def test_the_python_example_of_the_individual_steps_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                       capsys: pytest.CaptureFixture) -> None:
-    write_some_digits(200, tmp_path, monkeypatch)
+    write_first_digits(200, tmp_path, monkeypatch)
     code = EXAMPLES[2].replace('lite0")', 'lite0", image_size=96)')
     exec(compile(code, "README.md", "exec"), {"tfpoets": tfpoets})
     assert 0.6 < float(capsys.readouterr().out) <= 1
@@ -60,7 +60,7 @@ def test_the_python_section_is_short() -> None:
 
 
 @pytest.fixture
-def shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_module: Path, model_dir: Path) -> None:
+def flower_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_module: Path, model_dir: Path) -> None:
     """A working folder with a classifier of generated photos in tf_files/, and some photos."""
     monkeypatch.chdir(tmp_path)
     for hue, label in enumerate(("daisy", "rose")):
@@ -72,15 +72,15 @@ def shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_module: Path, m
 
 
 @pytest.mark.parametrize("graph", ["retrained_graph", "retrained_graph_int8"])
-def test_the_example_without_tensorflow_labels_a_photo(graph: str, shapes: None) -> None:
+def test_the_example_without_tensorflow_labels_a_photo(graph: str, flower_classifier: None) -> None:
     code = EXAMPLES[0].replace("tf_files/retrained_graph.", f"tf_files/{graph}.")
-    done = subprocess.run([sys.executable, "-c", f"{code}\nimport sys; assert 'tensorflow' not in sys.modules"],
+    completed = subprocess.run([sys.executable, "-c", f"{code}\nimport sys; assert 'tensorflow' not in sys.modules"],
                           capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("rose ")
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stdout.startswith("rose ")
 
 
-def test_the_example_for_custom_networks_writes_its_files(shapes: None) -> None:
+def test_the_example_for_custom_networks_writes_its_files(flower_classifier: None) -> None:
     import_tensorflow()
     import keras
     model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])

@@ -1,4 +1,4 @@
-"""All commands work with one new member in each of the five extension lists."""
+"""The commands work with one new member in each of the five extension lists."""
 from __future__ import annotations
 
 import csv
@@ -101,7 +101,7 @@ class CentroidOptions:
 
 @dataclass(frozen=True, eq=False)
 class CentroidHead:
-    """A head that makes a class more probable the closer a photo is to the mean of the class."""
+    """A head that predicts higher probabilities for classes whose mean is closer to the photo."""
 
     centroids: np.ndarray  # float32 [n_classes, depth]
     scale: np.float32
@@ -114,8 +114,8 @@ class CentroidHead:
     def add_to_graph(self, bottleneck: Any, output_name: str) -> dict[str, Any]:
         tensorflow = import_tensorflow()
         with tensorflow.name_scope("final_training_ops"):
-            gaps = bottleneck[:, None] - tensorflow.constant(self.centroids)
-            logits = tensorflow.multiply(tensorflow.reduce_sum(gaps * gaps, axis=2), -self.scale, name="logits")
+            offsets = bottleneck[:, None] - tensorflow.constant(self.centroids)
+            logits = tensorflow.multiply(tensorflow.reduce_sum(offsets * offsets, axis=2), -self.scale, name="logits")
         return {"probabilities": tensorflow.nn.softmax(logits, name=output_name)}
 
 
@@ -136,7 +136,7 @@ class CentroidTrainer:
 
     def fit(self, train: Examples, validation: Examples, options: CentroidOptions, on_event: Callable[[Any], None]
             ) -> CentroidFit:
-        centroids = np.stack([train.X[train.y == label].mean(0) for label in range(train.n_classes)])
+        centroids = np.stack([train.X[train.y == target].mean(0) for target in range(train.n_classes)])
         spread = np.square(train.X - centroids[train.y]).sum(1).mean()
         return CentroidFit(CentroidHead(centroids, np.float32(options.sharpness / spread)))
 
@@ -188,11 +188,11 @@ MEMBERS: list[tuple[list, Any]] = [
 
 @pytest.fixture(autouse=True)
 def members() -> Iterator[None]:
-    for members, member in MEMBERS:
-        members.append(member)
+    for extension_list, member in MEMBERS:
+        extension_list.append(member)
     yield
-    for members, member in MEMBERS:
-        members.remove(member)
+    for extension_list, member in MEMBERS:
+        extension_list.remove(member)
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 COMMAND = ["--tfhub_module=random:16", "--solver=centroid", "--export=pbtxt", "--testing_percentage=20"]
 
 
-def test_all_commands_work_with_one_new_member_in_each_list(archive: Path, capsys: pytest.CaptureFixture) -> None:
+def test_the_commands_work_with_one_new_member_in_each_list(archive: Path, capsys: pytest.CaptureFixture) -> None:
     assert retrain.main([f"--image_dir={archive}", *COMMAND, "--format=json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["test"]["accuracy"] > 0.8 and result["test"]["count"] >= 9
@@ -236,7 +236,7 @@ def test_all_commands_work_with_one_new_member_in_each_list(archive: Path, capsy
     assert json.loads(capsys.readouterr().out)["count"] == result["test"]["count"]
 
 
-def test_a_second_run_measures_no_photo_again(archive: Path, capsys: pytest.CaptureFixture,
+def test_a_second_run_does_not_measure_photos_again(archive: Path, capsys: pytest.CaptureFixture,
                                               monkeypatch: pytest.MonkeyPatch) -> None:
     assert retrain.main([f"--image_dir={archive}", *COMMAND, "--format=json"]) == 0
     first = json.loads(capsys.readouterr().out)
@@ -248,9 +248,9 @@ def test_a_second_run_measures_no_photo_again(archive: Path, capsys: pytest.Capt
 
 def test_the_tflite_works_without_the_new_members(archive: Path) -> None:
     assert retrain.main([f"--image_dir={archive}", *COMMAND]) == 0
-    done = subprocess.run([sys.executable, "-m", "tfpoets", "label_image", "photos/green/001.png"],
+    completed = subprocess.run([sys.executable, "-m", "tfpoets", "label_image", "photos/green/001.png"],
                           capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("green (score=")
+    assert completed.stdout.startswith("green (score=")
 
 
 def test_a_file_of_the_new_format_with_wrong_predictions_is_deleted(archive: Path, monkeypatch: pytest.MonkeyPatch,

@@ -15,7 +15,7 @@ __version__ = "3.0.0"
 logging.getLogger("tfpoets").addHandler(logging.NullHandler())
 
 # Module -> its public names.
-_NAMES = {
+_PUBLIC_NAMES = {
     "tfpoets.data": ("read_dataset", "split_photos"),
     "tfpoets.errors": ("TfpoetsError",),
     "tfpoets.evaluation": ("evaluate",),
@@ -26,7 +26,7 @@ _NAMES = {
     "tfpoets.retrain_options": ("RetrainOptions",),
     "tfpoets.training": ("fit_head",),
 }
-_MODULES = {name: module for module, names in _NAMES.items() for name in names}
+_MODULES = {name: module for module, names in _PUBLIC_NAMES.items() for name in names}
 __all__ = ["__version__", *sorted(_MODULES)]
 
 

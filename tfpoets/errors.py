@@ -121,15 +121,13 @@ def check_range(option: str, value: float | None, *, minimum: float | None = Non
 
 def _describe_limits(minimum: float | None, maximum: float | None, above: float | None, below: float | None) -> str:
     """Return the limits as the end of a sentence, such as " from 1 to 10", or "" if there are none."""
-    low = f"{minimum}" if minimum is not None else f"above {above}" if above is not None else ""
-    high = f"{maximum}" if maximum is not None else f"below {below}" if below is not None else ""
-    if low and high:
-        return f" from {low} to {high}" if minimum is not None else f" {low} and up to {high}"
-    if low:
-        return f" of at least {low}" if minimum is not None else f" {low}"
-    if high:
-        return f" of at most {high}" if maximum is not None else f" {high}"
-    return ""
+    if minimum is not None and maximum is not None:
+        return f" from {minimum} to {maximum}"
+    lower = f"of at least {minimum}" if minimum is not None else f"above {above}" if above is not None else ""
+    upper = f"of at most {maximum}" if maximum is not None else f"below {below}" if below is not None else ""
+    if lower and upper:
+        return f" {lower} and {upper.removeprefix('of ')}"
+    return f" {lower or upper}" if lower or upper else ""
 
 
 def check_flag(option: str, value: object) -> None:

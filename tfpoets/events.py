@@ -1,7 +1,8 @@
-"""The events that a retraining sends to its caller while it runs.
+"""The events that a retraining run sends to its caller.
 
-Each event is a small object that is passed to `on_event`: those of this module, those of `tfpoets.training`
-(HeadFitted, StepMetrics, EpochMetrics, ...), `tfpoets.exporting.ExportedFile`, and `tfpoets.progress.Progress`.
+Each event is a small object that is passed to `on_event`. The events are those of this module, those of
+`tfpoets.training` (HeadFitted, StepMetrics, EpochMetrics, ...), `tfpoets.exporting.ExportedFile`, and
+`tfpoets.progress.Progress`.
 """
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ class Note:
 
 
 class _NoteHandler(logging.Handler):
-    """A log handler that sends the records of the thread it was created in as notes."""
+    """A log handler that sends the log records of the thread that created it as notes."""
 
     def __init__(self, on_event: Callable[[Any], None]):
         super().__init__(logging.INFO)

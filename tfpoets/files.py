@@ -69,7 +69,7 @@ def check_output_file(path: Path, option: str, image_dir: Path | str | None = No
     Args:
         path: The file.
         option: The name of the option that holds `path`.
-        image_dir: A folder of photos, if the file must not lie in one of its class folders.
+        image_dir: A photo folder; the file must not lie in one of its class folders.
 
     Raises:
         TfpoetsError: The file cannot be written, or would lie among the photos of a class.
@@ -97,11 +97,11 @@ def check_outside_image_dir(folder: Path, option: str, image_dir: Path | str, va
     Args:
         folder: The folder to check.
         option: The name of the option that determines the folder.
-        image_dir: The folder of the photos, or a location with a scheme, which contains no local folder.
+        image_dir: The photo folder, or a location with a scheme, which contains no local folder.
         value: The value of the option, for the message: `folder`, or a file in it.
     """
     if isinstance(image_dir, Path) and folder.resolve() == image_dir.resolve():
-        raise OptionError(f"`{option}`={value} is the folder of the photos.", "Choose another one.")
+        raise OptionError(f"`{option}`={value} is the photo folder.", "Choose a different folder.")
     check_not_below_image_dir(folder, option, image_dir, value)
 
 
@@ -109,5 +109,5 @@ def check_not_below_image_dir(folder: Path, option: str, image_dir: Path | str, 
     """Raise OptionError if a folder lies below `image_dir`; the arguments are those of `check_outside_image_dir`."""
     if isinstance(image_dir, Path) and image_dir.resolve() in folder.resolve().parents:
         photos = image_dir if image_dir.name else image_dir.resolve()
-        raise OptionError(f"`{option}`={value} lies among the photos of {photos}.",
-                          "Choose a location outside, or start the command in another folder.")
+        raise OptionError(f"`{option}`={value} lies among the photos in {photos}.",
+                          "Choose a location outside it, or run the command in another folder.")

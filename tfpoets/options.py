@@ -25,8 +25,8 @@ def with_options(options: Any, values: Mapping[str, Any],
                  optional_groups: Mapping[str, type] = MappingProxyType({})) -> Any:
     """Return a copy of nested options with new values, which are given by field name.
 
-    A name is searched for among the fields of `options`, then among the fields of the dataclasses held by these, and
-    so on; the first match is used. A group of options that is itself among the values (`head=SGDOptions()`) is
+    A name is looked up in the fields of `options`, then in the fields of the dataclasses that these hold, and so on;
+    the first match is used. A group of options that is itself among the values (`head=SGDOptions()`) is
     searched as well. Each changed dataclass is created once, so that its checks see all new values together.
 
     Args:
@@ -46,8 +46,8 @@ def with_options(options: Any, values: Mapping[str, Any],
 
 
 def _unknown_option(name: str, known_names: Iterable[str], optional_groups: Mapping[str, type]) -> OptionError:
-    examples = [f"{group}={kind.__name__}({name}=...)" for group, kind in optional_groups.items()
-                if any(field.name == name for field in fields(kind))]
+    examples = [f"{group}={group_class.__name__}({name}=...)" for group, group_class in optional_groups.items()
+                if any(field.name == name for field in fields(group_class))]
     if examples:
         return OptionError(f"The option `{name}` belongs to a group of options that is not in use.",
                            f"Set it with {' or '.join(examples)}.")
@@ -56,7 +56,7 @@ def _unknown_option(name: str, known_names: Iterable[str], optional_groups: Mapp
 
 
 def _find_paths(options: Any, values: Mapping[str, Any]) -> dict[str, OptionPath]:
-    """Return the path of each option, found breadth first: of two options with one name, the outer one is meant."""
+    """Return the path of each option, found breadth first: if two share a name, the outer one is used."""
     paths: dict[str, OptionPath] = {}
     level: list[tuple[OptionPath, Any]] = [((), options)]
     while level:
@@ -74,7 +74,7 @@ def _find_paths(options: Any, values: Mapping[str, Any]) -> dict[str, OptionPath
 
 
 def _field_values(options: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the name and value of each field; of a class, the default value."""
+    """Yield the name and value of each field; for a class, the default value."""
     for field in fields(options):
         yield field.name, _default(field) if isinstance(options, type) else getattr(options, field.name)
 

@@ -1,4 +1,4 @@
-"""The complete retraining as one function: from a folder of photos to verified files and a report."""
+"""Retrain a classifier: from a folder of photos to verified files and a report."""
 from __future__ import annotations
 
 import logging
@@ -54,19 +54,19 @@ def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None
             label_command: Callable[[Path], str] = label_in_python, **values: Any) -> RetrainResult:
     """Retrain a classifier and write its files.
 
-    For example, `retrain("photos", output_graph="flowers.pb", image_size=224, seed=3)`. The names are those of the
-    fields of RetrainOptions and of the options that it holds.
+    For example, `retrain("photos", output_graph="flowers.pb", image_size=224, seed=3)`. The names are the field
+    names of RetrainOptions and of the groups of options in it.
 
     Args:
-        options_or_image_dir: The options; or only the folder of the photos, with default values for all other options.
-            The folder can also be given by name (`image_dir="photos"`).
-        on_event: Called with each event of the run, see `tfpoets.events`.
-        label_command: Called with the path of the classifier, returns the command that labels a photo with it. The
-            report shows this command; by default, it is a line of Python.
+        options_or_image_dir: The options; or only the photo folder, with default values for all other options. The
+            folder can also be passed by name (`image_dir="photos"`).
+        on_event: Called with each event of the run; see `tfpoets.events`.
+        label_command: A function that takes the path of the classifier and returns the command that labels a photo
+            with it, for the report; by default, a line of Python.
         **values: Options by name, which override those in the first argument; see `tfpoets.options.with_options`.
 
     Returns:
-        The classifier, with the photos, figures and files of the run.
+        The classifier, with the photos, metrics and files of the run.
 
     Raises:
         OptionError: There is no option with one of the names, or an option has an invalid value.
@@ -80,13 +80,13 @@ def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None
 
 
 def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Callable[[Path], str]) -> RetrainResult:
-    """Run all steps of a retraining in order."""
+    """Run all steps in order."""
     files = options.files
     _check_destinations(options)
     listed_dataset = _list_photos(options, on_event)
     extractor, bottlenecks = _extract_bottlenecks(listed_dataset, options, on_event)
     dataset = _split_photos(bottlenecks.dataset, options, on_event)
-    # The folds are made before the training, so that too few photos for them are reported before the long work.
+    # The folds are assigned before training, so that too few photos are reported before any long computation.
     folds = assign_folds(dataset, options.cross_validate) if options.cross_validate else None
     training = _train(extractor, dataset, options, on_event)
     test, reference = _evaluate(training, options, on_event)
@@ -122,9 +122,9 @@ def _make_options(options_or_image_dir: RetrainOptions | str | os.PathLike[str] 
         return with_options(options_or_image_dir, values, OPTIONAL_GROUPS)
     image_dir = options_or_image_dir
     if image_dir is None and "image_dir" not in values:
-        raise OptionError("`image_dir` is missing.", "Set it to the folder of the photos.")
+        raise OptionError("`image_dir` is missing.", "Set it to the photo folder.")
     if image_dir is not None and "image_dir" in values:
-        raise OptionError("`image_dir` was given twice.", "Give the folder of the photos once.")
+        raise OptionError("`image_dir` was set twice.", "Set it only once.")
     return with_options(RetrainOptions, values if image_dir is None else {"image_dir": image_dir, **values},
                         OPTIONAL_GROUPS)
 
@@ -232,7 +232,7 @@ def _intermediate_graph_writer(extractor: Extractor | None, dataset: Dataset, op
 
 def _evaluate(training: TrainingResult, options: RetrainOptions, on_event: EventCallback
               ) -> tuple[Evaluated, ReferenceOutputs]:
-    """Return the figures of the test photos, and the outputs that the exported files must reproduce."""
+    """Return the evaluation on the test photos, and the outputs that the exported files must reproduce."""
     with stage_events("evaluation", on_event):
         test = training.dataset.part(TEST)
         outputs = training.head.outputs(test.X)
@@ -272,7 +272,7 @@ def _cross_validate(training: TrainingResult, folds: np.ndarray, options: Retrai
         on_event: Receives the event CrossValidated.
     """
     head_options, examples = options.training.head, training.dataset.examples()
-    if options.training.sgd:  # L-BFGS reaches the optimum in all folds in the time of one training by gradient steps
+    if options.training.sgd:  # L-BFGS solves all folds in the time of a single training by gradient steps
         head_options = HeadOptions()
     if isinstance(head_options, HeadOptions):
         head_options = replace(head_options, refit=True)
@@ -293,11 +293,11 @@ def _build_metadata(training: TrainingResult, dataset: Dataset, evaluated: Evalu
     """Return the metadata of the classifier.
 
     Args:
-        training: The trained classifier. Its dataset lacks photos that were deleted or changed during the training.
-        dataset: The dataset before the training. All its training and validation photos are recorded as known, since
-            the training may have used those that are missing now.
+        training: The trained classifier. Its dataset lacks photos that were deleted or changed during training.
+        dataset: The dataset before training. All its training and validation photos are recorded as seen, because
+            training may have used those that are missing now.
         evaluated: The final evaluation.
-        cross_validation: The figures of the cross-validation, if there was one.
+        cross_validation: The results of the cross-validation, if there was one.
         options: The options of the run.
     """
     extractor, unknown, rejection = training.extractor, _unknown_score(training), evaluated.rejection
@@ -325,7 +325,7 @@ def _examine(dataset: Dataset, unreadable: Sequence[tuple[Photo, str]], extracto
 
 
 def _write_summaries(folder: Path, training: TrainingResult, metrics: Metrics | None) -> None:
-    """Write the learning curves and the confusion matrix for TensorBoard, and the curves as a picture."""
+    """Write the training curves and the confusion matrix for TensorBoard, and the curves as a picture."""
     curves = training.fit.curves()
     confusion = confusion_picture(metrics, training.dataset.labels) if metrics else None
     write_summaries(folder, curves, {"confusion": np.asarray(confusion)} if confusion else None)

@@ -102,7 +102,7 @@ def progress_bar(total: int | None, description: str, unit: str, done: int = 0, 
         total: The total number of units; None if unknown.
         description: The operation, in a word or two.
         unit: A singular noun for what is counted; ignored with `bytes_`.
-        done: The number of units done before.
+        done: The number of units that are already done.
         bytes_: Whether bytes are counted.
     """
     bar, listener = _factory(total, description, unit, done, bytes_), _listener.get()
@@ -113,7 +113,7 @@ def progress_bar(total: int | None, description: str, unit: str, done: int = 0, 
 
 @contextlib.contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Log, at level DEBUG, how long a stage of a run took."""
+    """Log how long the block took, at level DEBUG."""
     start = time.perf_counter()
     yield
     log.debug("Stage %s: %.3f s", name, time.perf_counter() - start)

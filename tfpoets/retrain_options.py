@@ -1,4 +1,4 @@
-"""The options of a retraining."""
+"""The options of a retraining run."""
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
@@ -20,13 +20,13 @@ UNSTORED_OPTIONS = ("offline", "resume")
 
 @dataclass(frozen=True, kw_only=True)
 class RetrainOptions:
-    """The options of a retraining.
+    """The options of a retraining run.
 
     Usage::
 
         RetrainOptions(image_dir="photos")                                 # default options
         RetrainOptions(image_dir="photos", split=SplitOptions(seed=3))     # options of one group
-        with_options(RetrainOptions, {"image_dir": "photos", "seed": 3})   # the same, by the name of the option
+        with_options(RetrainOptions, {"image_dir": "photos", "seed": 3})   # the same, by option name
 
     Attributes:
         image_dir: The folder that contains one folder of photos per class, named after its label; or another location
@@ -40,9 +40,9 @@ class RetrainOptions:
         cross_validate: The number of folds for a cross-validation of the last layer; None: no cross-validation.
         doctor: Whether to look for problems in the photos.
         bottleneck_dir: The folder of the bottleneck cache and of checkpoints.
-        summaries_dir: The folder of the learning curves, with one folder per run.
-        intermediate_output_graphs_dir: The folder of the graphs that are written during training by gradient steps.
-        test_batch_size: Also report the accuracy on this many test photos, drawn evenly from the classes; -1: do not.
+        summaries_dir: The folder of the training curves, with one folder per run.
+        intermediate_output_graphs_dir: The folder of the graphs that training by gradient steps writes while it runs.
+        test_batch_size: Also report the accuracy on this many test photos, drawn evenly from the classes; -1: omit it.
     """
 
     image_dir: Path | str
@@ -73,7 +73,7 @@ class RetrainOptions:
         self._check_training()
 
     def _check_output_locations(self) -> None:
-        """Check that nothing is written among the photos: the next run would take it for a class or for photos."""
+        """Check that no file is written among the photos, where the next run would treat it as a class or a photo."""
         for image_dir in (self.image_dir, self.test_dir):
             if image_dir is None:
                 continue
@@ -108,14 +108,14 @@ class RetrainOptions:
                               "has seen the photos of every fold.", "Omit it.")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the options for JSON: with paths as strings, without empty and UNSTORED_OPTIONS."""
+        """Return the options for JSON, with paths as strings, without empty options and UNSTORED_OPTIONS."""
         return _to_json({name: value for name, value in asdict(self).items() if value is not None})
 
 
 def _to_json(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _to_json(each) for name, each in value.items()
-                if each not in (None, (), "") and name not in UNSTORED_OPTIONS}
+        return {name: _to_json(item) for name, item in value.items()
+                if item not in (None, (), "") and name not in UNSTORED_OPTIONS}
     if isinstance(value, tuple):
-        return [_to_json(each) for each in value]
+        return [_to_json(item) for item in value]
     return str(value) if isinstance(value, Path) else value

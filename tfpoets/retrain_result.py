@@ -1,4 +1,4 @@
-"""The result of a retraining."""
+"""The result of a retraining run."""
 from __future__ import annotations
 
 import math
@@ -21,12 +21,12 @@ from tfpoets.training import TrainingResult
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RetrainResult:
-    """A retrained classifier, with the photos, figures and files of the run.
+    """A retrained classifier, with the photos, metrics and files of the run.
 
     Attributes:
         classifier: The classifier, loaded from the exported .tflite; `classifier.label("photo.jpg")` labels a photo.
         listed_dataset: All photos that were found, before any was read.
-        unreadable: (photo, reason) of each photo that could not be read.
+        unreadable: (photo, reason) for each photo that could not be read.
         computed: The number of bottlenecks that were not in the cache.
         extractor: The network that computed the bottlenecks, or None if none were needed. If all layers were trained,
             the classifier uses a different network.
@@ -79,7 +79,7 @@ class RetrainResult:
 
     @property
     def cross_validation(self) -> CrossValidation | None:
-        """The figures of the cross-validation, or None if it was not requested."""
+        """The results of the cross-validation, or None if it was not requested."""
         return self.metadata.cross_validation
 
     @property
@@ -92,7 +92,7 @@ class RetrainResult:
 
         The sections are `labels`, `photos` (listed and unreadable), `bottlenecks`, `augmented`, `split`, `network`,
         `head`, `fine_tuning`, `curves`, `test`, `misclassified`, `unknown`, `cross_validation`, `findings`, `files`,
-        `proof`, `converted` and `report`. A section is None, or an empty list, if the run had no such part.
+        `proof`, `converted` and `report`. A section is None, or an empty list, if the run had no such step.
         """
         metadata = self.metadata
         return _non_finite_to_none({
@@ -107,16 +107,16 @@ class RetrainResult:
             "fine_tuning": self._fine_tuning(),
             "curves": self.training.fit.curves(),
             "test": self._test(),
-            "misclassified": [{"file": each.photo.uri, "label": each.photo.label, "answer": each.predicted,
-                               "score": each.score} for each in self.misclassified],
+            "misclassified": [{"file": error.photo.uri, "label": error.photo.label, "answer": error.predicted,
+                               "score": error.score} for error in self.misclassified],
             "unknown": metadata.unknown and asdict(metadata.unknown),
             "cross_validation": self.cross_validation and asdict(self.cross_validation),
             "findings": None if self.findings is None else [finding.to_dict() for finding in self.findings],
             "files": [str(path) for path in self.files],
-            "proof": [{"name": each.name, "agreeing": each.agreeing, "count": each.count,
-                       "largest": each.max_difference}
-                      for each in self.exported.verified],
-            "converted": [self._converted(each) for each in self.converted],
+            "proof": [{"name": file.name, "agreeing": file.agreeing, "count": file.count,
+                       "largest": file.max_difference}
+                      for file in self.exported.verified],
+            "converted": [self._converted(file) for file in self.converted],
             "report": str(self.report)})
 
     def _bottlenecks(self) -> dict[str, Any] | None:
@@ -158,9 +158,9 @@ class RetrainResult:
 def _non_finite_to_none(value: Any) -> Any:
     """Return a copy of a value with None for every number that is not finite, since JSON cannot represent these."""
     if isinstance(value, dict):
-        return {name: _non_finite_to_none(each) for name, each in value.items()}
+        return {name: _non_finite_to_none(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_non_finite_to_none(each) for each in value]
+        return [_non_finite_to_none(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

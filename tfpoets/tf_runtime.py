@@ -1,4 +1,4 @@
-"""TensorFlow in this process: importing it late and, if requested, quietly, and temporary settings for precision."""
+"""Import TensorFlow late and, if requested, quietly; change its precision settings temporarily."""
 from __future__ import annotations
 
 import contextlib
@@ -137,10 +137,10 @@ class _TemporarySetting:
 # wherever vectors are computed or compared; training keeps the faster default.
 full_precision = _TemporarySetting(
     False, lambda: import_tensorflow().config.experimental.tensor_float_32_execution_enabled(),
-    lambda on: import_tensorflow().config.experimental.enable_tensor_float_32_execution(on))
+    lambda enabled: import_tensorflow().config.experimental.enable_tensor_float_32_execution(enabled))
 
 # On a GPU, all functions that run inside this block compute in 16 bits where TensorFlow considers it safe. Exported
 # files that are verified afterwards must be computed in full precision.
 auto_mixed_precision = _TemporarySetting(
     True, lambda: bool(import_tensorflow().config.optimizer.get_experimental_options().get("auto_mixed_precision")),
-    lambda on: import_tensorflow().config.optimizer.set_experimental_options({"auto_mixed_precision": on}))
+    lambda enabled: import_tensorflow().config.optimizer.set_experimental_options({"auto_mixed_precision": enabled}))

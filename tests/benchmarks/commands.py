@@ -3,8 +3,8 @@
     python -m tests.benchmarks.commands --image_dir=PHOTOS [--runs=5] [--without=keras,cold]
 
 The commands are retrain with an empty and with a full cache, stage by stage, and label_image on one photo and on many.
-They alternate with what a user might write instead: a script with keras.applications and scikit-learn, and a minimal
-script that labels one photo with LiteRT.
+They alternate with scripts that a user might write instead: one with keras.applications and scikit-learn, and a
+minimal one that labels one photo with LiteRT.
 """
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Workspace:
 
     Attributes:
         folder: The working folder of the commands.
-        photos: The folder of the photos.
+        photos: The photo folder.
         model_dir: The folder of prepared extractors.
         stages: For "warm" and "cold" runs, the seconds of each stage in each run.
     """
@@ -117,11 +117,14 @@ class Workspace:
 
 
 def print_commands(times: dict[str, Times], workspace: Workspace) -> None:
-    """Print the times of whole commands, and of the stages without the first warm run, which filled the cache."""
+    """Print the times of the commands and of their stages.
+
+    The stages exclude the first warm run, which fills the cache.
+    """
     first = next(iter(times.values()))
     print("| command | seconds | relative to the warm retrain |\n|---|---|---|")
-    for name, each in times.items():
-        print(f"| {name} | {each.text(1)} | {each.ratio_to(first).text(1)} |")
+    for name, command_times in times.items():
+        print(f"| {name} | {command_times.text(1)} | {command_times.ratio_to(first).text(1)} |")
     print("\n| stage | warm, s | cold, s |\n|---|---|---|")
     for name in workspace.stages["warm"]:
         warm, cold = (workspace.stages[kind].get(name, []) for kind in ("warm", "cold"))

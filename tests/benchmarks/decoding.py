@@ -47,8 +47,8 @@ def main() -> None:
     times = time_alternately(functions, flags.runs)
     print("| decoder | ms per photo | time relative to the first |")
     print("|---|---|---|")
-    for name, each in zip(decoders, times):
-        print(f"| {name} | {1e3 * each.median / len(files):.2f} | {each.ratio_to(times[0]).text()} |")
+    for name, durations in zip(decoders, times):
+        print(f"| {name} | {1e3 * durations.median / len(files):.2f} | {durations.ratio_to(times[0]).text()} |")
 
 
 def decode_with_pillow(data: bytes, size: int, min_factor: int | None) -> np.ndarray:

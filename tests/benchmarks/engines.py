@@ -1,4 +1,4 @@
-"""Compare LiteRT with one interpreter per core with other ways to run the same network on the same photos.
+"""Compare ways to run a network on photos: LiteRT with one interpreter per core, and its alternatives.
 
     python -m tests.benchmarks.engines --image_dir=PHOTOS [--tfhub_module=HANDLE] [--image_size=N]
 
@@ -48,8 +48,9 @@ def main() -> None:
     print(f"{extractor.name} at {extractor.height}, {len(inputs)} photos")
     print("| variant | photos/s | time relative to the first | largest difference |")
     print("|---|---|---|---|")
-    for name, each, difference in zip(variants, times, differences):
-        print(f"| {name} | {len(inputs) / each.median:.0f} | {each.ratio_to(times[0]).text()} | {difference:.1g} |")
+    for name, variant_times, difference in zip(variants, times, differences):
+        print(f"| {name} | {len(inputs) / variant_times.median:.0f} | {variant_times.ratio_to(times[0]).text()} "
+              f"| {difference:.1g} |")
 
 
 def make_variants(extractor: Extractor, inputs: np.ndarray) -> dict[str, Callable[[], np.ndarray]]:

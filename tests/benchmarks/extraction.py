@@ -3,9 +3,9 @@
     python -m tests.benchmarks.extraction --image_dir=PHOTOS [--tfhub_module=HANDLE] [--image_size=N] [--megapixels=12]
 
 The upper bound is: number of cores / (decoding + inference time of a photo on a single thread), measured in the same
-run. A second bound also counts the perceptual hash and the digest, which the split and the cache need. Another column
-is the speed of inference on a core while all cores are busy, relative to that on an otherwise idle machine (1 would be
-perfect).
+run. A second bound also includes the perceptual hash and the digest, which the split and the cache need. Another
+column is the speed of inference on a core while all cores are busy, relative to that on an otherwise idle machine (1
+would be perfect).
 
 With --megapixels, the photos are first scaled to that many million pixels and stored as JPEG again.
 """
@@ -33,7 +33,7 @@ from .timing import Times, time_alternately
 
 # Photos that are decoded and classified on a single thread.
 SAMPLE_SIZE = 60
-# Rows and columns of the square matrices whose product shows how fast a core can multiply.
+# Rows of the square matrices whose product shows how fast a core can multiply.
 MATRIX_SIZE = 1024
 
 
@@ -88,10 +88,10 @@ def measure(root: Path, extractor: Extractor, runs: int, folder: Path) -> str:
     n_photos, n_cores, n_sample = len(dataset.photos), core_count(), len(sample)
     rates = [n_photos / seconds for seconds in extraction.seconds]
     # Seconds of work for each photo on one thread, in each run.
-    work, full_work = ([(a + b) / n_sample for a, b in zip(each.seconds, inference.seconds)]
-                       for each in (decoding, preparation))
-    fractions, full_fractions = (Times(tuple(rate * seconds / n_cores for rate, seconds in zip(rates, each)))
-                                 for each in (work, full_work))
+    work, full_work = ([(a + b) / n_sample for a, b in zip(times.seconds, inference.seconds)]
+                       for times in (decoding, preparation))
+    fractions, full_fractions = (Times(tuple(rate * seconds / n_cores for rate, seconds in zip(rates, work_per_photo)))
+                                 for work_per_photo in (work, full_work))
     megabytes = sum(Path(photo.uri).stat().st_size for photo in dataset.photos) / 1e6
     multiply_adds_per_second = count_multiply_adds(extractor) / (inference.median / n_sample)
     peak_gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
@@ -120,7 +120,7 @@ def inference_functions(sample: Sequence[Path], extractor: Extractor) -> list[Ca
 
     def run_on_all_cores() -> None:
         with ThreadPoolExecutor(len(models)) as pool:
-            list(pool.map(lambda each: [each.run(network_input(photo[None])) for photo in pixels], models))
+            list(pool.map(lambda model: [model.run(network_input(photo[None])) for photo in pixels], models))
     return [lambda: [model.run(network_input(photo[None])) for photo in pixels], run_on_all_cores]
 
 

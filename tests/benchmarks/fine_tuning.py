@@ -1,10 +1,11 @@
-"""Measure how much fine-tuning all layers improves on training only the last layer, on the same splits.
+"""Compare fine-tuning all layers with training only the last layer, on the same splits.
 
     python -m tests.benchmarks.fine_tuning --image_dir=PHOTOS [--tfhub_module=HANDLE] [--image_size=224] [--epochs=3]
         [--learning_rate=1e-4]
 
 retrain runs twice for each split, with and without fine-tuning. The gain is the difference in test accuracy of the two
-classifiers, paired by split. If the validation photos prefer the frozen network, retrain keeps it and the gain is 0.
+classifiers, paired by split. If fine-tuning does not clearly lower the validation loss, retrain keeps the frozen
+network and the gain is 0.
 """
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ class Run(NamedTuple):
         accuracy: The test accuracy of the classifier.
         is_fine_tuned: Whether the classifier uses the fine-tuned network.
         seconds: The duration.
-        comparison: The sentence that compares both networks.
+        comparison: A sentence that compares the two networks.
     """
 
     accuracy: float
@@ -63,7 +64,7 @@ def main() -> None:
 
 
 def retrain(flags: argparse.Namespace, seed: int, epochs: int) -> Run:
-    """Run retrain on one split; 0 epochs: without fine-tuning."""
+    """Run retrain on one split, without fine-tuning if `epochs` is 0."""
     folder = flags.work_dir / "fine_tuning"
     start = time.perf_counter()
     result = tfpoets.retrain(

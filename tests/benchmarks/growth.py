@@ -35,7 +35,7 @@ def main() -> None:
     if flags.measure:
         print(json.dumps(measure(flags.measure, flags.depth)))
         return
-    print("| photos | list, s | look up and load, s | photos/s in all | peak memory increase, in feature matrices |")
+    print("| photos | list, s | look up and load, s | photos/s in total | peak memory increase, in feature matrices |")
     print("|---|---|---|---|---|")
     for size in SIZES:
         with tempfile.TemporaryDirectory() as folder:
@@ -69,7 +69,7 @@ def write_photos_and_cache(folder: Path, size: int, depth: int) -> None:
 
 
 def measure(folder: Path, depth: int) -> dict[str, float]:
-    """Return the seconds for listing and for loading, and the peak memory increase in multiples of the features."""
+    """Return the seconds for listing and for loading, and the peak memory increase in feature matrices."""
     extractor = Extractor("made up", "made up", "made up", 1, 1, depth, folder)
     memory_before = peak_memory()
     start = time.perf_counter()

@@ -90,7 +90,7 @@ def send_requests(port: int, photos: list[bytes], clients: int) -> tuple[float, 
     start = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
         latencies = list(pool.map(run_client, np.array_split(np.arange(len(photos)), clients)))
-    return len(photos) / (time.perf_counter() - start), [seconds for each in latencies for seconds in each]
+    return len(photos) / (time.perf_counter() - start), np.concatenate(latencies).tolist()
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ def main() -> None:
         planted = plant_duplicates(root, flags.copies)
         bottlenecks = extract_bottlenecks(read_dataset(root), extractor, Path(folder))
         findings = examine(split_photos(bottlenecks.dataset), bottlenecks.unreadable, extractor.height)
-        detected = {frozenset((Path(each.file), Path(each.other.uri))) for each in findings
-                    if each.kind in ("exact_duplicate", "near_duplicate") and each.other}
+        detected = {frozenset((Path(finding.file), Path(finding.other.uri))) for finding in findings
+                    if finding.kind in ("exact_duplicate", "near_duplicate") and finding.other}
     n_planted = Counter(planted.values())
     n_detected = Counter(kind for pair, kind in planted.items() if pair in detected)
     for kind in KINDS:

@@ -39,13 +39,13 @@ def main() -> None:
     seeds = [roc_areas(known, unknown.features, split_photos(known.dataset, SplitOptions(20, 10, seed)).split)
              for seed in range(flags.seeds)]
     print(f"{extractor.name} at {extractor.height}, {len(known.features)} photos, {len(unknown.features)} unknown")
-    print("| score | a class left out | worst class | unknown_dir |")
+    print("| score | class left out | worst class | unknown_dir |")
     print("|---|---|---|---|")
     for name in seeds[0]:
         areas = np.array([seed[name] for seed in seeds])  # [n_seeds, n_classes + 1]
-        left_out, other = areas[:, :-1].mean(axis=1), areas[:, -1]
+        left_out, unknown_dir = areas[:, :-1].mean(axis=1), areas[:, -1]
         print(f"| {name} | {left_out.mean():.3f} ± {left_out.std(ddof=1):.3f} "
-              f"| {areas[:, :-1].mean(axis=0).min():.3f} | {other.mean():.3f} ± {other.std(ddof=1):.3f} |")
+              f"| {areas[:, :-1].mean(axis=0).min():.3f} | {unknown_dir.mean():.3f} ± {unknown_dir.std(ddof=1):.3f} |")
 
 
 def roc_areas(known: Bottlenecks, unknown_X: np.ndarray, split: Split) -> dict[str, list[float]]:
@@ -56,16 +56,16 @@ def roc_areas(known: Bottlenecks, unknown_X: np.ndarray, split: Split) -> dict[s
         remaining = y != left_out
         parts = [np.flatnonzero(remaining & (split.parts == part)) for part in (TRAINING, VALIDATION, TEST)]
         X_unknown = unknown_X if left_out is None else known.features[~remaining]
-        for name, (of_test, of_unknown) in compute_scores(known.features, y, parts, X_unknown).items():
-            is_unknown = np.repeat([0, 1], [len(of_test), len(of_unknown)])
+        for name, (test_scores, unknown_scores) in compute_scores(known.features, y, parts, X_unknown).items():
+            is_unknown = np.repeat([0, 1], [len(test_scores), len(unknown_scores)])
             areas.setdefault(name, []).append(
-                float(roc_auc_score(is_unknown, np.concatenate([of_test, of_unknown]))))
+                float(roc_auc_score(is_unknown, np.concatenate([test_scores, unknown_scores]))))
     return areas
 
 
 def compute_scores(X: np.ndarray, y: np.ndarray, parts: list[np.ndarray], X_unknown: np.ndarray
                    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return each score for the test photos and for the unknown photos; larger scores mean less known.
+    """Return each score for the test photos and for the unknown photos; unknown photos should have larger scores.
 
     Args:
         X: The bottlenecks of all photos, float32 [n_photos, depth].

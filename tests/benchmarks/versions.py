@@ -48,7 +48,7 @@ class Checkout:
 
 
 def format_row(name: str, new: Times, old: Times) -> str:
-    """Return a row of the table."""
+    """Return a row of the table, with the times of this checkout first."""
     return f"| {name} | {new.text()} | {old.text()} | {new.ratio_to(old).text()} |"
 
 

@@ -1,4 +1,4 @@
-"""Measure the gain from several views of a photo: averaged (--views), and as augmented views (--augmented_views).
+"""Measure the gain from averaging views of each photo (--views), and from augmented views (--augmented_views).
 
 python -m tests.benchmarks.views --image_dir=PHOTOS [--image_size=224] [--seeds=8]
 """
@@ -49,7 +49,7 @@ def cross_validate(bottlenecks: Bottlenecks) -> str:
         folds = np.random.default_rng(seed).integers(0, N_FOLDS, len(examples))
         metrics.append(evaluate(out_of_fold_probabilities(examples, folds), examples.y))
     low, high = metrics[0].interval
-    return (f"{100 * np.mean([each.accuracy for each in metrics]):.2f} % (95 % interval of one cross-validation: "
+    return (f"{100 * np.mean([result.accuracy for result in metrics]):.2f} % (95 % interval of one cross-validation: "
             f"{100 * low:.1f} to {100 * high:.1f})")
 
 
@@ -57,7 +57,7 @@ def compare_augmented_views(bottlenecks: Bottlenecks, extractor: Extractor, cach
     """Return a row of the table for each number of augmented views."""
     counts = AUGMENTED_VIEW_COUNTS
     augmented, _ = extract_augmented(bottlenecks.dataset.photos, extractor, cache, DEFAULT_AUGMENTATION, max(counts))
-    accuracies = np.empty((seeds, len(counts)))  # in percent
+    accuracies = np.empty((seeds, len(counts)))  # percent
     for seed in range(seeds):
         dataset = split_photos(bottlenecks.dataset, SplitOptions(20, 10, seed))
         train, validation, test = (dataset.part(part) for part in (TRAINING, VALIDATION, TEST))

@@ -2,7 +2,7 @@
 
 python -m tests.benchmarks.wrong_labels --image_dir=PHOTOS [--tfhub_module=HANDLE] [--image_size=N]
 
-For each seed, 5 % of the labels are replaced by random other labels. All seeds use the same cached bottlenecks.
+For each seed, 5 % of the labels are replaced by other labels at random. All seeds use the same cached bottlenecks.
 """
 from __future__ import annotations
 

@@ -144,19 +144,19 @@ def test_a_test_folder_with_all_photos_leaves_none_for_training(capsys: pytest.C
                                   "--saved_model_dir=photos/m"])
 def test_nothing_is_written_among_the_photos(flag: str, capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=photos", flag]) == 2
-    assert f"{flag} lies among the photos of photos" in capsys.readouterr().err
+    assert f"{flag} lies among the photos in photos" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flags", [["--summaries_dir=photos"], ["--saved_model_dir=photos"], ["--model_dir=photos"],
                                    ["--output_graph=photos/g.pb", "--export=tfjs"]])
 def test_no_folder_is_written_next_to_the_class_folders(flags: list[str], capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=photos", *flags]) == 2
-    assert f"{flags[0]} is the folder of the photos" in capsys.readouterr().err
+    assert f"{flags[0]} is the photo folder" in capsys.readouterr().err
 
 
 def test_nothing_is_written_among_the_test_photos(capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=elsewhere", "--test_dir=photos", "--bottleneck_dir=photos/b"]) == 2
-    assert "--bottleneck_dir=photos/b lies among the photos of photos" in capsys.readouterr().err
+    assert "--bottleneck_dir=photos/b lies among the photos in photos" in capsys.readouterr().err
 
 
 def test_running_in_the_photo_folder_is_refused(
@@ -164,15 +164,15 @@ def test_running_in_the_photo_folder_is_refused(
     monkeypatch.chdir(tmp_path / "photos")
     assert retrain.main(["--image_dir=."]) == 2
     output = capsys.readouterr().err
-    assert f"lies among the photos of {tmp_path / 'photos'}" in output
-    assert "start the command in another folder" in output
+    assert f"lies among the photos in {tmp_path / 'photos'}" in output
+    assert "run the command in another folder" in output
 
 
 @pytest.mark.parametrize("arguments, sentence", [
     (["--architecture=lenet", "--fine_tune_epochs=2"], "number of epochs with --train_epochs"),
     (["--architecture=lenet", "--tfhub_module=x"], "without --tfhub_module"),
     (["--architecture=lenet", "--validation_percentage=0"], "needs validation photos"),
-    (["--architecture=lenet", "--dropout=1"], "is not a number from 0 to below 1"),
+    (["--architecture=lenet", "--dropout=1"], "is not a number of at least 0 and below 1"),
     (["--color_mode=grayscale"], "is only for networks trained from scratch"),
     (["--weights=imagenet"], "is only for --architecture=resnet50_v2"),
     (["--fine_tune_epochs=2", "--augmented_views=2"], "is for training only the last layer"),

@@ -130,7 +130,8 @@ def test_undecodable_file_names_are_valid_json_in_any_encoding(workspace: Path, 
 
 @pytest.mark.parametrize("change, code, sentence", [
     ("no folder", 1, "There is no folder nowhere."), ("unreadable", 1, "Fewer than two classes have readable photos"),
-    ("wrong value", 2, "120 is not a number from 0 to below 100"), ("wrong format", 2, "invalid choice: 'xml'")])
+    ("wrong value", 2, "120 is not a number of at least 0 and below 100"),
+    ("wrong format", 2, "invalid choice: 'xml'")])
 def test_errors_print_no_json(change: str, code: int, sentence: str, workspace: Path, photo_folder: Path,
                               tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
     command = [*flags(photo_folder, tiny_module, model_dir), "--format=json", *{
@@ -224,7 +225,7 @@ def test_without_test_photos_no_accuracy_is_printed(
     ([], 2, "required: --image_dir"),
     (["--image_dir=nowhere"], 1, "There is no folder nowhere."),
     (["--image_dir=~/surely/not/there"], 1, "There is no folder " + os.path.expanduser("~")),
-    (["--image_dir=photos", "--testing_percentage=120"], 2, "120 is not a number from 0 to below 100"),
+    (["--image_dir=photos", "--testing_percentage=120"], 2, "120 is not a number of at least 0 and below 100"),
     (["--image_dir=photos", "--final_tensor_name=a b"], 2, "is not a valid name for a TensorFlow node"),
     (["--image_dir=photos", "--output_graph=."], 2, "is a folder"),
     (["--image_dir=photos", "--image_size=0"], 2, "whole number from 1 to 2048"),

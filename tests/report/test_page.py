@@ -39,7 +39,7 @@ class Elements(html.parser.HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def content(folder: Path, **changes) -> ReportContent:
+def make_content(folder: Path, **changes) -> ReportContent:
     write_photos(folder / "photos", 2, 0)
     photo = Photo(str(folder / "photos" / "000.png"), "cat")
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
@@ -60,18 +60,18 @@ def content(folder: Path, **changes) -> ReportContent:
 
 
 def render(folder: Path, **changes) -> str:
-    write_report(folder / "report.html", content(folder, **changes))
+    write_report(folder / "report.html", make_content(folder, **changes))
     return (folder / "report.html").read_text("utf-8")
 
 
-def test_the_page_shows_the_whole_content(tmp_path: Path) -> None:
+def test_the_page_shows_all_contents(tmp_path: Path) -> None:
     page = Elements(render(tmp_path))
     text = " ".join(page.text.split())
     assert "75.0% Accuracy on 4 test photos, none of which were used for training." in text
     assert "4 photos are too few to tell" in text and "Most frequent errors: dog labelled as cat (1)" in text
     assert "Misclassified photos (1)" in text and "Data doctor findings (2)" in text and "no preview" in text
     assert "one photo moved" in text and "label it" in text and "Expected calibration error" in text
-    assert "Where the classifier looks" in text and "Largest drop of the score: 50 percentage points" in text
+    assert "Where the classifier looks" in text and "Largest drop in score: 50 percentage points" in text
     assert len(page.attributes("img")) == 4 and len(page.attributes("circle")) >= 2
     assert page.attributes("polyline")[0]["points"] == "0.0,100.0 100.0,0.0"
 
@@ -80,9 +80,9 @@ def test_the_page_loads_no_other_file(tmp_path: Path) -> None:
     page = render(tmp_path)
     elements = Elements(page)
     assert not {"script", "link", "iframe", "object", "form"} & {tag for tag, _ in elements.elements}
-    assert all(each["src"].startswith("data:image/jpeg;base64,") for each in elements.attributes("img"))
+    assert all(image["src"].startswith("data:image/jpeg;base64,") for image in elements.attributes("img"))
     assert not re.search(r"https?://|url\(|@import", page)
-    assert any("default-src 'none'" in each.get("content", "") for each in elements.attributes("meta"))
+    assert any("default-src 'none'" in meta.get("content", "") for meta in elements.attributes("meta"))
 
 
 def test_names_are_escaped(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     assert elements.text.count(MARKUP) >= 6
 
 
-def test_the_page_leaves_out_the_test_and_the_doctor_if_there_were_none(tmp_path: Path) -> None:
+def test_the_page_omits_sections_without_content(tmp_path: Path) -> None:
     page = render(tmp_path, metrics=None, calibration=(), misclassified=[], occlusion_maps=[], findings=None)
     text = Elements(page).text
     assert "Where the classifier looks" not in text
@@ -106,8 +106,8 @@ def test_the_page_leaves_out_the_test_and_the_doctor_if_there_were_none(tmp_path
 
 
 @pytest.mark.parametrize("extra", [[], ["--nodoctor", "--testing_percentage=0"], ["--solver=sgd"]])
-def test_every_retraining_writes_a_report(photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path,
-                                  monkeypatch: pytest.MonkeyPatch, extra: list[str]) -> None:
+def test_every_retraining_run_writes_a_report(photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path,
+                                              monkeypatch: pytest.MonkeyPatch, extra: list[str]) -> None:
     monkeypatch.chdir(tmp_path)
     (photo_folder / "red").rename(photo_folder / "red & <b>bold<")
     assert retrain.main([f"--image_dir={photo_folder}", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
@@ -115,7 +115,7 @@ def test_every_retraining_writes_a_report(photo_folder: Path, tiny_module: Path,
     page = Elements(Path("out/my_graph.html").read_text("utf-8"))
     assert "Classifier for blue, green, red & <b>bold<" in page.text
     assert "tfpoets label_image --graph=out/my_graph.tflite --image=PHOTO" in page.text
-    assert page.attributes("b") == [] or all("bold" not in str(each) for each in page.attributes("b"))
+    assert page.attributes("b") == [] or all("bold" not in str(attributes) for attributes in page.attributes("b"))
 
 
 def test_the_confusion_picture_is_green_on_its_diagonal_and_omitted_for_many_classes() -> None:

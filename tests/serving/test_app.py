@@ -64,7 +64,7 @@ def test_the_metadata_lists_both_signatures(client) -> None:
     assert set(signatures) == {"serving_default", "predict_bytes"}
     image = signatures["serving_default"]["inputs"]["image"]
     assert image["dtype"] == "DT_FLOAT"
-    assert [each["size"] for each in image["tensor_shape"]["dim"]] == ["-1", "32", "32", "3"]
+    assert [dimension["size"] for dimension in image["tensor_shape"]["dim"]] == ["-1", "32", "32", "3"]
     assert signatures["predict_bytes"]["inputs"]["image_bytes"]["dtype"] == "DT_STRING"
     assert set(signatures["predict_bytes"]["outputs"]) == {"probabilities", "label"}
 
@@ -93,16 +93,16 @@ def test_arrays_and_columns_get_the_same_predictions(client, classifier: Classif
 def test_the_saved_model_gives_the_same_predictions(client, retrained: Path) -> None:
     tensorflow = import_tensorflow()
     signature = tensorflow.saved_model.load(str(retrained / "saved" / "1")).signatures["predict_bytes"]
-    largest = 0.0
+    max_difference = 0.0
     for path in sorted((retrained / "photos").glob("*/*.jpg"))[::9]:
         row = client.post(PREDICT, json={"instances": [b64(path.read_bytes())]}).json["predictions"][0]
-        other = signature(image_bytes=tensorflow.constant([path.read_bytes()]))
-        assert set(row) == set(other) and row["label"] == other["label"].numpy()[0].decode()
-        largest = max(largest, np.abs(other["probabilities"].numpy()[0] - row["probabilities"]).max())
-    assert largest < 0.03
+        outputs = signature(image_bytes=tensorflow.constant([path.read_bytes()]))
+        assert set(row) == set(outputs) and row["label"] == outputs["label"].numpy()[0].decode()
+        max_difference = max(max_difference, np.abs(outputs["probabilities"].numpy()[0] - row["probabilities"]).max())
+    assert max_difference < 0.03
 
 
-def test_unlike_photos_are_called_unknown(retrained: Path) -> None:
+def test_photos_unlike_the_training_photos_are_called_unknown(retrained: Path) -> None:
     classifier = load_classifier(retrained / "unknown" / "g.tflite")
     client = create_app(classifier, InferencePool(classifier, 1, LIMITS), "classifier", LIMITS).test_client()
     noise = np.random.default_rng(0).random((32, 32, 3)).tolist()
@@ -115,7 +115,7 @@ def test_unlike_photos_are_called_unknown(retrained: Path) -> None:
     assert result["unknown"] is True and result["labels"]
 
 
-def test_the_form_labels_many_files_and_reports_those_that_cannot_be_used(client, photo: bytes) -> None:
+def test_the_form_labels_several_files_and_reports_those_that_cannot_be_used(client, photo: bytes) -> None:
     files = [(io.BytesIO(photo), "a.jpg"), (io.BytesIO(b"nonsense"), "b.jpg")]
     response = client.post("/label", data={"file": files, "top_k": "2"})
     good, bad = response.json["results"]
@@ -215,10 +215,10 @@ def test_an_internal_error_reveals_no_details(classifier: Classifier, monkeypatc
     monkeypatch.setattr(inference_pool, "predict", lambda uploads: 1 / 0)
     response = client.post(PREDICT, json={"instances": [b64(photo)]})
     assert response.status_code == 500
-    assert response.json == {"error": "An internal error occurred. The log of the server has the details."}
+    assert response.json == {"error": "An internal error occurred. See the log of the server for details."}
 
 
-def test_requests_are_counted_for_prometheus(client, photo: bytes) -> None:
+def test_metrics_for_prometheus_count_requests(client, photo: bytes) -> None:
     client.post(PREDICT, json={"instances": [b64(photo)]})
     text = client.get("/metrics").get_data(as_text=True)
     assert 'tfpoets_requests_total{address="/v1/models/<model>:predict",status="200"}' in text
@@ -228,8 +228,8 @@ def test_requests_are_counted_for_prometheus(client, photo: bytes) -> None:
 def test_the_openapi_document_lists_every_address(client) -> None:
     document = client.get("/openapi.json").json
     assert set(document["paths"]) == {"/label", "/healthz"} | {
-        f"/v1/models/classifier{version}{what}" for version in ("", "/versions/1")
-        for what in ("", "/metadata", ":predict")}
+        f"/v1/models/classifier{version}{suffix}" for version in ("", "/versions/1")
+        for suffix in ("", "/metadata", ":predict")}
     assert "red" in document["info"]["description"]
 
 

@@ -1,4 +1,4 @@
-"""The page in a real browser: files, drop, paste, keyboard, errors, a narrow screen, and dark mode."""
+"""The page in a real browser: choosing, dropping and pasting files, keyboard, errors, narrow screen, dark mode."""
 from __future__ import annotations
 
 import base64
@@ -43,7 +43,7 @@ def headings(page, count: int) -> list[str]:
 
 
 def test_photos_get_labels_and_bars_and_other_files_get_an_error(page, retrained: Path, tmp_path: Path) -> None:
-    (tmp_path / "text.jpg").write_text("no photo")
+    (tmp_path / "text.jpg").write_text("not a photo")
     photos = [retrained / "photos" / label / "003.jpg" for label in ("red", "blue")]
     page.set_input_files("#files", [str(path) for path in (*photos, tmp_path / "text.jpg")])
     assert headings(page, 3) == ["red", "blue", "This file cannot be labelled"]
@@ -54,7 +54,7 @@ def test_photos_get_labels_and_bars_and_other_files_get_an_error(page, retrained
 
 
 def test_a_single_file_that_is_not_a_photo_gets_an_error(page, tmp_path: Path) -> None:
-    (tmp_path / "text.jpg").write_text("no photo")
+    (tmp_path / "text.jpg").write_text("not a photo")
     page.set_input_files("#files", str(tmp_path / "text.jpg"))
     assert headings(page, 1) == ["This file cannot be labelled"]
 
@@ -63,7 +63,7 @@ def test_a_single_file_that_is_not_a_photo_gets_an_error(page, tmp_path: Path) -
 def test_photos_can_be_dropped_and_pasted(kind: str, page, retrained: Path) -> None:
     data = base64.b64encode((retrained / "photos" / "green" / "004.jpg").read_bytes()).decode()
     page.evaluate("""([kind, data]) => {
-        const bytes = Uint8Array.from(atob(data), each => each.charCodeAt(0));
+        const bytes = Uint8Array.from(atob(data), character => character.charCodeAt(0));
         const transfer = new DataTransfer();
         transfer.items.add(new File([bytes], "a.jpg", {type: "image/jpeg"}));
         document.dispatchEvent(kind === "drop"

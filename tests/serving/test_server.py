@@ -115,10 +115,10 @@ def test_a_stop_finishes_the_requests_in_progress(start_server, retrained: Path)
 @pytest.mark.parametrize("arguments, sentence", [
     (["--port=70000"], "is not a whole number from 0 to 65535"), (["--model_name=a/b"], "is not allowed in a URL"),
     (["--graph=nothing.tflite"], "There is no classifier at nothing.tflite"),
-    (["--host=203.0.113.9", "--port=0"], "Cannot listen at 203.0.113.9:0"),
+    (["--host=203.0.113.9", "--port=0"], "Cannot listen on 203.0.113.9:0"),
 ])
-def test_wrong_options_get_a_clear_error(arguments: list[str], sentence: str, retrained: Path) -> None:
-    graph = [] if any("--graph" in each for each in arguments) else [
+def test_invalid_options_get_a_clear_error(arguments: list[str], sentence: str, retrained: Path) -> None:
+    graph = [] if any("--graph" in argument for argument in arguments) else [
         f"--graph={retrained / 'tf_files' / 'retrained_graph.tflite'}"]
     result = subprocess.run([sys.executable, "-m", "tfpoets", "serve", *graph, *arguments],
                             capture_output=True, text=True)
@@ -140,14 +140,14 @@ def test_10000_valid_and_invalid_requests_leak_no_memory(start_server, body: byt
                 ("/nothing", b"", {}, 404), (PREDICT, b'{"instances": [{"b64": "AAAA"}]}', {}, 400)]
     random_state = random.Random(0)
     with start_server() as running:
-        def send_any(_: int) -> None:
+        def send_random_request(_: int) -> None:
             path, content, headers, status = random_state.choice(requests)
             assert post(running.port, path, content, headers)[0] == status
 
         with ThreadPoolExecutor(16) as pool:
-            list(pool.map(send_any, range(3000)))
+            list(pool.map(send_random_request, range(3000)))
             before = resident_bytes(running.process)
-            list(pool.map(send_any, range(10_000)))
+            list(pool.map(send_random_request, range(10_000)))
         assert resident_bytes(running.process) < before + 20 * 2 ** 20
         assert "Traceback" not in running.stop()
 

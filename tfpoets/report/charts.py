@@ -74,8 +74,9 @@ def _curve_chart(curves: dict[str, list[dict[str, float]]], metric: str, title: 
 
 def calibration_points(bins: Sequence[CalibrationBin]) -> list[CalibrationPoint]:
     """Return a circle for each bin: x is its mean confidence, y its accuracy, and the area grows with its count."""
-    total = sum(each.count for each in bins)
-    return [CalibrationPoint(100 * each.confidence, 100 - 100 * each.accuracy, 1.5 + 6 * (each.count / total) ** 0.5,
-                             f"{each.count} predictions, mean confidence {each.confidence:.0%}: "
-                             f"{each.accuracy:.0%} correct")
-            for each in bins]
+    total = sum(group.count for group in bins)
+    return [CalibrationPoint(100 * group.confidence, 100 - 100 * group.accuracy,
+                             1.5 + 6 * (group.count / total) ** 0.5,
+                             f"{group.count} predictions, mean confidence {group.confidence:.0%}: "
+                             f"{group.accuracy:.0%} correct")
+            for group in bins]

@@ -1,4 +1,4 @@
-"""The contents of the reports on a retraining and on an evaluation."""
+"""The contents of the reports on a retraining run and on an evaluation."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -18,9 +18,9 @@ from tfpoets.inference import Classifier, occlusion_maps
 from .page import Misclassification, OcclusionMap, ReportContent
 from .sentences import unknown_sentences
 
-# How many occlusion maps to show, and how many of them at most of misclassified photos.
+# The number of occlusion maps to show, and the maximum number of them for misclassified photos.
 MAX_OCCLUSION_MAPS, MAX_MISCLASSIFIED_MAPS = 3, 2
-# The title of a report names this many labels.
+# The title of a report names at most this many labels.
 MAX_TITLE_LABELS = 6
 
 
@@ -61,7 +61,7 @@ class EvaluatedPhotos:
 def describe_retraining(dataset: Dataset, test: EvaluatedPhotos, findings: Sequence[Finding] | None,
                         curves: dict[str, list[dict[str, float]]], classifier: Classifier, label_command: str
                         ) -> ReportContent:
-    """Return the contents of the report on a retraining.
+    """Return the contents of the report on a retraining run.
 
     Args:
         dataset: The dataset, with its split.
@@ -92,7 +92,7 @@ def describe_evaluation(classifier: Classifier, graph: Path, evaluated: Evaluate
         classifier: The classifier.
         graph: The file or folder that the classifier was loaded from.
         evaluated: The photos with their predictions.
-        image_dir: The folder of the photos.
+        image_dir: The photo folder.
         notes: Sentences to add, for example on photos that were left out.
         label_command: The command that labels a photo with the classifier.
     """
@@ -121,7 +121,7 @@ def _misclassified(evaluated: EvaluatedPhotos, labels: Sequence[str]) -> list[Mi
 
 
 def _occlusion_maps(classifier: Classifier, evaluated: EvaluatedPhotos) -> list[OcclusionMap]:
-    """Return occlusion maps of a few photos; those that can no longer be read are left out."""
+    """Return occlusion maps of a few photos, except those that can no longer be read."""
     pixels = {}
     for row in _rows_for_occlusion_maps(evaluated):
         try:

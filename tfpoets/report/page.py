@@ -43,13 +43,13 @@ class Misclassification:
 
 @dataclass(frozen=True, eq=False)
 class OcclusionMap:
-    """Which places of a photo the prediction depends on.
+    """Which parts of a photo the prediction depends on.
 
     Attributes:
         photo: The photo.
         true_label, predicted_label: The labels.
         score: The probability of the predicted label, 0 to 1.
-        drops: float [rows, columns], by how much `score` drops where a place of the photo is covered.
+        drops: float [rows, columns], by how much `score` drops if each part of the photo is covered.
     """
 
     photo: Photo
@@ -96,7 +96,7 @@ class ReportContent:
 
 @dataclass(frozen=True)
 class FindingGroup:
-    """Findings of one kind: their number, and the first of them with thumbnails (None where there is no photo)."""
+    """Findings of one kind: their number, and the first of them with thumbnails (None if there is no photo)."""
 
     title: str
     count: int
@@ -112,9 +112,9 @@ def write_report(path: Path, content: ReportContent) -> None:
     page = environment.get_template("page.html.j2").render(
         content=content, metrics=metrics, summary=_summarize(content), confusions=_most_frequent_confusions(content),
         matrix=_shaded_matrix(metrics) if metrics and len(content.labels) <= MAX_MATRIX_CLASSES else None,
-        misclassified=[(each, thumbnail(each.photo)) for each in content.misclassified[:MAX_MISCLASSIFIED]],
-        occlusion_maps=[(each, thumbnail(each.photo), occlusion_thumbnail(each.photo, each.drops),
-                         float(each.drops.max())) for each in content.occlusion_maps],
+        misclassified=[(error, thumbnail(error.photo)) for error in content.misclassified[:MAX_MISCLASSIFIED]],
+        occlusion_maps=[(occlusion, thumbnail(occlusion.photo), occlusion_thumbnail(occlusion.photo, occlusion.drops),
+                         float(occlusion.drops.max())) for occlusion in content.occlusion_maps],
         finding_groups=_group_findings(content.findings or ()),
         line_charts=curve_charts(content.curves) if content.curves else [],
         calibration_points=calibration_points(content.calibration))
@@ -149,9 +149,9 @@ def _shaded_matrix(metrics: Metrics) -> list[list[tuple[int, int]]]:
 def _group_findings(findings: Sequence[Finding]) -> list[FindingGroup]:
     groups = []
     for kind in finding_kinds():
-        of_kind = [finding for finding in findings if finding.kind == kind]
-        if of_kind:
+        matching = [finding for finding in findings if finding.kind == kind]
+        if matching:
             shown = [(finding, thumbnail(finding.photo) if finding.photo else None)
-                     for finding in of_kind[:MAX_FINDINGS_PER_KIND]]
-            groups.append(FindingGroup(kind.replace("_", " ").capitalize(), len(of_kind), shown))
+                     for finding in matching[:MAX_FINDINGS_PER_KIND]]
+            groups.append(FindingGroup(kind.replace("_", " ").capitalize(), len(matching), shown))
     return groups

@@ -9,7 +9,7 @@ def unknown_sentences(rejection: Rejection, photos: str) -> list[str]:
 
     Args:
         rejection: The metrics of the reject option.
-        photos: What the known photos are called, such as "test photos".
+        photos: A noun phrase for the known photos, such as "test photos".
     """
     sentence = f"Called unknown: {_percentage(rejection.rejected, rejection.count)} of the {photos}."
     if rejection.accepted:

@@ -12,10 +12,10 @@ from tfpoets.errors import PhotoError
 
 MAX_SIDE = 144
 JPEG_QUALITY = 75
-# In an occlusion map, the places that matter are tinted with this colour; the rest of the photo is darkened.
+# In an occlusion map, the parts that matter are tinted with this colour; the rest of the photo is darkened.
 HIGHLIGHT_COLOUR, TINT, DARKENED_BRIGHTNESS = (255, 140, 0), 0.3, 0.35
-# The drop of a probability that is shown at full brightness is the largest of the map, but at least this. Otherwise
-# a map without any important place would look as if it had one.
+# The drop in probability that is shown at full brightness is the largest in the map, but at least this. Otherwise, a
+# map without any important part would look as if it had one.
 MIN_FULL_DROP = 0.1
 
 
@@ -30,8 +30,8 @@ def occlusion_thumbnail(photo: Photo, drops: np.ndarray) -> str | None:
 
     Args:
         photo: The photo.
-        drops: float [rows, columns], by how much the probability of the predicted label drops where a place is
-            covered.
+        drops: float [rows, columns], by how much the probability of the predicted label drops if each part of the
+            photo is covered.
     """
     picture = _load_small(photo)
     if picture is None:

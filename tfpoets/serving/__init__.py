@@ -1,4 +1,4 @@
-"""A classifier as an HTTP server."""
+"""An HTTP server for a classifier."""
 from .app import create_app
 from .inference_pool import InferencePool, Limits
 from .server import run_server

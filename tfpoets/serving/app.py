@@ -30,7 +30,7 @@ def create_app(classifier: Classifier, inference_pool: InferencePool, model_name
     Args:
         classifier: The classifier.
         inference_pool: The workers that run it.
-        model_name: The name of the model in the addresses.
+        model_name: The name of the model in the URLs.
         limits: The limits of the server.
     """
     app = flask.Flask(__name__, static_folder="page", static_url_path="/page")
@@ -84,7 +84,7 @@ def _handle_http_error(error: HTTPException) -> flask.Response:
 
 def _handle_unexpected_error(error: Exception) -> tuple[dict[str, str], int]:
     log.error("A request failed.", exc_info=error)
-    return {"error": "An internal error occurred. The log of the server has the details."}, 500
+    return {"error": "An internal error occurred. See the log of the server for details."}, 500
 
 
 def _http_error_message(error: HTTPException) -> str:

@@ -1,4 +1,4 @@
-"""A pool of workers that predict the photos of all requests, with a bounded queue."""
+"""A pool of workers that classify the photos of all requests, with a bounded queue."""
 from __future__ import annotations
 
 import threading
@@ -24,7 +24,7 @@ class Limits:
     Attributes:
         request_bytes: The size of the body of a request.
         photos_per_request: The number of photos in a request.
-        pixels_per_photo: The number of pixels of a photo; decoding a larger one could fill the memory.
+        pixels_per_photo: The number of pixels of a photo; decoding a larger one could exhaust the memory.
         queued_photos: The number of photos that may wait for a worker; when the queue is full, requests are rejected.
         prediction_seconds: The time that a request may wait for its predictions.
         idle_seconds: The time that a client may take to send a request, or stay connected without sending one.
@@ -45,7 +45,7 @@ class BusyError(Exception):
 
 
 class InferencePool:
-    """Worker threads that predict the photos of all requests.
+    """Worker threads that classify the photos of all requests.
 
     Args:
         classifier: The classifier; it has an interpreter for each thread.
@@ -62,7 +62,7 @@ class InferencePool:
 
     @property
     def pending(self) -> int:
-        """The number of photos that are being predicted or wait for a worker."""
+        """The number of photos that are being classified or waiting for a worker."""
         return self._pending
 
     def predict(self, uploads: Sequence[Upload]) -> list[Prediction]:
@@ -87,7 +87,7 @@ class InferencePool:
             raise BusyError(f"The predictions took longer than {self._limits.prediction_seconds:g} seconds.") from None
 
     def close(self) -> None:
-        """Finish the photos in progress, cancel those that wait, and stop the workers."""
+        """Finish the photos in progress, cancel those that are waiting, and stop the workers."""
         self._pool.shutdown(cancel_futures=True)
 
     def _count_done(self, _: Future) -> None:

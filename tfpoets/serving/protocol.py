@@ -34,7 +34,7 @@ def parse_predict_request(request: Any, classifier: Classifier, max_photos: int)
     Args:
         request: The request, parsed from JSON.
         classifier: The classifier; arrays must have the shape of its input.
-        max_photos: The number of photos that a request may contain.
+        max_photos: The maximum number of photos in a request.
 
     Raises:
         RequestError: The request does not follow the protocol.
@@ -60,7 +60,7 @@ def parse_predict_request(request: Any, classifier: Classifier, max_photos: int)
 
 
 def _columnar_input(inputs: Any) -> Any:
-    """Return the one input of a columnar request, which may be given as {name: values} or as the values alone."""
+    """Return the only input of a columnar request, written as {name: values} or as the values alone."""
     if isinstance(inputs, dict) and not _is_binary(inputs):
         named = [inputs[name] for name in INPUT_NAMES.values() if name in inputs]
         if len(named) != 1 or len(inputs) != 1:
@@ -71,7 +71,7 @@ def _columnar_input(inputs: Any) -> Any:
 
 
 def _row_input(row: Any) -> Any:
-    """Return the one input of a row, which may be given as {name: value} or as the value alone."""
+    """Return the only input of a row, written as {name: value} or as the value alone."""
     if isinstance(row, dict) and len(row) == 1:
         name, = row
         return row[name] if name in INPUT_NAMES.values() else row

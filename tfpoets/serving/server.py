@@ -28,7 +28,7 @@ class _Channel(HTTPChannel):
     _request_started: float | None = None
 
     def handle_read(self) -> None:
-        """Read what has arrived; the time of the last activity is when the first byte of the request arrived."""
+        """Read what has arrived, and date the last activity to the first byte of the request."""
         super().handle_read()
         if self.request is None:
             self._request_started = None
@@ -42,13 +42,13 @@ def run_server(app: Any, host: str, port: int, limits: Limits, on_ready: Callabl
 
     Args:
         app: The WSGI application.
-        host: The address to listen at.
-        port: The port to listen at; 0 for any free port.
+        host: The address to listen on.
+        port: The port to listen on; 0 for any free port.
         limits: The limits of the server.
         on_ready: Called with the port when the server is ready.
 
     Raises:
-        TfpoetsError: The server cannot listen at this address and port.
+        TfpoetsError: The server cannot listen on this address and port.
     """
     try:
         server = create_server(app, host=host, port=port, threads=limits.queued_photos + SPARE_THREADS, ident=None,
@@ -58,7 +58,7 @@ def run_server(app: Any, host: str, port: int, limits: Limits, on_ready: Callabl
                                channel_timeout=limits.idle_seconds, cleanup_interval=2,
                                connection_limit=limits.connections)
     except (OSError, ValueError) as error:
-        raise TfpoetsError(f"Cannot listen at {host}:{port}: {one_line(error)}",
+        raise TfpoetsError(f"Cannot listen on {host}:{port}: {one_line(error)}",
                            "Choose another `host` or `port`.") from error
     if not hasattr(server, "active_channels"):
         raise OptionError(f"`host`={host} has several addresses.", "Use one of them, such as 127.0.0.1.")

@@ -10,7 +10,7 @@ class Statistics:
     """Counters and response times of one server.
 
     Args:
-        count_pending: Returns the number of photos that are being predicted or wait for a worker.
+        count_pending: Returns the number of photos that are being classified or waiting for a worker.
     """
 
     def __init__(self, count_pending: Callable[[], int]):
@@ -19,14 +19,14 @@ class Statistics:
                                  registry=self._registry)
         self._seconds = Histogram("tfpoets_request_seconds", "Time from a request to its response.", ["address"],
                                   registry=self._registry)
-        Gauge("tfpoets_photos_waiting", "Photos being predicted or waiting for a worker.",
+        Gauge("tfpoets_photos_waiting", "Photos being classified or waiting for a worker.",
               registry=self._registry).set_function(count_pending)
 
     def record(self, address: str, status: int, seconds: float) -> None:
         """Record a response.
 
         Args:
-            address: The route, such as "/v1/models/<model>". There must be only a few different ones, since
+            address: The route, such as "/v1/models/<model>". Only a few different ones are allowed, because
                 Prometheus keeps a time series for each.
             status: The HTTP status.
             seconds: The time from the request to the response.

@@ -30,7 +30,7 @@ class Service:
     Attributes:
         classifier: The classifier.
         inference_pool: The workers that run it.
-        model_name: The name of the model in the addresses.
+        model_name: The name of the model in the URLs.
         limits: The limits of the server.
         statistics: The metrics of the server.
         large_bodies: Limits how many large bodies are parsed at a time.
@@ -60,7 +60,7 @@ def get_service() -> Service:
 
 @blueprint.get("/")
 def page() -> flask.Response:
-    """Return the page for people."""
+    """Return the web page."""
     return flask.current_app.send_static_file("index.html")
 
 
@@ -78,7 +78,7 @@ def metrics() -> flask.Response:
 
 @blueprint.get("/openapi.json")
 def openapi() -> dict[str, Any]:
-    """Return the description of the server."""
+    """Return the OpenAPI description of the server."""
     service = get_service()
     return describe_api(service.model_name, service.classifier, service.limits)
 
@@ -140,7 +140,7 @@ def _check_model(model: str, version: int | None) -> None:
 def _read_json() -> Any:
     """Parse the body of the request as JSON, whatever its content type is, as TensorFlow Serving does."""
     service, body = get_service(), flask.request.get_data(cache=False)
-    # Millions of empty objects would fill the memory before they could be counted. A photo has at most two objects.
+    # Millions of empty objects would exhaust the memory before they could be counted. A photo has at most two objects.
     if body.count(b"{") > 2 * service.limits.photos_per_request + 10:
         raise protocol.RequestError("The request contains too many photos; the limit is "
                                     f"{service.limits.photos_per_request}.")
