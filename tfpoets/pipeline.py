@@ -118,6 +118,7 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
 
 def _make_options(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None, values: dict[str, Any]
                   ) -> RetrainOptions:
+    """Combine the arguments of `retrain` into its options."""
     if isinstance(options_or_image_dir, RetrainOptions):
         return with_options(options_or_image_dir, values, OPTIONAL_GROUPS)
     image_dir = options_or_image_dir
@@ -138,6 +139,7 @@ def _check_destinations(options: RetrainOptions) -> None:
 
 
 def _list_photos(options: RetrainOptions, on_event: EventCallback) -> Dataset:
+    """List the photos of the class folders, and check that there are enough."""
     with stage_events("list", on_event):
         dataset = read_dataset(options.image_dir)
         check_class_sizes(dataset, _image_dir_split(options))
@@ -244,6 +246,7 @@ def _evaluate(training: TrainingResult, options: RetrainOptions, on_event: Event
 
 def _evaluate_test_photos(training: TrainingResult, test: Examples, outputs: dict[str, np.ndarray],
                           options: RetrainOptions) -> Evaluated:
+    """Return the metrics of the test photos for the outputs of the head."""
     labels, probabilities, unknown = training.dataset.labels, outputs[PROBABILITIES], _unknown_score(training)
     if not len(test):
         return Evaluated(labels, test.photos, probabilities, None)

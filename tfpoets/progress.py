@@ -28,6 +28,11 @@ BarFactory = Callable[[int | None, str, str, int, bool], ProgressBar]
 
 
 class _NullBar:
+    """A bar that shows nothing; takes the arguments of any other bar."""
+
+    def __init__(self, *_: object):
+        pass
+
     def update(self, n: int = 1) -> None:
         pass
 
@@ -76,7 +81,7 @@ class _ReportingBar:
 
 # A context variable, so that each thread of a program can have its own listener.
 _listener: ContextVar[Callable[[Progress], object] | None] = ContextVar("listener", default=None)
-_factory: BarFactory = lambda *_: _NullBar()  # noqa: E731
+_factory: BarFactory = _NullBar
 
 
 def show_progress(factory: BarFactory) -> None:

@@ -96,6 +96,7 @@ class RetrainOptions:
         return folders
 
     def _check_training(self) -> None:
+        """Check the options of the training against those of the run."""
         training, has_validation_photos = self.training, bool(self.split.validation_percentage)
         if training.all_layers and not has_validation_photos:
             raise OptionError("Training all layers needs validation photos, to choose the best epoch.",

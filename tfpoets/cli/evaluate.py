@@ -117,6 +117,7 @@ def evaluate_classifier(options: EvaluateOptions) -> int:
 
 
 def _print_metrics(classifier: Classifier, metrics: Metrics, rejection: Rejection | None) -> None:
+    """Print the metrics as text."""
     print(*accuracy_lines(metrics, classifier.labels, "Accuracy"), sep="\n")
     if rejection:
         print(*unknown_lines(rejection, "photos"), sep="\n")

@@ -144,6 +144,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str] | None) -> int:
+    """Parse the command line, run the retraining, and return the exit code."""
     args = parse_flags("retrain", DESCRIPTION, FLAGS, argv)
     as_json = args.pop("format", "text") == "json"
     stream = sys.stderr if as_json else sys.stdout

@@ -59,6 +59,7 @@ class EventPrinter:
         self._stream.flush()
 
     def _evaluation_lines(self, event: events.Evaluated) -> list[str]:
+        """Return the lines on the test photos."""
         if event.metrics is None:
             return ["No photos were held out for a test, so the accuracy of the classifier is unknown."]
         lines = []

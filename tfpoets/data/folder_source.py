@@ -125,6 +125,7 @@ def _check_classes(root: Path, labels: list[str], min_classes: int) -> None:
 
 
 def _log_unused_photos(root: Path, labels: Sequence[str]) -> None:
+    """Log photos and folders that are not used because of where they are."""
     n_in_root = len(_list_photo_files(root))
     if n_in_root:
         log.warning("Ignored %s directly in %s, outside the class folders.", _format_count(n_in_root), root)

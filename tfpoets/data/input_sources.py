@@ -37,6 +37,7 @@ def expand_sources(sources: Iterable[str], standard_input: TextIO | None = None)
 
 
 def _expand_path(path: str) -> list[str]:
+    """Return the files that a path or pattern stands for."""
     if os.path.isdir(path):
         photos = _photos_below(path)
         if not photos:

@@ -146,6 +146,7 @@ def unidentified_reason(file: BinaryIO) -> str:
 
 
 def _opening_reason(source: str | os.PathLike[str], error: Exception) -> str:
+    """Return why a file could not be opened, in words."""
     if isinstance(error, (FileNotFoundError, NotADirectoryError, ValueError)):
         return "there is no such file"
     # Windows reports "permission denied" when a folder is opened.

@@ -168,6 +168,7 @@ def check_class_sizes(dataset: Dataset, options: SplitOptions) -> None:
 
 
 def _split(dataset: Dataset, options: SplitOptions) -> Split:
+    """Split photos none of which are reserved for a part."""
     check_class_sizes(dataset, options)
     ranges, seed = _hash_ranges(options), options.seed
     nonempty_parts = [TRAINING, *ranges]

@@ -42,6 +42,7 @@ def store_pixels(photos: Sequence[Photo], height: int, width: int, folder: Path,
 
 
 def _write_pixels(photos: Sequence[Photo], height: int, width: int, path: Path, workers: int) -> None:
+    """Decode the photos and write their pixels to a .npy file, which appears when it is complete."""
     part = path.with_suffix(".part")
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(photos), height, width, 3)}
     try:

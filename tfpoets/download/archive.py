@@ -76,6 +76,7 @@ class _LimitedStream:
 
 
 def _extract(members: tarfile.TarFile, name: str, folder: Path, stream: _LimitedStream) -> None:
+    """Extract the members of an archive, after checking the path and size of each."""
     for number, member in enumerate(members):
         if number >= MAX_MEMBERS:
             raise DownloadError(f"{name} contains more than {MAX_MEMBERS:,} files.", UNTRUSTED)

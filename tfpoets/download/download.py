@@ -222,6 +222,7 @@ def _redirect_target(name: str, address: str, response: http.client.HTTPResponse
 
 
 def _request(name: str, address: str, timeout: float) -> http.client.HTTPResponse:
+    """Send a GET request and return the response, whatever its status."""
     # Without urllib's handlers for errors, redirects, files and FTP, every status is returned, and only http and https
     # addresses are opened.
     opener = urllib.request.OpenerDirector()
@@ -237,6 +238,7 @@ def _request(name: str, address: str, timeout: float) -> http.client.HTTPRespons
 
 
 def _check_status(name: str, status: int) -> None:
+    """Raise a DownloadError unless the status is 200."""
     if status == 200:
         return
     if status in (404, 410):

@@ -101,6 +101,7 @@ class Metadata:
 
 
 def _from_dict(values: Any, source: str) -> Metadata:
+    """Return the metadata for parsed JSON; raise a ValueError if a field is missing or invalid."""
     values = _upgrade(values, source)
     labels = values.get("labels")
     if not isinstance(labels, list) or len(labels) < 2 or not all(is_text(label) for label in labels):

@@ -68,6 +68,7 @@ class BottleneckCache:
         self._database.close()
 
     def _open(self) -> sqlite3.Connection:
+        """Connect to the database; set a damaged one aside and create a new one."""
         try:
             return self._connect()
         except sqlite3.OperationalError:
@@ -82,6 +83,7 @@ class BottleneckCache:
             return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
+        """Connect to the database and migrate it to the current schema version."""
         database = sqlite3.connect(self.path, timeout=60)
         try:
             # Write only if there is something to change: another run may hold the lock for a long time.

@@ -128,7 +128,7 @@ def _import_interpreter() -> Any:
 def is_litert_installed() -> bool:
     """Return whether .tflite files can run without TensorFlow."""
     try:
-        import ai_edge_litert.interpreter  # noqa: F401
+        import ai_edge_litert.interpreter  # noqa: F401 - only to see whether it can be imported
         return True
     except ImportError:
         return False

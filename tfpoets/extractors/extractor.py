@@ -211,6 +211,7 @@ def _convert(graph_def: Any, network: Network, name: str) -> bytes:
 
 
 def _check_engines_agree(frozen: Any, tflite: bytes, network: Network, name: str) -> None:
+    """Raise an ExtractorError if LiteRT and TensorFlow compute different features."""
     tensorflow = import_tensorflow()
     photos = np.random.default_rng(0).random((2, network.height, network.width, 3), np.float32)
     with full_precision:

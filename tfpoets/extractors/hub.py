@@ -184,6 +184,7 @@ def lock_download(path: Path) -> Iterator[None]:
 
 
 def _download(address: str, archive: Path, folder: Path) -> None:
+    """Download a module and unpack it into `folder`."""
     parts = urllib.parse.urlsplit(address)
     query = "&".join(filter(None, [parts.query, "tf-hub-format=compressed"]))
     temporary = archive.with_name(f".{archive.name}.fetched")

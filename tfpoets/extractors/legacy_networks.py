@@ -89,6 +89,7 @@ class LegacyGraphNetwork:
         return Network(features, size, size)
 
     def _read_graph(self) -> LegacyGraph:
+        """Read the graph; raise an ExtractorError if it cannot be used as an extractor."""
         content = self.path.read_bytes()
         if TFPOETS_MARKER.encode() in content:
             raise ExtractorError(f"{self.path} is a classifier that this program wrote, not an extractor.",

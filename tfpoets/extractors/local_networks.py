@@ -42,6 +42,7 @@ def _open_folder(folder: Path, name: str | None = None) -> PretrainedNetwork:
 
 
 def _open_file(path: Path, model_dir: Path) -> PretrainedNetwork:
+    """Return the network in a file of any supported kind."""
     if path.name == "saved_model.pb":
         return SavedModelNetwork(path.parent)
     if is_gzip(path):

@@ -158,6 +158,7 @@ class PhotoWorkers:
             self._stopped.set()
 
     def _work(self) -> None:
+        """Process photos until none are left or the extraction is stopped."""
         run: Callable[[np.ndarray], np.ndarray] | None = None
         try:
             while not self._stopped.is_set():
@@ -171,7 +172,7 @@ class PhotoWorkers:
                     result.vectors = [run(network_input(pixels[None]))[0] for pixels in result.pixels]
                     result.pixels = ()
                 self._put(result)
-        except BaseException as error:  # noqa: B036 - raised again in the thread that iterates
+        except BaseException as error:  # raised again in the thread that iterates
             self._put(error)
 
     def _put(self, result: PhotoResult | BaseException) -> None:
@@ -182,6 +183,7 @@ class PhotoWorkers:
                 continue
 
     def _process(self, photo: Photo) -> PhotoResult:
+        """Read one photo, and decode it if any of its values is missing from the cache."""
         result = PhotoResult(photo)
         try:
             data = photo.read()

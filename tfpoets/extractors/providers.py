@@ -51,6 +51,7 @@ def find_network(handle: str, options: ExtractorOptions) -> PretrainedNetwork:
 
 
 def _not_found_error(handle: str) -> ExtractorError:
+    """Return an error that lists the valid handles and suggests a similar one."""
     if "/" in handle or Path(handle).name != handle:
         return ExtractorError(f"There is no file or folder {handle}.",
                               "Use the folder or .tar.gz of a SavedModel, or a frozen graph of TensorFlow for Poets, "

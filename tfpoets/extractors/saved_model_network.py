@@ -60,6 +60,7 @@ class SavedModelNetwork:
                                                   for path in (self.folder / subfolder).glob("*") if path.is_file())]
 
     def _check_files(self) -> None:
+        """Raise an ExtractorError if a file of the SavedModel is missing."""
         if not (self.folder / "saved_model.pb").is_file():
             contents = sorted(path.name for path in self.folder.iterdir())[:5]
             raise ExtractorError(f"The module {self.folder} is incomplete: saved_model.pb is missing"
@@ -140,6 +141,7 @@ class SavedModelNetwork:
                              f"{listed}.", CHOOSE_FEATURE_VECTOR)
 
     def _check_feature_vector(self, input_spec: Any, output_spec: Any) -> None:
+        """Raise an ExtractorError unless the signature maps photos to one vector each."""
         if input_spec.shape.rank != 4 or input_spec.shape[3] != 3 or input_spec.dtype.name != "float32":
             raise ExtractorError(f"The module {self.folder} is not an image feature vector: it takes "
                                  f"{input_spec.dtype.name} {format_shape(input_spec)}, not float32 [n, height, width, "
@@ -152,6 +154,7 @@ class SavedModelNetwork:
                                  "Choose a module that takes batches of any size.")
 
     def _input_size(self, spec: Any, image_size: int | None) -> tuple[int, int]:
+        """Return the height and width of the input in pixels."""
         _, height, width, _ = spec.shape
         default_size = image_size or size_in_name(self.name) or DEFAULT_IMAGE_SIZE
         size = (height or default_size, width or default_size)

@@ -146,6 +146,7 @@ def _may_take_photos(placeholder: Any) -> bool:
 
 
 def _find_output(nodes: dict[str, Any], input_name: str, source: str) -> str:
+    """Return the name of the node with the probabilities."""
     if LEGACY_OUTPUT in nodes:
         return LEGACY_OUTPUT
     consumed = {name for node in nodes.values() for name in _input_nodes(node)}

@@ -104,6 +104,7 @@ class _ModuleCall:
 
 
 def _load_tf2_signatures(folder: Path, tags: list[str]) -> dict[str, Signature]:
+    """Load the signatures of a TensorFlow 2 SavedModel, or its `__call__` if it has none."""
     saved_model = import_tensorflow().saved_model.load(str(folder), tags=tags)
     call_training = _find_module_call(saved_model, training=True)
     signatures = {name: Signature(dict(function.structured_input_signature[1]), dict(function.structured_outputs),

@@ -240,6 +240,7 @@ def _find_labels(path: Path, label_file: Path | None, n_classes: int) -> list[st
 
 
 def _read_labels(path: Path) -> list[str]:
+    """Read a label file with one label per line."""
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError:

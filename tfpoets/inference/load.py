@@ -33,6 +33,7 @@ def load_classifier(path: str | os.PathLike[str], overrides: LegacyGraphOptions 
 
 
 def _load(path: Path, overrides: LegacyGraphOptions) -> Classifier:
+    """Load a classifier without logging anything."""
     if not path.exists():
         raise ModelError(f"There is no classifier at {path}.",
                          "Create one with: `tfpoets retrain image_dir=FOLDER_OF_CLASS_FOLDERS`")

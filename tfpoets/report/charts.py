@@ -57,6 +57,7 @@ def curve_charts(curves: dict[str, list[dict[str, float]]]) -> list[LineChart]:
 
 def _curve_chart(curves: dict[str, list[dict[str, float]]], metric: str, title: str, percent: bool = False
                  ) -> LineChart:
+    """Return the chart of one metric, with a line for each curve."""
     measured = {name: [(point["step"], point[metric]) for point in points if not math.isnan(point[metric])]
                 for name, points in curves.items() if points}
     values = [value for points in measured.values() for _, value in points]

@@ -147,6 +147,7 @@ def _shaded_matrix(metrics: Metrics) -> list[list[tuple[int, int]]]:
 
 
 def _group_findings(findings: Sequence[Finding]) -> list[FindingGroup]:
+    """Group the findings by kind, with thumbnails of the first ones."""
     groups = []
     for kind in finding_kinds():
         matching = [finding for finding in findings if finding.kind == kind]

@@ -51,6 +51,7 @@ def _operation(summary: str, properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _predict(classifier: Classifier, limits: Limits) -> dict[str, Any]:
+    """Describe POST /v1/models/NAME:predict."""
     binary = _object({"b64": {"type": "string", "format": "byte", "description": "An image file in base64."}},
                      additionalProperties=False)
     size = f"[{classifier.input.height}, {classifier.input.width}, 3]"
@@ -75,6 +76,7 @@ def _predict(classifier: Classifier, limits: Limits) -> dict[str, Any]:
 
 
 def _label(limits: Limits) -> dict[str, Any]:
+    """Describe POST /label."""
     form = {"type": "object", "properties": {
         "file": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1,
                  "maxItems": limits.photos_per_request,

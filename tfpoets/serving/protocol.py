@@ -93,6 +93,7 @@ def _decode_base64(value: Any, number: int) -> bytes:
 
 
 def _parse_array(value: Any, number: int, classifier: Classifier) -> np.ndarray:
+    """Return the pixels of an instance; raise a RequestError unless it is an array of the right shape."""
     shape = (classifier.input.height, classifier.input.width, 3)
     if _is_binary(value):
         raise RequestError(f"Instance {number} is binary, but the signature {ARRAY_SIGNATURE} takes arrays. "

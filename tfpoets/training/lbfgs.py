@@ -122,6 +122,7 @@ def fit_head(train: Examples, validation: Examples, options: HeadOptions = HeadO
 
 
 def _fit_head(train: Examples, validation: Examples, options: HeadOptions, l2_grid: Sequence[float]) -> LBFGSFit:
+    """Fit the head at the best L2 strength; see `fit_head`."""
     data = _FitData(train, validation, options.balanced)
     folds = [data.fold_path(fitted, held_out) for fitted, held_out in split_folds(data.y, len(train))]
     can_choose = any(len(fold.held_out_y) for fold in folds)

@@ -217,6 +217,7 @@ def train(extractor: Extractor | None, dataset: Dataset, context: TrainingContex
 
 
 def _train_head(extractor: Extractor, dataset: Dataset, context: TrainingContext) -> TrainingResult:
+    """Train the head alone, with augmented views if requested."""
     train, validation, options = dataset.part(TRAINING), dataset.part(VALIDATION), context.options
     augmented_views = None
     if options.augmented:

@@ -45,6 +45,7 @@ def train_network(model: TrainableModel, train: PixelData, validation: PixelData
 
 
 def _train_network(run: TrainingRun, validation: PixelData, on_epoch: Callable[[EpochMetrics], None]) -> NetworkFit:
+    """Train until the run is finished; see `train_network`."""
     options, checkpoint = run.options, run.options.checkpoint
     epochs = run.resume()
     for epoch in epochs:

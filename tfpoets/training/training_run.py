@@ -175,6 +175,7 @@ class TrainingRun:
         return self._tf.nn.log_softmax(logits)
 
     def _train_step(self, pixels: Any, y: Any) -> None:
+        """Update the weights on one batch, and add its loss and accuracy to the sums."""
         tensorflow = self._tf
         photos = augment_tensor(tensorflow.cast(pixels, tensorflow.float32) / 255, self.options.augmentation,
                                 self.options.seed, self._step)
@@ -202,6 +203,7 @@ def _by_creation(variables: Any) -> list[Any]:
 
 
 def _build_optimizer(options: LoopOptions, n_steps: int) -> Any:
+    """Return the optimizer, with warm-up and cosine decay of the learning rate."""
     import keras
     warm_up = min(options.warm_up, n_steps // 4)
     schedule = keras.optimizers.schedules.CosineDecay(
