@@ -35,7 +35,7 @@ def test_a_network_from_scratch_goes_through_export_evaluate_and_label_image(cap
     assert json.loads(capsys.readouterr().out)["accuracy"] == pytest.approx(result["test"]["accuracy"])
     assert label_image.main(["photos/red/000.png", "--top_k=1"]) == 0
     assert "(score=" in capsys.readouterr().out
-    assert "Where the classifier looks" in Path("tf_files/retrained_graph.html").read_text("utf-8")
+    assert "Occlusion maps" in Path("tf_files/retrained_graph.html").read_text("utf-8")
     assert not list(Path("tf_files/bottlenecks/training").glob("*/pixels-*"))
 
 

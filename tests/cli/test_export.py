@@ -36,7 +36,7 @@ def workspace(retrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def rows(output: str) -> dict[str, list[str]]:
-    """Return the rows of the printed table by format: size, number of same labels, of photos, largest difference."""
+    """Return the rows of the printed table by format: size, photos with the same label, all photos, largest difference."""
     matches = re.findall(r"^(\S+|graph \(\.pb\)) +([\d.]+) +(\d+) of (\d+) +(\S+) +[\d.]+% \(", output, re.MULTILINE)
     return {name: rest for name, *rest in matches}
 
@@ -268,7 +268,7 @@ def test_a_legacy_graph_is_converted_to_tensorflow_lite(mode: str, legacy_graph:
 
 
 @pytest.mark.parametrize("arguments, sentence", [
-    (["--input=tf_files/retrained_graph.pb", "--output=o.pb", "--mode=eightbit"], "TensorFlow no longer supports"),
+    (["--input=tf_files/retrained_graph.pb", "--output=o.pb", "--mode=eightbit"], "is not supported"),
     (["--input=tf_files/retrained_graph.pb", "--output=tf_files/retrained_graph.json"], "must end in .pb"),
     (["--input=tf_files/retrained_graph.pb", "--output=unknown/g.pb"], "describes other files"),
     (["--input=tf_files/retrained_graph.pb", "--output=o.pb", "--mode=fast"], "There is no --mode=fast"),

@@ -39,7 +39,7 @@ def test_bottlenecks_are_reused(capsys: pytest.CaptureFixture) -> None:
     assert [new[part] for part in ("split", "network")] == [old[part] for part in ("split", "network")]
 
 
-def test_an_interrupted_training_is_continued(capsys: pytest.CaptureFixture) -> None:
+def test_an_interrupted_training_run_is_continued(capsys: pytest.CaptureFixture) -> None:
     assert retrain.main([*COMMON, "--architecture=lenet", "--image_size=8", "--train_epochs=3", "--optimizer=sgd",
                          "--random_crop=10", "--resume"]) == 0
     output = capsys.readouterr()

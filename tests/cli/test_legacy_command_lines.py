@@ -161,7 +161,7 @@ def test_gradient_descent_accepts_any_seed_and_reports_ignored_flags(
     assert "Ignored: --class_weight=balanced, --norefit." in capsys.readouterr().err
 
 
-def test_flags_of_gradient_descent_are_otherwise_reported_as_ignored(
+def test_flags_of_gradient_descent_are_ignored_by_the_default_solver(
         photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(tmp_path)

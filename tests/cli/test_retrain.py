@@ -319,7 +319,7 @@ def test_a_killed_run_continues_where_it_stopped(shared_data: Path, flowers: Pat
         cache, goal = Path("killed/b"), min(done + 90, 400)
         while process.poll() is None:
             time.sleep(0.01)
-            if (cache / CACHE_NAME).exists() and _rows(cache) > goal:
+            if (cache / CACHE_NAME).exists() and _count_vectors(cache) > goal:
                 process.kill()
                 break
         process.wait()
@@ -333,7 +333,7 @@ def test_a_killed_run_continues_where_it_stopped(shared_data: Path, flowers: Pat
     assert Path("killed/g.pb").read_bytes() == Path("whole/g.pb").read_bytes()
 
 
-def _rows(cache: Path) -> int:
+def _count_vectors(cache: Path) -> int:
     import sqlite3
     try:
         with sqlite3.connect(f"file:{cache / CACHE_NAME}?mode=ro", uri=True) as database:

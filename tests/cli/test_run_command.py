@@ -34,7 +34,8 @@ def failing(error: BaseException):
     (OSError(28, "No space left on device", "tf_files/x"), 1, "Error: tf_files/x: No space left on device.\n"),
     (KeyError("oops"), 1, "Error: Unexpected KeyError: 'oops'. Run the same command with --debug to see the "
                           "traceback.\n"),
-    (KeyboardInterrupt(), 130, "Interrupted. Finished work is kept: run the same command again to continue.\n"),
+    (KeyboardInterrupt(), 130, "Interrupted. Run the same command again; it reuses bottlenecks and checkpoints that were "
+                               "saved.\n"),
 ])
 def test_errors_give_a_message_and_an_exit_code(error: BaseException, code: int, sentence: str,
                                                 capsys: pytest.CaptureFixture) -> None:
@@ -81,9 +82,9 @@ def test_every_option_in_a_message_is_a_flag_of_a_command() -> None:
     mentioned: set[str] = set()
     for file in (ROOT / "tfpoets").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            calls = isinstance(node, ast.Raise) or (isinstance(node, ast.Call)
+            is_message = isinstance(node, ast.Raise) or (isinstance(node, ast.Call)
                                                     and ast.unparse(node.func).startswith("log."))
-            if calls and "cli" not in file.parts:
+            if is_message and "cli" not in file.parts:
                 text = "".join(part.value for part in ast.walk(node)
                                if isinstance(part, ast.Constant) and isinstance(part.value, str))
                 mentioned |= set(re.findall(r"`([a-z_]+)`", text))

@@ -59,10 +59,10 @@ def test_augmented_views_are_cached_and_used_for_training_only(command: list[str
 
 
 def test_augmentation_flags_apply_to_both_solvers(command: list[str], capsys: pytest.CaptureFixture) -> None:
-    heads = []
+    graphs = []
     for more in ([], ["--flip_left_right", "--random_crop=10", "--random_scale=10", "--random_brightness=10"]):
         for solver in ([], ["--how_many_training_steps=20"]):
             augmented = retrain_json(capsys, *command, *more, *solver)["augmented"]
             assert (augmented and augmented["views"]) == (4 if more else None)
-            heads.append(Path("tf_files/retrained_graph.pb").read_bytes())
-    assert len(set(heads)) == 4
+            graphs.append(Path("tf_files/retrained_graph.pb").read_bytes())
+    assert len(set(graphs)) == 4

@@ -71,7 +71,7 @@ def test_the_page_shows_all_contents(tmp_path: Path) -> None:
     assert "4 photos are too few to tell" in text and "Most frequent errors: dog labelled as cat (1)" in text
     assert "Misclassified photos (1)" in text and "Data doctor findings (2)" in text and "no preview" in text
     assert "one photo moved" in text and "label it" in text and "Expected calibration error" in text
-    assert "Where the classifier looks" in text and "Largest drop in score: 50 percentage points" in text
+    assert "Occlusion maps" in text and "Largest drop in score: 50 percentage points" in text
     assert len(page.attributes("img")) == 4 and len(page.attributes("circle")) >= 2
     assert page.attributes("polyline")[0]["points"] == "0.0,100.0 100.0,0.0"
 
@@ -100,7 +100,7 @@ def test_names_are_escaped(tmp_path: Path) -> None:
 def test_the_page_omits_sections_without_content(tmp_path: Path) -> None:
     page = render(tmp_path, metrics=None, calibration=(), misclassified=[], occlusion_maps=[], findings=None)
     text = Elements(page).text
-    assert "Where the classifier looks" not in text
+    assert "Occlusion maps" not in text
     assert "No photos were held out for the test" in text
     assert "Data doctor" not in text and "Results by class" not in text
 

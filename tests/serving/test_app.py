@@ -146,10 +146,10 @@ def test_arrays_for_a_legacy_graph_are_scaled_like_its_photos(shared_data: Path)
 INVALID = {
     "no JSON": (b"{", "The request is not valid JSON"), "a number": (b"1", "must be a JSON object"),
     "nothing": (b"", "not valid JSON"), "deep": (b"[" * 100_000, "not valid JSON"),
-    "NaN": (b'{"instances": [NaN]}', "NaN is not a JSON number"), "no bytes": (b"\xff\xfe", "not valid JSON"),
+    "NaN": (b'{"instances": [NaN]}', "NaN is not a JSON number"), "not UTF-8": (b"\xff\xfe", "not valid JSON"),
     "no instances": (b"{}", 'either "instances" or "inputs"'),
     "both": (b'{"instances": [1], "inputs": [1]}', 'either "instances" or "inputs"'),
-    "empty": (b'{"instances": []}', "at least one photo"), "a text": (b'{"instances": "x"}', "at least one photo"),
+    "empty": (b'{"instances": []}', "at least one photo"), "a string": (b'{"instances": "x"}', "at least one photo"),
     "a shape": (b'{"instances": [[1, 2]]}', "has the shape [2], not [32, 32, 3]"),
     "ragged": (b'{"instances": [[[1], [1, 2]]]}', "is not an array of numbers"),
     "words": (b'{"instances": [["a"]]}', "is not an array of numbers"),

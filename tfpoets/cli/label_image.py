@@ -76,7 +76,7 @@ def options_from(args: dict[str, Any]) -> LabelOptions:
 
 
 def label(options: LabelOptions) -> int:
-    """Label the photos, and print and sort them as requested.
+    """Label the photos, print the labels, and sort the photos if requested.
 
     Returns:
         The exit code: 1 if any photo could not be labelled, 0 otherwise.

@@ -22,7 +22,7 @@ from .run_command import UsageError, run_command
 # The precision of the .tflite that each of these modes writes.
 TFLITE_MODES = {"tflite": "float32", "tflite_float16": "float16", "tflite_dynamic": "dynamic"}
 MODES = ("weights_rounded", *TFLITE_MODES)
-# Modes of TensorFlow for Poets that use 8-bit operations, which TensorFlow no longer supports.
+# Modes of TensorFlow for Poets that are not supported; they wrote graphs with 8-bit operations.
 REMOVED_MODES = ("round", "quantize", "eightbit", "weights")
 MAX_BITDEPTH = 16
 DESCRIPTION = ("Reduce the size of a graph file: round its weights, so that it compresses well, or convert it to "
@@ -76,12 +76,12 @@ def options_from(args: dict[str, Any]) -> QuantizeOptions:
 def _check_mode(options: QuantizeOptions) -> None:
     """Raise a UsageError for an invalid mode, or a value that does not fit the mode."""
     if options.mode in REMOVED_MODES:
-        raise UsageError(f"--mode={options.mode} requires 8-bit operations that TensorFlow no longer supports.",
+        raise UsageError(f"--mode={options.mode} of TensorFlow for Poets is not supported.",
                          f"Use weights_rounded, or {program_name('export')} --to=tflite_int8.")
     if options.mode not in MODES:
         raise UsageError(f"There is no --mode={options.mode}.", f"Choose from {', '.join(MODES)}.")
     if options.bitdepth > MAX_BITDEPTH:
-        raise UsageError(f"--bitdepth={options.bitdepth} is too large to round anything.",
+        raise UsageError(f"--bitdepth={options.bitdepth} is too large.",
                          f"Use at most {MAX_BITDEPTH}.")
     ending = ".pb" if options.mode == "weights_rounded" else ".tflite"
     if options.output.suffix != ending:

@@ -76,10 +76,10 @@ NETWORK = Group("training of all layers", (
     Flag("batch_norm", "when fine-tuning, freeze the batch normalization statistics (default) or update them from the "
          "photos", choices=BATCH_NORMS),
     Flag("mixed_precision", "train with 16-bit floats on a GPU", "loop.mixed_precision", const=True),
-    Flag("resume", "continue the interrupted training with the same flags, or fail if there is none (default: "
+    Flag("resume", "continue the interrupted training run with the same flags, or fail if there is none (default: "
          "continue it, or start a new one)", "loop.resume", const=True),
     Flag("checkpoint", "do not train further, but write the files from the best or last checkpoint of an interrupted "
-         "training with the same flags", "loop.checkpoint", choices=CHECKPOINTS)),
+         "training run with the same flags", "loop.checkpoint", choices=CHECKPOINTS)),
     "Train all layers of a network instead of only the last one.")
 OUTPUT = Group("files", (
     Flag("output_graph", f"graph to write (default: {FILES.output_graph}); the .tflite and .json files are written "
@@ -171,14 +171,14 @@ def options_from(args: dict[str, Any]) -> RetrainOptions:
         OptionError: The value of an option is invalid.
     """
     values = option_values(args, FLAGS)
-    loop, steps = values.pop("loop", {}), values.pop("sgd", {})
-    _check_values(args, loop, steps)
+    loop, sgd_values = values.pop("loop", {}), values.pop("sgd", {})
+    _check_values(args, loop, sgd_values)
     network = _network_options(args, loop)
     _log_ineffective_flags(args, network)
     training = values.pop("training", {})
     head: Any = HeadOptions(**training.pop("head", {}), refit=not args.get("norefit", False))
     if network is None:
-        sgd = _sgd_options(args, steps)
+        sgd = _sgd_options(args, sgd_values)
         head = _other_head_options(args) or sgd or head
     values["training"] = TrainingOptions(
         **training, head=head,
@@ -194,9 +194,9 @@ def options_from(args: dict[str, Any]) -> RetrainOptions:
     return RetrainOptions(**values, doctor=not args.get("nodoctor", False))
 
 
-def _check_values(args: dict[str, Any], loop: dict[str, Any], steps: dict[str, Any]) -> None:
+def _check_values(args: dict[str, Any], loop: dict[str, Any], sgd_values: dict[str, Any]) -> None:
     """Raise an error for an invalid value, even if its flag has no effect in this training."""
-    SGDOptions(**steps)
+    SGDOptions(**sgd_values)
     NetworkOptions(architecture=CONVNETS[0], epochs=args.get("train_epochs", SCRATCH.epochs),
                    dropout=args.get("dropout"), **loop)
     check_range("testing_percentage", args.get("testing_percentage"), minimum=0, below=100)

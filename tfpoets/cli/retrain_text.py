@@ -1,4 +1,4 @@
-"""Print the events of a retraining as text."""
+"""Print the events of a retraining run as text."""
 from __future__ import annotations
 
 import datetime

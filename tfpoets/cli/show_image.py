@@ -17,7 +17,7 @@ from .paths import TF_FILES
 from .run_command import UsageError, run_command
 from .shared_flags import IMAGE_DIR_HELP
 
-# A row with more photos would be wider than any screen.
+# A row with more photos would not fit on most screens.
 MAX_PHOTOS_PER_CLASS = 20
 DESCRIPTION = "Draw some photos of each class in one picture, to check the training data."
 FLAGS = (Group("", (

@@ -51,7 +51,7 @@ class LegacyGraphNetwork:
     """An ImageNet graph that TensorFlow for Poets downloaded.
 
     Its bottleneck is the output of the last pooling layer: 256 to 1,024 numbers for MobileNet v1, 2,048 for Inception
-    v3. (TensorFlow for Poets used MobileNet's 1,001 class probabilities, which contain less information.)
+    v3. (TensorFlow for Poets used MobileNet's 1,001 class logits, which contain less information.)
 
     Args:
         path: The path of the frozen graph.

@@ -28,7 +28,7 @@ class _Channel(HTTPChannel):
     _request_started: float | None = None
 
     def handle_read(self) -> None:
-        """Read what has arrived, and date the last activity to the first byte of the request."""
+        """Read what has arrived, and record when the first byte of the request arrived."""
         super().handle_read()
         if self.request is None:
             self._request_started = None

@@ -1,6 +1,6 @@
 "use strict";
 
-// The limits of a request, a little below those of the server.
+// The limits of a request. MAX_BYTES is below the server's limit, because the form has headers as well.
 const MAX_PHOTOS = 64, MAX_BYTES = 30e6;
 const MAX_TRIES = 10;
 const byId = id => document.getElementById(id);
