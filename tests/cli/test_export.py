@@ -36,7 +36,7 @@ def workspace(retrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def rows(output: str) -> dict[str, list[str]]:
-    """Return the rows of the printed table by format: size, photos with the same label, all photos, largest difference."""
+    """Return the printed table by format: size, photos with the same label, all photos, largest difference."""
     matches = re.findall(r"^(\S+|graph \(\.pb\)) +([\d.]+) +(\d+) of (\d+) +(\S+) +[\d.]+% \(", output, re.MULTILINE)
     return {name: rest for name, *rest in matches}
 

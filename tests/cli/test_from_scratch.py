@@ -17,8 +17,8 @@ from tfpoets.tf_runtime import import_tensorflow
 from tfpoets.training.convnets import PRESETS
 
 EPOCHS, N_KERAS_PHOTOS = 12, 640
-# The maximum time of a complete retraining run, relative to the same number of epochs of Keras's fit with the same network
-# on the same machine. A limit in seconds would not work, because machines with two cores differ by a factor of three.
+# The maximum time of a complete retraining run, relative to as many epochs of Keras's fit with the same network on the
+# same machine. A limit in seconds would not work, because machines with two cores differ by a factor of three.
 MAX_KERAS_RATIO = 2.0
 
 

@@ -75,7 +75,7 @@ def configure_messages(level: str = "INFO") -> None:
     logger.setLevel(level)
     logger.propagate = False
     hide_native_messages(level != "DEBUG")
-    # With ten thousand photos, small defects (truncated EXIF data, unusual transparency in a palette) are not worth a warning each.
+    # With ten thousand photos, small defects (truncated EXIF data, unusual transparency) are not worth a warning each.
     # The filter applies to the whole process: warnings.catch_warnings() replaces a global list and restores it later,
     # which goes wrong when several threads load photos at once.
     warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")

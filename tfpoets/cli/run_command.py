@@ -34,7 +34,7 @@ def run_command(command: Callable[[list[str] | None], int], argv: list[str] | No
     try:
         return command(argv)
     except KeyboardInterrupt:
-        print_message("Interrupted. Run the same command again; it reuses bottlenecks and checkpoints that were saved.")
+        print_message("Interrupted. Run the same command again; it reuses saved bottlenecks and checkpoints.")
         return 130
     except BrokenPipeError:
         # The reader (such as `| head`) has closed the pipe, so Python must not flush to it on exit.
