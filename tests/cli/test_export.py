@@ -63,7 +63,7 @@ def test_every_format_is_written_and_verified_on_the_test_photos(capsys: pytest.
 
 def test_the_int8_network_has_uint8_input_and_output() -> None:
     assert export.main(["--to=tflite_int8"]) == 0
-    input_, output = LiteRTModel(Path("tf_files/exported/retrained_graph_int8.tflite")).tensors()
+    input_, output = LiteRTModel(Path("tf_files/exported/retrained_graph_int8.tflite")).tensor_details()
     assert input_["dtype"] == output["dtype"] == np.uint8
     assert input_["quantization"] == (pytest.approx(1 / 255, rel=1e-3), 0)
     assert output["quantization"] == (pytest.approx(1 / 256), 0)

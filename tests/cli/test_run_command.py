@@ -34,7 +34,8 @@ def failing(error: BaseException):
     (OSError(28, "No space left on device", "tf_files/x"), 1, "Error: tf_files/x: No space left on device.\n"),
     (KeyError("oops"), 1, "Error: Unexpected KeyError: 'oops'. Run the same command with --debug to see the "
                           "traceback.\n"),
-    (KeyboardInterrupt(), 130, "Interrupted. Run the same command again; it reuses saved bottlenecks and checkpoints.\n"),
+    (KeyboardInterrupt(), 130,
+     "Interrupted. Run the same command again; it reuses saved bottlenecks and checkpoints.\n"),
 ])
 def test_errors_give_a_message_and_an_exit_code(error: BaseException, code: int, sentence: str,
                                                 capsys: pytest.CaptureFixture) -> None:

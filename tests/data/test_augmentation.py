@@ -35,7 +35,7 @@ def test_brightness_multiplies_all_pixels_by_the_same_factor() -> None:
 
 
 @pytest.mark.parametrize("crop, scale, low, high", [(25, 0, 0.8, 0.8), (0, 100, 0.5, 1.0), (25, 60, 0.5, 0.8)])
-def test_arrays_and_tensors_show_the_same_part_of_a_photo(crop: int, scale: int, low: float, high: float) -> None:
+def test_arrays_and_tensors_are_cropped_within_the_same_ranges(crop: int, scale: int, low: float, high: float) -> None:
     options = AugmentationOptions(random_crop=crop, random_scale=scale)
     tensorflow = import_tensorflow()
     arrays = np.array([augment_pixels(RAMP, options, "ab", number) for number in range(300)]) / 255

@@ -332,7 +332,7 @@ def test_all_eight_orientations_are_turned_upright_in_every_format(format):
 
 
 @pytest.mark.parametrize("orientation", [2, 3, 4, 5, 6, 7, 8])
-def test_photos_of_a_rotated_camera_are_similar_to_the_upright_one(messy, orientation):
+def test_photos_from_a_rotated_camera_are_similar_to_the_upright_one(messy, orientation):
     upright = load_pixels(messy / "pillow/hopper.jpg", 128, 128)
     assert distance(load_pixels(messy / f"exif/hopper_orientation_{orientation}.jpg", 128, 128), upright) < 6
 

@@ -106,9 +106,9 @@ def test_the_photo_with_the_nearest_hash_is_moved_to_an_empty_part() -> None:
 def test_a_class_with_too_few_photos_is_refused() -> None:
     with pytest.raises(TfpoetsError, match="class b has too few photos: 2 different"):
         split(make_dataset(*make_photos("a", 9), *make_photos("b", 2)))
-    twice = [Photo(f"b/copy{n}.jpg", "b", digest("same")) for n in range(9)]
+    duplicates = [Photo(f"b/copy{n}.jpg", "b", digest("same")) for n in range(9)]
     with pytest.raises(TfpoetsError, match="class b has too few photos: 1 different"):
-        split(make_dataset(*make_photos("a", 9), *twice))
+        split(make_dataset(*make_photos("a", 9), *duplicates))
 
 
 def test_parts_with_a_percentage_of_0_are_empty() -> None:
@@ -149,7 +149,7 @@ def test_near_duplicates_share_a_part_and_moved_photos_are_counted() -> None:
     assert any(f"{moved} photos are near duplicates" in note for note in result.notes)
 
 
-def test_a_class_that_looks_alike_is_not_one_group() -> None:
+def test_a_class_whose_photos_look_alike_is_not_one_group() -> None:
     dataset = make_dataset(*make_photos("a", 100), *make_photos("b", 100))
     hashes = near_duplicate_hashes(dataset, [list(range(100))], bits=4)
     result = split(dataset, hashes)

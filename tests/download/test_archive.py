@@ -42,11 +42,11 @@ def test_files_and_folders_are_unpacked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("member, message", [
-    ((tarfile.TarInfo("../escaped"), b"x"), "is outside of the archive"),
-    ((tarfile.TarInfo("a/../../escaped"), b"x"), "is outside of the archive"),
-    ((tarfile.TarInfo("..\\escaped"), b"x"), "is outside of the archive"),
-    ((tarfile.TarInfo("/tmp/escaped"), b"x"), "is outside of the archive"),
-    ((tarfile.TarInfo("C:/escaped"), b"x"), "is outside of the archive"),
+    ((tarfile.TarInfo("../escaped"), b"x"), "would be outside the destination folder"),
+    ((tarfile.TarInfo("a/../../escaped"), b"x"), "would be outside the destination folder"),
+    ((tarfile.TarInfo("..\\escaped"), b"x"), "would be outside the destination folder"),
+    ((tarfile.TarInfo("/tmp/escaped"), b"x"), "would be outside the destination folder"),
+    ((tarfile.TarInfo("C:/escaped"), b"x"), "would be outside the destination folder"),
     (special_member("link", tarfile.SYMTYPE, "/etc/passwd"), "a link or a device"),
     (special_member("link", tarfile.LNKTYPE, "saved_model.pb"), "a link or a device"),
     (special_member("pipe", tarfile.FIFOTYPE), "a link or a device"),

@@ -48,7 +48,7 @@ def test_a_response_without_a_length_is_read_completely():
         assert fetch_bytes(f"{server.url}/photo.png", LIMIT) == b"abcd"
 
 
-def test_characters_and_spaces_in_a_url_are_escaped_and_escapes_are_kept():
+def test_non_ascii_characters_and_spaces_in_a_url_are_escaped_and_escapes_are_kept():
     with serving({"/Bl%C3%BCte%20eins%20zwei.png?a=%C3%A4": body(b"x")}) as server:
         assert fetch_bytes(f"{server.url}/Blüte eins%20zwei.png?a=ä#top", LIMIT) == b"x"
 

@@ -83,7 +83,7 @@ def test_the_temperature_is_1_for_a_handful_of_photos() -> None:
 
 
 @pytest.mark.parametrize("n_correct, count, words", [
-    (10, 16, "too few to tell whether this is better than always predicting the same class"),
+    (10, 16, "too few to tell whether this is better than always predicting the most frequent class"),
     (36, 40, "a small sample: on new photos the accuracy may be anywhere from 77% to 96%"), (900, 1000, "")])
 def test_caution_warns_of_too_few_photos(n_correct: int, count: int, words: str) -> None:
     y = np.arange(count) % 2

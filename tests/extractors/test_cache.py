@@ -23,7 +23,7 @@ with BottleneckCache(sys.argv[1]) as cache:
 
 @pytest.fixture
 def version_0(tmp_path: Path) -> Path:
-    """A cache of version f862d5e with 100,000 files, of which COUNT_DIGESTS looks up 1,000."""
+    """A cache of version 0 (commit f862d5e) with 100,000 files, of which COUNT_DIGESTS looks up 1,000."""
     database = sqlite3.connect(tmp_path / CACHE_NAME)
     database.execute("CREATE TABLE files (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, "
                      "digest TEXT NOT NULL) WITHOUT ROWID")

@@ -25,7 +25,7 @@ QUERY = "?tf-hub-format=compressed"
 
 
 @pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def isolated_network(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY",
                  "NO_PROXY", "TFHUB_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)

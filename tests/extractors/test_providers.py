@@ -35,7 +35,7 @@ def test_options_can_be_an_object_or_keyword_arguments(tiny_module: Path, model_
 
 @pytest.mark.parametrize("name, size, depth", [
     ("mobilenet_v1_025_128", 128, 256), ("mobilenet_v2_035_224", 224, 1280), ("mobilenet_v2_050_96", 96, 1280)])
-def test_real_modules_give_the_same_features_in_both_engines_as_in_tensorflow(
+def test_both_engines_give_the_same_features_as_the_original_saved_model(
         shared_data: Path, model_dir: Path, name: str, size: int, depth: int) -> None:
     extractor = open_extractor(str(shared_data / "modules" / name), model_dir=model_dir)
     assert (extractor.height, extractor.width, extractor.depth) == (size, size, depth)

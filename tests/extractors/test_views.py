@@ -12,7 +12,7 @@ from tfpoets.extractors import (INPUT_NODE, OUTPUT_NODE, BottleneckCache, Extrac
                                 extract_bottlenecks, open_extractor)
 from tfpoets.graphs import load_frozen_graph
 
-FLIP = AugmentationOptions(flip_left_right=True, random_scale=50)
+FLIP_AND_SCALE = AugmentationOptions(flip_left_right=True, random_scale=50)
 
 
 @pytest.fixture(scope="module")
@@ -55,19 +55,20 @@ def test_each_number_of_views_has_its_own_cache_key(tiny_module: Path, model_dir
 
 def test_augmented_bottlenecks_are_those_of_the_augmented_pixels(
         photos: tuple[Photo, ...], extractor: Extractor, tmp_path: Path) -> None:
-    features, computed = extract_augmented(photos[:5], extractor, tmp_path / "cache", FLIP, 3)
+    features, computed = extract_augmented(photos[:5], extractor, tmp_path / "cache", FLIP_AND_SCALE, 3)
     assert features.shape == (5, 3, extractor.depth) and computed == 15
     run = LiteRTModel(extractor.tflite_path).run
     for photo, rows in zip(photos, features):
         pixels = load_pixels(photo.uri, 32, 32)
         for number, row in enumerate(rows, 1):
-            assert np.array_equal(row, run(network_input(augment_pixels(pixels, FLIP, photo.digest, number)[None]))[0])
+            augmented = augment_pixels(pixels, FLIP_AND_SCALE, photo.digest, number)
+            assert np.array_equal(row, run(network_input(augmented[None]))[0])
 
 
 def test_no_augmented_view_is_computed_twice(photos: tuple[Photo, ...], extractor: Extractor, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    three, _ = extract_augmented(photos[:5], extractor, cache, FLIP, 3)
-    five, computed = extract_augmented(photos[:6], extractor, cache, FLIP, 5)
+    three, _ = extract_augmented(photos[:5], extractor, cache, FLIP_AND_SCALE, 3)
+    five, computed = extract_augmented(photos[:6], extractor, cache, FLIP_AND_SCALE, 5)
     assert computed == 5 * 2 + 5 and np.array_equal(five[:5, :3], three)
     assert extract_augmented(photos[:6], extractor, cache, AugmentationOptions(random_brightness=5), 1)[1] == 6
 
@@ -75,11 +76,11 @@ def test_no_augmented_view_is_computed_twice(photos: tuple[Photo, ...], extracto
 def test_damaged_augmented_views_are_computed_again_and_deleted_photos_are_nan(
         photos: tuple[Photo, ...], extractor: Extractor, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    before, _ = extract_augmented(photos[:5], extractor, cache, FLIP, 2)
+    before, _ = extract_augmented(photos[:5], extractor, cache, FLIP_AND_SCALE, 2)
     with BottleneckCache(cache) as opened:
         opened._database.execute("UPDATE vectors SET checksum = 0 WHERE digest = ? AND view = 2", (photos[3].digest,))
-    after, computed = extract_augmented(photos[:5], extractor, cache, FLIP, 2)
+    after, computed = extract_augmented(photos[:5], extractor, cache, FLIP_AND_SCALE, 2)
     assert np.array_equal(before, after) and computed == 2
     Path(photos[5].uri).unlink()
-    features, _ = extract_augmented(photos[:6], extractor, cache, FLIP, 2)
+    features, _ = extract_augmented(photos[:6], extractor, cache, FLIP_AND_SCALE, 2)
     assert np.isnan(features[5]).all() and np.array_equal(features[:5], before)

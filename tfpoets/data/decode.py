@@ -266,7 +266,7 @@ def _from_16_bit(photo: Image.Image) -> Image.Image:
     """Convert 16-bit gray (modes I;16, I;16B, ..., and I, Pillow's mode for PGM) to 8-bit; Pillow would clip it."""
     values = np.asarray(photo)
     if values.min() < 0 or values.max() > 65535:
-        raise PhotoError("its brightness has 32 bits, which have no fixed white level")
+        raise PhotoError("its gray values have 32 bits and no fixed white level")
     eight_bit = ((np.arange(65536) + 128) // 257).astype(np.uint8)  # 65535 / 257 = 255; rounded to the nearest
     transparent = photo.info.get("transparency")
     if isinstance(transparent, int):

@@ -12,7 +12,7 @@ MIN_FOLDS = 3
 
 
 def assign_folds(dataset: Dataset, n_folds: int) -> np.ndarray:
-    """Assign every photo to a fold, by its content and the seed of the split alone.
+    """Assign every photo to a fold, by the order of the hashes in its class, independently of file names.
 
     Photos of one group (near duplicates, for instance) share a fold, and each class is spread evenly over the folds.
 

@@ -70,7 +70,7 @@ def suffixes_for(name: str) -> tuple[str, ...]:
 
 
 def has_photo_signature(first_bytes: bytes) -> bool:
-    """Return whether a file begins like one of the formats.
+    """Return whether a file begins like a file in one of the formats.
 
     Args:
         first_bytes: At least the first 16 bytes of the file, or the whole file if it is shorter.

@@ -1,4 +1,4 @@
-"""Compute figures, such as blur or brightness, from the pixels of a photo; the cache stores them."""
+"""Compute statistics, such as blur or brightness, from the pixels of a photo; the cache stores them."""
 from __future__ import annotations
 
 import math
@@ -10,11 +10,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Measure:
-    """A figure that is computed from the pixels of each photo, while the photo is decoded for other purposes.
+    """A statistic that is computed from the pixels of each photo, while the photo is decoded for other purposes.
 
     Attributes:
         name: The name under which the cache stores the values; a different formula needs a different name.
-        height: The height in pixels at which the photo is loaded, at most 320, so that no photo is decoded twice.
+        height: The height in pixels at which the photo is loaded, at most 320, so that
+            one decoded image serves all measures.
         width: The width in pixels, at most 320.
         compute: A function that takes the pixels of `load_pixels`, uint8 [height, width, 3], and returns a finite
             number. Several threads may call it at once.

@@ -43,7 +43,7 @@ CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog
 CIFAR10_COUNTS = {f"{part}/{name}": count for part, count in (("train", 5000), ("test", 1000))
                   for name in CIFAR10_CLASSES}
 
-NETWORK_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 # No set takes this long to write: an older temporary folder was left by a killed run.
 ABANDONED_SECONDS = 86400
 
@@ -72,8 +72,8 @@ def write_digits(folder: Path) -> SampleSet:
     Machine Learning Repository.
 
     Args:
-        folder: The destination of the class folders '0' to '9'. Files are named after the number of the digit in the
-            data set, from 0000.
+        folder: The destination of the class folders '0' to '9'. Each file is named after the index of its image in
+            the data set, from 0000.
 
     Returns:
         The set in `folder`.
@@ -181,9 +181,9 @@ def _load_digits() -> tuple[np.ndarray, np.ndarray]:
 def _download_flowers(url: str, archive: Path, sha256: str | None) -> None:
     try:
         download_file(url, archive, description="Downloading flower photos", max_bytes=MAX_ARCHIVE_BYTES,
-                      sha256=sha256, timeout=NETWORK_SECONDS)
+                      sha256=sha256, timeout=TIMEOUT_SECONDS)
     except TfpoetsError as error:
-        raise DataError(error.problem, f"{error.remedy} The digits do not need a network: "
+        raise DataError(error.problem, f"{error.remedy} The digits need no download: "
                         "`tfpoets sample_photos` digits") from error
 
 
@@ -192,7 +192,7 @@ def _load_cifar10() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np
     cifar10 = import_tensorflow().keras.datasets.cifar10
     timeout = socket.getdefaulttimeout()
     # By default Keras waits forever for a server that does not respond, and it has no option for a timeout.
-    socket.setdefaulttimeout(NETWORK_SECONDS)
+    socket.setdefaulttimeout(TIMEOUT_SECONDS)
     try:
         # Keras prints progress to standard output, which is reserved for the results of the command.
         with contextlib.redirect_stdout(sys.stderr):
@@ -201,8 +201,8 @@ def _load_cifar10() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np
     except Exception as error:
         keras_folder = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "datasets"
         raise DataError(f"Keras could not download CIFAR-10: {one_line(error)}",
-                        f"Without a network connection, copy {CIFAR10_URL} to {keras_folder} manually, "
-                        f"under the name {CIFAR10_KERAS_NAME}, and run the same command again.") from error
+                        f"If this machine has no internet connection, download {CIFAR10_URL} on another one and "
+                        f"save it in {keras_folder} as {CIFAR10_KERAS_NAME}; then run the same command again.") from error
     finally:
         socket.setdefaulttimeout(timeout)
 

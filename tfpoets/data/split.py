@@ -59,9 +59,8 @@ class Split:
         seed: The seed of the hashes.
         digest: The BLAKE2b-128 hash of the sorted pairs (photo digest, part); equal digests mean equal splits.
         groups: int64 [n], the number of each photo's group. Photos of one group (same content, near duplicates) are in
-            the same part. The numbers are in the order of the groups' hashes, so that they depend on the contents
-            alone.
-        notes: Sentences about photos that are not in the part that their own content would select.
+            the same part. The numbers do not depend on file names.
+        notes: Sentences about moved photos, and about look-alikes that were not kept together.
     """
 
     parts: np.ndarray
@@ -177,8 +176,9 @@ def _split(dataset: Dataset, options: SplitOptions) -> Split:
     n_moved = sum(groups[name].part != _part_for(_hash_value(photo.digest, seed), ranges)
                   for photo, name in zip(dataset.photos, group_names))
     if n_moved:
-        notes.append("1 photo is a near duplicate of another and was moved to the same part." if n_moved == 1
-                     else f"{n_moved} photos are near duplicates of others and were moved to the same part.")
+        notes.append("1 photo is a near duplicate or variant of another and was moved to the same part."
+                     if n_moved == 1 else
+                     f"{n_moved} photos are near duplicates or variants of others and were moved to the same part.")
     notes += _fill_empty_parts(dataset.labels, groups, nonempty_parts, ranges)
     _log_notes(notes)
     parts = np.array([groups[name].part for name in group_names], np.int8)
@@ -201,7 +201,7 @@ def _log_notes(notes: Sequence[str]) -> None:
     for note in notes[:MAX_LOGGED_NOTES]:
         log.info("Split: %s", note)
     if len(notes) > MAX_LOGGED_NOTES:
-        log.info("Split: %d more notes of this kind; the report lists all of them.", len(notes) - MAX_LOGGED_NOTES)
+        log.info("Split: %d more notes; the report lists all of them.", len(notes) - MAX_LOGGED_NOTES)
 
 
 def _hash_ranges(options: SplitOptions) -> HashRanges:

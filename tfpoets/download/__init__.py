@@ -1,4 +1,4 @@
-"""Download files and unpack archives; all downloads use this package, except Keras's own of CIFAR-10."""
+"""Download files and unpack archives; all downloads use this package, except that of CIFAR-10 by Keras."""
 from .archive import extract_tar_gz, is_gzip
 from .download import download_file, fetch_bytes
 

@@ -94,7 +94,8 @@ def _safe_path(member: tarfile.TarInfo, name: str) -> PurePosixPath:
     # On Windows, backslashes and drive letters are parts of a path; elsewhere they are ordinary characters.
     path = PurePosixPath(member.name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or any(":" in part for part in path.parts):
-        raise DownloadError(f"{name} contains the path {member.name!r}, which is outside of the archive.", UNTRUSTED)
+        raise DownloadError(f"{name} contains the path {member.name!r}, which would be outside the destination "
+                            "folder.", UNTRUSTED)
     if not (member.isfile() or member.isdir()):
         raise DownloadError(f"{name} contains {member.name!r}, which is a link or a device, not a file.", UNTRUSTED)
     return path

@@ -71,7 +71,8 @@ class Metrics:
         correct: The number of photos whose most probable class is the true one.
         cross_entropy: The mean negative natural logarithm of the probability of the true class.
         cross_entropy_error: The standard error of that mean; NaN for a single photo.
-        expected_calibration_error: The mean difference between confidence and accuracy, 0 to 1.
+        expected_calibration_error: The mean absolute difference between the confidence and the accuracy of a bin,
+            weighted by its number of photos, 0 to 1.
         majority: The index of the most frequent true class.
         majority_accuracy: The accuracy of always predicting that class.
         confusion: int64 [n_classes, n_classes], the number of photos by true class (rows) and predicted class
@@ -129,10 +130,10 @@ class Metrics:
         if self.majority_accuracy == 1:
             return "All photos are of one class, so this says nothing about the others."
         if high < self.majority_accuracy:
-            return "This is worse than always predicting the same class."
+            return "This is worse than always predicting the most frequent class."
         if low <= self.majority_accuracy:
-            return (f"{self.count} photos are too few to tell whether this is better than always predicting the same "
-                    "class.")
+            return (f"{self.count} photos are too few to tell whether this is better than always predicting the most "
+                    "frequent class.")
         if high - low > WIDE_INTERVAL:
             return (f"{self.count} photos are a small sample: on new photos the accuracy may be anywhere from "
                     f"{low:.0%} to {high:.0%}.")

@@ -81,7 +81,7 @@ class LiteRTModel:
         self._interpreter.resize_tensor_input(inputs[0]["index"], [1, *size, 3])
         return size
 
-    def tensors(self) -> list[dict[str, Any]]:
+    def tensor_details(self) -> list[dict[str, Any]]:
         """Return LiteRT's details (dtype, quantization, ...) of the input and of each output."""
         return [self._input, *self._outputs]
 

@@ -157,7 +157,7 @@ def _extract_missing(photos: Sequence[Photo], job: ExtractionJob, engine: Engine
     workers = PhotoWorkers(missing, cached, job, engine, min(n_threads, len(missing)))
     computed = 0
     unreadable: dict[str, str] = {}
-    description = "Bottlenecks" if job.augmentation is None else "Augmented"
+    description = "Bottlenecks" if job.augmentation is None else "Augmented views"
     with progress_bar(len(photos), description, "photo", done=len(photos) - len(missing)) as bar:
         for result in _compute_vectors(workers, engine, cache):
             bar.update()

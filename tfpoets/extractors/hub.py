@@ -83,9 +83,9 @@ def fetch_module(address: str, model_dir: Path, offline: bool = False) -> Path:
     """Return the folder of the module at an address, after downloading it if necessary.
 
     These places are tried in order: the cache of tensorflow_hub (environment variable TFHUB_CACHE_DIR), the folder of
-    an earlier download, an archive that the user saved in `model_dir`/downloads, and the network with TF Hub's
-    protocol (tensorflow.org/hub/hosting: the address with ?tf-hub-format=compressed returns a .tar.gz). Only one
-    process at a time downloads a module.
+    an earlier download, an archive that the user saved in `model_dir`/downloads, and the server at the address, with
+    TF Hub's protocol (tensorflow.org/hub/hosting: the address with ?tf-hub-format=compressed returns a .tar.gz). Only
+    one process at a time downloads a module.
 
     Args:
         address: An http or https address.

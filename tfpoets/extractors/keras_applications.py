@@ -29,15 +29,15 @@ class KerasProvider:
         return KerasNetwork(handle, options.model_dir, options.offline) if is_keras else None
 
     def names(self) -> Sequence[str]:
-        """Return an empty tuple: listing names takes seconds, to import Keras. `find_application` suggests names."""
+        """Return an empty tuple, since importing Keras takes seconds. `find_application` suggests names."""
         return ()
 
 
 class KerasNetwork:
-    """A network of keras.applications without its last layer, with global average pooling.
+    """A network of keras.applications without its top, with global average pooling.
 
     Args:
-        handle: keras:NAME for ImageNet weights, or keras:NAME:FILE for weights in a .h5 file without the last layer,
+        handle: keras:NAME for ImageNet weights, or keras:NAME:FILE for weights in a .h5 file without the top,
             as `save_weights` of the same application writes them.
         model_dir: The folder below which downloaded weights are saved.
         offline: Whether downloads are forbidden.
@@ -138,7 +138,7 @@ class KerasNetwork:
 def build_application(name: str, size: int, pretrained: bool, model_dir: Path, offline: bool) -> Any:
     """Return a network of keras.applications as a Keras model for training.
 
-    The model has no last layer; its feature maps are averaged.
+    The model has no top (`include_top=False`); its feature maps are averaged.
 
     Args:
         name: The name of the application.
@@ -157,7 +157,7 @@ def build_application(name: str, size: int, pretrained: bool, model_dir: Path, o
 
 
 def _hash_matches(path: Path, file_hash: str | None) -> bool:
-    """Return whether a file has a hash, MD5 or SHA-256 depending on its length; None matches every file."""
+    """Return whether a file has this MD5 (32 digits) or SHA-256 hash; None matches every file."""
     if file_hash is None:
         return True
     with open(path, "rb") as file:

@@ -19,7 +19,8 @@ from .saved_model_network import SavedModelNetwork
 class LocalFileProvider:
     """The provider of networks by path.
 
-    A path is that of a .pb, or of a folder or .tar.gz with a SavedModel or a graph of TensorFlow for Poets.
+    A handle may be the path of a .pb file, or of a folder or .tar.gz that contains a SavedModel or a graph of
+    TensorFlow for Poets.
     """
 
     def find(self, handle: str, options: ExtractorOptions) -> PretrainedNetwork | None:

@@ -62,7 +62,7 @@ class ExtractionJob:
     measures: Sequence[Measure] = ()
 
     def decode(self, result: PhotoResult, data: bytes, measures: Sequence[Measure]) -> None:
-        """Decode a photo once for its views, perceptual hash and measures, and store them in its result.
+        """Decode a photo for its views, perceptual hash and measures, and store them in its result.
 
         Args:
             result: The result of the photo; `views` is set.

@@ -26,7 +26,7 @@ def convert_to_tflite(function: Callable[[Any], Any], height: int, width: int, k
         height: The height of the photo in pixels.
         width: The width of the photo in pixels.
         kind: The kind of quantization, one of TFLITE_KINDS. float32: none; float16: 16-bit weights; dynamic: 8-bit
-            weights; int8: 8-bit weights and activations, from uint8 pixels to uint8 in steps of 1 / 256.
+            weights; int8: 8-bit weights and activations, with uint8 pixels as input and uint8 outputs.
         calibration: For int8, photos from which the range of every activation is determined: uint8
             [n, height, width, 3].
 
@@ -76,7 +76,7 @@ def _calibration_inputs(photos: np.ndarray) -> Iterator[np.ndarray]:
 
 def _check_takes_uint8(model: bytes) -> None:
     """Raise an ExportError unless the input is unchanged uint8 pixels and all outputs are uint8."""
-    tensors = LiteRTModel(model).tensors()
+    tensors = LiteRTModel(model).tensor_details()
     scale, zero_point = tensors[0]["quantization"]
     if any(tensor["dtype"] != np.uint8 for tensor in tensors) or zero_point != 0 or abs(255 * scale - 1) > 1e-3:
         listed = ", ".join(f"{tensor['dtype'].__name__} {tensor['quantization']}" for tensor in tensors)

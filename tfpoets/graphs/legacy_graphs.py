@@ -128,7 +128,7 @@ def parse_graph(content: bytes, source: str) -> Any:
 
 
 def _input_nodes(node: Any) -> list[str]:
-    """Return the names of the nodes that a node reads, without output indices and control markers."""
+    """Return the names of the nodes that a node reads, without output indices and the "^" of control dependencies."""
     return [name.lstrip("^").split(":")[0] for name in node.input]
 
 

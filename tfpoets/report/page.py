@@ -96,7 +96,7 @@ class ReportContent:
 
 @dataclass(frozen=True)
 class FindingGroup:
-    """Findings of one kind: their number, and the first of them with thumbnails (None if there is no readable photo)."""
+    """Findings of one kind: their number, and the first with thumbnails (None if there is no readable photo)."""
 
     title: str
     count: int
