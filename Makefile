@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 help:
 	@echo "make demo    retrain on handwritten digits and label one: needs no photos, and no network except the package index"
-	@echo "make test    check the code (as make lint), then run the tests"
+	@echo "make test    check the code (like make lint), then run the tests"
 	@echo "make lint    check style (ruff), types (mypy) and the direction of imports (import-linter)"
 	@echo "make clean   remove .venv"
 

@@ -59,7 +59,7 @@ def _draw(pen: ImageDraw.ImageDraw, label: str, x: float, y: float, r: float) ->
 
 
 def _draw_pattern(pen: ImageDraw.ImageDraw, label: str, x: float, y: float, r: float) -> None:
-    """Draw three stripes, or the five dark squares of a 3 x 3 checkerboard, in a square."""
+    """Draw three stripes, or five squares of a 3 x 3 checkerboard, in a square."""
     third = 2 * r / 3
     for row in range(3):
         for column in range(3):

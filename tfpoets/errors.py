@@ -84,8 +84,7 @@ def closest_match(word: str, words: Iterable[str]) -> str | None:
 def os_error_sentence(error: OSError) -> str:
     """Return a sentence that names the file and the reason, such as a full disk or a missing permission."""
     if error.errno == errno.ENOSPC and not error.filename:
-        return ("There is no space left on the disk. Free some space and run the same command again: it continues "
-                "where it stopped.")
+        return ("There is no space left on the disk. Free some space and run the same command again.")
     reason = error.strerror or one_line(error).rstrip(".")
     return f"{error.filename}: {reason}." if error.filename else f"{reason}."
 
@@ -115,8 +114,9 @@ def check_range(option: str, value: float | None, *, minimum: float | None = Non
                 and (above is None or value > above) and (below is None or value < below))
     if not is_valid:
         shown = f"{value:g}" if isinstance(value, float) and not integer else repr(value)
-        limits = _describe_limits(minimum, maximum, above, below) or ("" if integer else " that is finite")
-        raise OptionError(f"`{option}`={shown} is not {'a whole' if integer else 'a'} number{limits}.")
+        limits = _describe_limits(minimum, maximum, above, below)
+        kind = "whole" if integer else "" if limits else "finite"
+        raise OptionError(f"`{option}`={shown} is not a {kind + ' ' if kind else ''}number{limits}.")
 
 
 def _describe_limits(minimum: float | None, maximum: float | None, above: float | None, below: float | None) -> str:
@@ -130,7 +130,7 @@ def _describe_limits(minimum: float | None, maximum: float | None, above: float 
     return f" {lower or upper}" if lower or upper else ""
 
 
-def check_flag(option: str, value: object) -> None:
+def check_bool(option: str, value: object) -> None:
     """Raise OptionError if the value of an on/off option is neither True nor False."""
     if not isinstance(value, bool):
         raise OptionError(f"`{option}`={value!r} is neither True nor False.")

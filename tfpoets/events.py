@@ -105,7 +105,7 @@ class PhotosRead:
 
 @dataclass(frozen=True)
 class BottlenecksExtracted:
-    """Event: the bottlenecks of all readable photos are available; `extractor` is None if none were needed."""
+    """Event: the photos were read; `extractor` is None if their bottlenecks are not needed and were not computed."""
 
     bottlenecks: Bottlenecks
     extractor: Extractor | None
@@ -189,7 +189,7 @@ class CrossValidated:
 
 @dataclass(frozen=True)
 class IntermediateExportStarted:
-    """Event: the graph of an unfinished training is about to be written."""
+    """Event: the graph of an unfinished training run is about to be written."""
 
     path: Path
 

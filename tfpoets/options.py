@@ -27,7 +27,7 @@ def with_options(options: Any, values: Mapping[str, Any],
 
     A name is looked up in the fields of `options`, then in the fields of the dataclasses that these hold, and so on;
     the first match is used. A group of options that is itself among the values (`head=SGDOptions()`) is
-    searched as well. Each changed dataclass is created once, so that its checks see all new values together.
+    searched as well. Each changed dataclass is created once, so that its checks apply to all new values together.
 
     Args:
         options: A frozen dataclass, or the class itself, for the default values of its fields.

@@ -275,7 +275,7 @@ def _cross_validate(training: TrainingResult, folds: np.ndarray, options: Retrai
         on_event: Receives the event CrossValidated.
     """
     head_options, examples = options.training.head, training.dataset.examples()
-    if options.training.sgd:  # L-BFGS solves all folds in the time of a single training by gradient steps
+    if options.training.sgd:  # L-BFGS fits all folds in the time of a single fit by gradient descent
         head_options = HeadOptions()
     if isinstance(head_options, HeadOptions):
         head_options = replace(head_options, refit=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.data import SplitOptions
-from tfpoets.errors import OptionError, check_flag, check_range, check_type
+from tfpoets.errors import OptionError, check_bool, check_range, check_type
 from tfpoets.exporting import ExportOptions
 from tfpoets.extractors import ExtractorOptions
 from tfpoets.files import check_not_below_image_dir, check_outside_image_dir, convert_to_locations, convert_to_paths
@@ -41,7 +41,7 @@ class RetrainOptions:
         doctor: Whether to look for problems in the photos.
         bottleneck_dir: The folder of the bottleneck cache and of checkpoints.
         summaries_dir: The folder of the training curves, with one folder per run.
-        intermediate_output_graphs_dir: The folder of the graphs that training by gradient steps writes while it runs.
+        intermediate_output_graphs_dir: The folder of the intermediate graphs of training by gradient descent.
         test_batch_size: Also report the accuracy on this many test photos, drawn evenly from the classes; -1: omit it.
     """
 
@@ -62,10 +62,10 @@ class RetrainOptions:
         for name, expected in (("split", SplitOptions), ("extractor", ExtractorOptions),
                                ("training", TrainingOptions), ("files", ExportOptions)):
             check_type(name, getattr(self, name), expected)
-        check_flag("doctor", self.doctor)
+        check_bool("doctor", self.doctor)
         convert_to_locations(self, "image_dir", "test_dir")
         convert_to_paths(self, "bottleneck_dir", "summaries_dir", "intermediate_output_graphs_dir")
-        # At least three folds: one is held out, one validates, and the others train.
+        # At least three folds: one is held out, one is used for validation, and the others for training.
         check_range("cross_validate", self.cross_validate, minimum=3, maximum=100, integer=True)
         check_batch_size("test_batch_size", self.test_batch_size)
         object.__setattr__(self, "training", self.training.with_seed(self.split.seed))

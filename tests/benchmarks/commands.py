@@ -144,7 +144,7 @@ def print_labelling(workspace: Workspace, runs: int) -> None:
     print("\n| label_image | seconds | |\n|---|---|---|")
     print(f"| one photo | {one.text()} | {one.ratio_to(minimal).text()} times a minimal script ({minimal.text()} s) |")
     rate = Times(tuple(len(sample) / (a - b) for a, b in zip(many.seconds, one.seconds)))
-    print(f"| {len(sample)} photos | {many.text()} | {rate.text(0)} photos/s after the start |")
+    print(f"| {len(sample)} photos | {many.text()} | {rate.text(0)} photos/s, not counting startup |")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from tfpoets.tf_runtime import import_tensorflow
 
 from .timing import Times, time_alternately
 
-# Photos that are decoded and classified on a single thread.
+# The number of photos that are decoded and run through the network on a single thread.
 SAMPLE_SIZE = 60
 # Rows of the square matrices whose product shows how fast a core can multiply.
 MATRIX_SIZE = 1024

@@ -97,7 +97,7 @@ def test_a_single_class_can_be_evaluated(capsys: pytest.CaptureFixture) -> None:
     assert evaluate.main(["--image_dir=new", "--input_mean=3", "--labels=missing.txt"]) == 0
     captured = capsys.readouterr()
     assert accuracy(captured.out)[1] == 6
-    assert ("Ignored: --input_mean, --labels. The file of this classifier contains its input and labels."
+    assert ("Ignored: --input_mean, --labels. The metadata of this classifier specifies its input and labels."
             in captured.err)
 
 

@@ -128,7 +128,7 @@ def test_flags_that_contradict_the_classifier_are_ignored_with_a_note(capsys: py
     assert label_image.main(["--image=photos/red/000.png", *more]) == 0
     captured = capsys.readouterr()
     assert captured.out == expected
-    note = f"{ignored} The file of this classifier contains its input and labels.\n"
+    note = f"{ignored} The metadata of this classifier specifies its input and labels.\n"
     assert captured.err == (note if ignored else "")
 
 

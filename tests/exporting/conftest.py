@@ -15,18 +15,18 @@ from tfpoets.extractors import Extractor, extract_bottlenecks, open_extractor
 from tfpoets.training import LinearHead, fit_head
 
 
-class Trained(NamedTuple):
+class ExportInputs(NamedTuple):
     """The arguments of `export_classifier`, and the bottlenecks of the reference photos."""
 
     extractor: Extractor
     head: LinearHead
     metadata: Metadata
     reference: ReferenceOutputs
-    bottlenecks: Examples
+    test: Examples
 
 
 @pytest.fixture(scope="session")
-def trained(tiny_module: Path, model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(tiny_module: Path, model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportInputs:
     """A classifier of three generated classes on the tiny module."""
     root = tmp_path_factory.mktemp("trained")
     for hue, label in enumerate(("blå", "C++", "日本")):
@@ -41,7 +41,7 @@ def trained(tiny_module: Path, model_dir: Path, tmp_path_factory: pytest.TempPat
     assert metrics.accuracy > 0.8
     metadata = describe_classifier(extractor, dataset, HeadInfo.from_dict(fit.description()),
                                    test=evaluation_info(metrics))
-    return Trained(extractor, fit.head, metadata, ReferenceOutputs(test.photos, probabilities), test)
+    return ExportInputs(extractor, fit.head, metadata, ReferenceOutputs(test.photos, probabilities), test)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def destinations(tmp_path: Path) -> ExportOptions:
 
 
 @pytest.fixture
-def exported(trained: Trained, destinations: ExportOptions) -> ExportResult:
+def exported(trained: ExportInputs, destinations: ExportOptions) -> ExportResult:
     """The classifier, exported to `destinations`."""
     destinations.output_graph.parent.mkdir()
     assert destinations.saved_model_dir

@@ -25,10 +25,10 @@ from tfpoets.inference import load_classifier
 from tfpoets.tf_runtime import import_tensorflow
 from tfpoets.training import LinearHead, RejectingHead, fit_unknown_score
 
-from .conftest import Trained
+from .conftest import ExportInputs
 
 
-def test_all_files_are_written_and_verified(exported: ExportResult, destinations: ExportOptions, trained: Trained
+def test_all_files_are_written_and_verified(exported: ExportResult, destinations: ExportOptions, trained: ExportInputs
                                             ) -> None:
     names = [path.name for path in exported.files]
     assert names == ["graph.pb", "labels.txt", "graph.tflite", "1", "graph.json"]
@@ -44,7 +44,7 @@ def test_all_files_are_written_and_verified(exported: ExportResult, destinations
 
 @pytest.mark.parametrize("name", ["graph.pb", "graph.tflite", "saved", "saved/1"])
 def test_each_file_reproduces_the_outputs_when_it_is_loaded(exported: ExportResult, destinations: ExportOptions,
-                                                            trained: Trained, name: str) -> None:
+                                                            trained: ExportInputs, name: str) -> None:
     classifier = load_classifier(destinations.output_graph.parent / name)
     assert classifier.labels == ("C++", "blå", "日本")
     predictions = list(classifier.predict_photos(trained.reference.photos, Photo.read))
@@ -64,7 +64,7 @@ def change_one_weight(content: bytes, weights: np.ndarray) -> bytes:
 
 @pytest.mark.parametrize("name", ["graph.pb", "graph.tflite"])
 def test_a_file_with_one_changed_weight_fails_the_verification(exported: ExportResult, destinations: ExportOptions,
-                                                               trained: Trained, name: str) -> None:
+                                                               trained: ExportInputs, name: str) -> None:
     path = destinations.output_graph.parent / name
     target = {"graph.pb": FROZEN_GRAPH, "graph.tflite": TFLITE_CLASSIFIER}[name]
     reference = trained.reference.load(32, 32)
@@ -78,7 +78,7 @@ def test_a_file_with_one_changed_weight_fails_the_verification(exported: ExportR
         list(verify(name, target, path, trained.metadata, reference))
 
 
-def test_outputs_that_are_not_finite_fail_the_verification(trained: Trained, destinations: ExportOptions) -> None:
+def test_outputs_that_are_not_finite_fail_the_verification(trained: ExportInputs, destinations: ExportOptions) -> None:
     broken = LinearHead(np.full_like(trained.head.weights, np.nan), trained.head.bias)
     destinations.output_graph.parent.mkdir()
     with pytest.raises(TfpoetsError, match="does not reproduce the outputs of the trained classifier"):
@@ -87,7 +87,7 @@ def test_outputs_that_are_not_finite_fail_the_verification(trained: Trained, des
 
 
 def test_a_failed_verification_does_not_change_existing_files(exported: ExportResult, destinations: ExportOptions,
-                                                              trained: Trained) -> None:
+                                                              trained: ExportInputs) -> None:
     before = {path: path.read_bytes() for path in destinations.output_graph.parent.rglob("*") if path.is_file()}
     different_head = LinearHead(trained.head.weights * 2, trained.head.bias)
     with pytest.raises(TfpoetsError):
@@ -97,7 +97,7 @@ def test_a_failed_verification_does_not_change_existing_files(exported: ExportRe
 
 
 def test_staging_folders_of_killed_runs_are_removed(exported: ExportResult, destinations: ExportOptions,
-                                                    trained: Trained) -> None:
+                                                    trained: ExportInputs) -> None:
     killed, old = (destinations.output_graph.parent / name for name in (".graph.x.partial", ".graph.partial"))
     for folder in (killed, old):
         folder.mkdir()
@@ -140,12 +140,12 @@ def test_a_graph_exists_at_every_moment_while_it_is_replaced(tmp_path: Path) -> 
     assert not missing
 
 
-def test_a_file_without_the_unknown_score_is_discarded(trained: Trained, destinations: ExportOptions,
+def test_a_file_without_the_unknown_score_is_discarded(trained: ExportInputs, destinations: ExportOptions,
                                                        monkeypatch: pytest.MonkeyPatch) -> None:
-    unknown = fit_unknown_score(Examples(trained.bottlenecks.X, trained.bottlenecks.y, 3), trained.bottlenecks, 0.9)
+    unknown = fit_unknown_score(Examples(trained.test.X, trained.test.y, 3), trained.test, 0.9)
     head = RejectingHead(trained.head, unknown)
     metadata = replace(trained.metadata, unknown=RejectOption(unknown.threshold, 0.9, len(unknown.references), None))
-    reference = ReferenceOutputs(trained.reference.photos, output_columns(head.outputs(trained.bottlenecks.X)))
+    reference = ReferenceOutputs(trained.reference.photos, output_columns(head.outputs(trained.test.X)))
     files = replace(destinations, saved_model_dir=None)
     result = export_classifier(trained.extractor, head, metadata, files, reference)
     assert [row.has_unknown_score for row in result.verified] == [True, True]
@@ -160,7 +160,7 @@ def test_a_file_without_the_unknown_score_is_discarded(trained: Trained, destina
         export_classifier(trained.extractor, head, metadata, files, reference)
 
 
-def test_saved_models_are_numbered(exported: ExportResult, destinations: ExportOptions, trained: Trained) -> None:
+def test_saved_models_are_numbered(exported: ExportResult, destinations: ExportOptions, trained: ExportInputs) -> None:
     assert export_classifier(*trained[:3], destinations, trained.reference).files[3].name == "2"
 
 
@@ -195,8 +195,8 @@ def test_the_graph_has_the_nodes_of_tensorflow_for_poets(exported: ExportResult,
     assert nodes["final_result"].op == "Softmax"
 
 
-def test_the_saved_model_predicts_probabilities_and_labels_of_bytes_and_arrays(
-        exported: ExportResult, destinations: ExportOptions, trained: Trained) -> None:
+def test_the_saved_model_predicts_probabilities_and_labels_from_bytes_and_arrays(
+        exported: ExportResult, destinations: ExportOptions, trained: ExportInputs) -> None:
     tensorflow = import_tensorflow()
     loaded = tensorflow.saved_model.load(str(exported.files[3]))
     files = [photo.read() for photo in trained.reference.photos[:5]]
@@ -217,7 +217,7 @@ def test_invalid_node_names_are_rejected(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["final_result", "softmax/out", "Result.1"])
-def test_valid_node_names_are_used(trained: Trained, tmp_path: Path, name: str) -> None:
+def test_valid_node_names_are_used(trained: ExportInputs, tmp_path: Path, name: str) -> None:
     check_output_name(name)
     metadata = replace(trained.metadata, nodes=NodeNames("input", name))
     files = ExportOptions(tmp_path / "g.pb", tmp_path / "l.txt", final_tensor_name=name)
@@ -225,7 +225,7 @@ def test_valid_node_names_are_used(trained: Trained, tmp_path: Path, name: str) 
     assert load_classifier(tmp_path / "g.pb").labels
 
 
-def test_a_name_of_the_output_node_that_is_not_in_the_metadata_is_rejected(trained: Trained, tmp_path: Path) -> None:
+def test_an_output_node_that_is_not_in_the_metadata_is_rejected(trained: ExportInputs, tmp_path: Path) -> None:
     files = ExportOptions(tmp_path / "g.pb", tmp_path / "l.txt", final_tensor_name="other")
     with pytest.raises(TfpoetsError, match="`final_tensor_name`=other is not the name in the metadata, final_result"):
         export_classifier(trained.extractor, trained.head, trained.metadata, files, trained.reference)
@@ -240,7 +240,7 @@ def test_paths_that_cannot_be_written_are_rejected_before_any_work(tmp_path: Pat
             check_destinations(ExportOptions(tmp_path / graph, tmp_path / "labels.txt"))
 
 
-def test_a_file_is_verified_on_at_most_32_photos(trained: Trained) -> None:
+def test_a_file_is_verified_on_at_most_32_photos(trained: ExportInputs) -> None:
     reference = replace(trained.reference, photos=trained.reference.photos * 20,
                         outputs=np.tile(trained.reference.outputs, (20, 1)))
     sample = reference.sample()
@@ -278,7 +278,7 @@ def test_a_folder_at_the_path_of_a_file_is_rejected_before_any_work(name: str, t
 
 
 def test_photos_that_were_deleted_or_changed_are_not_used_for_the_verification(
-        trained: Trained, destinations: ExportOptions, tmp_path: Path) -> None:
+        trained: ExportInputs, destinations: ExportOptions, tmp_path: Path) -> None:
     destinations.output_graph.parent.mkdir()
     photos = [Photo(str(tmp_path / f"{number}.jpg"), photo.label, photo.digest)
               for number, photo in enumerate(trained.reference.photos)]

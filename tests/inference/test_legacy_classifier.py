@@ -158,7 +158,7 @@ def test_mean_and_std_default_to_those_of_the_network(small_graph: Path) -> None
 @pytest.mark.parametrize("node_name, colour, expected", [
     ("module_apply_default/maps", (0, 51, 255), (0, 0.2, 1)), ("InceptionV3/maps", (0, 51, 255), (0, 0.2, 1)),
     ("mixed_10/join", (0, 64, 128), (0, 0.5, 1))])
-def test_the_input_is_scaled_as_each_network_was_trained(
+def test_the_input_is_scaled_as_in_the_training_of_each_network(
         tmp_path: Path, node_name: str, colour: tuple, expected: tuple) -> None:
     path = write_graph(tmp_path / "retrained_graph.pb", node_name)
     received = logits(load_classifier(path, LegacyGraphOptions(input_height=160, input_width=160)), colour)

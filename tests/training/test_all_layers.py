@@ -11,7 +11,7 @@ from tfpoets.training import NetworkOptions, build_from_scratch
 
 
 def build_small_network(size: int, pretrained: bool) -> Any:
-    """Replace ResNet50V2, which takes seconds to build."""
+    """Build a small network to use instead of ResNet50V2, which takes seconds to build."""
     import_tensorflow()
     import keras
     return keras.Sequential([keras.Input((size, size, 3)), keras.layers.Flatten(), keras.layers.Dense(5)])

@@ -16,8 +16,8 @@ from tfpoets.training.logistic_regression import LogisticObjective, compute_prin
 
 
 @dataclass(frozen=True)
-class Photos:
-    """Bottlenecks, float32 [n, depth], and their classes, int [n]."""
+class Samples:
+    """Bottlenecks, float32 [n, depth], and their targets, int [n]."""
 
     X: np.ndarray
     y: np.ndarray
@@ -25,11 +25,11 @@ class Photos:
     def examples(self, n_classes: int = 0, augmented: np.ndarray | None = None) -> Examples:
         return Examples(self.X, self.y, n_classes or int(self.y.max(initial=0)) + 1, augmented=augmented)
 
-    def __add__(self, other: Photos) -> Photos:
-        return Photos(np.concatenate([self.X, other.X]), np.concatenate([self.y, other.y]))
+    def __add__(self, other: Samples) -> Samples:
+        return Samples(np.concatenate([self.X, other.X]), np.concatenate([self.y, other.y]))
 
 
-def bottlenecks(counts: list[int], depth: int, seed: int, spread: float = 0.7) -> Photos:
+def bottlenecks(counts: list[int], depth: int, seed: int, spread: float = 0.7) -> Samples:
     """Return vectors like a network's: nonnegative, sparse, with a decaying spectrum and overlapping classes.
 
     The class means are the same for every seed, so that two seeds give two samples of the same population.
@@ -43,21 +43,21 @@ def bottlenecks(counts: list[int], depth: int, seed: int, spread: float = 0.7) -
     latent = spread * centres[y] + sample.normal(0, 1, (len(y), 16)) * axes
     X = np.maximum(latent @ mixing + sample.normal(0, 0.5, (len(y), depth)) - 0.4, 0).astype(np.float32)
     order = sample.permutation(len(y))
-    return Photos(X[order], y[order])
+    return Samples(X[order], y[order])
 
 
 MANY = bottlenecks([90, 40, 60, 110, 20], 48, seed=0)
 FEW = bottlenecks([12, 20, 9, 15, 14], 160, seed=0)
 TWO_CLASSES = bottlenecks([50, 90], 32, seed=0)
-NO_PHOTOS = Photos(np.empty((0, 48), np.float32), np.empty(0, int))
+NO_PHOTOS = Samples(np.empty((0, 48), np.float32), np.empty(0, int))
 VALIDATION = bottlenecks([9, 8, 8, 9, 8], 48, seed=1)
 
 
-def calibrated_fit(train: Photos, validation: Photos, l2_grid: Sequence[float] = L2_GRID, **options) -> LBFGSFit:
+def calibrated_fit(train: Samples, validation: Samples, l2_grid: Sequence[float] = L2_GRID, **options) -> LBFGSFit:
     return fit_head(train.examples(), validation.examples(), HeadOptions(**options), l2_grid)
 
 
-def fit(train: Photos, validation: Photos, **options) -> LBFGSFit:
+def fit(train: Samples, validation: Samples, **options) -> LBFGSFit:
     """Fit with a temperature of 1, to examine the solver alone."""
     result = calibrated_fit(train, validation, **options)
     return replace(result, head=replace(result.head, temperature=1.0))
@@ -69,7 +69,7 @@ def mean_and_scale(X: np.ndarray) -> tuple[np.ndarray, float]:
     return mean, float(np.sqrt(np.mean((X - mean) ** 2)))
 
 
-def objective(head: LinearHead, photos: Photos, l2: float, balanced: bool) -> float:
+def objective(head: LinearHead, photos: Samples, l2: float, balanced: bool) -> float:
     """Compute the objective from its definition and the weights of the head."""
     mean, scale = mean_and_scale(photos.X)
     weights = head.weights.astype(np.float64) * scale
@@ -86,18 +86,18 @@ def plain_objective(weights: np.ndarray, bias: np.ndarray, X: np.ndarray, y: np.
     return float(np.sum(sample_weight * losses) / len(y) + l2 / 2 * np.sum(weights ** 2))
 
 
-def log_loss(head: LinearHead, photos: Photos) -> float:
+def log_loss(head: LinearHead, photos: Samples) -> float:
     return float(-np.log(head.probabilities(photos.X)[np.arange(len(photos.y)), photos.y]).mean())
 
 
-def scikit_learn(photos: Photos, l2: float, balanced: bool = False) -> LogisticRegression:
+def scikit_learn(photos: Samples, l2: float, balanced: bool = False) -> LogisticRegression:
     """Fit scikit-learn's model to the centered and scaled bottlenecks."""
     mean, scale = mean_and_scale(photos.X)
     return LogisticRegression(C=1 / (l2 * len(photos.y)), class_weight="balanced" if balanced else None, tol=1e-9,
                               max_iter=10_000).fit((photos.X - mean) / scale, photos.y)
 
 
-def optimum(photos: Photos, l2: float, balanced: bool = False) -> float:
+def optimum(photos: Samples, l2: float, balanced: bool = False) -> float:
     """Return the smallest objective that scikit-learn finds."""
     mean, scale = mean_and_scale(photos.X)
     model = scikit_learn(photos, l2, balanced)
@@ -107,7 +107,7 @@ def optimum(photos: Photos, l2: float, balanced: bool = False) -> float:
 @pytest.mark.parametrize("balanced", [False, True])
 @pytest.mark.parametrize("l2", [1.0, 0.1, 0.003])
 @pytest.mark.parametrize("photos", [MANY, FEW], ids=["more photos than features", "fewer"])
-def test_the_optimum_is_the_same_as_in_scikit_learn(photos: Photos, l2: float, balanced: bool) -> None:
+def test_the_optimum_is_the_same_as_in_scikit_learn(photos: Samples, l2: float, balanced: bool) -> None:
     head = fit(photos, photos, l2_grid=[l2], class_weight="balanced" if balanced else "none", refit=False).head
     assert objective(head, photos, l2, balanced) == pytest.approx(optimum(photos, l2, balanced), rel=1e-6)
     model = scikit_learn(photos, l2, balanced)
@@ -146,7 +146,7 @@ def test_the_gradient_is_the_derivative_of_the_objective(balanced: bool) -> None
 
 
 @pytest.mark.parametrize("photos", [MANY, FEW], ids=["more photos than features", "fewer"])
-def test_the_head_predicts_the_same_as_the_coefficients_in_principal_axes(photos: Photos) -> None:
+def test_the_head_predicts_the_same_as_the_coefficients_in_principal_axes(photos: Samples) -> None:
     axes = compute_principal_axes(photos.X.copy())
     coef = np.random.default_rng(4).normal(0, 0.2, (5, axes.X.shape[1] + 1))
     np.testing.assert_allclose(axes.to_head(coef, 1.0).probabilities(photos.X),
@@ -192,7 +192,7 @@ def test_refitting_also_fits_the_validation_photos() -> None:
 def test_without_refitting_the_head_is_not_fitted_to_the_validation_photos() -> None:
     first = fit(MANY, VALIDATION, refit=False, l2_grid=[0.1]).head
     others = bottlenecks([3, 3, 50, 3, 3], 48, seed=7)
-    second = fit(MANY, Photos(others.X * 20 + 5, others.y), refit=False, l2_grid=[0.1]).head
+    second = fit(MANY, Samples(others.X * 20 + 5, others.y), refit=False, l2_grid=[0.1]).head
     np.testing.assert_allclose(first.probabilities(MANY.X), second.probabilities(MANY.X), atol=1e-3)
     assert objective(second, MANY, 0.1, False) == pytest.approx(optimum(MANY, 0.1), rel=1e-6)
 
@@ -215,7 +215,7 @@ def test_the_same_photos_give_the_same_bytes() -> None:
     unaligned = np.empty(MANY.X.size + 1, np.float32)[1:].reshape(MANY.X.shape)
     unaligned[:] = MANY.X
     original = MANY.X.copy()
-    second = fit(Photos(unaligned, MANY.y.astype(np.int32)), VALIDATION)
+    second = fit(Samples(unaligned, MANY.y.astype(np.int32)), VALIDATION)
     assert first.head.weights.tobytes() == second.head.weights.tobytes()
     assert first.head.bias.tobytes() == second.head.bias.tobytes()
     assert first.path == second.path
@@ -224,7 +224,7 @@ def test_the_same_photos_give_the_same_bytes() -> None:
 
 def test_the_fit_does_not_depend_on_shift_and_scale_of_the_bottlenecks() -> None:
     plain = fit(MANY, VALIDATION)
-    moved = fit(Photos(MANY.X * 10 + 3, MANY.y), Photos(VALIDATION.X * 10 + 3, VALIDATION.y))
+    moved = fit(Samples(MANY.X * 10 + 3, MANY.y), Samples(VALIDATION.X * 10 + 3, VALIDATION.y))
     assert moved.l2 == plain.l2
     np.testing.assert_allclose(moved.head.probabilities(MANY.X * 10 + 3), plain.head.probabilities(MANY.X), atol=1e-4)
 
@@ -232,14 +232,14 @@ def test_the_fit_does_not_depend_on_shift_and_scale_of_the_bottlenecks() -> None
 @pytest.mark.parametrize("factor", [1e25, 1e-25])
 def test_huge_and_tiny_bottlenecks_give_the_same_probabilities(factor: float) -> None:
     X, held_out = MANY.X * np.float32(factor), VALIDATION.X * np.float32(factor)
-    probabilities = fit(Photos(X, MANY.y), Photos(held_out, VALIDATION.y)).head.probabilities(X)
+    probabilities = fit(Samples(X, MANY.y), Samples(held_out, VALIDATION.y)).head.probabilities(X)
     np.testing.assert_allclose(probabilities, fit(MANY, VALIDATION).head.probabilities(MANY.X), atol=1e-3)
 
 
 def test_constant_features_get_no_weight() -> None:
     X, held_out = MANY.X.copy(), VALIDATION.X.copy()
     X[:, :7] = held_out[:, :7] = 5.5
-    result = fit(Photos(X, MANY.y), Photos(held_out, VALIDATION.y))
+    result = fit(Samples(X, MANY.y), Samples(held_out, VALIDATION.y))
     assert np.abs(result.head.weights[:7]).max() < 1e-5 * np.abs(result.head.weights).max()
     assert np.isfinite(result.head.probabilities(X)).all()
 
@@ -270,7 +270,7 @@ def test_a_bottleneck_that_is_not_finite_is_an_error() -> None:
     X = MANY.X.copy()
     X[3, 3] = np.nan
     with pytest.raises(ValueError, match="NaN|finite|nan"):
-        fit(Photos(X, MANY.y), VALIDATION)
+        fit(Samples(X, MANY.y), VALIDATION)
 
 
 def test_without_validation_photos_cross_validation_chooses_the_strength() -> None:
@@ -316,7 +316,7 @@ def test_the_path_goes_from_strong_to_weak_and_ends_when_the_loss_keeps_rising()
 
 def test_the_path_has_at_least_eight_strengths() -> None:
     labels = np.random.default_rng(8).integers(0, 5, 200)  # nothing to learn, so the strongest penalty is best
-    result = fit(FEW, Photos(bottlenecks([40] * 5, 160, seed=1).X, labels))
+    result = fit(FEW, Samples(bottlenecks([40] * 5, 160, seed=1).X, labels))
     assert result.l2 == max(L2_GRID) and len(result.path) == 8
 
 
@@ -326,10 +326,10 @@ def test_the_grid_may_be_in_any_order() -> None:
 
 def test_random_labels_lead_to_a_strong_penalty() -> None:
     rng = np.random.default_rng(6)
-    train, held_out = (Photos(rng.random((n, 48), np.float32), rng.integers(0, 3, n)) for n in (90, 60))
+    train, held_out = (Samples(rng.random((n, 48), np.float32), rng.integers(0, 3, n)) for n in (90, 60))
     result = fit(train, held_out)
     assert result.l2 >= 1
-    assert log_loss(result.head, Photos(rng.random((300, 48), np.float32), rng.integers(0, 3, 300))) < 1.15
+    assert log_loss(result.head, Samples(rng.random((300, 48), np.float32), rng.integers(0, 3, 300))) < 1.15
 
 
 def test_the_whole_path_takes_fewer_iterations_than_one_fit_of_scikit_learn() -> None:
@@ -391,7 +391,7 @@ def test_augmented_views_teach_which_differences_to_ignore() -> None:
     # Half of the features that separate the classes also vary at random.
     nuisance = 3 * (train.X[train.y == 1].mean(0) - train.X[train.y == 0].mean(0)) * (np.arange(30) < 15)
 
-    def vary(photos: Photos, count: int) -> np.ndarray:
+    def vary(photos: Samples, count: int) -> np.ndarray:
         return photos.X[:, None] + rng.normal(size=(len(photos.y), count, 1)).astype(np.float32) * nuisance
     views = vary(train, 20), vary(validation, 20)
     noisy = vary(test, 1)[:, 0]

@@ -9,7 +9,7 @@ from tfpoets.training import UnknownScore, fit_unknown_score
 
 
 def clusters(seed: int = 0, count: int = 60, depth: int = 40, n_classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Return bottlenecks in one cluster per class, with their classes."""
+    """Return bottlenecks in one cluster per class, with their targets."""
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(99).normal(0, 1, (n_classes, depth)) + 2
     y = np.repeat(np.arange(n_classes), count)

@@ -16,9 +16,9 @@ from tfpoets.graphs import architecture_names, find_architecture
 from tfpoets.pipeline import retrain
 from tfpoets.retrain_options import RetrainOptions
 from tfpoets.training import (ARCHITECTURES, BATCH_NORMS, CHECKPOINTS, CLASS_WEIGHTS, COLOR_MODES, CONVNETS,
-                              DEFAULT_VIEWS, MONITORS, OPTIMIZERS, RESNET, WEIGHTS, FineTuningOptions, HeadOptions,
-                              LBFGSTrainer, NetworkOptions, SGDOptions, SGDTrainer, TrainingOptions, solver_names,
-                              trainer_named)
+                              DEFAULT_AUGMENTED_VIEWS, MONITORS, OPTIMIZERS, RESNET, WEIGHTS, FineTuningOptions,
+                              HeadOptions, LBFGSTrainer, NetworkOptions, SGDOptions, SGDTrainer, TrainingOptions,
+                              solver_names, trainer_named)
 
 from .invocation import command_line
 from .parser import Flag, Group, location, names, option_values, parse_flags, path
@@ -54,7 +54,8 @@ HEAD = Group("training", (
     Flag("solver", "lbfgs: compute the optimum of the last layer (default); sgd: train it by gradient descent, "
          "as TensorFlow for Poets does", choices=solver_names),
     Flag("augmented_views", "also train the last layer on K augmented views of each photo, mirrored and enlarged at "
-         f"random unless augmentation flags are given (default: {DEFAULT_VIEWS} with such flags, none without)",
+         f"random unless augmentation flags are given (default: {DEFAULT_AUGMENTED_VIEWS} with such flags, "
+         "none without)",
          "training.augmented_views", int, "K")))
 NETWORK = Group("training of all layers", (
     Flag("fine_tune_epochs", f"fine-tune all layers of the extractor for N epochs ({FINE_TUNING.epochs} are often "

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tfpoets.errors import check_flag, check_range
+from tfpoets.errors import check_bool, check_range
 from tfpoets.tf_runtime import import_tensorflow
 
 
@@ -31,7 +31,7 @@ class AugmentationOptions:
     random_brightness: float = 0
 
     def __post_init__(self) -> None:
-        check_flag("flip_left_right", self.flip_left_right)
+        check_bool("flip_left_right", self.flip_left_right)
         for name in ("random_crop", "random_scale", "random_brightness"):
             check_range(name, getattr(self, name), minimum=0)
 

@@ -202,7 +202,8 @@ def _load_cifar10() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np
         keras_folder = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "datasets"
         raise DataError(f"Keras could not download CIFAR-10: {one_line(error)}",
                         f"If this machine has no internet connection, download {CIFAR10_URL} on another one and "
-                        f"save it in {keras_folder} as {CIFAR10_KERAS_NAME}; then run the same command again.") from error
+                        f"save it in {keras_folder} as {CIFAR10_KERAS_NAME}; then run the "
+                        "same command again.") from error
     finally:
         socket.setdefaulttimeout(timeout)
 

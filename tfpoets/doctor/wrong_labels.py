@@ -83,8 +83,8 @@ def find_label_issues(X: np.ndarray, y: np.ndarray, groups: np.ndarray, neighbou
 
     Args:
         X: float32 [n_photos, depth], the bottlenecks.
-        y: int64 [n_photos], the classes according to the labels.
-        groups: int64 [n_photos], equal for near duplicates, which do not vote for each other's label.
+        y: int64 [n_photos], the targets, some of which may be wrong.
+        groups: int64 [n_photos], equal for near duplicates, which do not vote on each other's labels.
         neighbours: The neighbours of the photos.
     """
     n_classes = int(y.max()) + 1

@@ -84,7 +84,7 @@ def open_graph(path: Path | str, training_photos: Sequence[Photo] = ()) -> Expor
                          "Create one with: `tfpoets retrain image_dir=FOLDER_OF_CLASS_FOLDERS`")
     content = path.read_bytes() if path.is_file() else b""
     if path.is_dir() or content[4:8] == TFLITE_IDENTIFIER:
-        raise ModelError(f"{path} is already converted. Only the .pb that retrain wrote can be converted.",
+        raise ModelError(f"{path} cannot be converted. Only the .pb that retrain wrote can.",
                          "Set `graph` to that file.")
     opened = open_exported(path, content)
     if opened is None:

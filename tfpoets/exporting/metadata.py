@@ -117,8 +117,8 @@ def _from_dict(values: Any, source: str) -> Metadata:
         split=optional(SplitInfo, "split"), test=optional(EvaluationInfo, "test"),
         unknown=optional(RejectOption, "unknown"),
         cross_validation=optional(CrossValidation, "cross_validation"),
-        files=_read_texts("files", values.get("files", {})),
-        made_with=_read_texts("made_with", values.get("made_with", {})),
+        files=_read_strings("files", values.get("files", {})),
+        made_with=_read_strings("made_with", values.get("made_with", {})),
         options=FieldReader("metadata", values).object("options") or {})
 
 
@@ -145,7 +145,7 @@ def _upgrade(values: Any, source: str) -> dict[str, Any]:
     return sections
 
 
-def _read_texts(section: str, values: Any) -> dict[str, str]:
+def _read_strings(section: str, values: Any) -> dict[str, str]:
     fields = FieldReader(section, values)
     return {name: fields.text(name) for name in values}
 

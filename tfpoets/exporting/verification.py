@@ -21,7 +21,7 @@ from .target import PREDICT_BYTES, SERVING, ExportTarget
 MAX_SAMPLE_PHOTOS = 32
 # Decoding and resizing in the graph round pixels differently from Pillow.
 BYTES_TOLERANCE = 0.03
-# Relative to 1 + the absolute value of the unknown score, which is a sum of squares and may be large.
+# Relative to 1 + the absolute value of the unknown score, which may be large.
 SCORE_TOLERANCE, SCORE_BYTES_TOLERANCE = 1e-3, 0.1
 MAX_TIMED_PHOTOS = 20
 REPORT_REMEDY = "Please report this, with the module you used."

@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfpoets.errors import OptionError, check_flag, check_range
+from tfpoets.errors import OptionError, check_bool, check_range
 from tfpoets.files import convert_to_paths
 
 # The network whose weights are installed with tfpoets.
@@ -36,7 +36,7 @@ class ExtractorOptions:
 
     def __post_init__(self) -> None:
         convert_to_paths(self, "model_dir")
-        check_flag("offline", self.offline)
+        check_bool("offline", self.offline)
         if not isinstance(self.handle, str):
             raise OptionError(f"`handle`={self.handle!r} is not the name, path or address of a network.")
         check_range("image_size", self.image_size, minimum=1, maximum=MAX_IMAGE_SIZE, integer=True)

@@ -18,7 +18,7 @@ from tfpoets.extractors import Engine, EngineRunner, core_count
 
 Source = TypeVar("Source")
 Result = TypeVar("Result")
-# The number of photos per worker that are decoded in advance.
+# The number of photos per worker that are processed in advance.
 LOOKAHEAD = 4
 
 

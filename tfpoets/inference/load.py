@@ -58,7 +58,7 @@ def _log_ignored_options(classifier: Classifier, metadata: Metadata, overrides: 
     if overrides.labels and not _contains_labels(overrides.labels, classifier.labels):
         ignored.append("`labels`")
     if ignored:
-        log.info("Ignored: %s. The file of this classifier contains its input and labels.", ", ".join(ignored))
+        log.info("Ignored: %s. The metadata of this classifier specifies its input and labels.", ", ".join(ignored))
 
 
 def _contains_labels(path: Path, labels: tuple[str, ...]) -> bool:

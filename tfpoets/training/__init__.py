@@ -10,19 +10,19 @@ from .network_fit import EpochMetrics, NetworkFit
 from .sgd import (IntermediateFit, SGDFit, SGDOptions, SGDTrainer, StepMetrics, check_batch_size, draw_balanced,
                   fit_head_sgd, make_rng)
 from .summaries import write_summaries
-from .train_classifier import (DEFAULT_VIEWS, AugmentedViewsExtracted, EventCallback, FineTuningComparison,
+from .train_classifier import (DEFAULT_AUGMENTED_VIEWS, AugmentedViewsExtracted, EventCallback, FineTuningComparison,
                                TrainingContext, TrainingOptions, TrainingResult, train)
-from .trainers import HEAD_TRAINERS, Head, HeadFit, solver_names, trainer_for, trainer_named
+from .trainers import HEAD_TRAINERS, Head, solver_names, trainer_for, trainer_named
 from .training_loop import train_network
 from .training_run import PixelData, TrainableModel
 from .unknown_score import RejectingHead, UnknownScore, fit_unknown_score
 
-__all__ = ["ARCHITECTURES", "BATCH_NORMS", "CHECKPOINTS", "CLASS_WEIGHTS", "COLOR_MODES", "CONVNETS", "DEFAULT_VIEWS",
-           "HEAD_TRAINERS", "L2_GRID", "MONITORS", "OPTIMIZERS", "RESNET", "WEIGHTS", "AugmentedViewsExtracted",
-           "EpochMetrics", "EventCallback", "FineTuningComparison", "FineTuningOptions", "Head", "HeadFit",
-           "HeadFitted", "HeadOptions", "IntermediateFit", "LBFGSFit", "LBFGSTrainer", "LinearHead", "LoopOptions",
-           "NetworkFit", "NetworkOptions", "PixelData", "RejectingHead", "SGDFit", "SGDOptions", "SGDTrainer",
-           "StepMetrics", "TrainableModel", "TrainingContext", "TrainingOptions", "TrainingResult", "UnknownScore",
-           "build_convnet", "build_from_scratch", "check_batch_size", "draw_balanced", "fit_head", "fit_head_sgd",
-           "fit_unknown_score", "make_rng", "out_of_fold_at_l2", "out_of_fold_probabilities", "solver_names", "train",
-           "train_network", "trainer_for", "trainer_named", "write_summaries"]
+__all__ = ["ARCHITECTURES", "BATCH_NORMS", "CHECKPOINTS", "CLASS_WEIGHTS", "COLOR_MODES", "CONVNETS",
+           "DEFAULT_AUGMENTED_VIEWS", "HEAD_TRAINERS", "L2_GRID", "MONITORS", "OPTIMIZERS", "RESNET", "WEIGHTS",
+           "AugmentedViewsExtracted", "EpochMetrics", "EventCallback", "FineTuningComparison", "FineTuningOptions",
+           "Head", "HeadFitted", "HeadOptions", "IntermediateFit", "LBFGSFit", "LBFGSTrainer", "LinearHead",
+           "LoopOptions", "NetworkFit", "NetworkOptions", "PixelData", "RejectingHead", "SGDFit", "SGDOptions",
+           "SGDTrainer", "StepMetrics", "TrainableModel", "TrainingContext", "TrainingOptions", "TrainingResult",
+           "UnknownScore", "build_convnet", "build_from_scratch", "check_batch_size", "draw_balanced", "fit_head",
+           "fit_head_sgd", "fit_unknown_score", "make_rng", "out_of_fold_at_l2", "out_of_fold_probabilities",
+           "solver_names", "train", "train_network", "trainer_for", "trainer_named", "write_summaries"]

@@ -33,7 +33,7 @@ class TrainingMetrics(Protocol):
 
 
 def build_curves(metrics: Iterable[tuple[int, TrainingMetrics]], **extra: Iterable[float]) -> Curves:
-    """Return the curves of a training.
+    """Return the curves of a training run.
 
     Args:
         metrics: The number and the metrics of each step.

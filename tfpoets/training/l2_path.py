@@ -72,7 +72,7 @@ class FoldPath:
 
 
 def follow_path(folds: list[FoldPath], l2_grid: Sequence[float], balanced: bool) -> tuple[PathStep, ...]:
-    """Fit all folds for one strength after another, until the validation loss keeps rising.
+    """Fit all folds for one strength after another; stop early if the validation loss keeps rising.
 
     Args:
         folds: The folds, not fitted yet; each stores its solutions.

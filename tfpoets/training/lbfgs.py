@@ -9,7 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from tfpoets.data import Examples
-from tfpoets.errors import check_choice, check_flag
+from tfpoets.errors import check_choice, check_bool
 
 from .curves import Curves, build_curves
 from .l2_path import TOLERANCE, FoldPath, PathStep, fit_path_temperature, follow_path, split_folds
@@ -39,7 +39,7 @@ class HeadOptions:
 
     def __post_init__(self) -> None:
         check_choice("class_weight", self.class_weight, CLASS_WEIGHTS)
-        check_flag("refit", self.refit)
+        check_bool("refit", self.refit)
 
     @property
     def balanced(self) -> bool:
@@ -101,7 +101,7 @@ def fit_head(train: Examples, validation: Examples, options: HeadOptions = HeadO
 
     Without validation photos, they are chosen by 5-fold cross-validation on the training photos. The head is also
     fitted to the augmented views of the examples, if there are any; strength and temperature are chosen on the
-    original photos only. The same arguments give the same result, to the byte, on the same machine.
+    original photos only. The same arguments give the same result, byte for byte, on the same machine.
 
     Args:
         train: Training examples, with at least one of each class.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfpoets.data import AugmentationOptions
-from tfpoets.errors import check_choice, check_flag, check_range, check_type
+from tfpoets.errors import check_choice, check_bool, check_range, check_type
 
 from .sgd import MAX_BATCH_SIZE
 
@@ -54,8 +54,8 @@ class LoopOptions:
     checkpoint: str = ""
 
     def __post_init__(self) -> None:
-        check_flag("mixed_precision", self.mixed_precision)
-        check_flag("resume", self.resume)
+        check_bool("mixed_precision", self.mixed_precision)
+        check_bool("resume", self.resume)
         check_type("augmentation", self.augmentation, AugmentationOptions)
         check_range("epochs", self.epochs, minimum=1, integer=True)
         check_range("batch_size", self.batch_size, minimum=1, maximum=MAX_BATCH_SIZE, integer=True)

@@ -139,7 +139,7 @@ def fit_head_sgd(train: Examples, validation: Examples, options: SGDOptions = SG
                  on_event: Callable[[Any], None] = lambda event: None) -> SGDFit:
     """Train a head as TensorFlow for Poets does, then fit its temperature to all validation photos.
 
-    The same arguments give the same result, to the byte, on the same machine.
+    The same arguments give the same result, byte for byte, on the same machine.
 
     Args:
         train: Training examples, with at least one of each class.

@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 MIN_PHOTOS_FOR_COVERAGE = 40
 
 # The number of augmented views of each photo if only `augmentation` is given.
-DEFAULT_VIEWS = 4
-MAX_VIEWS = 100
+DEFAULT_AUGMENTED_VIEWS = 4
+MAX_AUGMENTED_VIEWS = 100
 # A function that is called with every event of this module and of the trainers (StepMetrics, EpochMetrics, ...).
 EventCallback = Callable[[Any], None]
 
@@ -49,7 +49,7 @@ class TrainingOptions:
         network: Which network to train from scratch instead of using the extractor; None to use the extractor.
         augmentation: How photos are augmented when only the last layer is trained; None for the default.
         augmented_views: The number of augmented views of each photo when only the last layer is trained. None means
-            DEFAULT_VIEWS with `augmentation`, and no views without it.
+            DEFAULT_AUGMENTED_VIEWS with `augmentation`, and no views without it.
         unknown_coverage: The fraction of the validation photos that must not be called unknown, or None for a
             classifier that never calls photos unknown.
     """
@@ -65,7 +65,7 @@ class TrainingOptions:
         for name, kind in (("fine_tuning", FineTuningOptions), ("network", NetworkOptions),
                            ("augmentation", AugmentationOptions)):
             check_type(name, getattr(self, name), kind, optional=True)
-        check_range("augmented_views", self.augmented_views, minimum=1, maximum=MAX_VIEWS, integer=True)
+        check_range("augmented_views", self.augmented_views, minimum=1, maximum=MAX_AUGMENTED_VIEWS, integer=True)
         check_range("unknown_coverage", self.unknown_coverage, above=0, maximum=1)
         if self.network and self.fine_tuning:
             raise OptionError(f"`architecture`={self.network.architecture} is trained from scratch: there is nothing "
@@ -103,7 +103,7 @@ class TrainingOptions:
         """The augmentation and the number of views of each photo for the last layer, or None without augmentation."""
         if self.all_layers or not (self.augmentation or self.augmented_views):
             return None
-        return self.augmentation or DEFAULT_AUGMENTATION, self.augmented_views or DEFAULT_VIEWS
+        return self.augmentation or DEFAULT_AUGMENTATION, self.augmented_views or DEFAULT_AUGMENTED_VIEWS
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The list of head trainers, and the protocols of a head, a trainer and its result.
 
 A head turns bottlenecks into probabilities. It is implemented twice in the same class, in NumPy and as TensorFlow
-operations. Every exported file is compared with the NumPy version before it is published.
+operations. The final files of a classifier are compared with the NumPy version before they are published.
 """
 from __future__ import annotations
 

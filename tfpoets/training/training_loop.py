@@ -28,7 +28,8 @@ def train_network(model: TrainableModel, train: PixelData, validation: PixelData
     """Train a network and its head, resuming an interrupted run in the same folder.
 
     Args:
-        model: The network and head. Afterwards, the network has the weights of the best epoch.
+        model: The network and head. Afterwards, the network has the weights of the best epoch, or of the requested
+            checkpoint.
         train: The training photos.
         validation: The validation photos, on which the best epoch is chosen.
         options: The options for training.
