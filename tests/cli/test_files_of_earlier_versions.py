@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import json
-import tarfile
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,7 @@ CLASSIFIERS = ["classifier/g.tflite", "classifier/g.pb", "classifier/saved"]
 @pytest.fixture(autouse=True)
 def old_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unpack the files into the working folder."""
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path, filter="data")
+    shutil.unpack_archive(ARCHIVE, tmp_path)  # extractall(filter=) is missing from Python 3.11.2
     monkeypatch.chdir(tmp_path)
 
 
