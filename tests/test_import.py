@@ -73,7 +73,8 @@ print("loaded:", *sorted(name for name in sys.modules if name.split(".")[0] in h
 
 
 def test_labelling_photos_loads_no_training_packages(tmp_path: Path) -> None:
-    shutil.unpack_archive(ROOT / "tests" / "compatibility" / "version_f862d5e.tar.gz", tmp_path)  # extractall(filter=) is missing from Python 3.11.2
+    # tarfile's extractall(filter=...) is missing from Python 3.11.2.
+    shutil.unpack_archive(ROOT / "tests" / "compatibility" / "version_f862d5e.tar.gz", tmp_path)
     completed = subprocess.run([sys.executable, "-c", LABELLING], cwd=tmp_path, capture_output=True, text=True,
                           timeout=120, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert completed.returncode == 0, completed.stderr[-2000:]

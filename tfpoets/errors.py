@@ -123,10 +123,10 @@ def _describe_limits(minimum: float | None, maximum: float | None, above: float 
     """Return the limits as the end of a sentence, such as " from 1 to 10", or "" if there are none."""
     if minimum is not None and maximum is not None:
         return f" from {minimum} to {maximum}"
-    lower = f"of at least {minimum}" if minimum is not None else f"above {above}" if above is not None else ""
-    upper = f"of at most {maximum}" if maximum is not None else f"below {below}" if below is not None else ""
+    lower = f"that is at least {minimum}" if minimum is not None else f"above {above}" if above is not None else ""
+    upper = f"that is at most {maximum}" if maximum is not None else f"below {below}" if below is not None else ""
     if lower and upper:
-        return f" {lower} and {upper.removeprefix('of ')}"
+        return f" {lower} and {upper.removeprefix('that is ')}"
     return f" {lower or upper}" if lower or upper else ""
 
 

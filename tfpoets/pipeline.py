@@ -44,14 +44,14 @@ OPTIONAL_GROUPS = {"head": SGDOptions, "fine_tuning": FineTuningOptions, "networ
                    "augmentation": AugmentationOptions}
 
 
-def label_in_python(classifier: Path) -> str:
+def python_label_command(classifier: Path) -> str:
     """Return the Python expression that labels a photo with the classifier in a file."""
     return f"tfpoets.load_classifier({str(classifier)!r}).label(PHOTO)"
 
 
 def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None = None, /, *,
             on_event: EventCallback = lambda event: None,
-            label_command: Callable[[Path], str] = label_in_python, **values: Any) -> RetrainResult:
+            label_command: Callable[[Path], str] = python_label_command, **values: Any) -> RetrainResult:
     """Retrain a classifier and write its files.
 
     For example, `retrain("photos", output_graph="flowers.pb", image_size=224, seed=3)`. The names are the field
@@ -201,7 +201,7 @@ def _without_test_duplicates(dataset: Dataset, options: RetrainOptions) -> Datas
         raise DataError(f"All photos in {options.image_dir} are also in {options.test_dir}, so none remain to train "
                         "on.", "Choose a `test_dir` with different photos.")
     if not remaining.all():
-        log.warning("Photos in %s that are also in %s are used for the test only: %d.", options.image_dir,
+        log.warning("Photos in %s that are also in %s are used only for testing: %d.", options.image_dir,
                     options.test_dir, (~remaining).sum())
     return dataset.select(remaining)
 

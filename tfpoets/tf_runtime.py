@@ -1,4 +1,4 @@
-"""Import TensorFlow late and, if requested, quietly; change its precision settings temporarily."""
+"""Import TensorFlow lazily and, if requested, without its messages; change its precision settings temporarily."""
 from __future__ import annotations
 
 import contextlib

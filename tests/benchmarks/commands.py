@@ -143,7 +143,7 @@ def print_labelling(workspace: Workspace, runs: int) -> None:
         lambda: workspace.run_python(*label_image, "--format=csv", *sample)], runs)
     print("\n| label_image | seconds | |\n|---|---|---|")
     print(f"| one photo | {one.text()} | {one.ratio_to(minimal).text()} times a minimal script ({minimal.text()} s) |")
-    rate = Times(tuple(len(sample) / (a - b) for a, b in zip(many.seconds, one.seconds)))
+    rate = Times(tuple(len(sample) / (a - b) for a, b in zip(many.values, one.values)))
     print(f"| {len(sample)} photos | {many.text()} | {rate.text(0)} photos/s, not counting startup |")
 
 

@@ -86,9 +86,9 @@ def measure(root: Path, extractor: Extractor, runs: int, folder: Path) -> str:
         extraction_function(root, extractor, folder),
         multiplication_function()], runs)
     n_photos, n_cores, n_sample = len(dataset.photos), core_count(), len(sample)
-    rates = [n_photos / seconds for seconds in extraction.seconds]
+    rates = [n_photos / seconds for seconds in extraction.values]
     # Seconds of work for each photo on one thread, in each run.
-    work, full_work = ([(a + b) / n_sample for a, b in zip(times.seconds, inference.seconds)]
+    work, full_work = ([(a + b) / n_sample for a, b in zip(times.values, inference.values)]
                        for times in (decoding, preparation))
     fractions, full_fractions = (Times(tuple(rate * seconds / n_cores for rate, seconds in zip(rates, work_per_photo)))
                                  for work_per_photo in (work, full_work))
@@ -98,7 +98,7 @@ def measure(root: Path, extractor: Extractor, runs: int, folder: Path) -> str:
     return (f"| {extractor.name} | {extractor.height} | {n_photos} "
             f"| {1e3 * decoding.median / n_sample:.1f} | {1e3 * inference.median / n_sample:.1f} "
             f"| {n_cores / np.median(work):.0f} | {np.median(rates):.0f} "
-            f"| **{fractions.median:.2f}** ({min(fractions.seconds):.2f} to {max(fractions.seconds):.2f}) "
+            f"| **{fractions.median:.2f}** ({min(fractions.values):.2f} to {max(fractions.values):.2f}) "
             f"| {full_fractions.text()} | {inference.ratio_to(inference_all_cores).text()} "
             f"| {megabytes / extraction.median:.1f} | {peak_gigabytes:.2f} "
             f"| {multiply_adds_per_second / 1e9:.1f} of {MATRIX_SIZE ** 3 / multiplication.median / 1e9:.0f} |")

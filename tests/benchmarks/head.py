@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     flags = parser.parse_args()
     print("| photos x depth x classes | strengths tried | chosen | tfpoets, s | scikit-learn, s | "
-          "tfpoets / scikit-learn | objective, tfpoets / best |")
+          "tfpoets / scikit-learn | excess of tfpoets' objective over the best |")
     print("|---|---|---|---|---|---|---|")
     for photos, classes in [(flags.photos, flags.classes)] if flags.photos else SIZES:
         print(compare(photos, flags.depth, classes, flags.runs), flush=True)

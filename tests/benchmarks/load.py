@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def upper_bound(graph: Path, photos: list[bytes]) -> float:
-    """Return the photos per second of all cores if each were as fast as a single one."""
+    """Return the photos per second that all cores would reach if each were as fast as a core that runs alone."""
     classifier = load_classifier(graph)
     classifier.predict_photo(photos[0])  # warm up
     start = time.perf_counter()

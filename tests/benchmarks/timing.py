@@ -11,30 +11,30 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Times:
-    """The durations of several runs of one function.
+    """The measurements of several runs of one function.
 
     Attributes:
-        seconds: The duration of each run in seconds, in the order of the runs; or ratios of durations.
+        values: One value per run, in the order of the runs: seconds, a ratio of durations, or a rate.
     """
 
-    seconds: tuple[float, ...]
+    values: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The median duration."""
-        return float(np.median(self.seconds))
+        """The median of the values."""
+        return float(np.median(self.values))
 
     def text(self, digits: int = 2) -> str:
         """Return the median, minimum and maximum as text."""
-        return f"{self.median:.{digits}f} ({min(self.seconds):.{digits}f} to {max(self.seconds):.{digits}f})"
+        return f"{self.median:.{digits}f} ({min(self.values):.{digits}f} to {max(self.values):.{digits}f})"
 
     def ratio_to(self, other: Times) -> Times:
         """Return the ratio of the durations of each pair of adjacent runs."""
-        return Times(tuple(mine / theirs for mine, theirs in zip(self.seconds, other.seconds)))
+        return Times(tuple(mine / theirs for mine, theirs in zip(self.values, other.values)))
 
 
 def time_alternately(functions: Sequence[Callable[[], object]], runs: int = 5) -> list[Times]:
-    """Time all functions one after the other, `runs` times, so that a slow minute of the machine affects them all."""
+    """Time all functions in turn, `runs` times, so that a temporary slowdown of the machine affects all of them."""
     seconds: list[list[float]] = [[] for _ in functions]
     for _ in range(runs):
         for durations, function in zip(seconds, functions):

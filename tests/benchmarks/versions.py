@@ -26,7 +26,7 @@ class Checkout:
         self._root, self._photos, self._work_dir = root, photos, work_dir
 
     def run(self, command: str, *arguments: str) -> None:
-        """Run a command in the folder of the checkout, by its script, which every version has."""
+        """Run a command in the checkout's folder, through its script in scripts/, which exists in every version."""
         subprocess.run([sys.executable, "-m", f"scripts.{command}", *arguments], cwd=self._root, check=True,
                        capture_output=True)
 

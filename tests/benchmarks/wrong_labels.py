@@ -33,14 +33,14 @@ def main() -> None:
     bottlenecks = extract_bottlenecks(read_dataset(flags.image_dir), extractor, flags.work_dir / "bottlenecks")
     groups = split_photos(bottlenecks.dataset).split.groups
     neighbours = find_neighbours(bottlenecks.features)
-    figures = np.array([find_wrong_labels(bottlenecks.features, bottlenecks.dataset.targets, groups, neighbours, seed)
+    figures = np.array([measure_detection(bottlenecks.features, bottlenecks.dataset.targets, groups, neighbours, seed)
                         for seed in range(flags.first_seed, flags.first_seed + flags.seeds)])
     mean, deviation = figures.mean(0), figures.std(0, ddof=1)
     cells = " | ".join(f"{a:.3f} ± {b:.3f}" for a, b in zip(mean, deviation))
     print(f"| {extractor.name} | {extractor.height} | {len(groups)} | {cells} |")
 
 
-def find_wrong_labels(X: np.ndarray, y: np.ndarray, groups: np.ndarray, neighbours, seed: int
+def measure_detection(X: np.ndarray, y: np.ndarray, groups: np.ndarray, neighbours, seed: int
                       ) -> tuple[float, float, float]:
     """Replace some labels, and return the precision and recall of the list and the average precision of the ranking.
 

@@ -172,7 +172,7 @@ def test_running_in_the_photo_folder_is_refused(
     (["--architecture=lenet", "--fine_tune_epochs=2"], "number of epochs with --train_epochs"),
     (["--architecture=lenet", "--tfhub_module=x"], "without --tfhub_module"),
     (["--architecture=lenet", "--validation_percentage=0"], "needs validation photos"),
-    (["--architecture=lenet", "--dropout=1"], "is not a number of at least 0 and below 1"),
+    (["--architecture=lenet", "--dropout=1"], "is not a number that is at least 0 and below 1"),
     (["--color_mode=grayscale"], "is only for networks trained from scratch"),
     (["--weights=imagenet"], "is only for --architecture=resnet50_v2"),
     (["--fine_tune_epochs=2", "--augmented_views=2"], "is for training only the last layer"),

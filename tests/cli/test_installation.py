@@ -92,7 +92,7 @@ def test_the_demo_sets_itself_up_in_a_clean_clone(tmp_path: Path) -> None:
     assert "\n7 (score=" in output
     with open(checkout / "tf_files" / "demo" / "retrained_graph_findings.csv", encoding="utf-8") as file:
         findings = [(row["kind"], "/".join(Path(row["file"]).parts[-2:])) for row in csv.DictReader(file)]
-    # Checked manually: an 8 that is a single stroke, a 2 like a 1, a 9 like a 7 and so on, and no duplicates.
+    # Checked manually: an 8 drawn in a single stroke, a 2 that looks like a 1, and so on, and no duplicates.
     wrong = [file for kind, file in findings if kind == "likely_wrong_label"]
     assert wrong[:3] == ["8/0129.png", "2/0241.png", "9/1574.png"] and len(wrong) <= 15
     assert {kind for kind, _ in findings} == {"likely_wrong_label", "outlier"} and len(findings) <= 60

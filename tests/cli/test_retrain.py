@@ -130,7 +130,7 @@ def test_undecodable_file_names_are_valid_json_in_any_encoding(workspace: Path, 
 
 @pytest.mark.parametrize("change, code, sentence", [
     ("no folder", 1, "There is no folder nowhere."), ("unreadable", 1, "Fewer than two classes have readable photos"),
-    ("wrong value", 2, "120 is not a number of at least 0 and below 100"),
+    ("wrong value", 2, "120 is not a number that is at least 0 and below 100"),
     ("wrong format", 2, "invalid choice: 'xml'")])
 def test_errors_print_no_json(change: str, code: int, sentence: str, workspace: Path, photo_folder: Path,
                               tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
@@ -225,7 +225,7 @@ def test_without_test_photos_no_accuracy_is_printed(
     ([], 2, "required: --image_dir"),
     (["--image_dir=nowhere"], 1, "There is no folder nowhere."),
     (["--image_dir=~/surely/not/there"], 1, "There is no folder " + os.path.expanduser("~")),
-    (["--image_dir=photos", "--testing_percentage=120"], 2, "120 is not a number of at least 0 and below 100"),
+    (["--image_dir=photos", "--testing_percentage=120"], 2, "120 is not a number that is at least 0 and below 100"),
     (["--image_dir=photos", "--final_tensor_name=a b"], 2, "is not a valid name for a TensorFlow node"),
     (["--image_dir=photos", "--output_graph=."], 2, "is a folder"),
     (["--image_dir=photos", "--image_size=0"], 2, "whole number from 1 to 2048"),
@@ -237,7 +237,7 @@ def test_an_invalid_command_line_gives_one_line(workspace: Path, capsys: pytest.
     assert sentence in output and "Traceback" not in output and output.count("\n") == 1
 
 
-def test_too_small_classes_are_reported_before_any_work(
+def test_classes_that_are_too_small_are_reported_before_any_work(
         workspace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
         capsys: pytest.CaptureFixture) -> None:
     for photo in sorted((photo_folder / "red").iterdir())[2:]:
@@ -353,7 +353,7 @@ def test_a_test_folder_is_used_for_the_final_test(
     stdout, stderr = capsys.readouterr()
     result = json.loads(stdout)
     assert result["split"]["counts"]["test"] == result["test"]["count"] == 20
-    assert (f"Photos in {photo_folder} that are also in {tmp_path / 'test'} are used for the test only: 1."
+    assert (f"Photos in {photo_folder} that are also in {tmp_path / 'test'} are used only for testing: 1."
             in stderr)
     assert [finding["kind"] for finding in result["findings"]].count("leak") == 2
     metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))

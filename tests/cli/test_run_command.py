@@ -93,6 +93,6 @@ def test_every_option_in_a_message_is_a_flag_of_a_command() -> None:
     assert mentioned - names == {"head", "augmentation", "network", "photos"}
 
 
-def test_a_script_prints_commands_as_it_was_started() -> None:
+def test_a_script_prints_commands_in_the_form_in_which_it_was_run() -> None:
     output = subprocess.run([sys.executable, "-m", "scripts.count_ops"], cwd=ROOT, capture_output=True, text=True)
     assert output.returncode == 2 and "Run python -m scripts.count_ops --help" in output.stderr

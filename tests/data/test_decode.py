@@ -247,7 +247,7 @@ def test_the_format_does_not_depend_on_the_file_name(messy):
 # Size: the whole photo, antialiased, decoded at a reduced scale
 
 @pytest.mark.parametrize("height, width", [(224, 224), (300, 400), (190, 250), (1000, 1000)])
-def test_a_photo_below_twice_the_size_is_resized_exactly_as_by_pillow(messy, height, width):
+def test_a_photo_that_is_not_reduced_while_decoding_is_resized_like_pillow(messy, height, width):
     path = messy / "pillow/flower.jpg"  # 480 x 360
     with Image.open(path) as photo:
         expected = np.asarray(photo.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))

@@ -123,7 +123,7 @@ def test_an_empty_folder_behind_a_link_is_filled(tmp_path):
     assert list(files(tmp_path / "elsewhere" / "set")) == ["train/cat/00000.png"]
 
 
-def test_a_killed_run_leaves_no_folder_and_the_next_run_writes_the_digits(tmp_path):
+def test_a_killed_run_leaves_no_digits_folder_and_the_next_run_writes_the_digits(tmp_path):
     program = ("import sys, time; from pathlib import Path; from PIL import Image\n"
                "from tfpoets.data import samples\n"
                "save = Image.Image.save\n"

@@ -205,7 +205,7 @@ def test_labels_of_very_small_classes_are_not_suggested(n_photos: int, photo_fol
     assert all(f"looks like {Path(finding.file).parent.name} " not in finding.suggestion for finding in findings)
 
 
-def test_single_photos_per_class_and_identical_photos_in_all_classes_can_be_examined(
+def test_classes_of_one_photo_and_identical_photos_in_all_classes_can_be_examined(
         extractor: Extractor, tmp_path: Path) -> None:
     for hue, label in enumerate("abc"):
         write_photos(tmp_path / "ones" / label, 1, hue)

@@ -107,7 +107,7 @@ def test_text_that_is_not_metadata_is_rejected(text: str | bytes) -> None:
 
 
 @pytest.mark.parametrize("version", [None, "2", 1, 2.5, True])
-def test_a_schema_version_that_never_existed_is_rejected(version: Any) -> None:
+def test_an_invalid_schema_version_is_rejected(version: Any) -> None:
     with pytest.raises(ModelError, match="metadata of x cannot be used: its schema version"):
         Metadata.from_json(replace_value(FULL, "schema_version", version), "x")
 

@@ -26,7 +26,7 @@ def test_the_network_classifies_photos_into_imagenet_classes(network, name: str,
     assert int(logits.argmax()) == imagenet_class
 
 
-def test_weights_that_are_stored_with_strides_are_read_in_c_order(network) -> None:
+def test_weights_that_are_not_stored_contiguously_are_read_in_c_order(network) -> None:
     state = read_torch_weights(find_weights())
     assert state["_conv_stem.weight"].shape == (32, 3, 3, 3)
     assert all(value.flags["C_CONTIGUOUS"] for value in state.values())

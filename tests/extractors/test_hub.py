@@ -98,7 +98,7 @@ def test_a_server_error_names_the_server_and_a_remedy_and_the_next_run_succeeds(
         assert open_extractor(server.url + PATH, model_dir=tmp_path).depth == 24
 
 
-def test_without_a_server_or_offline_a_manual_download_helps(tmp_path: Path, packed: bytes) -> None:
+def test_a_manually_downloaded_archive_is_used_offline_or_without_a_server(tmp_path: Path, packed: bytes) -> None:
     with serving({}) as server:
         address = server.url + PATH
     with pytest.raises(TfpoetsError, match="refuses connections"):
@@ -202,7 +202,7 @@ def test_a_module_with_a_damaged_manifest_is_downloaded_again(tmp_path: Path, pa
         assert len(server.requests) == 2
 
 
-def test_a_damaged_archive_of_a_manual_download_is_named(tmp_path: Path, packed: bytes) -> None:
+def test_the_error_names_a_damaged_archive_that_was_downloaded_manually(tmp_path: Path, packed: bytes) -> None:
     address = "http://127.0.0.1:9" + PATH
     folder = hub.download_folder(address, tmp_path)
     archive = folder.with_name(f"{folder.name}.tar.gz")
@@ -274,7 +274,7 @@ def test_waiting_for_another_run_is_logged(tmp_path: Path, packed: bytes, caplog
     assert re.search(r"Another run is downloading \S+; waiting for it\.", caplog.text)
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, packed: bytes) -> None:
+def test_the_error_names_a_folder_that_cannot_be_written(tmp_path: Path, packed: bytes) -> None:
     (tmp_path / "models").write_text("a file")
     with serving({PATH + QUERY: body(packed)}) as server:
         with pytest.raises(TfpoetsError, match="Modules cannot be saved in .*`model_dir`"):

@@ -1,4 +1,4 @@
-"""A real server: many clients, slow clients, malformed requests, and a stop during requests."""
+"""A real server: many clients, slow clients, malformed requests, and a shutdown during requests."""
 from __future__ import annotations
 
 import base64
@@ -93,7 +93,7 @@ def test_malformed_requests_get_a_4xx_without_path_or_traceback(request_text: by
     assert b"Traceback" not in response and b"site-packages" not in response
 
 
-def test_a_stop_finishes_the_requests_in_progress(start_server, retrained: Path) -> None:
+def test_requests_in_progress_are_finished_on_shutdown(start_server, retrained: Path) -> None:
     photo = base64.b64encode((retrained / "photos" / "red" / "003.jpg").read_bytes()).decode()
     many = json.dumps({"instances": [{"b64": photo}] * 30}).encode()
     with start_server() as running:

@@ -268,7 +268,7 @@ def _check_scratch_flags(args: dict[str, Any], architecture: str) -> None:
 
 
 def _check_network_flags(args: dict[str, Any], architecture: str) -> None:
-    """Raise a UsageError for flags that only apply to some kinds of training all layers."""
+    """Raise a UsageError for flags that the selected kind of training does not support."""
     if args.get("weights") == "imagenet" and architecture != RESNET:
         raise UsageError(f"--weights=imagenet is only for --architecture={RESNET}.",
                          "Omit it. Other extractors come with their own weights.")

@@ -99,8 +99,8 @@ def conversion_notes(converted: Sequence[ExportedFile]) -> list[str]:
         converted: The rows of the table, starting with the graph.
     """
     lines = _wrap("max diff: largest difference in probability from the graph. ms: time per photo on this "
-                  "machine, without decoding, on one thread (the .pb and the SavedModel use all cores). tfjs runs "
-                  "only in browsers, so its files were converted back and run in TensorFlow.")
+                  "machine, without decoding, on one thread (the .pb and the SavedModel use all cores). The "
+                  "tfjs files were converted back and run in TensorFlow.")
     if converted[0].has_unknown_score and not all(row.has_unknown_score for row in converted):
         lines += _wrap("The .tflite formats contain only the probabilities, so they never report a photo as unknown.")
     graph_metrics = converted[0].metrics

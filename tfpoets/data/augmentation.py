@@ -19,8 +19,8 @@ class AugmentationOptions:
 
     Attributes:
         flip_left_right: Whether to mirror photos at random, with probability 1/2.
-        random_crop: How much longer the sides of a photo are than those of the crop that is cut out of it at a random
-            position, in percent.
+        random_crop: The margin of a random crop, as a percentage of the crop's sides: with 10, the sides of the photo
+            are 1.1 times as long as those of the crop.
         random_scale: The largest percentage by which a photo is enlarged at random, before the crop.
         random_brightness: The largest percentage by which all pixels are made brighter or darker at random.
     """

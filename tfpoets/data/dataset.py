@@ -27,7 +27,7 @@ class Photo:
         uri: The path of a local file, or the URI that the photo's source uses for it.
         label: The name of the class.
         digest: The BLAKE2b-128 hash of the file's bytes as 32 hexadecimal digits; empty until the file has been read.
-        group: Photos with the same group are always in the same part of a split; empty for no group.
+        group: Photos with the same group are in the same part of a split, unless `part` is set; empty for no group.
         part: "test" for a photo that is reserved for the final test; empty if the split decides.
         source: The reader that opens the file.
     """

@@ -29,7 +29,8 @@ def perceptual_hash(pixels: np.ndarray) -> bytes:
         pixels: uint8 [HASH_HEIGHT, HASH_WIDTH, 3], the photo as `load_pixels` returns it at this size.
 
     Returns:
-        HASH_BYTES bytes. The bit of (row, column) is 1 if the cell to the right of that cell is brighter.
+        HASH_BYTES bytes. The bit of (row, column) is 1 if the cell to its right is brighter by more than
+        MIN_BRIGHTNESS_DIFFERENCE.
     """
     # Sum over rows first: NumPy sums whole rows much faster than blocks.
     rows = pixels.reshape(HASH_ROWS, CELL, HASH_WIDTH * 3).sum(1, dtype=np.uint16)

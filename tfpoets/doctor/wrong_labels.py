@@ -32,8 +32,8 @@ HEAD_WEIGHT = 0.7
 MAX_VOTERS = 20
 # A neighbour's vote has the weight exp(VOTE_SHARPNESS * cosine similarity).
 VOTE_SHARPNESS = 10.0
-# Added to the votes for each class, where all neighbours together have one vote.
-MIN_VOTES = 0.01
+# Added to the fraction of the votes for each class, so that none is 0.
+VOTE_SMOOTHING = 0.01
 # Labels of classes with fewer photos are neither suspected nor suggested.
 MIN_PHOTOS = 5
 # If more than this fraction of the labels seems wrong, none is reported: the network cannot separate the classes.
@@ -110,7 +110,7 @@ def _count_votes(y: np.ndarray, n_classes: int, groups: np.ndarray, neighbours: 
     may_vote = trusted[neighbours.rows] & (groups[neighbours.rows] != groups[:, None])
     weights *= may_vote & (np.cumsum(may_vote, axis=1) <= MAX_VOTERS)
     total = np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
-    votes = np.full((len(y), n_classes), MIN_VOTES)
+    votes = np.full((len(y), n_classes), VOTE_SMOOTHING)
     neighbour_y = y[neighbours.rows]
     for label in range(n_classes):
         votes[:, label] += (weights * (neighbour_y == label)).sum(axis=1) / total[:, 0]

@@ -30,7 +30,9 @@ MAX_VERIFICATION_PHOTOS = 500
 def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = Path("tf_files/exported"),
            image_dir: Path | str | None = None, on_event: Callable[[ExportedFile], None] = lambda result: None
            ) -> list[ExportedFile]:
-    """Convert a retrained graph to other formats, and verify each file on photos that were not used for training.
+    """Convert a retrained graph to other formats, and verify each file.
+
+    Photos that were not used for training are preferred for verification.
 
     Args:
         graph: The path of the .pb that retrain wrote.
@@ -102,8 +104,8 @@ def convert(source: Exportable, formats: Sequence[str], folder: Path, photos: Se
         source: The result of `open_graph`, with the training photos.
         formats: The names of formats.
         folder: The folder for the files. It is created if it does not exist.
-        photos: Photos that were not used for training. At most MAX_VERIFICATION_PHOTOS of them, evenly spaced, are
-            used for verification.
+        photos: The photos for verification. At most MAX_VERIFICATION_PHOTOS of them, evenly spaced, are
+            used.
         on_event: Called with each result.
 
     Returns:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # The largest allowed difference in probability. Summing float32 values in a different order changes a probability by
 # less than a hundredth of this.
 TOLERANCE = 1e-4
-# The file identifier of a TensorFlow Lite flatbuffer, which follows the first offset, at bytes 4 to 8.
+# The file identifier of a TensorFlow Lite flatbuffer, which follows the first offset, at bytes 4 to 7.
 TFLITE_IDENTIFIER = b"TFL3"
 MAX_PUBLISH_ATTEMPTS = 20
 # Names of signatures. The input of SERVING is pixels, float32 [n, height, width, 3] in [0, 1]; that of PREDICT_BYTES

@@ -47,8 +47,8 @@ def extract_bottlenecks(dataset: Dataset, extractor: Extractor, bottleneck_dir: 
                         workers: int | None = None, measures: Sequence[Measure] = ()) -> Bottlenecks:
     """Compute the bottlenecks and measures that are missing from the cache, and load all of them.
 
-    Files whose stamp has not changed are not even opened. Unreadable photos are listed and removed from the dataset;
-    classes without any readable photo are removed, too.
+    A file is not even opened if its stamp has not changed and all its values are in the cache. Unreadable photos are
+    listed and removed from the dataset; classes without any readable photo are removed, too.
 
     Args:
         dataset: The photos, from `read_dataset`.

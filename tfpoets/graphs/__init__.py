@@ -1,4 +1,4 @@
-"""Read, run and check TensorFlow graphs, including those of TensorFlow for Poets."""
+"""Read and run TensorFlow graphs, including those of TensorFlow for Poets."""
 from .frozen_graph import concatenate_outputs, load_frozen_graph, output_columns
 from .legacy_graphs import (LEGACY_GRAPH_NAMES, TFPOETS_MARKER, LegacyGraph, LegacyNetwork, identify_legacy_network,
                             import_legacy_graph, read_legacy_graph, wrap_legacy_graph)

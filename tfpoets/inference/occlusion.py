@@ -21,7 +21,7 @@ def occlusion_maps(classifier: Classifier, pixels: np.ndarray, labels: np.ndarra
 
     Returns:
         float32 [n, POSITIONS_PER_SIDE + 1, POSITIONS_PER_SIDE + 1]: for each cell of an even grid over the photo, rows
-        from the top, the mean drop of the probability over all covers that included the cell. It is negative if the
+        from the top, the mean drop in probability over all covers that included the cell. It is negative if the
         probability rises.
     """
     n_photos, height, width = pixels.shape[:3]

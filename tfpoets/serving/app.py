@@ -41,7 +41,7 @@ def create_app(classifier: Classifier, inference_pool: InferencePool, model_name
     app.before_request(_start_timer)
     app.after_request(_add_security_headers)
     app.after_request(_record_request)
-    # Errors are JSON with one sentence, which contains no path and no traceback.
+    # Errors are JSON with a short message, which contains no path and no traceback.
     app.register_error_handler(RequestError, _handle_request_error)
     app.register_error_handler(BusyError, _handle_busy)
     app.register_error_handler(HTTPException, _handle_http_error)

@@ -18,12 +18,12 @@ def describe_api(model_name: str, classifier: Classifier, limits: Limits) -> dic
     paths: dict[str, Any] = {
         "/label": {"post": _label(limits)},
         "/healthz": {"get": _operation("Check whether the server is running", {"status": {"type": "string"}})}}
-    for address in (model, f"{model}/versions/1"):
-        paths[address] = {"get": _operation("Get the status of the model", {
+    for path in (model, f"{model}/versions/1"):
+        paths[path] = {"get": _operation("Get the status of the model", {
             "model_version_status": {"type": "array", "items": {"type": "object"}}})}
-        paths[f"{address}/metadata"] = {"get": _operation("Get the signatures of the model", {
+        paths[f"{path}/metadata"] = {"get": _operation("Get the signatures of the model", {
             "model_spec": {"type": "object"}, "metadata": {"type": "object"}})}
-        paths[f"{address}:predict"] = {"post": _predict(classifier, limits)}
+        paths[f"{path}:predict"] = {"post": _predict(classifier, limits)}
     return {"openapi": "3.0.3",
             "info": {"title": f"Image classifier {model_name}", "version": __version__,
                      "description": f"Labels: {', '.join(classifier.labels[:MAX_LABELS_IN_DESCRIPTION])}"},

@@ -25,7 +25,7 @@ VERSION = "1"
 
 
 class RequestError(ValueError):
-    """A request is invalid; the message is the reason in one sentence."""
+    """A request is invalid; the message is the reason."""
 
 
 def parse_predict_request(request: Any, classifier: Classifier, max_photos: int) -> tuple[list[Upload], bool]:
@@ -97,7 +97,7 @@ def _parse_array(value: Any, number: int, classifier: Classifier) -> np.ndarray:
     shape = (classifier.input.height, classifier.input.width, 3)
     if _is_binary(value):
         raise RequestError(f"Instance {number} is binary, but the signature {ARRAY_SIGNATURE} takes arrays. "
-                           f'Add "signature_name": "{BYTES_SIGNATURE}".')
+                           f'Set "signature_name" to "{BYTES_SIGNATURE}", and send only files.')
     try:
         array = np.array(value, np.float32)
     except (ValueError, TypeError, OverflowError):

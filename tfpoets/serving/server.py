@@ -63,7 +63,7 @@ def run_server(app: Any, host: str, port: int, limits: Limits, on_ready: Callabl
     if not hasattr(server, "active_channels"):
         raise OptionError(f"`host`={host} has several addresses.", "Use one of them, such as 127.0.0.1.")
     server.channel_class = _Channel
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a full queue is already reported to clients as 503
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it warns of every waiting request
     received_signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: received_signals.append(received))

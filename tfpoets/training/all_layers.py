@@ -104,7 +104,7 @@ class InitialNetwork:
     head: LinearHead | None = None
 
 
-def build_fine_tuned(network: Network, extractor: Extractor, head: LinearHead, options: FineTuningOptions
+def prepare_fine_tuning(network: Network, extractor: Extractor, head: LinearHead, options: FineTuningOptions
                      ) -> InitialNetwork:
     """Return a pretrained network and its head, ready to be fine-tuned.
 
@@ -115,7 +115,7 @@ def build_fine_tuned(network: Network, extractor: Extractor, head: LinearHead, o
     Args:
         network: The network, from `load_network`.
         extractor: The extractor prepared from this network.
-        head: The head that was solved for the extractor.
+        head: The head that was fitted for the extractor.
         options: The options for fine-tuning.
     """
     batch_norm = options.batch_norm == "training"

@@ -165,8 +165,8 @@ def solve(objective: LogisticObjective, l2: float, initial_coef: np.ndarray, tol
 class _PreconditionedObjective:
     """The objective in units in which all directions have about the same curvature, for SciPy's `minimize`.
 
-    The gradient at the initial coefficients has length 1 in these units. So has the first step that L-BFGS-B tries,
-    which is therefore a Newton step if the estimated curvature is accurate.
+    If the estimated curvature is accurate, the Newton step from the initial coefficients has length 1 in these units.
+    So has the first step that L-BFGS-B tries, which is therefore a Newton step.
     """
 
     def __init__(self, objective: LogisticObjective, l2: float, initial_coef: np.ndarray):

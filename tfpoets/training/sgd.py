@@ -114,7 +114,7 @@ class SGDFit:
 
 @dataclass(frozen=True)
 class IntermediateFit:
-    """Event: the fit after `fit.n_steps` steps, to be stored."""
+    """Event: the fit after the step with index `fit.n_steps`, counted from 0, to be stored."""
 
     fit: SGDFit
 

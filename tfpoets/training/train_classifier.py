@@ -17,7 +17,7 @@ from tfpoets.extractors import (Extractor, ExtractorOptions, build_application, 
                                 load_network)
 from tfpoets.progress import stage
 
-from .all_layers import (FineTuningOptions, InitialNetwork, NetworkOptions, build_fine_tuned, build_from_scratch,
+from .all_layers import (FineTuningOptions, InitialNetwork, NetworkOptions, prepare_fine_tuning, build_from_scratch,
                          train_all_layers)
 from .lbfgs import HeadOptions, LBFGSFit, fit_head
 from .linear_head import LinearHead
@@ -150,7 +150,7 @@ class FineTuningComparison:
     def summary(self) -> str:
         """Return the comparison and its outcome as a sentence."""
         return (f"Validation loss {self.loss_before:.4f} before fine-tuning, {self.loss_after:.4f} after "
-                f"{self.checkpoint}, with the last layer solved again "
+                f"{self.checkpoint}, with the last layer fitted again "
                 f"({'better' if self.gain > 0 else 'worse'} by {abs(self.gain):.4f} ± {self.standard_error:.4f}): "
                 f"the {'fine-tuned' if self.is_better else 'original'} network is kept")
 
@@ -251,7 +251,7 @@ def _fine_tune(options: FineTuningOptions, original: TrainingResult, context: Tr
     # The initial head is not fitted to the validation photos, because the best epoch is chosen on them.
     without_refit = replace(head_options, refit=False)
     original_head = _solve(original.dataset, without_refit).head
-    initial = build_fine_tuned(network, original.extractor, original_head, options)
+    initial = prepare_fine_tuning(network, original.extractor, original_head, options)
     extractor, dataset, fit = _train_all_layers(initial, options, original.dataset, context)
     # By now the head fits its training photos almost perfectly. Fitted again, it is more accurate on new photos.
     head_fit = _solve(dataset, without_refit)

@@ -1,7 +1,8 @@
 """TensorFlow.js: a graph model, in the format of its converter (model.json and shards of weights).
 
 The format is io.ModelJSON of @tensorflow/tfjs-core: the GraphDef as JSON, without the values of its constants, and a
-manifest that lists the values in the shards. The converter itself is not used, because it pins an old TensorFlow.
+manifest that lists the values in the shards. The converter itself is not used, because one of its
+dependencies pins an old TensorFlow.
 """
 from __future__ import annotations
 

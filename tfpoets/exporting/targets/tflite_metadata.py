@@ -49,7 +49,7 @@ def _model_metadata(name: str, labels_file: str) -> bytes:
     photo = _table(builder, 7, {
         0: _text(builder, "image"), 1: _text(builder, "A photo, resized as a whole, not cropped."),
         3: _table(builder, 3, {0: _byte(IMAGE_PROPERTIES), 1: _table(builder, 2, {0: _byte(RGB)})}),
-        # (pixel - mean) / std maps 0 to 255 to 0 to 1. It is ignored for uint8 inputs.
+        # (pixel - mean) / std maps [0, 255] to [0, 1]. It is ignored for uint8 inputs.
         4: _tables(builder, [_table(builder, 2, {0: _byte(NORMALIZATION), 1: _table(
             builder, 2, {0: _floats(builder, [0.0]), 1: _floats(builder, [255.0])})})]),
         5: _table(builder, 2, {0: _floats(builder, [1.0]), 1: _floats(builder, [0.0])})})
