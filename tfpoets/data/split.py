@@ -116,9 +116,9 @@ def split_photos(dataset: Dataset, options: SplitOptions = SplitOptions()) -> Da
     """Split photos into training, validation and test by the hashes of their contents.
 
     For given percentages, the part of a photo depends only on its bytes and the seed. Moving the folder, renaming or
-    relabelling photos, or adding others does not change it, with two exceptions, which are reported as notes: near duplicates (and photos
-    with the same `Photo.group`) are in the part of the one with the smallest digest; and if a class has no photo in a
-    part, the photo whose hash is nearest to that part is moved there.
+    relabelling photos, or adding others does not change it, with two exceptions, which are reported as notes: near
+    duplicates (and photos with the same `Photo.group`) are in the part of the one with the smallest digest; and if a
+    class has no photo in a part, the photo whose hash is nearest to that part is moved there.
 
     If any photos are reserved for the test (`Photo.part`), they are the test part, and the others are split into
     training and validation.
