@@ -17,7 +17,7 @@ import tfpoets
 from tests.conftest import write_photos
 from tfpoets.data import TEST
 from tfpoets.errors import OptionError, PhotoError, TfpoetsError
-from tfpoets.events import (Evaluated, FilesWritten, Note, PhotosRead, PhotosSplit, ReportWritten, StageEnded,
+from tfpoets.events import (Evaluated, FilesWritten, Note, PhotosListed, PhotosSplit, ReportWritten, StageEnded,
                             StageStarted)
 from tfpoets.extractors import ExtractorOptions
 from tfpoets.progress import Progress
@@ -127,7 +127,7 @@ def test_events_are_sent_in_the_order_of_the_run(retrain: Callable[..., Any]) ->
     events: list[Any] = []
     result = retrain(on_event=events.append, doctor=True)
     kinds = [type(event) for event in events]
-    order = [kinds.index(kind) for kind in (PhotosRead, PhotosSplit, HeadFitted, Evaluated, FilesWritten,
+    order = [kinds.index(kind) for kind in (PhotosListed, PhotosSplit, HeadFitted, Evaluated, FilesWritten,
                                             ReportWritten)]
     assert order == sorted(order)
     assert events[kinds.index(Evaluated)].metrics is result.metrics

@@ -97,7 +97,7 @@ def stage_events(name: str, on_event: Callable[[Any], None], logs_substages: boo
 
 
 @dataclass(frozen=True)
-class PhotosRead:
+class PhotosListed:
     """Event: the photos have been listed."""
 
     dataset: Dataset

@@ -18,7 +18,7 @@ from tfpoets.doctor import Finding, examine, required_measures, write_findings
 from tfpoets.errors import DataError, OptionError
 from tfpoets.evaluation import Metrics, evaluate, evaluate_rejection
 from tfpoets.events import (BatchAccuracy, BottlenecksExtracted, ConversionEnded, ConversionStarted, CrossValidated,
-                            Evaluated, FilesWritten, IntermediateExportStarted, PhotosExamined, PhotosRead,
+                            Evaluated, FilesWritten, IntermediateExportStarted, PhotosExamined, PhotosListed,
                             PhotosSplit, ReportWritten, notes_and_progress, stage_events)
 from tfpoets.exporting import (UNKNOWN_LABEL, CrossValidation, ExportOptions, ExportedFile, HeadInfo, Metadata,
                                NetworkInfo, ReferenceOutputs, RejectOption, check_destinations, check_formats, convert,
@@ -146,8 +146,8 @@ def _list_photos(options: RetrainOptions, on_event: EventCallback) -> Dataset:
         if options.test_dir:
             dataset = with_test_photos(dataset, read_dataset(options.test_dir, min_classes=1))
         if options.training.unknown_coverage:
-            _check_no_folder_is_unknown(dataset)
-    on_event(PhotosRead(dataset))
+            _check_no_class_named_unknown(dataset)
+    on_event(PhotosListed(dataset))
     return dataset
 
 
@@ -158,7 +158,7 @@ def _image_dir_split(options: RetrainOptions) -> SplitOptions:
     return SplitOptions(0, options.split.validation_percentage, options.split.seed)
 
 
-def _check_no_folder_is_unknown(dataset: Dataset) -> None:
+def _check_no_class_named_unknown(dataset: Dataset) -> None:
     for label in dataset.labels:
         if label.casefold() == UNKNOWN_LABEL:
             raise OptionError(f"With `unknown_coverage`, unknown photos are labelled {UNKNOWN_LABEL}, but the folder "

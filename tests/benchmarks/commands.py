@@ -22,7 +22,7 @@ import numpy as np
 
 from tfpoets.data import read_dataset
 
-from .timing import Times, time_alternately
+from .timing import Measurements, time_alternately
 
 # MobileNetV2 is about as large as the default network. Random weights are sufficient for timing.
 KERAS_SCRIPT = """
@@ -116,7 +116,7 @@ class Workspace:
             self.stages[kind].setdefault(name, []).append(seconds)
 
 
-def print_commands(times: dict[str, Times], workspace: Workspace) -> None:
+def print_commands(times: dict[str, Measurements], workspace: Workspace) -> None:
     """Print the times of the commands and of their stages.
 
     The stages exclude the first warm run, which fills the cache.
@@ -128,7 +128,8 @@ def print_commands(times: dict[str, Times], workspace: Workspace) -> None:
     print("\n| stage | warm, s | cold, s |\n|---|---|---|")
     for name in workspace.stages["warm"]:
         warm, cold = (workspace.stages[kind].get(name, []) for kind in ("warm", "cold"))
-        print(f"| {name} | {Times(tuple(warm[1:])).text()} | {Times(tuple(cold)).text() if cold else ''} |")
+        cold_text = Measurements(tuple(cold)).text() if cold else ""
+        print(f"| {name} | {Measurements(tuple(warm[1:])).text()} | {cold_text} |")
 
 
 def print_labelling(workspace: Workspace, runs: int) -> None:
@@ -143,7 +144,7 @@ def print_labelling(workspace: Workspace, runs: int) -> None:
         lambda: workspace.run_python(*label_image, "--format=csv", *sample)], runs)
     print("\n| label_image | seconds | |\n|---|---|---|")
     print(f"| one photo | {one.text()} | {one.ratio_to(minimal).text()} times a minimal script ({minimal.text()} s) |")
-    rate = Times(tuple(len(sample) / (a - b) for a, b in zip(many.values, one.values)))
+    rate = Measurements(tuple(len(sample) / (a - b) for a, b in zip(many.values, one.values)))
     print(f"| {len(sample)} photos | {many.text()} | {rate.text(0)} photos/s, not counting startup |")
 
 

@@ -29,7 +29,7 @@ from tfpoets.data import (HASH_HEIGHT, HASH_WIDTH, Photo, load_pixels, load_pixe
 from tfpoets.extractors import Extractor, LiteRTModel, core_count, extract_bottlenecks, open_extractor
 from tfpoets.tf_runtime import import_tensorflow
 
-from .timing import Times, time_alternately
+from .timing import Measurements, time_alternately
 
 # The number of photos that are decoded and run through the network on a single thread.
 SAMPLE_SIZE = 60
@@ -90,8 +90,9 @@ def measure(root: Path, extractor: Extractor, runs: int, folder: Path) -> str:
     # Seconds of work for each photo on one thread, in each run.
     work, full_work = ([(a + b) / n_sample for a, b in zip(times.values, inference.values)]
                        for times in (decoding, preparation))
-    fractions, full_fractions = (Times(tuple(rate * seconds / n_cores for rate, seconds in zip(rates, work_per_photo)))
-                                 for work_per_photo in (work, full_work))
+    fractions, full_fractions = (
+        Measurements(tuple(rate * seconds / n_cores for rate, seconds in zip(rates, work_per_photo)))
+        for work_per_photo in (work, full_work))
     megabytes = sum(Path(photo.uri).stat().st_size for photo in dataset.photos) / 1e6
     multiply_adds_per_second = count_multiply_adds(extractor) / (inference.median / n_sample)
     peak_gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -10,7 +10,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Times:
+class Measurements:
     """The measurements of several runs of one function.
 
     Attributes:
@@ -28,12 +28,12 @@ class Times:
         """Return the median, minimum and maximum as text."""
         return f"{self.median:.{digits}f} ({min(self.values):.{digits}f} to {max(self.values):.{digits}f})"
 
-    def ratio_to(self, other: Times) -> Times:
+    def ratio_to(self, other: Measurements) -> Measurements:
         """Return the ratio of the durations of each pair of adjacent runs."""
-        return Times(tuple(mine / theirs for mine, theirs in zip(self.values, other.values)))
+        return Measurements(tuple(mine / theirs for mine, theirs in zip(self.values, other.values)))
 
 
-def time_alternately(functions: Sequence[Callable[[], object]], runs: int = 5) -> list[Times]:
+def time_alternately(functions: Sequence[Callable[[], object]], runs: int = 5) -> list[Measurements]:
     """Time all functions in turn, `runs` times, so that a temporary slowdown of the machine affects all of them."""
     seconds: list[list[float]] = [[] for _ in functions]
     for _ in range(runs):
@@ -42,4 +42,4 @@ def time_alternately(functions: Sequence[Callable[[], object]], runs: int = 5) -
             start = time.perf_counter()
             function()
             durations.append(time.perf_counter() - start)
-    return [Times(tuple(durations)) for durations in seconds]
+    return [Measurements(tuple(durations)) for durations in seconds]

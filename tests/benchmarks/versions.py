@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .timing import Times, time_alternately
+from .timing import Measurements, time_alternately
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,7 +47,7 @@ class Checkout:
         self.run("label_image", f"--graph={self._work_dir}/g.tflite", str(photo))
 
 
-def format_row(name: str, new: Times, old: Times) -> str:
+def format_row(name: str, new: Measurements, old: Measurements) -> str:
     """Return a row of the table, with the times of this checkout first."""
     return f"| {name} | {new.text()} | {old.text()} | {new.ratio_to(old).text()} |"
 

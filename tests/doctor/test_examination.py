@@ -221,7 +221,7 @@ def test_classes_of_one_photo_and_identical_photos_in_all_classes_can_be_examine
     assert {"exact_duplicate", "label_conflict"} <= kinds["same"]
 
 
-def test_if_the_network_cannot_separate_the_classes_a_warning_replaces_the_wrong_labels(
+def test_a_warning_is_logged_instead_of_findings_if_the_classes_cannot_be_separated(
         tmp_path: Path, extractor: Extractor, monkeypatch: pytest.MonkeyPatch) -> None:
     warnings: list[str] = []
     monkeypatch.setattr("tfpoets.doctor.wrong_labels.log.warning", warnings.append)

@@ -88,7 +88,7 @@ def test_a_malformed_section_is_rejected(path: str, value: Any) -> None:
     with pytest.raises(ModelError) as caught:
         Metadata.from_json(replace_value(FULL, path, value), "x")
     assert caught.value.problem.startswith("The metadata of x cannot be used: ")
-    assert path.split(".")[-1] in caught.value.problem or "pixels version 99" in caught.value.problem
+    assert path.split(".")[-1] in caught.value.problem or "version 99 of the pixel" in caught.value.problem
 
 
 @pytest.mark.parametrize("path", ["labels", "input", "nodes", "network", "head", "input.width", "nodes.input",

@@ -15,7 +15,7 @@ COMMANDS = {
     "export": "convert a classifier for phones, browsers and servers",
     "serve": "serve a classifier over HTTP, with a web page to try it",
     "doctor": "find wrong labels, duplicates and other problems in photos",
-    "show_image": "draw some photos of each class in one picture",
+    "show_image": "show some photos of each class in one image",
     "sample_photos": "write sample photos to try the commands on",
     "quantize_graph": "reduce the size of a graph file",
     "count_ops": "count the operations of a graph",

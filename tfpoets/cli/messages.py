@@ -83,7 +83,7 @@ def configure_messages(level: str = "INFO") -> None:
     show_progress(_create_progress_bar)
 
 
-class _StandardError:
+class _CurrentStderr:
     """A stream that looks up `sys.stderr` at each write, because `redirect_native_stderr` replaces it."""
 
     def __getattr__(self, name: str) -> Any:
@@ -94,4 +94,4 @@ def _create_progress_bar(total: int | None, description: str, unit: str, done: i
     """Return a progress bar with rate and remaining time. It is hidden if standard error is not a terminal."""
     from tqdm import tqdm  # imported here, so that label_image starts faster
     return tqdm(total=total, desc=description, unit="B" if bytes_ else f" {unit}", unit_scale=bytes_, initial=done,
-                file=_StandardError(), disable=None, dynamic_ncols=True, leave=False)
+                file=_CurrentStderr(), disable=None, dynamic_ncols=True, leave=False)

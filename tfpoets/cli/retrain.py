@@ -304,8 +304,9 @@ def _sgd_options(args: dict[str, Any], values: dict[str, Any]) -> SGDOptions | N
         return SGDOptions(**values)
     ignored = [f"--{name}" for name in _select(args, *values, "test_batch_size", "intermediate_output_graphs_dir")]
     if ignored:
-        log.info("Ignored: %s. This applies only to --solver=sgd. The default solver computes the optimum of the last "
-                 "layer, and all test photos are used.", ", ".join(ignored))
+        log.info("Ignored: %s. %s only to --solver=sgd. The default solver computes the optimum of the last layer, "
+                 "and all test photos are used.", ", ".join(ignored),
+                 "It applies" if len(ignored) == 1 else "They apply")
     return None
 
 

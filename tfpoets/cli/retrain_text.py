@@ -33,7 +33,7 @@ class EventPrinter:
         self._stream = stream
         self._list_misclassified = list_misclassified
         self._lines: dict[type, Callable[[Any], Sequence[str]]] = {
-            events.PhotosRead: lambda event: photo_lines(event.dataset),
+            events.PhotosListed: lambda event: photo_lines(event.dataset),
             events.BottlenecksExtracted: _extraction_lines,
             events.PhotosSplit: _split_lines,
             AugmentedViewsExtracted: lambda event: [f"Bottlenecks of {event.views} augmented views of {event.photos} "

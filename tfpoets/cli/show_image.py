@@ -1,4 +1,4 @@
-"""The command `tfpoets show_image`, which draws photos of each class, and a function of that name for notebooks."""
+"""The command `tfpoets show_image`, which shows photos of each class, and a function of that name for notebooks."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from .shared_flags import IMAGE_DIR_HELP
 
 # A row with more photos would not fit on most screens.
 MAX_PHOTOS_PER_CLASS = 20
-DESCRIPTION = "Draw some photos of each class in one picture, to check the training data."
+DESCRIPTION = "Show some photos of each class in one image, to check the training data."
 FLAGS = (Group("", (
     Flag("image_dir", IMAGE_DIR_HELP, "image_dir", location, "FOLDER", nargs="1"),
     Flag("output", "picture to write, .png or .jpg (default: tf_files/photos.png)", "output", path, "FILE"),

@@ -49,7 +49,7 @@ def extract_tar_gz(archive: Path, folder: Path, max_bytes: int, name: str = "") 
 
 
 class _LimitedStream:
-    """A stream that raises DownloadError if too much is read in total, or at once (in a header of gigabytes)."""
+    """A stream that limits the total number of bytes read and the size of each read, such as that of a header."""
 
     def __init__(self, stream: gzip.GzipFile, name: str, max_bytes: int):
         self._stream, self._name, self._max_bytes = stream, name, max_bytes

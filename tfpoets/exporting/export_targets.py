@@ -82,9 +82,9 @@ def check_formats(names: Sequence[str], folder: Path, stem: str) -> None:
         reason, path = target.unavailable_reason(), folder / target.file_name(stem)
         if reason:
             raise ExportError(reason)
-        if path.is_file() and not target.owns(path):
+        if path.is_file() and not target.may_replace(path):
             raise ExportError(f"{path} is a file, but a folder must be written there.", "Move the file.")
-        if path.is_dir() and any(path.iterdir()) and not target.owns(path):
+        if path.is_dir() and any(path.iterdir()) and not target.may_replace(path):
             raise ExportError(f"{path} was not written by an export, so it is not replaced.", "Move the folder.")
 
 

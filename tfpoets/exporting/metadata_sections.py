@@ -119,7 +119,8 @@ class InputInfo:
         fields = FieldReader("input", values)
         info = cls(fields.integer("height", 1), fields.integer("width", 1), fields.integer("pixels"))
         if info.pixels != PIXELS_VERSION:
-            raise ValueError(f"its input requires pixels version {info.pixels}, not {PIXELS_VERSION}")
+            raise ValueError(f"its input requires version {info.pixels} of the pixel preprocessing, not "
+                             f"{PIXELS_VERSION}")
         return info
 
 

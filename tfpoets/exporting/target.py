@@ -96,7 +96,7 @@ class ExportTarget(ABC):
         """Return why the format cannot be written on this machine, and a remedy; "" if it can be written."""
         return ""
 
-    def owns(self, path: Path) -> bool:
+    def may_replace(self, path: Path) -> bool:
         """Return whether an existing file or folder may be replaced.
 
         Any file may be replaced. A target that writes folders overrides this method, to recognize its folders.

@@ -199,8 +199,8 @@ def _list_applications() -> dict[str, tuple[Any, Any]]:
             continue
         family = next((module for module in families.values() if hasattr(module, name)), None)
         if family is None:
-            # The module mobilenet_v3 does not export MobileNetV3Large and MobileNetV3Small. Of the modules whose names
-            # are prefixes of theirs, which include `mobilenet`, it has the longest name.
+            # The module mobilenet_v3 does not export MobileNetV3Large and MobileNetV3Small, so choose the module whose
+            # name is the longest prefix of the network's name (`mobilenet` is a shorter one).
             prefixes = [prefix for prefix in families if name.lower().startswith(prefix.replace("_", ""))]
             family = families[max(prefixes, key=len)] if prefixes else None
         if family is not None:

@@ -28,9 +28,9 @@ LABEL_FILE_NAMES = ("retrained_labels.txt", "output_labels.txt", "labels.txt")
 
 @dataclass(frozen=True)
 class LegacyGraphOptions:
-    """Options for a graph that does not contain its labels and a full description of its input.
+    """Options for a graph that does not contain its labels or a full description of its input.
 
-    A value of None is determined from the graph and the files next to it.
+    Options that are None are determined from the graph and the files next to it.
 
     Attributes:
         labels: The path of a file with one label per line, in output order.

@@ -96,7 +96,7 @@ class ReportContent:
 
 @dataclass(frozen=True)
 class FindingGroup:
-    """Findings of one kind: their number, and the first with thumbnails (None if there is no readable photo)."""
+    """Findings of one kind: how many there are, and the first few, each with a thumbnail or None."""
 
     title: str
     count: int

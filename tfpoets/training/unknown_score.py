@@ -107,7 +107,7 @@ class UnknownScore:
 
 @dataclass(frozen=True, eq=False)
 class RejectingHead:
-    """A head with a reject option, which also returns the score of unknown photos.
+    """A head with a reject option, which also returns the unknown score of each photo.
 
     Attributes:
         head: The head that returns the probabilities.

@@ -53,7 +53,7 @@ class SavedModelTarget(ExportTarget):
         return LoadedFile(Metadata.from_json((path / METADATA_PATH).read_bytes(), str(path)),
                           SignatureEngine(path, SERVING))
 
-    def owns(self, path: Path) -> bool:
+    def may_replace(self, path: Path) -> bool:
         """Return whether a folder contains the metadata of a classifier."""
         return (path / METADATA_PATH).exists()
 

@@ -60,7 +60,7 @@ class TFJSTarget(ExportTarget):
         outputs = [metadata.nodes.output] + ([UNKNOWN_SCORE] if metadata.unknown else [])
         return {SERVING: TensorFlowEngine(read_tfjs(path).SerializeToString(), metadata.nodes.input, *outputs)}
 
-    def owns(self, path: Path) -> bool:
+    def may_replace(self, path: Path) -> bool:
         """Return whether a folder contains a model that tfpoets wrote."""
         try:
             return json.loads((path / MODEL_FILE).read_text("utf-8")).get("generatedBy") in GENERATORS
@@ -69,7 +69,7 @@ class TFJSTarget(ExportTarget):
 
     def publish(self, staged: Path, destination: Path) -> Path:
         """Move the model into place; keep an existing page and any other files in the folder."""
-        if not self.owns(destination):
+        if not self.may_replace(destination):
             return super().publish(staged, destination)
         for old_shard in destination.glob(SHARD_PATTERN):
             old_shard.unlink()
