@@ -176,8 +176,9 @@ def test_a_misspelt_option_is_rejected_before_any_work(name: str, message: str, 
 
 
 @pytest.mark.parametrize("values, sentence", [
-    ({"split": None}, "`split`=None is not SplitOptions"), ({"extractor": "keras:VGG16"}, "is not ExtractorOptions"),
-    ({"fine_tuning": True}, "`fine_tuning`=True is not FineTuningOptions.* or None"),
+    ({"split": None}, "`split`=None is not an instance of SplitOptions"),
+    ({"extractor": "keras:VGG16"}, "is not an instance of ExtractorOptions"),
+    ({"fine_tuning": True}, "`fine_tuning`=True is not an instance of FineTuningOptions or None"),
     ({"network": "lenet"}, "is not NetworkOptions"), ({"augmentation": True}, "is not AugmentationOptions"),
     ({"formats": 5}, "is not a list of names"), ({"formats": "onnx"}, "is not a list of names"),
     ({"handle": None}, "`handle`=None is not the name"), ({"doctor": "no"}, "neither True nor False"),

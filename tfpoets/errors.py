@@ -149,7 +149,7 @@ def check_type(option: str, value: object, expected: type, optional: bool = Fals
         OptionError: The value has a different type.
     """
     if not (isinstance(value, expected) or optional and value is None):
-        raise OptionError(f"`{option}`={value!r} is not {expected.__name__}(...)"
+        raise OptionError(f"`{option}`={value!r} is not an instance of {expected.__name__}"
                           + (" or None." if optional else "."))
 
 

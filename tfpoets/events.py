@@ -181,10 +181,10 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class CrossValidated:
-    """Event: every photo has been classified by a head trained without it; `folds` holds the accuracy of each fold."""
+    """Event: every photo has been classified by a head trained without it."""
 
     metrics: Metrics
-    folds: Sequence[float]
+    fold_accuracies: Sequence[float]
 
 
 @dataclass(frozen=True)

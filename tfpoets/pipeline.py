@@ -112,8 +112,8 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
     converted = _convert(training, files, on_event)
     return RetrainResult(
         classifier=classifier, listed_dataset=listed_dataset, unreadable=bottlenecks.unreadable,
-        computed=bottlenecks.computed, extractor=extractor, training=training, metadata=metadata, test=test,
-        findings=findings, exported=exported, converted=tuple(converted), report=files.report)
+        n_computed_bottlenecks=bottlenecks.computed, extractor=extractor, training=training, metadata=metadata,
+        test=test, findings=findings, exported=exported, converted=tuple(converted), report=files.report)
 
 
 def _make_options(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None, values: dict[str, Any]
@@ -169,7 +169,7 @@ def _check_no_class_named_unknown(dataset: Dataset) -> None:
 
 def _extract_bottlenecks(dataset: Dataset, options: RetrainOptions, on_event: EventCallback
                          ) -> tuple[Extractor | None, Bottlenecks]:
-    """Return the extractor and all bottlenecks; neither is needed for a network from scratch without the doctor."""
+    """Return the extractor and all bottlenecks; neither is needed to train from scratch without the doctor."""
     network, extractor_options, extractor = options.training.network, options.extractor, None
     if network and not options.doctor:
         bottlenecks = Bottlenecks(*hash_photos(dataset, core_count()))

@@ -27,7 +27,7 @@ class RetrainResult:
         classifier: The classifier, loaded from the exported .tflite; `classifier.label("photo.jpg")` labels a photo.
         listed_dataset: All photos that were found, before any was read.
         unreadable: (photo, reason) for each photo that could not be read.
-        computed: The number of bottlenecks that were not in the cache.
+        n_computed_bottlenecks: The number of bottlenecks that were not in the cache.
         extractor: The network that computed the bottlenecks, or None if none were needed. If all layers were trained,
             the classifier uses a different network.
         training: The trained network and head, and how they were fitted.
@@ -42,7 +42,7 @@ class RetrainResult:
     classifier: Classifier
     listed_dataset: Dataset
     unreadable: Sequence[tuple[Photo, str]]
-    computed: int
+    n_computed_bottlenecks: int
     extractor: Extractor | None
     training: TrainingResult
     metadata: Metadata
@@ -125,7 +125,7 @@ class RetrainResult:
             return None
         return {"extractor": self.extractor.name, "height": self.extractor.height, "width": self.extractor.width,
                 "depth": self.extractor.depth, "count": len(self.listed_dataset) - len(self.unreadable),
-                "computed": self.computed}
+                "computed": self.n_computed_bottlenecks}
 
     def _fine_tuning(self) -> dict[str, Any] | None:
         comparison = self.training.comparison

@@ -169,7 +169,7 @@ def test_the_same_run_gives_the_same_bytes(workspace: Path, photo_folder: Path, 
     assert Path("third/g.pb").read_bytes() != Path("first/g.pb").read_bytes()
 
 
-def test_labelling_gives_each_test_photo_the_probability_of_the_evaluation(
+def test_label_image_gives_test_photos_the_same_probabilities_as_the_evaluation(
         workspace: Path, photo_folder: Path, tiny_module: Path, model_dir: Path,
         capsys: pytest.CaptureFixture) -> None:
     test = tfpoets.retrain(photo_folder, handle=str(tiny_module), model_dir=model_dir, testing_percentage=30).test

@@ -55,7 +55,7 @@ def test_the_comparison_of_networks_fits_a_terminal_and_shows_which_is_kept() ->
         lines = stream.getvalue().splitlines()
         assert len(lines) > 1 and all(len(line) < 80 for line in lines)
         assert " ".join(stream.getvalue().split()) == (
-            f"Validation loss {before:.4f} before fine-tuning, {after:.4f} after epoch 3, with the last layer solved "
+            f"Validation loss {before:.4f} before fine-tuning, {after:.4f} after epoch 3, with the last layer fitted "
             f"again {conclusion}")
 
 

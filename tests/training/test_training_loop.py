@@ -141,7 +141,7 @@ def test_the_validation_loss_is_measured_at_the_best_temperature(tmp_path: Path)
     assert fit.epochs[-1].train_loss < 0.6  # the entropy of the smoothed labels is 0.61
 
 
-class RecordedPixels:
+class RecordingPixels:
     """Pixels that record which rows are read."""
 
     def __init__(self, pixels: np.ndarray):
@@ -154,7 +154,7 @@ class RecordedPixels:
 
 
 def test_an_epoch_reads_every_photo_once_in_steps_of_equal_size(tmp_path: Path) -> None:
-    pixels: Any = RecordedPixels(TRAIN.pixels)
+    pixels: Any = RecordingPixels(TRAIN.pixels)
     fit = train_network(build_model(), PixelData(pixels, TRAIN.y), VALIDATION,
                         replace(OPTIONS, epochs=1, batch_size=100), tmp_path, lambda epoch: None)
     assert sorted(np.concatenate(pixels.rows)) == list(range(160))

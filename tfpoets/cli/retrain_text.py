@@ -44,7 +44,7 @@ class EventPrinter:
             FineTuningComparison: lambda event: textwrap.wrap(event.summary(), LINE_WIDTH, subsequent_indent="  "),
             events.IntermediateExportStarted: lambda event: [f"Save intermediate result to : {event.path}"],
             events.Evaluated: self._evaluation_lines,
-            events.CrossValidated: lambda event: cross_validation_lines(event.metrics, event.folds),
+            events.CrossValidated: lambda event: cross_validation_lines(event.metrics, event.fold_accuracies),
             events.FilesWritten: _file_lines,
             events.PhotosExamined: lambda event: finding_lines(event.findings, event.path, MAX_FINDINGS_PER_KIND),
             events.ReportWritten: lambda event: [f"Report:         {event.path}"],

@@ -17,7 +17,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from tfpoets.errors import PhotoError
 
-from .photo_files import decode_error_reason, open_file, open_image, unidentified_reason
+from .photo_files import decode_error_reason, open_file, open_image, identify_error_reason
 
 Result = TypeVar("Result")
 # The part of a decoded image to resize: left, upper, right and lower edges in pixels.
@@ -157,7 +157,7 @@ def _open_and_decode(source: str | os.PathLike[str] | bytes, decode: Callable[[B
         except PhotoError:
             raise
         except UnidentifiedImageError as error:
-            raise PhotoError(unidentified_reason(file)) from error
+            raise PhotoError(identify_error_reason(file)) from error
         except Exception as error:
             raise PhotoError(decode_error_reason(error)) from error
 
@@ -172,8 +172,8 @@ class _DecodedPhoto:
     @classmethod
     def load(cls, photo: Image.Image) -> _DecodedPhoto:
         photo.load()
-        # The orientation is read after the pixels: a PNG may store its EXIF data after them, and Pillow turns a TIFF
-        # while loading it. Pillow reports AVIF's own rotation as EXIF data; pillow-heif applies HEIF's rotation
+        # The orientation is read after the pixels: a PNG may store its EXIF data after them, and Pillow rotates
+        # a TIFF while loading it. Pillow reports AVIF's own rotation as EXIF data; pillow-heif applies HEIF's rotation
         # itself and sets the orientation to 1.
         return cls(_to_rgb(photo), _read_orientation(photo))
 

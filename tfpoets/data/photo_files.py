@@ -57,7 +57,7 @@ def open_file(source: str | os.PathLike[str] | bytes) -> BinaryIO:
     try:
         return open(source, "rb")
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-        raise PhotoError(_opening_reason(source, error)) from error
+        raise PhotoError(_open_error_reason(source, error)) from error
 
 
 def read_photo_bytes(file: BinaryIO) -> bytes:
@@ -133,7 +133,7 @@ def decode_error_reason(error: Exception) -> str:
     return DAMAGED
 
 
-def unidentified_reason(file: BinaryIO) -> str:
+def identify_error_reason(file: BinaryIO) -> str:
     """Return the reason why Pillow did not recognize an open file as a photo.
 
     Distinguishes files that are not photos from damaged ones, which begin like a photo.
@@ -145,7 +145,7 @@ def unidentified_reason(file: BinaryIO) -> str:
     return DAMAGED if has_photo_signature(first_bytes) else "not a photo in a supported format"
 
 
-def _opening_reason(source: str | os.PathLike[str], error: Exception) -> str:
+def _open_error_reason(source: str | os.PathLike[str], error: Exception) -> str:
     """Return why a file could not be opened, in words."""
     if isinstance(error, (FileNotFoundError, NotADirectoryError, ValueError)):
         return "there is no such file"

@@ -31,7 +31,7 @@ def find_network(handle: str, options: ExtractorOptions) -> PretrainedNetwork:
     Args:
         handle: One of
             efficientnet_lite0, the embedded network;
-            a name of TensorFlow for Poets (inception_v3, mobilenet_0.50_224, ...) in upper or lower case;
+            a network name from TensorFlow for Poets (inception_v3, mobilenet_0.50_224, ...) in upper or lower case;
             keras:NAME, a network of keras.applications;
             an http(s) address of TF Hub or Kaggle, or Kaggle's owner/model/framework/variation/version;
             the path of a folder with a SavedModel (of TensorFlow 2, or a TF Hub module of TensorFlow 1), of a .tar.gz
@@ -63,4 +63,4 @@ def _not_found_error(handle: str) -> ExtractorError:
         f"Valid extractors are {EMBEDDED}, inception_v3, "
         f"mobilenet_<{'|'.join(MOBILENET_WIDTHS)}>_<{'|'.join(MOBILENET_SIZES)}>[_quantized], "
         f"{KERAS_PREFIX}<network of keras.applications>, the folder or .tar.gz of a SavedModel, "
-        "a frozen graph of TensorFlow for Poets, and an address of TF Hub or Kaggle.")
+        "a frozen graph of TensorFlow for Poets, and the address of a module on TF Hub or Kaggle.")

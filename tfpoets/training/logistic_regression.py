@@ -166,7 +166,7 @@ class _PreconditionedObjective:
     """The objective in units in which all directions have about the same curvature, for SciPy's `minimize`.
 
     If the estimated curvature is accurate, the Newton step from the initial coefficients has length 1 in these units.
-    So has the first step that L-BFGS-B tries, which is therefore a Newton step.
+    The first step that L-BFGS-B tries also has length 1, so it is a Newton step.
     """
 
     def __init__(self, objective: LogisticObjective, l2: float, initial_coef: np.ndarray):

@@ -54,7 +54,7 @@ class HeadFit(Protocol):
     def description(self) -> dict[str, Any]:
         """Return the description of the training for the metadata, ready for JSON.
 
-        It contains `solver`, the name of the trainer, and `temperature`, if the logits are divided by one. It may
+        It contains `solver`, the name of the trainer, and `temperature`, if the head has one. It may
         contain other entries.
         """
 

@@ -85,7 +85,7 @@ def _log_start(n_steps: int, checkpoint: str, is_finished: bool) -> None:
 
 
 def _calibrated_loss(log_probabilities: np.ndarray, y: np.ndarray) -> float:
-    """Return the mean cross-entropy at the best temperature, in nats, even for few photos."""
+    """Return the mean cross-entropy in nats at the best temperature, which is fitted even to few photos."""
     temperature = fit_temperature(log_probabilities, y, 1)
     return float(cross_entropy(log_softmax(log_probabilities.astype(np.float64) / temperature), y).mean())
 
