@@ -27,7 +27,7 @@ VERSION_1_FORMAT = "poets-classifier-1"
 RETRAIN_REMEDY = "Run `tfpoets retrain` to write the classifier's files again."
 # The label of photos that are unlike all training photos.
 UNKNOWN_LABEL = "unknown"
-# The number of hexadecimal digits that are stored of each photo's digest. With 10 digits and a million training
+# The number of hexadecimal digits of each photo's digest that are stored. With 10 digits and a million training
 # photos, about one in a million new photos is mistaken for a training photo.
 DIGEST_PREFIX_LENGTH = 10
 

@@ -177,7 +177,7 @@ def _find_shape(graph: LegacyGraph, overrides: LegacyGraphOptions, path: Path, g
         graph: The graph.
         overrides: Values that take precedence over those determined from the file.
         path: The path of the file, for messages.
-        gray: The scaled value of the pixels of the test photos.
+        gray: The scaled value of the pixels of the gray images that the graph is run on.
 
     Returns:
         Height, width, batch size (None: any), and the number of classes.

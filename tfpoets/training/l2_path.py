@@ -28,7 +28,7 @@ N_FOLDS = 5
 
 @dataclass(frozen=True)
 class PathStep:
-    """The fit for one L2 strength, solved to PATH_TOLERANCE.
+    """The fit for one L2 strength, to within PATH_TOLERANCE.
 
     Attributes:
         l2: The strength.
@@ -96,8 +96,8 @@ def follow_path(folds: list[FoldPath], l2_grid: Sequence[float], balanced: bool)
 def fit_path_temperature(folds: list[FoldPath], step: int, l2: float) -> tuple[float, np.ndarray, int]:
     """Fit the temperature for one step of the path to the held-out photos.
 
-    The step is solved to TOLERANCE first, because with a weak penalty the predictions grow more confident up to the
-    last iteration.
+    The fit is first continued to within TOLERANCE, because with a weak penalty the predictions grow more confident
+    up to the last iteration.
 
     Args:
         folds: The folds, after `follow_path`.

@@ -52,7 +52,7 @@ class LBFGSFit:
     """A head and how it was fitted.
 
     Attributes:
-        head: The head, solved to TOLERANCE.
+        head: The head, fitted to within TOLERANCE.
         l2: The L2 strength with the smallest validation loss.
         path: The step for each strength that was tried, from strong to weak.
         refitted: Whether the head was fitted again, on training and validation photos.

@@ -114,7 +114,7 @@ class SGDFit:
 
 @dataclass(frozen=True)
 class IntermediateFit:
-    """Event: the fit after the step with index `fit.n_steps`, counted from 0, to be stored."""
+    """Event: an intermediate fit to store. `fit.n_steps` is the index of the step that it follows, from 0."""
 
     fit: SGDFit
 

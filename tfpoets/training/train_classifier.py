@@ -44,8 +44,8 @@ class TrainingOptions:
 
     Attributes:
         head: How to train the last layer: the options of one of HEAD_TRAINERS. Their class selects the trainer.
-        fine_tuning: How to train all layers of the extractor after the last layer; None to leave the extractor
-            unchanged.
+        fine_tuning: How to fine-tune all layers of the extractor once the last layer has been trained; None to leave
+            the extractor unchanged.
         network: Which network to train from scratch instead of using the extractor; None to use the extractor.
         augmentation: How photos are augmented when only the last layer is trained; None for the default.
         augmented_views: The number of augmented views of each photo when only the last layer is trained. None means
@@ -250,11 +250,11 @@ def _fine_tune(options: FineTuningOptions, original: TrainingResult, context: Tr
     network = load_network(context.extractor_options)
     # The initial head is not fitted to the validation photos, because the best epoch is chosen on them.
     without_refit = replace(head_options, refit=False)
-    original_head = _solve(original.dataset, without_refit).head
+    original_head = _fit_lbfgs(original.dataset, without_refit).head
     initial = prepare_fine_tuning(network, original.extractor, original_head, options)
     extractor, dataset, fit = _train_all_layers(initial, options, original.dataset, context)
     # By now the head fits its training photos almost perfectly. Fitted again, it is more accurate on new photos.
-    head_fit = _solve(dataset, without_refit)
+    head_fit = _fit_lbfgs(dataset, without_refit)
     remaining = _select_common(original.dataset, dataset)
     comparison = _compare(_validation_losses(original_head, remaining),
                           _validation_losses(head_fit.head, dataset), fit)
@@ -262,7 +262,7 @@ def _fine_tune(options: FineTuningOptions, original: TrainingResult, context: Tr
     if not comparison.is_better:
         return replace(original, dataset=remaining, comparison=comparison)
     if head_options.refit:
-        head_fit = _solve(dataset, head_options)
+        head_fit = _fit_lbfgs(dataset, head_options)
     return TrainingResult(extractor, dataset, head_fit.head, replace(fit, head=head_fit.head, head_fit=head_fit),
                           comparison)
 
@@ -337,7 +337,7 @@ def _check_parts(before: Dataset, remaining: Dataset) -> None:
             raise TrainingError(f"All {PARTS[part]} photos were deleted or changed during training.", remedy)
 
 
-def _solve(dataset: Dataset, options: HeadOptions) -> LBFGSFit:
+def _fit_lbfgs(dataset: Dataset, options: HeadOptions) -> LBFGSFit:
     return fit_head(dataset.part(TRAINING), dataset.part(VALIDATION), options)
 
 
