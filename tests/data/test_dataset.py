@@ -17,7 +17,7 @@ def touch(root: Path, *names: str) -> Path:
     return root
 
 
-def test_folder_names_are_labels_in_sorted_order_and_photos_follow_them(tmp_path: Path) -> None:
+def test_folder_names_are_labels_and_photos_are_sorted_by_label_and_then_by_name(tmp_path: Path) -> None:
     dataset = read_dataset(touch(tmp_path, "roses/b.jpg", "daisy/z.PNG", "roses/a.jpeg"))
     assert dataset.labels == ("daisy", "roses")
     assert [(photo.label, photo.name) for photo in dataset.photos] == [

@@ -16,7 +16,7 @@ from tfpoets.doctor import Finding, examine, find_label_issues, find_neighbours,
 from tfpoets.extractors import Bottlenecks, Extractor, extract_bottlenecks, open_extractor
 
 
-def without_test_photos(bottlenecks: Bottlenecks) -> Dataset:
+def with_all_photos_in_training(bottlenecks: Bottlenecks) -> Dataset:
     """Put all photos into the training part."""
     return split_photos(bottlenecks.dataset, SplitOptions(0, 0))
 
@@ -215,7 +215,7 @@ def test_classes_of_one_photo_and_identical_photos_in_all_classes_can_be_examine
     kinds = {}
     for folder in ("ones", "same"):
         bottlenecks = extract_bottlenecks(read_dataset(tmp_path / folder), extractor, tmp_path)
-        findings = examine(without_test_photos(bottlenecks), bottlenecks.unreadable, extractor.height)
+        findings = examine(with_all_photos_in_training(bottlenecks), bottlenecks.unreadable, extractor.height)
         kinds[folder] = {finding.kind for finding in findings}
     assert "likely_wrong_label" not in kinds["ones"]
     assert {"exact_duplicate", "label_conflict"} <= kinds["same"]

@@ -55,7 +55,7 @@ def test_the_cross_entropy_of_logits_agrees_with_scipy(dtype: type) -> None:
 def test_ties_are_ranked_as_argmax_breaks_them() -> None:
     metrics = evaluate(np.full((3, 3), 1 / 3), np.array([0, 1, 2]))
     assert metrics.accuracy == metrics.top_k(1) == pytest.approx(1 / 3)
-    assert metrics.ranks.tolist() == [1, 1, 1]
+    assert metrics.rank_counts.tolist() == [1, 1, 1]
 
 
 def test_calibration_error_is_the_difference_between_confidence_and_accuracy() -> None:

@@ -35,7 +35,7 @@ def find_groups(dataset: Dataset, n_parts: int) -> tuple[list[str], list[str]]:
     if len(first_rows):
         near = first_rows[near_duplicate_pairs(dataset.hashes[first_rows])]
     near, notes = _drop_large_groups(dataset, near)
-    near, more_notes = _drop_uniform_classes(dataset, inseparable, near, n_parts)
+    near, more_notes = _drop_pairs_of_uniform_classes(dataset, inseparable, near, n_parts)
     numbers = connected_groups(np.concatenate([inseparable, near]), len(digests))
     smallest: dict[int, str] = {}
     for number, digest in zip(numbers, digests):
@@ -76,7 +76,7 @@ def _drop_large_groups(dataset: Dataset, pairs: np.ndarray) -> tuple[np.ndarray,
     return pairs[~large[numbers[pairs[:, 0]]]], notes
 
 
-def _drop_uniform_classes(dataset: Dataset, inseparable: np.ndarray, near: np.ndarray, n_parts: int
+def _drop_pairs_of_uniform_classes(dataset: Dataset, inseparable: np.ndarray, near: np.ndarray, n_parts: int
                           ) -> tuple[np.ndarray, list[str]]:
     """Drop the near-duplicate pairs of classes that would otherwise have fewer groups than parts.
 

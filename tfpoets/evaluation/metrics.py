@@ -77,7 +77,7 @@ class Metrics:
         majority_accuracy: The accuracy of always predicting that class.
         confusion: int64 [n_classes, n_classes], the number of photos by true class (rows) and predicted class
             (columns).
-        ranks: int64 [n_classes], the number of photos by the rank of the true class: how many classes are more
+        rank_counts: int64 [n_classes], the number of photos by the rank of the true class: how many classes are more
             probable.
     """
 
@@ -89,7 +89,7 @@ class Metrics:
     majority: int
     majority_accuracy: float
     confusion: np.ndarray = field(repr=False)
-    ranks: np.ndarray = field(repr=False)
+    rank_counts: np.ndarray = field(repr=False)
 
     @property
     def accuracy(self) -> float:
@@ -109,7 +109,7 @@ class Metrics:
 
     def top_k(self, k: int) -> float:
         """Return the fraction of photos whose true class is among the k most probable, 0 to 1."""
-        return float(self.ranks[:k].sum() / self.count)
+        return float(self.rank_counts[:k].sum() / self.count)
 
     def most_confused(self, limit: int) -> list[tuple[int, int, int]]:
         """Return the most frequent errors as (true class, predicted class, number of photos), the most frequent first.
@@ -178,7 +178,7 @@ def evaluate(probabilities: np.ndarray, y: np.ndarray) -> Metrics:
                    expected_calibration_error=calibration_error(probabilities.max(1), predicted == y),
                    majority=int(counts.argmax()), majority_accuracy=float(counts.max() / len(y)),
                    confusion=confusion.astype(np.int64),
-                   ranks=np.bincount(ranked_higher.sum(1), minlength=n_classes))
+                   rank_counts=np.bincount(ranked_higher.sum(1), minlength=n_classes))
 
 
 def _standard_error(values: np.ndarray) -> float:
