@@ -76,7 +76,7 @@ def orientation_exif(orientation: int) -> bytes:
     return exif.tobytes()
 
 
-# Turns an upright photo into what a camera stores, by the EXIF orientation that turns it upright again.
+# For each EXIF orientation, how to turn an upright photo into the pixels that a camera stores.
 STORED = {
     1: lambda photo: photo,
     2: lambda photo: photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT),

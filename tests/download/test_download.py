@@ -275,7 +275,7 @@ def test_files_of_killed_downloads_are_deleted_but_not_those_of_running_ones(tmp
     assert sorted(os.listdir(tmp_path)) == [running.name, "module.tgz"]
 
 
-def test_a_killed_download_leaves_no_file_of_that_name(tmp_path):
+def test_a_killed_download_leaves_no_file_at_the_destination(tmp_path):
     program = ("import sys; from pathlib import Path; from tfpoets.download import download_file; "
                "download_file(sys.argv[1], Path(sys.argv[2]), description='', max_bytes=10**6)")
     with serving({"/module.tgz": pieces([CONTENT, b"x"], pause=20, announced=len(CONTENT) + 1)}) as server:

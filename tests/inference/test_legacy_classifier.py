@@ -230,7 +230,7 @@ def convert_function(path: Path, function, *specs) -> Path:
     return path
 
 
-def test_the_size_of_a_tflite_for_any_size_can_be_specified(tmp_path: Path) -> None:
+def test_the_input_size_can_be_specified_for_a_tflite_that_takes_any_size(tmp_path: Path) -> None:
     tensorflow = import_tensorflow()
     path = convert_function(tmp_path / "g.tflite", lambda pixels: tensorflow.nn.softmax(tensorflow.reduce_mean(
         pixels, [1, 2])), tensorflow.TensorSpec([1, None, None, 3], tensorflow.float32))

@@ -126,7 +126,7 @@ class _Response:
             if received > max_bytes:
                 raise self._too_large(max_bytes)
             if received != announced and stall_detector.is_stalled(received):
-                raise _failure(self.name, f"it became too slow after {_format_size(received)}", TRY_AGAIN)
+                raise _failure(self.name, f"the connection became too slow after {_format_size(received)}", TRY_AGAIN)
             yield chunk
         if announced is not None and received < announced:
             raise _failure(self.name, f"only {_format_progress(received, announced)} arrived", "Try again.")

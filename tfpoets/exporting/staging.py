@@ -19,7 +19,7 @@ from .target import ExportTarget
 from .verification import ExportedFile, LoadedReference, verify
 
 LOCK_NAME = ".lock"
-# A younger folder without a lock may belong to a run that has just created it. An older one was left by a run that
+# A newer folder without a lock may belong to a run that has just created it. An older one was left by a run that
 # was killed before it could create the lock.
 MIN_ABANDONED_SECONDS = 60.0
 
@@ -97,7 +97,7 @@ class StagedFiles:
 def staging_folder(parent: Path, name: str) -> Iterator[Path]:
     """Create a hidden folder that no other run uses, and remove it on exit.
 
-    The folder lies next to the destinations of its files, on the same disk, so that renaming is atomic. Folders that
+    The folder is next to the destinations of its files, on the same disk, so that renaming is atomic. Folders that
     killed runs left behind are removed. They are recognized by their lock, which is released when a process ends.
 
     Args:

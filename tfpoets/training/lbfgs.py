@@ -1,4 +1,4 @@
-"""Fit the last layer to its optimum by L-BFGS, with L2 strength and temperature chosen on held-out photos."""
+"""Fit the last layer to convergence by L-BFGS, with L2 strength and temperature chosen on held-out photos."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -82,7 +82,7 @@ class HeadFitted:
 
 
 class LBFGSTrainer:
-    """Fits the head to its optimum by L-BFGS."""
+    """Fits the head to convergence by L-BFGS."""
 
     name = "lbfgs"
     options = HeadOptions

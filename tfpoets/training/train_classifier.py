@@ -253,7 +253,7 @@ def _fine_tune(options: FineTuningOptions, original: TrainingResult, context: Tr
     original_head = _fit_lbfgs(original.dataset, without_refit).head
     initial = prepare_fine_tuning(network, original.extractor, original_head, options)
     extractor, dataset, fit = _train_all_layers(initial, options, original.dataset, context)
-    # By now the head fits its training photos almost perfectly. Fitted again, it is more accurate on new photos.
+    # By now the head overfits the training photos. Fitting it again makes it more accurate on new photos.
     head_fit = _fit_lbfgs(dataset, without_refit)
     remaining = _select_common(original.dataset, dataset)
     comparison = _compare(_validation_losses(original_head, remaining),

@@ -198,7 +198,7 @@ class TrainingRun:
 
 
 def _by_creation(variables: Any) -> list[Any]:
-    """Return variables in order of creation, which is the same in every process; a graph lists them in any order."""
+    """Return variables in order of creation, which is the same in every process; a graph does not keep it."""
     return sorted(variables, key=lambda variable: int(variable._unique_id.rsplit("_", 1)[1]))
 
 
