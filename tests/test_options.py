@@ -84,19 +84,19 @@ def test_all_retrain_options_can_be_set_by_name() -> None:
 
 
 def test_every_kind_of_training_uses_the_seed_of_the_split() -> None:
-    steps = with_options(RetrainOptions, {"image_dir": "photos", "head": SGDOptions(), "seed": 5,
-                                          "how_many_training_steps": 7})
-    assert steps.training.head == SGDOptions(how_many_training_steps=7, seed=5)
-    tuned = with_options(RetrainOptions, {"image_dir": "photos", "fine_tuning": FineTuningOptions(), "epochs": 2,
-                                          "seed": 6})
-    assert tuned.training.fine_tuning == FineTuningOptions(epochs=2, seed=6)
+    sgd = with_options(RetrainOptions, {"image_dir": "photos", "head": SGDOptions(), "seed": 5,
+                                        "how_many_training_steps": 7})
+    assert sgd.training.head == SGDOptions(how_many_training_steps=7, seed=5)
+    fine_tuned = with_options(RetrainOptions, {"image_dir": "photos", "fine_tuning": FineTuningOptions(), "epochs": 2,
+                                               "seed": 6})
+    assert fine_tuned.training.fine_tuning == FineTuningOptions(epochs=2, seed=6)
 
 
 def test_only_locations_that_the_run_writes_to_are_checked(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Default locations may lie among the photos if they are not used."""
+    """Default locations may be inside the photo folder if they are not used."""
     monkeypatch.chdir(tmp_path)
     elsewhere = {name: tmp_path.parent / "elsewhere" / name for name in (
         "output_graph", "output_labels", "bottleneck_dir", "model_dir", "summaries_dir")}
     assert with_options(RetrainOptions, {"image_dir": ".", **elsewhere}).files.output_graph.name == "output_graph"
-    with pytest.raises(OptionError, match="lies among the photos"):
+    with pytest.raises(OptionError, match="is inside the photo folder"):
         with_options(RetrainOptions, {"image_dir": "."})

@@ -72,7 +72,7 @@ def check_output_file(path: Path, option: str, image_dir: Path | str | None = No
         image_dir: A photo folder; the file must not lie in one of its class folders.
 
     Raises:
-        TfpoetsError: The file cannot be written, or would lie among the photos of a class.
+        TfpoetsError: The file cannot be written, or would be inside the folder of a class.
     """
     if path.is_dir() or not path.name:
         raise OptionError(f"`{option}`={path} is a folder.", "Choose the name of a file.")
@@ -109,5 +109,5 @@ def check_not_below_image_dir(folder: Path, option: str, image_dir: Path | str, 
     """Raise OptionError if a folder lies below `image_dir`; the arguments are those of `check_outside_image_dir`."""
     if isinstance(image_dir, Path) and image_dir.resolve() in folder.resolve().parents:
         photos = image_dir if image_dir.name else image_dir.resolve()
-        raise OptionError(f"`{option}`={value} lies among the photos in {photos}.",
+        raise OptionError(f"`{option}`={value} is inside the photo folder {photos}.",
                           "Choose a location outside it, or run the command in another folder.")

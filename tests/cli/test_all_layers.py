@@ -144,7 +144,7 @@ def test_a_test_folder_with_all_photos_leaves_none_for_training(capsys: pytest.C
                                   "--saved_model_dir=photos/m"])
 def test_nothing_is_written_among_the_photos(flag: str, capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=photos", flag]) == 2
-    assert f"{flag} lies among the photos in photos" in capsys.readouterr().err
+    assert f"{flag} is inside the photo folder photos" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flags", [["--summaries_dir=photos"], ["--saved_model_dir=photos"], ["--model_dir=photos"],
@@ -156,7 +156,7 @@ def test_no_folder_is_written_next_to_the_class_folders(flags: list[str], capsys
 
 def test_nothing_is_written_among_the_test_photos(capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=elsewhere", "--test_dir=photos", "--bottleneck_dir=photos/b"]) == 2
-    assert "--bottleneck_dir=photos/b lies among the photos in photos" in capsys.readouterr().err
+    assert "--bottleneck_dir=photos/b is inside the photo folder photos" in capsys.readouterr().err
 
 
 def test_running_in_the_photo_folder_is_refused(
@@ -164,7 +164,7 @@ def test_running_in_the_photo_folder_is_refused(
     monkeypatch.chdir(tmp_path / "photos")
     assert retrain.main(["--image_dir=."]) == 2
     output = capsys.readouterr().err
-    assert f"lies among the photos in {tmp_path / 'photos'}" in output
+    assert f"is inside the photo folder {tmp_path / 'photos'}" in output
     assert "run the command in another folder" in output
 
 

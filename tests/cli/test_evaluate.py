@@ -126,7 +126,7 @@ def test_evaluating_only_training_photos_gives_a_warning(capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize("report, sentence", [
-    ("tf_files/retrained_graph.tflite", "must end in .html"), ("new/red/000.html", "lies among the photos in new"),
+    ("tf_files/retrained_graph.tflite", "must end in .html"), ("new/red/000.html", "is inside the photo folder new"),
     ("tf_files", "must end in .html"), ("folder.html", "is a folder")])
 def test_a_report_never_overwrites_other_files(report: str, sentence: str, capsys: pytest.CaptureFixture) -> None:
     Path("folder.html").mkdir()

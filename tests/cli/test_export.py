@@ -152,7 +152,7 @@ def test_exporting_without_photos_gives_a_warning(remaining: str, capsys: pytest
     (["--to=tflit"], 2, "did you mean tflite"), (["--to=,"], 2, "Choose from tflite"),
     (["--to=tfjs", "--graph=tf_files/retrained_graph.tflite"], 1, "cannot be converted"),
     (["--to=tfjs", "--graph=nothing.pb"], 1, "There is no classifier at nothing.pb"),
-    (["--to=tfjs", "--image_dir=photos", "--output_dir=photos/out"], 2, "lies among the photos"),
+    (["--to=tfjs", "--image_dir=photos", "--output_dir=photos/out"], 2, "is inside the photo folder"),
 ])
 def test_export_errors_are_reported(arguments: list[str], code: int, sentence: str,
                                     capsys: pytest.CaptureFixture) -> None:

@@ -35,7 +35,7 @@ class Rejection:
         """The 95 % interval of `auroc`, by the variance of Hanley & McNeil 1982; None without unknown photos."""
         if self.auroc is None:
             return None
-        # At 0 and 1 the formula gives a variance of 0, so the area is clipped by half the weight of a pair.
+        # At 0 and 1 the formula gives a variance of 0, so the area is kept away from both by half a pair of photos.
         half_pair = 0.5 / (self.count * self.unknown_count)
         area = min(max(self.auroc, half_pair), 1 - half_pair)
         q1, q2 = area / (2 - area), 2 * area * area / (1 + area)

@@ -19,8 +19,8 @@ from .target import ExportTarget
 from .verification import ExportedFile, LoadedReference, verify
 
 LOCK_NAME = ".lock"
-# A newer folder without a lock may belong to a run that has just created it. An older one was left by a run that
-# was killed before it could create the lock.
+# A folder without a lock that is newer than this may belong to a run that has just created it. An older one was left
+# by a run that was killed before it could create the lock.
 MIN_ABANDONED_SECONDS = 60.0
 
 
