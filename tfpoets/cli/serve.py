@@ -26,8 +26,8 @@ FLAGS = (
     Group("", (
         Flag("graph", f"classifier to serve (default: {DEFAULT_TFLITE}, which does not need TensorFlow)", "graph",
              path, "FILE"),
-        Flag("host", "address to listen on (default: 127.0.0.1, this machine only; 0.0.0.0 accepts other machines, "
-             "without a password)", "host", metavar="ADDRESS"),
+        Flag("host", "address to listen on (default: 127.0.0.1, this machine only; 0.0.0.0 also accepts "
+             "connections from other machines, without a password)", "host", metavar="ADDRESS"),
         Flag("port", "port to listen on, or 0 for any free port (default: 8501)", "port", int, "PORT"),
         Flag("model_name", "name of the model in URLs (default: classifier)", "model_name", metavar="NAME"))),
     GRAPH_FLAGS)
