@@ -24,8 +24,9 @@ import numpy as np
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from tfpoets.data import (HASH_HEIGHT, HASH_WIDTH, Photo, load_pixels, load_pixels_at_sizes, network_input,
-                          perceptual_hash, photo_digest, read_dataset)
+from tfpoets.data import (HASH_HEIGHT, HASH_WIDTH, load_pixels, load_pixels_at_sizes, network_input, perceptual_hash,
+                          photo_digest, read_dataset)
+from tfpoets.exporting import sample_evenly
 from tfpoets.extractors import Extractor, LiteRTModel, core_count, extract_bottlenecks, open_extractor
 from tfpoets.tf_runtime import import_tensorflow
 
@@ -56,7 +57,7 @@ def main() -> None:
 
 def copy_photos(source: Path, root: Path, max_photos: int, megapixels: float | None) -> Path:
     """Copy at most `max_photos` evenly spread photos from `source` to `root`, and scale them if requested."""
-    for photo in evenly_spread(read_dataset(source, min_classes=1).photos, max_photos):
+    for photo in sample_evenly(read_dataset(source, min_classes=1).photos, max_photos):
         target = root / photo.label / photo.name
         target.parent.mkdir(parents=True, exist_ok=True)
         if megapixels is None:
@@ -69,16 +70,10 @@ def copy_photos(source: Path, root: Path, max_photos: int, megapixels: float | N
     return root
 
 
-def evenly_spread(photos: Sequence[Photo], count: int) -> list[Photo]:
-    """Return at most `count` photos, evenly spread over the sequence."""
-    rows = np.unique(np.linspace(0, len(photos) - 1, min(count, len(photos))).astype(int))
-    return [photos[row] for row in rows]
-
-
 def measure(root: Path, extractor: Extractor, runs: int, folder: Path) -> str:
     """Time decoding, inference and extraction alternately, and return the row of the table."""
     dataset = read_dataset(root, min_classes=1)
-    sample = [Path(photo.uri) for photo in evenly_spread(dataset.photos, SAMPLE_SIZE)]
+    sample = [Path(photo.uri) for photo in sample_evenly(dataset.photos, SAMPLE_SIZE)]
     decoding, preparation, inference, inference_all_cores, extraction, multiplication = time_alternately([
         lambda: [load_pixels(path.read_bytes(), extractor.height, extractor.width) for path in sample],
         lambda: [prepare(path, extractor) for path in sample],

@@ -1,14 +1,10 @@
 """Exported files in other programs: MediaPipe, and TensorFlow.js in a real browser."""
 from __future__ import annotations
 
-import contextlib
-import functools
-import http.server
 import json
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.download.local_server import serving_folder
 from tfpoets.cli import export, retrain
 from tfpoets.data import load_pixels
 from tfpoets.inference import load_classifier
@@ -100,16 +97,6 @@ def test_mediapipe_gives_the_same_predictions(file: str, flower_classifier: Path
     assert largest["resized"] < TOLERANCE
 
 
-@contextlib.contextmanager
-def serve_folder(folder: Path) -> Iterator[str]:
-    """Serve a folder over HTTP on this machine only."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-
-
 def test_a_browser_gives_the_same_predictions_and_the_page_shows_them(flower_classifier: Path, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
     page_folder = flower_classifier / "tf_files" / "exported" / "retrained_graph_tfjs"
@@ -120,7 +107,7 @@ def test_a_browser_gives_the_same_predictions_and_the_page_shows_them(flower_cla
         shutil.copy(flower_classifier / name, page_folder)
     labels = load_classifier(flower_classifier / "tf_files" / "retrained_graph.tflite").labels
     expected_probabilities = expected(flower_classifier, "tf_files/retrained_graph.tflite", "resized")
-    with serve_folder(page_folder) as address, sync_playwright() as playwright:
+    with serving_folder(page_folder) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"),
                                              args=["--no-sandbox", "--enable-unsafe-swiftshader"])
         page = browser.new_page(viewport={"width": 400, "height": 800})

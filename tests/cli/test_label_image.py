@@ -2,21 +2,19 @@
 from __future__ import annotations
 
 import csv
-import functools
-import http.server
 import io
 import json
 import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import write_photos
+from tests.download.local_server import serving_folder
 from tfpoets.cli import label_image, retrain
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,16 +133,13 @@ def test_flags_that_contradict_the_classifier_are_ignored_with_a_note(capsys: py
 @pytest.fixture
 def server(workspace: Path) -> Iterator[str]:
     """Serve the photos over HTTP."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(workspace))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as http_server:
-        threading.Thread(target=http_server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{http_server.server_address[1]}"
-        http_server.shutdown()
+    with serving_folder(workspace) as address:
+        yield address
 
 
 def test_urls_are_labelled_like_files(server: str, capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
     file, url, missing = label_json(capsys, "photos/red/000.png", f"{server}/photos/red/000.png",
-                                     f"{server}/none.jpg", f"--sort_into={tmp_path}", code=1)
+                                    f"{server}/none.jpg", f"--sort_into={tmp_path}", code=1)
     assert url["labels"] == file["labels"]
     assert "404" in missing["error"] or "not found" in missing["error"].lower()
     assert (tmp_path / file["labels"][0]["label"] / "000.png").exists()

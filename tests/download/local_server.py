@@ -1,11 +1,13 @@
 """An HTTP server on 127.0.0.1 with configurable faults."""
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 Reply = Callable[[BaseHTTPRequestHandler], None]
 
@@ -33,14 +35,27 @@ def serving(replies: Mapping[str, Reply]) -> Iterator[Server]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http_server:
+    with _running(Handler) as url:
+        server = Server(url)
+        yield server
+
+
+@contextmanager
+def serving_folder(folder: Path) -> Iterator[str]:
+    """Serve the files of a folder until the block ends; yield the URL without a trailing slash."""
+    with _running(functools.partial(SimpleHTTPRequestHandler, directory=str(folder))) as url:
+        yield url
+
+
+@contextmanager
+def _running(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http_server:
         http_server.daemon_threads = True
         http_server.block_on_close = False
-        server = Server(f"http://127.0.0.1:{http_server.server_address[1]}")
         thread = threading.Thread(target=http_server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:
-            yield server
+            yield f"http://127.0.0.1:{http_server.server_address[1]}"
         finally:  # a server that keeps running after a failure would use the CPU on its closed socket
             http_server.shutdown()
             thread.join()

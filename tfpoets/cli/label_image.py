@@ -85,21 +85,13 @@ def label(options: LabelOptions) -> int:
     write = _create_writer(options)
     failed = False
     for source, prediction in classifier.predict_photos(expand_sources(options.sources), read_source):
-        labels = _top_labels(prediction, classifier.labels, options)
+        labels = [(name, score) for name, score in classifier.top_labels(prediction, options.top_k)
+                  if score >= options.min_score]
         write(source, labels, prediction)
         failed = failed or bool(prediction.reason)
         if options.sort_into and (labels or prediction.unknown):
             _copy_photo(source, options.sort_into, UNKNOWN_LABEL if prediction.unknown else labels[0][0])
     return 1 if failed else 0
-
-
-def _top_labels(prediction: Prediction, labels: Sequence[str], options: LabelOptions) -> TopLabels:
-    """Return the labels to show with their scores, the most likely first."""
-    if prediction.probabilities is None:
-        return []
-    order = (-prediction.probabilities).argsort(kind="stable")[:options.top_k]
-    scored = [(labels[index], float(prediction.probabilities[index])) for index in order]
-    return [(name, score) for name, score in scored if score >= options.min_score]
 
 
 def _create_writer(options: LabelOptions) -> Writer:

@@ -14,7 +14,8 @@ from tfpoets.extractors import EngineRunner, TensorFlowEngine
 from tfpoets.files import as_location, as_path, check_output_folder, check_outside_image_dir
 from tfpoets.tf_runtime import import_tensorflow
 
-from .export_targets import FROZEN_GRAPH, check_format_names, check_formats, find_target, open_exported
+from .export_targets import (FROZEN_GRAPH, check_classifier_exists, check_format_names, check_formats, find_target,
+                             open_exported)
 from .exportable import Exportable, load_readable_photos, sample_evenly
 from .metadata import Metadata
 from .staging import OutputFile, StagedFiles
@@ -81,9 +82,7 @@ def open_graph(path: Path | str, training_photos: Sequence[Photo] = ()) -> Expor
         ModelError: There is no such file, retrain did not write it, or it does not match its metadata.
     """
     path = Path(path)
-    if not path.exists():
-        raise ModelError(f"There is no classifier at {path}.",
-                         "Create one with: `tfpoets retrain image_dir=FOLDER_OF_CLASS_FOLDERS`")
+    check_classifier_exists(path)
     content = path.read_bytes() if path.is_file() else b""
     if path.is_dir() or content[4:8] == TFLITE_IDENTIFIER:
         raise ModelError(f"{path} cannot be converted. Only the .pb that retrain wrote can.",

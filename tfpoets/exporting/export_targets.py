@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tfpoets.errors import ExportError, OptionError, closest_match
+from tfpoets.errors import ExportError, ModelError, OptionError, closest_match
 
 from .target import ExportTarget, LoadedFile
 from .targets.frozen_graph import FrozenGraphTarget
@@ -86,6 +86,13 @@ def check_formats(names: Sequence[str], folder: Path, stem: str) -> None:
             raise ExportError(f"{path} is a file, but a folder must be written there.", "Move the file.")
         if path.is_dir() and any(path.iterdir()) and not target.may_replace(path):
             raise ExportError(f"{path} was not written by an export, so it is not replaced.", "Move the folder.")
+
+
+def check_classifier_exists(path: Path) -> None:
+    """Raise ModelError if there is no file or folder at the path of a classifier."""
+    if not path.exists():
+        raise ModelError(f"There is no classifier at {path}.",
+                         "Create one with: `tfpoets retrain image_dir=FOLDER_OF_CLASS_FOLDERS`")
 
 
 def open_exported(path: Path, content: bytes | None = None) -> LoadedFile | None:

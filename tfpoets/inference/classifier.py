@@ -138,7 +138,18 @@ class Classifier:
         prediction = self.predict_photo(data)
         if prediction.probabilities is None:
             raise PhotoError(prediction.reason)
-        return UNKNOWN_LABEL if prediction.unknown else self.labels[prediction.probabilities.argmax()]
+        return self.predicted_label(prediction)
+
+    def predicted_label(self, prediction: Prediction) -> str:
+        """Return the most likely label of a prediction with probabilities, or "unknown" if it was rejected."""
+        return UNKNOWN_LABEL if prediction.unknown else self.top_labels(prediction, 1)[0][0]
+
+    def top_labels(self, prediction: Prediction, k: int) -> list[tuple[str, float]]:
+        """Return the k most likely labels with their scores, the most likely first; empty without probabilities."""
+        if prediction.probabilities is None:
+            return []
+        order = (-prediction.probabilities).argsort(kind="stable")[:k]
+        return [(self.labels[index], float(prediction.probabilities[index])) for index in order]
 
     def predict_photo(self, data: bytes) -> Prediction:
         """Return the prediction for a photo, given the content of its file."""

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from tfpoets.errors import ModelError
-from tfpoets.exporting import METADATA_PATH, RETRAIN_REMEDY, TFLITE_IDENTIFIER, Metadata, open_exported
+from tfpoets.exporting import (METADATA_PATH, RETRAIN_REMEDY, TFLITE_IDENTIFIER, Metadata, check_classifier_exists,
+                               open_exported)
 
 from .classifier import Classifier, PhotoInput
 from .legacy_classifier import LegacyGraphOptions, load_legacy_graph, load_legacy_tflite
@@ -34,9 +35,7 @@ def load_classifier(path: str | os.PathLike[str], overrides: LegacyGraphOptions 
 
 def _load(path: Path, overrides: LegacyGraphOptions) -> Classifier:
     """Load a classifier without logging anything."""
-    if not path.exists():
-        raise ModelError(f"There is no classifier at {path}.",
-                         "Create one with: `tfpoets retrain image_dir=FOLDER_OF_CLASS_FOLDERS`")
+    check_classifier_exists(path)
     content = b"" if path.is_dir() else path.read_bytes()
     opened = open_exported(path, content)
     if opened is not None:

@@ -83,7 +83,7 @@ def _label(limits: Limits) -> dict[str, Any]:
                  "description": "The image files. The fields may have any name."},
         "top_k": {"type": "integer", "minimum": 1, "maximum": 1_000_000,
                   "description": "The number of labels for each photo (default 5)."}},
-        "required": ["file"]}
+            "required": ["file"]}
     labels = {"type": "array", "items": _object({"label": {"type": "string"}, "score": {"type": "number"}})}
     result = {"type": "object", "required": ["file"], "properties": {
         "file": {"type": "string"}, "labels": labels, "error": {"type": "string"}, "unknown": {"type": "boolean"},

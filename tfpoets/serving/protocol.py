@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.exporting import UNKNOWN_LABEL
 from tfpoets.inference import Classifier, Prediction
 
 from .inference_pool import Upload
@@ -125,17 +124,12 @@ def predict_response(predictions: Sequence[Prediction], classifier: Classifier, 
         if prediction.probabilities is None:
             raise RequestError(f"Instance {number} cannot be used: {prediction.reason}.")
         rows.append({"probabilities": [float(probability) for probability in prediction.probabilities],
-                     "label": _predicted_label(prediction, classifier)})
+                     "label": classifier.predicted_label(prediction)})
         if prediction.unknown_score is not None:
             rows[-1]["unknown_score"] = prediction.unknown_score
     if not columnar:
         return {"predictions": rows}
     return {"outputs": {name: [row[name] for row in rows] for name in rows[0]}}
-
-
-def _predicted_label(prediction: Prediction, classifier: Classifier) -> str:
-    assert prediction.probabilities is not None
-    return UNKNOWN_LABEL if prediction.unknown else classifier.labels[int(prediction.probabilities.argmax())]
 
 
 def status_response() -> dict[str, Any]:

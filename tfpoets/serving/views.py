@@ -168,8 +168,7 @@ def _parse_top_k(text: str | None) -> int:
 def _label_result(prediction: Prediction, classifier: Classifier, top_k: int) -> dict[str, Any]:
     if prediction.probabilities is None:
         return {"error": prediction.reason}
-    order = (-prediction.probabilities).argsort(kind="stable")[:top_k]
-    labels = [{"label": classifier.labels[index], "score": float(prediction.probabilities[index])} for index in order]
+    labels = [{"label": name, "score": score} for name, score in classifier.top_labels(prediction, top_k)]
     if prediction.unknown_score is None:
         return {"labels": labels}
     return {"labels": labels, "unknown": prediction.unknown, "unknown_score": prediction.unknown_score}
