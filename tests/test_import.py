@@ -76,7 +76,7 @@ def test_labelling_photos_loads_no_training_packages(tmp_path: Path) -> None:
     # tarfile's extractall(filter=...) is missing from Python 3.11.2.
     shutil.unpack_archive(ROOT / "tests" / "compatibility" / "version_f862d5e.tar.gz", tmp_path)
     completed = subprocess.run([sys.executable, "-c", LABELLING], cwd=tmp_path, capture_output=True, text=True,
-                          timeout=120, env={**os.environ, "PYTHONPATH": str(ROOT)})
+                               timeout=120, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert completed.returncode == 0, completed.stderr[-2000:]
     assert completed.stdout.splitlines()[-1].strip() == "loaded:"
 
@@ -91,6 +91,6 @@ def test_all_public_names_can_be_imported() -> None:
 def test_only_the_command_line_package_mentions_flags() -> None:
     flag = re.compile(r"(?<![\w-])--[a-z][a-z_0-9]*_?[a-z0-9]+\b(?!-)")
     mentions = {path.relative_to(ROOT).as_posix(): flags
-             for path in sorted((ROOT / "tfpoets").rglob("*.py")) if "cli" not in path.parts
-             if (flags := set(flag.findall(path.read_text("utf-8"))))}
+                for path in sorted((ROOT / "tfpoets").rglob("*.py")) if "cli" not in path.parts
+                if (flags := set(flag.findall(path.read_text("utf-8"))))}
     assert mentions == {}

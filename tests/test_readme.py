@@ -37,7 +37,7 @@ def write_first_digits(count: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_short_python_example_trains_and_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_first_digits(100, tmp_path, monkeypatch)
     completed = subprocess.run([sys.executable, "-c", EXAMPLES[1]], capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+                               env={**os.environ, "PYTHONPATH": str(ROOT)})
     output = re.fullmatch(r"(\d+\.\d)% of \d+ photos, 95% interval \(.*\)\n7\n", completed.stdout)
     assert output and float(output[1]) > 60, completed.stderr
     assert "photos" not in completed.stderr  # the library writes nothing there; TensorFlow writes start-up messages
@@ -45,7 +45,7 @@ def test_the_short_python_example_trains_and_labels(tmp_path: Path, monkeypatch:
 
 
 def test_the_python_example_of_the_individual_steps_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                      capsys: pytest.CaptureFixture) -> None:
+                                                          capsys: pytest.CaptureFixture) -> None:
     write_first_digits(200, tmp_path, monkeypatch)
     code = EXAMPLES[2].replace('lite0")', 'lite0", image_size=96)')
     exec(compile(code, "README.md", "exec"), {"tfpoets": tfpoets})
@@ -75,7 +75,7 @@ def flower_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_modu
 def test_the_example_without_tensorflow_labels_a_photo(graph: str, flower_classifier: None) -> None:
     code = EXAMPLES[0].replace("tf_files/retrained_graph.", f"tf_files/{graph}.")
     completed = subprocess.run([sys.executable, "-c", f"{code}\nimport sys; assert 'tensorflow' not in sys.modules"],
-                          capture_output=True, text=True)
+                               capture_output=True, text=True)
     assert completed.returncode == 0, completed.stderr
     assert completed.stdout.startswith("rose ")
 

@@ -237,7 +237,7 @@ def test_the_commands_work_with_one_new_member_in_each_list(archive: Path, capsy
 
 
 def test_a_second_run_does_not_measure_photos_again(archive: Path, capsys: pytest.CaptureFixture,
-                                              monkeypatch: pytest.MonkeyPatch) -> None:
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     assert retrain.main([f"--image_dir={archive}", *COMMAND, "--format=json"]) == 0
     first = json.loads(capsys.readouterr().out)
     monkeypatch.setattr(GrayDetector, "measure", Measure("colourfulness", 64, 64, lambda _: pytest.fail("measured")))
@@ -249,7 +249,7 @@ def test_a_second_run_does_not_measure_photos_again(archive: Path, capsys: pytes
 def test_the_tflite_works_without_the_new_members(archive: Path) -> None:
     assert retrain.main([f"--image_dir={archive}", *COMMAND]) == 0
     completed = subprocess.run([sys.executable, "-m", "tfpoets", "label_image", "photos/green/001.png"],
-                          capture_output=True, text=True, check=True)
+                               capture_output=True, text=True, check=True)
     assert completed.stdout.startswith("green (score=")
 
 

@@ -211,7 +211,7 @@ def _train(extractor: Extractor | None, dataset: Dataset, options: RetrainOption
     listener = _intermediate_graph_writer(extractor, dataset, options, on_event)
     with stage_events("training", on_event, logs_substages=True):
         return train(extractor, dataset, TrainingContext(options.training, options.extractor, options.bottleneck_dir,
-                                                  listener))
+                                                         listener))
 
 
 def _intermediate_graph_writer(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions,

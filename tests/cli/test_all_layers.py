@@ -27,7 +27,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_network_from_scratch_goes_through_export_evaluate_and_label_image(capsys: pytest.CaptureFixture) -> None:
     result = retrain_json(capsys, "--image_dir=photos", "--architecture=lenet", "--train_epochs=4", "--nodoctor",
-                        "--validation_percentage=20", "--saved_model_dir=saved")
+                          "--validation_percentage=20", "--saved_model_dir=saved")
     assert result["network"]["kind"] == "from_scratch" and result["network"]["handle"] == "lenet"
     assert result["network"]["height"] == 32 and result["head"]["epochs"] == 4 and result["bottlenecks"] is None
     assert [point["step"] for point in result["curves"]["validation"]] == [0, 1, 2, 3]

@@ -38,7 +38,7 @@ def workspace(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def accuracy(output: str) -> tuple[float, int]:
     percentage, count = re.search(r"^Accuracy = (\d+\.\d)% \(N=(\d+)\), 95% interval \d+\.\d-\d+\.\d%$", output,
-                             re.MULTILINE).groups()
+                                  re.MULTILINE).groups()
     return float(percentage), int(count)
 
 

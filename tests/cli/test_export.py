@@ -195,7 +195,7 @@ def test_a_tfjs_model_of_another_program_is_not_overwritten(capsys: pytest.Captu
 def test_views_are_quantized_too(views: int, tiny_module: Path, model_dir: Path,
                                  capsys: pytest.CaptureFixture) -> None:
     result = retrain_json(capsys, "--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
-                        "--nodoctor", f"--views={views}", "--export=tflite_int8,tfjs")
+                          "--nodoctor", f"--views={views}", "--export=tflite_int8,tfjs")
     assert [row["name"] for row in result["converted"]] == ["graph (.pb)", "tflite_int8", "tfjs"]
     assert all(row["count"] == result["test"]["count"] for row in result["converted"])
 

@@ -73,7 +73,7 @@ def test_pip_installs_the_library_and_one_command(version: str, tmp_path: Path) 
         # The old command lines work in a clone.
         assert f"usage: python -m scripts.{name}" in run([venv_python, "-m", f"scripts.{name}", "--help"], checkout)
     bare, seconds = ([_seconds(argv, tmp_path) for _ in range(7)] for argv in ([venv_python, "-c", "pass"],
-                                                                              [command, "--help"]))
+                                                                               [command, "--help"]))
     # On a busy machine, starting the interpreter alone may take that long.
     assert min(seconds) < max(MAX_HELP_SECONDS, 3 * min(bare)), (seconds, bare)
     # Files other than Python modules are installed, too: the pages of the report, the server and tfjs.

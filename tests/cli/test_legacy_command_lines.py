@@ -247,6 +247,6 @@ def test_keras_applications_train_on_flowers(workspace: Path, tmp_path: Path, na
 def check_training(handle: str, min_accuracy: float, capsys: pytest.CaptureFixture) -> dict[str, Any]:
     """Retrain on the flowers. With so few test photos, the accuracy only shows that something was learned."""
     result = retrain_json(capsys, "--image_dir=tf_files/flower_photos", f"--tfhub_module={handle}",
-                        "--testing_percentage=30")
+                          "--testing_percentage=30")
     assert result["test"]["accuracy"] >= min_accuracy
     return result

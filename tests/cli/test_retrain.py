@@ -328,7 +328,7 @@ def test_a_killed_run_continues_where_it_stopped(shared_data: Path, flowers: Pat
         assert n_committed > done
         done = n_committed
     result = retrain_json(capsys, *flags(flowers, module, model_dir), "--output_graph=killed/g.pb",
-                        "--bottleneck_dir=killed/b")["bottlenecks"]
+                          "--bottleneck_dir=killed/b")["bottlenecks"]
     assert (result["computed"], result["count"]) == (599 - done, 600)
     assert Path("killed/g.pb").read_bytes() == Path("whole/g.pb").read_bytes()
 

@@ -83,7 +83,7 @@ def test_every_option_in_a_message_is_a_flag_of_a_command() -> None:
     for file in (ROOT / "tfpoets").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             is_message = isinstance(node, ast.Raise) or (isinstance(node, ast.Call)
-                                                    and ast.unparse(node.func).startswith("log."))
+                                                         and ast.unparse(node.func).startswith("log."))
             if is_message and "cli" not in file.parts:
                 text = "".join(part.value for part in ast.walk(node)
                                if isinstance(part, ast.Constant) and isinstance(part.value, str))

@@ -44,7 +44,7 @@ def test_a_printed_command_with_spaces_can_be_pasted(tmp_path, monkeypatch, caps
     line = capsys.readouterr().out.splitlines()[-1].strip()
     # Let the shell parse the line, with `tfpoets retrain` replaced by a command that prints its argument.
     result = subprocess.run(line.replace("tfpoets retrain", "printf '%s|'"), shell=True, text=True,
-                          capture_output=True)
+                            capture_output=True)
     assert result.stdout == f"--image_dir={tmp_path}/my photos/digits|"
 
 
@@ -92,7 +92,7 @@ def test_cifar10_offline_names_the_file_and_the_folder_for_a_manual_download(tmp
     with socket.socket() as closed_port:
         closed_port.bind(("127.0.0.1", 0))
         result = run("cifar10", folder=tmp_path, KERAS_HOME=str(tmp_path / "keras"), no_proxy="",
-                   https_proxy=f"http://127.0.0.1:{closed_port.getsockname()[1]}")
+                     https_proxy=f"http://127.0.0.1:{closed_port.getsockname()[1]}")
     assert result.returncode == 1 and result.stdout == ""
     assert "A local file was found" in result.stderr
     sentence = result.stderr.splitlines()[-1]

@@ -48,8 +48,8 @@ def test_cross_validation_lines_show_the_spread_of_the_folds() -> None:
 
 def test_the_comparison_of_networks_fits_a_terminal_and_shows_which_is_kept() -> None:
     for before, after, conclusion in ((0.5, 0.25, "(better by 0.2500 ± 0.0125): the fine-tuned network is kept"),
-                                (0.5, 0.49, "(better by 0.0100 ± 0.0125): the original network is kept"),
-                                (0.5, 0.75, "(worse by 0.2500 ± 0.0125): the original network is kept")):
+                                      (0.5, 0.49, "(better by 0.0100 ± 0.0125): the original network is kept"),
+                                      (0.5, 0.75, "(worse by 0.2500 ± 0.0125): the original network is kept")):
         stream = io.StringIO()
         EventPrinter(stream)(FineTuningComparison(before, after, 0.0125, "epoch 3"))
         lines = stream.getvalue().splitlines()

@@ -20,7 +20,7 @@ FULL = Metadata(
     cross_validation=CrossValidation(5, 0.75, (0.5, 0.875), 10, 0.0625), files={"g.pb": "ef56"},
     options={"split": {"seed": -3}})
 MINIMAL = replace(FULL, network=NetworkInfo("wrapped", "own", "ab12"), head=HeadInfo("none", 1.0), split=None,
-                   test=None, unknown=None, cross_validation=None, files={}, options={})
+                  test=None, unknown=None, cross_validation=None, files={}, options={})
 MALFORMED = {
     "labels": [None, "ab", ["one"], ["a", 1], ["a", "\ud800"], {"a": 1, "b": 2}],
     "input": [None, [], 3, {}],

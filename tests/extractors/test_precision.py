@@ -71,7 +71,7 @@ def test_the_verification_of_exported_files_restores_the_setting(name: str, retr
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
     expected = load_classifier(retrained / "tf_files" / "retrained_graph.tflite").outputs(pixels)
     path, target = (retrained / name, FROZEN_GRAPH) if name.endswith(".pb") else (retrained / name / "1",
-                                                                                 NUMBERED_SAVED_MODEL)
+                                                                                  NUMBERED_SAVED_MODEL)
     opened = open_exported(path)
     assert opened
     reference = LoadedReference([], pixels, expected)

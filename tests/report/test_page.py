@@ -89,8 +89,8 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     photo = Photo(str(tmp_path / MARKUP.replace("/", "") / "a\" onerror=\"alert(2).png"), MARKUP)
     findings = [Finding("outlier", photo, 1.0, MARKUP)]
     page = render(tmp_path, title=MARKUP, labels=[MARKUP, "x' onload='y"],
-                   misclassified=[Misclassification(photo, MARKUP, MARKUP, 1, 0)],
-                   findings=findings, details={MARKUP: MARKUP}, notes=[MARKUP], label_command=MARKUP)
+                  misclassified=[Misclassification(photo, MARKUP, MARKUP, 1, 0)],
+                  findings=findings, details={MARKUP: MARKUP}, notes=[MARKUP], label_command=MARKUP)
     elements = Elements(page)
     assert elements.attributes("script") == []
     assert not any(name.startswith("on") for _, attributes in elements.elements for name in attributes)

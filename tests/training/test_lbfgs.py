@@ -379,7 +379,7 @@ def test_augmented_views_equal_to_the_photos_change_nothing(n_held_out: int) -> 
     X, y = validation.X[:n_held_out], validation.y[:n_held_out]
     plain = fit_head(train.examples(), Examples(X, y, 2))
     with_views = fit_head(train.examples(augmented=np.repeat(train.X[:, None], 3, axis=1)),
-                      Examples(X, y, 2, augmented=np.repeat(X[:, None], 3, axis=1)))
+                          Examples(X, y, 2, augmented=np.repeat(X[:, None], 3, axis=1)))
     assert with_views.l2 == plain.l2 and [step.validation_loss for step in with_views.path] == pytest.approx(
         [step.validation_loss for step in plain.path], rel=1e-3)
     assert np.allclose(with_views.head.probabilities(train.X), plain.head.probabilities(train.X), atol=1e-3)

@@ -108,7 +108,7 @@ def test_a_run_stopped_within_an_epoch_continues_to_the_same_result(n_saves: int
 
 
 def test_a_finished_run_is_not_repeated(tmp_path: Path, uninterrupted: np.ndarray,
-                                             monkeypatch: pytest.MonkeyPatch) -> None:
+                                        monkeypatch: pytest.MonkeyPatch) -> None:
     train(tmp_path)
     monkeypatch.setattr(TrainingRun, "train_epoch", lambda *_: pytest.fail("it was trained again"))
     np.testing.assert_allclose(train(tmp_path)[1], uninterrupted, atol=1e-5)

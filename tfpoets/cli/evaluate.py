@@ -162,7 +162,7 @@ def _evaluate_rejection(classifier: Classifier, predictions: list[Prediction], c
         return None
     unknown_predictions = _predict(classifier, unknown_photos)[1] if unknown_photos else []
     return evaluate_rejection(_unknown_scores(predictions), correct, classifier.unknown_threshold,
-                            _unknown_scores(unknown_predictions))
+                              _unknown_scores(unknown_predictions))
 
 
 def _unknown_scores(predictions: list[Prediction]) -> np.ndarray:

@@ -134,7 +134,7 @@ DESCRIPTION = ("Train an image classifier on your own photos, with one folder pe
 NETWORK_ONLY = ("train_epochs", "batch_size", "optimizer", "dropout", "patience", "monitor", "batch_norm",
                 "mixed_precision")
 SGD_ONLY = ("solver", "how_many_training_steps", "train_batch_size", "validation_batch_size", "test_batch_size",
-              "eval_step_interval", "intermediate_store_frequency", "intermediate_output_graphs_dir")
+            "eval_step_interval", "intermediate_store_frequency", "intermediate_output_graphs_dir")
 # Flags that select --solver=sgd.
 SGD_SELECTORS = ("how_many_training_steps", "learning_rate", "train_batch_size")
 

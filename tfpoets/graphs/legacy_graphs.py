@@ -92,7 +92,7 @@ class LegacyGraph:
 
 
 def read_legacy_graph(content: bytes, source: str, input_layer: str | None = None,
-                     output_layer: str | None = None) -> LegacyGraph:
+                      output_layer: str | None = None) -> LegacyGraph:
     """Read a frozen GraphDef and find its input and output.
 
     Args:

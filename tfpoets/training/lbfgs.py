@@ -9,7 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from tfpoets.data import Examples
-from tfpoets.errors import check_choice, check_bool
+from tfpoets.errors import check_bool, check_choice
 
 from .curves import Curves, build_curves
 from .l2_path import TOLERANCE, FoldPath, PathStep, fit_path_temperature, follow_path, split_folds

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfpoets.data import AugmentationOptions
-from tfpoets.errors import check_choice, check_bool, check_range, check_type
+from tfpoets.errors import check_bool, check_choice, check_range, check_type
 
 from .sgd import MAX_BATCH_SIZE
 
