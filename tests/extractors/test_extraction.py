@@ -12,8 +12,8 @@ import pytest
 from tests.conftest import write_photos
 from tfpoets.data import load_pixels, network_input, read_dataset
 from tfpoets.errors import TfpoetsError
-from tfpoets.extractors import CACHE_NAME, Bottlenecks, Extractor, LiteRTModel, extract_bottlenecks, open_extractor
-from tfpoets.extractors.engines import TensorFlowEngine
+from tfpoets.extractors import (CACHE_NAME, INPUT_NODE, OUTPUT_NODE, Bottlenecks, ExecutionOptions, Extractor,
+                                LiteRTModel, TensorFlowEngine, extract_bottlenecks, open_extractor)
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +36,7 @@ def test_features_are_the_extractors_outputs_in_the_order_of_the_photos(
     run = LiteRTModel(extractor.tflite_path).run
     assert bottlenecks.computed == 60 and bottlenecks.features.dtype == np.float32
     for photo, row in zip(bottlenecks.dataset.photos, bottlenecks.features):
-        expected = run(network_input(load_pixels(photo.uri, 32, 32)[None]))[0]
-        if bottlenecks.engine == "litert":
-            assert np.array_equal(row, expected)
-        else:
-            assert np.allclose(row, expected, atol=1e-5)
+        assert np.array_equal(row, run(network_input(load_pixels(photo.uri, 32, 32)[None]))[0])
 
 
 def test_a_second_run_computes_nothing(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
@@ -122,18 +118,16 @@ def test_a_class_without_readable_photos_is_excluded(photo_folder: Path, extract
 
 def test_the_number_of_workers_does_not_change_the_features(photo_folder: Path, extractor: Extractor,
                                                             cache: Path) -> None:
-    one = extract(photo_folder, extractor, cache, workers=1)
-    many = extract(photo_folder, extractor, cache.with_name("other"), workers=7)
+    one = extract(photo_folder, extractor, cache, execution=ExecutionOptions(workers=1))
+    many = extract(photo_folder, extractor, cache.with_name("other"), execution=ExecutionOptions(workers=7))
     assert one.features.tobytes() == many.features.tobytes()
 
 
-def test_tensorflow_in_batches_gives_the_same_features(photo_folder: Path, extractor: Extractor, cache: Path,
-                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorflow_in_batches_gives_the_same_features(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
     lite = extract(photo_folder, extractor, cache)
-    from tfpoets.extractors import extraction
-    monkeypatch.setattr(extraction, "choose_engine", lambda tflite, graph, *nodes: TensorFlowEngine(graph, *nodes))
-    batched = extract(photo_folder, extractor, cache.with_name("other"))
-    assert batched.engine == "tensorflow" and batched.computed == 60
+    engine = TensorFlowEngine(extractor.graph_path, INPUT_NODE, OUTPUT_NODE)
+    batched = extract(photo_folder, extractor, cache.with_name("other"), execution=ExecutionOptions(engine=engine))
+    assert batched.computed == 60
     assert np.abs(batched.features - lite.features).max() < 1e-4 * np.abs(lite.features).max()
 
 

@@ -12,7 +12,8 @@ import pytest
 from tests.inference.test_legacy_classifier import write_graph
 from tfpoets.data import read_dataset
 from tfpoets.exporting import FROZEN_GRAPH, NUMBERED_SAVED_MODEL, LoadedReference, open_exported, verify, wrap
-from tfpoets.extractors import TensorFlowEngine, extract_bottlenecks, open_extractor
+from tfpoets.extractors import (INPUT_NODE, OUTPUT_NODE, ExecutionOptions, TensorFlowEngine, extract_bottlenecks,
+                                open_extractor)
 from tfpoets.inference import load_classifier
 from tfpoets.tf_runtime import auto_mixed_precision, full_precision, hide_native_messages, import_tensorflow
 
@@ -52,15 +53,14 @@ def states(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 
 def test_preparing_and_extracting_restore_the_setting(tmp_path: Path, photo_folder: Path, tiny_module: Path,
-                                                      tensor_float_32: bool, states: list[bool],
-                                                      monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tfpoets.extractors.extraction.choose_engine",
-                        lambda _, graph, *nodes: TensorFlowEngine(graph, *nodes))
+                                                      tensor_float_32: bool, states: list[bool]) -> None:
     # This prepares the extractor, and so compares both engines.
     extractor = open_extractor(str(tiny_module), model_dir=tmp_path / "models")
     prepared = len(states)
     assert prepared and is_tensor_float_32_on() == tensor_float_32
-    assert extract_bottlenecks(read_dataset(photo_folder), extractor, tmp_path / "cache").computed == 60
+    execution = ExecutionOptions(engine=TensorFlowEngine(extractor.graph_path, INPUT_NODE, OUTPUT_NODE))
+    bottlenecks = extract_bottlenecks(read_dataset(photo_folder), extractor, tmp_path / "cache", execution=execution)
+    assert bottlenecks.computed == 60
     assert len(states) > prepared and not any(states)
     assert is_tensor_float_32_on() == tensor_float_32
 

@@ -1,12 +1,6 @@
-"""Run networks with LiteRT, one interpreter per core, or with TensorFlow, in batches on a GPU.
-
-The choice follows a fixed rule, not timings. TensorFlow is used if it finds a GPU or if LiteRT is not installed, as on
-platforms without a LiteRT package; otherwise LiteRT is used.
-"""
+"""Run networks with LiteRT, one interpreter per core, or with TensorFlow, in batches on a GPU."""
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,19 +9,18 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tfpoets.data import network_input
 from tfpoets.errors import TfpoetsError
 from tfpoets.graphs import concatenate_outputs, load_frozen_graph
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
+from .devices import core_count, has_gpu
+
 # On 2 cores, larger batches are no faster and only use more memory.
 TENSORFLOW_BATCH = 16
-
-
-def core_count() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+# On a GPU, a batch has about as many pixels as 64 photos of 320 x 320, but not more than MAX_GPU_BATCH photos.
+GPU_BATCH_PIXELS = 64 * 320 * 320
+MAX_GPU_BATCH = 128
 
 
 class NotAnImageNetworkError(TfpoetsError, ValueError):
@@ -189,6 +182,21 @@ class EngineRunner:
             return np.concatenate(list(pool.map(lambda batch: self.run(preprocess(batch)), batches)))
 
 
+class PixelEngine(Engine, Protocol):
+    """An engine that can also scale pixels from [0, 255] to [0, 1], as extractors expect them."""
+
+    def open_for_pixels(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Return a function from uint8 [n, height, width, 3] to float32 [n, columns], all outputs side by side.
+
+        Raises:
+            NoGPUError: The engine needs a GPU, and TensorFlow finds none.
+        """
+
+
+class NoGPUError(Exception):
+    """TensorFlow finds no GPU, although there are signs of an NVIDIA driver."""
+
+
 class LiteRTEngine:
     """A .tflite file, run by LiteRT with one single-threaded interpreter for each thread that opens it."""
 
@@ -202,31 +210,44 @@ class LiteRTEngine:
         """Load the file into a new interpreter; see `Engine`."""
         return LiteRTModel(self._tflite, self._size).run
 
+    def open_for_pixels(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Load the file into a new interpreter; see `PixelEngine`."""
+        run = self.open()
+        return lambda pixels: run(network_input(pixels))
+
 
 class TensorFlowEngine:
-    """A frozen graph, run by TensorFlow in batches and in full float32."""
+    """A frozen graph, run by TensorFlow in batches and in full float32.
+
+    Args:
+        graph: The frozen GraphDef, as the path of a file or as bytes.
+        input_node: The name of the node that takes photos.
+        *output_nodes: The names of the output nodes.
+        batch_size: The largest number of photos per call.
+        requires_gpu: Whether `open_for_pixels` fails if TensorFlow finds no GPU.
+    """
 
     name = "tensorflow"
-    batch_size = TENSORFLOW_BATCH
 
-    def __init__(self, graph: Path | bytes, input_node: str, *output_nodes: str):
+    def __init__(self, graph: Path | bytes, input_node: str, *output_nodes: str, batch_size: int = TENSORFLOW_BATCH,
+                 requires_gpu: bool = False):
         self._graph, self._nodes = graph, (input_node, *output_nodes)
+        self.batch_size, self.requires_gpu = batch_size, requires_gpu
 
     def open(self) -> Callable[[np.ndarray], np.ndarray]:
         """Load the graph; see `Engine`."""
-        content = self._graph if isinstance(self._graph, bytes) else self._graph.read_bytes()
-        return load_frozen_graph(content, *self._nodes)
+        return load_frozen_graph(self._read(), *self._nodes)
+
+    def open_for_pixels(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Load the graph; see `PixelEngine`. The pixels are scaled on the device."""
+        if self.requires_gpu and not has_gpu():
+            raise NoGPUError
+        return load_frozen_graph(self._read(), *self._nodes, takes_pixels=True)
+
+    def _read(self) -> bytes:
+        return self._graph if isinstance(self._graph, bytes) else self._graph.read_bytes()
 
 
-def choose_engine(tflite: Path, graph: Path, input_node: str, output_node: str) -> Engine:
-    """Return the engine for this machine, by the rule in the module docstring."""
-    if not is_litert_installed() or has_gpu():
-        return TensorFlowEngine(graph, input_node, output_node)
-    return LiteRTEngine(tflite)
-
-
-def has_gpu() -> bool:
-    """Return whether TensorFlow finds a GPU; TensorFlow is imported only if there are signs of an NVIDIA driver."""
-    if not (shutil.which("nvidia-smi") or Path("/dev/nvidia0").exists()):
-        return False
-    return bool(import_tensorflow().config.list_physical_devices("GPU"))
+def gpu_batch_size(height: int, width: int) -> int:
+    """Return the number of photos of `height` x `width` pixels per batch on a GPU."""
+    return min(MAX_GPU_BATCH, max(1, GPU_BATCH_PIXELS // (height * width)))

@@ -2,20 +2,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from tfpoets.data import HASH_BYTES, AugmentationOptions, Dataset, Measure, Photo, network_input, with_readable_photos
+from tfpoets.data import HASH_BYTES, AugmentationOptions, Dataset, Measure, Photo, with_readable_photos
 from tfpoets.progress import progress_bar
 
+from .batches import PhotoAndResult, run_in_batches
 from .cache import BottleneckCache
-from .engines import Engine, choose_engine, core_count
-from .extractor import INPUT_NODE, OUTPUT_NODE, Extractor
-from .photo_workers import CachedValues, ExtractionJob, PhotoResult, PhotoWorkers
+from .cached_values import CachedValues
+from .engines import NoGPUError
+from .execution import ExecutionOptions, ExecutionPlan
+from .extractor import Extractor
+from .photo_processor import ExtractionJob, PhotoResult
+from .worker_processes import WorkersUnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +32,11 @@ class Bottlenecks:
         dataset: The readable photos with their digests, perceptual hashes, measures and bottlenecks (`X`).
         unreadable: (photo, reason) for each photo that could not be read; these are not in `dataset`.
         computed: The number of bottlenecks that were not in the cache.
-        engine: The name of the engine that computes bottlenecks on this machine.
     """
 
     dataset: Dataset
     unreadable: tuple[tuple[Photo, str], ...]
     computed: int = 0
-    engine: str = ""
 
     @property
     def features(self) -> np.ndarray:
@@ -44,7 +46,8 @@ class Bottlenecks:
 
 
 def extract_bottlenecks(dataset: Dataset, extractor: Extractor, bottleneck_dir: Path | str,
-                        workers: int | None = None, measures: Sequence[Measure] = ()) -> Bottlenecks:
+                        measures: Sequence[Measure] = (), execution: ExecutionOptions = ExecutionOptions()
+                        ) -> Bottlenecks:
     """Compute the bottlenecks and measures that are missing from the cache, and load all of them.
 
     A file is not even opened if its stamp has not changed and all its values are in the cache. Unreadable photos are
@@ -54,23 +57,22 @@ def extract_bottlenecks(dataset: Dataset, extractor: Extractor, bottleneck_dir: 
         dataset: The photos, from `read_dataset`.
         extractor: The extractor, from `open_extractor`.
         bottleneck_dir: The folder of the cache.
-        workers: The number of threads that decode photos; None: one per core.
         measures: The measures to compute for each photo.
+        execution: The options that control how they are computed.
 
     Raises:
         ExtractorError: The cache cannot be written.
     """
-    engine = _choose_engine(extractor)
-    job, workers = ExtractionJob(extractor, extractor.digest, measures=measures), workers or core_count()
+    job = ExtractionJob(extractor, extractor.digest, measures=measures)
     with BottleneckCache(bottleneck_dir) as cache:
         files = _Files(_read_stamps(dataset.photos))
         files.digests = cache.known_digests(files.stamps)
         computed = 0
         while True:
-            computed += _extract_missing(dataset.photos, job, engine, cache, files, workers)
+            computed += _extract_missing(dataset.photos, job, cache, files, execution)
             bottlenecks, damaged = _collect(dataset, job, cache, files)
             if not damaged:
-                return replace(bottlenecks, computed=computed, engine=engine.name)
+                return replace(bottlenecks, computed=computed)
             log.warning("%d bottlenecks in the cache are damaged and are computed again.", len(damaged))
             cache.delete_vectors(extractor.digest, damaged)
 
@@ -93,7 +95,6 @@ def extract_augmented(photos: Sequence[Photo], extractor: Extractor, bottleneck_
     Raises:
         ExtractorError: The cache cannot be written.
     """
-    engine = _choose_engine(extractor)
     job = ExtractionJob(extractor, f"{extractor.digest}/{augmentation.key}", range(1, n_views + 1), augmentation)
     features = np.full((len(photos), n_views, extractor.depth), np.nan, np.float32)
     rows = _rows_by_digest(photos)
@@ -101,7 +102,7 @@ def extract_augmented(photos: Sequence[Photo], extractor: Extractor, bottleneck_
         computed = 0
         for _ in range(2):  # a second time if rows in the cache are damaged
             files = _Files(_read_stamps(photos), {photo.uri: photo.digest for photo in photos})
-            computed += _extract_missing(photos, job, engine, cache, files, core_count())
+            computed += _extract_missing(photos, job, cache, files, ExecutionOptions())
             for view in job.views:
                 for digest, _, vector in cache.read_vectors(job.key, extractor.depth, view):
                     features[rows.get(digest, []), view - 1] = vector
@@ -110,10 +111,6 @@ def extract_augmented(photos: Sequence[Photo], extractor: Extractor, bottleneck_
                 break
             cache.delete_vectors(job.key, {photos[int(row)].digest for row in incomplete})
     return features, computed
-
-
-def _choose_engine(extractor: Extractor) -> Engine:
-    return choose_engine(extractor.tflite_path, extractor.graph_path, INPUT_NODE, OUTPUT_NODE)
 
 
 def _rows_by_digest(photos: Sequence[Photo]) -> dict[str, list[int]]:
@@ -148,62 +145,63 @@ def _read_stamps(photos: Sequence[Photo]) -> dict[str, str]:
     return stamps
 
 
-def _extract_missing(photos: Sequence[Photo], job: ExtractionJob, engine: Engine, cache: BottleneckCache,
-                     files: _Files, n_threads: int) -> int:
+def _extract_missing(photos: Sequence[Photo], job: ExtractionJob, cache: BottleneckCache, files: _Files,
+                     execution: ExecutionOptions) -> int:
     """Compute the values missing from the cache, update `files`, and return the number of computed bottlenecks."""
-    cached = CachedValues(cache, job)
-    missing = [photo for photo in photos if photo.uri not in files.reasons
-               and not cached.are_complete(files.digests.get(photo.uri))]
-    workers = PhotoWorkers(missing, cached, job, engine, min(n_threads, len(missing)))
-    computed = 0
-    unreadable: dict[str, str] = {}
-    description = "Bottlenecks" if job.augmentation is None else "Augmented views"
-    with progress_bar(len(photos), description, "photo", done=len(photos) - len(missing)) as bar:
-        for result in _compute_vectors(workers, engine, cache):
-            bar.update()
-            uri = result.photo.uri
-            if result.reason:
-                files.reasons[uri] = unreadable[result.digest] = result.reason
-            else:
-                files.digests[uri] = result.digest
-                _store(result, files.stamps.get(uri, ""), cache, job.key, engine.name)
-                computed += len(result.vectors)
+    computed, plan = 0, None
+    while True:
+        cached = CachedValues({**{view: cache.digests_with_vector(job.key, view) for view in job.views},
+                               **{measure.name: cache.digests_with_measure(measure.name) for measure in job.measures}})
+        missing = [photo for photo in photos if photo.uri not in files.reasons
+                   and not cached.are_complete(files.digests.get(photo.uri))]
+        plan = plan or execution.plan(job.extractor, len(missing))
+        description = "Bottlenecks" if job.augmentation is None else "Augmented views"
+        try:
+            with progress_bar(len(photos), description, "photo", done=len(photos) - len(missing)) as bar:
+                for photo, result in _compute(plan, missing, cached, job, cache):
+                    bar.update()
+                    _store(photo, result, files, cache, job.key, plan.engine.name)
+                    computed += len(result.vectors)
+            break
+        except WorkersUnavailableError as error:
+            log.debug("Worker processes cannot be used (%s). Threads are used instead.", error)
+            plan = replace(plan, uses_processes=False)
+        except NoGPUError:
+            plan = execution.plan(job.extractor, len(missing), may_use_gpu=False)
     cache.commit()
     # Of several files with the same unreadable bytes, only the first was decoded. The others have the same reason.
+    unreadable = {files.digests[uri]: reason for uri, reason in files.reasons.items() if uri in files.digests}
     files.reasons.update({uri: unreadable[digest] for uri, digest in files.digests.items() if digest in unreadable})
     return computed
 
 
-def _store(result: PhotoResult, stamp: str, cache: BottleneckCache, key: str, engine_name: str) -> None:
-    cache.add_digest(result.photo.uri, result.digest, stamp)
+def _compute(plan: ExecutionPlan, photos: Sequence[Photo], cached: CachedValues, job: ExtractionJob,
+             cache: BottleneckCache) -> Iterator[PhotoAndResult]:
+    """Yield the photos with their results, and commit changes to the cache from time to time meanwhile."""
+    workers = plan.workers(photos, cached, job)
+    with closing(workers.results()) as results:
+        for item in run_in_batches(results, workers, plan.engine) if plan.engine.batch_size > 1 else results:
+            if item is None:
+                cache.commit_if_due()
+            else:
+                yield item
+
+
+def _store(photo: Photo, result: PhotoResult, files: _Files, cache: BottleneckCache, key: str, engine_name: str
+           ) -> None:
+    """Store the result of a photo in the cache, or the reason why it could not be read in `files`."""
+    if result.digest:
+        files.digests[photo.uri] = result.digest
+    if result.reason:
+        files.reasons[photo.uri] = result.reason
+        return
+    cache.add_digest(photo.uri, result.digest, files.stamps.get(photo.uri, ""))
     if result.hash_:
         cache.add_hash(result.digest, result.hash_)
     for name, value in result.measures.items():
         cache.add_measure(name, result.digest, value)
     for view, vector in zip(result.views, result.vectors):
         cache.add_vector(key, result.digest, vector, engine_name, view)
-
-
-def _compute_vectors(workers: PhotoWorkers, engine: Engine, cache: BottleneckCache) -> Iterator[PhotoResult]:
-    """Yield the workers' results with bottlenecks, which are computed here if the engine takes batches."""
-    waiting: list[PhotoResult] = []
-    run: Callable[[np.ndarray], np.ndarray] | None = None
-    for result in workers:
-        if result is None:
-            cache.commit_if_due()
-        elif not result.pixels:
-            yield result
-        else:
-            waiting.append(result)
-        n_waiting = sum(len(item.pixels) for item in waiting)
-        if waiting and (workers.finished or n_waiting >= engine.batch_size):
-            run = run or engine.open()
-            vectors = iter(run(network_input(np.stack([pixels for item in waiting for pixels in item.pixels]))))
-            for item in waiting:
-                item.vectors = list(islice(vectors, len(item.pixels)))
-                item.pixels = ()
-                yield item
-            waiting = []
 
 
 def _collect(dataset: Dataset, job: ExtractionJob, cache: BottleneckCache, files: _Files

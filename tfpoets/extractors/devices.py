@@ -1,0 +1,25 @@
+"""The cores and GPUs of this machine."""
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from tfpoets.tf_runtime import import_tensorflow
+
+
+def core_count() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def has_nvidia_driver() -> bool:
+    """Return whether there are signs of an NVIDIA driver; whether TensorFlow can use the GPU is not checked."""
+    return bool(shutil.which("nvidia-smi")) or Path("/dev/nvidia0").exists()
+
+
+def has_gpu() -> bool:
+    """Return whether TensorFlow finds a GPU; TensorFlow is imported only if there are signs of an NVIDIA driver."""
+    return has_nvidia_driver() and bool(import_tensorflow().config.list_physical_devices("GPU"))

@@ -1,0 +1,88 @@
+"""How bottlenecks are computed: with which engine, and in how many threads or processes."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tfpoets.data import Photo
+
+from .batches import Workers
+from .cached_values import CachedValues
+from .devices import core_count, has_nvidia_driver
+from .engines import LiteRTEngine, PixelEngine, TensorFlowEngine, gpu_batch_size, is_litert_installed
+from .extractor import OUTPUT_NODE, Extractor
+from .photo_processor import ExtractionJob
+from .tflite_conversion import INPUT_NODE
+from .worker_processes import WorkerProcesses
+from .worker_threads import WorkerThreads
+
+# TensorFlow takes several seconds to start on a GPU. Up to this number of photos per core, the cores alone need less.
+MAX_PHOTOS_PER_CORE_WITHOUT_GPU = 100
+# With fewer cores, threads hardly wait for Python's lock.
+MIN_PROCESSES = 4
+# Starting a process takes as long as processing about this many photos.
+MIN_PHOTOS_PER_PROCESS = 60
+
+
+@dataclass(frozen=True)
+class ExecutionPlan:
+    """The engine and the workers that compute bottlenecks.
+
+    Attributes:
+        engine: The engine.
+        n_workers: The number of threads or processes that decode photos and, with LiteRT, compute bottlenecks.
+        uses_processes: Whether they are processes.
+    """
+
+    engine: PixelEngine
+    n_workers: int
+    uses_processes: bool
+
+    def workers(self, photos: Sequence[Photo], cached: CachedValues, job: ExtractionJob) -> Workers:
+        """Return the workers for these photos."""
+        kind = WorkerProcesses if self.uses_processes else WorkerThreads
+        return kind(photos, cached, job, self.engine, min(self.n_workers, len(photos)))
+
+
+@dataclass(frozen=True)
+class ExecutionOptions:
+    """Options that control how bottlenecks are computed.
+
+    The number and kind of workers do not change the bottlenecks; those of different engines differ by rounding errors.
+
+    Attributes:
+        workers: The number of threads or processes; None: one per core, less one if a GPU computes the bottlenecks.
+        processes: Whether to use processes instead of threads; None: if there are at least MIN_PROCESSES of them and
+            MIN_PHOTOS_PER_PROCESS photos for each.
+        engine: The engine; None: TensorFlow if it finds a GPU and there are more than
+            MAX_PHOTOS_PER_CORE_WITHOUT_GPU photos per core, or if LiteRT is not installed; otherwise LiteRT.
+    """
+
+    workers: int | None = None
+    processes: bool | None = None
+    engine: PixelEngine | None = None
+
+    def plan(self, extractor: Extractor, n_photos: int, may_use_gpu: bool = True) -> ExecutionPlan:
+        """Return how to compute the bottlenecks of `n_photos` photos on this machine.
+
+        Args:
+            extractor: The extractor.
+            n_photos: The number of photos.
+            may_use_gpu: Whether TensorFlow may find a GPU, which is not checked here: that takes several seconds.
+        """
+        uses_gpu = (self.engine is None and may_use_gpu and has_nvidia_driver()
+                    and n_photos > MAX_PHOTOS_PER_CORE_WITHOUT_GPU * core_count())
+        n_workers = self.workers or max(1, core_count() - uses_gpu)
+        uses_processes = self.processes
+        if uses_processes is None:
+            uses_processes = n_workers >= MIN_PROCESSES and n_photos >= MIN_PHOTOS_PER_PROCESS * n_workers
+        return ExecutionPlan(self.engine or _choose_engine(extractor, uses_gpu), n_workers, uses_processes)
+
+
+def _choose_engine(extractor: Extractor, uses_gpu: bool) -> PixelEngine:
+    if uses_gpu:
+        return TensorFlowEngine(extractor.graph_path, INPUT_NODE, OUTPUT_NODE, requires_gpu=True,
+                                batch_size=gpu_batch_size(extractor.height, extractor.width))
+    if is_litert_installed():
+        return LiteRTEngine(extractor.tflite_path)
+    return TensorFlowEngine(extractor.graph_path, INPUT_NODE, OUTPUT_NODE)

@@ -1,0 +1,111 @@
+"""One worker process, seen from the process that started it."""
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from typing import Any
+
+from tfpoets.tf_runtime import native_messages_hidden
+
+from .worker_protocol import Task
+
+WORKER_MODULE = "tfpoets.extractors.worker"
+
+
+class WorkerProcess:
+    """A process that runs WORKER_MODULE, and the photos that it was given.
+
+    The main module of this process is not imported in the worker, so a script need not protect its code with
+    `if __name__ == "__main__"`.
+
+    Args:
+        setup: The pickled WorkerSetup.
+        descriptors: The file descriptors of the shared memory.
+        messages: The queue for this object with each message of the worker, and with None when the process has ended.
+
+    Raises:
+        OSError: The process cannot be started.
+
+    Attributes:
+        chunks: The chunks of photos that it was given and that are not finished: the unfinished tasks by their number.
+        is_ready: Whether it has started successfully.
+    """
+
+    def __init__(self, setup: bytes, descriptors: list[int],
+                 messages: queue.SimpleQueue[tuple[WorkerProcess, Any]]):
+        self.chunks: deque[dict[int, Task]] = deque()
+        self.is_ready = False
+        self._messages = messages
+        self._process = subprocess.Popen(
+            # -P: without the current folder, whose files the user may not trust
+            [sys.executable, "-P", "-m", WORKER_MODULE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if native_messages_hidden() else None, env=_worker_environment(),
+            **_separate_from_terminal(descriptors))
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self._write(setup)
+
+    @property
+    def pid(self) -> int:
+        """The identifier of the process."""
+        return self._process.pid
+
+    def give(self, chunk: list[Task]) -> None:
+        """Send photos to the process."""
+        self.chunks.append({task.number: task for task in chunk})
+        self._write(pickle.dumps(chunk, pickle.HIGHEST_PROTOCOL))
+
+    def finish(self, number: int) -> Task:
+        """Note that a photo is finished, and return its task."""
+        task = next(chunk for chunk in self.chunks if number in chunk).pop(number)
+        while self.chunks and not self.chunks[0]:
+            self.chunks.popleft()
+        return task
+
+    def end_reason(self) -> str:
+        """Return how the process ended: "SIGSEGV", for example, or "exit code 1"."""
+        code = self._process.wait()
+        with contextlib.suppress(ValueError):
+            return signal.Signals(-code).name
+        return f"exit code {code}"
+
+    def stop(self) -> None:
+        """End the process if it is still running, and wait for it."""
+        self._process.kill()
+        with contextlib.suppress(OSError):  # what was not written yet cannot be written any more
+            self._process.stdin.close()  # type: ignore[union-attr]
+        self._process.wait()
+        self._reader.join()
+        self._process.stdout.close()  # type: ignore[union-attr]
+
+    def _write(self, data: bytes) -> None:
+        with contextlib.suppress(OSError):  # the process has ended, which `_read` notices as well
+            self._process.stdin.write(data)  # type: ignore[union-attr]
+            self._process.stdin.flush()  # type: ignore[union-attr]
+
+    def _read(self) -> None:
+        try:
+            while True:
+                self._messages.put((self, pickle.load(self._process.stdout)))  # type: ignore[arg-type]
+        except Exception:  # the end of the pipe, perhaps in the middle of a message
+            self._messages.put((self, None))
+
+
+def _worker_environment() -> dict[str, str]:
+    """Return environment variables with which a worker finds the same modules, and uses a single thread."""
+    paths = [path or os.getcwd() for path in sys.path]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def _separate_from_terminal(descriptors: list[int]) -> dict[str, Any]:
+    """Return arguments of Popen that let a process inherit descriptors but no Ctrl-C of the terminal."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"pass_fds": descriptors, "start_new_session": True}

@@ -1,0 +1,206 @@
+"""Worker processes that process photos: for many photos on many cores, where threads would wait for Python's lock."""
+from __future__ import annotations
+
+import pickle
+import queue
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from tfpoets.data import FileReader, Photo
+from tfpoets.errors import ExtractorError
+
+from .cached_values import CachedValues, SharedClaims
+from .engines import PixelEngine
+from .photo_processor import ExtractionJob, PhotoResult
+from .shared_arrays import SharedArray
+from .worker_process import WorkerProcess
+from .worker_protocol import Task, WorkerSetup
+
+# A worker gets at most this many photos at a time, and fewer near the end, so that all workers finish together.
+MAX_CHUNK = 8
+# The number of chunks that a worker has at a time, so that it need not wait for the next one.
+CHUNKS_PER_WORKER = 2
+# Pixels that wait for the GPU take at most this much memory, unless photos are so large that workers would have to
+# wait.
+SLOT_BYTES = 512 * 2 ** 20
+# If this many workers end unexpectedly without any result in between, something other than the photos is wrong.
+MAX_CRASHES = 20
+
+
+class WorkersUnavailableError(Exception):
+    """Worker processes cannot be started, or cannot read the photos' source; the message is the reason."""
+
+
+class WorkerProcesses:
+    """Processes that process photos.
+
+    If a process ends unexpectedly, it is replaced, and its photos are tried again one by one. A photo that makes a
+    process end twice gets a result with a reason.
+
+    Args:
+        photos: The photos to process.
+        cached: The values that need not be computed.
+        job: The values to compute for each photo.
+        engine: The engine for the bottlenecks. If it takes batches, results contain pixels instead of bottlenecks,
+            in shared memory; pass them to `release` when they are no longer needed.
+        n_processes: The number of processes.
+    """
+
+    def __init__(self, photos: Sequence[Photo], cached: CachedValues, job: ExtractionJob, engine: PixelEngine,
+                 n_processes: int):
+        self._photos, self._remaining = photos, len(photos)
+        self._n_processes, self._n_views = n_processes, len(job.views)
+        sources, indexes = _number_sources(photos)
+        self._new_tasks = iter([Task(number, photo.uri, index)
+                                for number, (photo, index) in enumerate(zip(photos, indexes))])
+        self._n_new = len(photos)
+        self._repeated: deque[list[Task]] = deque()
+        slots = None if engine.batch_size == 1 else SharedArray(
+            (self._slot_count(job, engine), job.extractor.height, job.extractor.width, 3), np.uint8)
+        self._free_slots = deque(range(len(slots.array))) if slots else None
+        self._setup = WorkerSetup(job, engine, SharedClaims(cached, len(photos)), sources, slots)
+        self._messages: queue.SimpleQueue[tuple[WorkerProcess, Any]] = queue.SimpleQueue()
+        self._workers: list[WorkerProcess] = []
+        self._crashes = 0
+
+    def _slot_count(self, job: ExtractionJob, engine: PixelEngine) -> int:
+        needed = CHUNKS_PER_WORKER * MAX_CHUNK * self._n_processes * self._n_views + 2 * engine.batch_size
+        affordable = SLOT_BYTES // (job.extractor.height * job.extractor.width * 3)
+        return max(needed, min(affordable, self._remaining * self._n_views))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the results of all photos have been yielded."""
+        return self._remaining == 0
+
+    @property
+    def pids(self) -> list[int]:
+        """The identifiers of the running processes."""
+        return [worker.pid for worker in self._workers]
+
+    def results(self) -> Generator[tuple[Photo, PhotoResult] | None, None, None]:
+        """Start, and yield photos and results as they become available, and None after each second without one.
+
+        Raises:
+            WorkersUnavailableError: The processes cannot be started.
+            ExtractorError: The processes end unexpectedly again and again.
+        """
+        try:
+            setup = _pickle_setup(self._setup)
+            self._start = lambda: WorkerProcess(setup, self._setup.descriptors(), self._messages)
+            for _ in range(self._n_processes):
+                self._add_worker()
+            while self._remaining:
+                try:
+                    worker, message = self._messages.get(timeout=1)
+                except queue.Empty:
+                    yield None
+                    continue
+                for number, result in self._handle(worker, message):
+                    self._remaining -= 1
+                    yield self._photos[number], result
+        finally:
+            for worker in self._workers:
+                worker.stop()
+            self._setup.close()
+
+    def release(self, result: PhotoResult) -> None:
+        """Drop the pixels of a result, so that their memory can be used for other photos."""
+        result.pixels = ()
+        if self._free_slots is not None:
+            self._free_slots.extend(result.slots)
+            result.slots = ()
+            for worker in self._workers:
+                self._give_work(worker)
+
+    def _add_worker(self) -> None:
+        try:
+            worker = self._start()
+        except OSError as error:
+            raise WorkersUnavailableError(str(error)) from error
+        self._workers.append(worker)
+        self._give_work(worker)
+
+    def _handle(self, worker: WorkerProcess, message: Any) -> Iterable[tuple[int, PhotoResult]]:
+        """Return the results in a message of a worker, and give the worker more work."""
+        if message is None:
+            return self._replace(worker)
+        if isinstance(message, BaseException):
+            raise message
+        if isinstance(message, str):
+            if message:
+                raise WorkersUnavailableError(message)
+            worker.is_ready = True
+            return ()
+        self._crashes = 0
+        for number, result in message:
+            self._take_back_slots(worker.finish(number), result)
+        self._give_work(worker)
+        return message
+
+    def _take_back_slots(self, task: Task, result: PhotoResult) -> None:
+        """Find the pixels of a result in the shared memory, and free the slots that its task did not need."""
+        if self._setup.slots and self._free_slots is not None:
+            result.pixels = [self._setup.slots.array[slot] for slot in result.slots]
+            self._free_slots.extend(task.slots[len(result.slots):])
+
+    def _give_work(self, worker: WorkerProcess) -> None:
+        while len(worker.chunks) < CHUNKS_PER_WORKER and (chunk := self._next_chunk()):
+            worker.give(chunk)
+
+    def _next_chunk(self) -> list[Task]:
+        """Return the next photos for a worker; none if none are left, or if there is no memory for their pixels."""
+        if self._repeated:
+            return self._repeated.popleft()
+        size = max(1, min(MAX_CHUNK, self._n_new // (2 * CHUNKS_PER_WORKER * self._n_processes)))
+        if self._free_slots is not None:
+            size = min(size, len(self._free_slots) // self._n_views)
+        chunk = list(islice(self._new_tasks, size))
+        self._n_new -= len(chunk)
+        if self._free_slots is not None:
+            chunk = [task._replace(slots=tuple(self._free_slots.popleft() for _ in range(self._n_views)))
+                     for task in chunk]
+        return chunk
+
+    def _replace(self, worker: WorkerProcess) -> Iterable[tuple[int, PhotoResult]]:
+        """Start a new process in place of one that ended, and return the results of photos that are given up."""
+        worker.stop()
+        self._workers.remove(worker)
+        if not worker.is_ready:
+            raise WorkersUnavailableError("a worker process ended when it was started")
+        unfinished = [list(chunk.values()) for chunk in worker.chunks]
+        reason = f"the process that read it ended unexpectedly ({worker.end_reason()})"
+        self._crashes += 1
+        if self._crashes > MAX_CRASHES and unfinished:
+            raise ExtractorError(f"{unfinished[0][0].uri}: {reason}, as did {MAX_CRASHES} others before it.",
+                                 "Check that there is enough free memory.")
+        given_up: list[tuple[int, PhotoResult]] = []
+        # One of the photos in the first chunk made the process end; the others are innocent.
+        self._repeated.extendleft(unfinished[:0:-1])
+        for task in unfinished[0] if unfinished else ():
+            if task.repeated:
+                result = PhotoResult(reason=reason)
+                self._take_back_slots(task, result)
+                given_up.append((task.number, result))
+            else:
+                self._repeated.append([task._replace(repeated=True)])
+        self._add_worker()
+        return given_up
+
+
+def _number_sources(photos: Sequence[Photo]) -> tuple[list[FileReader], list[int]]:
+    """Return the different sources of photos, and the index of each photo's source."""
+    by_id = {id(photo.source): photo.source for photo in photos}
+    order = {key: index for index, key in enumerate(by_id)}
+    return list(by_id.values()), [order[id(photo.source)] for photo in photos]
+
+
+def _pickle_setup(setup: WorkerSetup) -> bytes:
+    try:
+        return pickle.dumps(setup, pickle.HIGHEST_PROTOCOL)
+    except Exception as error:  # pickle raises many kinds of errors
+        raise WorkersUnavailableError(str(error)) from error

@@ -1,0 +1,84 @@
+"""Worker threads that process photos: for few photos or few cores."""
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Sequence
+
+from tfpoets.data import Photo
+
+from .cached_values import CachedValues
+from .engines import PixelEngine
+from .photo_processor import ExtractionJob, PhotoProcessor, PhotoResult
+
+
+class WorkerThreads:
+    """Threads that process photos.
+
+    The queue of results is short, so that little work is lost if the run is killed.
+
+    Args:
+        photos: The photos to process.
+        cached: The values that need not be computed.
+        job: The values to compute for each photo.
+        engine: The engine for the bottlenecks. If it takes batches, results contain pixels instead of bottlenecks.
+        n_threads: The number of threads.
+    """
+
+    def __init__(self, photos: Sequence[Photo], cached: CachedValues, job: ExtractionJob, engine: PixelEngine,
+                 n_threads: int):
+        self._photos = iter(photos)
+        self._remaining = len(photos)
+        self._cached, self._job, self._engine = cached, job, engine
+        self._lock = threading.Lock()
+        self._results: queue.Queue[tuple[Photo, PhotoResult] | BaseException] = queue.Queue(
+            maxsize=max(1, engine.batch_size - 1))
+        self._stopped = threading.Event()
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(n_threads)]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the results of all photos have been yielded."""
+        return self._remaining == 0
+
+    def results(self) -> Generator[tuple[Photo, PhotoResult] | None, None, None]:
+        """Start, and yield photos and results as they become available, and None after each second without one."""
+        for thread in self._threads:
+            thread.start()
+        try:
+            while self._remaining:
+                try:
+                    result = self._results.get(timeout=1)
+                except queue.Empty:
+                    yield None
+                    continue
+                if isinstance(result, BaseException):
+                    raise result
+                self._remaining -= 1
+                yield result
+        finally:
+            self._stopped.set()
+
+    def release(self, result: PhotoResult) -> None:
+        """Drop the pixels of a result, which are no longer needed."""
+        result.pixels = ()
+
+    def _work(self) -> None:
+        """Process photos until none are left or the extraction is stopped."""
+        processor = PhotoProcessor(self._job, self._engine, self._cached)
+        try:
+            while not self._stopped.is_set():
+                with self._lock:
+                    photo = next(self._photos, None)
+                if photo is None:
+                    return
+                self._put((photo, processor.process(photo)))
+        except BaseException as error:  # raised again in the thread that iterates
+            self._put(error)
+
+    def _put(self, result: tuple[Photo, PhotoResult] | BaseException) -> None:
+        while not self._stopped.is_set():
+            try:
+                return self._results.put(result, timeout=1)
+            except queue.Full:
+                continue
