@@ -78,7 +78,8 @@ def extract_bottlenecks(dataset: Dataset, extractor: Extractor, bottleneck_dir: 
 
 
 def extract_augmented(photos: Sequence[Photo], extractor: Extractor, bottleneck_dir: Path | str,
-                      augmentation: AugmentationOptions, n_views: int) -> tuple[np.ndarray, int]:
+                      augmentation: AugmentationOptions, n_views: int,
+                      execution: ExecutionOptions = ExecutionOptions()) -> tuple[np.ndarray, int]:
     """Compute the bottlenecks of augmented views of photos, except those that the cache already contains.
 
     Args:
@@ -87,6 +88,7 @@ def extract_augmented(photos: Sequence[Photo], extractor: Extractor, bottleneck_
         bottleneck_dir: The folder of the cache.
         augmentation: The augmentation; the cache stores the views of different augmentations separately.
         n_views: The number of views of each photo.
+        execution: The options that control how they are computed.
 
     Returns:
         The bottlenecks, float32 [n, n_views, depth], and how many of them were computed. Rows of photos that have
@@ -102,7 +104,7 @@ def extract_augmented(photos: Sequence[Photo], extractor: Extractor, bottleneck_
         computed = 0
         for _ in range(2):  # a second time if rows in the cache are damaged
             files = _Files(_read_stamps(photos), {photo.uri: photo.digest for photo in photos})
-            computed += _extract_missing(photos, job, cache, files, ExecutionOptions())
+            computed += _extract_missing(photos, job, cache, files, execution)
             for view in job.views:
                 for digest, _, vector in cache.read_vectors(job.key, extractor.depth, view):
                     features[rows.get(digest, []), view - 1] = vector
