@@ -35,12 +35,12 @@ def flowers(shared_data: Path) -> Path:
 def write_photos(folder: Path, count: int, hue: int, size: int = 48, seed: int = 0, suffix: str = ".png") -> None:
     """Write photos of random bright spots on a background of one colour; no two of them are near duplicates."""
     folder.mkdir(parents=True, exist_ok=True)
-    random = np.random.default_rng([seed, hue])
+    rng = np.random.default_rng([seed, hue])
     for number in range(count):
-        spots = random.random((4, 4, 1)) * np.array([200, 200, 200])
+        spots = rng.random((4, 4, 1)) * np.array([200, 200, 200])
         background = np.zeros(3)
         background[hue % 3] = 255
-        pixels = np.clip(0.6 * spots + 0.4 * background + random.normal(0, 12, (4, 4, 3)), 0, 255).astype(np.uint8)
+        pixels = np.clip(0.6 * spots + 0.4 * background + rng.normal(0, 12, (4, 4, 3)), 0, 255).astype(np.uint8)
         Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC).save(folder / f"{number:03d}{suffix}")
 
 
@@ -65,8 +65,8 @@ def save_module(folder: Path, size: int | None = 32, depth: int = 24, seed: int 
     """Write a TensorFlow 2 SavedModel that computes feature vectors of photos with one random convolution."""
     tensorflow = import_tensorflow()
     module = tensorflow.Module()
-    random = np.random.default_rng(seed)
-    module.kernel = tensorflow.Variable(random.normal(0, 0.4, (5, 5, 3, depth)).astype(np.float32))
+    rng = np.random.default_rng(seed)
+    module.kernel = tensorflow.Variable(rng.normal(0, 0.4, (5, 5, 3, depth)).astype(np.float32))
 
     def features(images):
         maps = tensorflow.nn.conv2d(images, module.kernel, 4, "SAME")

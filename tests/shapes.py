@@ -11,28 +11,28 @@ SHAPES = ("checks", "cross", "disc", "frame", "plus", "ring", "square", "stripes
 
 def write_shapes(root: Path, count: int, size: int = 32, seed: int = 0) -> None:
     """Write `count` pictures of each shape, with random colours, positions and sizes, on noisy backgrounds."""
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     for label in SHAPES:
         (root / label).mkdir(parents=True)
         for number in range(count):
-            draw_shape(label, size, random).save(root / label / f"{number:04d}.png")
+            draw_shape(label, size, rng).save(root / label / f"{number:04d}.png")
 
 
-def draw_shape(label: str, size: int, random: np.random.Generator) -> Image.Image:
+def draw_shape(label: str, size: int, rng: np.random.Generator) -> Image.Image:
     """Return one picture of a shape."""
-    patches = Image.fromarray(random.integers(0, 256, (4, 4, 3), np.uint8))
+    patches = Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8))
     background = np.asarray(patches.resize((size, size), Image.Resampling.BICUBIC), np.float32)
-    ink = random.integers(0, 256, 3).astype(np.float32)
+    ink = rng.integers(0, 256, 3).astype(np.float32)
     while np.abs(ink - background.mean((0, 1))).max() < 90:  # otherwise the shape would be invisible
-        ink = random.integers(0, 256, 3).astype(np.float32)
+        ink = rng.integers(0, 256, 3).astype(np.float32)
     large = 4 * size  # draw the shape larger and scale it down, for smooth edges
     mask = Image.new("L", (large, large))
-    radius = random.uniform(0.22, 0.38) * large
-    x, y = random.uniform(radius, large - radius, 2)
+    radius = rng.uniform(0.22, 0.38) * large
+    x, y = rng.uniform(radius, large - radius, 2)
     _draw(ImageDraw.Draw(mask), label, x, y, radius)
-    mask = mask.rotate(random.uniform(-12, 12), center=(x, y)).filter(ImageFilter.BoxBlur(1))
+    mask = mask.rotate(rng.uniform(-12, 12), center=(x, y)).filter(ImageFilter.BoxBlur(1))
     coverage = np.asarray(mask.resize((size, size), Image.Resampling.BOX), np.float32)[..., None] / 255
-    pixels = background * (1 - coverage) + ink * coverage + random.normal(0, 12, (size, size, 3))
+    pixels = background * (1 - coverage) + ink * coverage + rng.normal(0, 12, (size, size, 3))
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 

@@ -53,7 +53,7 @@ def main() -> None:
 
 def write_photos_and_cache(folder: Path, size: int, depth: int) -> None:
     """Write empty files, and a cache with bottlenecks for them."""
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     modified = time.time() - 100  # the cache does not trust files that were modified within the last 2 s
     with BottleneckCache(folder / "cache") as cache:
         for number in range(size):
@@ -64,8 +64,8 @@ def write_photos_and_cache(folder: Path, size: int, depth: int) -> None:
             digest = hashlib.blake2b(str(number).encode(), digest_size=16).hexdigest()
             status = path.stat()
             cache.add_digest(str(path), digest, f"{status.st_size} {status.st_mtime_ns}")
-            cache.add_hash(digest, random.bytes(HASH_BYTES))
-            cache.add_vector("made up", digest, random.random(depth, np.float32), "none")
+            cache.add_hash(digest, rng.bytes(HASH_BYTES))
+            cache.add_vector("made up", digest, rng.random(depth, np.float32), "none")
 
 
 def measure(folder: Path, depth: int) -> dict[str, float]:

@@ -43,12 +43,12 @@ def main() -> None:
 
 def synthetic_bottlenecks(n_photos: int, depth: int, n_classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return synthetic bottlenecks X, float32 [n_photos, depth], and targets y, int64 [n_photos]."""
-    random = np.random.default_rng(seed)
-    y = random.integers(0, n_classes, n_photos)
-    directions = random.normal(size=(200, depth)) * (1 / np.sqrt(1 + np.arange(200)))[:, None]
-    means = random.normal(0, 0.12, (n_classes, depth)).astype(np.float32)
-    X = (random.normal(size=(n_photos, 200)).astype(np.float32) @ directions.astype(np.float32) * np.float32(0.5)
-         + means[y] + random.normal(0, 1, (n_photos, depth)).astype(np.float32))
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, n_classes, n_photos)
+    directions = rng.normal(size=(200, depth)) * (1 / np.sqrt(1 + np.arange(200)))[:, None]
+    means = rng.normal(0, 0.12, (n_classes, depth)).astype(np.float32)
+    X = (rng.normal(size=(n_photos, 200)).astype(np.float32) @ directions.astype(np.float32) * np.float32(0.5)
+         + means[y] + rng.normal(0, 1, (n_photos, depth)).astype(np.float32))
     return np.maximum(X, 0), y
 
 

@@ -82,7 +82,7 @@ def compute_scores(X: np.ndarray, y: np.ndarray, parts: list[np.ndarray], X_unkn
     score = fit_unknown_score(train, validation, COVERAGE)
     both = (X[test_rows], X_unknown)
     neighbours, relative = zip(*(score.raw_scores(rows) for rows in both))
-    return {"both together": tuple(score.scores(rows) for rows in both),
+    return {"neighbours + relative Mahalanobis": tuple(score.scores(rows) for rows in both),
             "neighbours": neighbours, "relative Mahalanobis": relative,
             "largest probability": tuple(-head.probabilities(rows).max(axis=1) for rows in both),
             "energy": tuple(-np.logaddexp.reduce(head.logits(rows), axis=1) for rows in both)}

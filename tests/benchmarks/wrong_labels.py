@@ -51,11 +51,11 @@ def measure_detection(X: np.ndarray, y: np.ndarray, groups: np.ndarray, neighbou
         neighbours: The nearest neighbours, from `find_neighbours`.
         seed: Determines the labels that are replaced.
     """
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     n_photos, n_classes = len(y), int(y.max()) + 1
-    rows = random.choice(n_photos, round(WRONG_FRACTION * n_photos), replace=False)
+    rows = rng.choice(n_photos, round(WRONG_FRACTION * n_photos), replace=False)
     changed_y = y.copy()
-    changed_y[rows] = (y[rows] + random.integers(1, n_classes, len(rows))) % n_classes
+    changed_y[rows] = (y[rows] + rng.integers(1, n_classes, len(rows))) % n_classes
     is_wrong = np.zeros(n_photos, bool)
     is_wrong[rows] = True
     issues = find_label_issues(X, changed_y, groups, neighbours)

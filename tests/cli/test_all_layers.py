@@ -25,7 +25,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write_photos(tmp_path / "photos" / label, 30, hue)
 
 
-def test_a_network_from_scratch_goes_through_export_evaluate_and_label_image(capsys: pytest.CaptureFixture) -> None:
+def test_a_network_trained_from_scratch_can_be_exported_evaluated_and_used_to_label_photos(
+        capsys: pytest.CaptureFixture) -> None:
     result = retrain_json(capsys, "--image_dir=photos", "--architecture=lenet", "--train_epochs=4", "--nodoctor",
                           "--validation_percentage=20", "--saved_model_dir=saved")
     assert result["network"]["kind"] == "from_scratch" and result["network"]["handle"] == "lenet"
@@ -48,12 +49,12 @@ def test_a_grayscale_network_is_trained(model_dir: Path, capsys: pytest.CaptureF
 
 def write_stripes(root: Path, count: int) -> None:
     """Write faint horizontal or vertical stripes in noise, which random features hardly tell apart."""
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for label in ("across", "down"):
         (root / label).mkdir(parents=True)
         for number in range(count):
-            pixels = random.normal(128, 40, (32, 32, 3))
-            pixels[random.integers(0, 2)::2] += 25
+            pixels = rng.normal(128, 40, (32, 32, 3))
+            pixels[rng.integers(0, 2)::2] += 25
             pixels = pixels if label == "across" else pixels.transpose(1, 0, 2)
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / label / f"{number}.png")
 

@@ -51,7 +51,8 @@ def test_an_interrupted_training_run_is_continued(capsys: pytest.CaptureFixture)
     (["--random_scale=10"], '{"flip": false, "crop": 0, "scale": 10, "brightness": 0}')])
 def test_cache_keys_of_augmented_views_are_unchanged(flags: list[str], key: str) -> None:
     options = options_from(parse_flags("retrain", "", retrain.FLAGS, ["--image_dir=elsewhere", *flags]))
-    assert options.training.augmented and options.training.augmented[0].key == key
+    augmentation_and_views = options.training.augmentation_and_views
+    assert augmentation_and_views and augmentation_and_views[0].key == key
 
 
 @pytest.mark.parametrize("flags, key", [

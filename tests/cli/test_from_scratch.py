@@ -42,8 +42,8 @@ def time_keras_epoch() -> float:
     import keras
     preset = PRESETS["cifar_cnn"]
     model = keras.Sequential([keras.Input((32, 32, 3))])
-    for filters, kernel in zip(preset.filters, preset.kernels):
-        for layer in (keras.layers.Conv2D(filters, kernel, padding="same", activation="relu"),
+    for filters, kernel_size in zip(preset.filters, preset.kernel_sizes):
+        for layer in (keras.layers.Conv2D(filters, kernel_size, padding="same", activation="relu"),
                       keras.layers.MaxPooling2D(), keras.layers.BatchNormalization()):
             model.add(layer)
     model.add(keras.layers.Flatten())
@@ -53,8 +53,8 @@ def time_keras_epoch() -> float:
             model.add(layer)
     model.add(keras.layers.Dense(10))
     model.compile("adamw", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    random = np.random.default_rng(0)
-    photos, y = random.random((N_KERAS_PHOTOS, 32, 32, 3), np.float32), random.integers(0, 10, N_KERAS_PHOTOS)
+    rng = np.random.default_rng(0)
+    photos, y = rng.random((N_KERAS_PHOTOS, 32, 32, 3), np.float32), rng.integers(0, 10, N_KERAS_PHOTOS)
     model.fit(photos, y, batch_size=32, verbose=0)  # builds the graph
     start = time.monotonic()
     model.fit(photos, y, batch_size=32, verbose=0)

@@ -172,7 +172,7 @@ def test_flags_of_gradient_descent_are_ignored_by_the_default_solver(
     assert json.loads(captured.out)["head"]["solver"] == "lbfgs"
 
 
-def test_a_folder_written_by_tensorflow_for_poets_labels_photos(
+def test_photos_are_labelled_with_the_files_of_tensorflow_for_poets(
         tmp_path: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture,
         flowers: Path) -> None:
     shutil.copytree(shared_data / "poets_graphs" / "surface_defects_mobilenet_0.25_128", tmp_path / "tf_files")
@@ -198,7 +198,8 @@ def test_a_module_can_be_used_after_every_kind_of_failed_download(
     monkeypatch.setattr(hub, "TIMEOUT_SECONDS", 0.3)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     content = pack(tiny_module)
-    faults = [body(content[:-99], announced=len(content)), pieces([content[:99]], pause=1, announced=len(content)),
+    faults = [body(content[:-99], content_length=len(content)),
+              pieces([content[:99]], pause=1, content_length=len(content)),
               redirect(PATH + QUERY), status(404), body(b"<html>Hello</html>"), cut_off(content)]
     replies = {"/5.tar.gz": body(content)}
     with serving(replies) as server:

@@ -32,7 +32,8 @@ def scores(path: str, capsys: pytest.CaptureFixture) -> dict[str, float]:
 
 def test_four_views_give_a_photo_and_its_mirror_image_the_same_scores(
         command: list[str], capsys: pytest.CaptureFixture) -> None:
-    # Parts of photos of two classes, side by side: no class gets a score near 1, so small changes of the photo show.
+    # Parts of photos of two classes, side by side: no class gets a score near 1, so that small changes to the photo
+    # affect the scores.
     photo = Image.open("photos/red/003.png")
     photo.paste(Image.open("photos/green/003.png").crop((0, 0, 20, 48)), (0, 0))
     photo.save("photo.png")

@@ -501,7 +501,7 @@ def test_cmyk_is_similar_to_the_rgb_version_of_a_photo(messy, name):
     ("CMYK", (0, 255, 255, 0), (255, 0, 0)),
     ("CMYK", (0, 0, 0, 255), (0, 0, 0)),
     pytest.param("YCbCr", (76, 85, 255), (254, 0, 0), marks=pytest.mark.skipif(
-        PIL.__version__ < "13", reason="Pillow 11.3 writes it cut short")),
+        PIL.__version__ < "13", reason="Pillow before 13 cannot read uncompressed YCbCr TIFF files")),
     ("L", 77, (77, 77, 77)),
     ("1", 255, (255, 255, 255)),
 ])

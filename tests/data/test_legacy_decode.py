@@ -1,4 +1,4 @@
-"""Version 0 of the pixel contract is identical to TensorFlow 1."""
+"""Version 0 of the pixel contract resizes photos exactly as TensorFlow 1 does."""
 from __future__ import annotations
 
 import io

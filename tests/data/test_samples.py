@@ -230,8 +230,8 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
 
 
 def test_photos_are_written_losslessly_and_numbered_within_their_part(tmp_path):
-    noise = np.random.default_rng(7)
-    train, test = (noise.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8) for n in (5, 2))
+    rng = np.random.default_rng(7)
+    train, test = (rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8) for n in (5, 2))
     parts = {"train": (train, np.array([[1], [0], [1], [1], [0]])), "test": (test, np.array([[0], [1]]))}
     samples.write_parts(tmp_path / "set", parts, ("cat", "dog"))
     assert sorted(files(tmp_path / "set")) == [

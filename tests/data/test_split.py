@@ -1,4 +1,4 @@
-"""The part of a photo is stable and depends on its content; every class has photos in every part."""
+"""The part that a photo is assigned to is stable and depends on its content; every class has photos in every part."""
 from __future__ import annotations
 
 import hashlib
@@ -169,7 +169,7 @@ def test_a_class_whose_photos_all_look_the_same_is_still_split() -> None:
     dataset = make_dataset(*make_photos("a", 4), *make_photos("b", 50))
     result = split(dataset, near_duplicate_hashes(dataset, [[0, 1, 2, 3]], bits=3))
     assert set(result.parts[:4]) == {TRAINING, VALIDATION, TEST}
-    assert any("test figures are too optimistic" in note for note in result.notes)
+    assert any("test metrics of this class are too optimistic" in note for note in result.notes)
 
 
 def test_percentages_that_leave_no_training_photos_are_refused() -> None:

@@ -28,7 +28,7 @@ def extractor(tiny_module: Path, model_dir: Path) -> Extractor:
 
 def examine_folder(root: Path, extractor: Extractor, work_dir: Path, parts: dict[str, int] | None = None
                    ) -> list[Finding]:
-    """Examine the photos of a folder; `parts` overrides the part of the split by file name."""
+    """Examine the photos of a folder; `parts` overrides the split: it maps file names to parts."""
     bottlenecks = extract_bottlenecks(read_dataset(root), extractor, work_dir)
     dataset = split_photos(bottlenecks.dataset)
     assert dataset.split
@@ -191,7 +191,7 @@ def test_a_burst_is_reported_photo_by_photo_with_the_photo_that_has_a_different_
     assert names_of_kind(findings, "label_conflict") == {"blue/stray.jpg"}
     assert sum(finding.kind == "near_duplicate" for finding in findings) == 14
     conflict = next(finding for finding in findings if finding.kind == "label_conflict")
-    assert conflict.suggestion == "looks like 13 photos of red"
+    assert conflict.suggestion == "looks the same as 13 photos labelled red"
 
 
 @pytest.mark.parametrize("n_photos", [3, 4, 5])

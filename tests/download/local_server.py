@@ -61,11 +61,11 @@ def _running(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
             thread.join()
 
 
-def body(content: bytes, announced: int | None = None) -> Reply:
-    """Return a reply with status 200 and `content`, with its actual length in the header or with `announced`."""
+def body(content: bytes, content_length: int | None = None) -> Reply:
+    """Return a reply with status 200 and `content`, with its actual length in the header, or `content_length`."""
     def reply(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
-        handler.send_header("Content-Length", str(len(content) if announced is None else announced))
+        handler.send_header("Content-Length", str(len(content) if content_length is None else content_length))
         handler.end_headers()
         handler.wfile.write(content)
     return reply
@@ -89,12 +89,15 @@ def redirect(location: str, code: int = 302) -> Reply:
     return reply
 
 
-def pieces(content: Iterator[bytes] | list[bytes], pause: float = 0.0, announced: int | None = None) -> Reply:
-    """Return a reply with status 200 that waits `pause` seconds after each piece; no length unless `announced`."""
+def pieces(content: Iterator[bytes] | list[bytes], pause: float = 0.0, content_length: int | None = None) -> Reply:
+    """Return a reply with status 200 that waits `pause` seconds after each piece.
+
+    It has no Content-Length unless `content_length` is given.
+    """
     def reply(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
-        if announced is not None:
-            handler.send_header("Content-Length", str(announced))
+        if content_length is not None:
+            handler.send_header("Content-Length", str(content_length))
         handler.end_headers()
         for piece in content:
             handler.wfile.write(piece)

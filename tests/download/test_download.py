@@ -77,17 +77,17 @@ def test_an_error_status_is_explained_with_the_url(code, words):
 
 
 def test_the_error_for_an_incomplete_body_states_how_much_arrived():
-    with serving({"/photo.png": body(bytes(12), announced=200)}) as server:
+    with serving({"/photo.png": body(bytes(12), content_length=200)}) as server:
         assert "only 12 of 200 bytes arrived" in failure(f"{server.url}/photo.png")
 
 
 def test_a_large_incomplete_body_is_measured_in_megabytes():
-    with serving({"/photo.png": body(bytes(1_500_000), announced=200_000_000)}) as server:
+    with serving({"/photo.png": body(bytes(1_500_000), content_length=200_000_000)}) as server:
         assert "only 1.5 of 200.0 MB arrived" in failure(f"{server.url}/photo.png", max_bytes=300_000_000)
 
 
 def test_a_length_above_the_limit_is_refused_before_the_body():
-    with serving({"/photo.png": pieces([b"x"], pause=30, announced=LIMIT + 1)}) as server:
+    with serving({"/photo.png": pieces([b"x"], pause=30, content_length=LIMIT + 1)}) as server:
         started = time.monotonic()
         assert "larger than" in failure(f"{server.url}/photo.png")
     assert time.monotonic() - started < 5
@@ -178,9 +178,9 @@ def test_a_connection_closed_without_a_response_is_reported():
         assert "connection was lost" in failure(f"{server.url}/photo.png")
 
 
-@pytest.mark.parametrize("announced", [None, 100])
-def test_a_server_that_stops_sending_is_reported_after_the_timeout(announced):
-    with serving({"/photo.png": pieces([b"x", b"y"], pause=4, announced=announced)}) as server:
+@pytest.mark.parametrize("content_length", [None, 100])
+def test_a_server_that_stops_sending_is_reported_after_the_timeout(content_length):
+    with serving({"/photo.png": pieces([b"x", b"y"], pause=4, content_length=content_length)}) as server:
         started = time.monotonic()
         assert "nothing arrived for 0.2 seconds" in failure(f"{server.url}/photo.png", timeout=0.2)
     assert time.monotonic() - started < 3
@@ -194,7 +194,7 @@ def test_a_server_that_never_responds_is_reported_after_the_timeout():
 
 
 def test_a_server_that_sends_single_bytes_slowly_is_reported():
-    with serving({"/photo.png": pieces([b"x"] * 100, pause=0.04, announced=100)}) as server:
+    with serving({"/photo.png": pieces([b"x"] * 100, pause=0.04, content_length=100)}) as server:
         started = time.monotonic()
         assert "became too slow" in failure(f"{server.url}/photo.png", timeout=0.5)
     assert time.monotonic() - started < 2
@@ -202,7 +202,7 @@ def test_a_server_that_sends_single_bytes_slowly_is_reported():
 
 def test_a_slow_response_is_accepted_if_its_last_byte_has_arrived():
     # After the third byte the timeout has elapsed with three bytes, which would be a stall if more were to come.
-    with serving({"/photo.png": pieces([b"x", b"y", b"z"], pause=0.4, announced=3)}) as server:
+    with serving({"/photo.png": pieces([b"x", b"y", b"z"], pause=0.4, content_length=3)}) as server:
         assert fetch_bytes(f"{server.url}/photo.png", LIMIT, timeout=0.7) == b"xyz"
 
 
@@ -238,10 +238,10 @@ def test_a_download_has_the_permissions_of_a_new_file(tmp_path):
     (body(CONTENT), {"sha256": "0" * 64}),
     (body(CONTENT), {"max_bytes": 1000}),
     (pieces([CONTENT] * 3), {"max_bytes": len(CONTENT) * 2}),
-    (body(CONTENT, announced=len(CONTENT) + 1), {}),
+    (body(CONTENT, content_length=len(CONTENT) + 1), {}),
     (pieces([CONTENT, b"x"], pause=4), {"timeout": 0.2}),
     (status(404), {}),
-], ids=["wrong hash", "too large", "too large unannounced", "cut short", "silent", "missing"])
+], ids=["wrong hash", "too large", "too large without Content-Length", "cut short", "silent", "missing"])
 def test_a_failed_download_leaves_the_old_file_and_no_other(reply, options, tmp_path):
     destination = tmp_path / "module.tgz"
     destination.write_bytes(b"old")
@@ -278,7 +278,7 @@ def test_files_of_killed_downloads_are_deleted_but_not_those_of_running_ones(tmp
 def test_a_killed_download_leaves_no_file_at_the_destination(tmp_path):
     program = ("import sys; from pathlib import Path; from tfpoets.download import download_file; "
                "download_file(sys.argv[1], Path(sys.argv[2]), description='', max_bytes=10**6)")
-    with serving({"/module.tgz": pieces([CONTENT, b"x"], pause=20, announced=len(CONTENT) + 1)}) as server:
+    with serving({"/module.tgz": pieces([CONTENT, b"x"], pause=20, content_length=len(CONTENT) + 1)}) as server:
         process = subprocess.Popen([sys.executable, "-c", program, f"{server.url}/module.tgz",
                                     str(tmp_path / "module.tgz")])
         try:

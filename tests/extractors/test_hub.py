@@ -48,7 +48,7 @@ def pack(module: Path, top: str = ".") -> bytes:
 def cut_off(content: bytes) -> Reply:
     """Send half of the content, then reset the connection, like a server that is killed."""
     def reply(handler) -> None:
-        body(content[:len(content) // 2], announced=len(content))(handler)
+        body(content[:len(content) // 2], content_length=len(content))(handler)
         handler.wfile.flush()
         handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         handler.connection.close()
@@ -56,7 +56,7 @@ def cut_off(content: bytes) -> Reply:
 
 
 def stalling(content: bytes) -> Reply:
-    return pieces([content[:1000], b""], pause=3, announced=len(content))
+    return pieces([content[:1000], b""], pause=3, content_length=len(content))
 
 
 def test_an_address_is_downloaded_once_with_tf_hubs_protocol(tmp_path: Path, packed: bytes, tiny_module: Path,
@@ -71,7 +71,7 @@ def test_an_address_is_downloaded_once_with_tf_hubs_protocol(tmp_path: Path, pac
 
 
 @pytest.mark.parametrize("fault, sentence", [
-    (lambda content: body(content[:-50], announced=len(content)), r"only [\d,]+ of [\d,]+ bytes arrived"),
+    (lambda content: body(content[:-50], content_length=len(content)), r"only [\d,]+ of [\d,]+ bytes arrived"),
     (lambda content: pieces([content[:-50]]), "damaged or cut short"),
     (stalling, "nothing arrived for 0.5 seconds"),
     (lambda content: redirect(PATH + QUERY), "form a loop"),
@@ -124,7 +124,7 @@ def test_a_download_that_has_been_damaged_is_downloaded_again(tmp_path: Path, pa
 
 def test_two_processes_download_a_module_once(tmp_path: Path, packed: bytes) -> None:
     slow_reply = pieces([packed[start:start + 500] for start in range(0, len(packed), 500)], pause=0.02,
-                        announced=len(packed))
+                        content_length=len(packed))
     code = ("import sys; from pathlib import Path; from tfpoets.extractors import hub; "
             "print(hub.fetch_module(sys.argv[1], Path(sys.argv[2])))")
     with serving({PATH + QUERY: slow_reply}) as server:
@@ -263,7 +263,7 @@ def test_a_kaggle_handle_becomes_an_address() -> None:
 def test_waiting_for_another_run_is_logged(tmp_path: Path, packed: bytes, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     slow_reply = pieces([packed[start:start + 1000] for start in range(0, len(packed), 1000)], pause=0.05,
-                        announced=len(packed))
+                        content_length=len(packed))
     with serving({PATH + QUERY: slow_reply}) as server:
         first = threading.Thread(target=hub.fetch_module, args=(server.url + PATH, tmp_path))
         first.start()

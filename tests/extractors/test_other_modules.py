@@ -239,17 +239,17 @@ def save_inception_like_graph(path: Path) -> None:
     """Write a graph with the nodes of TensorFlow for Poets' Inception v3: a decoder, `Mul`, `pool_3`, `softmax`."""
     tensorflow = import_tensorflow()
     v1 = tensorflow.compat.v1
-    random = np.random.default_rng(8)
+    rng = np.random.default_rng(8)
     with v1.Graph().as_default() as graph:
         contents = v1.placeholder(tensorflow.string, [], name="DecodeJpeg/contents")
         decoded = tensorflow.cast(tensorflow.image.decode_jpeg(contents, channels=3), tensorflow.float32)
         resized = v1.image.resize_bilinear(decoded[None], [299, 299])
         pixels = v1.multiply(resized - 128.0, np.float32(1 / 128), name="Mul")
-        kernel = random.normal(0, 0.2, (8, 8, 3, 20)).astype(np.float32)
+        kernel = rng.normal(0, 0.2, (8, 8, 3, 20)).astype(np.float32)
         maps = tensorflow.identity(tensorflow.nn.relu(v1.nn.conv2d(pixels, kernel, 32, "SAME")), name="mixed_10/join")
         pooled = v1.nn.avg_pool(maps, [1, 10, 10, 1], [1, 1, 1, 1], "VALID", name="pool_3")
         features = tensorflow.reshape(pooled, [1, 20], name="pool_3/_reshape")
-        tensorflow.nn.softmax(features @ random.normal(0, 1, (20, 1008)).astype(np.float32), name="softmax")
+        tensorflow.nn.softmax(features @ rng.normal(0, 1, (20, 1008)).astype(np.float32), name="softmax")
         path.write_bytes(graph.as_graph_def().SerializeToString())
 
 

@@ -8,7 +8,7 @@ from tfpoets.evaluation import evaluate
 from tfpoets.training import fit_head, out_of_fold_probabilities
 
 
-def test_the_accuracy_on_random_features_is_that_of_chance() -> None:
+def test_the_accuracy_on_random_features_is_at_chance_level() -> None:
     rng = np.random.default_rng(0)
     X, y = rng.normal(0, 1, (300, 400)).astype(np.float32), np.arange(300) % 2
     probabilities = out_of_fold_probabilities(Examples(X, y, 2), np.arange(300) // 2 % 5)

@@ -35,14 +35,14 @@ def bottlenecks(counts: list[int], depth: int, seed: int, spread: float = 0.7) -
     The class means are the same for every seed, so that two seeds give two samples of the same population.
     """
     axes = np.arange(1, 17) ** -0.7
-    population = np.random.default_rng(1)
-    centres = population.normal(0, 1, (len(counts), 16)) * axes
-    mixing = population.normal(0, 1, (16, depth))
-    sample = np.random.default_rng([2, seed])
+    population_rng = np.random.default_rng(1)
+    centres = population_rng.normal(0, 1, (len(counts), 16)) * axes
+    mixing = population_rng.normal(0, 1, (16, depth))
+    sample_rng = np.random.default_rng([2, seed])
     y = np.repeat(np.arange(len(counts)), counts)
-    latent = spread * centres[y] + sample.normal(0, 1, (len(y), 16)) * axes
-    X = np.maximum(latent @ mixing + sample.normal(0, 0.5, (len(y), depth)) - 0.4, 0).astype(np.float32)
-    order = sample.permutation(len(y))
+    latent = spread * centres[y] + sample_rng.normal(0, 1, (len(y), 16)) * axes
+    X = np.maximum(latent @ mixing + sample_rng.normal(0, 0.5, (len(y), depth)) - 0.4, 0).astype(np.float32)
+    order = sample_rng.permutation(len(y))
     return Samples(X[order], y[order])
 
 
@@ -385,7 +385,7 @@ def test_augmented_views_equal_to_the_photos_change_nothing(n_held_out: int) -> 
     assert np.allclose(with_views.head.probabilities(train.X), plain.head.probabilities(train.X), atol=1e-3)
 
 
-def test_augmented_views_teach_which_differences_to_ignore() -> None:
+def test_training_on_augmented_views_makes_the_head_ignore_irrelevant_variation() -> None:
     train, validation, test = (bottlenecks([20, 20], 30, seed) for seed in range(3))
     rng = np.random.default_rng(3)
     # Half of the features that separate the classes also vary at random.

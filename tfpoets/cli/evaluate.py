@@ -121,7 +121,7 @@ def _print_metrics(classifier: Classifier, metrics: Metrics, rejection: Rejectio
     print(*accuracy_lines(metrics, classifier.labels, "Accuracy"), sep="\n")
     if rejection:
         print(*unknown_lines(rejection, "photos"), sep="\n")
-    print(f"Cross entropy = {metrics.cross_entropy:.4f} ± {metrics.cross_entropy_error:.4f}")
+    print(f"Cross entropy = {metrics.cross_entropy:.4f} ± {metrics.cross_entropy_standard_error:.4f}")
     caution = " (few photos: mostly noise)" if metrics.count < MIN_PHOTOS_FOR_CALIBRATION else ""
     print(f"Expected calibration error = {metrics.expected_calibration_error:.1%}{caution}")
     if len(classifier.labels) > TOP_K:

@@ -9,7 +9,8 @@ from .dataset import Dataset
 from .near_duplicates import connected_groups, near_duplicate_pairs
 
 # A group of photos that look alike is kept together unless it is larger than both of these limits, the second of which
-# is a fraction of the class: then it is typical of the dataset (castings, digits) and not a set of near duplicates.
+# is a fraction of the class. A larger group is considered typical of the dataset (castings, digits), not a set of near
+# duplicates.
 MAX_GROUP_SIZE = 5
 MAX_GROUP_FRACTION = 0.05
 
@@ -70,9 +71,9 @@ def _drop_large_groups(dataset: Dataset, pairs: np.ndarray) -> tuple[np.ndarray,
     large = (sizes > group_limits) & (sizes > 1)
     notes = []
     if large.any():
-        groups = "a group that is" if large.sum() == 1 else f"{large.sum()} groups that are"
-        notes.append(f"{sizes[large].sum()} photos look alike, in {groups} too large to be near duplicates: this is "
-                     "typical of the dataset, so they are split individually.")
+        groups = "a group" if large.sum() == 1 else f"{large.sum()} groups"
+        notes.append(f"{sizes[large].sum()} photos look alike, in {groups} too large to consist of near duplicates. "
+                     "Such similarity is typical of this dataset, so these photos are not kept together in the split.")
     return pairs[~large[numbers[pairs[:, 0]]]], notes
 
 
@@ -96,8 +97,8 @@ def _drop_pairs_of_uniform_classes(dataset: Dataset, inseparable: np.ndarray, ne
     for photo, number in zip(photos, numbers):
         groups[photo.label].add(int(number))
     for label in (label for label, members in groups.items() if len(members) < n_parts):
-        notes.append(f"Nearly all photos of {label} look the same, so its near duplicates had to be divided between "
-                     "training and test: its test figures are too optimistic.")
+        notes.append(f"Nearly all photos of {label} look the same, so near duplicates had to be divided between "
+                     "training and test: the test metrics of this class are too optimistic.")
         in_class = np.array([label in (photos[first].label, photos[second].label) for first, second in near], bool)
         near = near[~in_class.reshape(len(near))]
     return near, notes

@@ -55,7 +55,7 @@ class Split:
     """The assignment of photos to parts: training, validation and test.
 
     Attributes:
-        parts: int8 [n], the part of each photo: TRAINING, VALIDATION or TEST.
+        parts: int8 [n], the part that each photo is in: TRAINING, VALIDATION or TEST.
         seed: The seed of the hashes.
         digest: The BLAKE2b-128 hash of the sorted pairs (photo digest, part); equal digests mean equal splits.
         groups: int64 [n], the number of each photo's group. Photos of one group (same content, near duplicates) are in
@@ -115,10 +115,11 @@ class _Group:
 def split_photos(dataset: Dataset, options: SplitOptions = SplitOptions()) -> Dataset:
     """Split photos into training, validation and test by the hashes of their contents.
 
-    For given percentages, the part of a photo depends only on its bytes and the seed. Moving the folder, renaming or
-    relabelling photos, or adding others does not change it, with two exceptions, which are reported as notes: near
-    duplicates (and photos with the same `Photo.group`) are in the part of the one with the smallest digest; and if a
-    class has no photo in a part, the photo whose hash is nearest to that part is moved there.
+    For given percentages, the part that a photo is assigned to depends only on its bytes and the seed. Moving the
+    folder, renaming or relabelling photos, or adding others does not change it, with two exceptions, which are
+    reported as notes: near duplicates (and photos with the same `Photo.group`) are in the part of the one with the
+    smallest digest; and if a class has no photo in a part, the photo whose hash is nearest to that part is moved
+    there.
 
     If any photos are reserved for the test (`Photo.part`), they are the test part, and the others are split into
     training and validation.

@@ -108,7 +108,8 @@ def _burst_findings(dataset: Dataset, rows: np.ndarray, split: Split | None) -> 
         yield Finding("near_duplicate", photo, len(rows) / len(dataset.photos),
                       f"is one of {len(rows)} photos that look alike")
         if photo.label != majority:
-            yield Finding("label_conflict", photo, count / len(rows), f"looks like {count} photos of {majority}")
+            yield Finding("label_conflict", photo, count / len(rows),
+                          f"looks the same as {count} photos labelled {majority}")
         if split is not None and split.parts[row] == TEST and (split.parts[rows] != TEST).any():
             yield Finding("leak", photo, float((split.parts[rows] != TEST).mean()),
                           f"is in the {PARTS[TEST]} part, but {int((split.parts[rows] != TEST).sum())} photos that "

@@ -115,21 +115,21 @@ class _Response:
 
     def chunks(self, max_bytes: int) -> Iterator[bytes]:
         """Yield the body in pieces; raise DownloadError if it is too large, incomplete or too slow."""
-        announced = self.size
-        if announced is not None and announced > max_bytes:
+        expected = self.size
+        if expected is not None and expected > max_bytes:
             raise self._too_large(max_bytes)
         received = 0
         stall_detector = _StallDetector(self.timeout)
         while chunk := self._read():
             received += len(chunk)
-            # The announced length may be missing or wrong, so the received bytes are counted.
+            # The Content-Length may be missing or wrong, so the received bytes are counted.
             if received > max_bytes:
                 raise self._too_large(max_bytes)
-            if received != announced and stall_detector.is_stalled(received):
+            if received != expected and stall_detector.is_stalled(received):
                 raise _failure(self.name, f"the connection became too slow after {_format_size(received)}", TRY_AGAIN)
             yield chunk
-        if announced is not None and received < announced:
-            raise _failure(self.name, f"only {_format_progress(received, announced)} arrived", "Try again.")
+        if expected is not None and received < expected:
+            raise _failure(self.name, f"only {_format_progress(received, expected)} arrived", "Try again.")
 
     def _read(self) -> bytes:
         try:
@@ -310,7 +310,7 @@ def _format_size(count: int) -> str:
     return f"{count:,} bytes" if count < 1_000_000 else f"{count / 1e6:,.1f} MB"
 
 
-def _format_progress(received: int, announced: int) -> str:
-    if announced < 1_000_000:
-        return f"{received:,} of {announced:,} bytes"
-    return f"{received / 1e6:,.1f} of {announced / 1e6:,.1f} MB"
+def _format_progress(received: int, expected: int) -> str:
+    if expected < 1_000_000:
+        return f"{received:,} of {expected:,} bytes"
+    return f"{received / 1e6:,.1f} of {expected / 1e6:,.1f} MB"

@@ -70,7 +70,7 @@ class Metrics:
         count: The number of photos.
         correct: The number of photos whose most probable class is the true one.
         cross_entropy: The mean negative natural logarithm of the probability of the true class.
-        cross_entropy_error: The standard error of that mean; NaN for a single photo.
+        cross_entropy_standard_error: The standard error of that mean; NaN for a single photo.
         expected_calibration_error: The mean absolute difference between the confidence and the accuracy of a bin,
             weighted by its number of photos, 0 to 1.
         majority: The index of the most frequent true class.
@@ -84,7 +84,7 @@ class Metrics:
     count: int
     correct: int
     cross_entropy: float
-    cross_entropy_error: float
+    cross_entropy_standard_error: float
     expected_calibration_error: float
     majority: int
     majority_accuracy: float
@@ -143,7 +143,7 @@ class Metrics:
         """Return the metrics for JSON."""
         return {"accuracy": self.accuracy, "interval": list(self.interval), "count": self.count,
                 "cross_entropy": self.cross_entropy,
-                "cross_entropy_error": self.cross_entropy_error if self.count > 1 else None,
+                "cross_entropy_error": self.cross_entropy_standard_error if self.count > 1 else None,
                 "expected_calibration_error": self.expected_calibration_error,
                 "top_k": {str(k): self.top_k(k) for k in (1, 3, 5) if k <= len(labels)},
                 "per_class": {label: metrics.to_dict() for label, metrics in zip(labels, self.per_class)},
@@ -174,7 +174,7 @@ def evaluate(probabilities: np.ndarray, y: np.ndarray) -> Metrics:
     losses = cross_entropy(np.log(np.maximum(probabilities.astype(np.float64), MIN_PROBABILITY)), y)
     return Metrics(count=len(y), correct=int((predicted == y).sum()),
                    cross_entropy=max(0.0, float(losses.mean())),
-                   cross_entropy_error=_standard_error(losses),
+                   cross_entropy_standard_error=_standard_error(losses),
                    expected_calibration_error=calibration_error(probabilities.max(1), predicted == y),
                    majority=int(counts.argmax()), majority_accuracy=float(counts.max() / len(y)),
                    confusion=confusion.astype(np.int64),

@@ -248,5 +248,6 @@ def _read_labels(path: Path) -> list[str]:
     except FileNotFoundError:
         raise ModelError(f"There is no label file {path}.") from None
     lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
-    # TensorFlow for Poets wrote a blank as the label of a folder whose name has no letters from a to z and no digits.
+    # TensorFlow for Poets wrote a single space as the label of a folder whose name has no letters from a to z and no
+    # digits.
     return [line.strip() or line for line in lines]

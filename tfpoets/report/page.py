@@ -49,7 +49,7 @@ class OcclusionMap:
         photo: The photo.
         true_label, predicted_label: The labels.
         score: The probability of the predicted label, 0 to 1.
-        drops: float [rows, columns], by how much `score` drops if each part of the photo is covered.
+        drops: float [rows, columns], the drop in `score` when each part of the photo is covered.
     """
 
     photo: Photo

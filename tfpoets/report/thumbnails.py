@@ -30,7 +30,7 @@ def occlusion_thumbnail(photo: Photo, drops: np.ndarray) -> str | None:
 
     Args:
         photo: The photo.
-        drops: float [rows, columns], by how much the probability of the predicted label drops if each part of the
+        drops: float [rows, columns], the drop in the probability of the predicted label when each part of the
             photo is covered.
     """
     picture = _load_small(photo)

@@ -140,7 +140,8 @@ def _check_model(model: str, version: int | None) -> None:
 def _read_json() -> Any:
     """Parse the body of the request as JSON, whatever its content type is, as TensorFlow Serving does."""
     service, body = get_service(), flask.request.get_data(cache=False)
-    # Millions of empty objects would exhaust the memory before they could be counted. A photo has at most two objects.
+    # Millions of empty objects would exhaust the memory before they could be counted. Each photo in a request takes at
+    # most two JSON objects.
     if body.count(b"{") > 2 * service.limits.photos_per_request + 10:
         raise protocol.RequestError("The request contains too many photos; the limit is "
                                     f"{service.limits.photos_per_request}.")

@@ -23,7 +23,7 @@ class ConvNet:
     Attributes:
         image_size: The default side of the input, in pixels.
         filters: The number of filters in each block.
-        kernels: The side of each block's kernels, in pixels.
+        kernel_sizes: The kernel size of each block's convolution, in pixels.
         dense: The number of units of each dense layer. The output of the last one is the bottleneck.
         batch_norm: Whether batch normalization follows each block and dense layer.
         dropout: The default dropout rate after each dense layer, 0 to 1.
@@ -31,7 +31,7 @@ class ConvNet:
 
     image_size: int
     filters: tuple[int, ...]
-    kernels: tuple[int, ...]
+    kernel_sizes: tuple[int, ...]
     dense: tuple[int, ...]
     batch_norm: bool = False
     dropout: float = 0.0
@@ -77,8 +77,8 @@ def build_convnet(preset: ConvNet, height: int, width: int, *, grayscale: bool, 
     pixels = keras.Input((height, width, 3))
     x = _to_grayscale(keras, pixels) if grayscale else pixels
     x = keras.layers.Rescaling(2.0, -1.0)(x)
-    for filters, kernel in zip(preset.filters, preset.kernels):
-        x = keras.layers.Conv2D(filters, kernel, padding="same", activation="relu")(x)
+    for filters, kernel_size in zip(preset.filters, preset.kernel_sizes):
+        x = keras.layers.Conv2D(filters, kernel_size, padding="same", activation="relu")(x)
         x = keras.layers.MaxPooling2D()(x)
         x = keras.layers.BatchNormalization()(x) if preset.batch_norm else x
     x = keras.layers.Flatten()(x)

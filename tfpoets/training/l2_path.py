@@ -53,7 +53,7 @@ class FoldPath:
 
     Args:
         objective: The objective on the training set.
-        held_out_X: The held-out photos, in the same axes.
+        held_out_X: The bottlenecks of the held-out photos, in the same principal axes as `objective.X`.
         held_out_y: The targets of the held-out photos.
     """
 

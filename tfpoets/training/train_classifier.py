@@ -99,7 +99,7 @@ class TrainingOptions:
         return self.network or self.fine_tuning
 
     @property
-    def augmented(self) -> tuple[AugmentationOptions, int] | None:
+    def augmentation_and_views(self) -> tuple[AugmentationOptions, int] | None:
         """The augmentation and the number of views of each photo for the last layer, or None without augmentation."""
         if self.all_layers or not (self.augmentation or self.augmented_views):
             return None
@@ -220,7 +220,7 @@ def _train_head(extractor: Extractor, dataset: Dataset, context: TrainingContext
     """Train the head alone, with augmented views if requested."""
     train, validation, options = dataset.part(TRAINING), dataset.part(VALIDATION), context.options
     augmented_views = None
-    if options.augmented:
+    if options.augmentation_and_views:
         with stage("extract augmented photos"):
             train, validation, augmented_views = _add_augmented_views(train, validation, extractor, context)
     with stage("head"):
@@ -232,8 +232,8 @@ def _add_augmented_views(train: Examples, validation: Examples, extractor: Extra
                          ) -> tuple[Examples, Examples, AugmentedViewsExtracted]:
     """Return the examples with augmented views. Deleted photos get their original bottleneck instead."""
     photos = (*train.photos, *validation.photos)
-    assert context.options.augmented
-    augmentation, n_views = context.options.augmented
+    assert context.options.augmentation_and_views
+    augmentation, n_views = context.options.augmentation_and_views
     views, computed = extract_augmented(photos, extractor, context.bottleneck_dir, augmentation, n_views)
     event = AugmentedViewsExtracted(n_views, len(photos), computed)
     context.on_event(event)

@@ -79,7 +79,7 @@ def _log_start(n_steps: int, checkpoint: str, is_finished: bool) -> None:
     if checkpoint:
         log.info("Using the %s checkpoint. Training had reached step %d.", checkpoint, n_steps)
     elif is_finished:
-        log.info("Training is already finished. Its network is used.")
+        log.info("Training is already finished; using the trained network.")
     elif n_steps:
         log.info("Training continues at step %d, where it was stopped.", n_steps)
 
