@@ -16,7 +16,7 @@ from tfpoets.errors import ExtractorError, one_line
 log = logging.getLogger(__name__)
 
 CACHE_NAME = "bottlenecks.sqlite"
-MAX_UNCOMMITTED = 64
+MAX_UNCOMMITTED = 512
 COMMIT_SECONDS = 1.0
 # Version 0, written by commit f862d5e, has a table `files` with path, size and mtime_ns instead of `stamps` with URI
 # and stamp.
@@ -39,7 +39,7 @@ _MIGRATION_FROM_VERSION_0 = (
 class BottleneckCache:
     """A SQLite file of bottlenecks, keyed by photo content and extractor; a context manager.
 
-    Only the thread that opened the cache can use it. Changes are committed after 64 values or one second, so a killed
+    Only the thread that opened the cache can use it. Changes are committed after 512 values or one second, so a killed
     run loses no more than that. Other processes can use the file at the same time (write-ahead log).
 
     Args:
@@ -156,7 +156,7 @@ class BottleneckCache:
         self.commit_if_due()
 
     def commit_if_due(self) -> None:
-        """Commit if 64 values have been added or one second has passed since the last commit."""
+        """Commit if 512 values have been added or one second has passed since the last commit."""
         due = time.monotonic() - self._committed_at >= COMMIT_SECONDS
         if self._uncommitted >= MAX_UNCOMMITTED or due:
             self.commit()
@@ -186,11 +186,11 @@ class BottleneckCache:
         self.commit()
 
     def _write(self, statement: str, values: tuple) -> None:
-        self._execute(lambda: self._database.execute(statement, values))
+        self._execute(self._database.execute, statement, values)
 
-    def _execute(self, action: Callable[[], object]) -> None:
+    def _execute(self, action: Callable[..., object], *arguments: object) -> None:
         try:
-            action()
+            action(*arguments)
         except sqlite3.Error as error:
             raise ExtractorError(f"The cache {self.path} cannot be written: {one_line(error)}",
                                  "Free some disk space, or choose another folder with `bottleneck_dir`.") from error

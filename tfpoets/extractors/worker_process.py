@@ -39,7 +39,7 @@ class WorkerProcess:
     """
 
     def __init__(self, setup: bytes, descriptors: list[int],
-                 messages: queue.SimpleQueue[tuple[WorkerProcess, Any]]):
+                 messages: queue.SimpleQueue[tuple[WorkerProcess | None, Any]]):
         self.chunks: deque[dict[int, Task]] = deque()
         self.is_ready = False
         self._messages = messages

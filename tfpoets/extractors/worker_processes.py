@@ -13,6 +13,7 @@ import numpy as np
 from tfpoets.data import FileReader, Photo
 from tfpoets.errors import ExtractorError
 
+from .batches import MAX_BATCHES_IN_FLIGHT
 from .cached_values import CachedValues, SharedClaims
 from .engines import PixelEngine
 from .photo_processor import ExtractionJob, PhotoResult
@@ -21,12 +22,12 @@ from .worker_process import WorkerProcess
 from .worker_protocol import Task, WorkerSetup
 
 # A worker gets at most this many photos at a time, and fewer near the end, so that all workers finish together.
-MAX_CHUNK = 8
+MAX_CHUNK = 16
 # The number of chunks that a worker has at a time, so that it need not wait for the next one.
 CHUNKS_PER_WORKER = 2
-# Pixels that wait for the GPU take at most this much memory, unless photos are so large that workers would have to
-# wait.
-SLOT_BYTES = 512 * 2 ** 20
+# Pixels that wait for the GPU, which takes several seconds to start, take at most this much memory, unless photos are
+# so large that workers would have to wait.
+SLOT_BYTES = 2 ** 30
 # If this many workers end unexpectedly without any result in between, something other than the photos is wrong.
 MAX_CRASHES = 20
 
@@ -48,6 +49,9 @@ class WorkerProcesses:
         engine: The engine for the bottlenecks. If it takes batches, results contain pixels instead of bottlenecks,
             in shared memory; pass them to `release` when they are no longer needed.
         n_processes: The number of processes.
+
+    Attributes:
+        max_waiting: The number of views whose pixels may wait for their bottlenecks.
     """
 
     def __init__(self, photos: Sequence[Photo], cached: CachedValues, job: ExtractionJob, engine: PixelEngine,
@@ -62,13 +66,15 @@ class WorkerProcesses:
         slots = None if engine.batch_size == 1 else SharedArray(
             (self._slot_count(job, engine), job.extractor.height, job.extractor.width, 3), np.uint8)
         self._free_slots = deque(range(len(slots.array))) if slots else None
+        self.max_waiting = len(slots.array) if slots else 0
         self._setup = WorkerSetup(job, engine, SharedClaims(cached, len(photos)), sources, slots)
-        self._messages: queue.SimpleQueue[tuple[WorkerProcess, Any]] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[tuple[WorkerProcess | None, Any]] = queue.SimpleQueue()
         self._workers: list[WorkerProcess] = []
         self._crashes = 0
 
     def _slot_count(self, job: ExtractionJob, engine: PixelEngine) -> int:
-        needed = CHUNKS_PER_WORKER * MAX_CHUNK * self._n_processes * self._n_views + 2 * engine.batch_size
+        given = CHUNKS_PER_WORKER * MAX_CHUNK * self._n_processes * self._n_views
+        needed = given + (1 + MAX_BATCHES_IN_FLIGHT) * engine.batch_size
         affordable = SLOT_BYTES // (job.extractor.height * job.extractor.width * 3)
         return max(needed, min(affordable, self._remaining * self._n_views))
 
@@ -83,7 +89,7 @@ class WorkerProcesses:
         return [worker.pid for worker in self._workers]
 
     def results(self) -> Generator[tuple[Photo, PhotoResult] | None, None, None]:
-        """Start, and yield photos and results as they become available, and None after each second without one.
+        """Start, and yield photos and results as they become available; see `Workers`.
 
         Raises:
             WorkersUnavailableError: The processes cannot be started.
@@ -98,6 +104,8 @@ class WorkerProcesses:
                 try:
                     worker, message = self._messages.get(timeout=1)
                 except queue.Empty:
+                    worker = None
+                if worker is None:
                     yield None
                     continue
                 for number, result in self._handle(worker, message):
@@ -116,6 +124,10 @@ class WorkerProcesses:
             result.slots = ()
             for worker in self._workers:
                 self._give_work(worker)
+
+    def wake(self) -> None:
+        """Make `results` yield."""
+        self._messages.put((None, None))
 
     def _add_worker(self) -> None:
         try:

@@ -1,6 +1,7 @@
 """Worker threads that process photos: for few photos or few cores."""
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Generator, Sequence
@@ -10,6 +11,9 @@ from tfpoets.data import Photo
 from .cached_values import CachedValues
 from .engines import PixelEngine
 from .photo_processor import ExtractionJob, PhotoProcessor, PhotoResult
+
+# Decoded photos fill at most this many batches, which limits the memory used.
+MAX_WAITING_BATCHES = 4
 
 
 class WorkerThreads:
@@ -23,15 +27,19 @@ class WorkerThreads:
         job: The values to compute for each photo.
         engine: The engine for the bottlenecks. If it takes batches, results contain pixels instead of bottlenecks.
         n_threads: The number of threads.
+
+    Attributes:
+        max_waiting: The number of views whose pixels may wait for their bottlenecks.
     """
 
     def __init__(self, photos: Sequence[Photo], cached: CachedValues, job: ExtractionJob, engine: PixelEngine,
                  n_threads: int):
+        self.max_waiting = MAX_WAITING_BATCHES * engine.batch_size
         self._photos = iter(photos)
         self._remaining = len(photos)
         self._cached, self._job, self._engine = cached, job, engine
         self._lock = threading.Lock()
-        self._results: queue.Queue[tuple[Photo, PhotoResult] | BaseException] = queue.Queue(
+        self._results: queue.Queue[tuple[Photo, PhotoResult] | BaseException | None] = queue.Queue(
             maxsize=max(1, engine.batch_size - 1))
         self._stopped = threading.Event()
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(n_threads)]
@@ -42,7 +50,7 @@ class WorkerThreads:
         return self._remaining == 0
 
     def results(self) -> Generator[tuple[Photo, PhotoResult] | None, None, None]:
-        """Start, and yield photos and results as they become available, and None after each second without one."""
+        """Start, and yield photos and results as they become available; see `Workers`."""
         for thread in self._threads:
             thread.start()
         try:
@@ -54,7 +62,8 @@ class WorkerThreads:
                     continue
                 if isinstance(result, BaseException):
                     raise result
-                self._remaining -= 1
+                if result is not None:
+                    self._remaining -= 1
                 yield result
         finally:
             self._stopped.set()
@@ -62,6 +71,11 @@ class WorkerThreads:
     def release(self, result: PhotoResult) -> None:
         """Drop the pixels of a result, which are no longer needed."""
         result.pixels = ()
+
+    def wake(self) -> None:
+        """Make `results` yield, unless other results wait already."""
+        with contextlib.suppress(queue.Full):
+            self._results.put_nowait(None)
 
     def _work(self) -> None:
         """Process photos until none are left or the extraction is stopped."""
