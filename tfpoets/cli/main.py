@@ -16,6 +16,7 @@ COMMANDS = {
     "serve": "serve a classifier over HTTP, with a web page to try it",
     "doctor": "find wrong labels, duplicates and other problems in photos",
     "show_image": "show some photos of each class in one image",
+    "devices": "show the cores and GPUs that are used, and how fast they are",
     "sample_photos": "write sample photos to try the commands on",
     "quantize_graph": "reduce the size of a graph file",
     "count_ops": "count the operations of a graph",

@@ -38,6 +38,15 @@ class ExecutionPlan:
     n_workers: int
     uses_processes: bool
 
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether the engine needs a GPU."""
+        return isinstance(self.engine, TensorFlowEngine) and self.engine.requires_gpu
+
+    def min_photos_for_processes(self) -> int:
+        """Return the smallest number of photos for which this number of processes is used instead of threads."""
+        return MIN_PHOTOS_PER_PROCESS * self.n_workers
+
     def workers(self, photos: Sequence[Photo], cached: CachedValues, job: ExtractionJob) -> Workers:
         """Return the workers for these photos."""
         kind = WorkerProcesses if self.uses_processes else WorkerThreads

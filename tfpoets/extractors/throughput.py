@@ -1,0 +1,98 @@
+"""Measure how many photos per second this machine can process."""
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from tfpoets.data import Photo
+
+from .batches import run_in_batches
+from .cached_values import CachedValues
+from .engines import NoGPUError
+from .execution import ExecutionOptions, ExecutionPlan
+from .extractor import Extractor
+from .photo_processor import ExtractionJob
+from .worker_processes import WorkersUnavailableError
+
+# The height and width of the photos, as in many web collections.
+HEIGHT, WIDTH = 333, 500
+# More photos than any machine processes during the measurement.
+N_PHOTOS = 100_000
+
+
+class GeneratedPhotos:
+    """A reader of generated photos, whose URIs are numbers: one JPEG, followed by different bytes for each number."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        coarse = Image.fromarray(rng.integers(0, 256, (HEIGHT // 16, WIDTH // 16, 3), np.uint8))
+        pixels = np.asarray(coarse.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC), np.int16)
+        noisy = np.clip(pixels + rng.integers(-12, 13, pixels.shape), 0, 255).astype(np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(noisy).save(file, "JPEG", quality=90)
+        self._jpeg = file.getvalue()
+
+    def open(self, uri: str) -> BinaryIO:
+        """Open a photo."""
+        return io.BytesIO(self._jpeg + uri.encode())
+
+    def stamps(self, uris: Iterable[str]) -> dict[str, str]:
+        """Return empty stamps."""
+        return dict.fromkeys(uris, "")
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """The speed at which bottlenecks are computed.
+
+    Attributes:
+        plan: The engine and the workers.
+        photos_per_second: The rate after the start.
+        start_seconds: The time until the first bottleneck.
+    """
+
+    plan: ExecutionPlan
+    photos_per_second: float
+    start_seconds: float
+
+
+def measure_throughput(extractor: Extractor, seconds: float = 2.0, execution: ExecutionOptions = ExecutionOptions()
+                       ) -> Throughput:
+    """Compute bottlenecks of generated JPEGs (333 x 500 pixels) as for a large dataset, and return the rate.
+
+    Args:
+        extractor: The extractor.
+        seconds: The duration of the measurement, after the first bottleneck.
+        execution: The options that control how bottlenecks are computed.
+    """
+    plan = execution.plan(extractor, N_PHOTOS)
+    while True:
+        try:
+            return _measure(plan, extractor, seconds)
+        except NoGPUError:
+            plan = execution.plan(extractor, N_PHOTOS, may_use_gpu=False)
+        except WorkersUnavailableError:
+            plan = replace(plan, uses_processes=False)
+
+
+def _measure(plan: ExecutionPlan, extractor: Extractor, seconds: float) -> Throughput:
+    source = GeneratedPhotos()
+    photos = [Photo(str(number), "", source=source) for number in range(N_PHOTOS)]
+    workers = plan.workers(photos, CachedValues({0: set()}), ExtractionJob(extractor, extractor.digest))
+    start, first, count, now = time.perf_counter(), 0.0, 0, 0.0
+    with contextlib.closing(workers.results()) as results:
+        for item in run_in_batches(results, workers, plan.engine) if plan.engine.batch_size > 1 else results:
+            now = time.perf_counter()
+            if item is not None:
+                count += 1
+                first = first or now
+            if count > 1 and now - first > seconds:
+                break
+    return Throughput(plan, (count - 1) / (now - first), first - start)
