@@ -1,7 +1,7 @@
 """Find pretrained networks, and compute bottlenecks of photos with them."""
 from .cache import CACHE_NAME, BottleneckCache
 from .engines import (TENSORFLOW_BATCH, Engine, EngineRunner, LiteRTEngine, LiteRTModel, NotAnImageNetworkError,
-                      TensorFlowEngine, core_count, has_gpu)
+                      TensorFlowEngine, core_count, has_gpu, is_litert_installed)
 from .extraction import Bottlenecks, extract_augmented, extract_bottlenecks
 from .extractor import OUTPUT_NODE, Extractor, load_network, open_extractor, prepare_extractor
 from .keras_applications import build_application
@@ -15,4 +15,5 @@ __all__ = ["CACHE_NAME", "EXTRACTOR_PROVIDERS", "INPUT_NODE", "OUTPUT_NODE", "TE
            "BottleneckCache", "Bottlenecks", "Engine", "EngineRunner", "Extractor", "ExtractorOptions", "LiteRTEngine",
            "LiteRTModel", "Network", "NotAnImageNetworkError", "PretrainedNetwork", "TensorFlowEngine",
            "average_views", "build_application", "convert_to_tflite", "core_count", "extract_augmented",
-           "extract_bottlenecks", "has_gpu", "load_network", "open_extractor", "prepare_extractor"]
+           "extract_bottlenecks", "has_gpu", "is_litert_installed", "load_network", "open_extractor",
+           "prepare_extractor"]
