@@ -20,19 +20,20 @@ from tfpoets.evaluation import Metrics, evaluate, evaluate_rejection
 from tfpoets.events import (BatchAccuracy, BottlenecksExtracted, ConversionEnded, ConversionStarted, CrossValidated,
                             Evaluated, FilesWritten, IntermediateExportStarted, PhotosExamined, PhotosListed,
                             PhotosSplit, ReportWritten, notes_and_progress, stage_events)
-from tfpoets.exporting import (UNKNOWN_LABEL, CrossValidation, ExportOptions, ExportedFile, HeadInfo, Metadata,
-                               NetworkInfo, ReferenceOutputs, RejectOption, check_destinations, check_formats, convert,
-                               describe_classifier, evaluation_info, export_classifier, export_graph, open_graph,
+from tfpoets.exporting import (UNKNOWN_LABEL, ClassifierExport, CrossValidation, ExportedFile, ExportOptions,
+                               HeadInfo, Metadata, NetworkInfo, ReferenceOutputs, RejectOption, check_destinations,
+                               check_formats, convert, describe_classifier, evaluation_info, export_graph, open_graph,
                                split_info)
 from tfpoets.extractors import Bottlenecks, Extractor, core_count, extract_bottlenecks, open_extractor
 from tfpoets.files import check_output_folder
 from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, output_columns
-from tfpoets.inference import load_classifier
+from tfpoets.inference import Classifier, load_classifier
 from tfpoets.options import with_options
-from tfpoets.report import EvaluatedPhotos, confusion_picture, curves_picture, describe_retraining, write_report
+from tfpoets.report import (EvaluatedPhotos, ReportContent, confusion_picture, curves_picture, describe_retraining,
+                            write_report)
 from tfpoets.retrain_options import RetrainOptions
 from tfpoets.retrain_result import RetrainResult
-from tfpoets.tf_runtime import import_tensorflow
+from tfpoets.tf_process import TensorFlowProcess
 from tfpoets.training import (EventCallback, FineTuningOptions, HeadOptions, IntermediateFit, NetworkFit,
                               NetworkOptions, RejectingHead, SGDOptions, TrainingContext, TrainingResult, UnknownScore,
                               draw_balanced, make_rng, out_of_fold_probabilities, train, trainer_for, write_summaries)
@@ -81,39 +82,42 @@ def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None
 
 def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Callable[[Path], str]) -> RetrainResult:
     """Run all steps in order."""
-    files = options.files
     _check_destinations(options)
     listed_dataset = _list_photos(options, on_event)
     extractor, bottlenecks = _extract_bottlenecks(listed_dataset, options, on_event)
-    dataset = _split_photos(bottlenecks.dataset, options, on_event)
-    # The folds are assigned before training, so that too few photos are reported before any long computation.
-    folds = assign_folds(dataset, options.cross_validate) if options.cross_validate else None
-    training = _train(extractor, dataset, options, on_event)
-    test, reference = _evaluate(training, options, on_event)
-    cross_validation = None if folds is None else _cross_validate(training, folds, options, on_event)
-    with stage_events("TensorFlow", on_event):  # a separate stage, because the import takes about 3 s
-        import_tensorflow()
-    metadata = _build_metadata(training, dataset, test, cross_validation, options)
-    with stage_events("files", on_event, logs_substages=True):
-        exported = export_classifier(training.extractor, training.head, metadata, files, reference)
+    with _start_tensorflow(options) as process:
+        dataset = _split_photos(bottlenecks.dataset, options, on_event)
+        # The folds are assigned before training, so that too few photos are reported before any long computation.
+        folds = assign_folds(dataset, options.cross_validate) if options.cross_validate else None
+        training = _train(extractor, dataset, options, on_event)
+        test, reference = _evaluate(training, options, on_event)
+        cross_validation = None if folds is None else _cross_validate(training, folds, options, on_event)
+        metadata = _build_metadata(training, dataset, test, cross_validation, options)
+        with stage_events("files", on_event, logs_substages=True):
+            export = ClassifierExport(training.extractor, training.head, metadata, options.files, reference, process)
+        with export:
+            findings = None
+            if extractor and options.doctor:
+                findings = _examine(dataset, bottlenecks.unreadable, training.extractor, on_event)
+            classifier = load_classifier(export.verified_tflite())
+            with stage_events("report", on_event):
+                report = _describe(training, test, findings, classifier, label_command(options.files.tflite))
+            with stage_events("publication", on_event, logs_substages=True):
+                exported = export.publish()
     on_event(FilesWritten(exported))
-    findings = None
-    if extractor and options.doctor:
-        findings = _examine(dataset, bottlenecks.unreadable, training.extractor, files.findings, on_event)
-    classifier = load_classifier(files.tflite)
-    with stage_events("report", on_event):
-        write_report(files.report, describe_retraining(
-            training.dataset, EvaluatedPhotos(test.photos, training.dataset.part(TEST).y, test.probabilities,
-                                              test.metrics, test.rejection),
-            findings, training.fit.curves(), classifier, label_command(files.tflite)))
-    with stage_events("summaries", on_event):
-        _write_summaries(options.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), training, test.metrics)
-    on_event(ReportWritten(files.report))
-    converted = _convert(training, files, on_event)
+    _write_report(report, findings, training, test, options, on_event)
+    converted = _convert(training, options.files, on_event)
     return RetrainResult(
         classifier=classifier, listed_dataset=listed_dataset, unreadable=bottlenecks.unreadable,
         n_computed_bottlenecks=bottlenecks.computed, extractor=extractor, training=training, metadata=metadata,
-        test=test, findings=findings, exported=exported, converted=tuple(converted), report=files.report)
+        test=test, findings=findings, exported=exported, converted=tuple(converted), report=options.files.report)
+
+
+def _start_tensorflow(options: RetrainOptions) -> TensorFlowProcess:
+    """Start the import of TensorFlow in a second process, unless all layers are trained, which needs it here."""
+    if options.training.network or options.training.fine_tuning:
+        return TensorFlowProcess(None)
+    return TensorFlowProcess.start()
 
 
 def _make_options(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None, values: dict[str, Any]
@@ -317,14 +321,33 @@ def _build_metadata(training: TrainingResult, dataset: Dataset, evaluated: Evalu
         cross_validation=cross_validation, options=options.to_dict())
 
 
-def _examine(dataset: Dataset, unreadable: Sequence[tuple[Photo, str]], extractor: Extractor, path: Path,
-             on_event: EventCallback) -> tuple[Finding, ...]:
-    """Run the data doctor and write its findings to `path`."""
+def _examine(dataset: Dataset, unreadable: Sequence[tuple[Photo, str]], extractor: Extractor, on_event: EventCallback
+             ) -> tuple[Finding, ...]:
+    """Run the data doctor."""
     with stage_events("doctor", on_event):
-        findings = tuple(examine(dataset, unreadable, extractor.height))
-        write_findings(path, findings)
-    on_event(PhotosExamined(findings, path))
-    return findings
+        return tuple(examine(dataset, unreadable, extractor.height))
+
+
+def _describe(training: TrainingResult, test: Evaluated, findings: Sequence[Finding] | None, classifier: Classifier,
+              label_command: str) -> ReportContent:
+    """Return the contents of the report."""
+    evaluated = EvaluatedPhotos(test.photos, training.dataset.part(TEST).y, test.probabilities, test.metrics,
+                                test.rejection)
+    return describe_retraining(training.dataset, evaluated, findings, training.fit.curves(), classifier, label_command)
+
+
+def _write_report(report: ReportContent, findings: Sequence[Finding] | None, training: TrainingResult, test: Evaluated,
+                  options: RetrainOptions, on_event: EventCallback) -> None:
+    """Write findings, report and curves."""
+    files = options.files
+    if findings is not None:
+        write_findings(files.findings, findings)
+        on_event(PhotosExamined(findings, files.findings))
+    with stage_events("report page", on_event):
+        write_report(files.report, report)
+    with stage_events("summaries", on_event):
+        _write_summaries(options.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), training, test.metrics)
+    on_event(ReportWritten(files.report))
 
 
 def _write_summaries(folder: Path, training: TrainingResult, metrics: Metrics | None) -> None:

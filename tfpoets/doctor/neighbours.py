@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 DEFAULT_NEIGHBOURS = 30
-# The number of rows compared at a time. 2,000 x 50,000 similarities take 400 MB.
-CHUNK_ROWS = 2000
+# The number of similarities that are computed at a time, which take 400 MB. Up to 10,000 photos are compared at once;
+# NumPy then uses the symmetry and computes only half of the similarities.
+CHUNK_SIMILARITIES = 100_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +38,9 @@ def find_neighbours(X: np.ndarray, n_neighbours: int = DEFAULT_NEIGHBOURS, cente
     n_neighbours = min(n_neighbours, len(unit) - 1)
     rows = np.empty((len(unit), n_neighbours), np.int64)
     similarities = np.empty((len(unit), n_neighbours), np.float32)
-    for start in range(0, len(unit), CHUNK_ROWS):
-        chunk = slice(start, min(start + CHUNK_ROWS, len(unit)))
+    chunk_rows = max(1, CHUNK_SIMILARITIES // len(unit))
+    for start in range(0, len(unit), chunk_rows):
+        chunk = slice(start, min(start + chunk_rows, len(unit)))
         cosines = unit[chunk] @ unit.T
         # A photo is not its own neighbour.
         cosines[np.arange(len(cosines)), np.arange(chunk.start, chunk.stop)] = -np.inf

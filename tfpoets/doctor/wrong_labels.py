@@ -16,7 +16,7 @@ import numpy as np
 
 from tfpoets.data import Examples
 from tfpoets.evaluation import MIN_PROBABILITY, cross_entropy
-from tfpoets.training import out_of_fold_at_l2
+from tfpoets.training import OutOfFoldPredictor
 
 from .detector import Evidence
 from .findings import Finding
@@ -90,9 +90,10 @@ def find_label_issues(X: np.ndarray, y: np.ndarray, groups: np.ndarray, neighbou
     n_classes = int(y.max()) + 1
     examples = Examples(X, y, n_classes)
     folds = np.unique(groups, return_inverse=True)[1] % N_FOLDS
+    predictor = OutOfFoldPredictor(examples, folds, L2)
     trusted = np.ones(len(y), bool)
     for _ in range(2):
-        head_probabilities = out_of_fold_at_l2(examples, folds, L2, trusted)
+        head_probabilities = predictor.probabilities(trusted)
         votes = _count_votes(y, n_classes, groups, neighbours, trusted)
         probabilities = head_probabilities ** HEAD_WEIGHT * votes ** (1 - HEAD_WEIGHT)
         probabilities /= probabilities.sum(axis=1, keepdims=True)

@@ -1,5 +1,5 @@
 """Write the files of a classifier, verify them, and publish them."""
-from .classifier_files import ExportResult, export_classifier, export_graph
+from .classifier_files import ClassifierExport, ExportResult, export_classifier, export_graph
 from .conversion import convert, export, open_graph
 from .export_targets import (EXPORT_TARGETS, FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER,
                              check_classifier_exists, check_formats, find_target, format_names, open_exported)
@@ -16,10 +16,10 @@ from .verification import ExportedFile, LoadedReference, ReferenceOutputs, verif
 from .wrap import wrap
 
 __all__ = ["DEFAULT_GRAPH", "EXPORT_TARGETS", "FROZEN_GRAPH", "METADATA_PATH", "NUMBERED_SAVED_MODEL",
-           "RETRAIN_REMEDY", "SERVING", "TFLITE_CLASSIFIER", "TFLITE_IDENTIFIER", "UNKNOWN_LABEL", "CrossValidation",
-           "EvaluationInfo", "ExportOptions", "ExportResult", "ExportTarget", "Exportable", "ExportedFile", "HeadInfo",
-           "InputInfo", "LoadedFile", "LoadedReference", "Metadata", "NetworkInfo", "NodeNames", "ReferenceOutputs",
-           "RejectOption", "SplitInfo", "check_classifier_exists", "check_destinations", "check_formats",
-           "check_output_name", "convert", "describe_classifier", "evaluation_info", "export", "export_classifier",
-           "export_graph", "find_target", "format_names", "open_exported", "open_graph", "sample_evenly", "split_info",
-           "training_photo_mask", "verify", "wrap"]
+           "RETRAIN_REMEDY", "SERVING", "TFLITE_CLASSIFIER", "TFLITE_IDENTIFIER", "UNKNOWN_LABEL", "ClassifierExport",
+           "CrossValidation", "EvaluationInfo", "ExportOptions", "ExportResult", "ExportTarget", "Exportable",
+           "ExportedFile", "HeadInfo", "InputInfo", "LoadedFile", "LoadedReference", "Metadata", "NetworkInfo",
+           "NodeNames", "ReferenceOutputs", "RejectOption", "SplitInfo", "check_classifier_exists",
+           "check_destinations", "check_formats", "check_output_name", "convert", "describe_classifier",
+           "evaluation_info", "export", "export_classifier", "export_graph", "find_target", "format_names",
+           "open_exported", "open_graph", "sample_evenly", "split_info", "training_photo_mask", "verify", "wrap"]

@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING
 from tfpoets.errors import OptionError
 from tfpoets.extractors import Extractor
 from tfpoets.files import write_file
+from tfpoets.progress import stage
+from tfpoets.tf_process import TensorFlowProcess
 
 from .export_targets import FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER
-from .exportable import build_exportable
+from .exportable import Exportable, TrainedNetwork
 from .metadata import Metadata
 from .options import ExportOptions
-from .staging import OutputFile, StagedFiles
-from .verification import ExportedFile, ReferenceOutputs
+from .staging import OutputFile, StagedFiles, verify_outputs, write_outputs
+from .verification import ExportedFile, LoadedReference, ReferenceOutputs
 
 if TYPE_CHECKING:
     from tfpoets.training import Head
@@ -51,27 +54,108 @@ def export_classifier(extractor: Extractor, head: Head, metadata: Metadata, dest
         OptionError: `destinations` and `metadata` have different names for the output node.
         ExportError: A file does not reproduce the outputs. In this case, no existing file is replaced.
     """
-    if metadata.nodes.output != destinations.final_tensor_name:
-        raise OptionError(f"`final_tensor_name`={destinations.final_tensor_name} is not the name in the metadata, "
-                          f"{metadata.nodes.output}.", "Use the same name for both.")
-    source = build_exportable(extractor, head, metadata, destinations.output_graph.stem)
-    with StagedFiles(source, _output_files(destinations)) as staged:
-        staged.write()
-        staged_labels, staged_metadata = map(staged.staged_path, (destinations.output_labels, destinations.metadata))
-        write_file(staged_labels, "".join(f"{label}\n" for label in metadata.labels))
-        hashed_paths = [*map(staged.staged_path, (destinations.output_graph, destinations.tflite)), staged_labels]
-        write_file(staged_metadata, _with_hashes(metadata, hashed_paths).to_json())
-        results = staged.verify(reference.sample().load(extractor.height, extractor.width))
-        os.replace(staged_labels, destinations.output_labels)
-        graph, *other_files = staged.publish()
-        os.replace(staged_metadata, destinations.metadata)
-    return ExportResult((graph, destinations.output_labels, *other_files, destinations.metadata),
-                        tuple(result for result in results if result.count))
+    with (TensorFlowProcess(None) as process,
+          ClassifierExport(extractor, head, metadata, destinations, reference, process) as export):
+        return export.publish()
+
+
+class ClassifierExport:
+    """An export whose files are written and verified by two processes at the same time.
+
+    It is a context manager. On exit, all files that were not published are removed. The files that do not need
+    TensorFlow are written and verified on entry, by this process.
+
+    Args:
+        extractor, head, metadata, destinations, reference: As in `export_classifier`; it raises the same errors.
+        process: The process that writes and verifies the files that need TensorFlow.
+    """
+
+    def __init__(self, extractor: Extractor, head: Head, metadata: Metadata, destinations: ExportOptions,
+                 reference: ReferenceOutputs, process: TensorFlowProcess):
+        if metadata.nodes.output != destinations.final_tensor_name:
+            raise OptionError(f"`final_tensor_name`={destinations.final_tensor_name} is not the name in the metadata, "
+                              f"{metadata.nodes.output}.", "Use the same name for both.")
+        self._source = Exportable(destinations.output_graph.stem, metadata,
+                                  TrainedNetwork(extractor, head, metadata.nodes.output))
+        self._destinations, self._reference, self._process = destinations, reference, process
+        self._outputs = _output_files(destinations)
+        self._staged = StagedFiles(self._source, self._outputs)
+        self._results: dict[str, list[ExportedFile]] = {}
+        self._wait: Callable[[], dict[str, list[ExportedFile]]] = dict
+
+    def __enter__(self) -> ClassifierExport:
+        with ExitStack() as stack:
+            stack.enter_context(self._staged)
+            self._write()
+            stack.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._staged.__exit__(*error)
+
+    def _write(self) -> None:
+        """Write the labels, divide the other files between the processes, and verify those of this process."""
+        labels_path, metadata_path = map(self._staged.staged_path, (self._destinations.output_labels,
+                                                                    self._destinations.metadata))
+        write_file(labels_path, "".join(f"{label}\n" for label in self._source.metadata.labels))
+        own: list[OutputFile] = []
+        others: list[OutputFile] = []
+        for output in self._staged.staged_outputs():
+            (others if output.target.needs_tensorflow(self._source) else own).append(output)
+        write_outputs(self._source, own)
+        hashes = _hash_files([labels_path, *(output.destination for output in own)])
+        reference = self._reference.sample().load(*self._source.size)
+        self._wait = self._process.submit(_write_and_verify, self._source, others, hashes, metadata_path, reference)
+        self._results = dict(zip((output.name for output in own), verify_outputs(self._source, own, reference)))
+
+    def _finish(self) -> None:
+        """Wait for the files of the other process."""
+        with stage("files that need TensorFlow"):
+            self._results.update(self._wait())
+        self._wait = dict
+
+    def verified_tflite(self) -> Path:
+        """Return the path of the .tflite before it is published; wait for it if it needs TensorFlow."""
+        if self._destinations.tflite.name not in self._results:
+            self._finish()
+        return self._staged.staged_path(self._destinations.tflite)
+
+    def publish(self) -> ExportResult:
+        """Wait until all files have been written and verified, and move them to their destinations.
+
+        Raises:
+            ExportError: A file does not reproduce the outputs. In this case, no existing file is replaced.
+        """
+        self._finish()
+        destinations = self._destinations
+        os.replace(self._staged.staged_path(destinations.output_labels), destinations.output_labels)
+        graph, *other_files = self._staged.publish()
+        os.replace(self._staged.staged_path(destinations.metadata), destinations.metadata)
+        results = [result for output in self._outputs for result in self._results[output.name]]
+        return ExportResult((graph, destinations.output_labels, *other_files, destinations.metadata),
+                            tuple(result for result in results if result.count))
+
+
+def _write_and_verify(source: Exportable, outputs: Sequence[OutputFile], hashes: dict[str, str], metadata_path: Path,
+                      reference: LoadedReference) -> dict[str, list[ExportedFile]]:
+    """Write files and the metadata, and return the results of the verification by name.
+
+    Args:
+        source: The classifier.
+        outputs: The files, with their staged paths as destinations.
+        hashes: The hashes of files that have already been written, for the metadata.
+        metadata_path: The staged path of the metadata. It is written before the verification, which reads it.
+        reference: Photos and outputs.
+    """
+    write_outputs(source, outputs)
+    files = {**hashes, **_hash_files([output.destination for output in outputs if output.destination.is_file()])}
+    write_file(metadata_path, replace(source.metadata, files=dict(sorted(files.items()))).to_json())
+    return dict(zip((output.name for output in outputs), verify_outputs(source, outputs, reference)))
 
 
 def export_graph(path: Path, extractor: Extractor, head: Head, metadata: Metadata) -> None:
     """Write only a graph and its metadata, without verification, while training is still running."""
-    graph_def = build_exportable(extractor, head, metadata, path.stem).graph_def
+    graph_def = TrainedNetwork(extractor, head, metadata.nodes.output).graph_def
     content = graph_def.SerializeToString(deterministic=True)
     metadata = replace(metadata, files={path.name: hashlib.sha256(content).hexdigest()})
     write_file(path, content)
@@ -88,5 +172,6 @@ def _output_files(destinations: ExportOptions) -> list[OutputFile]:
     return outputs
 
 
-def _with_hashes(metadata: Metadata, paths: Sequence[Path]) -> Metadata:
-    return replace(metadata, files={path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths})
+def _hash_files(paths: Sequence[Path]) -> dict[str, str]:
+    """Return the SHA-256 of each file by its name."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}

@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,22 +26,56 @@ MAX_CALIBRATION_PHOTOS = 100
 
 
 @dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """An extractor and a head, which together are a classifier.
+
+    Attributes:
+        extractor: The extractor of the bottlenecks.
+        head: The trained head.
+        output_node: The name of the output node of the graph.
+    """
+
+    extractor: Extractor
+    head: Head
+    output_node: str
+
+    @cached_property
+    def graph_def(self) -> Any:
+        """The whole classifier as a frozen GraphDef, built on first use."""
+        tensorflow = import_tensorflow()
+        extractor = self.extractor
+        extractor_graph_def = tensorflow.compat.v1.GraphDef.FromString(extractor.graph_path.read_bytes())
+        with redirect_native_stderr(), tensorflow.Graph().as_default() as graph:
+            pixels = tensorflow.compat.v1.placeholder(
+                tensorflow.float32, [None, extractor.height, extractor.width, 3], name=INPUT_NODE)
+            bottleneck, = tensorflow.graph_util.import_graph_def(
+                extractor_graph_def, {INPUT_NODE: pixels}, [f"{OUTPUT_NODE}:0"], name=MODULE_SCOPE)
+            self.head.add_to_graph(bottleneck, self.output_node)
+            return graph.as_graph_def()
+
+
+@dataclass(frozen=True, eq=False)
 class Exportable:
     """A classifier to export.
 
     Attributes:
         name: The name of the classifier, which is the file name of its graph without suffix.
         metadata: The metadata of the classifier.
-        graph_def: The whole classifier as a frozen GraphDef. Its input is float32 [n, height, width, 3] in [0, 1].
+        network: The whole classifier as a frozen GraphDef, or the parts to build it of.
         path: The path of the file that the graph was read from; None if the graph was just built.
         training_photos: Photos that the classifier was trained on, used for calibration.
     """
 
     name: str
     metadata: Metadata
-    graph_def: Any
+    network: Any
     path: Path | None = None
     training_photos: Sequence[Photo] = ()
+
+    @property
+    def graph_def(self) -> Any:
+        """The whole classifier as a frozen GraphDef. Its input is float32 [n, height, width, 3] in [0, 1]."""
+        return self.network.graph_def if isinstance(self.network, TrainedNetwork) else self.network
 
     @property
     def size(self) -> tuple[int, int]:
@@ -92,26 +127,6 @@ class Exportable:
             raise ExportError("tflite_int8 requires training photos for calibration.",
                               "Set `image_dir` to the folder of the training photos.")
         return pixels
-
-
-def build_exportable(extractor: Extractor, head: Head, metadata: Metadata, name: str) -> Exportable:
-    """Combine an extractor and a head in one graph.
-
-    Args:
-        extractor: The extractor of the bottlenecks.
-        head: The trained head.
-        metadata: The metadata of the classifier, with the names of the input and output nodes.
-        name: The name of the classifier.
-    """
-    tensorflow = import_tensorflow()
-    extractor_graph_def = tensorflow.compat.v1.GraphDef.FromString(extractor.graph_path.read_bytes())
-    with redirect_native_stderr(), tensorflow.Graph().as_default() as graph:
-        pixels = tensorflow.compat.v1.placeholder(tensorflow.float32, [None, extractor.height, extractor.width, 3],
-                                                  name=INPUT_NODE)
-        bottleneck, = tensorflow.graph_util.import_graph_def(
-            extractor_graph_def, {INPUT_NODE: pixels}, [f"{OUTPUT_NODE}:0"], name=MODULE_SCOPE)
-        head.add_to_graph(bottleneck, metadata.nodes.output)
-        return Exportable(name, metadata, graph.as_graph_def())
 
 
 def evenly_spaced_indices(count: int, max_count: int) -> np.ndarray:

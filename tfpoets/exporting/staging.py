@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tfpoets.progress import stage
@@ -67,11 +67,13 @@ class StagedFiles:
             self._folders[parent] = self._exit_stack.enter_context(staging_folder(parent, self._source.name))
         return self._folders[parent] / destination.name
 
+    def staged_outputs(self) -> list[OutputFile]:
+        """Return the files with their staged paths as destinations."""
+        return [replace(output, destination=self.staged_path(output.destination)) for output in self._outputs]
+
     def write(self) -> None:
         """Write all files."""
-        for output in self._outputs:
-            with stage(f"export of {output.name}"):
-                output.target.write(self._source, self.staged_path(output.destination))
+        write_outputs(self._source, self.staged_outputs())
 
     def verify(self, reference: LoadedReference) -> list[ExportedFile]:
         """Compare all files with the reference.
@@ -82,15 +84,28 @@ class StagedFiles:
         Raises:
             ExportError: A file does not reproduce the reference outputs.
         """
-        with stage("verification"):
-            return [result for output in self._outputs
-                    for result in verify(output.name, output.target, self.staged_path(output.destination),
-                                         self._source.metadata, reference)]
+        return [result for results in verify_outputs(self._source, self.staged_outputs(), reference)
+                for result in results]
 
     def publish(self) -> list[Path]:
         """Move all files to their destinations, and return their final paths."""
         return [output.target.publish(self.staged_path(output.destination), output.destination)
                 for output in self._outputs]
+
+
+def write_outputs(source: Exportable, outputs: Sequence[OutputFile]) -> None:
+    """Write a classifier to files."""
+    for output in outputs:
+        with stage(f"export of {output.name}"):
+            output.target.write(source, output.destination)
+
+
+def verify_outputs(source: Exportable, outputs: Sequence[OutputFile], reference: LoadedReference
+                   ) -> list[list[ExportedFile]]:
+    """Compare written files with the reference; return the results for each file, and raise the errors of `verify`."""
+    with stage("verification"):
+        return [list(verify(output.name, output.target, output.destination, source.metadata, reference))
+                for output in outputs]
 
 
 @contextmanager

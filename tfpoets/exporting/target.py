@@ -77,6 +77,10 @@ class ExportTarget(ABC):
         mapping is empty if the file cannot be run on this machine.
         """
 
+    def needs_tensorflow(self, source: Exportable) -> bool:
+        """Return whether `write` or the engines of the file import TensorFlow."""
+        return True
+
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
         """Load a classifier for `load_classifier`.
 

@@ -2,7 +2,7 @@
 from .cache import CACHE_NAME, BottleneckCache
 from .devices import core_count, gpu_names, has_gpu, has_nvidia_driver
 from .engines import (TENSORFLOW_BATCH, Engine, EngineRunner, LiteRTEngine, LiteRTModel, NotAnImageNetworkError,
-                      TensorFlowEngine)
+                      TensorFlowEngine, is_litert_installed)
 from .execution import MAX_PHOTOS_PER_CORE_WITHOUT_GPU, ExecutionOptions
 from .extraction import Bottlenecks, extract_augmented, extract_bottlenecks
 from .extractor import OUTPUT_NODE, Extractor, load_network, open_extractor, prepare_extractor
@@ -19,5 +19,5 @@ __all__ = ["CACHE_NAME", "EXTRACTOR_PROVIDERS", "INPUT_NODE", "MAX_PHOTOS_PER_CO
            "ExecutionOptions", "Extractor", "ExtractorOptions", "LiteRTEngine", "LiteRTModel", "Network",
            "NotAnImageNetworkError", "PretrainedNetwork", "TensorFlowEngine", "Throughput", "average_views",
            "build_application", "convert_to_tflite", "core_count", "extract_augmented", "extract_bottlenecks",
-           "gpu_names", "has_gpu", "has_nvidia_driver", "load_network", "measure_throughput", "open_extractor",
-           "prepare_extractor"]
+           "gpu_names", "has_gpu", "has_nvidia_driver", "is_litert_installed", "load_network", "measure_throughput",
+           "open_extractor", "prepare_extractor"]

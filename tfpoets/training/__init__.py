@@ -2,7 +2,7 @@
 from .all_layers import (ARCHITECTURES, BATCH_NORMS, COLOR_MODES, CONVNETS, RESNET, WEIGHTS, FineTuningOptions,
                          NetworkOptions, build_from_scratch)
 from .convnets import build_convnet
-from .cross_validation import out_of_fold_at_l2, out_of_fold_probabilities
+from .cross_validation import OutOfFoldPredictor, out_of_fold_probabilities
 from .lbfgs import CLASS_WEIGHTS, L2_GRID, HeadFitted, HeadOptions, LBFGSFit, LBFGSTrainer, fit_head
 from .linear_head import LinearHead
 from .loop_options import CHECKPOINTS, MONITORS, OPTIMIZERS, LoopOptions
@@ -21,8 +21,8 @@ __all__ = ["ARCHITECTURES", "BATCH_NORMS", "CHECKPOINTS", "CLASS_WEIGHTS", "COLO
            "DEFAULT_AUGMENTED_VIEWS", "HEAD_TRAINERS", "L2_GRID", "MONITORS", "OPTIMIZERS", "RESNET", "WEIGHTS",
            "AugmentedViewsExtracted", "EpochMetrics", "EventCallback", "FineTuningComparison", "FineTuningOptions",
            "Head", "HeadFitted", "HeadOptions", "IntermediateFit", "LBFGSFit", "LBFGSTrainer", "LinearHead",
-           "LoopOptions", "NetworkFit", "NetworkOptions", "PixelData", "RejectingHead", "SGDFit", "SGDOptions",
-           "SGDTrainer", "StepMetrics", "TrainableModel", "TrainingContext", "TrainingOptions", "TrainingResult",
-           "UnknownScore", "build_convnet", "build_from_scratch", "check_batch_size", "draw_balanced", "fit_head",
-           "fit_head_sgd", "fit_unknown_score", "make_rng", "out_of_fold_at_l2", "out_of_fold_probabilities",
+           "LoopOptions", "NetworkFit", "NetworkOptions", "OutOfFoldPredictor", "PixelData", "RejectingHead", "SGDFit",
+           "SGDOptions", "SGDTrainer", "StepMetrics", "TrainableModel", "TrainingContext", "TrainingOptions",
+           "TrainingResult", "UnknownScore", "build_convnet", "build_from_scratch", "check_batch_size",
+           "draw_balanced", "fit_head", "fit_head_sgd", "fit_unknown_score", "make_rng", "out_of_fold_probabilities",
            "solver_names", "train", "train_network", "trainer_for", "trainer_named", "write_summaries"]

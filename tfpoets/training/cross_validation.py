@@ -44,33 +44,45 @@ def out_of_fold_probabilities(examples: Examples, folds: np.ndarray,
     return probabilities
 
 
-def out_of_fold_at_l2(examples: Examples, folds: np.ndarray, l2: float, trusted: np.ndarray) -> np.ndarray:
-    """Return out-of-fold probabilities at a given L2 strength.
+class OutOfFoldPredictor:
+    """Out-of-fold probabilities at a given L2 strength, for one or more sets of trusted photos.
 
-    This takes about a second, because all folds share the principal axes and each starts from the previous solution.
+    All calls and folds share the principal axes, and each fold starts from the previous solution, so a call takes less
+    than a second.
 
     Args:
         examples: All photos.
         folds: int [n], the fold of each photo. A class may be missing from a fold.
         l2: The L2 strength.
-        trusted: bool [n], the photos to train on. All photos are predicted. If there are no photos to train on for a
-            fold, all classes get the same probability.
-
-    Returns:
-        float64 [n, n_classes].
     """
-    y, n_classes = examples.y, examples.n_classes
-    probabilities = np.empty((len(y), n_classes))
-    with threadpool_limits(1, user_api="blas"):
-        axes = compute_principal_axes(examples.X.astype(np.float32))
-        coef = np.zeros((n_classes, axes.X.shape[1] + 1))
-        for fold in np.unique(folds):
-            train = (folds != fold) & trusted
-            predicted = folds == fold
-            if not train.any():
-                probabilities[predicted] = 1 / n_classes
-                continue
-            objective = LogisticObjective(axes.X[train], y[train], n_classes, False, examples.X.shape[1])
-            coef, _ = solve(objective, l2, coef, ROUGH_TOLERANCE)
-            probabilities[predicted] = np.exp(predict_log_proba(axes.X[predicted], coef))
-    return probabilities
+
+    def __init__(self, examples: Examples, folds: np.ndarray, l2: float):
+        self._y, self._n_classes, self._n_features = examples.y, examples.n_classes, examples.X.shape[1]
+        self._folds, self._l2 = folds, l2
+        with threadpool_limits(1, user_api="blas"):
+            self._X = compute_principal_axes(examples.X.astype(np.float32)).X
+
+    def probabilities(self, trusted: np.ndarray) -> np.ndarray:
+        """Predict all photos.
+
+        Args:
+            trusted: bool [n], the photos to train on. If there are none for a fold, all classes get the same
+                probability.
+
+        Returns:
+            float64 [n, n_classes].
+        """
+        X, y, n_classes = self._X, self._y, self._n_classes
+        probabilities = np.empty((len(y), n_classes))
+        coef = np.zeros((n_classes, X.shape[1] + 1))
+        with threadpool_limits(1, user_api="blas"):
+            for fold in np.unique(self._folds):
+                train = (self._folds != fold) & trusted
+                predicted = self._folds == fold
+                if not train.any():
+                    probabilities[predicted] = 1 / n_classes
+                    continue
+                objective = LogisticObjective(X[train], y[train], n_classes, False, self._n_features)
+                coef, _ = solve(objective, self._l2, coef, ROUGH_TOLERANCE)
+                probabilities[predicted] = np.exp(predict_log_proba(X[predicted], coef))
+        return probabilities

@@ -1,12 +1,17 @@
-"""Curves and images for TensorBoard."""
+"""Curves and images for TensorBoard, written by TensorBoard's own code, which does not need TensorFlow."""
 from __future__ import annotations
 
+import io
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
+from PIL import Image
 
 from .curves import Curves
 
@@ -19,23 +24,47 @@ def write_summaries(folder: Path, curves: Curves, images: dict[str, np.ndarray] 
         curves: The points of each run, each with its `step` and the metrics at that step.
         images: uint8 [height, width, 3], by name.
     """
-    summary = import_tensorflow().summary
     for run, points in curves.items():
-        writer = _create_writer(summary, folder / run)
-        with writer.as_default():
+        with _open_log(folder / run) as log:
             for point in points:
                 for name, value in point.items():
                     if name != "step":
-                        summary.scalar(name, value, step=int(point["step"]))
-        writer.close()
+                        log.add(int(point["step"]), tag=name, simple_value=value)
     if images:
-        writer = _create_writer(summary, folder / "test")
-        with writer.as_default():
+        with _open_log(folder / "test") as log:
             for name, image in images.items():
-                summary.image(name, image[None], step=0)
-        writer.close()
+                log.add_image(name, image)
 
 
-def _create_writer(summary: Any, folder: Path) -> Any:
-    with redirect_native_stderr():
-        return summary.create_file_writer(str(folder))
+class _EventLog:
+    """An event file, to which values can be added."""
+
+    def __init__(self, records: Any):
+        from tensorboard.compat.proto import event_pb2, summary_pb2
+        self._records, self._events, self._summaries = records, event_pb2, summary_pb2
+        self._write(file_version="brain.Event:2")
+
+    def _write(self, **fields: Any) -> None:
+        self._records.write(self._events.Event(wall_time=time.time(), **fields).SerializeToString())
+
+    def add(self, step: int, **fields: Any) -> None:
+        """Add a value at a step; the fields are those of the message Summary.Value."""
+        self._write(step=step, summary=self._summaries.Summary(value=[self._summaries.Summary.Value(**fields)]))
+
+    def add_image(self, name: str, image: np.ndarray) -> None:
+        """Add an image at step 0: uint8 [height, width, 3]."""
+        content = io.BytesIO()
+        Image.fromarray(image).save(content, "PNG")
+        height, width, channels = image.shape
+        self.add(0, tag=name, image=self._summaries.Summary.Image(
+            height=height, width=width, colorspace=channels, encoded_image_string=content.getvalue()))
+
+
+@contextmanager
+def _open_log(folder: Path) -> Iterator[_EventLog]:
+    """Create an event file with a unique name, which TensorBoard recognizes."""
+    from tensorboard.summary.writer.record_writer import RecordWriter
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}.0.v2"
+    with open(folder / name, "xb") as file:
+        yield _EventLog(RecordWriter(file))

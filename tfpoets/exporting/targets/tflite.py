@@ -15,6 +15,7 @@ from tfpoets.graphs import PROBABILITIES, TFPOETS_MARKER
 from ..exportable import Exportable
 from ..metadata import RETRAIN_REMEDY, Metadata
 from ..target import SERVING, TFLITE_IDENTIFIER, TOLERANCE, ExportTarget, LoadedFile
+from .tflite_head import append_head, can_append_head
 from .tflite_metadata import add_tflite_metadata
 
 LABELS_ENTRY, METADATA_ENTRY = "labels.txt", "metadata.json"
@@ -56,9 +57,16 @@ class TFLiteClassifierTarget(_TFLiteBase):
         """Return the name of the .tflite file."""
         return f"{stem}.tflite"
 
+    def needs_tensorflow(self, source: Exportable) -> bool:
+        """Return False for a linear layer, which is appended to the .tflite of the extractor."""
+        return not can_append_head(source.network)
+
     def write(self, source: Exportable, path: Path) -> None:
-        """Write the graph as TensorFlow Lite with all of its outputs."""
-        model = convert_to_tflite(lambda pixels: list(source.add_to_graph(pixels).values()), *source.size)
+        """Write the classifier as TensorFlow Lite with all of its outputs."""
+        if can_append_head(source.network):
+            model = append_head(source.network.extractor.tflite_path.read_bytes(), source.network.head)
+        else:
+            model = convert_to_tflite(lambda pixels: list(source.add_to_graph(pixels).values()), *source.size)
         if source.metadata.unknown is None:
             model = add_tflite_metadata(model, source.name, LABELS_ENTRY)
         path.write_bytes(append_archive(model, source.metadata))

@@ -7,6 +7,7 @@ and NumPy.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -29,15 +30,29 @@ def add_tflite_metadata(model: bytes, name: str, labels_file: str) -> bytes:
     Returns:
         The content of the new .tflite, without an archive.
     """
-    import flatbuffers
-    from tensorflow.lite.python import schema_py_generated as schema
+    schema = import_schema()
     tree = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model, 0))
     entry, buffer = schema.MetadataT(), schema.BufferT()
     buffer.data = np.frombuffer(_model_metadata(name, labels_file), np.uint8)
     tree.buffers.append(buffer)
     entry.name, entry.buffer = METADATA_NAME, len(tree.buffers) - 1
     tree.metadata = [*(tree.metadata or []), entry]
-    builder = flatbuffers.Builder(len(model) + len(buffer.data) + 1024)
+    return pack_model(tree, len(model) + len(buffer.data))
+
+
+def import_schema() -> ModuleType:
+    """Return the classes of schema.fbs of TensorFlow Lite, from LiteRT or, if it is not installed, TensorFlow."""
+    try:
+        from ai_edge_litert import schema_py_generated as schema
+    except ImportError:
+        from tensorflow.lite.python import schema_py_generated as schema
+    return schema
+
+
+def pack_model(tree: Any, size: int) -> bytes:
+    """Serialize a `ModelT` of about `size` bytes as a .tflite."""
+    import flatbuffers
+    builder = flatbuffers.Builder(size + 1024)
     builder.Finish(tree.Pack(builder), file_identifier=MODEL_IDENTIFIER)
     return bytes(builder.Output())
 

@@ -1,0 +1,125 @@
+"""Run a function that needs TensorFlow in a second process, which imports TensorFlow while this one goes on.
+
+The import takes seconds and holds Python's global interpreter lock, so a thread would gain nothing.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from tfpoets.tf_runtime import import_tensorflow
+
+Result = TypeVar("Result")
+
+
+class TensorFlowProcess:
+    """A Python process that imports TensorFlow and then runs one function.
+
+    It is a context manager, which ends the process on exit. The process also ends when this one is killed. It never
+    imports the `__main__` module of the program, so scripts need no guard, and what it prints is discarded.
+
+    `start` returns an object without a process where a second one would gain nothing: if TensorFlow has already been
+    imported here, or if this program cannot start Python. The function then runs in this process.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes] | None) -> None:
+        self._process = process
+        self._pool = ThreadPoolExecutor(1)
+
+    @classmethod
+    def start(cls) -> TensorFlowProcess:
+        """Start the process, and return without waiting for it."""
+        if "tensorflow" in sys.modules or not sys.executable or getattr(sys, "frozen", False):
+            return cls(None)
+        # -P: a file in the current folder must not be imported, unless the folder is on the path of this process.
+        command = [sys.executable, "-P", "-m", __name__]
+        # Without GPUs: this process may use them, and TensorFlow takes all of their memory.
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "CUDA_VISIBLE_DEVICES": "-1"}
+        try:
+            return cls(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL, env=environment))
+        except OSError:
+            return cls(None)
+
+    def __enter__(self) -> TensorFlowProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._pool.shutdown()
+        for pipe in (self._process.stdin, self._process.stdout) if self._process else ():
+            with contextlib.suppress(OSError):  # data that the process did not read before it ended
+                pipe and pipe.close()
+
+    def submit(self, function: Callable[..., Result], *arguments: Any) -> Callable[[], Result]:
+        """Run a function in the process; call this once.
+
+        Args:
+            function: A function of a module.
+            *arguments: Its arguments, which are pickled.
+
+        Returns:
+            A function that waits for the result and returns it, or raises the exception of `function`. If the process
+            has ended early or cannot load the arguments, it runs `function` in this process.
+        """
+        if self._process is None:
+            return lambda: function(*arguments)
+        outcome: Future[tuple[bool, Any]] = self._pool.submit(self._exchange, self._process, (function, arguments))
+
+        def wait() -> Result:
+            try:
+                returned, value = outcome.result()
+            except (OSError, EOFError, pickle.PickleError, AttributeError, ImportError, TypeError):
+                return function(*arguments)
+            if not returned:
+                raise value
+            return value
+        return wait
+
+    @staticmethod
+    def _exchange(process: subprocess.Popen[bytes], call: tuple[Callable[..., Any], tuple[Any, ...]]
+                  ) -> tuple[bool, Any]:
+        """Send the call and receive whether it returned, with the result or the exception; runs in a thread."""
+        assert process.stdin and process.stdout
+        pickle.dump(call, process.stdin)
+        process.stdin.flush()
+        return pickle.load(process.stdout)
+
+
+def main() -> None:
+    """Import TensorFlow, run the function that arrives on standard input, and write the outcome to standard output."""
+    results = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # standard error is discarded, and so is what native code prints
+    sys.stdout = sys.stderr
+    # TensorFlow imports Keras, and Keras imports Matplotlib and scikit-learn, which takes as long as the rest. None
+    # makes the import fail, which TensorFlow permits.
+    sys.modules["keras"] = None  # type: ignore[assignment]
+    import_tensorflow()
+    function, arguments = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        outcome = True, function(*arguments)
+    except Exception as error:
+        outcome = False, error
+    pickle.dump(outcome, results)
+    results.flush()
+    os._exit(0)  # does not wait for TensorFlow's threads
+
+
+def _end_with_parent() -> None:
+    """Wait until the parent closes standard input, or is killed, and end this process."""
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
