@@ -11,9 +11,10 @@ import pytest
 from tfpoets.errors import TfpoetsError
 from tfpoets.tf_runtime import import_tensorflow
 from tfpoets.training import (LinearHead, LoopOptions, NetworkFit, PixelData, TrainableModel, build_convnet,
-                              checkpoints, train_network)
+                              checkpoints, train_network, training_run)
 from tfpoets.training.checkpoints import Checkpoints
 from tfpoets.training.convnets import ConvNet
+from tfpoets.training.schedules import default_learning_rate
 from tfpoets.training.training_run import TrainingRun
 
 SMALL_NETWORK = ConvNet(16, (4, 8), (3, 3), (16,))
@@ -112,6 +113,52 @@ def test_a_finished_run_is_not_repeated(tmp_path: Path, uninterrupted: np.ndarra
     train(tmp_path)
     monkeypatch.setattr(TrainingRun, "train_epoch", lambda *_: pytest.fail("it was trained again"))
     np.testing.assert_allclose(train(tmp_path)[1], uninterrupted, atol=1e-5)
+
+
+def test_a_longer_run_continues_a_finished_one_to_the_result_of_a_direct_run(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    shorter = train(tmp_path / "extended", replace(OPTIONS, epochs=4))[1]
+    fit, extended = train(tmp_path / "extended", replace(OPTIONS, epochs=6))
+    assert "Training continues at step 30." in caplog.messages  # after 3 of the 4 epochs, the rate began to decrease
+    direct_fit, direct = train(tmp_path / "direct", replace(OPTIONS, epochs=6))
+    np.testing.assert_allclose(extended, direct, atol=1e-5)
+    assert [epoch.number for epoch in fit.epochs] == list(range(6)) and fit.n_steps == direct_fit.n_steps == 60
+    caplog.clear()
+    for options, expected in ((replace(OPTIONS, epochs=4), shorter), (replace(OPTIONS, epochs=6), extended)):
+        np.testing.assert_array_equal(train(tmp_path / "extended", options)[1], expected)
+    assert caplog.messages == ["Training is already finished. Its network is used."] * 2
+
+
+def test_a_run_stopped_by_its_patience_is_not_repeated_for_more_epochs(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = replace(OPTIONS, epochs=20, learning_rate=0.5, optimizer="sgd", patience=2)
+    epochs = train(tmp_path, stopped)[0].epochs
+    assert len(epochs) < 15
+    monkeypatch.setattr(TrainingRun, "train_epoch", lambda *_: pytest.fail("it was trained again"))
+    assert train(tmp_path, replace(stopped, epochs=30))[0].epochs == epochs
+
+
+@pytest.mark.parametrize("has_batch_effects", [False, True])
+def test_the_parts_in_which_a_batch_is_computed_do_not_change_the_result(
+        has_batch_effects: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = []
+    for pixels in (16 * 256, 7 * 256):  # one part per batch, and three
+        monkeypatch.setattr(training_run, "PART_PIXELS", pixels)
+        # With batch normalization, parts would change the result, unless batches are computed as a whole.
+        network = build_convnet(replace(SMALL_NETWORK, batch_norm=has_batch_effects), 16, 16, grayscale=False,
+                                dropout=None, seed=0)
+        model = TrainableModel(network, 2, None, "fine_tuned", has_batch_effects)
+        fit = train_network(model, TRAIN, VALIDATION, OPTIONS, tmp_path / str(pixels), lambda epoch: None)
+        losses.append([[epoch.train_loss, epoch.validation_loss] for epoch in fit.epochs])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
+
+
+def test_larger_networks_are_fine_tuned_at_a_lower_learning_rate(tmp_path: Path) -> None:
+    fit, _ = train(tmp_path, replace(OPTIONS, epochs=1, learning_rate=None))
+    n_weights = 3 * 3 * 3 * 4 + 4 + 3 * 3 * 4 * 8 + 8 + 4 * 4 * 8 * 16 + 16
+    assert fit.options.learning_rate == pytest.approx(default_learning_rate(n_weights))
+    assert default_learning_rate(4 * n_weights) == pytest.approx(default_learning_rate(n_weights) / 2)
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_a_run_that_does_not_improve(tmp_path: Path) -> None:
@@ -220,9 +267,9 @@ def test_metrics_are_correct_for_batches_larger_than_the_dataset(tmp_path: Path)
 
 def test_a_missing_best_checkpoint_is_reported(tmp_path: Path) -> None:
     train(tmp_path)
-    for path in (tmp_path / "best").iterdir():
+    for path in (tmp_path / "epochs-3" / "best").iterdir():
         path.unlink()
-    with pytest.raises(TfpoetsError, match="best cannot be read: it is missing. Delete"):
+    with pytest.raises(TfpoetsError, match=f"best cannot be read: it is missing. Delete {tmp_path} to"):
         train(tmp_path)
 
 

@@ -59,7 +59,8 @@ HEAD = Group("training", (
          "training.augmented_views", int, "K")))
 NETWORK = Group("training of all layers", (
     Flag("fine_tune_epochs", f"fine-tune all layers of the extractor for N epochs ({FINE_TUNING.epochs} are often "
-         "enough and take minutes); keep the result if it is better on the validation photos", parse=int, metavar="N",
+         "enough and take minutes; a larger N than before continues the training); keep the result if it is better on "
+         "the validation photos", parse=int, metavar="N",
          aliases=("fine_tuning",)),
     Flag("train_epochs", "number of epochs for training from scratch; --architecture is one of "
          f"{', '.join(ARCHITECTURES)} (default: {SCRATCH.epochs})", parse=int, metavar="N", aliases=("epochs",)),
@@ -105,8 +106,8 @@ EVALUATION = Group("evaluation", (
 SGD_FLAGS = Group("TensorFlow for Poets", (
     Flag("how_many_training_steps", f"number of training steps (default: {SGD.how_many_training_steps})",
          "sgd.how_many_training_steps", int, "N"),
-    Flag("learning_rate", f"learning rate (default: {SGD.learning_rate}; {FINE_TUNING.learning_rate:g} for "
-         f"fine-tuning, {SCRATCH.learning_rate:g} from scratch)", parse=float, metavar="X"),
+    Flag("learning_rate", f"learning rate (default: {SGD.learning_rate}; {SCRATCH.learning_rate:g} "
+         "from scratch; for fine-tuning chosen by the size of the network)", parse=float, metavar="X"),
     Flag("train_batch_size", "photos per step, each from a randomly chosen class (default: "
          f"{SGD.train_batch_size})", "sgd.train_batch_size", int, "N"),
     Flag("validation_batch_size", "validation photos sampled for each printed line (default: "

@@ -16,7 +16,7 @@ from tfpoets.data import DEFAULT_AUGMENTATION, TRAINING, VALIDATION, Augmentatio
 from tfpoets.errors import OptionError, TfpoetsError, TrainingError, check_choice, check_range
 from tfpoets.extractors import Extractor, Network, average_views, core_count, has_gpu, prepare_extractor
 
-from .checkpoints import LOOP_VERSION
+from .checkpoints import COSINE_LOOP_VERSION, LOOP_VERSION
 from .convnets import PRESETS, build_convnet, seed_weights
 from .linear_head import LinearHead
 from .loop_options import LoopOptions
@@ -64,7 +64,7 @@ class NetworkOptions(LoopOptions):
 
     architecture: str
     epochs: int = 20
-    learning_rate: float = 1e-3
+    learning_rate: float | None = 1e-3
     label_smoothing: float = 0.0
     weights: str = "none"
     color_mode: str = "rgb"
@@ -94,6 +94,7 @@ class InitialNetwork:
         identity: A string that identifies the network and its initial weights; part of the key of its checkpoints.
         kind: "fine_tuned" or "from_scratch".
         head: The initial head, or None for random weights.
+        has_batch_effects: See `TrainableModel`.
     """
 
     network: Network
@@ -102,6 +103,7 @@ class InitialNetwork:
     identity: str
     kind: str
     head: LinearHead | None = None
+    has_batch_effects: bool = True
 
 
 def prepare_fine_tuning(network: Network, extractor: Extractor, head: LinearHead, options: FineTuningOptions
@@ -123,7 +125,7 @@ def prepare_fine_tuning(network: Network, extractor: Extractor, head: LinearHead
     def forward(pixels: Any, training: bool) -> Any:
         return network(pixels, training and batch_norm)
     return InitialNetwork(replace(network, function=forward), f"{extractor.name}, fine-tuned", extractor.handle,
-                          f"{extractor.digest}/{batch_norm}", "fine_tuned", head)
+                          f"{extractor.digest}/{batch_norm}", "fine_tuned", head, batch_norm)
 
 
 def build_from_scratch(options: NetworkOptions, image_size: int | None, seed: int,
@@ -180,7 +182,7 @@ def train_all_layers(initial: InitialNetwork, dataset: Dataset, options: FineTun
     """
     if options.mixed_precision and not has_gpu():
         log.info("`mixed_precision` has no effect without a GPU.")
-    key = _key(initial, dataset, options, views)
+    key = _find_key(initial, dataset, options, views, work_dir)
     folder = work_dir / "training" / key
     if (options.resume or options.checkpoint) and not folder.is_dir():
         option = "resume" if options.resume else "checkpoint"
@@ -196,8 +198,8 @@ def train_all_layers(initial: InitialNetwork, dataset: Dataset, options: FineTun
         pixels = store_pixels(examples.photos, network.height, network.width, folder, core_count())
         return PixelData(pixels, examples.y)
     try:
-        fit = train_network(TrainableModel(forward, len(dataset.labels), initial.head, initial.kind),
-                            decode(TRAINING), decode(VALIDATION), options, folder, on_epoch)
+        model = TrainableModel(forward, len(dataset.labels), initial.head, initial.kind, initial.has_batch_effects)
+        fit = train_network(model, decode(TRAINING), decode(VALIDATION), options, folder, on_epoch)
     except TfpoetsError:
         _delete_pixels(folder)
         raise
@@ -218,11 +220,21 @@ def _digest(array: np.ndarray) -> str:
     return hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest()
 
 
-def _key(initial: InitialNetwork, dataset: Dataset, options: FineTuningOptions | NetworkOptions, views: int) -> str:
-    """Return a hash of everything that determines a training run. Only runs with the same key share checkpoints."""
+def _find_key(initial: InitialNetwork, dataset: Dataset, options: FineTuningOptions | NetworkOptions, views: int,
+              work_dir: Path) -> str:
+    """Return a hash of everything that determines a training run, except the number of epochs.
+
+    Only runs with the same key share checkpoints. If an earlier version has started the run, its key is returned.
+    """
     head = initial.head and _digest(initial.head.weights)
     dropout = options.dropout if isinstance(options, NetworkOptions) and options.architecture in CONVNETS else None
-    content = [LOOP_VERSION, initial.identity, initial.kind, initial.network.height, initial.network.width, head,
-               dataset.split and dataset.split.digest, options.identity(), dropout, views,
-               [photo.label for photo in dataset.photos]]
-    return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
+
+    def hash_content(version: int, identity: dict[str, Any]) -> str:
+        content = [version, initial.identity, initial.kind, initial.network.height, initial.network.width, head,
+                   dataset.split and dataset.split.digest, identity, dropout, views,
+                   [photo.label for photo in dataset.photos]]
+        return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
+    earlier = hash_content(COSINE_LOOP_VERSION, options.identity())
+    if (work_dir / "training" / earlier / "last").is_dir():
+        return earlier
+    return hash_content(LOOP_VERSION, {name: value for name, value in options.identity().items() if name != "epochs"})

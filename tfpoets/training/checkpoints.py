@@ -1,6 +1,7 @@
 """Checkpoints of a training run: the last state, to resume from, and the weights of the best epoch."""
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,15 +11,58 @@ from tfpoets.errors import TrainingError, one_line
 from tfpoets.tf_runtime import import_tensorflow
 
 SAVE_SECONDS = 30.0
-# Increase this when the meaning of steps, metrics or variables changes. Checkpoints of other versions are not resumed.
-LOOP_VERSION = 2
+# Increase this when the meaning of steps, metrics or variables changes. Checkpoints of other versions are not resumed,
+# except those of COSINE_LOOP_VERSION, in which the learning rate decreased as a cosine.
+LOOP_VERSION, COSINE_LOOP_VERSION = 3, 2
+
+
+class RunFolder:
+    """The folder of the checkpoints of one training run.
+
+    Training runs that differ only in the number of epochs share a folder. It has a subfolder epochs-N for each of
+    them, and constant-N for the state after N epochs at the constant learning rate, from which longer runs continue.
+
+    Args:
+        folder: The shared folder; or the folder of a training run of an earlier version, which has no subfolders.
+        epochs: The number of epochs of this training run.
+    """
+
+    def __init__(self, folder: Path, epochs: int):
+        self.shared = folder
+        self.is_earlier_version = (folder / "last").is_dir()
+        self.path = folder if self.is_earlier_version else folder / f"epochs-{epochs}"
+
+    def copy_shorter_run(self, max_epochs: int) -> None:
+        """Start from the longest shorter run of at most `max_epochs`, unless this run has been started already."""
+        kept = [epochs for epochs in range(1, max_epochs + 1) if self._kept(epochs).is_dir()]
+        if kept and not self.path.is_dir():
+            _copy_folder(self._kept(kept[-1]), self.path)
+
+    def keep(self, epochs: int) -> None:
+        """Keep the current state, after this number of epochs, for longer runs."""
+        if not self.is_earlier_version and not self._kept(epochs).is_dir():
+            _copy_folder(self.path, self._kept(epochs))
+
+    def _kept(self, epochs: int) -> Path:
+        return self.shared / f"constant-{epochs}"
+
+
+def _copy_folder(source: Path, destination: Path) -> None:
+    """Copy a folder, which appears when it is complete."""
+    part = destination.with_suffix(".part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(source, part)
+        part.rename(destination)
+    except OSError as error:
+        raise _write_error(destination) from error
 
 
 class Checkpoints:
     """Saves and restores TensorFlow variables.
 
     Args:
-        folder: The folder for the checkpoints of this training run only.
+        folder: The folder of this training run.
         weights: The variables of the network and the head.
         state: The other variables that are needed to resume training, by name.
 
@@ -26,18 +70,19 @@ class Checkpoints:
         TrainingError: The existing checkpoints are damaged.
     """
 
-    def __init__(self, folder: Path, weights: Sequence[Any], state: Mapping[str, Any]):
+    def __init__(self, folder: RunFolder, weights: Sequence[Any], state: Mapping[str, Any]):
         self._tf = import_tensorflow()
+        self._shared_folder = folder.shared
         named_weights = {f"variable{number}": variable for number, variable in enumerate(weights)}
-        self._last = self._create_manager(folder / "last", {**named_weights, **state})
-        self._best = self._create_manager(folder / "best", named_weights)
+        self._last = self._create_manager(folder.path / "last", {**named_weights, **state})
+        self._best = self._create_manager(folder.path / "best", named_weights)
         self._saved_at = time.monotonic()
 
     def _create_manager(self, folder: Path, variables: dict[str, Any]) -> Any:
         try:
             return self._tf.train.CheckpointManager(self._tf.train.Checkpoint(**variables), str(folder), max_to_keep=1)
         except ValueError as error:
-            raise _read_error(folder, one_line(error)) from error
+            raise self._read_error(folder, one_line(error)) from error
 
     def restore_last(self) -> None:
         """Restore the last state, if there is one."""
@@ -66,8 +111,7 @@ class Checkpoints:
         try:
             manager.save()
         except (OSError, self._tf.errors.OpError) as error:
-            raise TrainingError(f"Checkpoints cannot be written to {manager.directory}: is the disk full?",
-                                "Free some space, or choose another `bottleneck_dir`.") from error
+            raise _write_error(Path(manager.directory)) from error
 
     def _restore(self, manager: Any) -> None:
         try:
@@ -76,9 +120,13 @@ class Checkpoints:
             reason = "it is missing."
         except Exception as error:  # TensorFlow raises many kinds of errors for damaged files
             reason = one_line(error)
-        raise _read_error(Path(manager.directory), reason)
+        raise self._read_error(Path(manager.directory), reason)
+
+    def _read_error(self, folder: Path, reason: str) -> TrainingError:
+        return TrainingError(f"The checkpoint in {folder} cannot be read: {reason}",
+                             f"Delete {self._shared_folder} to train from the beginning.")
 
 
-def _read_error(folder: Path, reason: str) -> TrainingError:
-    return TrainingError(f"The checkpoint in {folder} cannot be read: {reason}",
-                         f"Delete {folder.parent} to train from the beginning.")
+def _write_error(folder: Path) -> TrainingError:
+    return TrainingError(f"Checkpoints cannot be written to {folder}: is the disk full?",
+                         "Free some space, or choose another `bottleneck_dir`.")

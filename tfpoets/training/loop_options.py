@@ -19,12 +19,14 @@ class LoopOptions:
     """Options for training a whole network.
 
     Attributes:
-        epochs: The number of epochs.
+        epochs: The number of epochs. A run with more epochs than a finished one continues it, from where its learning
+            rate began to decrease, and gives the same result as if it had been started from the beginning.
         batch_size: The maximum number of photos per step. The steps of an epoch are as nearly equal in size as
             possible.
         optimizer: "adamw", "adam", "rmsprop", or "sgd" (with momentum 0.9).
-        learning_rate: The peak learning rate, reached after `warm_up` steps and followed by a cosine decay to 0.
-        warm_up: The number of warm-up steps, at most a quarter of all steps.
+        learning_rate: The learning rate, reached after `warm_up` steps. It decreases linearly to 0 in the last quarter
+            of the epochs. None chooses it by the number of weights of the network (`default_learning_rate`).
+        warm_up: The number of warm-up steps, at most one epoch.
         weight_decay: The weight decay of adamw.
         label_smoothing: The fraction of each label that is spread evenly over all classes (Szegedy et al. 2016).
         patience: The number of epochs without improvement after which the training stops; 0 to never stop early.
@@ -41,7 +43,7 @@ class LoopOptions:
     epochs: int
     batch_size: int = 32
     optimizer: str = "adamw"
-    learning_rate: float = 1e-4
+    learning_rate: float | None = None
     warm_up: int = 30
     weight_decay: float = 0.01
     label_smoothing: float = 0.1
@@ -71,7 +73,7 @@ class LoopOptions:
             check_choice("checkpoint", self.checkpoint, CHECKPOINTS)
 
     def identity(self) -> dict[str, Any]:
-        """Return the options that determine the course of training, for the key of the checkpoints.
+        """Return the options that determine the result of training, for the key of the checkpoints.
 
         If these names change, existing checkpoints can no longer be resumed.
         """

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 def train_network(model: TrainableModel, train: PixelData, validation: PixelData, options: LoopOptions, folder: Path,
                   on_epoch: Callable[[EpochMetrics], None]) -> NetworkFit:
-    """Train a network and its head, resuming an interrupted run in the same folder.
+    """Train a network and its head, resuming an interrupted run, or continuing a shorter one, in the same folder.
 
     Args:
         model: The network and head. Afterwards, the network has the weights of the best epoch, or of the requested
@@ -33,7 +33,8 @@ def train_network(model: TrainableModel, train: PixelData, validation: PixelData
         train: The training photos.
         validation: The validation photos, on which the best epoch is chosen.
         options: The options for training.
-        folder: The folder for the checkpoints of this training run only.
+        folder: The folder for the checkpoints of this training run, and of those that differ only in the number of
+            epochs.
         on_epoch: Called with the metrics of each epoch, including those of an interrupted run.
 
     Raises:
@@ -66,7 +67,7 @@ def _train_network(run: TrainingRun, validation: PixelData, on_epoch: Callable[[
         epochs.append(EpochMetrics(number, train_loss, train_accuracy,
                                    _calibrated_loss(log_probabilities, validation.y), validation_accuracy))
         on_epoch(epochs[-1])
-        run.end_epoch(epochs, is_best=_find_best(epochs, options.monitor) == number)
+        run.end_epoch(epochs, _find_best(epochs, options.monitor) == number, _is_finished(epochs, options))
     best_epoch = None
     if checkpoint != "last":
         best_epoch = _find_best(epochs, options.monitor)
@@ -81,7 +82,7 @@ def _log_start(n_steps: int, checkpoint: str, is_finished: bool) -> None:
     elif is_finished:
         log.info("Training is already finished; using the trained network.")
     elif n_steps:
-        log.info("Training continues at step %d, where it was stopped.", n_steps)
+        log.info("Training continues at step %d.", n_steps)
 
 
 def _calibrated_loss(log_probabilities: np.ndarray, y: np.ndarray) -> float:

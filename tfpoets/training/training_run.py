@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,22 @@ import numpy as np
 
 from tfpoets.data import augment_tensor
 from tfpoets.errors import TrainingError
+from tfpoets.extractors import has_gpu
 from tfpoets.progress import progress_bar
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
-from .checkpoints import Checkpoints
+from .checkpoints import Checkpoints, RunFolder
 from .convnets import TrainableNetwork
 from .linear_head import LinearHead
 from .loop_options import LoopOptions
 from .network_fit import EpochMetrics
+from .schedules import build_optimizer, count_constant_epochs, default_learning_rate
 
-# The number of photos per batch at inference, which limits the memory used.
+# The number of photos per batch at inference on a GPU.
 INFERENCE_BATCH_SIZE = 64
+# On a CPU, batches are computed in parts of about this number of pixels (10 photos of 320 x 320), which limits the
+# memory for feature maps. Larger parts are not faster.
+PART_PIXELS = 2 ** 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +38,15 @@ class TrainableModel:
         n_classes: The number of classes.
         initial_head: The initial head, or None for random weights.
         kind: "fine_tuned" or "from_scratch", for the metadata.
+        has_batch_effects: Whether the features of a photo in training depend on the rest of its batch, or are random.
+            Otherwise a batch can be computed in parts.
     """
 
     network: TrainableNetwork
     n_classes: int
     initial_head: LinearHead | None
     kind: str
+    has_batch_effects: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,25 +80,38 @@ class TrainingRun:
 
     def __init__(self, model: TrainableModel, train: PixelData, options: LoopOptions, folder: Path):
         self._tf = tensorflow = import_tensorflow()
-        self.model, self.options, self._train = model, options, train
+        self.model, self._train = model, train
         self._steps_per_epoch = math.ceil(len(train) / options.batch_size)
         graph, depth = self._trace(train.pixels.shape[1:3])
-        self._kernel, self._bias = self._create_head(depth)
-        self._trainable = [*_by_creation(graph.trainable_variables), self._kernel, self._bias]
-        self._optimizer = _build_optimizer(options, self._steps_per_epoch * options.epochs)
+        self._kernel, self._bias = self._create_head(depth, options.seed)
+        weights = _by_creation(graph.trainable_variables)
+        rate = options.learning_rate or default_learning_rate(sum(math.prod(variable.shape) for variable in weights))
+        self.options = replace(options, learning_rate=rate)
+        self._trainable = [*weights, self._kernel, self._bias]
+        self._folder = RunFolder(folder, options.epochs)
+        self._optimizer = build_optimizer(self.options, self._steps_per_epoch, cosine=self._folder.is_earlier_version)
         self._optimizer.build(self._trainable)
         self._step = tensorflow.Variable(0, dtype=tensorflow.int64)
         # The sum of the losses and the number of correct predictions in the current epoch.
         self._sums = tensorflow.Variable([0.0, 0.0])
         # The metrics of the finished epochs as JSON.
         self._history = tensorflow.Variable("[]")
-        self._run_train_step = tensorflow.function(self._train_step)
-        self._predict = tensorflow.function(self._inference_step)
+        self._compile_steps()
+        if not options.checkpoint:
+            self._folder.copy_shorter_run(count_constant_epochs(options.epochs))
         optimizer_state = {f"optimizer{number}": variable.value
                            for number, variable in enumerate(self._optimizer.variables)}
         self.checkpoints = Checkpoints(
-            folder, [*_by_creation(graph.variables), self._kernel, self._bias],
+            self._folder, [*_by_creation(graph.variables), self._kernel, self._bias],
             {**optimizer_state, "step": self._step, "sums": self._sums, "history": self._history})
+
+    def _compile_steps(self) -> None:
+        """Create the functions of the steps, once for all batch sizes."""
+        tensorflow = self._tf
+        photos = tensorflow.TensorSpec([None, *self._train.pixels.shape[1:]], tensorflow.uint8)
+        targets = tensorflow.TensorSpec([None], tensorflow.int64)
+        self._run_train_step = tensorflow.function(self._train_step, input_signature=[photos, targets])
+        self._predict = tensorflow.function(self._inference_step, input_signature=[photos])
 
     def _trace(self, size: tuple[int, int]) -> tuple[Any, int]:
         """Return the network's graph, which lists its variables, and the depth of its bottlenecks."""
@@ -105,11 +126,11 @@ class TrainingRun:
                                 "Choose another module, or omit `fine_tuning`.")
         return traced.graph, int(traced.outputs[0].shape[-1])
 
-    def _create_head(self, depth: int) -> tuple[Any, Any]:
+    def _create_head(self, depth: int, seed: int) -> tuple[Any, Any]:
         head, n_classes = self.model.initial_head, self.model.n_classes
         if head is not None:
             return self._tf.Variable(head.weights / head.temperature), self._tf.Variable(head.bias / head.temperature)
-        rng = np.random.default_rng(self.options.seed % 2 ** 63)
+        rng = np.random.default_rng(seed % 2 ** 63)
         limit = (6 / (depth + n_classes)) ** 0.5  # Glorot & Bengio 2010
         return (self._tf.Variable(rng.uniform(-limit, limit, (depth, n_classes)).astype(np.float32)),
                 self._tf.Variable(np.zeros(n_classes, np.float32)))
@@ -151,13 +172,19 @@ class TrainingRun:
             return pixels, y
         return tensorflow.data.Dataset.range(len(batches)).map(load).prefetch(2)
 
-    def end_epoch(self, epochs: list[EpochMetrics], is_best: bool) -> None:
-        """Save the state and the metrics of the finished epochs, and the weights if the last epoch is the best."""
+    def end_epoch(self, epochs: list[EpochMetrics], is_best: bool, is_finished: bool) -> None:
+        """Save the state and the metrics of the finished epochs, and the weights if the last epoch is the best.
+
+        The state at the end of the constant learning rate is kept for longer training runs.
+        """
         if is_best:
             self.checkpoints.save_best()
         self._sums.assign([0.0, 0.0])
         self._history.assign(json.dumps([asdict(epoch) for epoch in epochs]))
         self.checkpoints.save_last()
+        n_constant = count_constant_epochs(self.options.epochs)
+        if len(epochs) == n_constant or is_finished and len(epochs) < n_constant:
+            self._folder.keep(len(epochs))
 
     def head(self, temperature: float) -> LinearHead:
         """Return the current head."""
@@ -165,9 +192,15 @@ class TrainingRun:
 
     def log_probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Return the log probabilities of photos: uint8 [n, height, width, 3] to float32 [n, n_classes]."""
-        batches = [self._predict(pixels[start:start + INFERENCE_BATCH_SIZE]).numpy()
-                   for start in range(0, len(pixels), INFERENCE_BATCH_SIZE)]
+        size = self._part_size or INFERENCE_BATCH_SIZE
+        batches = [self._predict(pixels[start:start + size]).numpy() for start in range(0, len(pixels), size)]
         return np.concatenate(batches)
+
+    @property
+    def _part_size(self) -> int:
+        """The number of photos that are computed at once on a CPU; 0 on a GPU, for whole batches."""
+        height, width = self._train.pixels.shape[1:3]
+        return 0 if has_gpu() else max(1, PART_PIXELS // (height * width))
 
     def _inference_step(self, pixels: Any) -> Any:
         photos = self._tf.cast(pixels, self._tf.float32) / 255
@@ -179,38 +212,51 @@ class TrainingRun:
         tensorflow = self._tf
         photos = augment_tensor(tensorflow.cast(pixels, tensorflow.float32) / 255, self.options.augmentation,
                                 self.options.seed, self._step)
-        n_classes = self._kernel.shape[1]
-        smoothing = self.options.label_smoothing
+        if self.model.has_batch_effects or not self._part_size:
+            gradients = self._gradients(photos, y, tensorflow.shape(y)[0])
+        else:
+            gradients = self._sum_gradients(photos, y)
+        self._optimizer.apply_gradients([(gradient, variable) for gradient, variable
+                                         in zip(gradients, self._trainable) if gradient is not None])
+        self._step.assign_add(1)
+
+    def _sum_gradients(self, photos: Any, y: Any) -> list[Any]:
+        """Return the gradients of a batch, computed in parts of nearly equal size."""
+        tensorflow, batch_size = self._tf, self._tf.shape(y)[0]
+        n_parts = (batch_size - 1) // self._part_size + 1
+        is_connected: list[bool] = []
+
+        def add_part(number: Any, *sums: Any) -> tuple[Any, ...]:
+            part = slice(number * batch_size // n_parts, (number + 1) * batch_size // n_parts)
+            gradients = self._gradients(photos[part], y[part], batch_size)
+            is_connected[:] = [gradient is not None for gradient in gradients]
+            return number + 1, *(total if gradient is None else total + gradient
+                                 for total, gradient in zip(sums, gradients))
+        zeros = [tensorflow.zeros_like(variable) for variable in self._trainable]
+        _, *sums = tensorflow.while_loop(lambda number, *_: number < n_parts, add_part, [0, *zeros],
+                                         parallel_iterations=1)
+        return [total if connected else None for total, connected in zip(sums, is_connected)]
+
+    def _gradients(self, photos: Any, y: Any, batch_size: Any) -> list[Any]:
+        """Return the gradients of the summed loss of some photos divided by `batch_size`; None for unused weights.
+
+        The loss and the number of correct predictions are added to the sums.
+        """
+        tensorflow, n_classes, smoothing = self._tf, self._kernel.shape[1], self.options.label_smoothing
         smoothed = tensorflow.one_hot(y, n_classes) * (1 - smoothing) + smoothing / n_classes
         with tensorflow.GradientTape() as tape:
             logits = tensorflow.matmul(self.model.network(photos, True), self._kernel) + self._bias
             losses = tensorflow.nn.softmax_cross_entropy_with_logits(smoothed, logits)
-            loss = tensorflow.reduce_mean(losses)
+            loss = tensorflow.reduce_sum(losses) / tensorflow.cast(batch_size, tensorflow.float32)
             loss = self._optimizer.scale_loss(loss)  # changes nothing without mixed precision
-        gradients = tape.gradient(loss, self._trainable)
-        self._optimizer.apply_gradients([(gradient, variable) for gradient, variable
-                                         in zip(gradients, self._trainable) if gradient is not None])
         is_correct = tensorflow.argmax(logits, axis=1) == y
         unsmoothed_losses = tensorflow.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
         self._sums.assign_add([tensorflow.reduce_sum(unsmoothed_losses),
                                tensorflow.reduce_sum(tensorflow.cast(is_correct, tensorflow.float32))])
-        self._step.assign_add(1)
+        return tape.gradient(loss, self._trainable)
 
 
 def _by_creation(variables: Any) -> list[Any]:
     """Return variables in order of creation, which is the same in every process; a graph does not keep it."""
     return sorted(variables, key=lambda variable: int(variable._unique_id.rsplit("_", 1)[1]))
 
-
-def _build_optimizer(options: LoopOptions, n_steps: int) -> Any:
-    """Return the optimizer, with warm-up and cosine decay of the learning rate."""
-    import keras
-    warm_up = min(options.warm_up, n_steps // 4)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0 if warm_up else options.learning_rate, max(1, n_steps - warm_up),
-        warmup_target=options.learning_rate if warm_up else None, warmup_steps=warm_up)
-    builders = {"adamw": lambda: keras.optimizers.AdamW(schedule, weight_decay=options.weight_decay),
-                "adam": lambda: keras.optimizers.Adam(schedule), "rmsprop": lambda: keras.optimizers.RMSprop(schedule),
-                "sgd": lambda: keras.optimizers.SGD(schedule, momentum=0.9)}
-    optimizer = builders[options.optimizer]()
-    return keras.optimizers.LossScaleOptimizer(optimizer) if options.mixed_precision else optimizer

@@ -1,0 +1,74 @@
+"""The learning rate during training, and the optimizers."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .loop_options import LoopOptions
+
+# A network with this number of weights is fine-tuned at this learning rate unless the options set one, and a network
+# with four times as many weights at half the rate. Both were chosen on validation photos; see
+# tests/benchmarks/RESULTS.md. If the rule changes, increase LOOP_VERSION.
+REFERENCE_WEIGHTS, REFERENCE_RATE = 400_000, 5e-4
+
+
+def default_learning_rate(n_weights: int) -> float:
+    """Return the peak learning rate for fine-tuning a network with this number of trainable weights."""
+    return REFERENCE_RATE * (REFERENCE_WEIGHTS / n_weights) ** 0.5
+
+
+def count_constant_epochs(epochs: int) -> int:
+    """Return after how many epochs the learning rate begins to decay, in a training run of `epochs` epochs."""
+    return epochs - math.ceil(epochs / 4)
+
+
+def build_optimizer(options: LoopOptions, steps_per_epoch: int, cosine: bool = False) -> Any:
+    """Return the optimizer.
+
+    The learning rate increases for `warm_up` steps, at most one epoch, is then constant, and decreases linearly to 0
+    in the last quarter of the epochs. Until then it does not depend on the number of epochs, so a longer training
+    run continues from where it begins to decrease in a shorter one.
+
+    Args:
+        options: The options for training, with a learning rate.
+        steps_per_epoch: The number of steps per epoch.
+        cosine: Whether the learning rate decreases from the end of the warm-up, as a cosine; this is how training
+            runs of earlier versions are continued.
+    """
+    import keras
+    assert options.learning_rate is not None
+    build_schedule = _cosine_schedule if cosine else _constant_schedule
+    schedule = build_schedule(options.learning_rate, options, steps_per_epoch)
+    builders = {"adamw": lambda: keras.optimizers.AdamW(schedule, weight_decay=options.weight_decay),
+                "adam": lambda: keras.optimizers.Adam(schedule), "rmsprop": lambda: keras.optimizers.RMSprop(schedule),
+                "sgd": lambda: keras.optimizers.SGD(schedule, momentum=0.9)}
+    optimizer = builders[options.optimizer]()
+    return keras.optimizers.LossScaleOptimizer(optimizer) if options.mixed_precision else optimizer
+
+
+def _constant_schedule(rate: float, options: LoopOptions, steps_per_epoch: int) -> Any:
+    """Return the schedule of a warm-up, a constant learning rate, and a linear decay (Hägele et al. 2024)."""
+    import keras
+    n_steps = steps_per_epoch * options.epochs
+    warm_up = min(options.warm_up, steps_per_epoch)
+    n_decay_steps = n_steps - steps_per_epoch * count_constant_epochs(options.epochs)
+
+    class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step: Any) -> Any:
+            step = keras.ops.cast(step, "float32")
+            warmed_up = keras.ops.minimum(1.0, step / warm_up) if warm_up else 1.0
+            return rate * warmed_up * keras.ops.clip((n_steps - step) / n_decay_steps, 0.0, 1.0)
+
+        def get_config(self) -> dict[str, Any]:
+            return {}
+    return Schedule()
+
+
+def _cosine_schedule(rate: float, options: LoopOptions, steps_per_epoch: int) -> Any:
+    """Return the schedule of version f862d5e: a warm-up for at most a quarter of the steps, then a cosine decay."""
+    import keras
+    n_steps = steps_per_epoch * options.epochs
+    warm_up = min(options.warm_up, n_steps // 4)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0 if warm_up else rate, max(1, n_steps - warm_up), warmup_target=rate if warm_up else None,
+        warmup_steps=warm_up)
