@@ -99,9 +99,14 @@ class WorkerProcess:
 
 
 def _worker_environment() -> dict[str, str]:
-    """Return environment variables with which a worker finds the same modules, and uses a single thread."""
+    """Return environment variables with which a worker finds the same modules, and uses a single thread.
+
+    With the malloc options, glibc keeps up to 64 MB of freed memory for the next photo. Otherwise the system would
+    clear more than a hundred new memory pages for every photo, which takes a tenth of the time of decoding.
+    """
     paths = [path or os.getcwd() for path in sys.path]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+            "MALLOC_TRIM_THRESHOLD_": str(2 ** 26), "MALLOC_MMAP_THRESHOLD_": str(2 ** 26)}
 
 
 def _separate_from_terminal(descriptors: list[int]) -> dict[str, Any]:
