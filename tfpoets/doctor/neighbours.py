@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 DEFAULT_NEIGHBOURS = 30
 # The number of similarities that are computed at a time, which take 400 MB. Up to 10,000 photos are compared at once;
@@ -35,7 +36,12 @@ def find_neighbours(X: np.ndarray, n_neighbours: int = DEFAULT_NEIGHBOURS, cente
     """
     unit = X - X.mean(axis=0) if centered else X
     unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
-    n_neighbours = min(n_neighbours, len(unit) - 1)
+    with threadpool_limits(1, user_api="blas"):  # the other cores are busy with the files of the classifier
+        return _find_neighbours(unit, min(n_neighbours, len(unit) - 1))
+
+
+def _find_neighbours(unit: np.ndarray, n_neighbours: int) -> Neighbours:
+    """Find the neighbours of rows of length 1."""
     rows = np.empty((len(unit), n_neighbours), np.int64)
     similarities = np.empty((len(unit), n_neighbours), np.float32)
     chunk_rows = max(1, CHUNK_SIMILARITIES // len(unit))
