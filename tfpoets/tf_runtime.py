@@ -149,3 +149,18 @@ full_precision = _TemporarySetting(
 auto_mixed_precision = _TemporarySetting(
     True, lambda: bool(import_tensorflow().config.optimizer.get_experimental_options().get("auto_mixed_precision")),
     lambda enabled: import_tensorflow().config.optimizer.set_experimental_options({"auto_mixed_precision": enabled}))
+
+
+def xla_works() -> bool:
+    """Return whether functions can be compiled with XLA for the default device.
+
+    On a GPU, this requires files of the CUDA toolkit that TensorFlow itself does not need.
+    """
+    tensorflow = import_tensorflow()
+    power = tensorflow.function(lambda x: x ** x, jit_compile=True)  # needs libdevice.10.bc on a GPU
+    try:
+        with redirect_native_stderr(), tensorflow.init_scope():
+            power(tensorflow.constant(1.5))
+    except tensorflow.errors.OpError:
+        return False
+    return True

@@ -19,6 +19,7 @@ Each VARIANT is a name, or settings separated by commas, such as `jit=step,batch
     depthwise=grouped, depthwise=shifted
                                     depthwise convolutions as a grouped convolution, or as sums of shifted products
     augment=0                       without augmentation
+    part_pixels=N                   pixels in each part of a batch on a CPU (0: whole batches)
 
 The photos are random pixels. After the first step, which is timed by itself, all variants run alternately, `runs`
 times `steps` steps each. With --profile, the GPU kernels that take most time are listed for each variant.
@@ -43,8 +44,7 @@ from tests.benchmarks.timing import Measurements
 from tfpoets.data import AugmentationOptions, augment_tensor
 from tfpoets.extractors import ExtractorOptions, load_network
 from tfpoets.tf_runtime import import_tensorflow
-from tfpoets.training import FineTuningOptions, LinearHead, PixelData, TrainableModel
-from tfpoets.training.training_run import TrainingRun
+from tfpoets.training import FineTuningOptions, LinearHead, PixelData, TrainableModel, training_run
 
 N_PHOTOS, N_CLASSES = 1024, 5
 
@@ -63,6 +63,7 @@ class Variant:
     device_pixels: bool = False
     depthwise: str = ""
     augment: bool = True
+    part_pixels: int = training_run.PART_PIXELS
 
     @classmethod
     def parse(cls, text: str) -> Variant:
@@ -93,6 +94,7 @@ def settings(variant: Variant) -> Iterator[None]:
         "auto_mixed_precision": variant.mixed == "grappler", "layout_optimizer": variant.layout})
     replacements = {"grouped": grouped_depthwise, "shifted": shifted_depthwise}
     with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(training_run, "PART_PIXELS", variant.part_pixels or 2 ** 40))
         if variant.depthwise:
             stack.enter_context(mock.patch.object(tensorflow.nn, "depthwise_conv2d",
                                                   replacements[variant.depthwise]))
@@ -168,20 +170,20 @@ class Trainer:
             return import_tensorflow().cast(network(pixels), "float32")
         depth = int(network(np.zeros((1, *self.data.pixels.shape[1:]), np.float32)).shape[1])
         head = LinearHead(np.zeros((depth, N_CLASSES), np.float32), np.zeros(N_CLASSES, np.float32), 1.0)
-        return TrainableModel(forward, N_CLASSES, head, "fine_tuned")
+        return TrainableModel(forward, N_CLASSES, head, "fine_tuned", has_batch_effects=not self.variant.part_pixels)
 
-    def _training_run(self) -> TrainingRun:
+    def _training_run(self) -> training_run.TrainingRun:
         self._folder = tempfile.TemporaryDirectory()
-        return TrainingRun(self._model(), self.data, self.variant.options(), Path(self._folder.name))
+        return training_run.TrainingRun(self._model(), self.data, self.variant.options(), Path(self._folder.name))
 
     def _build_library(self) -> Callable[[int], None]:
-        training_run = self._training_run()
+        run_of_library = self._training_run()
 
         def run(steps: int) -> None:
             rows = self._draw(steps)
-            for pixels, y in training_run._load_batches(list(rows)):
-                training_run._run_train_step(pixels, y)
-            training_run._sums.numpy()
+            for pixels, y in run_of_library._load_batches(list(rows)):
+                run_of_library._run_train_step(pixels, y)
+            run_of_library._sums.numpy()
         return run
 
     def _draw(self, steps: int) -> np.ndarray:
@@ -189,16 +191,16 @@ class Trainer:
 
     def _build_step(self) -> Callable[[int], None]:
         """Return a function that runs steps with the settings of the variant."""
-        tensorflow, variant, training_run = import_tensorflow(), self.variant, self._training_run()
-        inner = build_inner_step(training_run, variant)
+        tensorflow, variant, run_of_library = import_tensorflow(), self.variant, self._training_run()
+        inner = build_inner_step(run_of_library, variant)
         options = variant.options()
         photos = tensorflow.constant(self.data.pixels) if variant.device_pixels else None
         targets = tensorflow.constant(self.data.y)
 
         def step(pixels: Any, y: Any) -> None:
             scaled = tensorflow.cast(pixels, tensorflow.float32) / 255
-            inner(augment_tensor(scaled, options.augmentation, 0, training_run._step), y)
-            training_run._step.assign_add(1)
+            inner(augment_tensor(scaled, options.augmentation, 0, run_of_library._step), y)
+            run_of_library._step.assign_add(1)
 
         @tensorflow.function
         def on_rows(rows: Any) -> None:
@@ -217,13 +219,13 @@ class Trainer:
                 for start in range(0, steps, variant.steps_per_call):
                     on_rows(tensorflow.constant(rows[start:start + variant.steps_per_call]))
             elif variant.steps_per_call > 1:
-                iterator = iter(training_run._load_batches(list(rows)))
+                iterator = iter(run_of_library._load_batches(list(rows)))
                 for start in range(0, steps, variant.steps_per_call):
                     on_batches(iterator, tensorflow.constant(min(variant.steps_per_call, steps - start)))
             else:
-                for pixels, y in training_run._load_batches(list(rows)):
+                for pixels, y in run_of_library._load_batches(list(rows)):
                     on_batch(pixels, y)
-            training_run._sums.numpy()
+            run_of_library._sums.numpy()
         return run
 
     def _build_keras(self) -> Callable[[int], None]:
@@ -247,10 +249,10 @@ class Trainer:
         return run
 
 
-def build_inner_step(training_run: TrainingRun, variant: Variant) -> Callable[[Any, Any], None]:
+def build_inner_step(run_of_library: training_run.TrainingRun, variant: Variant) -> Callable[[Any, Any], None]:
     """Return the part of a training step after the augmentation, compiled as the variant requires."""
-    tensorflow, optimizer, trainable = import_tensorflow(), training_run._optimizer, training_run._trainable
-    kernel, bias = training_run._kernel, training_run._bias
+    tensorflow, optimizer, trainable = import_tensorflow(), run_of_library._optimizer, run_of_library._trainable
+    kernel, bias = run_of_library._kernel, run_of_library._bias
 
     def update(gradients: list[Any]) -> None:
         optimizer.apply_gradients(list(zip(gradients, trainable)))
@@ -260,12 +262,12 @@ def build_inner_step(training_run: TrainingRun, variant: Variant) -> Callable[[A
     def inner(photos: Any, y: Any) -> None:
         smoothed = tensorflow.one_hot(y, N_CLASSES) * 0.9 + 0.1 / N_CLASSES
         with tensorflow.GradientTape() as tape:
-            logits = tensorflow.matmul(training_run.model.network(photos, True), kernel) + bias
+            logits = tensorflow.matmul(run_of_library.model.network(photos, True), kernel) + bias
             losses = tensorflow.nn.softmax_cross_entropy_with_logits(smoothed, logits)
             loss = optimizer.scale_loss(tensorflow.reduce_mean(losses))
         update(tape.gradient(loss, trainable))
         is_correct = tensorflow.cast(tensorflow.argmax(logits, axis=1) == y, tensorflow.float32)
-        training_run._sums.assign_add([tensorflow.reduce_sum(losses), tensorflow.reduce_sum(is_correct)])
+        run_of_library._sums.assign_add([tensorflow.reduce_sum(losses), tensorflow.reduce_sum(is_correct)])
     return tensorflow.function(inner, jit_compile=True) if variant.jit == "step" else inner
 
 

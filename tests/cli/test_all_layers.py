@@ -270,7 +270,7 @@ def test_the_last_checkpoint_has_no_best_epoch(monkeypatch: pytest.MonkeyPatch, 
 def test_a_damaged_checkpoint_is_an_error(pattern: str, remaining_bytes: int, capsys: pytest.CaptureFixture) -> None:
     command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=1", "--nodoctor"]
     assert retrain.main(command) == 0
-    for path in Path("tf_files/bottlenecks/training").glob(f"*/last/{pattern}"):
+    for path in Path("tf_files/bottlenecks/training").glob(f"*/epochs-1/last/{pattern}"):
         path.write_bytes(path.read_bytes()[:remaining_bytes])
     capsys.readouterr()
     assert retrain.main(command) == 1

@@ -25,9 +25,9 @@ def count_constant_epochs(epochs: int) -> int:
 def build_optimizer(options: LoopOptions, steps_per_epoch: int, cosine: bool = False) -> Any:
     """Return the optimizer.
 
-    The learning rate increases for `warm_up` steps, at most one epoch, is then constant, and decreases linearly to 0
-    in the last quarter of the epochs. Until then it does not depend on the number of epochs, so a longer training
-    run continues from where it begins to decrease in a shorter one.
+    The learning rate increases for `warm_up` steps, is then constant, and decreases linearly to 0 in the last quarter
+    of the epochs (rounded up). Until then it does not depend on the number of epochs, so a longer training run
+    continues from where it begins to decrease in a shorter one.
 
     Args:
         options: The options for training, with a learning rate.
@@ -50,8 +50,8 @@ def _constant_schedule(rate: float, options: LoopOptions, steps_per_epoch: int) 
     """Return the schedule of a warm-up, a constant learning rate, and a linear decay (Hägele et al. 2024)."""
     import keras
     n_steps = steps_per_epoch * options.epochs
-    warm_up = min(options.warm_up, steps_per_epoch)
     n_decay_steps = n_steps - steps_per_epoch * count_constant_epochs(options.epochs)
+    warm_up = options.warm_up if n_decay_steps < n_steps else min(options.warm_up, n_steps // 4)
 
     class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         def __call__(self, step: Any) -> Any:

@@ -13,7 +13,7 @@ from tfpoets.data import augment_tensor
 from tfpoets.errors import TrainingError
 from tfpoets.extractors import has_gpu
 from tfpoets.progress import progress_bar
-from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
+from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr, xla_works
 
 from .checkpoints import Checkpoints, RunFolder
 from .convnets import TrainableNetwork
@@ -24,9 +24,9 @@ from .schedules import build_optimizer, count_constant_epochs, default_learning_
 
 # The number of photos per batch at inference on a GPU.
 INFERENCE_BATCH_SIZE = 64
-# On a CPU, batches are computed in parts of about this number of pixels (10 photos of 320 x 320), which limits the
+# On a CPU, batches are computed in parts of at most this number of pixels (5 photos of 320 x 320), which limits the
 # memory for feature maps. Larger parts are not faster.
-PART_PIXELS = 2 ** 20
+PART_PIXELS = 2 ** 19
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,9 +216,19 @@ class TrainingRun:
             gradients = self._gradients(photos, y, tensorflow.shape(y)[0])
         else:
             gradients = self._sum_gradients(photos, y)
-        self._optimizer.apply_gradients([(gradient, variable) for gradient, variable
-                                         in zip(gradients, self._trainable) if gradient is not None])
+        self._update(gradients)
         self._step.assign_add(1)
+
+    def _update(self, gradients: list[Any]) -> None:
+        """Update the weights; those whose gradient is None are not changed."""
+        variables = [variable for gradient, variable in zip(gradients, self._trainable) if gradient is not None]
+
+        def apply(*values: Any) -> None:
+            self._optimizer.apply_gradients(list(zip(values, variables)))
+        if has_gpu() and xla_works():
+            # Without XLA, a GPU spends most of a step on the thousands of small operations of the update.
+            apply = self._tf.function(apply, jit_compile=True)
+        apply(*[gradient for gradient in gradients if gradient is not None])
 
     def _sum_gradients(self, photos: Any, y: Any) -> list[Any]:
         """Return the gradients of a batch, computed in parts of nearly equal size."""
