@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from tfpoets.child_process import start_module
 from tfpoets.tf_runtime import import_tensorflow
 
 Result = TypeVar("Result")
@@ -22,8 +23,8 @@ Result = TypeVar("Result")
 class TensorFlowProcess:
     """A Python process that imports TensorFlow and then runs one function.
 
-    It is a context manager, which ends the process on exit. The process also ends when this one is killed. It never
-    imports the `__main__` module of the program, so scripts need no guard, and what it prints is discarded.
+    It is a context manager, which ends the process on exit. The process also ends when this one is killed. What
+    it prints is discarded.
 
     `start` returns an object without a process where a second one would gain nothing: if TensorFlow has already been
     imported here, or if this program cannot start Python. The function then runs in this process.
@@ -36,15 +37,11 @@ class TensorFlowProcess:
     @classmethod
     def start(cls) -> TensorFlowProcess:
         """Start the process, and return without waiting for it."""
-        if "tensorflow" in sys.modules or not sys.executable or getattr(sys, "frozen", False):
+        if "tensorflow" in sys.modules:
             return cls(None)
-        # -P: a file in the current folder must not be imported, unless the folder is on the path of this process.
-        command = [sys.executable, "-P", "-m", __name__]
-        # Without GPUs: this process may use them, and TensorFlow takes all of their memory.
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "CUDA_VISIBLE_DEVICES": "-1"}
         try:
-            return cls(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL, env=environment))
+            # Without GPUs: this process may use them, and TensorFlow takes all of their memory.
+            return cls(start_module(__name__, {"CUDA_VISIBLE_DEVICES": "-1"}))
         except OSError:
             return cls(None)
 

@@ -20,10 +20,9 @@ def extractor(tiny_module: Path, model_dir: Path) -> Extractor:
     (16, False, 959, ("litert", 16, False)),
     (16, False, 960, ("litert", 16, True)),
     (60, False, 100_000, ("litert", 60, True)),
-    (16, True, 1_600, ("litert", 16, True)),
-    (16, True, 1_601, ("tensorflow", 15, True)),
-    (2, True, 300, ("tensorflow", 1, False)),
-    (1, True, 300, ("tensorflow", 1, False))])
+    (16, True, 4_000, ("litert", 16, True)),
+    (16, True, 4_001, ("tensorflow", 16, True)),
+    (2, True, 501, ("tensorflow", 2, True))])
 def test_the_plan_follows_the_rule(cores: int, driver: bool, n_photos: int, expected: tuple[str, int, bool],
                                    extractor: Extractor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tfpoets.extractors.execution.core_count", lambda: cores)
@@ -38,11 +37,12 @@ def test_litert_is_used_if_tensorflow_finds_no_gpu(processes: bool, tmp_path: Pa
     monkeypatch.setattr("tfpoets.extractors.execution.core_count", lambda: 2)
     monkeypatch.setattr("tfpoets.extractors.execution.has_nvidia_driver", lambda: True)
     monkeypatch.setattr("tfpoets.extractors.engines.has_gpu", lambda: False)
+    monkeypatch.setattr("tfpoets.extractors.execution.MAX_PHOTOS_PER_CORE_WITHOUT_GPU", 10)
     for label, hue in (("red", 0), ("green", 1)):
-        write_photos(tmp_path / "photos" / label, 101, hue, size=8)
+        write_photos(tmp_path / "photos" / label, 11, hue)
     dataset = read_dataset(tmp_path / "photos")
     bottlenecks = extract_bottlenecks(dataset, extractor, tmp_path / "cache",
                                       execution=ExecutionOptions(processes=processes))
     expected = extract_bottlenecks(dataset, extractor, tmp_path / "other",
                                    execution=ExecutionOptions(engine=LiteRTEngine(extractor.tflite_path)))
-    assert bottlenecks.computed == 202 and bottlenecks.features.tobytes() == expected.features.tobytes()
+    assert bottlenecks.computed == 22 and bottlenecks.features.tobytes() == expected.features.tobytes()

@@ -97,8 +97,10 @@ def _describe_workers(throughput: Throughput) -> str:
     task = "decode photos" if plan.engine.batch_size > 1 else "decode photos and compute their features"
     if not plan.uses_processes:
         return f"{_count(plan.n_workers, 'thread')} that {task}"
-    return (f"{plan.n_workers} processes that {task}; threads for fewer than "
-            f"{plan.min_photos_for_processes():,} new photos")
+    processes = f"{plan.n_workers} processes that {task}"
+    if plan.uses_gpu:
+        return processes
+    return f"{processes}; threads for fewer than {plan.min_photos_for_processes():,} new photos"
 
 
 def _describe_example(throughput: Throughput) -> str:

@@ -1,18 +1,18 @@
-"""Run an engine on batches of photos, while workers decode the next ones."""
+"""Run an engine on batches of photos that workers have decoded, while they decode the next ones."""
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from tfpoets.data import Photo
 
 from .engines import PixelEngine
-from .photo_processor import PhotoResult
+from .photo_processor import PhotoResult, Pixels
 
 # While the GPU computes one batch, the next one is copied to it.
 MAX_BATCHES_IN_FLIGHT = 2
@@ -20,13 +20,28 @@ MAX_BATCHES_IN_FLIGHT = 2
 PhotoAndResult = tuple[Photo, PhotoResult]
 
 
+class BatchRunner(Protocol):
+    """An engine that runs batches of photos in the background."""
+
+    def submit(self, pixels: list[Pixels]) -> Future[np.ndarray]:
+        """Start a batch, at most as large as the engine allows, and return its future bottlenecks."""
+
+    def check(self) -> None:
+        """Raise the error of an engine that could not be started."""
+
+    def stop(self) -> None:
+        """End the threads or processes."""
+
+
 class Workers(Protocol):
     """Threads or processes that process photos.
 
     Attributes:
+        batch_size: The size of the engine's batches.
         max_waiting: The number of views whose pixels may wait for their bottlenecks.
     """
 
+    batch_size: int
     max_waiting: int
 
     @property
@@ -39,6 +54,9 @@ class Workers(Protocol):
         None is yielded after each call of `wake`, and after each second without a result.
         """
 
+    def start_engine(self) -> BatchRunner:
+        """Start the engine, which takes batches; called before `results`."""
+
     def release(self, result: PhotoResult) -> None:
         """Drop the pixels of a result, which are no longer needed; called by the thread that iterates."""
 
@@ -46,96 +64,111 @@ class Workers(Protocol):
         """Make `results` yield; called by any thread."""
 
 
-def run_in_batches(results: Iterator[PhotoAndResult | None], workers: Workers, engine: PixelEngine
-                   ) -> Iterator[PhotoAndResult | None]:
-    """Yield the results of workers with bottlenecks in place of pixels.
-
-    TensorFlow starts in a thread while the first photos are decoded.
+class BatchThreads:
+    """An engine that runs in threads of this process; see `BatchRunner`.
 
     Args:
-        results: An iterator over the results of the workers.
-        workers: The workers.
-        engine: An engine that takes batches.
+        engine: The engine.
     """
-    with ThreadPoolExecutor(MAX_BATCHES_IN_FLIGHT) as pool:
-        runner = _BatchRunner(engine, workers, pool)
+
+    def __init__(self, engine: PixelEngine):
+        self._size = engine.batch_size
+        self._pool = ThreadPoolExecutor(MAX_BATCHES_IN_FLIGHT)
+        self._opened = self._pool.submit(engine.open_for_pixels)
+
+    def submit(self, pixels: list[Pixels]) -> Future[np.ndarray]:
+        """Start a batch."""
+        return self._pool.submit(lambda: run_padded(self._opened.result(), pixels, self._size))
+
+    def check(self) -> None:
+        """Raise the error of an engine that could not be started."""
+        if self._opened.done():
+            self._opened.result()
+
+    def stop(self) -> None:
+        """Wait for the threads to end."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def run_padded(run: Callable[[np.ndarray], np.ndarray], pixels: Sequence[Any], size: int) -> np.ndarray:
+    """Run an engine on photos, padded to a whole batch: TensorFlow prepares a GPU program for each size.
+
+    Args:
+        run: The function of an opened engine.
+        pixels: uint8 [height, width, 3] each, at most `size` of them.
+        size: The size of a batch.
+
+    Returns:
+        float32 [n, columns]
+    """
+    batch = np.zeros((size, *pixels[0].shape), np.uint8)
+    np.stack(pixels, out=batch[:len(pixels)])
+    return run(batch)[:len(pixels)]
+
+
+def run_in_batches(workers: Workers) -> Generator[PhotoAndResult | None, None, None]:
+    """Yield the results of workers with bottlenecks in place of pixels.
+
+    The engine starts while the first photos are decoded.
+    """
+    with contextlib.ExitStack() as stack:
+        runner = workers.start_engine()
+        stack.callback(runner.stop)
+        results = stack.enter_context(contextlib.closing(workers.results()))
+        batches = _Batches(workers, runner)
         for item in results:
             if item is not None and item[1].pixels:
-                runner.add(item)
+                batches.add(item)
             else:
                 yield item
-            yield from runner.finished_batches()
-        yield from runner.remaining_batches()
+            yield from batches.take_finished()
+            runner.check()
+        yield from batches.take_remaining()
 
 
-class _BatchRunner:
-    """Collects photos, and runs batches of them in the threads of a pool."""
+class _Batches:
+    """Collects views that have been decoded, and the bottlenecks of their batches."""
 
-    def __init__(self, engine: PixelEngine, workers: Workers, pool: ThreadPoolExecutor):
-        self._engine, self._workers, self._pool = engine, workers, pool
-        self._opened = pool.submit(engine.open_for_pixels)
-        self._waiting: deque[PhotoAndResult] = deque()
-        self._n_waiting = 0
+    def __init__(self, workers: Workers, runner: BatchRunner):
+        self._workers, self._runner = workers, runner
+        self._waiting: deque[tuple[PhotoAndResult, Pixels]] = deque()
         self._in_flight: deque[tuple[list[PhotoAndResult], Future[np.ndarray]]] = deque()
 
     def add(self, item: PhotoAndResult) -> None:
         """Add a photo that has been decoded."""
-        self._waiting.append(item)
-        self._n_waiting += len(item[1].pixels)
+        self._waiting.extend((item, pixels) for pixels in item[1].pixels)
 
-    def finished_batches(self) -> Iterator[PhotoAndResult]:
-        """Start batches if possible, and yield the results of those that are finished.
+    def take_finished(self) -> Iterator[PhotoAndResult]:
+        """Start batches if possible, and yield the photos whose bottlenecks have been computed.
 
         This waits for a batch only if too many photos wait.
         """
-        self._start_batches()
-        while self._in_flight and (self._in_flight[0][1].done() or self._n_waiting >= self._workers.max_waiting):
+        self._start()
+        while self._in_flight and (self._in_flight[0][1].done() or len(self._waiting) >= self._workers.max_waiting):
             yield from self._take_first()
-            self._start_batches()
-        if self._opened.done():
-            self._opened.result()  # raises the error of an engine that cannot be opened
 
-    def remaining_batches(self) -> Iterator[PhotoAndResult]:
-        """Yield the results of all batches."""
-        self._start_batches()
+    def take_remaining(self) -> Iterator[PhotoAndResult]:
+        """Yield all other photos."""
+        self._start()
         while self._in_flight:
             yield from self._take_first()
-            self._start_batches()
 
-    def _start_batches(self) -> None:
-        while (len(self._in_flight) < MAX_BATCHES_IN_FLIGHT and self._waiting
-               and (self._n_waiting >= self._engine.batch_size or self._workers.finished)):
-            items = self._next_batch()
-            future = self._pool.submit(self._run, [pixels for _, result in items for pixels in result.pixels])
+    def _start(self) -> None:
+        size = self._workers.batch_size
+        while (self._waiting and len(self._in_flight) < MAX_BATCHES_IN_FLIGHT
+               and (len(self._waiting) >= size or self._workers.finished)):
+            batch = [self._waiting.popleft() for _ in range(min(size, len(self._waiting)))]
+            future = self._runner.submit([pixels for _, pixels in batch])
             future.add_done_callback(lambda _: self._workers.wake())
-            self._in_flight.append((items, future))
-
-    def _next_batch(self) -> list[PhotoAndResult]:
-        """Take as many photos as fit into a batch, but at least one, from those that wait."""
-        items: list[PhotoAndResult] = []
-        size = 0
-        while self._waiting and (not items or size + len(self._waiting[0][1].pixels) <= self._engine.batch_size):
-            items.append(self._waiting.popleft())
-            size += len(items[-1][1].pixels)
-        self._n_waiting -= size
-        return items
-
-    def _run(self, photos: list[np.ndarray]) -> np.ndarray:
-        """Return the bottlenecks of photos, in batches of equal size: a GPU program is prepared for each size."""
-        run = self._opened.result()
-        size = self._engine.batch_size
-        batch = np.zeros((size, *photos[0].shape), np.uint8)
-        vectors = []
-        for start in range(0, len(photos), size):
-            part = photos[start:start + size]
-            np.stack(part, out=batch[:len(part)])
-            vectors.append(run(batch)[:len(part)])
-        return np.concatenate(vectors)
+            self._in_flight.append(([item for item, _ in batch], future))
 
     def _take_first(self) -> Iterator[PhotoAndResult]:
+        """Yield the photos of the first batch that have all their bottlenecks, and start the next batch."""
         items, future = self._in_flight.popleft()
-        vectors = iter(future.result())
-        for photo, result in items:
-            self._workers.release(result)
-            result.vectors = list(islice(vectors, len(result.views)))
-            yield photo, result
+        for item, vector in zip(items, future.result()):
+            result = item[1]
+            result.vectors = [*result.vectors, vector]
+            if len(result.vectors) == len(result.views):
+                self._workers.release(result)
+                yield item
+        self._start()

@@ -16,8 +16,8 @@ from .tflite_conversion import INPUT_NODE
 from .worker_processes import WorkerProcesses
 from .worker_threads import WorkerThreads
 
-# TensorFlow takes several seconds to start on a GPU. Up to this number of photos per core, the cores alone need less.
-MAX_PHOTOS_PER_CORE_WITHOUT_GPU = 100
+# TensorFlow takes about ten seconds to start on a GPU. Up to this number of photos per core, the cores alone need less.
+MAX_PHOTOS_PER_CORE_WITHOUT_GPU = 250
 # With fewer cores, threads hardly wait for Python's lock.
 MIN_PROCESSES = 4
 # Starting a process takes as long as processing about this many photos.
@@ -60,9 +60,9 @@ class ExecutionOptions:
     The number and kind of workers do not change the bottlenecks; those of different engines differ by rounding errors.
 
     Attributes:
-        workers: The number of threads or processes; None: one per core, less one if a GPU computes the bottlenecks.
-        processes: Whether to use processes instead of threads; None: if there are at least MIN_PROCESSES of them and
-            MIN_PHOTOS_PER_PROCESS photos for each.
+        workers: The number of threads or processes; None: one per core.
+        processes: Whether to use processes instead of threads; None: if a GPU computes the bottlenecks, or if there are
+            at least MIN_PROCESSES of them and MIN_PHOTOS_PER_PROCESS photos for each.
         engine: The engine; None: TensorFlow if it finds a GPU and there are more than
             MAX_PHOTOS_PER_CORE_WITHOUT_GPU photos per core, or if LiteRT is not installed; otherwise LiteRT.
     """
@@ -81,10 +81,11 @@ class ExecutionOptions:
         """
         uses_gpu = (self.engine is None and may_use_gpu and has_nvidia_driver()
                     and n_photos > MAX_PHOTOS_PER_CORE_WITHOUT_GPU * core_count())
-        n_workers = self.workers or max(1, core_count() - uses_gpu)
+        n_workers = self.workers or core_count()
         uses_processes = self.processes
         if uses_processes is None:
-            uses_processes = n_workers >= MIN_PROCESSES and n_photos >= MIN_PHOTOS_PER_PROCESS * n_workers
+            uses_processes = uses_gpu or (n_workers >= MIN_PROCESSES
+                                          and n_photos >= MIN_PHOTOS_PER_PROCESS * n_workers)
         return ExecutionPlan(self.engine or _choose_engine(extractor, uses_gpu), n_workers, uses_processes)
 
 

@@ -19,7 +19,7 @@ from .engines import NoGPUError
 from .execution import ExecutionOptions, ExecutionPlan
 from .extractor import Extractor
 from .photo_processor import ExtractionJob, PhotoResult
-from .worker_processes import WorkersUnavailableError
+from .worker_protocol import WorkersUnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -181,8 +181,8 @@ def _compute(plan: ExecutionPlan, photos: Sequence[Photo], cached: CachedValues,
              cache: BottleneckCache) -> Iterator[PhotoAndResult]:
     """Yield the photos with their results, and commit changes to the cache from time to time meanwhile."""
     workers = plan.workers(photos, cached, job)
-    with closing(workers.results()) as results:
-        for item in run_in_batches(results, workers, plan.engine) if plan.engine.batch_size > 1 else results:
+    with closing(workers.results() if plan.engine.batch_size == 1 else run_in_batches(workers)) as results:
+        for item in results:
             if item is None:
                 cache.commit_if_due()
             else:

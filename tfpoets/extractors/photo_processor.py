@@ -14,6 +14,9 @@ from .cached_values import Claims
 from .engines import PixelEngine
 from .extractor import Extractor
 
+# The pixels of a view: uint8 [height, width, 3], or the row of the workers' shared memory that contains them.
+Pixels = np.ndarray | int
+
 
 @dataclass
 class PhotoResult:
@@ -25,7 +28,6 @@ class PhotoResult:
         hash_: Its perceptual hash, or b"" if that is already in the cache.
         views: The numbers of the views that are missing from the cache.
         pixels: The pixels of these views, until their bottlenecks have been computed.
-        slots: The rows of the workers' shared memory that contain `pixels`, if they are there.
         vectors: The bottlenecks of these views.
         measures: The measures that are missing from the cache, by name.
     """
@@ -34,8 +36,7 @@ class PhotoResult:
     reason: str = ""
     hash_: bytes = b""
     views: Sequence[int] = ()
-    pixels: Sequence[np.ndarray] = ()
-    slots: Sequence[int] = ()
+    pixels: Sequence[Pixels] = ()
     vectors: Sequence[np.ndarray] = ()
     measures: dict[str, float] = field(default_factory=dict)
 
@@ -114,6 +115,6 @@ class PhotoProcessor:
             result.pixels = ()
         if result.pixels and self._engine.batch_size == 1:
             self._run = self._run or self._engine.open_for_pixels()
-            result.vectors = [self._run(pixels[None])[0] for pixels in result.pixels]
+            result.vectors = [self._run(np.asarray(pixels)[None])[0] for pixels in result.pixels]
             result.pixels = ()
         return result

@@ -19,7 +19,7 @@ from .engines import NoGPUError
 from .execution import ExecutionOptions, ExecutionPlan
 from .extractor import Extractor
 from .photo_processor import ExtractionJob
-from .worker_processes import WorkersUnavailableError
+from .worker_protocol import WorkersUnavailableError
 
 # The height and width of the photos, as in many web collections.
 HEIGHT, WIDTH = 333, 500
@@ -87,8 +87,8 @@ def _measure(plan: ExecutionPlan, extractor: Extractor, seconds: float) -> Throu
     photos = [Photo(str(number), "", source=source) for number in range(N_PHOTOS)]
     workers = plan.workers(photos, CachedValues({0: set()}), ExtractionJob(extractor, extractor.digest))
     start, first, count, now = time.perf_counter(), 0.0, 0, 0.0
-    with contextlib.closing(workers.results()) as results:
-        for item in run_in_batches(results, workers, plan.engine) if plan.engine.batch_size > 1 else results:
+    with contextlib.closing(workers.results() if plan.engine.batch_size == 1 else run_in_batches(workers)) as results:
+        for item in results:
             now = time.perf_counter()
             if item is not None:
                 count += 1

@@ -2,31 +2,29 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import queue
 import signal
-import subprocess
-import sys
 import threading
 from collections import deque
 from typing import Any
 
-from tfpoets.tf_runtime import native_messages_hidden
+from tfpoets.child_process import start_module
 
-from .worker_protocol import Task
+from .worker_protocol import WORKER_MODULE, Task
 
-WORKER_MODULE = "tfpoets.extractors.worker"
+# A worker uses a single thread. With the malloc options, glibc keeps up to 64 MB of freed memory for the next photo.
+# Otherwise the system would clear more than a hundred new memory pages for every photo, which takes a tenth of the
+# time of decoding.
+WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_TRIM_THRESHOLD_": str(2 ** 26),
+                      "MALLOC_MMAP_THRESHOLD_": str(2 ** 26)}
 
 
 class WorkerProcess:
     """A process that runs WORKER_MODULE, and the photos that it was given.
 
-    The main module of this process is not imported in the worker, so a script need not protect its code with
-    `if __name__ == "__main__"`.
-
     Args:
-        setup: The pickled WorkerSetup.
+        setup: The pickled PhotoSetup.
         descriptors: The file descriptors of the shared memory.
         messages: The queue for this object with each message of the worker, and with None when the process has ended.
 
@@ -43,11 +41,7 @@ class WorkerProcess:
         self.chunks: deque[dict[int, Task]] = deque()
         self.is_ready = False
         self._messages = messages
-        self._process = subprocess.Popen(
-            # -P: without the current folder, whose files the user may not trust
-            [sys.executable, "-P", "-m", WORKER_MODULE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL if native_messages_hidden() else None, env=_worker_environment(),
-            **_separate_from_terminal(descriptors))
+        self._process = start_module(WORKER_MODULE, WORKER_ENVIRONMENT, descriptors)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self._write(setup)
@@ -96,21 +90,3 @@ class WorkerProcess:
                 self._messages.put((self, pickle.load(self._process.stdout)))  # type: ignore[arg-type]
         except Exception:  # the end of the pipe, perhaps in the middle of a message
             self._messages.put((self, None))
-
-
-def _worker_environment() -> dict[str, str]:
-    """Return environment variables with which a worker finds the same modules, and uses a single thread.
-
-    With the malloc options, glibc keeps up to 64 MB of freed memory for the next photo. Otherwise the system would
-    clear more than a hundred new memory pages for every photo, which takes a tenth of the time of decoding.
-    """
-    paths = [path or os.getcwd() for path in sys.path]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
-            "MALLOC_TRIM_THRESHOLD_": str(2 ** 26), "MALLOC_MMAP_THRESHOLD_": str(2 ** 26)}
-
-
-def _separate_from_terminal(descriptors: list[int]) -> dict[str, Any]:
-    """Return arguments of Popen that let a process inherit descriptors but no Ctrl-C of the terminal."""
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"pass_fds": descriptors, "start_new_session": True}

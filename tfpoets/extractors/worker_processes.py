@@ -13,13 +13,15 @@ import numpy as np
 from tfpoets.data import FileReader, Photo
 from tfpoets.errors import ExtractorError
 
+from .batch_process import BatchProcess, BatchSetup
 from .batches import MAX_BATCHES_IN_FLIGHT
 from .cached_values import CachedValues, SharedClaims
 from .engines import PixelEngine
 from .photo_processor import ExtractionJob, PhotoResult
+from .photo_setup import PhotoSetup
 from .shared_arrays import SharedArray
 from .worker_process import WorkerProcess
-from .worker_protocol import Task, WorkerSetup
+from .worker_protocol import Task, WorkersUnavailableError
 
 # A worker gets at most this many photos at a time, and fewer near the end, so that all workers finish together.
 MAX_CHUNK = 16
@@ -30,10 +32,6 @@ CHUNKS_PER_WORKER = 2
 SLOT_BYTES = 2 ** 30
 # If this many workers end unexpectedly without any result in between, something other than the photos is wrong.
 MAX_CRASHES = 20
-
-
-class WorkersUnavailableError(Exception):
-    """Worker processes cannot be started, or cannot read the photos' source; the message is the reason."""
 
 
 class WorkerProcesses:
@@ -51,6 +49,7 @@ class WorkerProcesses:
         n_processes: The number of processes.
 
     Attributes:
+        batch_size: The size of the engine's batches.
         max_waiting: The number of views whose pixels may wait for their bottlenecks.
     """
 
@@ -58,6 +57,7 @@ class WorkerProcesses:
                  n_processes: int):
         self._photos, self._remaining = photos, len(photos)
         self._n_processes, self._n_views = n_processes, len(job.views)
+        self.batch_size = engine.batch_size
         sources, indexes = _number_sources(photos)
         self._new_tasks = iter([Task(number, photo.uri, index)
                                 for number, (photo, index) in enumerate(zip(photos, indexes))])
@@ -67,7 +67,7 @@ class WorkerProcesses:
             (self._slot_count(job, engine), job.extractor.height, job.extractor.width, 3), np.uint8)
         self._free_slots = deque(range(len(slots.array))) if slots else None
         self.max_waiting = len(slots.array) if slots else 0
-        self._setup = WorkerSetup(job, engine, SharedClaims(cached, len(photos)), sources, slots)
+        self._setup = PhotoSetup(job, engine, SharedClaims(cached, len(photos)), sources, slots)
         self._messages: queue.SimpleQueue[tuple[WorkerProcess | None, Any]] = queue.SimpleQueue()
         self._workers: list[WorkerProcess] = []
         self._crashes = 0
@@ -116,12 +116,19 @@ class WorkerProcesses:
                 worker.stop()
             self._setup.close()
 
+    def start_engine(self) -> BatchProcess:
+        """Start the engine in a process of its own, which reads the pixels from the shared memory."""
+        assert self._setup.slots
+        try:
+            return BatchProcess(BatchSetup(self._setup.engine, self._setup.slots))
+        except OSError as error:
+            raise WorkersUnavailableError(str(error)) from error
+
     def release(self, result: PhotoResult) -> None:
         """Drop the pixels of a result, so that their memory can be used for other photos."""
-        result.pixels = ()
         if self._free_slots is not None:
-            self._free_slots.extend(result.slots)
-            result.slots = ()
+            self._free_slots.extend(row for row in result.pixels if isinstance(row, int))
+            result.pixels = ()
             for worker in self._workers:
                 self._give_work(worker)
 
@@ -150,15 +157,14 @@ class WorkerProcesses:
             return ()
         self._crashes = 0
         for number, result in message:
-            self._take_back_slots(worker.finish(number), result)
+            self._free_unused_slots(worker.finish(number), result)
         self._give_work(worker)
         return message
 
-    def _take_back_slots(self, task: Task, result: PhotoResult) -> None:
-        """Find the pixels of a result in the shared memory, and free the slots that its task did not need."""
-        if self._setup.slots and self._free_slots is not None:
-            result.pixels = [self._setup.slots.array[slot] for slot in result.slots]
-            self._free_slots.extend(task.slots[len(result.slots):])
+    def _free_unused_slots(self, task: Task, result: PhotoResult) -> None:
+        """Free the slots that a task did not need."""
+        if self._free_slots is not None:
+            self._free_slots.extend(task.slots[len(result.pixels):])
 
     def _give_work(self, worker: WorkerProcess) -> None:
         while len(worker.chunks) < CHUNKS_PER_WORKER and (chunk := self._next_chunk()):
@@ -196,7 +202,7 @@ class WorkerProcesses:
         for task in unfinished[0] if unfinished else ():
             if task.repeated:
                 result = PhotoResult(reason=reason)
-                self._take_back_slots(task, result)
+                self._free_unused_slots(task, result)
                 given_up.append((task.number, result))
             else:
                 self._repeated.append([task._replace(repeated=True)])
@@ -211,7 +217,7 @@ def _number_sources(photos: Sequence[Photo]) -> tuple[list[FileReader], list[int
     return list(by_id.values()), [order[id(photo.source)] for photo in photos]
 
 
-def _pickle_setup(setup: WorkerSetup) -> bytes:
+def _pickle_setup(setup: PhotoSetup) -> bytes:
     try:
         return pickle.dumps(setup, pickle.HIGHEST_PROTOCOL)
     except Exception as error:  # pickle raises many kinds of errors

@@ -1,16 +1,20 @@
-"""The messages that a process sends to its worker processes."""
+"""The messages between this process and its worker processes."""
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+import pickle
+from typing import IO, Any, NamedTuple
 
-from tfpoets.data import FileReader, Photo
+WORKER_MODULE = "tfpoets.extractors.worker"
 
-from .cached_values import SharedClaims
-from .engines import PixelEngine
-from .photo_processor import ExtractionJob
-from .shared_arrays import SharedArray
+
+class WorkersUnavailableError(Exception):
+    """Worker processes cannot be started, or cannot read the photos' source; the message is the reason."""
+
+
+def send(pipe: IO[bytes], message: Any) -> None:
+    """Write a pickled message to a pipe."""
+    pickle.dump(message, pipe, pickle.HIGHEST_PROTOCOL)
+    pipe.flush()
 
 
 class Task(NamedTuple):
@@ -19,7 +23,7 @@ class Task(NamedTuple):
     Attributes:
         number: The number of the photo.
         uri: Its URI.
-        source: The index of its source in `WorkerSetup.sources`.
+        source: The index of its source in `PhotoSetup.sources`.
         slots: The rows of the shared memory for its pixels, one for each view; empty if the worker computes the
             bottlenecks.
         repeated: Whether a worker that has ended tried it before.
@@ -30,36 +34,3 @@ class Task(NamedTuple):
     source: int
     slots: tuple[int, ...] = ()
     repeated: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class WorkerSetup:
-    """What a worker needs for all photos.
-
-    Attributes:
-        job: The values to compute for each photo.
-        engine: The engine for the bottlenecks; not used by workers if it takes batches.
-        claims: The values that need not be computed.
-        sources: The readers that open the files.
-        slots: uint8 [n_slots, height, width, 3], the shared memory for pixels; None if the engine takes single photos.
-    """
-
-    job: ExtractionJob
-    engine: PixelEngine
-    claims: SharedClaims
-    sources: Sequence[FileReader]
-    slots: SharedArray | None = None
-
-    def photo(self, task: Task) -> Photo:
-        """Return the photo of a task, without a label."""
-        return Photo(task.uri, "", source=self.sources[task.source])
-
-    def descriptors(self) -> list[int]:
-        """Return the file descriptors that workers must inherit."""
-        arrays = [*self.claims.arrays, *([self.slots] if self.slots else [])]
-        return [array.descriptor for array in arrays if array.descriptor is not None]
-
-    def close(self) -> None:
-        """Close the file descriptors."""
-        for array in [*self.claims.arrays, *([self.slots] if self.slots else [])]:
-            array.close()

@@ -8,6 +8,7 @@ from collections.abc import Generator, Sequence
 
 from tfpoets.data import Photo
 
+from .batches import BatchThreads
 from .cached_values import CachedValues
 from .engines import PixelEngine
 from .photo_processor import ExtractionJob, PhotoProcessor, PhotoResult
@@ -29,11 +30,13 @@ class WorkerThreads:
         n_threads: The number of threads.
 
     Attributes:
+        batch_size: The size of the engine's batches.
         max_waiting: The number of views whose pixels may wait for their bottlenecks.
     """
 
     def __init__(self, photos: Sequence[Photo], cached: CachedValues, job: ExtractionJob, engine: PixelEngine,
                  n_threads: int):
+        self.batch_size = engine.batch_size
         self.max_waiting = MAX_WAITING_BATCHES * engine.batch_size
         self._photos = iter(photos)
         self._remaining = len(photos)
@@ -67,6 +70,10 @@ class WorkerThreads:
                 yield result
         finally:
             self._stopped.set()
+
+    def start_engine(self) -> BatchThreads:
+        """Start the engine in threads."""
+        return BatchThreads(self._engine)
 
     def release(self, result: PhotoResult) -> None:
         """Drop the pixels of a result, which are no longer needed."""

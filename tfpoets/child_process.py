@@ -1,0 +1,39 @@
+"""Start Python processes that do part of the work of this one."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .tf_runtime import native_messages_hidden
+
+
+def start_module(module: str, environment: Mapping[str, str], descriptors: Sequence[int] = ()
+                 ) -> subprocess.Popen[bytes]:
+    """Run a module of this package in a new process, with pipes for its standard input and output.
+
+    The process finds the same modules as this one, but does not import the program's main module, so a script need not
+    protect its code with `if __name__ == "__main__"`. It does not receive Ctrl-C from the terminal. It should end when
+    its standard input does, so that it does not outlive this process.
+
+    Args:
+        module: The name of the module.
+        environment: Environment variables to set, in addition to those of this process.
+        descriptors: File descriptors that the process inherits (POSIX).
+
+    Raises:
+        OSError: The process cannot be started.
+    """
+    if not sys.executable or getattr(sys, "frozen", False):
+        raise OSError("this program is not run by a Python interpreter that can be started again")
+    options: dict[str, Any] = {"pass_fds": descriptors, "start_new_session": True}
+    if sys.platform == "win32":
+        options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    return subprocess.Popen(
+        # -P: without the current folder, whose files the user may not trust.
+        [sys.executable, "-P", "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL if native_messages_hidden() else None,
+        env={**os.environ, **environment, "PYTHONPATH": paths}, **options)

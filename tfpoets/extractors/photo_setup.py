@@ -1,0 +1,71 @@
+"""The work of a worker process that processes photos."""
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from tfpoets.data import FileReader, Photo
+
+from .cached_values import SharedClaims
+from .engines import PixelEngine
+from .photo_processor import ExtractionJob, PhotoProcessor, PhotoResult
+from .shared_arrays import SharedArray
+from .worker_protocol import Task, send
+
+# Results are sent at least this often, in seconds, so that little work is lost if the run is killed.
+SEND_SECONDS = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoSetup:
+    """What a worker needs to process photos.
+
+    Attributes:
+        job: The values to compute for each photo.
+        engine: The engine for the bottlenecks; not used by workers if it takes batches.
+        claims: The values that need not be computed.
+        sources: The readers that open the files.
+        slots: uint8 [n_slots, height, width, 3], the shared memory for pixels; None if the engine takes single photos.
+    """
+
+    job: ExtractionJob
+    engine: PixelEngine
+    claims: SharedClaims
+    sources: Sequence[FileReader]
+    slots: SharedArray | None = None
+
+    def run(self, tasks: BinaryIO, results: BinaryIO) -> None:
+        """Process lists of tasks, and send lists of task numbers and results."""
+        processor = PhotoProcessor(self.job, self.engine, self.claims)
+        while True:
+            finished, sent_at = [], time.monotonic()
+            for task in pickle.load(tasks):
+                result = processor.process(Photo(task.uri, "", source=self.sources[task.source]), task.repeated)
+                self._move_pixels(result, task)
+                finished.append((task.number, result))
+                if time.monotonic() - sent_at > SEND_SECONDS:
+                    send(results, finished)
+                    finished, sent_at = [], time.monotonic()
+            if finished:
+                send(results, finished)
+
+    def _move_pixels(self, result: PhotoResult, task: Task) -> None:
+        """Move the pixels of a result, if any, to the shared memory."""
+        if result.pixels and self.slots:
+            rows = task.slots[:len(result.pixels)]
+            for row, pixels in zip(rows, result.pixels):
+                self.slots.array[row] = pixels
+            result.pixels = rows
+
+    def descriptors(self) -> list[int]:
+        """Return the file descriptors that workers must inherit."""
+        arrays = [*self.claims.arrays, *([self.slots] if self.slots else [])]
+        return [array.descriptor for array in arrays if array.descriptor is not None]
+
+    def close(self) -> None:
+        """Close the file descriptors."""
+        for array in [*self.claims.arrays, *([self.slots] if self.slots else [])]:
+            array.close()
