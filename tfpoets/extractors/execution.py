@@ -16,7 +16,7 @@ from .tflite_conversion import INPUT_NODE
 from .worker_processes import WorkerProcesses
 from .worker_threads import WorkerThreads
 
-# TensorFlow takes about ten seconds to start on a GPU. Up to this number of photos per core, the cores alone need less.
+# TensorFlow takes about ten seconds to start on a GPU. Up to this number of photos per core, the cores need less.
 MAX_PHOTOS_PER_CORE_WITHOUT_GPU = 250
 # With fewer cores, threads hardly wait for Python's lock.
 MIN_PROCESSES = 4
@@ -61,8 +61,8 @@ class ExecutionOptions:
 
     Attributes:
         workers: The number of threads or processes; None: one per core.
-        processes: Whether to use processes instead of threads; None: if a GPU computes the bottlenecks, or if there are
-            at least MIN_PROCESSES of them and MIN_PHOTOS_PER_PROCESS photos for each.
+        processes: Whether to use processes instead of threads; None: if a GPU computes the bottlenecks, or if there
+            are at least MIN_PROCESSES of them and MIN_PHOTOS_PER_PROCESS photos for each.
         engine: The engine; None: TensorFlow if it finds a GPU and there are more than
             MAX_PHOTOS_PER_CORE_WITHOUT_GPU photos per core, or if LiteRT is not installed; otherwise LiteRT.
     """
