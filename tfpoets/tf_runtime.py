@@ -144,12 +144,6 @@ full_precision = _TemporarySetting(
     False, lambda: import_tensorflow().config.experimental.tensor_float_32_execution_enabled(),
     lambda enabled: import_tensorflow().config.experimental.enable_tensor_float_32_execution(enabled))
 
-# On a GPU, all functions that run inside this block compute in 16 bits where TensorFlow considers it safe. Exported
-# files are verified afterwards, and their outputs must be computed in full precision.
-auto_mixed_precision = _TemporarySetting(
-    True, lambda: bool(import_tensorflow().config.optimizer.get_experimental_options().get("auto_mixed_precision")),
-    lambda enabled: import_tensorflow().config.optimizer.set_experimental_options({"auto_mixed_precision": enabled}))
-
 
 def xla_works() -> bool:
     """Return whether functions can be compiled with XLA for the default device.

@@ -82,7 +82,7 @@ class Variant:
         """Return the options of fine-tuning."""
         augmentation = FineTuningOptions().augmentation if self.augment else AugmentationOptions()
         return FineTuningOptions(batch_size=self.batch_size, epochs=1000, learning_rate=1e-5,
-                                 augmentation=augmentation, mixed_precision=self.mixed == "grappler")
+                                 augmentation=augmentation)
 
 
 @contextlib.contextmanager

@@ -113,9 +113,10 @@ def test_every_legacy_flag_works_or_is_reported_as_ignored(
         --validation_batch_size=-1 --print_misclassified_test_images --model_dir=tf_files/models
         --bottleneck_dir=out/bottlenecks --final_tensor_name=answer --random_crop=0 --random_scale=0
         --random_brightness=0 --tfhub_module={tiny_module} --saved_model_dir=out/saved --logging_verbosity=INFO
-        --checkpoint_path=out/checkpoint --architecture=""") == 0
+        --checkpoint_path=out/checkpoint --mixed_precision --architecture=""") == 0
     captured = capsys.readouterr()
     assert "Ignored: --checkpoint_path." in captured.err
+    assert "Ignored: --mixed_precision. It was removed" in captured.err
     steps = re.findall(r": Step (\d+): Validation accuracy = \d+\.\d% \(N=(\d+)\)", captured.out)
     assert [step for step, _ in steps] == ["0", "25", "49"]
     n_validation = int(re.search(r"(\d+) validation", captured.out)[1])

@@ -15,7 +15,7 @@ from tfpoets.exporting import FROZEN_GRAPH, NUMBERED_SAVED_MODEL, LoadedReferenc
 from tfpoets.extractors import (INPUT_NODE, OUTPUT_NODE, ExecutionOptions, TensorFlowEngine, extract_bottlenecks,
                                 open_extractor)
 from tfpoets.inference import load_classifier
-from tfpoets.tf_runtime import auto_mixed_precision, full_precision, hide_native_messages, import_tensorflow
+from tfpoets.tf_runtime import full_precision, hide_native_messages, import_tensorflow
 
 
 def is_tensor_float_32_on() -> bool:
@@ -104,27 +104,22 @@ def test_a_wrapped_network_restores_the_setting(tensor_float_32: bool) -> None:
     assert is_tensor_float_32_on() == tensor_float_32
 
 
-@pytest.mark.parametrize("block, read, value", [
-    (full_precision, is_tensor_float_32_on, False),
-    (auto_mixed_precision, lambda: import_tensorflow().config.optimizer.get_experimental_options().get(
-        "auto_mixed_precision", False), True)], ids=["full", "mixed"])
-def test_a_setting_is_restored_when_the_last_of_two_threads_leaves_the_block(
-        block: Any, read: Callable[[], bool], value: bool) -> None:
-    before = read()
+def test_full_precision_ends_when_the_last_of_two_threads_leaves_the_block() -> None:
+    before = is_tensor_float_32_on()
     inside, leave = threading.Event(), threading.Event()
 
     def first() -> None:
-        with block:
+        with full_precision:
             inside.set()
             leave.wait(10)
     thread = threading.Thread(target=first)
     thread.start()
     inside.wait(10)
-    with block:
+    with full_precision:
         leave.set()
         thread.join()
-        assert read() == value  # the other thread has left the block, but this one has not
-    assert read() == before
+        assert not is_tensor_float_32_on()  # the other thread has left the block, but this one has not
+    assert is_tensor_float_32_on() == before
 
 
 def test_a_setting_is_restored_after_an_error() -> None:

@@ -77,7 +77,7 @@ NETWORK = Group("training of all layers", (
     Flag("weights", f"initial weights of {RESNET} (default: none, random initialization)", choices=WEIGHTS),
     Flag("batch_norm", "when fine-tuning, freeze the batch normalization statistics (default) or update them from the "
          "photos", choices=BATCH_NORMS),
-    Flag("mixed_precision", "train with 16-bit floats on a GPU", "loop.mixed_precision", const=True),
+    Flag("mixed_precision", "ignored, because training in 32 bits is not slower", const=True),
     Flag("resume", "continue the interrupted training run with the same flags, or fail if there is none (default: "
          "continue it, or start a new one)", "loop.resume", const=True),
     Flag("checkpoint", "do not train further, but write the files from the best or last checkpoint of an interrupted "
@@ -132,8 +132,7 @@ DESCRIPTION = ("Train an image classifier on your own photos, with one folder pe
                "classifier.")
 
 # Flags that apply to one kind of training only.
-NETWORK_ONLY = ("train_epochs", "batch_size", "optimizer", "dropout", "patience", "monitor", "batch_norm",
-                "mixed_precision")
+NETWORK_ONLY = ("train_epochs", "batch_size", "optimizer", "dropout", "patience", "monitor", "batch_norm")
 SGD_ONLY = ("solver", "how_many_training_steps", "train_batch_size", "validation_batch_size", "test_batch_size",
             "eval_step_interval", "intermediate_store_frequency", "intermediate_output_graphs_dir")
 # Flags that select --solver=sgd.
@@ -321,7 +320,9 @@ def _other_head_options(args: dict[str, Any]) -> Any:
 
 
 def _log_ineffective_flags(args: dict[str, Any], network: FineTuningOptions | NetworkOptions | None) -> None:
-    """Log the flags that do not apply to the selected kind of training."""
+    """Log the flags that do not apply to the selected kind of training, or to any."""
+    if "mixed_precision" in args:
+        log.info("Ignored: --mixed_precision. It was removed, because training in 32 bits is not slower.")
     if network is None:
         _log_ignored(args, NETWORK_ONLY, "training all layers (such as --fine_tune_epochs or --architecture=lenet)")
     elif isinstance(network, FineTuningOptions):  # the last layer is trained to its optimum first

@@ -4,7 +4,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 
 from tfpoets.data import DEFAULT_AUGMENTATION, TRAINING, VALIDATION, AugmentationOptions, Dataset, store_pixels
 from tfpoets.errors import OptionError, TfpoetsError, TrainingError, check_choice, check_range
-from tfpoets.extractors import Extractor, Network, average_views, core_count, has_gpu, prepare_extractor
+from tfpoets.extractors import Extractor, Network, average_views, core_count, prepare_extractor
 
 from .checkpoints import COSINE_LOOP_VERSION, LOOP_VERSION
 from .convnets import PRESETS, build_convnet, seed_weights
@@ -23,8 +22,6 @@ from .loop_options import LoopOptions
 from .network_fit import EpochMetrics, NetworkFit
 from .training_loop import train_network
 from .training_run import PixelData, TrainableModel
-
-log = logging.getLogger(__name__)
 
 RESNET, RESNET_SIZE = "resnet50_v2", 224
 CONVNETS = tuple(PRESETS)
@@ -180,8 +177,6 @@ def train_all_layers(initial: InitialNetwork, dataset: Dataset, options: FineTun
     Raises:
         TrainingError: There is no checkpoint to resume from, or training fails.
     """
-    if options.mixed_precision and not has_gpu():
-        log.info("`mixed_precision` has no effect without a GPU.")
     key = _find_key(initial, dataset, options, views, work_dir)
     folder = work_dir / "training" / key
     if (options.resume or options.checkpoint) and not folder.is_dir():

@@ -31,8 +31,6 @@ class LoopOptions:
         label_smoothing: The fraction of each label that is spread evenly over all classes (Szegedy et al. 2016).
         patience: The number of epochs without improvement after which the training stops; 0 to never stop early.
         monitor: The validation metric by which epochs are compared: "loss" or "accuracy".
-        mixed_precision: On a GPU, compute in 16 bits where that is safe, with loss scaling (Micikevicius et al. 2018).
-            The weights stay in float32.
         augmentation: The augmentation of the training photos, drawn anew in every step.
         seed: The seed of data order, augmentation and initial weights. `retrain` replaces it with the seed of the
             split.
@@ -49,14 +47,12 @@ class LoopOptions:
     label_smoothing: float = 0.1
     patience: int = 0
     monitor: str = "loss"
-    mixed_precision: bool = False
     augmentation: AugmentationOptions = AugmentationOptions()
     seed: int = 0
     resume: bool = False
     checkpoint: str = ""
 
     def __post_init__(self) -> None:
-        check_bool("mixed_precision", self.mixed_precision)
         check_bool("resume", self.resume)
         check_type("augmentation", self.augmentation, AugmentationOptions)
         check_range("epochs", self.epochs, minimum=1, integer=True)
@@ -78,6 +74,7 @@ class LoopOptions:
         If these names change, existing checkpoints can no longer be resumed.
         """
         names = ("epochs", "batch_size", "optimizer", "learning_rate", "warm_up", "weight_decay", "label_smoothing",
-                 "patience", "monitor", "mixed_precision")
-        return {**{name: getattr(self, name) for name in names}, "distortions": self.augmentation.to_dict(),
-                "seed": self.seed}
+                 "patience", "monitor")
+        # Earlier versions had an option for mixed precision.
+        return {**{name: getattr(self, name) for name in names}, "mixed_precision": False,
+                "distortions": self.augmentation.to_dict(), "seed": self.seed}

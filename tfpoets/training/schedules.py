@@ -42,8 +42,7 @@ def build_optimizer(options: LoopOptions, steps_per_epoch: int, cosine: bool = F
     builders = {"adamw": lambda: keras.optimizers.AdamW(schedule, weight_decay=options.weight_decay),
                 "adam": lambda: keras.optimizers.Adam(schedule), "rmsprop": lambda: keras.optimizers.RMSprop(schedule),
                 "sgd": lambda: keras.optimizers.SGD(schedule, momentum=0.9)}
-    optimizer = builders[options.optimizer]()
-    return keras.optimizers.LossScaleOptimizer(optimizer) if options.mixed_precision else optimizer
+    return builders[options.optimizer]()
 
 
 def _constant_schedule(rate: float, options: LoopOptions, steps_per_epoch: int) -> Any:

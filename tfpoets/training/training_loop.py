@@ -5,7 +5,6 @@ resume in the middle of an epoch with the same data order, and end with the same
 """
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,6 @@ import numpy as np
 
 from tfpoets.errors import TrainingError
 from tfpoets.evaluation import cross_entropy, fit_temperature, log_softmax
-from tfpoets.tf_runtime import auto_mixed_precision
 
 from .loop_options import LoopOptions
 from .network_fit import EpochMetrics, NetworkFit
@@ -41,9 +39,7 @@ def train_network(model: TrainableModel, train: PixelData, validation: PixelData
         TrainingError: The network has no weights to train, the loss is not finite, or the requested checkpoint is
             missing or damaged.
     """
-    # Grappler's mixed precision rewrites all functions that run on a GPU. Without a GPU it changes nothing.
-    with auto_mixed_precision if options.mixed_precision else contextlib.nullcontext():
-        return _train_network(TrainingRun(model, train, options, folder), validation, on_epoch)
+    return _train_network(TrainingRun(model, train, options, folder), validation, on_epoch)
 
 
 def _train_network(run: TrainingRun, validation: PixelData, on_epoch: Callable[[EpochMetrics], None]) -> NetworkFit:

@@ -258,7 +258,6 @@ class TrainingRun:
             logits = tensorflow.matmul(self.model.network(photos, True), self._kernel) + self._bias
             losses = tensorflow.nn.softmax_cross_entropy_with_logits(smoothed, logits)
             loss = tensorflow.reduce_sum(losses) / tensorflow.cast(batch_size, tensorflow.float32)
-            loss = self._optimizer.scale_loss(loss)  # changes nothing without mixed precision
         is_correct = tensorflow.argmax(logits, axis=1) == y
         unsmoothed_losses = tensorflow.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
         self._sums.assign_add([tensorflow.reduce_sum(unsmoothed_losses),
