@@ -1,6 +1,8 @@
 """Importing the library does not change the state of the host program."""
 from __future__ import annotations
 
+import ast
+import importlib
 import os
 import re
 import subprocess
@@ -86,6 +88,18 @@ def test_all_public_names_can_be_imported() -> None:
         assert getattr(tfpoets, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'retrian'"):
         tfpoets.retrian
+
+
+@pytest.mark.parametrize("package", ["data", "exporting", "extractors", "graphs", "inference"])
+def test_lazy_names_are_those_that_type_checkers_see(package: str) -> None:
+    module = importlib.import_module(f"tfpoets.{package}")
+    block, = (node for node in ast.parse(Path(module.__file__).read_text("utf-8")).body if isinstance(node, ast.If))
+    listed = {alias.name: f"tfpoets.{package}.{node.module}" for node in block.body for alias in node.names}
+    assert sorted(listed) == module.__all__
+    for name, origin in listed.items():
+        assert getattr(module, name) is getattr(importlib.import_module(origin), name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        module.nothing
 
 
 def test_only_the_command_line_package_mentions_flags() -> None:

@@ -18,7 +18,7 @@ import pytest
 from tfpoets.data import Examples, Photo, load_pixels
 from tfpoets.errors import TfpoetsError
 from tfpoets.exporting import (FROZEN_GRAPH, TFLITE_CLASSIFIER, ExportOptions, ExportResult, Exportable, NodeNames,
-                               ReferenceOutputs, RejectOption, check_destinations, check_output_name,
+                               ReferenceOutputs, RejectOption, TrainedNetwork, check_destinations, check_output_name,
                                export_classifier, verify)
 from tfpoets.graphs import output_columns
 from tfpoets.inference import load_classifier
@@ -51,6 +51,21 @@ def test_each_file_reproduces_the_outputs_when_it_is_loaded(exported: ExportResu
     assert [photo for photo, _ in predictions] == list(trained.reference.photos)
     probabilities = np.stack([prediction.probabilities for _, prediction in predictions])
     assert np.abs(probabilities - trained.reference.outputs).max() < 1e-4
+
+
+def test_the_tflite_of_a_linear_head_needs_no_tensorflow_and_equals_the_converted_one(
+        trained: ExportInputs, exported: ExportResult, destinations: ExportOptions, tmp_path: Path) -> None:
+    network = TrainedNetwork(trained.extractor, replace(trained.head, temperature=0.5), "final_result")
+    with_parts = Exportable("graph", trained.metadata, network)
+    converted = Exportable("graph", trained.metadata, network.graph_def)
+    assert not TFLITE_CLASSIFIER.needs_tensorflow(with_parts) and TFLITE_CLASSIFIER.needs_tensorflow(converted)
+    outputs = []
+    for name, source in (("appended", with_parts), ("converted", converted)):
+        TFLITE_CLASSIFIER.write(source, tmp_path / name)
+        engine = TFLITE_CLASSIFIER.load(tmp_path / name, (tmp_path / name).read_bytes()).engine
+        photo = trained.reference.load(32, 32).pixels[:1] / np.float32(255)
+        outputs.append(engine.open()(photo))
+    assert np.abs(outputs[0] - outputs[1]).max() < 1e-6
 
 
 def change_one_weight(content: bytes, weights: np.ndarray) -> bytes:

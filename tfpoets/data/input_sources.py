@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
-from tfpoets.download import fetch_bytes
 from tfpoets.errors import DataError, PhotoError, TfpoetsError
 
 from .folder_source import is_junk
@@ -74,6 +73,7 @@ def read_source(source: str) -> bytes:
     if not is_url(source):
         with open_file(source) as file:
             return read_photo_bytes(file)
+    from tfpoets.download import fetch_bytes  # imported here because files need no network code
     try:
         return fetch_bytes(source, max_bytes=MAX_BYTES)
     except TfpoetsError as error:

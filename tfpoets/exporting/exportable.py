@@ -12,13 +12,14 @@ import numpy as np
 
 from tfpoets.data import Photo, load_pixels
 from tfpoets.errors import ExportError, PhotoError
-from tfpoets.extractors import INPUT_NODE, OUTPUT_NODE, Extractor, core_count
+from tfpoets.extractors import INPUT_NODE, OUTPUT_NODE, core_count
 from tfpoets.graphs import MODULE_SCOPE, PROBABILITIES, UNKNOWN_SCORE
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 from .metadata import Metadata
 
 if TYPE_CHECKING:
+    from tfpoets.extractors import Extractor
     from tfpoets.training import Head
 
 # The 8-bit conversion measures the range of each activation on these photos.

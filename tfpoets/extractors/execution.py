@@ -10,9 +10,9 @@ from .batches import Workers
 from .cached_values import CachedValues
 from .devices import core_count, has_nvidia_driver
 from .engines import LiteRTEngine, PixelEngine, TensorFlowEngine, gpu_batch_size, is_litert_installed
-from .extractor import OUTPUT_NODE, Extractor
+from .extractor import Extractor
 from .photo_processor import ExtractionJob
-from .tflite_conversion import INPUT_NODE
+from .tflite_conversion import INPUT_NODE, OUTPUT_NODE
 from .worker_processes import WorkerProcesses
 from .worker_threads import WorkerThreads
 

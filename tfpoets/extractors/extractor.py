@@ -21,7 +21,7 @@ from .engines import LiteRTModel
 from .network import Network
 from .options import ExtractorOptions
 from .providers import find_network
-from .tflite_conversion import INPUT_NODE, convert_to_tflite
+from .tflite_conversion import INPUT_NODE, OUTPUT_NODE, convert_to_tflite
 from .views import CROP_FRACTION, average_views
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 # The version of the layout of a prepared folder. If it changes, every network is prepared again.
 FORMAT_VERSION = 1
 GRAPH_FILE, TFLITE_FILE, DESCRIPTION_FILE = "extractor.pb", "extractor.tflite", "extractor.json"
-OUTPUT_NODE = "bottleneck"
 # LiteRT and TensorFlow must agree to within this fraction of the largest feature, or the network is rejected.
 ENGINE_TOLERANCE = 1e-3
 

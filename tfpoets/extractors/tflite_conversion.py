@@ -13,7 +13,7 @@ from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 from .engines import LiteRTModel
 
-INPUT_NODE = "input"
+INPUT_NODE, OUTPUT_NODE = "input", "bottleneck"
 TFLITE_KINDS = ("float32", "float16", "dynamic", "int8")
 
 

@@ -1,7 +1,17 @@
 """Load a classifier, and label photos with it."""
-from .classifier import Classifier, Prediction
-from .legacy_classifier import LegacyGraphOptions, open_legacy_graph
-from .load import load_classifier
-from .occlusion import occlusion_maps
+from typing import TYPE_CHECKING
 
-__all__ = ["Classifier", "LegacyGraphOptions", "Prediction", "load_classifier", "occlusion_maps", "open_legacy_graph"]
+from tfpoets.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from .classifier import Classifier, Prediction
+    from .legacy_classifier import LegacyGraphOptions, open_legacy_graph
+    from .load import load_classifier
+    from .occlusion import occlusion_maps
+
+__getattr__, __dir__, __all__ = lazy_names(__name__, {
+    ".classifier": "Classifier Prediction",
+    ".legacy_classifier": "LegacyGraphOptions open_legacy_graph",
+    ".load": "load_classifier",
+    ".occlusion": "occlusion_maps",
+})

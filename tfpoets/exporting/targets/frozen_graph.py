@@ -4,14 +4,17 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tfpoets.errors import ModelError, OptionError
 from tfpoets.extractors import INPUT_NODE, Engine, TensorFlowEngine
 from tfpoets.graphs import HEAD_SCOPE, MODULE_SCOPE, TFPOETS_MARKER, UNKNOWN_SCOPE, UNKNOWN_SCORE
 
-from ..exportable import Exportable
 from ..metadata import RETRAIN_REMEDY, Metadata
 from ..target import SERVING, ExportTarget, LoadedFile
+
+if TYPE_CHECKING:
+    from ..exportable import Exportable
 
 
 class FrozenGraphTarget(ExportTarget):

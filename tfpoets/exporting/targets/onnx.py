@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,9 +15,11 @@ from tfpoets.extractors import Engine
 from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, concatenate_outputs
 from tfpoets.tf_runtime import redirect_native_stderr
 
-from ..exportable import Exportable
 from ..metadata import Metadata
 from ..target import SERVING, ExportTarget
+
+if TYPE_CHECKING:
+    from ..exportable import Exportable
 
 # Supported by ONNX Runtime since version 1.10 (2021).
 OPSET = 15

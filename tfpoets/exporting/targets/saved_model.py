@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,9 +14,11 @@ from tfpoets.files import write_file
 from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, load_signature, output_columns
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
-from ..exportable import Exportable
 from ..metadata import RETRAIN_REMEDY, UNKNOWN_LABEL, Metadata
 from ..target import PREDICT_BYTES, SERVING, ExportTarget, LoadedFile
+
+if TYPE_CHECKING:
+    from ..exportable import Exportable
 
 # TensorFlow Serving ignores this folder of a SavedModel.
 METADATA_PATH = Path("assets.extra") / "metadata.json"

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,10 +19,12 @@ from tfpoets.errors import ExportError
 from tfpoets.extractors import Engine, TensorFlowEngine
 from tfpoets.graphs import UNKNOWN_SCORE
 
-from ..exportable import Exportable
 from ..metadata import Metadata
 from ..target import SERVING, ExportTarget
 from .tfjs_operations import OPERATIONS
+
+if TYPE_CHECKING:
+    from ..exportable import Exportable
 
 MODEL_FILE, SHARD_PATTERN, PAGE_FILE = "model.json", "group1-shard*of*.bin", "index.html"
 # Values of `generatedBy` in models that tfpoets wrote. Version f862d5e wrote "poets".

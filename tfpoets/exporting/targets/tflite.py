@@ -4,9 +4,12 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tfpoets.errors import ModelError, one_line
 from tfpoets.extractors import Engine, LiteRTEngine, LiteRTModel, convert_to_tflite
@@ -39,7 +42,27 @@ class _TFLiteBase(ExportTarget):
             raise ModelError(f"{path} is damaged: {one_line(error)}", RETRAIN_REMEDY) from error
         if (model.height, model.width) != (metadata.input.height, metadata.input.width):
             raise ModelError(f"{path} does not match the metadata inside it.", RETRAIN_REMEDY)
-        return LoadedFile(metadata, LiteRTEngine(content))
+        return LoadedFile(metadata, _OpenedEngine(content, model))
+
+
+class _OpenedEngine(LiteRTEngine):
+    """An engine that gives a model that has already been loaded to the first thread that opens it.
+
+    Args:
+        tflite: The content of the file.
+        model: The loaded model.
+    """
+
+    def __init__(self, tflite: bytes, model: LiteRTModel):
+        super().__init__(tflite)
+        self._unused = [model]
+
+    def open(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the loaded model, or load the file into a new interpreter; see `Engine`."""
+        try:
+            return self._unused.pop().run
+        except IndexError:
+            return super().open()
 
 
 class TFLiteClassifierTarget(_TFLiteBase):
