@@ -20,19 +20,6 @@ MAX_BATCHES_IN_FLIGHT = 2
 PhotoAndResult = tuple[Photo, PhotoResult]
 
 
-class BatchRunner(Protocol):
-    """An engine that runs batches of photos in the background."""
-
-    def submit(self, pixels: list[Pixels]) -> Future[np.ndarray]:
-        """Start a batch, at most as large as the engine allows, and return its future bottlenecks."""
-
-    def check(self) -> None:
-        """Raise the error of an engine that could not be started."""
-
-    def stop(self) -> None:
-        """End the threads or processes."""
-
-
 class Workers(Protocol):
     """Threads or processes that process photos.
 
@@ -54,7 +41,7 @@ class Workers(Protocol):
         None is yielded after each call of `wake`, and after each second without a result.
         """
 
-    def start_engine(self) -> BatchRunner:
+    def start_engine(self) -> BatchThreads:
         """Start the engine, which takes batches; called before `results`."""
 
     def release(self, result: PhotoResult) -> None:
@@ -65,20 +52,21 @@ class Workers(Protocol):
 
 
 class BatchThreads:
-    """An engine that runs in threads of this process; see `BatchRunner`.
+    """Threads that run an engine on batches of photos.
 
     Args:
         engine: The engine.
+        load: A function that returns pixels, uint8 [height, width, 3], for an element of `PhotoResult.pixels`.
     """
 
-    def __init__(self, engine: PixelEngine):
-        self._size = engine.batch_size
+    def __init__(self, engine: PixelEngine, load: Callable[[Any], np.ndarray]):
+        self._size, self._load = engine.batch_size, load
         self._pool = ThreadPoolExecutor(MAX_BATCHES_IN_FLIGHT)
         self._opened = self._pool.submit(engine.open_for_pixels)
 
-    def submit(self, pixels: list[Pixels]) -> Future[np.ndarray]:
-        """Start a batch."""
-        return self._pool.submit(lambda: run_padded(self._opened.result(), pixels, self._size))
+    def submit(self, pixels: Sequence[Pixels]) -> Future[np.ndarray]:
+        """Start a batch, at most as large as the engine allows, and return its future bottlenecks."""
+        return self._pool.submit(self._run, pixels)
 
     def check(self) -> None:
         """Raise the error of an engine that could not be started."""
@@ -89,21 +77,15 @@ class BatchThreads:
         """Wait for the threads to end."""
         self._pool.shutdown(cancel_futures=True)
 
+    def _run(self, pixels: Sequence[Pixels]) -> np.ndarray:
+        """Return the bottlenecks of photos, float32 [n, depth].
 
-def run_padded(run: Callable[[np.ndarray], np.ndarray], pixels: Sequence[Any], size: int) -> np.ndarray:
-    """Run an engine on photos, padded to a whole batch: TensorFlow prepares a GPU program for each size.
-
-    Args:
-        run: The function of an opened engine.
-        pixels: uint8 [height, width, 3] each, at most `size` of them.
-        size: The size of a batch.
-
-    Returns:
-        float32 [n, columns]
-    """
-    batch = np.zeros((size, *pixels[0].shape), np.uint8)
-    np.stack(pixels, out=batch[:len(pixels)])
-    return run(batch)[:len(pixels)]
+        The last batch is padded, because TensorFlow prepares a GPU program for each size.
+        """
+        run, photos = self._opened.result(), [self._load(item) for item in pixels]
+        batch = np.zeros((self._size, *photos[0].shape), np.uint8)
+        np.stack(photos, out=batch[:len(photos)])
+        return run(batch)[:len(photos)]
 
 
 def run_in_batches(workers: Workers) -> Generator[PhotoAndResult | None, None, None]:
@@ -129,7 +111,7 @@ def run_in_batches(workers: Workers) -> Generator[PhotoAndResult | None, None, N
 class _Batches:
     """Collects views that have been decoded, and the bottlenecks of their batches."""
 
-    def __init__(self, workers: Workers, runner: BatchRunner):
+    def __init__(self, workers: Workers, runner: BatchThreads):
         self._workers, self._runner = workers, runner
         self._waiting: deque[tuple[PhotoAndResult, Pixels]] = deque()
         self._in_flight: deque[tuple[list[PhotoAndResult], Future[np.ndarray]]] = deque()

@@ -13,8 +13,7 @@ import numpy as np
 from tfpoets.data import FileReader, Photo
 from tfpoets.errors import ExtractorError
 
-from .batch_process import BatchProcess, BatchSetup
-from .batches import MAX_BATCHES_IN_FLIGHT
+from .batches import MAX_BATCHES_IN_FLIGHT, BatchThreads
 from .cached_values import CachedValues, SharedClaims
 from .engines import PixelEngine
 from .photo_processor import ExtractionJob, PhotoResult
@@ -116,13 +115,14 @@ class WorkerProcesses:
                 worker.stop()
             self._setup.close()
 
-    def start_engine(self) -> BatchProcess:
-        """Start the engine in a process of its own, which reads the pixels from the shared memory."""
+    def start_engine(self) -> BatchThreads:
+        """Start the engine in threads of this process, which read the pixels from the shared memory.
+
+        A process of its own could not use the GPU if this one does, because TensorFlow takes all of its memory.
+        """
         assert self._setup.slots
-        try:
-            return BatchProcess(BatchSetup(self._setup.engine, self._setup.slots))
-        except OSError as error:
-            raise WorkersUnavailableError(str(error)) from error
+        slots = self._setup.slots.array
+        return BatchThreads(self._setup.engine, lambda row: slots[row])
 
     def release(self, result: PhotoResult) -> None:
         """Drop the pixels of a result, so that their memory can be used for other photos."""

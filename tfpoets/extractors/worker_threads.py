@@ -6,6 +6,8 @@ import queue
 import threading
 from collections.abc import Generator, Sequence
 
+import numpy as np
+
 from tfpoets.data import Photo
 
 from .batches import BatchThreads
@@ -73,7 +75,7 @@ class WorkerThreads:
 
     def start_engine(self) -> BatchThreads:
         """Start the engine in threads."""
-        return BatchThreads(self._engine)
+        return BatchThreads(self._engine, np.asarray)
 
     def release(self, result: PhotoResult) -> None:
         """Drop the pixels of a result, which are no longer needed."""
