@@ -97,11 +97,15 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
             export = ClassifierExport(training.extractor, training.head, metadata, options.files, reference, process)
         with export:  # meanwhile, the other process imports TensorFlow and verifies the graph
             findings = None
-            if extractor and options.doctor:
-                findings = _examine(dataset, bottlenecks.unreadable, training.extractor, on_event)
-            classifier = load_classifier(export.verified_tflite())
-            with stage_events("report", on_event):
-                report = _describe(training, test, findings, classifier, label_command(options.files.tflite))
+            try:
+                if extractor and options.doctor:
+                    findings = _examine(dataset, bottlenecks.unreadable, training.extractor, on_event)
+                classifier = load_classifier(export.verified_tflite())
+                with stage_events("report", on_event):
+                    report = _describe(training, test, findings, classifier, label_command(options.files.tflite))
+            except Exception:  # the files of the classifier do not depend on the doctor and the report
+                export.publish()
+                raise
             with stage_events("publication", on_event, logs_substages=True):
                 exported = export.publish()
     on_event(FilesWritten(exported))
