@@ -5,7 +5,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -96,15 +95,17 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
         metadata = _build_metadata(training, dataset, test, cross_validation, options)
         with stage_events("files", on_event, logs_substages=True):
             export = ClassifierExport(training.extractor, training.head, metadata, options.files, reference, process)
-        with export, ThreadPoolExecutor(1) as pool:
-            classifier = load_classifier(export.verified_tflite())
-            report_without_findings = pool.submit(_describe, training, test, classifier,
-                                                  label_command(options.files.tflite))
+        with export:  # meanwhile, the other process imports TensorFlow and verifies the graph
             findings = None
-            if extractor and options.doctor:
-                findings = _examine(dataset, bottlenecks.unreadable, training.extractor, on_event)
-            with stage_events("report", on_event):
-                report = replace(report_without_findings.result(), findings=findings)
+            try:
+                if extractor and options.doctor:
+                    findings = _examine(dataset, bottlenecks.unreadable, training.extractor, on_event)
+                classifier = load_classifier(export.verified_tflite())
+                with stage_events("report", on_event):
+                    report = _describe(training, test, findings, classifier, label_command(options.files.tflite))
+            except Exception:  # the files of the classifier do not depend on the doctor and the report
+                export.publish()
+                raise
             with stage_events("publication", on_event, logs_substages=True):
                 exported = export.publish()
     on_event(FilesWritten(exported))
@@ -331,11 +332,12 @@ def _examine(dataset: Dataset, unreadable: Sequence[tuple[Photo, str]], extracto
         return tuple(examine(dataset, unreadable, extractor.height))
 
 
-def _describe(training: TrainingResult, test: Evaluated, classifier: Classifier, label_command: str) -> ReportContent:
-    """Return the contents of the report without the findings of the data doctor; takes a second of LiteRT."""
+def _describe(training: TrainingResult, test: Evaluated, findings: Sequence[Finding] | None, classifier: Classifier,
+              label_command: str) -> ReportContent:
+    """Return the contents of the report."""
     evaluated = EvaluatedPhotos(test.photos, training.dataset.part(TEST).y, test.probabilities, test.metrics,
                                 test.rejection)
-    return describe_retraining(training.dataset, evaluated, None, training.fit.curves(), classifier, label_command)
+    return describe_retraining(training.dataset, evaluated, findings, training.fit.curves(), classifier, label_command)
 
 
 def _write_report(report: ReportContent, findings: Sequence[Finding] | None, training: TrainingResult, test: Evaluated,

@@ -98,9 +98,10 @@ class Workspace:
 
     def run_python(self, *arguments: object) -> str:
         """Run the Python interpreter with the working tree on its path, and return its standard error."""
-        root = Path(__file__).resolve().parents[2]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled as well
         return subprocess.run([sys.executable, *map(str, arguments)], cwd=self.folder, capture_output=True, text=True,
-                              env={**os.environ, "PYTHONPATH": str(root)}, check=True, errors="replace").stderr
+                              env=environment, check=True, errors="replace").stderr
 
     def retrain(self, kind: str) -> None:
         """Retrain with all bottlenecks in the cache ("warm") or with an empty cache ("cold")."""
