@@ -73,6 +73,8 @@ class NetworkOptions(LoopOptions):
         check_choice("weights", self.weights, WEIGHTS)
         check_choice("color_mode", self.color_mode, COLOR_MODES)
         check_range("dropout", self.dropout, minimum=0, below=1)
+        if self.learning_rate is None:
+            raise OptionError("`learning_rate`=None is only available for `fine_tuning`.", "Use a number.")
         if self.weights == "imagenet" and self.architecture != RESNET:
             raise OptionError(f"`weights`=imagenet is only available for `architecture`={RESNET}.")
         if self.color_mode == "grayscale" and self.architecture == RESNET:
