@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import socket
 import time
@@ -14,6 +15,8 @@ import numpy as np
 from PIL import Image
 
 from .curves import Curves
+
+_file_numbers = itertools.count()
 
 
 def write_summaries(folder: Path, curves: Curves, images: dict[str, np.ndarray] | None = None) -> None:
@@ -65,6 +68,6 @@ def _open_log(folder: Path) -> Iterator[_EventLog]:
     """Create an event file with a unique name, which TensorBoard recognizes."""
     from tensorboard.summary.writer.record_writer import RecordWriter
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}.0.v2"
+    name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{next(_file_numbers)}.v2"
     with open(folder / name, "xb") as file:
         yield _EventLog(RecordWriter(file))
