@@ -99,8 +99,7 @@ def print_extraction(root: Path, extractor: Extractor, variants: list[str], runs
     litert = LiteRTEngine(extractor.tflite_path)
     executions = {"threads": ExecutionOptions(processes=False, engine=litert),
                   "processes": ExecutionOptions(processes=True, engine=litert), "gpu": ExecutionOptions()}
-    print(f"\n| extraction of {len(dataset.photos):,} photos | photos/s in each run | processor time of this process, s "
-          "|")
+    print(f"\n| extraction of {len(dataset.photos):,} photos | photos/s in each run | processor time of this process |")
     print("|---|---|---|")
     for variant in variants:
         rates, processor_times = [], []
@@ -111,7 +110,7 @@ def print_extraction(root: Path, extractor: Extractor, variants: list[str], runs
                 rates.append(len(dataset.photos) / (time.perf_counter() - start))
                 processor_times.append(time.process_time() - processor_start)
         print(f"| {variant} | {', '.join(f'{value:,.0f}' for value in rates)} "
-              f"| {', '.join(f'{value:.1f}' for value in processor_times)} |", flush=True)
+              f"| {', '.join(f'{value:.1f} s' for value in processor_times)} |", flush=True)
 
 
 if __name__ == "__main__":
