@@ -99,7 +99,7 @@ def print_extraction(root: Path, extractor: Extractor, variants: list[str], runs
     litert = LiteRTEngine(extractor.tflite_path)
     executions = {"threads": ExecutionOptions(processes=False, engine=litert),
                   "processes": ExecutionOptions(processes=True, engine=litert), "gpu": ExecutionOptions()}
-    print(f"\n| extraction of {len(dataset.photos):,} photos | photos/s in each run | processor time of this process |")
+    print(f"\n| extraction of {len(dataset.photos):,} photos | photos/s in each run | processor time here |")
     print("|---|---|---|")
     for variant in variants:
         rates, processor_times = [], []
