@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import (TEST, TRAINING, AugmentationOptions, Dataset, Examples, Photo, SplitOptions, assign_folds,
-                          check_class_sizes, hash_photos, read_dataset, reserved_for_test, split_photos,
-                          with_test_photos)
+from tfpoets.data import (TEST, TRAINING, AugmentationOptions, Dataset, Examples, Photo, assign_folds,
+                          hash_photos)
 from tfpoets.doctor import Finding, examine, required_measures, write_findings
-from tfpoets.errors import DataError, OptionError
+from tfpoets.errors import OptionError
 from tfpoets.evaluation import Metrics, evaluate, evaluate_rejection
 from tfpoets.events import (BatchAccuracy, BottlenecksExtracted, ConversionEnded, ConversionStarted, CrossValidated,
-                            Evaluated, FilesWritten, IntermediateExportStarted, PhotosExamined, PhotosListed,
-                            PhotosSplit, ReportWritten, notes_and_progress, stage_events)
-from tfpoets.exporting import (UNKNOWN_LABEL, ClassifierExport, CrossValidation, ExportedFile, ExportOptions,
+                            Evaluated, FilesWritten, IntermediateExportStarted, PhotosExamined, ReportWritten,
+                            notes_and_progress, stage_events)
+from tfpoets.exporting import (ClassifierExport, CrossValidation, ExportedFile, ExportOptions,
                                HeadInfo, Metadata, NetworkInfo, ReferenceOutputs, RejectOption, check_destinations,
                                check_formats, convert, describe_classifier, evaluation_info, export_graph, open_graph,
                                split_info)
@@ -31,6 +30,7 @@ from tfpoets.inference import Classifier, load_classifier
 from tfpoets.options import with_options
 from tfpoets.report import (EvaluatedPhotos, ReportContent, confusion_picture, curves_picture, describe_retraining,
                             write_report)
+from tfpoets.photo_selection import list_photos, split_dataset
 from tfpoets.retrain_options import RetrainOptions
 from tfpoets.retrain_result import RetrainResult
 from tfpoets.tf_process import TensorFlowProcess
@@ -83,10 +83,10 @@ def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None
 def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Callable[[Path], str]) -> RetrainResult:
     """Run all steps in order."""
     _check_destinations(options)
-    listed_dataset = _list_photos(options, on_event)
+    listed_dataset = list_photos(options, on_event)
     extractor, bottlenecks = _extract_bottlenecks(listed_dataset, options, on_event)
     with _start_tensorflow(options) as process:
-        dataset = _split_photos(bottlenecks.dataset, options, on_event)
+        dataset = split_dataset(bottlenecks.dataset, options, on_event)
         # The folds are assigned before training, so that too few photos are reported before any long computation.
         folds = assign_folds(dataset, options.cross_validate) if options.cross_validate else None
         training = _train(extractor, dataset, options, on_event)
@@ -146,35 +146,6 @@ def _check_destinations(options: RetrainOptions) -> None:
     check_output_folder(options.summaries_dir)
 
 
-def _list_photos(options: RetrainOptions, on_event: EventCallback) -> Dataset:
-    """List the photos of the class folders, and check that there are enough."""
-    with stage_events("list", on_event):
-        dataset = read_dataset(options.image_dir)
-        check_class_sizes(dataset, _image_dir_split(options))
-        if options.test_dir:
-            dataset = with_test_photos(dataset, read_dataset(options.test_dir, min_classes=1))
-        if options.training.unknown_coverage:
-            _check_no_class_named_unknown(dataset)
-    on_event(PhotosListed(dataset))
-    return dataset
-
-
-def _image_dir_split(options: RetrainOptions) -> SplitOptions:
-    """Return how the photos of `image_dir` are split: without test photos if these come from `test_dir`."""
-    if options.test_dir is None:
-        return options.split
-    return SplitOptions(0, options.split.validation_percentage, options.split.seed)
-
-
-def _check_no_class_named_unknown(dataset: Dataset) -> None:
-    for label in dataset.labels:
-        if label.casefold() == UNKNOWN_LABEL:
-            raise OptionError(f"With `unknown_coverage`, unknown photos are labelled {UNKNOWN_LABEL}, but the folder "
-                              f"{label} is a class.",
-                              "Move the folder elsewhere; evaluate can report how many of its photos are recognized "
-                              "as unknown.")
-
-
 def _extract_bottlenecks(dataset: Dataset, options: RetrainOptions, on_event: EventCallback
                          ) -> tuple[Extractor | None, Bottlenecks]:
     """Return the extractor and all bottlenecks; neither is needed to train from scratch without the doctor."""
@@ -191,27 +162,6 @@ def _extract_bottlenecks(dataset: Dataset, options: RetrainOptions, on_event: Ev
                                               measures=required_measures() if options.doctor else ())
     on_event(BottlenecksExtracted(bottlenecks, extractor))
     return extractor, bottlenecks
-
-
-def _split_photos(dataset: Dataset, options: RetrainOptions, on_event: EventCallback) -> Dataset:
-    with stage_events("split", on_event):
-        dataset = split_photos(_without_test_duplicates(dataset, options), options.split)
-    on_event(PhotosSplit(dataset))
-    return dataset
-
-
-def _without_test_duplicates(dataset: Dataset, options: RetrainOptions) -> Dataset:
-    """Return the dataset without the photos of `image_dir` that are also in `test_dir`."""
-    is_test = reserved_for_test(dataset)
-    test_digests = {photo.digest for photo, reserved in zip(dataset.photos, is_test) if reserved}
-    remaining = is_test | [photo.digest not in test_digests for photo in dataset.photos]
-    if not remaining[~is_test].any():
-        raise DataError(f"All photos in {options.image_dir} are also in {options.test_dir}, so none remain to train "
-                        "on.", "Choose a `test_dir` with different photos.")
-    if not remaining.all():
-        log.warning("Photos in %s that are also in %s are used only for testing: %d.", options.image_dir,
-                    options.test_dir, (~remaining).sum())
-    return dataset.select(remaining)
 
 
 def _train(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions, on_event: EventCallback
