@@ -7,16 +7,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .tf_runtime import native_messages_hidden
-
-
 def start_module(module: str, environment: Mapping[str, str], descriptors: Sequence[int] = ()
                  ) -> subprocess.Popen[bytes]:
     """Run a module of this package in a new process, with pipes for its standard input and output.
 
     The process finds the same modules as this one, but does not import the program's main module, so a script need not
-    protect its code with `if __name__ == "__main__"`. It does not receive Ctrl-C from the terminal. It should end when
-    its standard input does, so that it does not outlive this process.
+    protect its code with `if __name__ == "__main__"`. It does not receive Ctrl-C from the terminal, and what it writes
+    to standard error is discarded. It should end when its standard input does, so that it does not outlive this
+    process.
 
     Args:
         module: The name of the module.
@@ -35,5 +33,5 @@ def start_module(module: str, environment: Mapping[str, str], descriptors: Seque
     return subprocess.Popen(
         # -P: without the current folder, whose files the user may not trust.
         [sys.executable, "-P", "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL if native_messages_hidden() else None,
+        stderr=subprocess.DEVNULL,
         env={**os.environ, **environment, "PYTHONPATH": paths}, **options)

@@ -26,11 +26,6 @@ def hide_native_messages(hidden: bool = True) -> None:
     _hidden = hidden
 
 
-def native_messages_hidden() -> bool:
-    """Return whether `hide_native_messages` was called."""
-    return _hidden
-
-
 class _StderrRedirection:
     """Redirection of the process's standard error to os.devnull, shared by all threads that are inside the block.
 

@@ -108,7 +108,7 @@ def test_a_file_with_different_predictions_is_not_kept(name: str, monkeypatch: p
         bias = next(node for node in definition.node if node.name.endswith("final_biases")).attr["value"].tensor
         values = import_tensorflow().make_ndarray(bias) + np.float32([200, 0, 0])
         bias.CopyFrom(import_tensorflow().make_tensor_proto(values))
-        write(replace(source, graph_def=definition), path)
+        write(replace(source, network=definition), path)
     monkeypatch.setattr(target, "write", write_wrong)
     assert export.main([f"--to={name}"]) == 1
     assert "does not reproduce the outputs of the graph" in capsys.readouterr().err

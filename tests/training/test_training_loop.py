@@ -120,7 +120,7 @@ def test_a_longer_run_continues_a_finished_one_to_the_result_of_a_direct_run(
     caplog.clear()
     for options, expected in ((replace(OPTIONS, epochs=4), shorter), (replace(OPTIONS, epochs=6), extended)):
         np.testing.assert_array_equal(train(tmp_path / "extended", options)[1], expected)
-    assert caplog.messages == ["Training is already finished. Its network is used."] * 2
+    assert caplog.messages == ["Training is already finished; using the trained network."] * 2
 
 
 def test_a_run_stopped_by_its_patience_is_not_repeated_for_more_epochs(

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 CACHE_NAME = "bottlenecks.sqlite"
 MAX_UNCOMMITTED = 512
-COMMIT_SECONDS = 1.0
+COMMIT_SECONDS = 0.25
 # Version 0, written by commit f862d5e, has a table `files` with path, size and mtime_ns instead of `stamps` with URI
 # and stamp.
 SCHEMA_VERSION = 1
@@ -39,7 +39,7 @@ _MIGRATION_FROM_VERSION_0 = (
 class BottleneckCache:
     """A SQLite file of bottlenecks, keyed by photo content and extractor; a context manager.
 
-    Only the thread that opened the cache can use it. Changes are committed after 512 values or one second, so a killed
+    Only the thread that opened the cache can use it. Changes are committed after 512 values or 0.25 s, so a killed
     run loses no more than that. Other processes can use the file at the same time (write-ahead log).
 
     Args:
@@ -156,7 +156,7 @@ class BottleneckCache:
         self.commit_if_due()
 
     def commit_if_due(self) -> None:
-        """Commit if 512 values have been added or one second has passed since the last commit."""
+        """Commit if 512 values have been added or 0.25 s have passed since the last commit."""
         due = time.monotonic() - self._committed_at >= COMMIT_SECONDS
         if self._uncommitted >= MAX_UNCOMMITTED or due:
             self.commit()
