@@ -1,7 +1,8 @@
-"""Start Python processes that do part of the work of this one."""
+"""Start Python processes that do part of the work of this one, and return their errors."""
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -29,9 +30,17 @@ def start_module(module: str, environment: Mapping[str, str], descriptors: Seque
     options: dict[str, Any] = {"pass_fds": descriptors, "start_new_session": True}
     if sys.platform == "win32":
         options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    paths = os.pathsep.join(path or os.getcwd() for path in sys.path if isinstance(path, str))  # others are ignored
     return subprocess.Popen(
         # -P: without the current folder, whose files the user may not trust.
         [sys.executable, "-P", "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **environment, "PYTHONPATH": paths}, **options)
+        stderr=subprocess.DEVNULL, env={**os.environ, **environment, "PYTHONPATH": paths}, **options)
+
+
+def picklable(error: BaseException) -> BaseException:
+    """Return an exception, or a RuntimeError with the same message if it cannot be sent to another process."""
+    try:
+        pickle.loads(pickle.dumps(error))
+        return error
+    except Exception:  # exceptions whose constructor takes other arguments, and any error of their own __reduce__
+        return RuntimeError(f"{type(error).__name__}: {error}")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from tfpoets.child_process import start_module
+from tfpoets.child_process import picklable, start_module
 from tfpoets.tf_runtime import import_tensorflow
 
 Result = TypeVar("Result")
@@ -106,7 +106,7 @@ def main() -> None:
     try:
         outcome = True, function(*arguments)
     except Exception as error:
-        outcome = False, error
+        outcome = False, picklable(error)
     pickle.dump(outcome, results)
     results.flush()
     os._exit(0)  # does not wait for TensorFlow's threads

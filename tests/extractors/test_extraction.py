@@ -4,14 +4,17 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 
 from tests.conftest import write_photos
-from tfpoets.data import load_pixels, network_input, read_dataset
-from tfpoets.errors import TfpoetsError
+from tfpoets.data import LocalFiles, Measure, load_pixels, network_input, read_dataset
+from tfpoets.errors import PhotoError, TfpoetsError
 from tfpoets.extractors import (CACHE_NAME, INPUT_NODE, OUTPUT_NODE, Bottlenecks, ExecutionOptions, Extractor,
                                 LiteRTModel, TensorFlowEngine, extract_bottlenecks, open_extractor)
 
@@ -108,6 +111,36 @@ def test_unreadable_files_are_listed_with_reasons_and_excluded(photo_folder: Pat
             ("notes.txt", "not a photo in a supported format"),
             ("also_empty.jpg", "the file is empty"), ("empty.jpg", "the file is empty")]
         assert len(bottlenecks.features) == len(bottlenecks.dataset.photos) == 60
+
+
+def test_a_copy_of_a_file_that_can_no_longer_be_opened_is_used(photo_folder: Path, extractor: Extractor,
+                                                               cache: Path) -> None:
+    shutil.copy(photo_folder / "red" / "000.png", photo_folder / "red" / "copy.png")
+    os.utime(photo_folder / "red" / "000.png", (0, 0))
+    extract(photo_folder, extractor, cache)
+
+    class ForbiddenFile(LocalFiles):
+        def open(self, uri: str) -> BinaryIO:
+            if uri.endswith("000.png"):
+                raise PhotoError("permission denied")
+            return super().open(uri)
+    dataset = read_dataset(photo_folder)
+    dataset = replace(dataset, photos=tuple(replace(photo, source=ForbiddenFile()) for photo in dataset.photos
+                                            if photo.label == "red"))
+    measure = Measure("test_mean", 32, 32, np.mean)
+    unreadable = extract_bottlenecks(dataset, extractor, cache, [measure]).unreadable
+    assert [(photo.name, reason) for photo, reason in unreadable] == [("000.png", "permission denied")]
+
+
+def test_the_engine_is_not_opened_if_all_bottlenecks_are_cached(photo_folder: Path, extractor: Extractor,
+                                                                cache: Path) -> None:
+    class UnusableEngine(TensorFlowEngine):
+        def open_for_pixels(self) -> Callable[[np.ndarray], np.ndarray]:
+            raise AssertionError("opened")
+    extract(photo_folder, extractor, cache)
+    moved = photo_folder.rename(photo_folder.with_name("moved"))
+    engine = UnusableEngine(extractor.graph_path, INPUT_NODE, OUTPUT_NODE)
+    assert extract(moved, extractor, cache, execution=ExecutionOptions(engine=engine)).computed == 0
 
 
 def test_a_class_without_readable_photos_is_excluded(photo_folder: Path, extractor: Extractor, cache: Path) -> None:

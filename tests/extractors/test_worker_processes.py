@@ -1,6 +1,8 @@
 """Worker processes give the same results as threads, and nothing is lost if one of them, or their parent, ends."""
 from __future__ import annotations
 
+import gc
+import logging
 import os
 import shutil
 import signal
@@ -14,6 +16,7 @@ from typing import BinaryIO
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import write_photos
 from tfpoets.data import AugmentationOptions, Dataset, LocalFiles, Measure, read_dataset
@@ -73,6 +76,21 @@ class FailingFiles(LocalFiles):
 
     def open(self, uri: str) -> BinaryIO:
         raise ZeroDivisionError("not a photo error")
+
+
+def sometimes_fatal(pixels: np.ndarray) -> float:
+    """Return the mean, or end the process if all pixels are white."""
+    if pixels.min() == 255:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return float(pixels.mean())
+
+
+@pytest.fixture(autouse=True)
+def processes_are_used(caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail if threads are used because worker processes cannot be started."""
+    caplog.set_level(logging.DEBUG, "tfpoets.extractors")
+    yield
+    assert "cannot be pickled" in request.node.name.replace("_", " ") or "Threads are used instead" not in caplog.text
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +171,16 @@ def test_a_photo_that_ends_its_process_is_named_and_skipped(photo_folder: Path, 
     assert bottlenecks.computed == 59
 
 
+def test_copies_of_a_photo_that_ends_its_process_are_skipped_with_it(photo_folder: Path, extractor: Extractor,
+                                                                      cache: Path) -> None:
+    for number in range(6):
+        Image.new("RGB", (48, 48), "white").save(photo_folder / "red" / f"white{number}.png")
+    measure = Measure("test_sometimes_fatal", 32, 32, sometimes_fatal)
+    bottlenecks = extract_bottlenecks(read_dataset(photo_folder), extractor, cache, [measure], PROCESSES)
+    assert [photo.name for photo, _ in bottlenecks.unreadable] == [f"white{number}.png" for number in range(6)]
+    assert bottlenecks.computed == 60
+
+
 def test_no_photo_is_lost_if_a_process_ends_once(photo_folder: Path, extractor: Extractor, cache: Path,
                                                  tmp_path: Path) -> None:
     marker = tmp_path / "marker"
@@ -174,6 +202,20 @@ def test_a_source_that_cannot_be_pickled_is_read_by_threads(photo_folder: Path, 
         pass
     dataset = with_source(read_dataset(photo_folder), LocalClass())
     assert extract_bottlenecks(dataset, extractor, cache, execution=PROCESSES).computed == 60
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_shared_memory_is_freed(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        engine = TensorFlowEngine(extractor.graph_path, INPUT_NODE, OUTPUT_NODE)
+        for number, execution in enumerate([PROCESSES, replace(PROCESSES, engine=engine)]):
+            extract_bottlenecks(read_dataset(photo_folder), extractor, cache.with_name(str(number)),
+                                execution=execution)
+        assert "memfd:tfpoets" not in Path("/proc/self/maps").read_text()
+    finally:
+        gc.enable()
 
 
 def children(pid: int) -> list[int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfpoets.extractors import (MAX_PHOTOS_PER_CORE_WITHOUT_GPU, ExtractorOptions, Throughput, core_count, gpu_names,
-                                has_nvidia_driver, measure_throughput, open_extractor)
+                                has_nvidia_driver, measure_throughput, min_photos_for_processes, open_extractor)
 
 from .messages import LINE_WIDTH
 from .parser import Flag, Group, option_values, parse_flags, path
@@ -23,7 +23,6 @@ FLAGS = (
              "extractor.model_dir", path, "DIR"))),
     Group("output", (
         Flag("format", "text (default), or json to print one object", "format", choices=("text", "json")),)))
-ENGINE_NAMES = {"litert": "LiteRT", "tensorflow": "TensorFlow"}
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def _describe_workers(throughput: Throughput) -> str:
     processes = f"{plan.n_workers} processes that {task}"
     if plan.uses_gpu:
         return processes
-    return f"{processes}; threads for fewer than {plan.min_photos_for_processes():,} new photos"
+    return f"{processes}; threads for fewer than {min_photos_for_processes(plan.n_workers):,} new photos"
 
 
 def _describe_example(throughput: Throughput) -> str:

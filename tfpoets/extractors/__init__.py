@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from .devices import core_count, gpu_names, has_gpu, has_nvidia_driver
     from .engines import (TENSORFLOW_BATCH, Engine, EngineRunner, LiteRTEngine, LiteRTModel, NotAnImageNetworkError,
                           TensorFlowEngine, is_litert_installed)
-    from .execution import MAX_PHOTOS_PER_CORE_WITHOUT_GPU, ExecutionOptions
+    from .execution import MAX_PHOTOS_PER_CORE_WITHOUT_GPU, ExecutionOptions, min_photos_for_processes
     from .extraction import Bottlenecks, extract_augmented, extract_bottlenecks
     from .extractor import Extractor, load_network, open_extractor, prepare_extractor
     from .keras_applications import build_application
@@ -24,7 +24,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".devices": "core_count gpu_names has_gpu has_nvidia_driver",
     ".engines": "TENSORFLOW_BATCH Engine EngineRunner LiteRTEngine LiteRTModel NotAnImageNetworkError "
                 "TensorFlowEngine is_litert_installed",
-    ".execution": "MAX_PHOTOS_PER_CORE_WITHOUT_GPU ExecutionOptions",
+    ".execution": "MAX_PHOTOS_PER_CORE_WITHOUT_GPU ExecutionOptions min_photos_for_processes",
     ".extraction": "Bottlenecks extract_augmented extract_bottlenecks",
     ".extractor": "Extractor load_network open_extractor prepare_extractor",
     ".keras_applications": "build_application",

@@ -42,7 +42,7 @@ class Workers(Protocol):
         """
 
     def start_engine(self) -> BatchThreads:
-        """Start the engine, which takes batches; called before `results`."""
+        """Start the engine, which takes batches."""
 
     def release(self, result: PhotoResult) -> None:
         """Drop the pixels of a result, which are no longer needed; called by the thread that iterates."""
@@ -91,21 +91,24 @@ class BatchThreads:
 def run_in_batches(workers: Workers) -> Generator[PhotoAndResult | None, None, None]:
     """Yield the results of workers with bottlenecks in place of pixels.
 
-    The engine starts while the first photos are decoded.
+    The engine starts when the first photo has been decoded.
     """
     with contextlib.ExitStack() as stack:
-        runner = workers.start_engine()
-        stack.callback(runner.stop)
         results = stack.enter_context(contextlib.closing(workers.results()))
-        batches = _Batches(workers, runner)
+        batches: _Batches | None = None
         for item in results:
-            if item is not None and item[1].pixels:
-                batches.add(item)
-            else:
+            if item is None or not item[1].pixels:
                 yield item
-            yield from batches.take_finished()
-            runner.check()
-        yield from batches.take_remaining()
+            else:
+                if batches is None:  # not before, because it is not needed if no bottleneck is missing
+                    runner = workers.start_engine()
+                    stack.callback(runner.stop)
+                    batches = _Batches(workers, runner)
+                batches.add(item)
+            if batches is not None:
+                yield from batches.take_finished()
+        if batches is not None:
+            yield from batches.take_remaining()
 
 
 class _Batches:
@@ -128,6 +131,7 @@ class _Batches:
         self._start()
         while self._in_flight and (self._in_flight[0][1].done() or len(self._waiting) >= self._workers.max_waiting):
             yield from self._take_first()
+        self._runner.check()
 
     def take_remaining(self) -> Iterator[PhotoAndResult]:
         """Yield all other photos."""

@@ -24,7 +24,8 @@ class Claims(Protocol):
     def claim_missing(self, digest: str, repeated: bool = False) -> set[Value]:
         """Return the values that a photo lacks, and treat them as computed from now on.
 
-        Thus only one of several files with the same bytes is processed.
+        Thus only one of several files with the same bytes is processed, or rarely two that are read at the same moment
+        by different processes.
 
         Args:
             digest: The digest of the photo.

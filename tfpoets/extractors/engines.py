@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tfpoets.data import network_input
-from tfpoets.errors import TfpoetsError
+from tfpoets.errors import ExtractorError, TfpoetsError
 from tfpoets.graphs import concatenate_outputs, load_frozen_graph
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
@@ -132,8 +132,8 @@ class Engine(Protocol):
 
     Attributes:
         name: The name that the cache stores with each bottleneck.
-        batch_size: The largest number of photos per call. If it is 1, each worker thread opens the engine for
-            itself; otherwise one thread runs all batches.
+        batch_size: The largest number of photos per call. If it is 1, each worker opens the engine for itself.
+            Otherwise it is opened once, and two threads may run it at the same time.
     """
 
     name: str
@@ -193,7 +193,7 @@ class PixelEngine(Engine, Protocol):
         """
 
 
-class NoGPUError(Exception):
+class NoGPUError(ExtractorError):
     """TensorFlow finds no GPU, although there are signs of an NVIDIA driver."""
 
 
@@ -241,7 +241,8 @@ class TensorFlowEngine:
     def open_for_pixels(self) -> Callable[[np.ndarray], np.ndarray]:
         """Load the graph; see `PixelEngine`. The pixels are scaled on the device."""
         if self.requires_gpu and not has_gpu():
-            raise NoGPUError
+            raise NoGPUError("TensorFlow finds no GPU.",
+                             "Install its CUDA libraries: pip install 'tensorflow[and-cuda]'")
         return load_frozen_graph(self._read(), *self._nodes, takes_pixels=True)
 
     def _read(self) -> bytes:

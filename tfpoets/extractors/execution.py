@@ -13,7 +13,7 @@ from .engines import LiteRTEngine, PixelEngine, TensorFlowEngine, gpu_batch_size
 from .extractor import Extractor
 from .photo_processor import ExtractionJob
 from .tflite_conversion import INPUT_NODE, OUTPUT_NODE
-from .worker_processes import WorkerProcesses
+from .worker_processes import SLOT_BYTES, WorkerProcesses
 from .worker_threads import WorkerThreads
 
 # TensorFlow takes about ten seconds to start on a GPU. Up to this number of photos per core, the cores need less.
@@ -22,6 +22,11 @@ MAX_PHOTOS_PER_CORE_WITHOUT_GPU = 250
 MIN_PROCESSES = 4
 # Starting a process takes as long as processing about this many photos.
 MIN_PHOTOS_PER_PROCESS = 60
+
+
+def min_photos_for_processes(n_workers: int) -> int:
+    """Return the smallest number of photos for which processes are used instead of as many threads."""
+    return MIN_PHOTOS_PER_PROCESS * n_workers
 
 
 @dataclass(frozen=True)
@@ -43,14 +48,13 @@ class ExecutionPlan:
         """Whether the engine needs a GPU."""
         return isinstance(self.engine, TensorFlowEngine) and self.engine.requires_gpu
 
-    def min_photos_for_processes(self) -> int:
-        """Return the smallest number of photos for which this number of processes is used instead of threads."""
-        return MIN_PHOTOS_PER_PROCESS * self.n_workers
-
-    def workers(self, photos: Sequence[Photo], cached: CachedValues, job: ExtractionJob) -> Workers:
-        """Return the workers for these photos."""
-        kind = WorkerProcesses if self.uses_processes else WorkerThreads
-        return kind(photos, cached, job, self.engine, min(self.n_workers, len(photos)))
+    def workers(self, photos: Sequence[Photo], cached: CachedValues, job: ExtractionJob,
+                slot_bytes: int = SLOT_BYTES) -> Workers:
+        """Return the workers for these photos; `slot_bytes` is the size of the memory that processes share."""
+        n_workers = min(self.n_workers, len(photos))
+        if self.uses_processes:
+            return WorkerProcesses(photos, cached, job, self.engine, n_workers, slot_bytes)
+        return WorkerThreads(photos, cached, job, self.engine, n_workers)
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class ExecutionOptions:
         uses_processes = self.processes
         if uses_processes is None:
             uses_processes = uses_gpu or (n_workers >= MIN_PROCESSES
-                                          and n_photos >= MIN_PHOTOS_PER_PROCESS * n_workers)
+                                          and n_photos >= min_photos_for_processes(n_workers))
         return ExecutionPlan(self.engine or _choose_engine(extractor, uses_gpu), n_workers, uses_processes)
 
 

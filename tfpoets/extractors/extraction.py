@@ -130,11 +130,13 @@ class _Files:
         stamps: The stamps from before the files were read.
         digests: The digests of files that have been read, now or in an earlier run.
         reasons: Why files could not be read.
+        unreadable: Why photos could not be decoded, by digest.
     """
 
     stamps: dict[str, str]
     digests: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
 
 
 def _read_stamps(photos: Sequence[Photo]) -> dict[str, str]:
@@ -169,11 +171,13 @@ def _extract_missing(photos: Sequence[Photo], job: ExtractionJob, cache: Bottlen
             log.debug("Worker processes cannot be used (%s). Threads are used instead.", error)
             plan = replace(plan, uses_processes=False)
         except NoGPUError:
+            if execution.engine is not None:
+                raise
             plan = execution.plan(job.extractor, len(missing), may_use_gpu=False)
     cache.commit()
     # Of several files with the same unreadable bytes, only the first was decoded. The others have the same reason.
-    unreadable = {files.digests[uri]: reason for uri, reason in files.reasons.items() if uri in files.digests}
-    files.reasons.update({uri: unreadable[digest] for uri, digest in files.digests.items() if digest in unreadable})
+    files.reasons.update({uri: files.unreadable[digest] for uri, digest in files.digests.items()
+                          if digest in files.unreadable})
     return computed
 
 
@@ -192,11 +196,12 @@ def _compute(plan: ExecutionPlan, photos: Sequence[Photo], cached: CachedValues,
 def _store(photo: Photo, result: PhotoResult, files: _Files, cache: BottleneckCache, key: str, engine_name: str
            ) -> None:
     """Store the result of a photo in the cache, or the reason why it could not be read in `files`."""
-    if result.digest:
-        files.digests[photo.uri] = result.digest
     if result.reason:
         files.reasons[photo.uri] = result.reason
+        if result.digest:
+            files.unreadable[result.digest] = result.reason
         return
+    files.digests[photo.uri] = result.digest
     cache.add_digest(photo.uri, result.digest, files.stamps.get(photo.uri, ""))
     if result.hash_:
         cache.add_hash(result.digest, result.hash_)
@@ -219,6 +224,9 @@ def _collect(dataset: Dataset, job: ExtractionJob, cache: BottleneckCache, files
         for row in rows.pop(digest, ()):
             features[row], hashes[row] = vector, np.frombuffer(hash_, np.uint8)
     values = {measure.name: cache.measures(measure.name) for measure in job.measures}
-    measures = {name: np.array([by_digest[photo.digest] for photo in photos]) for name, by_digest in values.items()}
+    measures = {name: np.array([by_digest.get(photo.digest, np.nan) for photo in photos])
+                for name, by_digest in values.items()}
+    without_measure = {photo.digest for by_digest in values.values() for photo in photos
+                       if photo.digest not in by_digest}
     loaded = replace(with_readable_photos(dataset, photos, hashes), X=features, measures=measures)
-    return Bottlenecks(loaded, unreadable), list(rows)
+    return Bottlenecks(loaded, unreadable), sorted(rows.keys() | without_measure)

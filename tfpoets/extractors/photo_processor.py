@@ -94,17 +94,20 @@ class PhotoProcessor:
         self._job, self._engine, self._claims = job, engine, claims
         self._run: Callable[[np.ndarray], np.ndarray] | None = None
 
-    def process(self, photo: Photo, repeated: bool = False) -> PhotoResult:
+    def process(self, photo: Photo, repeated: bool = False,
+                on_digest: Callable[[str], object] = lambda digest: None) -> PhotoResult:
         """Read a photo, and compute the values that are missing.
 
         Args:
             photo: The photo.
             repeated: Whether a worker that has ended tried it before.
+            on_digest: Called with the digest of the photo before it is decoded.
         """
         result = PhotoResult()
         try:
             data = photo.read()
             result.digest = photo_digest(data)
+            on_digest(result.digest)
             missing = self._claims.claim_missing(result.digest, repeated)
             result.views = [view for view in self._job.views if view in missing]
             if missing:

@@ -5,6 +5,7 @@ import pickle
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO
 
 from tfpoets.data import FileReader, Photo
@@ -38,12 +39,19 @@ class PhotoSetup:
     slots: SharedArray | None = None
 
     def run(self, tasks: BinaryIO, results: BinaryIO) -> None:
-        """Process lists of tasks, and send lists of task numbers and results."""
+        """Process lists of tasks, and send lists of task numbers and results.
+
+        For a photo that a worker did not survive before, its number and digest are sent first.
+        """
         processor = PhotoProcessor(self.job, self.engine, self.claims)
         while True:
             finished, sent_at = [], time.monotonic()
             for task in pickle.load(tasks):
-                result = processor.process(Photo(task.uri, "", source=self.sources[task.source]), task.repeated)
+                photo = Photo(task.uri, "", source=self.sources[task.source])
+                if task.repeated:
+                    result = processor.process(photo, True, partial(_send_digest, results, task.number))
+                else:
+                    result = processor.process(photo)
                 self._move_pixels(result, task)
                 finished.append((task.number, result))
                 if time.monotonic() - sent_at > SEND_SECONDS:
@@ -69,3 +77,7 @@ class PhotoSetup:
         """Close the file descriptors."""
         for array in [*self.claims.arrays, *([self.slots] if self.slots else [])]:
             array.close()
+
+
+def _send_digest(results: BinaryIO, number: int, digest: str) -> None:
+    send(results, (number, digest))

@@ -25,6 +25,8 @@ from .worker_protocol import WorkersUnavailableError
 HEIGHT, WIDTH = 333, 500
 # More photos than any machine processes during the measurement.
 N_PHOTOS = 100_000
+# The size of the memory that processes share, in bytes; see `WorkerProcesses`.
+SLOT_BYTES = 2 ** 27
 
 
 class GeneratedPhotos:
@@ -55,7 +57,8 @@ class Throughput:
     Attributes:
         plan: The engine and the workers.
         photos_per_second: The rate after the start.
-        start_seconds: The time until the first bottleneck.
+        start_seconds: The time until the measurement started: with the first bottleneck, or if a GPU is used, when
+            the photos that were decoded during its start had been processed.
     """
 
     plan: ExecutionPlan
@@ -77,6 +80,8 @@ def measure_throughput(extractor: Extractor, seconds: float = 2.0, execution: Ex
         try:
             return _measure(plan, extractor, seconds)
         except NoGPUError:
+            if execution.engine is not None:
+                raise
             plan = execution.plan(extractor, N_PHOTOS, may_use_gpu=False)
         except WorkersUnavailableError:
             plan = replace(plan, uses_processes=False)
@@ -85,14 +90,16 @@ def measure_throughput(extractor: Extractor, seconds: float = 2.0, execution: Ex
 def _measure(plan: ExecutionPlan, extractor: Extractor, seconds: float) -> Throughput:
     source = GeneratedPhotos()
     photos = [Photo(str(number), "", source=source) for number in range(N_PHOTOS)]
-    workers = plan.workers(photos, CachedValues({0: set()}), ExtractionJob(extractor, extractor.digest))
-    start, first, count, now = time.perf_counter(), 0.0, 0, 0.0
+    workers = plan.workers(photos, CachedValues({0: set()}), ExtractionJob(extractor, extractor.digest), SLOT_BYTES)
+    # Photos that were decoded while the engine started are not counted.
+    n_skipped = workers.max_waiting if plan.engine.batch_size > 1 else 0
+    start, first, count, now = time.perf_counter(), 0.0, -n_skipped, 0.0
     with contextlib.closing(workers.results() if plan.engine.batch_size == 1 else run_in_batches(workers)) as results:
         for item in results:
             now = time.perf_counter()
             if item is not None:
                 count += 1
-                first = first or now
+                first = now if count == 1 else first
             if count > 1 and now - first > seconds:
                 break
     return Throughput(plan, (count - 1) / (now - first), first - start)

@@ -12,6 +12,8 @@ import signal
 import sys
 from typing import BinaryIO
 
+from tfpoets.child_process import picklable
+
 from .worker_protocol import send
 
 
@@ -29,7 +31,7 @@ def main() -> None:
     except (EOFError, BrokenPipeError):  # the process that started this one needs no more results, or has ended
         os._exit(0)
     except BaseException as error:  # raised again in the process that started this one
-        send(results, _picklable(error))
+        send(results, picklable(error))
 
 
 def _take_standard_output() -> BinaryIO:
@@ -38,14 +40,6 @@ def _take_standard_output() -> BinaryIO:
     with open(os.devnull, "wb") as devnull:
         os.dup2(devnull.fileno(), 1)
     return results
-
-
-def _picklable(error: BaseException) -> BaseException:
-    try:
-        pickle.loads(pickle.dumps(error))
-        return error
-    except Exception:  # exceptions whose constructor takes other arguments, and any error of their own __reduce__
-        return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

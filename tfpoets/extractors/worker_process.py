@@ -34,16 +34,21 @@ class WorkerProcess:
     Attributes:
         chunks: The chunks of photos that it was given and that are not finished: the unfinished tasks by their number.
         is_ready: Whether it has started successfully.
+        digest: The digest of the photo that it tries again, if it has read the file.
     """
 
     def __init__(self, setup: bytes, descriptors: list[int],
                  messages: queue.SimpleQueue[tuple[WorkerProcess | None, Any]]):
         self.chunks: deque[dict[int, Task]] = deque()
-        self.is_ready = False
+        self.is_ready, self.digest = False, ""
         self._messages = messages
         self._process = start_module(WORKER_MODULE, WORKER_ENVIRONMENT, descriptors)
         self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        try:
+            self._reader.start()
+        except RuntimeError as error:  # there are too many threads
+            self._process.kill()
+            raise OSError(str(error)) from error
         self._write(setup)
 
     @property

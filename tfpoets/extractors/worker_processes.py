@@ -26,8 +26,8 @@ from .worker_protocol import Task, WorkersUnavailableError
 MAX_CHUNK = 16
 # The number of chunks that a worker has at a time, so that it need not wait for the next one.
 CHUNKS_PER_WORKER = 2
-# Pixels that wait for the GPU, which takes several seconds to start, take at most this much memory, unless photos are
-# so large that workers would have to wait.
+# Pixels that wait for the GPU, which takes several seconds to start, take at most this much memory, unless workers
+# would have to wait for it.
 SLOT_BYTES = 2 ** 30
 # If this many workers end unexpectedly without any result in between, something other than the photos is wrong.
 MAX_CRASHES = 20
@@ -46,6 +46,7 @@ class WorkerProcesses:
         engine: The engine for the bottlenecks. If it takes batches, results contain pixels instead of bottlenecks,
             in shared memory; pass them to `release` when they are no longer needed.
         n_processes: The number of processes.
+        slot_bytes: The size of the shared memory for pixels, unless workers would have to wait for it.
 
     Attributes:
         batch_size: The size of the engine's batches.
@@ -53,7 +54,7 @@ class WorkerProcesses:
     """
 
     def __init__(self, photos: Sequence[Photo], cached: CachedValues, job: ExtractionJob, engine: PixelEngine,
-                 n_processes: int):
+                 n_processes: int, slot_bytes: int = SLOT_BYTES):
         self._photos, self._remaining = photos, len(photos)
         self._n_processes, self._n_views = n_processes, len(job.views)
         self.batch_size = engine.batch_size
@@ -62,19 +63,24 @@ class WorkerProcesses:
                                 for number, (photo, index) in enumerate(zip(photos, indexes))])
         self._n_new = len(photos)
         self._repeated: deque[list[Task]] = deque()
-        slots = None if engine.batch_size == 1 else SharedArray(
-            (self._slot_count(job, engine), job.extractor.height, job.extractor.width, 3), np.uint8)
-        self._free_slots = deque(range(len(slots.array))) if slots else None
+        self._max_chunk = MAX_CHUNK if engine.batch_size == 1 else max(1, MAX_CHUNK // self._n_views)
+        try:
+            slots = None if engine.batch_size == 1 else SharedArray(
+                (self._slot_count(job, slot_bytes), job.extractor.height, job.extractor.width, 3), np.uint8)
+            claims = SharedClaims(cached, len(photos))
+        except OSError as error:  # the system forbids such memory, or has too little of it
+            raise WorkersUnavailableError(str(error)) from error
+        self._free_slots = list(range(len(slots.array))) if slots else None
         self.max_waiting = len(slots.array) if slots else 0
-        self._setup = PhotoSetup(job, engine, SharedClaims(cached, len(photos)), sources, slots)
+        self._setup = PhotoSetup(job, engine, claims, sources, slots)
         self._messages: queue.SimpleQueue[tuple[WorkerProcess | None, Any]] = queue.SimpleQueue()
         self._workers: list[WorkerProcess] = []
         self._crashes = 0
 
-    def _slot_count(self, job: ExtractionJob, engine: PixelEngine) -> int:
-        given = CHUNKS_PER_WORKER * MAX_CHUNK * self._n_processes * self._n_views
-        needed = given + (1 + MAX_BATCHES_IN_FLIGHT) * engine.batch_size
-        affordable = SLOT_BYTES // (job.extractor.height * job.extractor.width * 3)
+    def _slot_count(self, job: ExtractionJob, slot_bytes: int) -> int:
+        given = CHUNKS_PER_WORKER * self._max_chunk * self._n_processes * self._n_views
+        needed = given + (1 + MAX_BATCHES_IN_FLIGHT) * self.batch_size
+        affordable = slot_bytes // (job.extractor.height * job.extractor.width * 3)
         return max(needed, min(affordable, self._remaining * self._n_views))
 
     @property
@@ -95,8 +101,7 @@ class WorkerProcesses:
             ExtractorError: The processes end unexpectedly again and again.
         """
         try:
-            setup = _pickle_setup(self._setup)
-            self._start = lambda: WorkerProcess(setup, self._setup.descriptors(), self._messages)
+            self._pickled_setup = _pickle_setup(self._setup)
             for _ in range(self._n_processes):
                 self._add_worker()
             while self._remaining:
@@ -138,7 +143,7 @@ class WorkerProcesses:
 
     def _add_worker(self) -> None:
         try:
-            worker = self._start()
+            worker = WorkerProcess(self._pickled_setup, self._setup.descriptors(), self._messages)
         except OSError as error:
             raise WorkersUnavailableError(str(error)) from error
         self._workers.append(worker)
@@ -154,6 +159,9 @@ class WorkerProcesses:
             if message:
                 raise WorkersUnavailableError(message)
             worker.is_ready = True
+            return ()
+        if isinstance(message, tuple):
+            worker.digest = message[1]
             return ()
         self._crashes = 0
         for number, result in message:
@@ -174,13 +182,13 @@ class WorkerProcesses:
         """Return the next photos for a worker; none if none are left, or if there is no memory for their pixels."""
         if self._repeated:
             return self._repeated.popleft()
-        size = max(1, min(MAX_CHUNK, self._n_new // (2 * CHUNKS_PER_WORKER * self._n_processes)))
+        size = max(1, min(self._max_chunk, self._n_new // (2 * CHUNKS_PER_WORKER * self._n_processes)))
         if self._free_slots is not None:
             size = min(size, len(self._free_slots) // self._n_views)
         chunk = list(islice(self._new_tasks, size))
         self._n_new -= len(chunk)
         if self._free_slots is not None:
-            chunk = [task._replace(slots=tuple(self._free_slots.popleft() for _ in range(self._n_views)))
+            chunk = [task._replace(slots=tuple(self._free_slots.pop() for _ in range(self._n_views)))
                      for task in chunk]
         return chunk
 
@@ -201,7 +209,7 @@ class WorkerProcesses:
         self._repeated.extendleft(unfinished[:0:-1])
         for task in unfinished[0] if unfinished else ():
             if task.repeated:
-                result = PhotoResult(reason=reason)
+                result = PhotoResult(worker.digest, reason)
                 self._free_unused_slots(task, result)
                 given_up.append((task.number, result))
             else:
