@@ -7,12 +7,7 @@ import pytest
 
 from tests.conftest import write_photos
 from tfpoets.data import read_dataset
-from tfpoets.extractors import ExecutionOptions, Extractor, LiteRTEngine, extract_bottlenecks, open_extractor
-
-
-@pytest.fixture
-def extractor(tiny_module: Path, model_dir: Path) -> Extractor:
-    return open_extractor(str(tiny_module), model_dir=model_dir)
+from tfpoets.extractors import ExecutionOptions, Extractor, LiteRTEngine, extract_bottlenecks
 
 
 @pytest.mark.parametrize("cores, driver, n_photos, expected", [

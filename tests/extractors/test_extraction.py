@@ -19,16 +19,6 @@ from tfpoets.extractors import (CACHE_NAME, INPUT_NODE, OUTPUT_NODE, Bottlenecks
                                 LiteRTModel, TensorFlowEngine, extract_bottlenecks, open_extractor)
 
 
-@pytest.fixture(scope="module")
-def extractor(tiny_module: Path, model_dir: Path) -> Extractor:
-    return open_extractor(str(tiny_module), model_dir=model_dir)
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
 def extract(photos: Path, extractor: Extractor, cache: Path, **options) -> Bottlenecks:
     return extract_bottlenecks(read_dataset(photos), extractor, cache, **options)
 

@@ -93,16 +93,6 @@ def processes_are_used(caplog: pytest.LogCaptureFixture, request: pytest.Fixture
     assert "cannot be pickled" in request.node.name.replace("_", " ") or "Threads are used instead" not in caplog.text
 
 
-@pytest.fixture(scope="module")
-def extractor(tiny_module: Path, model_dir: Path) -> Extractor:
-    return open_extractor(str(tiny_module), model_dir=model_dir)
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
 def with_source(dataset: Dataset, source: LocalFiles) -> Dataset:
     return replace(dataset, photos=tuple(replace(photo, source=source) for photo in dataset.photos))
 
