@@ -11,7 +11,8 @@ def lazy_names(package: str, names: Mapping[str, str]
                ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Return `__getattr__`, `__dir__` and `__all__` for the `__init__` module of a package.
 
-    The same names are imported there under TYPE_CHECKING, for mypy and import-linter; a test compares the two lists.
+    In subpackages, the same names are imported under TYPE_CHECKING, for mypy and import-linter; a test compares both
+    lists.
 
     Args:
         package: The `__name__` of the package.

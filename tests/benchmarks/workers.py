@@ -69,14 +69,14 @@ def rate(arguments: tuple[str, list[Path], Extractor]) -> float:
     pixels = load_pixels(contents[0], *size)[None]
     run(pixels)  # warm up
 
-    def decode(content: bytes) -> np.ndarray:
+    def decode_and_hash(content: bytes) -> np.ndarray:
         decoded = load_pixels_at_sizes(content, [size, (HASH_HEIGHT, HASH_WIDTH)])
         perceptual_hash(decoded[1])
         photo_digest(content)
         return decoded[0]
     functions: dict[str, Callable[[bytes], object]] = dict(zip(TASKS, (
-        lambda content: run(pixels), lambda content: load_pixels(content, *size), decode,
-        lambda content: run(decode(content)[None]))))
+        lambda content: run(pixels), lambda content: load_pixels(content, *size), decode_and_hash,
+        lambda content: run(decode_and_hash(content)[None]))))
     start = time.perf_counter()
     for content in contents:
         functions[task](content)
@@ -99,7 +99,8 @@ def print_extraction(root: Path, extractor: Extractor, variants: list[str], runs
     litert = LiteRTEngine(extractor.tflite_path)
     executions = {"threads": ExecutionOptions(processes=False, engine=litert),
                   "processes": ExecutionOptions(processes=True, engine=litert), "gpu": ExecutionOptions()}
-    print(f"\n| extraction of {len(dataset.photos):,} photos | photos/s in each run | processor time here |")
+    print(f"\n| extraction of {len(dataset.photos):,} photos | photos/s in each run "
+          "| processor time of the main process |")
     print("|---|---|---|")
     for variant in variants:
         rates, processor_times = [], []

@@ -1,4 +1,4 @@
-"""`devices` tells what would be used, and measures it."""
+"""`devices` reports what would be used, and measures it."""
 from __future__ import annotations
 
 import json

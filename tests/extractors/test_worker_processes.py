@@ -131,7 +131,9 @@ def test_values_in_the_cache_are_not_computed_by_processes(photo_folder: Path, e
 
 def test_pixels_for_batches_travel_in_shared_memory(photo_folder: Path, extractor: Extractor, cache: Path,
                                                     monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tfpoets.extractors.worker_processes.SLOT_BYTES", 0)  # as few as possible: they are reused
+    # With 2 * 2 * 2 + 3 * 7 slots of shared memory for 60 photos, slots are used more than once.
+    monkeypatch.setattr("tfpoets.extractors.worker_processes.MAX_CHUNK", 2)
+    monkeypatch.setattr("tfpoets.extractors.execution.SLOT_BYTES", 0)
     (photo_folder / "red" / "empty.jpg").write_bytes(b"")
     engine = TensorFlowEngine(extractor.graph_path, INPUT_NODE, OUTPUT_NODE, batch_size=7)
     threads = extract_bottlenecks(read_dataset(photo_folder), extractor, cache, execution=THREADS)

@@ -16,6 +16,8 @@ from .shared_flags import EXTRACTOR_FLAGS, VIEWS_FLAG, extractor_options
 
 DESCRIPTION = "Show the cores and GPUs that retrain would use, and measure for two seconds how fast they are."
 EXTRACTOR = ExtractorOptions()
+# Enough photos for a GPU to be used, unless there are more than 200 cores.
+EXAMPLE_PHOTOS = 50_000
 FLAGS = (
     Group("extractor", (
         *EXTRACTOR_FLAGS, VIEWS_FLAG,
@@ -61,7 +63,7 @@ def devices(options: DevicesOptions) -> int:
     _print("Engine", _describe_engine(throughput))
     _print("Workers", _describe_workers(throughput))
     _print("Speed", f"{throughput.photos_per_second:,.0f} photos/s for {extractor.name} at {extractor.height} x "
-           f"{extractor.width} pixels, after {throughput.start_seconds:.1f} s to start")
+           f"{extractor.width} pixels, after a startup of {throughput.start_seconds:.1f} s")
     _print("Example", _describe_example(throughput))
     return 0
 
@@ -103,8 +105,8 @@ def _describe_workers(throughput: Throughput) -> str:
 
 
 def _describe_example(throughput: Throughput) -> str:
-    seconds = throughput.start_seconds + 10_000 / throughput.photos_per_second
-    return f"10,000 new photos take about {seconds:,.0f} s; photos in the cache take almost no time"
+    seconds = throughput.start_seconds + EXAMPLE_PHOTOS / throughput.photos_per_second
+    return f"{EXAMPLE_PHOTOS:,} new photos take about {seconds:,.0f} s; photos in the cache take almost no time"
 
 
 def _count(number: int, noun: str) -> str:

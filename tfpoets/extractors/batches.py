@@ -38,7 +38,7 @@ class Workers(Protocol):
     def results(self) -> Generator[PhotoAndResult | None, None, None]:
         """Start, and yield photos and results as they become available.
 
-        None is yielded after each call of `wake`, and after each second without a result.
+        None is yielded after `wake`, unless other results are waiting, and after each second without a result.
         """
 
     def start_engine(self) -> BatchThreads:
@@ -65,7 +65,7 @@ class BatchThreads:
         self._opened = self._pool.submit(engine.open_for_pixels)
 
     def submit(self, pixels: Sequence[Pixels]) -> Future[np.ndarray]:
-        """Start a batch, at most as large as the engine allows, and return its future bottlenecks."""
+        """Start a batch, at most as large as the engine allows, and return a Future of its bottlenecks."""
         return self._pool.submit(self._run, pixels)
 
     def check(self) -> None:

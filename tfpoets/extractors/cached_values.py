@@ -14,14 +14,14 @@ DIGEST_BYTES = 16
 # Rows in the table of claims for each photo, so that a free row is found quickly.
 ROWS_PER_PHOTO = 2
 
-# A view, by its number, or a measure, by its name.
-Value = int | str
+# The number of a view, or the name of a measure.
+ValueKey = int | str
 
 
 class Claims(Protocol):
     """A record of the values that need not be computed, shared by all workers."""
 
-    def claim_missing(self, digest: str, repeated: bool = False) -> set[Value]:
+    def claim_missing(self, digest: str, repeated: bool = False) -> set[ValueKey]:
         """Return the values that a photo lacks, and treat them as computed from now on.
 
         Thus only one of several files with the same bytes is processed, or rarely two that are read at the same moment
@@ -40,7 +40,7 @@ class CachedValues:
         digests: The digests of the photos that have each value.
     """
 
-    def __init__(self, digests: Mapping[Value, set[str]]):
+    def __init__(self, digests: Mapping[ValueKey, set[str]]):
         self._lock = threading.Lock()
         self.digests = dict(digests)
 
@@ -48,7 +48,7 @@ class CachedValues:
         """Return whether all values of a photo are cached; None stands for an unknown digest."""
         return all(digest in digests for digests in self.digests.values())
 
-    def claim_missing(self, digest: str, repeated: bool = False) -> set[Value]:
+    def claim_missing(self, digest: str, repeated: bool = False) -> set[ValueKey]:
         """Return the values that a photo lacks; see `Claims`."""
         with self._lock:
             missing = {value for value, digests in self.digests.items() if digest not in digests}
@@ -69,7 +69,7 @@ class SharedClaims:
     """
 
     def __init__(self, cached: CachedValues, n_photos: int):
-        self._values: Sequence[Value] = list(cached.digests)
+        self._values: Sequence[ValueKey] = list(cached.digests)
         all_digests = np.unique(_as_array(set().union(*cached.digests.values())))
         self._known = SharedArray((max(1, len(all_digests)),), f"S{DIGEST_BYTES}")
         self._known.array[:len(all_digests)] = all_digests
@@ -84,7 +84,7 @@ class SharedClaims:
         """The shared memory."""
         return self._known, self._is_cached, self._claimed
 
-    def claim_missing(self, digest: str, repeated: bool = False) -> set[Value]:
+    def claim_missing(self, digest: str, repeated: bool = False) -> set[ValueKey]:
         """Return the values that a photo lacks; see `Claims`."""
         key = bytes.fromhex(digest)
         if self._claim(key) and not repeated:

@@ -18,7 +18,7 @@ from .worker_threads import WorkerThreads
 
 # TensorFlow takes about ten seconds to start on a GPU. Up to this number of photos per core, the cores need less.
 MAX_PHOTOS_PER_CORE_WITHOUT_GPU = 250
-# With fewer cores, threads hardly wait for Python's lock.
+# With fewer cores, threads hardly wait for the GIL.
 MIN_PROCESSES = 4
 # Starting a process takes as long as processing about this many photos.
 MIN_PHOTOS_PER_PROCESS = 60
@@ -49,11 +49,12 @@ class ExecutionPlan:
         return isinstance(self.engine, TensorFlowEngine) and self.engine.requires_gpu
 
     def workers(self, photos: Sequence[Photo], cached: CachedValues, job: ExtractionJob,
-                slot_bytes: int = SLOT_BYTES) -> Workers:
+                slot_bytes: int | None = None) -> Workers:
         """Return the workers for these photos; `slot_bytes` is the size of the memory that processes share."""
         n_workers = min(self.n_workers, len(photos))
         if self.uses_processes:
-            return WorkerProcesses(photos, cached, job, self.engine, n_workers, slot_bytes)
+            return WorkerProcesses(photos, cached, job, self.engine, n_workers,
+                                   SLOT_BYTES if slot_bytes is None else slot_bytes)
         return WorkerThreads(photos, cached, job, self.engine, n_workers)
 
 

@@ -51,7 +51,7 @@ class SharedArray:
         self._attach(*state)
 
     def close(self) -> None:
-        """Close the file descriptor; the array remains usable, and so do those of workers that run already."""
+        """Close the file descriptor; the array remains usable, and so do those of workers that are already running."""
         if self.descriptor is not None:
             os.close(self.descriptor)
             self.descriptor = None

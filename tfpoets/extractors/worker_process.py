@@ -24,9 +24,10 @@ class WorkerProcess:
     """A process that runs WORKER_MODULE, and the photos that it was given.
 
     Args:
-        setup: The pickled PhotoSetup.
+        setup: The pickled WorkerSetup.
         descriptors: The file descriptors of the shared memory.
-        messages: The queue for this object with each message of the worker, and with None when the process has ended.
+        messages: The queue that receives (this object, message) for each message of the worker, and (this object,
+            None) when the process has ended.
 
     Raises:
         OSError: The process cannot be started.
@@ -78,7 +79,7 @@ class WorkerProcess:
     def stop(self) -> None:
         """End the process if it is still running, and wait for it."""
         self._process.kill()
-        with contextlib.suppress(OSError):  # what was not written yet cannot be written any more
+        with contextlib.suppress(OSError):  # buffered data can no longer be written
             self._process.stdin.close()  # type: ignore[union-attr]
         self._process.wait()
         self._reader.join()

@@ -1,4 +1,4 @@
-"""Worker processes that process photos: for many photos on many cores, where threads would wait for Python's lock."""
+"""Worker processes that process photos: for many photos on many cores, where threads would wait for the GIL."""
 from __future__ import annotations
 
 import pickle
@@ -17,7 +17,7 @@ from .batches import MAX_BATCHES_IN_FLIGHT, BatchThreads
 from .cached_values import CachedValues, SharedClaims
 from .engines import PixelEngine
 from .photo_processor import ExtractionJob, PhotoResult
-from .photo_setup import PhotoSetup
+from .worker_setup import WorkerSetup
 from .shared_arrays import SharedArray
 from .worker_process import WorkerProcess
 from .worker_protocol import Task, WorkersUnavailableError
@@ -26,8 +26,8 @@ from .worker_protocol import Task, WorkersUnavailableError
 MAX_CHUNK = 16
 # The number of chunks that a worker has at a time, so that it need not wait for the next one.
 CHUNKS_PER_WORKER = 2
-# Pixels that wait for the GPU, which takes several seconds to start, take at most this much memory, unless workers
-# would have to wait for it.
+# The size of the shared memory for pixels, in bytes. It is larger if the chunks of all workers and the batches in
+# progress need more.
 SLOT_BYTES = 2 ** 30
 # If this many workers end unexpectedly without any result in between, something other than the photos is wrong.
 MAX_CRASHES = 20
@@ -36,8 +36,8 @@ MAX_CRASHES = 20
 class WorkerProcesses:
     """Processes that process photos.
 
-    If a process ends unexpectedly, it is replaced, and its photos are tried again one by one. A photo that makes a
-    process end twice gets a result with a reason.
+    If a process ends unexpectedly, it is replaced, and the photos of the chunk that it was processing are tried again
+    one by one. A photo that crashes two processes gets a result with a reason.
 
     Args:
         photos: The photos to process.
@@ -46,7 +46,7 @@ class WorkerProcesses:
         engine: The engine for the bottlenecks. If it takes batches, results contain pixels instead of bottlenecks,
             in shared memory; pass them to `release` when they are no longer needed.
         n_processes: The number of processes.
-        slot_bytes: The size of the shared memory for pixels, unless workers would have to wait for it.
+        slot_bytes: The size of the shared memory for pixels, in bytes; see SLOT_BYTES.
 
     Attributes:
         batch_size: The size of the engine's batches.
@@ -72,7 +72,7 @@ class WorkerProcesses:
             raise WorkersUnavailableError(str(error)) from error
         self._free_slots = list(range(len(slots.array))) if slots else None
         self.max_waiting = len(slots.array) if slots else 0
-        self._setup = PhotoSetup(job, engine, claims, sources, slots)
+        self._setup = WorkerSetup(job, engine, claims, sources, slots)
         self._messages: queue.SimpleQueue[tuple[WorkerProcess | None, Any]] = queue.SimpleQueue()
         self._workers: list[WorkerProcess] = []
         self._crashes = 0
@@ -205,7 +205,7 @@ class WorkerProcesses:
             raise ExtractorError(f"{unfinished[0][0].uri}: {reason}, as did {MAX_CRASHES} others before it.",
                                  "Check that there is enough free memory.")
         given_up: list[tuple[int, PhotoResult]] = []
-        # One of the photos in the first chunk made the process end; the others are innocent.
+        # A photo in the first chunk crashed the process; the other chunks are given out again unchanged.
         self._repeated.extendleft(unfinished[:0:-1])
         for task in unfinished[0] if unfinished else ():
             if task.repeated:
@@ -225,7 +225,7 @@ def _number_sources(photos: Sequence[Photo]) -> tuple[list[FileReader], list[int
     return list(by_id.values()), [order[id(photo.source)] for photo in photos]
 
 
-def _pickle_setup(setup: PhotoSetup) -> bytes:
+def _pickle_setup(setup: WorkerSetup) -> bytes:
     try:
         return pickle.dumps(setup, pickle.HIGHEST_PROTOCOL)
     except Exception as error:  # pickle raises many kinds of errors

@@ -23,7 +23,7 @@ class Task(NamedTuple):
     Attributes:
         number: The number of the photo.
         uri: Its URI.
-        source: The index of its source in `PhotoSetup.sources`.
+        source: The index of its source in `WorkerSetup.sources`.
         slots: The rows of the shared memory for its pixels, one for each view; empty if the worker computes the
             bottlenecks.
         repeated: Whether a worker that has ended tried it before.

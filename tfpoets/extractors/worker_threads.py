@@ -82,7 +82,7 @@ class WorkerThreads:
         result.pixels = ()
 
     def wake(self) -> None:
-        """Make `results` yield, unless other results wait already."""
+        """Make `results` yield, unless other results are already waiting."""
         with contextlib.suppress(queue.Full):
             self._results.put_nowait(None)
 

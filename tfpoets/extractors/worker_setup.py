@@ -21,7 +21,7 @@ SEND_SECONDS = 0.25
 
 
 @dataclass(frozen=True, eq=False)
-class PhotoSetup:
+class WorkerSetup:
     """What a worker needs to process photos.
 
     Attributes:
@@ -41,7 +41,7 @@ class PhotoSetup:
     def run(self, tasks: BinaryIO, results: BinaryIO) -> None:
         """Process lists of tasks, and send lists of task numbers and results.
 
-        For a photo that a worker did not survive before, its number and digest are sent first.
+        If a photo is tried again after a worker crashed, its number and digest are sent first.
         """
         processor = PhotoProcessor(self.job, self.engine, self.claims)
         while True:
