@@ -16,11 +16,12 @@ from PIL import Image
 import tfpoets
 from tests.conftest import write_photos
 from tfpoets.data import TEST
-from tfpoets.errors import OptionError, PhotoError, TfpoetsError
-from tfpoets.events import (Evaluated, FilesWritten, Note, PhotosListed, PhotosSplit, ReportWritten, StageEnded,
-                            StageStarted)
+from tfpoets.errors import ExportError, OptionError, PhotoError, TfpoetsError
+from tfpoets.events import (Evaluated, FilesWritten, Note, PhotosExamined, PhotosListed, PhotosSplit, ReportWritten,
+                            StageEnded, StageStarted)
 from tfpoets.extractors import ExtractorOptions
 from tfpoets.progress import Progress
+from tfpoets.tf_runtime import import_tensorflow
 from tfpoets.training import HeadFitted, SGDOptions
 
 # Class names with characters that are special in a shell, in JSON or in HTML.
@@ -139,6 +140,57 @@ def test_events_are_sent_in_the_order_of_the_run(retrain: Callable[..., Any]) ->
             assert running.pop() == event.name and event.seconds >= 0
     assert running == [] and {"extract", "training", "evaluation", "files", "report"} <= {
         event.name for event in events if isinstance(event, StageStarted)}
+
+
+def fail(*_: object) -> Any:
+    raise RuntimeError("a bug")
+
+
+class FailingDetector:
+    kinds = {"gray": 65}
+    measure = None
+    find = fail
+
+
+def written_files() -> set[str]:
+    return {path.name for path in Path("tf_files").glob("*.*")}
+
+
+FILES = {"retrained_graph.pb", "retrained_graph.tflite", "retrained_graph.json", "retrained_labels.txt"}
+
+
+def test_the_classifier_is_written_if_the_doctor_fails(retrain: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+                                                       ) -> None:
+    monkeypatch.setattr("tfpoets.doctor.examination.DETECTORS", [FailingDetector()])
+    events: list[Any] = []
+    with pytest.raises(RuntimeError, match="a bug"):
+        retrain(on_event=events.append, doctor=True)
+    assert FILES == written_files() and FilesWritten in map(type, events)
+    assert PhotosExamined not in map(type, events)
+
+
+def test_classifier_and_findings_are_written_if_the_report_fails(retrain: Callable[..., Any]) -> None:
+    events: list[Any] = []
+    with pytest.raises(RuntimeError, match="a bug"):
+        retrain(on_event=events.append, doctor=True, label_command=fail)
+    assert {*FILES, "retrained_graph_findings.csv"} == written_files()
+    assert {FilesWritten, PhotosExamined} <= set(map(type, events))
+
+
+def test_files_that_fail_the_verification_are_written_only_once(retrain: Callable[..., Any],
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    import_tensorflow()  # so that the files are written in this process
+    names: list[str] = []
+
+    def verify_outputs(source: object, outputs: Any, reference: object) -> list:
+        if not outputs:  # with a reject option, all of the files need TensorFlow
+            return []
+        names.extend(output.name for output in outputs)
+        raise ExportError("It differs.")
+    monkeypatch.setattr("tfpoets.exporting.classifier_files.verify_outputs", verify_outputs)
+    with pytest.raises(ExportError, match="differs"):
+        retrain(unknown_coverage=0.9, validation_percentage=30)
+    assert names == ["retrained_graph.pb", "retrained_graph.tflite"] and not written_files()
 
 
 def test_progress_and_notes_are_events(retrain: Callable[..., Any]) -> None:

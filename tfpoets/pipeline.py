@@ -4,7 +4,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from tfpoets.evaluation import Metrics, evaluate, evaluate_rejection
 from tfpoets.events import (BatchAccuracy, BottlenecksExtracted, ConversionEnded, ConversionStarted, CrossValidated,
                             Evaluated, FilesWritten, IntermediateExportStarted, PhotosExamined, ReportWritten,
                             notes_and_progress, stage_events)
-from tfpoets.exporting import (ClassifierExport, CrossValidation, ExportedFile, ExportOptions,
+from tfpoets.exporting import (ClassifierExport, CrossValidation, ExportedFile, ExportOptions, ExportResult,
                                HeadInfo, Metadata, NetworkInfo, ReferenceOutputs, RejectOption, check_destinations,
                                check_formats, convert, describe_classifier, evaluation_info, export_graph, open_graph,
                                split_info)
@@ -97,24 +98,42 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
             export = ClassifierExport(training.extractor, training.head, metadata, options.files, reference, process)
         with export:  # meanwhile, the other process imports TensorFlow and verifies the graph
             findings = None
-            try:
+            with _publishing_on_error(export, None, options, on_event):
                 if extractor and options.doctor:
                     findings = _examine(dataset, bottlenecks.unreadable, training.extractor, on_event)
-                classifier = load_classifier(export.verified_tflite())
-                with stage_events("report", on_event):
-                    report = _describe(training, test, findings, classifier, label_command(options.files.tflite))
-            except Exception:  # the files of the classifier do not depend on the doctor and the report
-                export.publish()
-                raise
-            with stage_events("publication", on_event, logs_substages=True):
-                exported = export.publish()
-    on_event(FilesWritten(exported))
-    _write_report(report, findings, training, test, options, on_event)
+            classifier = load_classifier(export.verified_tflite())
+            with _publishing_on_error(export, findings, options, on_event), stage_events("report", on_event):
+                report = _describe(training, test, findings, classifier, label_command(options.files.tflite))
+            exported = _publish(export, findings, options, on_event)
+    _write_report(report, training, test, options, on_event)
     converted = _convert(training, options.files, on_event)
     return RetrainResult(
         classifier=classifier, listed_dataset=listed_dataset, unreadable=bottlenecks.unreadable,
         n_computed_bottlenecks=bottlenecks.computed, extractor=extractor, training=training, metadata=metadata,
         test=test, findings=findings, exported=exported, converted=tuple(converted), report=options.files.report)
+
+
+def _publish(export: ClassifierExport, findings: Sequence[Finding] | None, options: RetrainOptions,
+             on_event: EventCallback) -> ExportResult:
+    """Publish the files of the classifier, and write the findings."""
+    with stage_events("publication", on_event, logs_substages=True):
+        exported = export.publish()
+    on_event(FilesWritten(exported))
+    if findings is not None:
+        write_findings(options.files.findings, findings)
+        on_event(PhotosExamined(findings, options.files.findings))
+    return exported
+
+
+@contextmanager
+def _publishing_on_error(export: ClassifierExport, findings: Sequence[Finding] | None, options: RetrainOptions,
+                         on_event: EventCallback) -> Iterator[None]:
+    """Publish the files of the classifier if the block fails, because they do not depend on doctor and report."""
+    try:
+        yield
+    except Exception:
+        _publish(export, findings, options, on_event)
+        raise
 
 
 def _start_tensorflow(options: RetrainOptions) -> TensorFlowProcess:
@@ -290,18 +309,14 @@ def _describe(training: TrainingResult, test: Evaluated, findings: Sequence[Find
     return describe_retraining(training.dataset, evaluated, findings, training.fit.curves(), classifier, label_command)
 
 
-def _write_report(report: ReportContent, findings: Sequence[Finding] | None, training: TrainingResult, test: Evaluated,
-                  options: RetrainOptions, on_event: EventCallback) -> None:
-    """Write findings, report and curves."""
-    files = options.files
-    if findings is not None:
-        write_findings(files.findings, findings)
-        on_event(PhotosExamined(findings, files.findings))
+def _write_report(report: ReportContent, training: TrainingResult, test: Evaluated, options: RetrainOptions,
+                  on_event: EventCallback) -> None:
+    """Write report and curves."""
     with stage_events("report page", on_event):
-        write_report(files.report, report)
+        write_report(options.files.report, report)
     with stage_events("summaries", on_event):
         _write_summaries(options.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), training, test.metrics)
-    on_event(ReportWritten(files.report))
+    on_event(ReportWritten(options.files.report))
 
 
 def _write_summaries(folder: Path, training: TrainingResult, metrics: Metrics | None) -> None:

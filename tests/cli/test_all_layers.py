@@ -252,6 +252,22 @@ def test_resume_continues_a_run_and_never_starts_one(tmp_path: Path, monkeypatch
     assert "is already finished" in capsys.readouterr().err
 
 
+def test_resume_continues_only_training_of_use_for_this_number_of_epochs(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    command = ["--image_dir=photos", "--architecture=lenet", "--nodoctor"]
+    assert retrain.main([*command, "--train_epochs=4"]) == 0
+    interrupt_at_epoch(2, monkeypatch)
+    assert retrain.main([*command, "--train_epochs=9", "--seed=1"]) == 130
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    for more in (["--train_epochs=3"], ["--train_epochs=4", "--seed=1"]):
+        capsys.readouterr()
+        assert retrain.main([*command, *more, "--resume"]) == 1
+        assert "There is no checkpoint" in capsys.readouterr().err
+    assert retrain.main([*command, "--train_epochs=5", "--resume"]) == 0
+    assert "continues at step 9" in capsys.readouterr().err  # after the three epochs at the constant learning rate
+
+
 def test_the_last_checkpoint_has_no_best_epoch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=9", "--nodoctor"]
     interrupt_at_epoch(3, monkeypatch)

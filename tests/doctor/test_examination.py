@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,6 +163,21 @@ def test_neighbours_are_the_most_similar_other_photos() -> None:
         np.fill_diagonal(cosines, -2)
         assert np.allclose(actual.similarities, -np.sort(-cosines, axis=1)[:, :5], atol=1e-5)
     assert find_neighbours(X[:3], 5).rows.shape == (3, 2)
+
+
+def test_neighbours_take_little_more_memory_than_the_similarities() -> None:
+    X = np.random.default_rng(0).normal(0, 1, (3000, 8)).astype(np.float32)
+    tracemalloc.start()
+    try:
+        neighbours = find_neighbours(X, 1, centered=False)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * 4 * 3000 ** 2
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    np.fill_diagonal(cosines := unit @ unit.T, -2)
+    np.testing.assert_allclose(neighbours.similarities[:, 0], cosines.max(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(cosines[np.arange(3000), neighbours.rows[:, 0]], cosines.max(axis=1), rtol=1e-5)
 
 
 def test_findings_are_written_as_csv(tmp_path: Path) -> None:

@@ -17,11 +17,12 @@ import pytest
 
 from tfpoets.data import Examples, Photo, load_pixels
 from tfpoets.errors import TfpoetsError
-from tfpoets.exporting import (FROZEN_GRAPH, TFLITE_CLASSIFIER, ExportOptions, ExportResult, Exportable, NodeNames,
-                               ReferenceOutputs, RejectOption, TrainedNetwork, check_destinations, check_output_name,
-                               export_classifier, verify)
+from tfpoets.exporting import (FROZEN_GRAPH, TFLITE_CLASSIFIER, ClassifierExport, ExportOptions, ExportResult,
+                               Exportable, NodeNames, ReferenceOutputs, RejectOption, TrainedNetwork,
+                               check_destinations, check_output_name, export_classifier, verify)
 from tfpoets.graphs import output_columns
 from tfpoets.inference import load_classifier
+from tfpoets.tf_process import TensorFlowProcess
 from tfpoets.tf_runtime import import_tensorflow
 from tfpoets.training import LinearHead, RejectingHead, fit_unknown_score
 
@@ -121,6 +122,24 @@ def test_staging_folders_of_killed_runs_are_removed(exported: ExportResult, dest
     os.utime(old, (0, 0))
     export_classifier(*trained[:3], destinations, trained.reference)
     assert not killed.exists() and not old.exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, None])
+def test_the_second_process_ends_before_its_files_are_removed(
+        error: type[BaseException] | None, trained: ExportInputs, destinations: ExportOptions) -> None:
+    n_staging_folders: list[int] = []
+
+    class RecordingProcess(TensorFlowProcess):
+        def __exit__(self, *error: object) -> None:
+            n_staging_folders.append(len(list(destinations.output_graph.parent.glob(".*.partial"))))
+            super().__exit__(*error)
+    files = replace(destinations, saved_model_dir=None)
+    reference = trained.reference if error else replace(  # the files of the first process are wrong
+        trained.reference, outputs=trained.reference.outputs[:, ::-1])
+    with (pytest.raises(error or TfpoetsError),
+          ClassifierExport(*trained[:3], files, reference, RecordingProcess(None))):
+        raise KeyboardInterrupt
+    assert n_staging_folders == [1] and not list(files.output_graph.parent.iterdir())
 
 
 def test_two_runs_can_export_to_the_same_folder_at_once(exported: ExportResult, destinations: ExportOptions) -> None:

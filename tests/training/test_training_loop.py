@@ -1,6 +1,7 @@
 """The loop trains whole networks, resumes interrupted runs, and keeps the best epoch."""
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from tfpoets.errors import TfpoetsError
 from tfpoets.tf_runtime import import_tensorflow
 from tfpoets.training import (LinearHead, LoopOptions, NetworkFit, PixelData, TrainableModel, build_convnet,
                               checkpoints, train_network, training_run)
-from tfpoets.training.checkpoints import Checkpoints
+from tfpoets.training.checkpoints import Checkpoints, RunFolder
 from tfpoets.training.convnets import ConvNet
 from tfpoets.training.schedules import default_learning_rate
 from tfpoets.training.training_run import TrainingRun
@@ -121,6 +122,60 @@ def test_a_longer_run_continues_a_finished_one_to_the_result_of_a_direct_run(
     for options, expected in ((replace(OPTIONS, epochs=4), shorter), (replace(OPTIONS, epochs=6), extended)):
         np.testing.assert_array_equal(train(tmp_path / "extended", options)[1], expected)
     assert caplog.messages == ["Training is already finished; using the trained network."] * 2
+
+
+def test_a_state_that_was_not_kept_when_the_run_was_killed_is_kept_when_it_continues(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(RunFolder, "keep", stop)
+        train(tmp_path, replace(OPTIONS, epochs=2))
+    train(tmp_path, replace(OPTIONS, epochs=2))
+    caplog.set_level("INFO")
+    train(tmp_path)
+    assert "Training continues at step 10." in caplog.messages
+
+
+def test_two_runs_can_keep_the_same_state_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = RunFolder(tmp_path, 4), RunFolder(tmp_path, 5)
+    for run in (first, second):
+        (run.path / "last").mkdir(parents=True)
+        (run.path / "last" / "checkpoint").write_text("state", "utf-8")
+    copytree = shutil.copytree
+
+    def copy(*arguments: Any, **options: Any) -> None:
+        monkeypatch.setattr(shutil, "copytree", copytree)
+        second.keep(3)
+        copytree(*arguments, **options)
+    monkeypatch.setattr(shutil, "copytree", copy)
+    first.keep(3)
+    assert {path.name for path in tmp_path.iterdir()} == {"epochs-4", "epochs-5", "constant-3"}
+    assert (tmp_path / "constant-3" / "last" / "checkpoint").read_text("utf-8") == "state"
+
+
+def test_a_run_of_an_earlier_version_continues_at_its_default_learning_rate(tmp_path: Path) -> None:
+    def stop(epoch) -> None:
+        if epoch.number == 1:
+            raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, replace(OPTIONS, learning_rate=1e-4), on_epoch=stop)
+    for path in list((tmp_path / "epochs-3").iterdir()):  # earlier versions had no folders for numbers of epochs
+        path.rename(tmp_path / path.name)
+    fit, _ = train(tmp_path, replace(OPTIONS, learning_rate=None))
+    assert fit.options.learning_rate == 1e-4 and len(fit.epochs) == 3
+    assert train(tmp_path / "new", replace(OPTIONS, learning_rate=None, epochs=1))[0].options.learning_rate > 1e-3
+
+
+def test_gpus_are_not_looked_up_while_a_step_is_traced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tensorflow, calls = import_tensorflow(), []
+
+    def has_gpu() -> bool:
+        calls.append(tensorflow.inside_function())  # autograph would convert the function, and print warnings
+        return False
+    monkeypatch.setattr(training_run, "has_gpu", has_gpu)
+    train(tmp_path, replace(OPTIONS, epochs=1))
+    assert calls and not any(calls)
 
 
 def test_a_run_stopped_by_its_patience_is_not_repeated_for_more_epochs(

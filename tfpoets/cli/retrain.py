@@ -78,8 +78,8 @@ NETWORK = Group("training of all layers", (
     Flag("batch_norm", "when fine-tuning, freeze the batch normalization statistics (default) or update them from the "
          "photos", choices=BATCH_NORMS),
     Flag("mixed_precision", "ignored, because training in 32 bits is not slower", const=True),
-    Flag("resume", "continue the interrupted training run with the same flags, or fail if there is none (default: "
-         "continue it, or start a new one)", "loop.resume", const=True),
+    Flag("resume", "continue the interrupted training run with the same flags, or a shorter one, or fail if there is "
+         "none (default: continue it, or start a new one)", "loop.resume", const=True),
     Flag("checkpoint", "do not train further, but write the files from the best or last checkpoint of an interrupted "
          "training run with the same flags", "loop.checkpoint", choices=CHECKPOINTS)),
     "Train all layers of a network instead of only the last one.")

@@ -10,6 +10,8 @@ DEFAULT_NEIGHBOURS = 30
 # The number of similarities that are computed at a time, which take 400 MB. Up to 10,000 photos are compared at once;
 # NumPy then uses the symmetry and computes only half of the similarities.
 CHUNK_SIMILARITIES = 100_000_000
+# The number of rows whose largest similarities are selected at a time, which takes 16 bytes per similarity.
+SELECTED_ROWS = 250
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +48,20 @@ def _find_neighbours(unit: np.ndarray, n_neighbours: int) -> Neighbours:
     similarities = np.empty((len(unit), n_neighbours), np.float32)
     chunk_rows = max(1, CHUNK_SIMILARITIES // len(unit))
     for start in range(0, len(unit), chunk_rows):
-        chunk = slice(start, min(start + chunk_rows, len(unit)))
-        cosines = unit[chunk] @ unit.T
+        cosines = unit[start:start + chunk_rows] @ unit.T
         # A photo is not its own neighbour.
-        cosines[np.arange(len(cosines)), np.arange(chunk.start, chunk.stop)] = -np.inf
-        nearest = np.argpartition(-cosines, n_neighbours - 1, axis=1)[:, :n_neighbours]
-        values = np.take_along_axis(cosines, nearest, axis=1)
-        order = np.argsort(-values, axis=1, kind="stable")
-        rows[chunk] = np.take_along_axis(nearest, order, axis=1)
-        similarities[chunk] = np.take_along_axis(values, order, axis=1)
+        cosines[np.arange(len(cosines)), np.arange(start, start + len(cosines))] = -np.inf
+        for offset in range(0, len(cosines), SELECTED_ROWS):
+            values = cosines[offset:offset + SELECTED_ROWS]
+            chunk = slice(start + offset, start + offset + len(values))
+            rows[chunk], similarities[chunk] = _select_largest(values, n_neighbours)
+        del cosines, values  # before the next similarities are computed
     return Neighbours(rows, similarities)
+
+
+def _select_largest(cosines: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the columns and values of the largest entries of each row, in descending order."""
+    nearest = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
+    values = np.take_along_axis(cosines, nearest, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    return np.take_along_axis(nearest, order, axis=1), np.take_along_axis(values, order, axis=1)

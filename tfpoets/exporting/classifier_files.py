@@ -62,8 +62,8 @@ def export_classifier(extractor: Extractor, head: Head, metadata: Metadata, dest
 class ClassifierExport:
     """An export whose files are written and verified by two processes at the same time.
 
-    It is a context manager. On exit, all files that were not published are removed. The files that do not need
-    TensorFlow are written and verified on entry, by this process.
+    It is a context manager. On exit, the other process ends, and all files that were not published are removed. The
+    files that do not need TensorFlow are written and verified on entry, by this process.
 
     Args:
         extractor, head, metadata, destinations, reference: As in `export_classifier`; it raises the same errors.
@@ -81,16 +81,18 @@ class ClassifierExport:
         self._outputs = _output_files(destinations)
         self._staged = StagedFiles(self._source, self._outputs)
         self._results: dict[str, list[ExportedFile]] = {}
-        self._wait: Callable[[], dict[str, list[ExportedFile]]] = dict
+        self._wait: Callable[[], dict[str, list[ExportedFile]]] | None = None
 
     def __enter__(self) -> ClassifierExport:
         with ExitStack() as stack:
             stack.enter_context(self._staged)
+            stack.enter_context(self._process)  # ends before the files that it writes are removed
             self._write()
             stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._process.__exit__(*error)
         self._staged.__exit__(*error)
 
     def _write(self) -> None:
@@ -109,10 +111,11 @@ class ClassifierExport:
         self._results = dict(zip((output.name for output in own), verify_outputs(self._source, own, reference)))
 
     def _finish(self) -> None:
-        """Wait for the files of the other process."""
-        with stage("files that need TensorFlow"):
-            self._results.update(self._wait())
-        self._wait = dict
+        """Wait for the files of the other process, unless this has been done."""
+        if self._wait is not None:
+            with stage("files that need TensorFlow"):
+                self._results.update(self._wait())
+            self._wait = None
 
     def verified_tflite(self) -> Path:
         """Return the path of the .tflite before it is published; wait for it if it needs TensorFlow."""

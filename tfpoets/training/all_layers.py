@@ -15,7 +15,7 @@ from tfpoets.data import DEFAULT_AUGMENTATION, TRAINING, VALIDATION, Augmentatio
 from tfpoets.errors import OptionError, TfpoetsError, TrainingError, check_choice, check_range
 from tfpoets.extractors import Extractor, Network, average_views, core_count, prepare_extractor
 
-from .checkpoints import COSINE_LOOP_VERSION, LOOP_VERSION
+from .checkpoints import COSINE_LOOP_VERSION, LOOP_VERSION, RunFolder
 from .convnets import PRESETS, build_convnet, seed_weights
 from .linear_head import LinearHead
 from .loop_options import LoopOptions
@@ -181,7 +181,7 @@ def train_all_layers(initial: InitialNetwork, dataset: Dataset, options: FineTun
     """
     key = _find_key(initial, dataset, options, views, work_dir)
     folder = work_dir / "training" / key
-    if (options.resume or options.checkpoint) and not folder.is_dir():
+    if (options.resume or options.checkpoint) and not RunFolder(folder, options.epochs).can_continue():
         option = "resume" if options.resume else "checkpoint"
         raise TrainingError("There is no checkpoint: no training run with these photos and options was started.",
                             f"Use the same photos and options as in the first run, or omit `{option}`.")
@@ -231,7 +231,7 @@ def _find_key(initial: InitialNetwork, dataset: Dataset, options: FineTuningOpti
                    dataset.split and dataset.split.digest, identity, dropout, views,
                    [photo.label for photo in dataset.photos]]
         return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
-    earlier = hash_content(COSINE_LOOP_VERSION, options.identity())
+    earlier = hash_content(COSINE_LOOP_VERSION, options.earlier_identity())
     if (work_dir / "training" / earlier / "last").is_dir():
         return earlier
     return hash_content(LOOP_VERSION, {name: value for name, value in options.identity().items() if name != "epochs"})

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 from tfpoets.errors import TrainingError, one_line
 from tfpoets.tf_runtime import import_tensorflow
+
+from .schedules import count_constant_epochs
 
 SAVE_SECONDS = 30.0
 # Increase this when the meaning of steps, metrics or variables changes. Checkpoints of other versions are not resumed,
@@ -28,34 +31,45 @@ class RunFolder:
     """
 
     def __init__(self, folder: Path, epochs: int):
-        self.shared = folder
+        self.shared, self._epochs = folder, epochs
         self.is_earlier_version = (folder / "last").is_dir()
         self.path = folder if self.is_earlier_version else folder / f"epochs-{epochs}"
 
-    def copy_shorter_run(self, max_epochs: int) -> None:
-        """Start from the longest shorter run of at most `max_epochs`, unless this run has been started already."""
-        kept = [epochs for epochs in range(1, max_epochs + 1) if self._kept(epochs).is_dir()]
-        if kept and not self.path.is_dir():
-            _copy_folder(self._kept(kept[-1]), self.path)
+    def can_continue(self) -> bool:
+        """Return whether this training run, or a shorter one from which it continues, has saved its state."""
+        return (self.path / "last" / "checkpoint").is_file() or not self.path.is_dir() and self._shorter() is not None
+
+    def copy_shorter_run(self) -> None:
+        """Start from the longest shorter run that is of use, unless this run has been started already."""
+        shorter = self._shorter()
+        if shorter and not self.path.is_dir():
+            _copy_folder(shorter, self.path)
 
     def keep(self, epochs: int) -> None:
         """Keep the current state, after this number of epochs, for longer runs."""
         if not self.is_earlier_version and not self._kept(epochs).is_dir():
             _copy_folder(self.path, self._kept(epochs))
 
+    def _shorter(self) -> Path | None:
+        kept = [self._kept(epochs) for epochs in range(count_constant_epochs(self._epochs), 0, -1)]
+        return next((folder for folder in kept if folder.is_dir()), None)
+
     def _kept(self, epochs: int) -> Path:
         return self.shared / f"constant-{epochs}"
 
 
 def _copy_folder(source: Path, destination: Path) -> None:
-    """Copy a folder, which appears when it is complete."""
-    part = destination.with_suffix(".part")
+    """Copy a folder, which appears when it is complete; another process may copy the same one at the same time."""
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(source, part)
-        part.rename(destination)
+        part = Path(tempfile.mkdtemp(prefix=f"{destination.name}.", suffix=".part", dir=destination.parent))
+        try:
+            shutil.copytree(source, part, dirs_exist_ok=True)
+            part.rename(destination)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
-        raise _write_error(destination) from error
+        if not destination.is_dir():
+            raise _write_error(destination) from error
 
 
 class Checkpoints:

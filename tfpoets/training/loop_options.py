@@ -12,6 +12,8 @@ from .sgd import MAX_BATCH_SIZE
 OPTIMIZERS = ("adamw", "adam", "rmsprop", "sgd")
 MONITORS = ("loss", "accuracy")
 CHECKPOINTS = ("best", "last")
+# The learning rate of fine-tuning in earlier versions, unless the options set one.
+EARLIER_LEARNING_RATE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class LoopOptions:
         augmentation: The augmentation of the training photos, drawn anew in every step.
         seed: The seed of data order, augmentation and initial weights. `retrain` replaces it with the seed of the
             split.
-        resume: Whether to raise an error if there is no interrupted run to resume, instead of starting a new one.
+        resume: Whether to raise an error if there is nothing to continue, instead of starting a new training run.
         checkpoint: "best" or "last" to use that checkpoint without further training; "" to train.
     """
 
@@ -78,3 +80,7 @@ class LoopOptions:
         # Earlier versions had an option for mixed precision.
         return {**{name: getattr(self, name) for name in names}, "mixed_precision": False,
                 "distortions": self.augmentation.to_dict(), "seed": self.seed}
+
+    def earlier_identity(self) -> dict[str, Any]:
+        """Return the same for the training runs of earlier versions, which had a fixed default learning rate."""
+        return {**self.identity(), "learning_rate": self.learning_rate or EARLIER_LEARNING_RATE}

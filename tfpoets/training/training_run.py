@@ -18,7 +18,7 @@ from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr, xla_wo
 from .checkpoints import Checkpoints, RunFolder
 from .convnets import TrainableNetwork
 from .linear_head import LinearHead
-from .loop_options import LoopOptions
+from .loop_options import EARLIER_LEARNING_RATE, LoopOptions
 from .network_fit import EpochMetrics
 from .schedules import build_optimizer, count_constant_epochs, default_learning_rate
 
@@ -81,14 +81,20 @@ class TrainingRun:
     def __init__(self, model: TrainableModel, train: PixelData, options: LoopOptions, folder: Path):
         self._tf = tensorflow = import_tensorflow()
         self.model, self._train = model, train
+        # Read here, because autograph would try to convert these functions within a step.
+        is_gpu, (height, width) = has_gpu(), train.pixels.shape[1:3]
+        self._compiles_update = is_gpu and xla_works()
+        # The number of photos that are computed at once on a CPU; 0 on a GPU, for whole batches.
+        self._part_size = 0 if is_gpu else max(1, PART_PIXELS // (height * width))
         self._steps_per_epoch = math.ceil(len(train) / options.batch_size)
         graph, depth = self._trace(train.pixels.shape[1:3])
         self._kernel, self._bias = self._create_head(depth, options.seed)
         weights = _by_creation(graph.trainable_variables)
-        rate = options.learning_rate or default_learning_rate(sum(math.prod(variable.shape) for variable in weights))
-        self.options = replace(options, learning_rate=rate)
-        self._trainable = [*weights, self._kernel, self._bias]
         self._folder = RunFolder(folder, options.epochs)
+        default_rate = EARLIER_LEARNING_RATE if self._folder.is_earlier_version else default_learning_rate(
+            sum(math.prod(variable.shape) for variable in weights))
+        self.options = replace(options, learning_rate=options.learning_rate or default_rate)
+        self._trainable = [*weights, self._kernel, self._bias]
         self._optimizer = build_optimizer(self.options, self._steps_per_epoch, cosine=self._folder.is_earlier_version)
         self._optimizer.build(self._trainable)
         self._step = tensorflow.Variable(0, dtype=tensorflow.int64)
@@ -98,7 +104,7 @@ class TrainingRun:
         self._history = tensorflow.Variable("[]")
         self._compile_steps()
         if not options.checkpoint:
-            self._folder.copy_shorter_run(count_constant_epochs(options.epochs))
+            self._folder.copy_shorter_run()
         optimizer_state = {f"optimizer{number}": variable.value
                            for number, variable in enumerate(self._optimizer.variables)}
         self.checkpoints = Checkpoints(
@@ -143,7 +149,10 @@ class TrainingRun:
     def resume(self) -> list[EpochMetrics]:
         """Restore the last checkpoint, if there is one, and return the metrics of the finished epochs."""
         self.checkpoints.restore_last()
-        return [EpochMetrics(**epoch) for epoch in json.loads(self._history.numpy())]
+        epochs = [EpochMetrics(**epoch) for epoch in json.loads(self._history.numpy())]
+        if epochs and not self.options.checkpoint and self.n_steps == len(epochs) * self._steps_per_epoch:
+            self._keep_state(len(epochs))  # in case the run was killed before it did this
+        return epochs
 
     def train_epoch(self, epoch: int) -> tuple[float, float]:
         """Train until the end of the epoch, and return the mean loss and accuracy of the whole epoch."""
@@ -182,9 +191,13 @@ class TrainingRun:
         self._sums.assign([0.0, 0.0])
         self._history.assign(json.dumps([asdict(epoch) for epoch in epochs]))
         self.checkpoints.save_last()
+        self._keep_state(len(epochs), is_finished)
+
+    def _keep_state(self, n_epochs: int, is_finished: bool = False) -> None:
+        """Keep the current state for longer training runs, if the learning rate will not be constant any longer."""
         n_constant = count_constant_epochs(self.options.epochs)
-        if len(epochs) == n_constant or is_finished and len(epochs) < n_constant:
-            self._folder.keep(len(epochs))
+        if n_epochs == n_constant or is_finished and n_epochs < n_constant:
+            self._folder.keep(n_epochs)
 
     def head(self, temperature: float) -> LinearHead:
         """Return the current head."""
@@ -195,12 +208,6 @@ class TrainingRun:
         size = self._part_size or INFERENCE_BATCH_SIZE
         batches = [self._predict(pixels[start:start + size]).numpy() for start in range(0, len(pixels), size)]
         return np.concatenate(batches)
-
-    @property
-    def _part_size(self) -> int:
-        """The number of photos that are computed at once on a CPU; 0 on a GPU, for whole batches."""
-        height, width = self._train.pixels.shape[1:3]
-        return 0 if has_gpu() else max(1, PART_PIXELS // (height * width))
 
     def _inference_step(self, pixels: Any) -> Any:
         photos = self._tf.cast(pixels, self._tf.float32) / 255
@@ -225,7 +232,7 @@ class TrainingRun:
 
         def apply(*values: Any) -> None:
             self._optimizer.apply_gradients(list(zip(values, variables)))
-        if has_gpu() and xla_works():
+        if self._compiles_update:
             # Without XLA, a GPU spends most of a step on the thousands of small operations of the update.
             apply = self._tf.function(apply, jit_compile=True)
         apply(*[gradient for gradient in gradients if gradient is not None])
