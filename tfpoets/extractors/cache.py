@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,8 @@ class BottleneckCache:
         self.path = Path(folder) / CACHE_NAME
         self._uncommitted = 0
         self._committed_at = time.monotonic()
+        # The values to write with the next commit, by statement.
+        self._rows: dict[str, list[tuple]] = {}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._database = self._open()
@@ -63,9 +65,14 @@ class BottleneckCache:
     def __enter__(self) -> BottleneckCache:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._database.commit()
-        self._database.close()
+    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.commit()
+        except ExtractorError:
+            if error_type is None:  # otherwise the first error is raised
+                raise
+        finally:
+            self._database.close()
 
     def _open(self) -> sqlite3.Connection:
         """Connect to the database; set a damaged one aside and create a new one."""
@@ -163,7 +170,15 @@ class BottleneckCache:
 
     def commit(self) -> None:
         """Commit everything that was added so far."""
-        self._execute(self._database.commit)
+        try:
+            for statement, rows in self._rows.items():
+                self._database.executemany(statement, rows)
+            self._database.commit()
+        except sqlite3.Error as error:
+            raise ExtractorError(f"The cache {self.path} cannot be written: {one_line(error)}",
+                                 "Free some disk space, or choose another folder with `bottleneck_dir`.") from error
+        finally:
+            self._rows.clear()
         self._uncommitted = 0
         self._committed_at = time.monotonic()
 
@@ -186,14 +201,7 @@ class BottleneckCache:
         self.commit()
 
     def _write(self, statement: str, values: tuple) -> None:
-        self._execute(self._database.execute, statement, values)
-
-    def _execute(self, action: Callable[..., object], *arguments: object) -> None:
-        try:
-            action(*arguments)
-        except sqlite3.Error as error:
-            raise ExtractorError(f"The cache {self.path} cannot be written: {one_line(error)}",
-                                 "Free some disk space, or choose another folder with `bottleneck_dir`.") from error
+        self._rows.setdefault(statement, []).append(values)
 
 
 def _uri_key(uri: str) -> str:
