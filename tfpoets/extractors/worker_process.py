@@ -35,13 +35,14 @@ class WorkerProcess:
     Attributes:
         chunks: The chunks of photos that it was given and that are not finished: the unfinished tasks by their number.
         is_ready: Whether it has started successfully.
-        digest: The digest of the photo that it tries again, if it has read the file.
+        digests: The digests of the photos that it tries again, by the numbers of their tasks.
     """
 
     def __init__(self, setup: bytes, descriptors: list[int],
                  messages: queue.SimpleQueue[tuple[WorkerProcess | None, Any]]):
         self.chunks: deque[dict[int, Task]] = deque()
-        self.is_ready, self.digest = False, ""
+        self.is_ready = False
+        self.digests: dict[int, str] = {}
         self._messages = messages
         self._process = start_module(WORKER_MODULE, WORKER_ENVIRONMENT, descriptors)
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -161,7 +161,8 @@ class WorkerProcesses:
             worker.is_ready = True
             return ()
         if isinstance(message, tuple):
-            worker.digest = message[1]
+            number, digest = message
+            worker.digests[number] = digest
             return ()
         self._crashes = 0
         for number, result in message:
@@ -209,7 +210,7 @@ class WorkerProcesses:
         self._repeated.extendleft(unfinished[:0:-1])
         for task in unfinished[0] if unfinished else ():
             if task.repeated:
-                result = PhotoResult(worker.digest, reason)
+                result = PhotoResult(worker.digests.get(task.number, ""), reason)
                 self._free_unused_slots(task, result)
                 given_up.append((task.number, result))
             else:
