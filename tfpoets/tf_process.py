@@ -1,4 +1,4 @@
-"""Run a function that needs TensorFlow in a second process, which imports TensorFlow while this one goes on.
+"""Run a function that needs TensorFlow in a second process, which imports TensorFlow while this process continues.
 
 The import takes seconds and holds Python's global interpreter lock, so a thread would gain nothing.
 """
@@ -26,8 +26,8 @@ class TensorFlowProcess:
     It is a context manager, which ends the process on exit. The process also ends when this one is killed. What
     it prints is discarded.
 
-    `start` returns an object without a process where a second one would gain nothing: if TensorFlow has already been
-    imported here, or if this program cannot start Python. The function then runs in this process.
+    `start` returns an object without a process if TensorFlow has already been imported here, so that a second process
+    would gain nothing, or if the process cannot be started. The function then runs in this process.
     """
 
     def __init__(self, process: subprocess.Popen[bytes] | None) -> None:
@@ -61,7 +61,7 @@ class TensorFlowProcess:
         """Run a function in the process; call this once.
 
         Args:
-            function: A function of a module.
+            function: A module-level function.
             *arguments: Its arguments, which are pickled.
 
         Returns:

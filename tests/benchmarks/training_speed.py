@@ -6,7 +6,8 @@ Each VARIANT is a name, or settings separated by commas, such as `jit=step,batch
 
     library                         TrainingRun, as retrain uses it
     keras                           Keras's `fit` of the same network, with the same batches and optimizer
-    step                            one training step as the library computes it, to compare with the other variants
+    step                            one training step as the library computes it, but with whole batches and without
+                                    XLA, to compare with the other variants
     batch_size=N                    photos per step
     jit=optimizer, jit=step         compile the update of the weights, or the step except the augmentation, with XLA
     mixed=grappler                  grappler's mixed precision
@@ -22,7 +23,7 @@ Each VARIANT is a name, or settings separated by commas, such as `jit=step,batch
     part_pixels=N                   pixels in each part of a batch on a CPU (0: whole batches)
 
 The photos are random pixels. After the first step, which is timed by itself, all variants run alternately, `runs`
-times `steps` steps each. With --profile, the GPU kernels that take most time are listed for each variant.
+times `steps` steps each. With --profile, the GPU kernels that take the most time are listed for each variant.
 """
 from __future__ import annotations
 
@@ -177,13 +178,13 @@ class Trainer:
         return training_run.TrainingRun(self._model(), self.data, self.variant.options(), Path(self._folder.name))
 
     def _build_library(self) -> Callable[[int], None]:
-        run_of_library = self._training_run()
+        library_run = self._training_run()
 
         def run(steps: int) -> None:
             rows = self._draw(steps)
-            for pixels, y in run_of_library._load_batches(list(rows)):
-                run_of_library._run_train_step(pixels, y)
-            run_of_library._sums.numpy()
+            for pixels, y in library_run._load_batches(list(rows)):
+                library_run._run_train_step(pixels, y)
+            library_run._sums.numpy()
         return run
 
     def _draw(self, steps: int) -> np.ndarray:
@@ -191,16 +192,16 @@ class Trainer:
 
     def _build_step(self) -> Callable[[int], None]:
         """Return a function that runs steps with the settings of the variant."""
-        tensorflow, variant, run_of_library = import_tensorflow(), self.variant, self._training_run()
-        inner = build_inner_step(run_of_library, variant)
+        tensorflow, variant, library_run = import_tensorflow(), self.variant, self._training_run()
+        inner = build_inner_step(library_run, variant)
         options = variant.options()
         photos = tensorflow.constant(self.data.pixels) if variant.device_pixels else None
         targets = tensorflow.constant(self.data.y)
 
         def step(pixels: Any, y: Any) -> None:
             scaled = tensorflow.cast(pixels, tensorflow.float32) / 255
-            inner(augment_tensor(scaled, options.augmentation, 0, run_of_library._step), y)
-            run_of_library._step.assign_add(1)
+            inner(augment_tensor(scaled, options.augmentation, 0, library_run._step), y)
+            library_run._step.assign_add(1)
 
         @tensorflow.function
         def on_rows(rows: Any) -> None:
@@ -219,13 +220,13 @@ class Trainer:
                 for start in range(0, steps, variant.steps_per_call):
                     on_rows(tensorflow.constant(rows[start:start + variant.steps_per_call]))
             elif variant.steps_per_call > 1:
-                iterator = iter(run_of_library._load_batches(list(rows)))
+                iterator = iter(library_run._load_batches(list(rows)))
                 for start in range(0, steps, variant.steps_per_call):
                     on_batches(iterator, tensorflow.constant(min(variant.steps_per_call, steps - start)))
             else:
-                for pixels, y in run_of_library._load_batches(list(rows)):
+                for pixels, y in library_run._load_batches(list(rows)):
                     on_batch(pixels, y)
-            run_of_library._sums.numpy()
+            library_run._sums.numpy()
         return run
 
     def _build_keras(self) -> Callable[[int], None]:
@@ -249,10 +250,10 @@ class Trainer:
         return run
 
 
-def build_inner_step(run_of_library: training_run.TrainingRun, variant: Variant) -> Callable[[Any, Any], None]:
+def build_inner_step(library_run: training_run.TrainingRun, variant: Variant) -> Callable[[Any, Any], None]:
     """Return the part of a training step after the augmentation, compiled as the variant requires."""
-    tensorflow, optimizer, trainable = import_tensorflow(), run_of_library._optimizer, run_of_library._trainable
-    kernel, bias = run_of_library._kernel, run_of_library._bias
+    tensorflow, optimizer, trainable = import_tensorflow(), library_run._optimizer, library_run._trainable
+    kernel, bias = library_run._kernel, library_run._bias
 
     def update(gradients: list[Any]) -> None:
         optimizer.apply_gradients(list(zip(gradients, trainable)))
@@ -262,12 +263,12 @@ def build_inner_step(run_of_library: training_run.TrainingRun, variant: Variant)
     def inner(photos: Any, y: Any) -> None:
         smoothed = tensorflow.one_hot(y, N_CLASSES) * 0.9 + 0.1 / N_CLASSES
         with tensorflow.GradientTape() as tape:
-            logits = tensorflow.matmul(run_of_library.model.network(photos, True), kernel) + bias
+            logits = tensorflow.matmul(library_run.model.network(photos, True), kernel) + bias
             losses = tensorflow.nn.softmax_cross_entropy_with_logits(smoothed, logits)
             loss = optimizer.scale_loss(tensorflow.reduce_mean(losses))
         update(tape.gradient(loss, trainable))
         is_correct = tensorflow.cast(tensorflow.argmax(logits, axis=1) == y, tensorflow.float32)
-        run_of_library._sums.assign_add([tensorflow.reduce_sum(losses), tensorflow.reduce_sum(is_correct)])
+        library_run._sums.assign_add([tensorflow.reduce_sum(losses), tensorflow.reduce_sum(is_correct)])
     return tensorflow.function(inner, jit_compile=True) if variant.jit == "step" else inner
 
 
@@ -327,7 +328,7 @@ def main() -> None:
     for _ in range(flags.runs):
         for values, (_, trainer) in zip(rates, started):
             values.append(trainer.time(flags.steps))
-    print("| variant | photos/s | relative to the first | to load and for the first step, s |\n|---|---|---|---|")
+    print("| variant | photos/s | relative to the first | loading + first step, s |\n|---|---|---|---|")
     for (text, trainer), values in zip(started, rates):
         ratio = Measurements(tuple(values)).ratio_to(Measurements(tuple(rates[0])))
         print(f"| {text} | {Measurements(tuple(values)).text(0)} | {ratio.text()} "

@@ -107,17 +107,17 @@ def test_a_finished_run_is_not_repeated(tmp_path: Path, uninterrupted: np.ndarra
     np.testing.assert_allclose(train(tmp_path)[1], uninterrupted, atol=1e-5)
 
 
-def test_a_longer_run_continues_a_finished_one_to_the_result_of_a_direct_run(
+def test_continuing_a_finished_run_gives_the_same_result_as_training_from_the_beginning(
         tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     shorter = train(tmp_path / "extended", replace(OPTIONS, epochs=4))[1]
     fit, extended = train(tmp_path / "extended", replace(OPTIONS, epochs=6))
     assert "Training continues at step 30." in caplog.messages  # after 3 of the 4 epochs, the rate began to decrease
-    direct_fit, direct = train(tmp_path / "direct", replace(OPTIONS, epochs=6))
-    np.testing.assert_allclose(extended, direct, atol=1e-5)
-    for extended_epoch, direct_epoch in zip(fit.epochs, direct_fit.epochs, strict=True):
-        assert asdict(extended_epoch) == pytest.approx(asdict(direct_epoch), rel=1e-3, abs=1e-3)
-    assert fit.epochs[-1].number == 5 and fit.n_steps == direct_fit.n_steps == 60
+    single_fit, single = train(tmp_path / "single", replace(OPTIONS, epochs=6))
+    np.testing.assert_allclose(extended, single, atol=1e-5)
+    for extended_epoch, single_epoch in zip(fit.epochs, single_fit.epochs, strict=True):
+        assert asdict(extended_epoch) == pytest.approx(asdict(single_epoch), rel=1e-3, abs=1e-3)
+    assert fit.epochs[-1].number == 5 and fit.n_steps == single_fit.n_steps == 60
     caplog.clear()
     for options, expected in ((replace(OPTIONS, epochs=4), shorter), (replace(OPTIONS, epochs=6), extended)):
         np.testing.assert_array_equal(train(tmp_path / "extended", options)[1], expected)
@@ -193,7 +193,7 @@ def test_the_parts_in_which_a_batch_is_computed_do_not_change_the_result(
     losses = []
     for pixels in (16 * 256, 7 * 256):  # one part per batch, and three
         monkeypatch.setattr(training_run, "PART_PIXELS", pixels)
-        # With batch normalization, parts would change the result, unless batches are computed as a whole.
+        # With batch normalization, parts would change the result, so batches must be computed as a whole.
         network = build_convnet(replace(SMALL_NETWORK, batch_norm=has_batch_effects), 16, 16, grayscale=False,
                                 dropout=None, seed=0)
         model = TrainableModel(network, 2, None, "fine_tuned", has_batch_effects)

@@ -107,7 +107,7 @@ SGD_FLAGS = Group("TensorFlow for Poets", (
     Flag("how_many_training_steps", f"number of training steps (default: {SGD.how_many_training_steps})",
          "sgd.how_many_training_steps", int, "N"),
     Flag("learning_rate", f"learning rate (default: {SGD.learning_rate}; {SCRATCH.learning_rate:g} "
-         "from scratch; for fine-tuning chosen by the size of the network)", parse=float, metavar="X"),
+         "from scratch; for fine-tuning, it depends on the size of the network)", parse=float, metavar="X"),
     Flag("train_batch_size", "photos per step, each from a randomly chosen class (default: "
          f"{SGD.train_batch_size})", "sgd.train_batch_size", int, "N"),
     Flag("validation_batch_size", "validation photos sampled for each printed line (default: "

@@ -38,12 +38,13 @@ def find_neighbours(X: np.ndarray, n_neighbours: int = DEFAULT_NEIGHBOURS, cente
     """
     unit = X - X.mean(axis=0) if centered else X
     unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
-    with threadpool_limits(1, user_api="blas"):  # the other cores are busy with the files of the classifier
+    # In retrain, the other cores are busy with the files of the classifier.
+    with threadpool_limits(1, user_api="blas"):
         return _find_neighbours(unit, min(n_neighbours, len(unit) - 1))
 
 
 def _find_neighbours(unit: np.ndarray, n_neighbours: int) -> Neighbours:
-    """Find the neighbours of rows of length 1."""
+    """Find the neighbours of each row; the rows are unit vectors."""
     rows = np.empty((len(unit), n_neighbours), np.int64)
     similarities = np.empty((len(unit), n_neighbours), np.float32)
     chunk_rows = max(1, CHUNK_SIMILARITIES // len(unit))

@@ -62,7 +62,7 @@ class Exportable:
     Attributes:
         name: The name of the classifier, which is the file name of its graph without suffix.
         metadata: The metadata of the classifier.
-        network: The whole classifier as a frozen GraphDef, or the parts to build it of.
+        network: The whole classifier as a frozen GraphDef, or the parts to build it from.
         path: The path of the file that the graph was read from; None if the graph was just built.
         training_photos: Photos that the classifier was trained on, used for calibration.
     """

@@ -24,7 +24,7 @@ BYTES_TOLERANCE = 0.03
 # Relative to 1 + the absolute value of the unknown score, which may be large.
 SCORE_TOLERANCE, SCORE_BYTES_TOLERANCE = 1e-3, 0.1
 MAX_TIMED_PHOTOS = 20
-# For this few photos, TensorFlow takes half the time on a CPU with small batches, and the memory of one photo.
+# For so few photos, small batches are faster on a CPU and use less memory.
 MAX_BATCH = 2
 REPORT_REMEDY = "Please report this, with the network you used."
 

@@ -40,7 +40,7 @@ class RunFolder:
         return (self.path / "last" / "checkpoint").is_file() or not self.path.is_dir() and self._shorter() is not None
 
     def copy_shorter_run(self) -> None:
-        """Start from the longest shorter run that is of use, unless this run has been started already."""
+        """Start from the longest kept state that this run can continue, unless it has already been started."""
         shorter = self._shorter()
         if shorter and not self.path.is_dir():
             _copy_folder(shorter, self.path)
@@ -59,7 +59,10 @@ class RunFolder:
 
 
 def _copy_folder(source: Path, destination: Path) -> None:
-    """Copy a folder, which appears when it is complete; another process may copy the same one at the same time."""
+    """Copy a folder so that the destination appears only when it is complete.
+
+    Another process may copy the same folder at the same time.
+    """
     try:
         part = Path(tempfile.mkdtemp(prefix=f"{destination.name}.", suffix=".part", dir=destination.parent))
         try:

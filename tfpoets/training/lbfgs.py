@@ -143,7 +143,7 @@ class _FitData:
 
     Attributes:
         y: The targets of the photos, training before validation: int [n].
-        axes: The transformation to the principal axes, and all rows after it (`axes.X`).
+        axes: The transformation to the principal axes, and all rows transformed by it (`axes.X`).
     """
 
     def __init__(self, train: Examples, validation: Examples, balanced: bool):

@@ -233,7 +233,7 @@ class TrainingRun:
         def apply(*values: Any) -> None:
             self._optimizer.apply_gradients(list(zip(values, variables)))
         if self._compiles_update:
-            # Without XLA, a GPU spends most of a step on the thousands of small operations of the update.
+            # Without XLA, most of a step is spent on starting the thousands of small operations of the update.
             apply = self._tf.function(apply, jit_compile=True)
         apply(*[gradient for gradient in gradients if gradient is not None])
 

@@ -1,6 +1,6 @@
 """Append a linear layer and a softmax to the .tflite of an extractor, without TensorFlow's converter.
 
-The layout is schema.fbs of TensorFlow Lite, whose classes LiteRT provides.
+The format is defined by TensorFlow Lite's schema.fbs; LiteRT provides Python classes for it.
 """
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def can_append_head(network: Any) -> bool:
-    """Return whether `append_head` can write a network: its parts are known, and its head is a `LinearHead`."""
+    """Return whether `append_head` can write a network.
+
+    It must be a `TrainedNetwork` with a `LinearHead`, and LiteRT must be installed.
+    """
     if not isinstance(network, TrainedNetwork) or not is_litert_installed():
         return False
     from tfpoets.training import LinearHead  # imported here because label_image does not need training code
