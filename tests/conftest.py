@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,11 @@ def shared_data() -> Path:
 def flowers(shared_data: Path) -> Path:
     """A folder of 600 flower photos in five classes."""
     return shared_data / "photos" / "flowers"
+
+
+def accept_interrupts() -> None:
+    """Let SIGINT end a new process (`preexec_fn` of Popen), even if this one ignores it, as background jobs do."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def write_photos(folder: Path, count: int, hue: int, size: int = 48, seed: int = 0, suffix: str = ".png") -> None:

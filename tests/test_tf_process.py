@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import tf_process_functions as functions
+from tests.conftest import accept_interrupts
 from tfpoets.errors import ExportError
 from tfpoets.tf_process import TensorFlowProcess
 
@@ -63,7 +64,8 @@ def test_the_process_prints_nothing_and_ends_with_an_unguarded_script(signal_: s
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('a file in the working folder was imported')")
     pid_file = tmp_path / "pid"
     script = subprocess.Popen([sys.executable, "-P", "script.py", pid_file], cwd=tmp_path, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+                              stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+                              preexec_fn=accept_interrupts)
     deadline = time.monotonic() + 60
     while not (pid_file.exists() and pid_file.read_text()) and time.monotonic() < deadline:
         time.sleep(0.05)

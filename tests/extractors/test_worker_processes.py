@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import write_photos
+from tests.conftest import accept_interrupts, write_photos
 from tfpoets.data import AugmentationOptions, Dataset, LocalFiles, Measure, read_dataset
 from tfpoets.extractors import (INPUT_NODE, OUTPUT_NODE, Bottlenecks, ExecutionOptions, Extractor, TensorFlowEngine,
                                 extract_augmented, extract_bottlenecks, open_extractor)
@@ -224,7 +224,8 @@ def running_script(tmp_path: Path, photo_folder: Path, tiny_module: Path, model_
     script.write_text(SCRIPT)
     process = subprocess.Popen([sys.executable, str(script), str(photo_folder), str(tiny_module), str(model_dir),
                                 str(cache)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, start_new_session=True)
+                               env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, start_new_session=True,
+                               preexec_fn=accept_interrupts)
     wait_until(lambda: len(children(process.pid)) == 2)
     time.sleep(2)
     yield process, children(process.pid)
