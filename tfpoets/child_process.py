@@ -6,7 +6,8 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import IO, Any, BinaryIO
+
 
 def start_module(module: str, environment: Mapping[str, str], descriptors: Sequence[int] = ()
                  ) -> subprocess.Popen[bytes]:
@@ -44,3 +45,17 @@ def picklable(error: BaseException) -> BaseException:
         return error
     except Exception:  # exceptions whose constructor takes other arguments, and any error of their own __reduce__
         return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def send(pipe: IO[bytes], message: Any) -> None:
+    """Write a pickled message to a pipe."""
+    pickle.dump(message, pipe, pickle.HIGHEST_PROTOCOL)
+    pipe.flush()
+
+
+def take_standard_output() -> BinaryIO:
+    """Return standard output for messages, and redirect whatever else is printed to os.devnull."""
+    results = os.fdopen(os.dup(1), "wb")
+    with open(os.devnull, "wb") as devnull:
+        os.dup2(devnull.fileno(), 1)
+    return results

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from tfpoets.child_process import picklable, start_module
+from tfpoets.child_process import picklable, send, start_module, take_standard_output
 from tfpoets.tf_runtime import import_tensorflow
 
 Result = TypeVar("Result")
@@ -87,16 +87,13 @@ class TensorFlowProcess:
                   ) -> tuple[bool, Any]:
         """Send the call and receive whether it returned, with the result or the exception; runs in a thread."""
         assert process.stdin and process.stdout
-        pickle.dump(call, process.stdin)
-        process.stdin.flush()
+        send(process.stdin, call)
         return pickle.load(process.stdout)
 
 
 def main() -> None:
     """Import TensorFlow, run the function that arrives on standard input, and write the outcome to standard output."""
-    results = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # standard error is discarded, and so is what native code prints
-    sys.stdout = sys.stderr
+    results = take_standard_output()
     # TensorFlow imports Keras, and Keras imports Matplotlib and scikit-learn, which takes as long as the rest. None
     # makes the import fail, which TensorFlow permits.
     sys.modules["keras"] = None  # type: ignore[assignment]
@@ -107,8 +104,7 @@ def main() -> None:
         outcome = True, function(*arguments)
     except Exception as error:
         outcome = False, picklable(error)
-    pickle.dump(outcome, results)
-    results.flush()
+    send(results, outcome)
     os._exit(0)  # does not wait for TensorFlow's threads
 
 

@@ -88,11 +88,13 @@ class BatchThreads:
         return run(batch)[:len(photos)]
 
 
-def run_in_batches(workers: Workers) -> Generator[PhotoAndResult | None, None, None]:
+def complete_results(workers: Workers) -> Generator[PhotoAndResult | None, None, None]:
     """Yield the results of workers with bottlenecks in place of pixels.
 
-    The engine starts when the first photo has been decoded.
+    An engine that takes batches starts when the first photo has been decoded.
     """
+    if workers.batch_size == 1:  # the workers compute the bottlenecks themselves
+        return (yield from workers.results())
     with contextlib.ExitStack() as stack:
         results = stack.enter_context(contextlib.closing(workers.results()))
         batches: _Batches | None = None

@@ -12,7 +12,7 @@ import numpy as np
 from tfpoets.data import HASH_BYTES, AugmentationOptions, Dataset, Measure, Photo, with_readable_photos
 from tfpoets.progress import progress_bar
 
-from .batches import PhotoAndResult, run_in_batches
+from .batches import PhotoAndResult, complete_results
 from .cache import BottleneckCache
 from .cached_values import CachedValues
 from .engines import NoGPUError
@@ -185,7 +185,7 @@ def _compute(plan: ExecutionPlan, photos: Sequence[Photo], cached: CachedValues,
              cache: BottleneckCache) -> Iterator[PhotoAndResult]:
     """Yield the photos with their results, and commit changes to the cache from time to time meanwhile."""
     workers = plan.workers(photos, cached, job)
-    with closing(workers.results() if plan.engine.batch_size == 1 else run_in_batches(workers)) as results:
+    with closing(complete_results(workers)) as results:
         for item in results:
             if item is None:
                 cache.commit_if_due()

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tfpoets.data import Photo
 
-from .batches import run_in_batches
+from .batches import complete_results
 from .cached_values import CachedValues
 from .engines import NoGPUError
 from .execution import ExecutionOptions, ExecutionPlan
@@ -92,9 +92,9 @@ def _measure(plan: ExecutionPlan, extractor: Extractor, seconds: float) -> Throu
     photos = [Photo(str(number), "", source=source) for number in range(N_PHOTOS)]
     workers = plan.workers(photos, CachedValues({0: set()}), ExtractionJob(extractor, extractor.digest), SLOT_BYTES)
     # Photos that were decoded while the engine started are not counted.
-    n_skipped = workers.max_waiting if plan.engine.batch_size > 1 else 0
+    n_skipped = workers.max_waiting if workers.batch_size > 1 else 0
     start, first, count, now = time.perf_counter(), 0.0, -n_skipped, 0.0
-    with contextlib.closing(workers.results() if plan.engine.batch_size == 1 else run_in_batches(workers)) as results:
+    with contextlib.closing(complete_results(workers)) as results:
         for item in results:
             now = time.perf_counter()
             if item is not None:

@@ -10,17 +10,14 @@ import os
 import pickle
 import signal
 import sys
-from typing import BinaryIO
 
-from tfpoets.child_process import picklable
-
-from .worker_protocol import send
+from tfpoets.child_process import picklable, send, take_standard_output
 
 
 def main() -> None:
     """Do the work that arrives on standard input, until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one decides what Ctrl-C means
-    results = _take_standard_output()
+    results = take_standard_output()
     try:
         try:
             setup = pickle.load(sys.stdin.buffer)
@@ -32,14 +29,6 @@ def main() -> None:
         os._exit(0)
     except BaseException as error:  # raised again in the process that started this one
         send(results, picklable(error))
-
-
-def _take_standard_output() -> BinaryIO:
-    """Return standard output for messages, and redirect whatever else is printed to os.devnull."""
-    results = os.fdopen(os.dup(1), "wb")
-    with open(os.devnull, "wb") as devnull:
-        os.dup2(devnull.fileno(), 1)
-    return results
 
 
 if __name__ == "__main__":

@@ -53,11 +53,6 @@ class WorkerProcess:
             raise OSError(str(error)) from error
         self._write(setup)
 
-    @property
-    def pid(self) -> int:
-        """The identifier of the process."""
-        return self._process.pid
-
     def give(self, chunk: list[Task]) -> None:
         """Send photos to the process."""
         self.chunks.append({task.number: task for task in chunk})

@@ -88,11 +88,6 @@ class WorkerProcesses:
         """Whether the results of all photos have been yielded."""
         return self._remaining == 0
 
-    @property
-    def pids(self) -> list[int]:
-        """The identifiers of the running processes."""
-        return [worker.pid for worker in self._workers]
-
     def results(self) -> Generator[tuple[Photo, PhotoResult] | None, None, None]:
         """Start, and yield photos and results as they become available; see `Workers`.
 

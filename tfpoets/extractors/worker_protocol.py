@@ -1,20 +1,13 @@
 """The messages between this process and its worker processes."""
 from __future__ import annotations
 
-import pickle
-from typing import IO, Any, NamedTuple
+from typing import NamedTuple
 
 WORKER_MODULE = "tfpoets.extractors.worker"
 
 
 class WorkersUnavailableError(Exception):
     """Worker processes cannot be started, or cannot read the photos' source; the message is the reason."""
-
-
-def send(pipe: IO[bytes], message: Any) -> None:
-    """Write a pickled message to a pipe."""
-    pickle.dump(message, pipe, pickle.HIGHEST_PROTOCOL)
-    pipe.flush()
 
 
 class Task(NamedTuple):

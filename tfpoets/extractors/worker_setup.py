@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
+from tfpoets.child_process import send
 from tfpoets.data import FileReader, Photo
 
 from .cached_values import SharedClaims
 from .engines import PixelEngine
 from .photo_processor import ExtractionJob, PhotoProcessor, PhotoResult
 from .shared_arrays import SharedArray
-from .worker_protocol import Task, send
+from .worker_protocol import Task
 
 # Results are sent at least this often, in seconds, so that little work is lost if the run is killed.
 SEND_SECONDS = 0.25
