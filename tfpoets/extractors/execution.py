@@ -1,8 +1,9 @@
 """How bottlenecks are computed: with which engine, and in how many threads or processes."""
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tfpoets.data import Photo
 
@@ -14,7 +15,10 @@ from .extractor import Extractor
 from .photo_processor import ExtractionJob
 from .tflite_conversion import INPUT_NODE, OUTPUT_NODE
 from .worker_processes import SLOT_BYTES, WorkerProcesses
+from .worker_protocol import WorkersUnavailableError
 from .worker_threads import WorkerThreads
+
+log = logging.getLogger(__name__)
 
 # TensorFlow takes about ten seconds to start on a GPU. Up to this number of photos per core, the cores need less.
 MAX_PHOTOS_PER_CORE_WITHOUT_GPU = 250
@@ -92,6 +96,22 @@ class ExecutionOptions:
             uses_processes = uses_gpu or (n_workers >= MIN_PROCESSES
                                           and n_photos >= min_photos_for_processes(n_workers))
         return ExecutionPlan(self.engine or _choose_engine(extractor, uses_gpu), n_workers, uses_processes)
+
+    def plan_after(self, error: Exception, plan: ExecutionPlan, extractor: Extractor, n_photos: int) -> ExecutionPlan:
+        """Return how to compute bottlenecks after a plan failed; raise the error if there is no other way.
+
+        Args:
+            error: A NoGPUError or WorkersUnavailableError.
+            plan: The plan that failed.
+            extractor: The extractor.
+            n_photos: The number of photos.
+        """
+        if isinstance(error, WorkersUnavailableError):
+            log.debug("Worker processes cannot be used (%s). Threads are used instead.", error)
+            return replace(plan, uses_processes=False)
+        if self.engine is not None:
+            raise error
+        return self.plan(extractor, n_photos, may_use_gpu=False)
 
 
 def _choose_engine(extractor: Extractor, uses_gpu: bool) -> PixelEngine:

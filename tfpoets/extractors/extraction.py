@@ -167,13 +167,8 @@ def _extract_missing(photos: Sequence[Photo], job: ExtractionJob, cache: Bottlen
                     _store(photo, result, files, cache, job.key, plan.engine.name)
                     computed += len(result.vectors)
             break
-        except WorkersUnavailableError as error:
-            log.debug("Worker processes cannot be used (%s). Threads are used instead.", error)
-            plan = replace(plan, uses_processes=False)
-        except NoGPUError:
-            if execution.engine is not None:
-                raise
-            plan = execution.plan(job.extractor, len(missing), may_use_gpu=False)
+        except (NoGPUError, WorkersUnavailableError) as error:
+            plan = execution.plan_after(error, plan, job.extractor, len(missing))
     cache.commit()
     # Of several files with the same unreadable bytes, only the first was decoded. The others have the same reason.
     files.reasons.update({uri: files.unreadable[digest] for uri, digest in files.digests.items()

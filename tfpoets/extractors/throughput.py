@@ -5,7 +5,7 @@ import contextlib
 import io
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
@@ -79,12 +79,8 @@ def measure_throughput(extractor: Extractor, seconds: float = 2.0, execution: Ex
     while True:
         try:
             return _measure(plan, extractor, seconds)
-        except NoGPUError:
-            if execution.engine is not None:
-                raise
-            plan = execution.plan(extractor, N_PHOTOS, may_use_gpu=False)
-        except WorkersUnavailableError:
-            plan = replace(plan, uses_processes=False)
+        except (NoGPUError, WorkersUnavailableError) as error:
+            plan = execution.plan_after(error, plan, extractor, N_PHOTOS)
 
 
 def _measure(plan: ExecutionPlan, extractor: Extractor, seconds: float) -> Throughput:
