@@ -65,7 +65,8 @@ def test_classes_may_contain_one_folder_with_their_photos(tmp_path: Path) -> Non
     assert set(summary(tmp_path)) == {("cats", ""), ("dogs", ""), ("birds", ""), ("cows", "")}
 
 
-def test_a_test_folder_next_to_class_folders_is_never_a_class(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_test_folder_next_to_class_folders_is_never_a_class(tmp_path: Path, caplog: pytest.LogCaptureFixture
+                                                              ) -> None:
     touch(tmp_path, "daisy/1.jpg", "roses/1.jpg", "test/unlabelled.jpg")
     assert summary(tmp_path) == {("daisy", ""): 1, ("roses", ""): 1}
     assert any("1 photo in" in message and "test" in message for message in caplog.messages)
@@ -84,7 +85,8 @@ def test_trains_can_be_a_class(tmp_path: Path) -> None:
      ["image_dir={}/casting`", "image_dir={}/casting_512`"]),
     (["cats/persian/1.jpg", "cats/siamese/1.jpg", "dogs/pug/1.jpg", "dogs/beagle/1.jpg"],
      ["image_dir={}/cats`", "image_dir={}/dogs`", "label_pattern='{{label}}/*/*'`", "label_pattern='{{label}}/*'`"]),
-    (["a/1.jpg", "b/1.jpg", "train/a/1.jpg", "train/b/1.jpg", "test/a/2.jpg", "test/b/2.jpg"], ["image_dir={}/train`"]),
+    (["a/1.jpg", "b/1.jpg", "train/a/1.jpg", "train/b/1.jpg", "test/a/2.jpg", "test/b/2.jpg"],
+     ["image_dir={}/train`"]),
     (["bottle/train/good/1.jpg", "bottle/test/bad/1.jpg", "cable/train/good/1.jpg", "cable/test/bad/2.jpg"],
      ["image_dir={}/bottle`", "image_dir={}/cable`"])])
 def test_where_several_readings_are_possible_the_error_lists_a_command_for_each(tmp_path: Path, names: list[str],
@@ -98,7 +100,8 @@ def test_where_several_readings_are_possible_the_error_lists_a_command_for_each(
 def test_files_that_are_not_photos_are_counted_and_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture
                                                               ) -> None:
     caplog.set_level("INFO")
-    touch(tmp_path, "_classes.csv", "daisy/1.jpg", "daisy/1.xml", "roses/1.jpg", "roses/README.txt", "test/_classes.csv")
+    touch(tmp_path, "_classes.csv", "daisy/1.jpg", "daisy/1.xml", "roses/1.jpg", "roses/README.txt",
+          "test/_classes.csv")
     Image.new("RGB", (4, 4)).save(tmp_path / "daisy" / "photo-without-suffix", "PNG")
     dataset = read_dataset(tmp_path)
     assert [photo.name for photo in dataset.photos] == ["1.jpg", "photo-without-suffix", "1.jpg"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from tfpoets.data import DatasetOptions, Photo, read_dataset
@@ -51,8 +53,6 @@ def test_the_usual_formats_are_read(tmp_path: Path, name: str, table: str | byte
 
 
 def test_parquet_is_read(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    import pyarrow.parquet
     touch(tmp_path, "a.jpg", "b.jpg")
     table = pyarrow.table({"path": ["a.jpg", "b.jpg"], "label": [0, 1], "split": ["train", "test"]})
     pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
@@ -62,7 +62,8 @@ def test_parquet_is_read(tmp_path: Path) -> None:
 
 def test_part_and_group_are_read(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "b.jpg", "c.jpg")
-    photos = photos_of(tmp_path, "path,label,split,patient_id\na.jpg,x,Training,7\nb.jpg,y,PublicTest,8\nc.jpg,y,val,8\n")
+    photos = photos_of(tmp_path, "path,label,split,patient_id\n"
+                                 "a.jpg,x,Training,7\nb.jpg,y,PublicTest,8\nc.jpg,y,val,8\n")
     assert {photo.name: (photo.part, photo.group) for photo in photos} == {
         "a.jpg": ("", "7"), "b.jpg": ("test", "8"), "c.jpg": ("validation", "8")}
 

@@ -22,7 +22,8 @@ COMMON_PATTERNS = ("{index}_{label}", "{label}_{index}", "{index}-{label}", "{la
 MIN_MATCHES = 0.95
 MIN_PHOTOS_PER_LABEL = 2
 # Words that cameras and programs put in front of the number of a photo.
-_CAMERA_WORDS = frozenset("img image dsc dscn dscf pxl p photo pic picture frame screenshot scan vid video file".split())
+_CAMERA_WORDS = frozenset("img image dsc dscn dscf pxl photo pic picture frame screenshot scan vid video "
+                          "file".split())
 MAX_LISTED_READINGS = 4
 
 
@@ -97,8 +98,9 @@ def _remedy(tree: FileTree) -> str:
 def _looks_like_class_folder(path: Path) -> bool:
     """Return whether there is another folder of photos next to this one."""
     try:
-        return any(sibling != path and sibling.is_dir() and not is_junk(sibling.name)
-                   and any(has_photo_suffix(child) for child in sibling.iterdir()) for sibling in path.parent.iterdir())
+        siblings = [sibling for sibling in path.parent.iterdir()
+                    if sibling != path and sibling.is_dir() and not is_junk(sibling.name)]
+        return any(has_photo_suffix(child) for sibling in siblings for child in sibling.iterdir())
     except OSError:
         return False
 

@@ -1,4 +1,4 @@
-"""Recognize how a folder of photos is laid out: class folders, possibly in folders for training, validation and test."""
+"""Recognize how a folder is laid out: class folders, possibly in folders for training, validation and test."""
 from __future__ import annotations
 
 import logging
