@@ -110,12 +110,25 @@ def test_labels_come_from_file_names(tmp_path: Path, flags: list[str], capsys: p
     assert result["labels"] == ["frog", "ship"] and result["test"]["count"] == 10
 
 
+def test_test_dir_may_be_a_dataset_with_parts_and_divided_groups_are_reported(
+        tmp_path: Path, flags: list[str], capsys: pytest.CaptureFixture) -> None:
+    root = write_parts(tmp_path / "photos", {"train": 12, "test": 5})
+    command = [f"--image_dir={root / 'train'}", f"--test_dir={root}", "--group_pattern=0{group}", *flags]
+    capsys.readouterr()
+    assert retrain.main([*command, "--format=json"]) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out)["test"]["count"] == 15
+    assert "Groups with photos in several parts: 5." in output.err
+
+
 def test_doctor_reads_the_same_layouts(tmp_path: Path, flags: list[str], capsys: pytest.CaptureFixture) -> None:
     root = write_parts(tmp_path / "photos", {"train": 8, "test": 4})
     shutil.copy(root / "train" / "red" / "000.png", root / "test" / "red" / "copy.png")
     assert doctor.main([f"--image_dir={root}", *flags[:2]]) == 0
     assert "leak" in capsys.readouterr().out
     assert "is missing" in error_of(capsys, flags[:2], doctor)
+    shutil.rmtree(root / "train" / "blue")
+    assert doctor.main([f"--image_dir={root}", *flags[:2]]) == 0
 
 
 def test_photos_of_one_group_stay_together_in_split_and_cross_validation(tmp_path: Path, flags: list[str],

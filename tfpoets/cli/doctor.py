@@ -1,7 +1,7 @@
 """The command `tfpoets doctor`: find problems in a folder of photos."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,4 +77,5 @@ def _split_like_retrain(dataset: Dataset) -> Dataset:
         check_class_sizes(dataset, options)
     except DataError:
         options = SplitOptions(0, 0)
+        dataset = replace(dataset, photos=tuple(replace(photo, part="") for photo in dataset.photos))
     return split_photos(dataset, options)

@@ -179,7 +179,7 @@ def with_test_photos(dataset: Dataset, test_dataset: Dataset) -> Dataset:
 
     Args:
         dataset: The photos for training and validation.
-        test_dataset: The photos for the final test.
+        test_dataset: The photos for the final test. If some of them are reserved for the test, only these are used.
 
     Raises:
         DataError: The datasets have different classes, or the first one has test photos as well.
@@ -187,6 +187,9 @@ def with_test_photos(dataset: Dataset, test_dataset: Dataset) -> Dataset:
     if any(photo.part == PARTS[TEST] for photo in dataset.photos):
         raise DataError(f"Both {dataset.location} and `test_dir` contain test photos.",
                         "Omit `test_dir`, or set `image_dir` to the folder of the training photos.")
+    is_test = np.array([photo.part == PARTS[TEST] for photo in test_dataset.photos], bool)
+    if is_test.any():
+        test_dataset = test_dataset.select(is_test)
     for reference, checked in ((dataset, test_dataset), (test_dataset, dataset)):
         missing = sorted(set(reference.labels) - set(checked.labels))
         if missing:

@@ -10,7 +10,7 @@ TRAINING, VALIDATION, TEST = range(3)
 # The words for each part in the names of folders and in tables, in lower case.
 _WORDS = {**dict.fromkeys(("train", "training", "trn"), "training"),
           **dict.fromkeys(("valid", "validation", "validate", "val", "dev", "development"), "validation"),
-          **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test")}
+          **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout", "eval", "evaluation"), "test")}
 # Words that say nothing about the part: `training_set`, `images-test`.
 _FILLERS = frozenset("a data dataset folder folders img imgs image images photo photos picture pictures of part set "
                      "sets split subset the jpg jpeg png".split())

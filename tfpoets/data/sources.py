@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from tfpoets.errors import DataError, closest_match
+from tfpoets.errors import DataError, OptionError, closest_match
 
 from .dataset import Dataset
 from .dataset_options import DatasetOptions
@@ -72,6 +72,7 @@ def read_dataset(location: Path | str | None, min_classes: int = 2, options: Dat
 
     Raises:
         DataError: The location does not contain such photos; the message describes what it contains instead.
+        OptionError: There is neither a location nor a manifest.
     """
     dataset = _find_source(location, options).dataset(min_classes)
     return with_groups(dataset, options.group_pattern) if options.group_pattern else dataset
@@ -82,7 +83,7 @@ def _find_source(location: Path | str | None, options: DatasetOptions) -> PhotoS
     if options.manifest:
         return ManifestSource(options.manifest, None if location is None else _folder(location))
     if location is None:
-        raise DataError("`image_dir` is missing.", "Set it to the photo folder.")
+        raise OptionError("`image_dir` is missing.", "Set it to the photo folder.")
     if not options.label_pattern:
         return open_source(location)
     return PatternSource(_folder(location), compile_pattern("label_pattern", options.label_pattern, "label"))

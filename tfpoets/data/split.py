@@ -206,7 +206,23 @@ def _split_around(dataset: Dataset, reserved: np.ndarray, options: SplitOptions)
     parts = reserved.copy()
     parts[free] = others.parts
     groups = np.unique(find_groups(dataset, 2)[0], return_inverse=True)[1].astype(np.int64)
-    return Split(parts, options.seed, _split_digest(dataset.photos, parts), groups, others.notes)
+    notes = (*others.notes, *_divided_groups_note(dataset.photos, parts))
+    return Split(parts, options.seed, _split_digest(dataset.photos, parts), groups, notes)
+
+
+def _divided_groups_note(photos: Sequence[Photo], parts: np.ndarray) -> list[str]:
+    """Return a note about groups that the reserved parts divide, and log it; an empty list if there are none."""
+    parts_of_group: dict[str, set[int]] = defaultdict(set)
+    for photo, part in zip(photos, parts):
+        if photo.group:
+            parts_of_group[photo.group].add(int(part))
+    n_divided = sum(len(group_parts) > 1 for group_parts in parts_of_group.values())
+    if not n_divided:
+        return []
+    note = (f"Groups with photos in several parts: {n_divided}. The parts were given with the photos, so they were "
+            "not changed, but the test metrics are too optimistic.")
+    log.warning("Split: %s", note)
+    return [note]
 
 
 def _options_around(reserved: np.ndarray, options: SplitOptions) -> SplitOptions:
@@ -269,8 +285,8 @@ def _fill_empty_parts(labels: Sequence[str], groups: Mapping[str, _Group], parts
                                              max(low - group.hash_value, group.hash_value - high, 0)), default=None)
             if nearest is None:
                 raise DataError(f"The class {label} has too few independent photos for the {PARTS[part]} part: photos "
-                                "that are also in another class and _nohash_ variants must stay together.",
-                                "Add photos to it, or delete its folder.")
+                                "of one group, and photos that are also in another class, must stay together.",
+                                "Add photos to it, or leave the class out.")
             nearest.part = part
             notes.append(f"{label} had no photo in the {PARTS[part]} part; the photo with the nearest hash was moved "
                          "there.")
