@@ -2,9 +2,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from tfpoets.data import (Dataset, SplitOptions, check_class_sizes, read_dataset, reserved_for_test, split_photos,
-                          with_test_photos)
+import numpy as np
+
+from tfpoets.data import (PARTS, TEST, TRAINING, VALIDATION, Dataset, check_class_sizes, format_options,
+                          is_test_folder, read_dataset, reserved_parts, split_photos, with_test_photos)
 from tfpoets.errors import DataError, OptionError
 from tfpoets.events import PhotosListed, PhotosSplit, stage_events
 from tfpoets.exporting import UNKNOWN_LABEL
@@ -12,6 +17,8 @@ from tfpoets.retrain_options import RetrainOptions
 from tfpoets.training import EventCallback
 
 log = logging.getLogger(__name__)
+
+MAX_NAMED_LABELS = 10
 
 
 def list_photos(options: RetrainOptions, on_event: EventCallback) -> Dataset:
@@ -26,21 +33,47 @@ def list_photos(options: RetrainOptions, on_event: EventCallback) -> Dataset:
         OptionError: A class has the name that unknown photos get.
     """
     with stage_events("list", on_event):
-        dataset = read_dataset(options.image_dir)
-        check_class_sizes(dataset, _image_dir_split(options))
+        _check_not_test_folder(options.image_dir)
+        dataset = read_dataset(options.image_dir, options=options.dataset)
         if options.test_dir:
-            dataset = with_test_photos(dataset, read_dataset(options.test_dir, min_classes=1))
+            test_options = replace(options.dataset, manifest=())
+            dataset = with_test_photos(dataset, read_dataset(options.test_dir, 1, test_options))
+        _check_parts(dataset)
+        check_class_sizes(dataset, options.split)
         if options.training.unknown_coverage:
             _check_no_class_named_unknown(dataset)
     on_event(PhotosListed(dataset))
     return dataset
 
 
-def _image_dir_split(options: RetrainOptions) -> SplitOptions:
-    """Return how the photos of `image_dir` are split: without test photos if these come from `test_dir`."""
-    if options.test_dir is None:
-        return options.split
-    return SplitOptions(0, options.split.validation_percentage, options.split.seed)
+def _check_not_test_folder(image_dir: Path | str | None) -> None:
+    """Raise a DataError for the test folder of a dataset that has a folder for training as well."""
+    if isinstance(image_dir, Path) and is_test_folder(image_dir):
+        raise DataError(f"{image_dir} contains the test photos of a dataset, which are never used for training.",
+                        f"Use the whole dataset: {format_options(image_dir=image_dir.resolve().parent)}.")
+
+
+def _check_parts(dataset: Dataset) -> None:
+    """Check that every class has photos for training; log the classes that a reserved part lacks."""
+    reserved = reserved_parts(dataset)
+    labels = {part: {dataset.photos[row].label for row in np.flatnonzero(reserved == part)}
+              for part in range(len(PARTS))}
+    if not labels[TRAINING]:
+        raise DataError(f"All photos in {dataset.location} are for validation or the test; none remain to train on.",
+                        "Add photos for training.")
+    for part in (VALIDATION, TEST):
+        extra = sorted(labels[part] - labels[TRAINING])
+        if extra:
+            raise DataError(f"There are {PARTS[part]} photos of {_join(extra)}, but no training photos.",
+                            "Add training photos, or remove these classes.")
+        missing = sorted(labels[TRAINING] - labels[part])
+        if labels[part] and missing:
+            log.warning("There are no %s photos of %s.", PARTS[part], _join(missing))
+
+
+def _join(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - MAX_NAMED_LABELS} more" if len(labels) > MAX_NAMED_LABELS else ""
+    return ", ".join(labels[:MAX_NAMED_LABELS]) + more
 
 
 def _check_no_class_named_unknown(dataset: Dataset) -> None:
@@ -53,7 +86,7 @@ def _check_no_class_named_unknown(dataset: Dataset) -> None:
 
 
 def split_dataset(dataset: Dataset, options: RetrainOptions, on_event: EventCallback) -> Dataset:
-    """Split the photos, without those of `image_dir` that are also in `test_dir`.
+    """Split the photos, without those that are also in a part that their duplicates are reserved for.
 
     Args:
         dataset: The readable photos, with their digests and perceptual hashes.
@@ -64,20 +97,22 @@ def split_dataset(dataset: Dataset, options: RetrainOptions, on_event: EventCall
         DataError: No photos remain to train on.
     """
     with stage_events("split", on_event):
-        dataset = split_photos(_without_test_duplicates(dataset, options), options.split)
+        dataset = split_photos(_without_reserved_duplicates(dataset), options.split)
     on_event(PhotosSplit(dataset))
     return dataset
 
 
-def _without_test_duplicates(dataset: Dataset, options: RetrainOptions) -> Dataset:
-    """Return the dataset without the photos of `image_dir` that are also in `test_dir`."""
-    is_test = reserved_for_test(dataset)
-    test_digests = {photo.digest for photo, reserved in zip(dataset.photos, is_test) if reserved}
-    remaining = is_test | [photo.digest not in test_digests for photo in dataset.photos]
-    if not remaining[~is_test].any():
-        raise DataError(f"All photos in {options.image_dir} are also in {options.test_dir}, so none remain to train "
-                        "on.", "Choose a `test_dir` with different photos.")
+def _without_reserved_duplicates(dataset: Dataset) -> Dataset:
+    """Return the dataset without photos whose contents are also reserved for validation or, foremost, for the test."""
+    reserved = reserved_parts(dataset)
+    last_part: dict[str, int] = {}
+    for photo, part in zip(dataset.photos, reserved):
+        last_part[photo.digest] = max(int(part), last_part.get(photo.digest, TRAINING))
+    remaining = np.array([last_part[photo.digest] == part for photo, part in zip(dataset.photos, reserved)], bool)
+    if not (remaining & (reserved == TRAINING)).any():
+        raise DataError(f"All photos in {dataset.location} are also validation or test photos, so none remain to "
+                        "train on.", "Choose different photos for the test.")
     if not remaining.all():
-        log.warning("Photos in %s that are also in %s are used only for testing: %d.", options.image_dir,
-                    options.test_dir, (~remaining).sum())
+        log.warning("Photos that are also among the validation or test photos are used only there: %d.",
+                    (~remaining).sum())
     return dataset.select(remaining)

@@ -149,8 +149,6 @@ def _make_options(options_or_image_dir: RetrainOptions | str | os.PathLike[str] 
     if isinstance(options_or_image_dir, RetrainOptions):
         return with_options(options_or_image_dir, values, OPTIONAL_GROUPS)
     image_dir = options_or_image_dir
-    if image_dir is None and "image_dir" not in values:
-        raise OptionError("`image_dir` is missing.", "Set it to the photo folder.")
     if image_dir is not None and "image_dir" in values:
         raise OptionError("`image_dir` was set twice.", "Set it only once.")
     return with_options(RetrainOptions, values if image_dir is None else {"image_dir": image_dir, **values},

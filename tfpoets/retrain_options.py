@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tfpoets.data import SplitOptions
+from tfpoets.data import DatasetOptions, SplitOptions
 from tfpoets.errors import OptionError, check_bool, check_range, check_type
 from tfpoets.exporting import ExportOptions
 from tfpoets.extractors import ExtractorOptions
@@ -30,9 +30,11 @@ class RetrainOptions:
 
     Attributes:
         image_dir: The folder that contains one folder of photos per class, named after its label; or another location
-            that one of PHOTO_SOURCES can read.
+            that one of PHOTO_SOURCES can read. With `manifest`, the folder of its photos; None: the folder of the
+            manifest.
         test_dir: A second folder with the same classes, whose photos are the test photos; None: a fraction of the
             photos in `image_dir` is held out.
+        dataset: Where the labels and groups of the photos are, if not in the names of folders.
         split: How the photos are split.
         extractor: Which pretrained network is used.
         training: What is trained, and how.
@@ -45,8 +47,9 @@ class RetrainOptions:
         test_batch_size: Also report the accuracy on this many test photos, drawn evenly from the classes; -1: omit it.
     """
 
-    image_dir: Path | str
+    image_dir: Path | str | None = None
     test_dir: Path | str | None = None
+    dataset: DatasetOptions = DatasetOptions()
     split: SplitOptions = SplitOptions()
     extractor: ExtractorOptions = ExtractorOptions()
     training: TrainingOptions = TrainingOptions()
@@ -59,10 +62,12 @@ class RetrainOptions:
     test_batch_size: int = -1
 
     def __post_init__(self) -> None:
-        for name, expected in (("split", SplitOptions), ("extractor", ExtractorOptions),
+        for name, expected in (("dataset", DatasetOptions), ("split", SplitOptions), ("extractor", ExtractorOptions),
                                ("training", TrainingOptions), ("files", ExportOptions)):
             check_type(name, getattr(self, name), expected)
         check_bool("doctor", self.doctor)
+        if self.image_dir is None and not self.dataset.manifest:
+            raise OptionError("`image_dir` is missing.", "Set it to the photo folder.")
         convert_to_locations(self, "image_dir", "test_dir")
         convert_to_paths(self, "bottleneck_dir", "summaries_dir", "intermediate_output_graphs_dir")
         # At least three folds: one is held out, one is used for validation, and the others for training.
@@ -74,7 +79,8 @@ class RetrainOptions:
 
     def _check_output_locations(self) -> None:
         """Check that no file is written among the photos, where the next run would treat it as a class or a photo."""
-        for image_dir in (self.image_dir, self.test_dir):
+        # The photos of a manifest are only those that it lists, so other files next to them do no harm.
+        for image_dir in (None if self.dataset.manifest else self.image_dir, self.test_dir):
             if image_dir is None:
                 continue
             for name in ("output_graph", "output_labels"):
@@ -115,8 +121,8 @@ class RetrainOptions:
 
 def _to_json(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _to_json(item) for name, item in value.items()
-                if item not in (None, (), "") and name not in UNSTORED_OPTIONS}
+        values = {name: _to_json(item) for name, item in value.items() if name not in UNSTORED_OPTIONS}
+        return {name: item for name, item in values.items() if item not in (None, [], "", {})}
     if isinstance(value, tuple):
         return [_to_json(item) for item in value]
     return str(value) if isinstance(value, Path) else value

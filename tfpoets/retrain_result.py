@@ -98,6 +98,7 @@ class RetrainResult:
         return _non_finite_to_none({
             "labels": list(self.labels),
             "photos": {"listed": len(self.listed_dataset), "per_label": self.listed_dataset.counts(),
+                       "layout": self.listed_dataset.layout,
                        "unreadable": [{"file": photo.uri, "reason": reason} for photo, reason in self.unreadable]},
             "bottlenecks": self._bottlenecks(),
             "augmented": self.training.augmented_views and asdict(self.training.augmented_views),

@@ -145,7 +145,7 @@ def test_a_report_creates_its_folder(capsys: pytest.CaptureFixture) -> None:
     (["--image_dir=nowhere"], 1, "There is no folder nowhere."), ([], 1, "There is no folder tf_files/flower_photos"),
     (["missing.pb", "--image_dir=new"], 1, "There is no classifier at missing.pb."),
     (["a.pb", "--graph=b.pb"], 2, "Two graphs were given: a.pb and b.pb."),
-    (["--image_dir=other"], 1, "No folder in other has the name of a label of .* \\(blue, green, red\\)."),
+    (["--image_dir=other"], 1, "No photos in other have a label of .* \\(blue, green, red\\)."),
 ])
 def test_errors_are_reported(arguments: list[str], code: int, sentence: str, capsys: pytest.CaptureFixture) -> None:
     for hue, label in enumerate(("cat", "dog")):

@@ -39,13 +39,13 @@ def failing(error: BaseException):
 ])
 def test_errors_give_a_message_and_an_exit_code(error: BaseException, code: int, sentence: str,
                                                 capsys: pytest.CaptureFixture) -> None:
-    set_flags({})
+    set_flags({}, "retrain")
     assert run_command(failing(error), []) == code
     assert capsys.readouterr().err == sentence
 
 
 def test_options_and_commands_in_errors_are_shown_as_the_user_types_them(capsys: pytest.CaptureFixture) -> None:
-    set_flags({"handle": "--tfhub_module", "image_size": "--image_size"})
+    set_flags({"handle": "--tfhub_module", "image_size": "--image_size"}, "retrain")
     run_command(failing(TfpoetsError("`handle`=x takes no `image_size`, and `unknown` is not an option.",
                                      "Run `tfpoets retrain`, or: `tfpoets evaluate image_dir=x`")), [])
     assert capsys.readouterr().err == ("Error: --tfhub_module=x takes no --image_size, and unknown is not an option. "

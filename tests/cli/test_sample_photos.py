@@ -48,9 +48,8 @@ def test_a_printed_command_with_spaces_can_be_pasted(tmp_path, monkeypatch, caps
     assert result.stdout == f"--image_dir={tmp_path}/my photos/digits|"
 
 
-@pytest.mark.parametrize("name, folder, image_dir", [("flowers", "flower_photos", "flower_photos"),
-                                                     ("cifar10", "cifar10", "cifar10/train")])
-def test_each_sample_has_its_own_default_folder(name, folder, image_dir, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("name, folder", [("flowers", "flower_photos"), ("cifar10", "cifar10")])
+def test_each_sample_has_its_own_default_folder(name, folder, tmp_path, monkeypatch, capsys):
     counts = samples.FLOWERS_COUNTS if name == "flowers" else samples.CIFAR10_COUNTS
     for label, count in counts.items():
         (tmp_path / "tf_files" / folder / label).mkdir(parents=True)
@@ -58,7 +57,7 @@ def test_each_sample_has_its_own_default_folder(name, folder, image_dir, tmp_pat
     monkeypatch.setattr(samples, "_count_files", lambda path: counts[path.relative_to(top).as_posix()])
     monkeypatch.chdir(tmp_path)
     assert sample_photos.main([name]) == 0
-    assert f"--image_dir={Path('tf_files') / image_dir}\n" in capsys.readouterr().out
+    assert f"--image_dir={Path('tf_files') / folder}\n" in capsys.readouterr().out
 
 
 def test_help_imports_neither_tensorflow_nor_sklearn(tmp_path):

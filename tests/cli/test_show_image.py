@@ -30,7 +30,7 @@ def test_every_class_has_a_row_of_photos(photo_folder: Path, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("arguments, code, words", [
-    ([], 2, "required: FOLDER"), (["nowhere"], 1, "There is no folder nowhere"),
+    ([], 2, "FOLDER is missing"), (["nowhere"], 1, "There is no folder nowhere"),
     (["nowhere", "--output=x.gif"], 2, "must end in .png or .jpg")])
 def test_errors_are_reported(arguments: list[str], code: int, words: str, capsys: pytest.CaptureFixture) -> None:
     assert show_image.main(arguments) == code

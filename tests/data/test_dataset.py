@@ -62,8 +62,8 @@ def test_system_files_are_skipped_without_a_message(tmp_path: Path, caplog: pyte
 
 
 @pytest.mark.parametrize("files, image_dir, message", [
-    (["daisy/a.jpg", "daisy/b.jpg"], "daisy", "looks like a single class.*Use the folder above it"),
-    (["flowers/daisy/a.jpg", "flowers/rose/b.jpg"], ".", "one level too deep.*flowers"),
+    (["daisy/a.jpg", "daisy/b.jpg", "roses/c.jpg"], "daisy", "looks like a single class.*Use the folder above it"),
+    (["photos/a.jpg", "photos/b.jpg"], ".", "without class folders.*Put the photos of each class into a folder"),
     (["daisy/a.jpg"], ".", "one class only .daisy."),
     (["daisy/.DS_Store"], ".", "no photos in the folders"),
     ([], ".", "no photos in the folders"),
@@ -83,4 +83,4 @@ def test_ignored_photos_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixt
     dataset = read_dataset(tmp_path)
     assert dataset.labels == ("a", "b") and len(dataset.photos) == 2
     log = " ".join(caplog.messages)
-    assert "1 photo directly in" in log and "2 photos in" in log and "empty contains no files" in log
+    assert "1 photo directly in" in log and "2 photos in" in log and "empty contains no photos" in log

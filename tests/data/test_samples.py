@@ -178,7 +178,7 @@ def test_flowers_are_unpacked_with_their_licence_and_not_downloaded_again(tmp_pa
     archive = tgz(ARCHIVE)
     folder = tmp_path / "tf_files" / "flower_photos"
     sample = write_flowers(folder, archive, sha256=hashlib.sha256(archive).hexdigest())
-    assert (sample.image_dir, sample.counts, sample.already_existed) == (folder, FEW_FLOWERS, False)
+    assert (sample.folder, sample.counts, sample.already_existed) == (folder, FEW_FLOWERS, False)
     assert files(folder) == {name.removeprefix("flower_photos/"): content for name, content in ARCHIVE.items()}
     assert os.listdir(folder.parent) == ["flower_photos"]
     assert samples.write_flowers(folder, "http://127.0.0.1:1/gone.tgz", counts=FEW_FLOWERS).already_existed
@@ -248,7 +248,7 @@ def test_a_complete_cifar10_is_recognized_without_tensorflow(tmp_path, monkeypat
     parts = {part: (pixels, np.array([[0]])) for part in ("train", "test")}
     samples.write_parts(tmp_path / "cifar10", parts, ("cat",))
     sample = samples.write_cifar10(tmp_path / "cifar10")
-    assert sample.already_existed and sample.image_dir == tmp_path / "cifar10" / "train"
+    assert sample.already_existed and sample.folder == tmp_path / "cifar10"
 
 
 def test_cifar10_has_the_published_classes_and_sizes():

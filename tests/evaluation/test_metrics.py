@@ -84,12 +84,20 @@ def test_the_temperature_is_1_for_a_handful_of_photos() -> None:
 
 @pytest.mark.parametrize("n_correct, count, words", [
     (10, 16, "too few to tell whether this is better than always predicting the most frequent class"),
+    (510, 1000, "On new photos the accuracy is 54.1% at most, hardly better than always predicting"),
     (36, 40, "a small sample: on new photos the accuracy may be anywhere from 77% to 96%"), (900, 1000, "")])
 def test_caution_warns_of_too_few_photos(n_correct: int, count: int, words: str) -> None:
     y = np.arange(count) % 2
     predicted = np.where(np.arange(count) < n_correct, y, 1 - y)
     caution = evaluate(np.eye(2)[predicted], y).caution()
     assert words in caution if words else caution == ""
+
+
+def test_many_classes_without_a_correct_prediction_are_not_called_too_few_photos() -> None:
+    y = np.arange(1200)
+    caution = evaluate(np.eye(1200)[(y + 1) % 1200], y).caution()
+    assert caution == ("On new photos the accuracy is 0.3% at most, hardly better than always predicting the most "
+                       "frequent class.")
 
 
 def test_the_baseline_is_the_accuracy_of_the_majority_class() -> None:

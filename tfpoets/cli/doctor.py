@@ -1,11 +1,11 @@
 """The command `tfpoets doctor`: find problems in a folder of photos."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tfpoets.data import Dataset, SplitOptions, check_class_sizes, read_dataset, split_photos
+from tfpoets.data import Dataset, DatasetOptions, SplitOptions, check_class_sizes, read_dataset, split_photos
 from tfpoets.doctor import examine, required_measures, write_findings
 from tfpoets.errors import DataError
 from tfpoets.extractors import ExtractorOptions, extract_bottlenecks, open_extractor
@@ -14,7 +14,8 @@ from tfpoets.files import check_not_below_image_dir, check_output_folder
 from .parser import Flag, Group, location, option_values, parse_flags, path
 from .paths import TF_FILES
 from .run_command import run_command
-from .shared_flags import EXTRACTOR_FLAGS, IMAGE_DIR_HELP, STORAGE_FLAGS, VIEWS_FLAG, extractor_options
+from .shared_flags import (DATASET_FLAGS, EXTRACTOR_FLAGS, IMAGE_DIR_HELP, STORAGE_FLAGS, VIEWS_FLAG,
+                           dataset_options, extractor_options)
 from .text import finding_lines, photo_lines
 
 # The number of findings of each kind that are printed. The CSV file contains all of them.
@@ -23,7 +24,8 @@ DESCRIPTION = ("Find problems in a folder of photos, such as wrong labels, dupli
                "The photos are not changed.")
 FLAGS = (
     Group("", (
-        Flag("image_dir", IMAGE_DIR_HELP, "image_dir", location, "DIR", required=True),
+        Flag("image_dir", IMAGE_DIR_HELP, "image_dir", location, "DIR"),
+        *DATASET_FLAGS,
         Flag("output_dir", "folder to write findings.csv to (default: tf_files/doctor)", "output_dir", path, "DIR"))),
     Group("extractor", (*EXTRACTOR_FLAGS, VIEWS_FLAG)),
     Group("files", STORAGE_FLAGS))
@@ -33,7 +35,8 @@ FLAGS = (
 class DoctorOptions:
     """The options of `doctor`, documented by the flags of the same names."""
 
-    image_dir: Path | str
+    image_dir: Path | str | None = None
+    dataset: DatasetOptions = DatasetOptions()
     output_dir: Path = TF_FILES / "doctor"
     bottleneck_dir: Path = TF_FILES / "bottlenecks"
     extractor: ExtractorOptions = ExtractorOptions()
@@ -46,15 +49,16 @@ def main(argv: list[str] | None = None) -> int:
 
 def options_from(args: dict[str, Any]) -> DoctorOptions:
     """Convert the values of the flags to options."""
-    values = {**option_values(args, FLAGS), "extractor": extractor_options(args)}
+    values = {**option_values(args, FLAGS), "extractor": extractor_options(args), "dataset": dataset_options(args)}
     options = DoctorOptions(**values)
-    check_not_below_image_dir(options.output_dir, "output_dir", options.image_dir, options.output_dir)
+    if options.image_dir is not None and not options.dataset.manifest:
+        check_not_below_image_dir(options.output_dir, "output_dir", options.image_dir, options.output_dir)
     return options
 
 
 def doctor(options: DoctorOptions) -> int:
     """Examine the photos, write all findings, print the first few of each kind, and return 0."""
-    dataset = read_dataset(options.image_dir)
+    dataset = read_dataset(options.image_dir, options=options.dataset)
     check_output_folder(options.output_dir)
     print(*photo_lines(dataset), sep="\n", flush=True)
     extractor = open_extractor(options.extractor)
@@ -73,4 +77,5 @@ def _split_like_retrain(dataset: Dataset) -> Dataset:
         check_class_sizes(dataset, options)
     except DataError:
         options = SplitOptions(0, 0)
+        dataset = replace(dataset, photos=tuple(replace(photo, part="") for photo in dataset.photos))
     return split_photos(dataset, options)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import Dataset, Photo, read_dataset
+from tfpoets.data import Dataset, DatasetOptions, Photo, read_dataset
 from tfpoets.errors import DataError
 from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_rejection
 from tfpoets.exporting import UNKNOWN_LABEL, training_photo_mask
@@ -24,7 +24,8 @@ from .invocation import command_line
 from .parser import Flag, Group, location, option_values, parse_flags, path
 from .paths import TF_FILES, default_graph
 from .run_command import UsageError, run_command
-from .shared_flags import CLASSIFIER_HELP, GRAPH_FLAGS, IMAGE_DIR_HELP, legacy_options
+from .shared_flags import (CLASSIFIER_HELP, DATASET_FLAGS, GRAPH_FLAGS, IMAGE_DIR_HELP, dataset_options,
+                           legacy_options)
 from .text import accuracy_lines, class_lines, unknown_lines
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ FLAGS = (
         Flag("positional", "same as --graph, as in TensorFlow for Poets", parse=path, metavar="GRAPH", nargs="?"),
         Flag("graph", CLASSIFIER_HELP, parse=path, metavar="FILE"),
         Flag("image_dir", f"{IMAGE_DIR_HELP} (default: {DEFAULT_PHOTOS})", "image_dir", location, "DIR"),
+        *DATASET_FLAGS,
         Flag("format", "text (default), or json to print all metrics as one object", "format",
              choices=("text", "json")),
         Flag("report", "also write an HTML page that shows the misclassified photos", "report", path, "FILE"))),
@@ -56,7 +58,8 @@ class EvaluateOptions:
 
     graph: Path
     legacy: LegacyGraphOptions = LegacyGraphOptions()
-    image_dir: Path | str = DEFAULT_PHOTOS
+    image_dir: Path | str | None = None
+    dataset: DatasetOptions = DatasetOptions()
     format: str = "text"
     report: Path | None = None
 
@@ -72,7 +75,9 @@ def options_from(args: dict[str, Any]) -> EvaluateOptions:
     graph, positional = args.get("graph"), args.get("positional")
     if graph and positional and graph != positional:
         raise UsageError(f"Two graphs were given: {positional} and {graph}.", "Use one of them.")
-    values = {**option_values(args, FLAGS), "legacy": legacy_options(args)}
+    values = {**option_values(args, FLAGS), "legacy": legacy_options(args), "dataset": dataset_options(args)}
+    if not values["dataset"].manifest:
+        values.setdefault("image_dir", DEFAULT_PHOTOS)
     options = EvaluateOptions(graph or positional or default_graph(), **values)
     if options.report:
         if options.report.suffix.lower() not in (".html", ".htm"):
@@ -84,10 +89,10 @@ def options_from(args: dict[str, Any]) -> EvaluateOptions:
 def evaluate_classifier(options: EvaluateOptions) -> int:
     """Evaluate the classifier on the photos, print its metrics, write the report if requested, and return 0."""
     classifier = load_classifier(options.graph, options.legacy)
-    dataset = read_dataset(options.image_dir, min_classes=1)
+    dataset = read_dataset(options.image_dir, 1, options.dataset)
     class_indices = _match_folders(classifier, dataset)
     if not class_indices:
-        raise DataError(f"No folder in {options.image_dir} has the name of a label of {options.graph} "
+        raise DataError(f"No photos in {dataset.location} have a label of {options.graph} "
                         f"({_join_labels(classifier.labels)}).", "Rename the folders to match the labels.")
     unknown_photos = _find_unknown_photos(classifier, dataset, class_indices)
     _log_unmatched(classifier, dataset, class_indices, {photo.label for photo in unknown_photos})
@@ -105,7 +110,7 @@ def evaluate_classifier(options: EvaluateOptions) -> int:
         command = f"{command_line('label_image', f'--graph={options.graph}')} --image=PHOTO"
         write_report(options.report, describe_evaluation(
             classifier, options.graph, EvaluatedPhotos(photos, y, probabilities, metrics, rejection),
-            options.image_dir, notes, command))
+            dataset.location, notes, command))
     if options.format == "json":
         print(json.dumps({**metrics.to_dict(classifier.labels), "unknown": rejection and rejection.to_dict()},
                          ensure_ascii=False))

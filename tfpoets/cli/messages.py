@@ -18,28 +18,46 @@ from .invocation import program_name
 # Printed lines are at most this long, so that they fit a terminal of 80 columns.
 LINE_WIDTH = 79
 
-# Options and commands in the messages of the library: `image_size`, `tfpoets retrain image_dir=FOLDER`.
-_QUOTED = re.compile(r"`(?:tfpoets (?P<command>[a-z_0-9]+)(?P<options>(?: [a-z_]+=[^ `]+)*)|(?P<option>[a-z_0-9]+))`")
+# Options and commands in the messages of the library: `image_size`, `tfpoets retrain image_dir=FOLDER`, and options
+# with their values, `image_dir=FOLDER seed=3`. A value with special characters is in single quotes.
+_VALUE = "(?:'[^'`]*'|[^ '`])+"
+_QUOTED = re.compile(rf"`(?:tfpoets (?P<command>[a-z_0-9]+)(?P<options>(?: [a-z_]+={_VALUE})*)|"
+                     rf"(?P<assignments>[a-z_]+={_VALUE}(?: [a-z_]+={_VALUE})*)|(?P<option>[a-z_0-9]+))`")
 _flags: dict[str, str] = {}
+_command: list[str] = []
 
 
-def set_flags(flags: Mapping[str, str]) -> None:
-    """Set the flag that `as_flags` inserts for each option name, such as "--tfhub_module" for "handle"."""
+def set_flags(flags: Mapping[str, str], command: str) -> None:
+    """Set what `as_flags` inserts.
+
+    Args:
+        flags: The flag for each option name, such as "--tfhub_module" for "handle".
+        command: The name of the running command, such as "retrain".
+    """
     _flags.clear()
     _flags.update(flags)
+    _command[:] = [command]
 
 
 def as_flags(text: str) -> str:
     """Replace the options and commands in a message of the library with what the user types.
 
     `image_size` becomes --image_size if the running command has such a flag, and `tfpoets retrain image_dir=FOLDER`
-    becomes a command line in the form in which this command was started. Other names only lose their backticks.
+    becomes a command line in the form in which this command was started. Options with values become a command line of
+    the running command. Other names only lose their backticks.
     """
     def replacement(match: re.Match[str]) -> str:
         if match["command"]:
-            return program_name(match["command"]) + match["options"].replace(" ", " --")
+            return program_name(match["command"]) + _as_arguments(match["options"])
+        if match["assignments"]:
+            return (program_name(_command[0]) if _command else "") + _as_arguments(f" {match['assignments']}")
         return _flags.get(match["option"], match["option"])
     return _QUOTED.sub(replacement, text)
+
+
+def _as_arguments(options: str) -> str:
+    """Return options in the form ` name=value` as flags; spaces in quoted values are unchanged."""
+    return re.sub(rf" ([a-z_]+={_VALUE})", r" --\1", options)
 
 
 def print_message(sentence: str) -> None:

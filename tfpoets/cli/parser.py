@@ -112,7 +112,7 @@ def parse_flags(command: str, description: str, groups: Sequence[Group], argv: l
         for flag in group.flags:
             flag.add_to(container)
     set_flags({name: flag.spelling for group in groups for flag in group.flags
-               for name in (flag.option_name, *flag.aliases, flag.name)})
+               for name in (flag.option_name, *flag.aliases, flag.name)}, command)
     args = parser.parse(sys.argv[1:] if argv is None else argv)
     configure_messages(args.pop("logging_verbosity", "INFO"))
     args.pop("debug", None)

@@ -25,8 +25,8 @@ from .parser import Flag, Group, location, names, option_values, parse_flags, pa
 from .paths import DEFAULT_TFLITE
 from .retrain_text import EventPrinter
 from .run_command import UsageError, run_command
-from .shared_flags import (AUGMENTATION_FLAGS, EXTRACTOR_FLAGS, IMAGE_DIR_HELP, STORAGE_FLAGS, VIEWS_FLAG,
-                           augmentation_options, extractor_options)
+from .shared_flags import (AUGMENTATION_FLAGS, DATASET_FLAGS, EXTRACTOR_FLAGS, IMAGE_DIR_HELP, STORAGE_FLAGS,
+                           VIEWS_FLAG, augmentation_options, dataset_options, extractor_options)
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +35,14 @@ FINE_TUNING, SCRATCH = FineTuningOptions(), NetworkOptions(architecture=CONVNETS
 
 PHOTOS = Group("photos", (
     Flag("image_dir", f"{IMAGE_DIR_HELP}; the name of a subfolder is the label of its photos", "image_dir", location,
-         "DIR", required=True),
+         "DIR"),
     Flag("test_dir", "second folder with the same classes, to use for the final test (default: hold out part of "
          "--image_dir)", "test_dir", location, "DIR"),
     Flag("testing_percentage", "percentage of the photos held out for the final test (default: "
          f"{SPLIT.testing_percentage:g})", "split.testing_percentage", float, "P"),
     Flag("validation_percentage", "percentage of the photos used to choose the L2 strength or the best epoch "
          f"(default: {SPLIT.validation_percentage:g})", "split.validation_percentage", float, "P"),
+    *DATASET_FLAGS,
     Flag("seed", f"random seed of the split and the training (default: {SPLIT.seed})", "split.seed", int, "N")))
 HEAD = Group("training", (
     Flag("class_weight", "balanced: give all classes the same total weight, however many photos they have (default: "
@@ -187,6 +188,7 @@ def options_from(args: dict[str, Any]) -> RetrainOptions:
         network=network if isinstance(network, NetworkOptions) else None,
         augmentation=None if network else augmentation_options(args))
     values["extractor"] = _extractor_options(args)
+    values["dataset"] = dataset_options(args)
     split = values.get("split", {})
     if "test_dir" in args:
         split["testing_percentage"] = 0

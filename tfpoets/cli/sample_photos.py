@@ -46,5 +46,5 @@ def write_sample(sample: str = "digits", output_dir: Path | None = None) -> int:
     else:
         print(f"Wrote {photos} in {len(written.counts)} class folders to {written.folder}.")
     print("Retrain on them with:")
-    print(f"    {command_line('retrain', f'--image_dir={written.image_dir}')}")
+    print(f"    {command_line('retrain', f'--image_dir={written.folder}')}")
     return 0

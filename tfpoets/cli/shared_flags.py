@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfpoets.data import AugmentationOptions
+from tfpoets.data import AugmentationOptions, DatasetOptions
 from tfpoets.extractors import VIEW_COUNTS, ExtractorOptions
 from tfpoets.inference import LegacyGraphOptions
 
@@ -15,6 +15,17 @@ EXTRACTOR = ExtractorOptions()
 IMAGE_DIR_HELP = "folder with one subfolder of photos per class"
 CLASSIFIER_HELP = (f".tflite, .pb or SavedModel folder written by retrain (default: {DEFAULT_TFLITE}), or a graph of "
                    "TensorFlow for Poets")
+
+DATASET_FLAGS = (
+    Flag("manifest", "table of the photos with columns path and label and, optionally, part (training, validation or "
+         "test) and group: CSV, TSV, JSON lines or Parquet; several with commas between them. --image_dir is then the "
+         "folder of the photos (default: that of the table)", "dataset.manifest", metavar="FILE"),
+    Flag("label_pattern", "find the labels in the file names instead of the folder names: a name such as "
+         "{index}_{label}.png, or a regular expression with a group named label", "dataset.label_pattern",
+         metavar="PATTERN"),
+    Flag("group_pattern", "find in the file names which photos show the same scene (video, object, patient) and keep "
+         "them in one part: a name such as video{group}_frame*, or a regular expression with a group named group",
+         "dataset.group_pattern", metavar="PATTERN"))
 
 EXTRACTOR_FLAGS = (
     Flag("tfhub_module", f"pretrained network to use: {EXTRACTOR.handle} (default, needs no download); a TF Hub or "
@@ -62,6 +73,11 @@ def extractor_options(args: dict[str, Any], handle: str = "") -> ExtractorOption
     """
     values = option_values(args, (Group("", (*EXTRACTOR_FLAGS, VIEWS_FLAG, *STORAGE_FLAGS)),)).get("extractor", {})
     return ExtractorOptions(values.pop("handle", "") or handle or EXTRACTOR.handle, **values)
+
+
+def dataset_options(args: dict[str, Any]) -> DatasetOptions:
+    """Convert the values of DATASET_FLAGS to options."""
+    return DatasetOptions(**option_values(args, (Group("", DATASET_FLAGS),)).get("dataset", {}))
 
 
 def legacy_options(args: dict[str, Any]) -> LegacyGraphOptions:

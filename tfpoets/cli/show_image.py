@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from tfpoets.data import load_full_size, read_dataset
+from tfpoets.data import DatasetOptions, load_full_size, read_dataset
 from tfpoets.errors import check_range
 from tfpoets.files import check_output_file
 from tfpoets.report import sample_grid
@@ -15,13 +15,14 @@ from tfpoets.report import sample_grid
 from .parser import Flag, Group, location, option_values, parse_flags, path
 from .paths import TF_FILES
 from .run_command import UsageError, run_command
-from .shared_flags import IMAGE_DIR_HELP
+from .shared_flags import DATASET_FLAGS, IMAGE_DIR_HELP, dataset_options
 
 # A row with more photos would not fit on most screens.
 MAX_PHOTOS_PER_CLASS = 20
 DESCRIPTION = "Show some photos of each class in one image, to check the training data."
 FLAGS = (Group("", (
-    Flag("image_dir", IMAGE_DIR_HELP, "image_dir", location, "FOLDER", nargs="1"),
+    Flag("image_dir", IMAGE_DIR_HELP, "image_dir", location, "FOLDER", nargs="?"),
+    *DATASET_FLAGS,
     Flag("output", "picture to write, .png or .jpg (default: tf_files/photos.png)", "output", path, "FILE"),
     Flag("photos_per_class", f"number of photos per class, at most {MAX_PHOTOS_PER_CLASS} (default: 8)",
          "photos_per_class", int, "N"))),)
@@ -31,9 +32,10 @@ FLAGS = (Group("", (
 class ShowOptions:
     """The options of `show_image`, documented by the flags of the same names."""
 
-    image_dir: Path | str
+    image_dir: Path | str | None = None
     output: Path = TF_FILES / "photos.png"
     photos_per_class: int = 8
+    dataset: DatasetOptions = DatasetOptions()
 
     def __post_init__(self) -> None:
         check_range("photos_per_class", self.photos_per_class, minimum=1, integer=True)
@@ -47,16 +49,16 @@ def main(argv: list[str] | None = None) -> int:
 
 def options_from(args: dict[str, Any]) -> ShowOptions:
     """Convert the values of the flags to options."""
-    options = ShowOptions(**option_values(args, FLAGS))
+    options = ShowOptions(**{**option_values(args, FLAGS), "dataset": dataset_options(args)})
     if options.output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UsageError(f"--output={options.output} must end in .png or .jpg.")
-    check_output_file(options.output, "output", options.image_dir)
+    check_output_file(options.output, "output", None if options.dataset.manifest else options.image_dir)
     return options
 
 
 def write_picture(options: ShowOptions) -> int:
     """Write the picture, print its path and size, and return 0."""
-    picture = sample_grid(read_dataset(options.image_dir, min_classes=1),
+    picture = sample_grid(read_dataset(options.image_dir, 1, options.dataset),
                           min(options.photos_per_class, MAX_PHOTOS_PER_CLASS))
     picture.save(options.output)
     print(f"{options.output}: {picture.width} x {picture.height} pixels")

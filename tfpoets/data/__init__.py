@@ -6,6 +6,7 @@ from tfpoets.lazy_names import lazy_names
 if TYPE_CHECKING:
     from .augmentation import DEFAULT_AUGMENTATION, AugmentationOptions, augment_pixels, augment_tensor
     from .dataset import Dataset, Examples, Photo, photo_digest, with_test_photos
+    from .dataset_options import DatasetOptions
     from .decode import (PIXELS_VERSION, has_plain_pixels, load_full_size, load_photos, load_pixels,
                          load_pixels_at_sizes, network_input)
     from .decode_tensorflow import decode_tensor
@@ -13,20 +14,23 @@ if TYPE_CHECKING:
     from .formats import has_photo_signature, suffixes_for
     from .hashing import hash_photos, with_readable_photos
     from .input_sources import expand_sources, is_url, read_source
+    from .layout_advice import format_options
+    from .layouts import is_test_folder
     from .legacy_decode import LEGACY_PIXELS_VERSION, load_legacy_pixels, resize_bilinear
     from .local_files import FileReader, LocalFiles
     from .measures import Measure
     from .near_duplicates import (HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, connected_groups, hamming_distances,
                                   near_duplicate_pairs, perceptual_hash)
+    from .part_names import PARTS, TEST, TRAINING, VALIDATION
     from .photo_files import PhotoHeader, read_photo_header
     from .sources import PHOTO_SOURCES, read_dataset
-    from .split import (PARTS, TEST, TRAINING, VALIDATION, Split, SplitOptions, check_class_sizes, reserved_for_test,
-                        split_photos)
+    from .split import Split, SplitOptions, check_class_sizes, reserved_parts, split_photos
     from .stored_pixels import store_pixels
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".augmentation": "DEFAULT_AUGMENTATION AugmentationOptions augment_pixels augment_tensor",
     ".dataset": "Dataset Examples Photo photo_digest with_test_photos",
+    ".dataset_options": "DatasetOptions",
     ".decode": "PIXELS_VERSION has_plain_pixels load_full_size load_photos load_pixels load_pixels_at_sizes "
                "network_input",
     ".decode_tensorflow": "decode_tensor",
@@ -34,13 +38,16 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".formats": "has_photo_signature suffixes_for",
     ".hashing": "hash_photos with_readable_photos",
     ".input_sources": "expand_sources is_url read_source",
+    ".layout_advice": "format_options",
+    ".layouts": "is_test_folder",
     ".legacy_decode": "LEGACY_PIXELS_VERSION load_legacy_pixels resize_bilinear",
     ".local_files": "FileReader LocalFiles",
     ".measures": "Measure",
     ".near_duplicates": "HASH_BYTES HASH_HEIGHT HASH_WIDTH connected_groups hamming_distances near_duplicate_pairs "
                         "perceptual_hash",
+    ".part_names": "PARTS TEST TRAINING VALIDATION",
     ".photo_files": "PhotoHeader read_photo_header",
     ".sources": "PHOTO_SOURCES read_dataset",
-    ".split": "PARTS TEST TRAINING VALIDATION Split SplitOptions check_class_sizes reserved_for_test split_photos",
+    ".split": "Split SplitOptions check_class_sizes reserved_parts split_photos",
     ".stored_pixels": "store_pixels",
 })

@@ -4,7 +4,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -13,6 +13,7 @@ import numpy as np
 from tfpoets.errors import DataError
 
 from .local_files import LOCAL_FILES, FileReader
+from .part_names import PARTS, TEST
 from .photo_files import read_photo_bytes
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Photo:
         label: The name of the class.
         digest: The BLAKE2b-128 hash of the file's bytes as 32 hexadecimal digits; empty until the file has been read.
         group: Photos with the same group are in the same part of a split, unless `part` is set; empty for no group.
-        part: "test" for a photo that is reserved for the final test; empty if the split decides.
+        part: "validation" or "test" for a photo that is reserved for this part; empty if the split decides.
         source: The reader that opens the file.
     """
 
@@ -102,6 +103,7 @@ class Dataset:
         X: float32 [n, depth], the bottlenecks; None until they have been extracted.
         split: The assignment of the photos to training, validation and test; None until they have been split.
         measures: The values of each computed `Measure`, float64 [n], by the name of the measure.
+        layout: A sentence about where the photos and their labels were found; empty for plain class folders.
     """
 
     location: str
@@ -111,6 +113,7 @@ class Dataset:
     X: np.ndarray | None = None
     split: Split | None = None
     measures: Mapping[str, np.ndarray] = field(default_factory=dict)
+    layout: str = ""
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -156,6 +159,16 @@ class Dataset:
         return {label: counts[label] for label in self.labels}
 
 
+def count_photos(photos: Sequence[Photo]) -> str:
+    """Return the number of photos in each part, and the number of classes, as text."""
+    counts = Counter(photo.part or "training" for photo in photos)
+    n_classes = len({photo.label for photo in photos})
+    if set(counts) == {"training"}:
+        return f"{len(photos):,} photos, {n_classes} classes"
+    parts = [f"{part} {counts[part]:,}" for part in PARTS if counts[part]]
+    return ", ".join([f"{parts[0]} photos", *parts[1:], f"{n_classes} classes"])
+
+
 def photo_digest(data: bytes) -> str:
     """Return the BLAKE2b-128 hash (RFC 7693) of a photo's bytes, which identifies it, as 32 hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
@@ -166,15 +179,22 @@ def with_test_photos(dataset: Dataset, test_dataset: Dataset) -> Dataset:
 
     Args:
         dataset: The photos for training and validation.
-        test_dataset: The photos for the final test.
+        test_dataset: The photos for the final test. If some of them are reserved for the test, only these are used.
 
     Raises:
-        DataError: The datasets have different classes.
+        DataError: The datasets have different classes, or the first one has test photos as well.
     """
+    if any(photo.part == PARTS[TEST] for photo in dataset.photos):
+        raise DataError(f"Both {dataset.location} and `test_dir` contain test photos.",
+                        "Omit `test_dir`, or set `image_dir` to the folder of the training photos.")
+    is_test = np.array([photo.part == PARTS[TEST] for photo in test_dataset.photos], bool)
+    if is_test.any():
+        test_dataset = test_dataset.select(is_test)
     for reference, checked in ((dataset, test_dataset), (test_dataset, dataset)):
         missing = sorted(set(reference.labels) - set(checked.labels))
         if missing:
             raise DataError(f"{checked.location} has no photos of {', '.join(missing[:10])}; the training and test "
                             "photos must have the same classes.",
                             "Add a folder for each missing class, or remove the class from the other folder.")
-    return replace(dataset, photos=(*dataset.photos, *(replace(photo, part="test") for photo in test_dataset.photos)))
+    return replace(dataset, photos=(*dataset.photos, *(replace(photo, part=PARTS[TEST])
+                                                       for photo in test_dataset.photos)))

@@ -1,30 +1,30 @@
-"""Read the photos of a folder that holds one folder per class."""
+"""Read the photos of a folder, whose labels are the names of class folders or are found in file names."""
 from __future__ import annotations
 
 import logging
 import os
-import unicodedata
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from tfpoets.errors import DataError
 
-from .dataset import Dataset, Photo
-from .formats import has_photo_suffix
+from .dataset import Dataset, Photo, count_photos
+from .file_tree import FileTree, list_tree
+from .labels import label_of_folder, label_of_text
+from .layout_advice import single_class_error
+from .layouts import Layout, log_other_files, log_unused_files, recognize_layout
 from .local_files import LocalFiles
+from .name_patterns import NamePattern
+from .part_names import PARTS, TRAINING, parts_of_siblings
 
 log = logging.getLogger(__name__)
 
-# Files and folders that operating systems and tools create, in lower case. They are skipped without a message.
-JUNK_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin"})
-# The characters at which str.splitlines breaks a line.
-LINE_BREAKS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
-
 
 class FolderSource(LocalFiles):
-    """A folder that holds one folder of photos per class; the name of a class folder is the label of its photos.
+    """A folder with one folder of photos per class; the name of a class folder is the label of its photos.
 
-    Every file in a class folder counts as a photo, except known junk; reading the file later shows whether it is one.
+    `recognize_layout` says where the class folders may be. Folders for training, validation and test determine the
+    parts of their photos.
     """
 
     def __init__(self, root: Path):
@@ -44,99 +44,95 @@ class FolderSource(LocalFiles):
         Raises:
             DataError: The folder is not laid out in this way, or has fewer classes.
         """
-        files: dict[str, list[Path]] = {}
-        for folder in _list_folders(self._root):
-            paths = _list_files(folder)
-            if paths:
-                files[_folder_label(folder, files)] = paths
-        labels = sorted(files)
-        _check_classes(self._root, labels, min_classes)
-        _log_unused_photos(self._root, labels)
-        return Dataset(str(self._root), tuple(labels),
-                       tuple(self._photo(path, label) for label in labels for path in files[label]))
+        tree = list_tree(self._root)
+        layout = recognize_layout(tree)
+        photos = list(self._photos(layout))
+        labels = sorted({photo.label for photo in photos})
+        if len(labels) < min_classes:
+            raise single_class_error(tree, labels[0])
+        log_unused_files(tree, layout)
+        description = ""
+        if layout.has_parts or not layout.is_directly_in(self._root):
+            description = f"Recognized in {layout.folder.path}: {count_photos(photos)}."
+            log.info(description)
+        return Dataset(str(self._root), tuple(labels), tuple(sort_photos(photos)), layout=description)
 
-    def _photo(self, path: Path, label: str) -> Photo:
-        # A rule of TensorFlow for Poets: files whose names are equal up to `_nohash_` show the same object.
-        stem, separator, _ = path.name.partition("_nohash_")
-        return Photo(str(path), label, group=f"{label}/{stem}" if separator else "", source=self)
-
-
-def is_junk(name: str) -> bool:
-    """Return whether a file or folder of this name is hidden or was created by the operating system."""
-    return name.startswith(".") or name.lower() in JUNK_NAMES
-
-
-def _list_folders(folder: Path) -> list[Path]:
-    return _list_entries(folder, lambda entry: entry.is_dir())
-
-
-def _list_files(folder: Path) -> list[Path]:
-    return _list_entries(folder, lambda entry: not entry.is_dir())
+    def _photos(self, layout: Layout) -> Iterator[Photo]:
+        folders: dict[tuple[str, str], Path] = {}  # the class folder of each label and part
+        for folder in layout.class_folders:
+            label, path = label_of_folder(folder.label, folder.files.path), folder.files.path
+            other = folders.setdefault((label, folder.part), path)
+            if other != path and other.parent == path.parent:
+                raise DataError(f"Two folders are called {label!r}: their names look the same but are spelled with "
+                                "different Unicode characters.",
+                                "Rename one, or move their photos into one folder.")
+            for name in folder.files.photos:
+                yield _make_photo(path / name, label, folder.part, self)
 
 
-def _list_entries(folder: Path, condition: Callable[[os.DirEntry], bool]) -> list[Path]:
-    """List the entries of a folder that meet the condition, except junk, in order of their names."""
-    with os.scandir(folder) as entries:  # tells files from folders without a stat call for each
-        return [folder / name for name in sorted(entry.name for entry in entries
-                                                 if not is_junk(entry.name) and condition(entry))]
+class PatternSource(LocalFiles):
+    """A folder of photos whose names contain their labels."""
+
+    def __init__(self, root: Path, pattern: NamePattern):
+        self._root, self._pattern = root, pattern
+
+    def dataset(self, min_classes: int = 2) -> Dataset:
+        """List the photos in the folder and below it.
+
+        Args:
+            min_classes: The minimum number of classes.
+
+        Raises:
+            DataError: No photo matches the pattern, or there are fewer classes.
+        """
+        tree = list_tree(self._root)
+        photos, unmatched = [], []
+        for path, part in _paths_and_parts(tree):
+            label = self._pattern.find(path.relative_to(self._root))
+            if label:
+                label = label_of_text(label, str(path))
+                photos.append(_make_photo(path, label, part, self))
+            else:
+                unmatched.append(path)
+        if not photos:
+            raise DataError(f"`label_pattern`={self._pattern.text} matches none of the {tree.total} photos in "
+                            f"{self._root}, such as {unmatched[0].relative_to(self._root)}." if unmatched else
+                            f"There are no photos in {self._root}.", "Correct the pattern.")
+        if unmatched:
+            log.warning("Ignored %s whose names do not match `label_pattern`, such as %s.",
+                        "1 photo" if len(unmatched) == 1 else f"{len(unmatched)} photos",
+                        unmatched[0].relative_to(self._root))
+        labels = sorted({photo.label for photo in photos})
+        if len(labels) < min_classes:
+            raise DataError(f"`label_pattern`={self._pattern.text} finds only one label in {self._root}: {labels[0]}.",
+                            "Correct the pattern.")
+        log_other_files(tree)
+        description = f"Labels found in the names of {self._root}: {count_photos(photos)}."
+        log.info(description)
+        return Dataset(str(self._root), tuple(labels), tuple(sort_photos(photos)), layout=description)
 
 
-def _list_photo_files(folder: Path) -> list[Path]:
-    return [path for path in _list_files(folder) if has_photo_suffix(path)]
+def sort_photos(photos: list[Photo]) -> list[Photo]:
+    """Return the photos sorted by label, part and URI."""
+    return sorted(photos, key=lambda photo: (photo.label, photo.part, photo.uri))
 
 
-def _folder_label(folder: Path, other_labels: Container[str]) -> str:
-    """Return the label of a class folder: its name in Unicode NFC (macOS may return NFD), otherwise unchanged.
-
-    Raises:
-        DataError: The name cannot be a label, or is the same as one of `other_labels`.
-    """
-    label = unicodedata.normalize("NFC", folder.name)
-    if any(character in label for character in LINE_BREAKS):
-        raise DataError(f"The name of the folder {folder.name!r} contains a line break, but the label file has one "
-                        "label per line.", "Rename the folder.")
-    try:
-        label.encode("utf-8")
-    except UnicodeEncodeError:
-        raise DataError(f"The name of the folder {folder.name!r} is not valid text.", "Rename the folder.") from None
-    if label in other_labels:
-        raise DataError(f"Two folders are called {label!r}: their names look the same but are spelled with different "
-                        "Unicode characters.", "Rename one, or move their photos into one folder.")
-    return label
+def _paths_and_parts(tree: FileTree, part: str = "") -> Iterator[tuple[Path, str]]:
+    """Yield the path and the part of each photo; folders for training, validation and test determine the parts."""
+    for name in tree.photos:
+        yield tree.path / name, part
+    parts = {} if part else parts_of_siblings(folder.name for folder in tree.photo_folders)
+    for folder in tree.photo_folders:
+        yield from _paths_and_parts(folder, part or parts.get(folder.name, ""))
 
 
-def _check_classes(root: Path, labels: list[str], min_classes: int) -> None:
-    """Raise a DataError that explains what is wrong with the folder if it has too few classes."""
-    if len(labels) >= min_classes:
-        return
-    if _list_photo_files(root):
-        raise DataError(f"{root} contains photos directly: it looks like a single class, not a folder of classes.",
-                        f"Use the folder above it: `image_dir`={root.resolve().parent}")
-    class_parents = [folder for folder in _list_folders(root)
-                     if sum(bool(_list_photo_files(subfolder)) for subfolder in _list_folders(folder)) >= 2]
-    if class_parents:
-        raise DataError(f"The photos under {root} are one level too deep: the class folders are in "
-                        f"{class_parents[0].name}.", f"Use that folder: `image_dir`={class_parents[0]}")
-    if labels:
-        raise DataError(f"{root} contains photos of one class only ({labels[0]}); a classifier needs at least two.",
-                        "Add a folder with photos of something else.")
-    raise DataError(f"There are no photos in the folders of {root}.",
-                    "It needs one folder per class, with the photos of that class inside.")
+def reserved_part(part: str) -> str:
+    """Return the value of `Photo.part`: photos for training are not reserved, so the split may divide them."""
+    return "" if part == PARTS[TRAINING] else part
 
 
-def _log_unused_photos(root: Path, labels: Sequence[str]) -> None:
-    """Log photos and folders that are not used because of where they are."""
-    n_in_root = len(_list_photo_files(root))
-    if n_in_root:
-        log.warning("Ignored %s directly in %s, outside the class folders.", _format_count(n_in_root), root)
-    for folder in _list_folders(root):
-        if unicodedata.normalize("NFC", folder.name) not in labels:
-            log.warning("The folder %s contains no files; it is not used as a class.", folder)
-        for subfolder in _list_folders(folder):
-            n_nested = len(_list_photo_files(subfolder))
-            if n_nested:
-                log.warning("Ignored %s in %s, a folder inside a class folder.", _format_count(n_nested), subfolder)
-
-
-def _format_count(count: int) -> str:
-    return "1 photo" if count == 1 else f"{count} photos"
+def _make_photo(path: Path, label: str, part: str, source: LocalFiles) -> Photo:
+    # A rule of TensorFlow for Poets: files whose names are equal up to `_nohash_` show the same object.
+    stem, separator, _ = path.name.partition("_nohash_")
+    return Photo(str(path), label, group=f"{label}/{stem}" if separator else "", part=reserved_part(part),
+                 source=source)

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from tfpoets.errors import DataError, PhotoError, TfpoetsError
 
-from .folder_source import is_junk
+from .file_tree import is_junk
 from .formats import has_photo_suffix
 from .photo_files import MAX_BYTES, open_file, read_photo_bytes
 

@@ -54,13 +54,11 @@ class SampleSet:
 
     Attributes:
         folder: The folder of the set.
-        image_dir: The folder that holds the class folders, for retraining; `folder` or a folder inside it.
         counts: The number of photos in each class folder, by the path of the class folder relative to `folder`.
         already_existed: Whether the set was complete before, so that nothing was written.
     """
 
     folder: Path
-    image_dir: Path
     counts: Mapping[str, int]
     already_existed: bool
 
@@ -82,11 +80,11 @@ def write_digits(folder: Path) -> SampleSet:
         DataError: `folder` contains something else.
     """
     if _is_complete(folder, DIGITS_COUNTS, "the handwritten digits"):
-        return SampleSet(folder, folder, DIGITS_COUNTS, already_existed=True)
+        return SampleSet(folder, DIGITS_COUNTS, already_existed=True)
     pixels, y = _load_digits()
     with _temporary_folder(folder) as temporary:
         _write_photos(temporary, pixels, y, tuple(DIGITS_COUNTS), number_width=4)
-    return SampleSet(folder, folder, DIGITS_COUNTS, already_existed=False)
+    return SampleSet(folder, DIGITS_COUNTS, already_existed=False)
 
 
 def write_flowers(folder: Path, url: str = FLOWERS_URL, *, sha256: str | None = FLOWERS_SHA256,
@@ -106,7 +104,7 @@ def write_flowers(folder: Path, url: str = FLOWERS_URL, *, sha256: str | None = 
         DataError: `folder` contains something else, or the archive cannot be downloaded or is not the expected one.
     """
     if _is_complete(folder, counts, "the flower photos"):
-        return SampleSet(folder, folder, counts, already_existed=True)
+        return SampleSet(folder, counts, already_existed=True)
     with _temporary_folder(folder) as temporary:
         archive = temporary.with_name("flower_photos.tgz")
         _download_flowers(url, archive, sha256)
@@ -118,7 +116,7 @@ def write_flowers(folder: Path, url: str = FLOWERS_URL, *, sha256: str | None = 
         if actual != dict(counts):
             raise DataError(f"{url} is not the expected archive: it contains {sum(actual.values()):,} of the "
                             f"{sum(counts.values()):,} photos.", "Nothing was written.")
-    return SampleSet(folder, folder, counts, already_existed=False)
+    return SampleSet(folder, counts, already_existed=False)
 
 
 def write_cifar10(folder: Path) -> SampleSet:
@@ -131,16 +129,16 @@ def write_cifar10(folder: Path) -> SampleSet:
             the photo in its part of the data set, from 00000; published lists of wrong labels use the same numbers.
 
     Returns:
-        The set in `folder`; its `image_dir` is the train folder.
+        The set in `folder`.
 
     Raises:
         DataError: `folder` contains something else, or Keras cannot download the data.
     """
     if _is_complete(folder, CIFAR10_COUNTS, "CIFAR-10"):
-        return SampleSet(folder, folder / "train", CIFAR10_COUNTS, already_existed=True)
+        return SampleSet(folder, CIFAR10_COUNTS, already_existed=True)
     train, test = _load_cifar10()
     write_parts(folder, {"train": train, "test": test}, CIFAR10_CLASSES)
-    return SampleSet(folder, folder / "train", CIFAR10_COUNTS, already_existed=False)
+    return SampleSet(folder, CIFAR10_COUNTS, already_existed=False)
 
 
 def write_parts(folder: Path, parts: Mapping[str, tuple[np.ndarray, np.ndarray]], labels: tuple[str, ...]) -> None:

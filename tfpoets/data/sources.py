@@ -6,11 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from tfpoets.errors import DataError, closest_match
+from tfpoets.errors import DataError, OptionError, closest_match
 
 from .dataset import Dataset
-from .folder_source import FolderSource
+from .dataset_options import DatasetOptions
+from .folder_source import FolderSource, PatternSource
+from .groups import with_groups
 from .local_files import FileReader
+from .manifest_source import ManifestSource
+from .name_patterns import compile_pattern
 
 
 class PhotoSource(FileReader, Protocol):
@@ -52,21 +56,44 @@ def open_source(location: Path | str) -> PhotoSource:
     raise _not_a_folder(Path(location))
 
 
-def read_dataset(location: Path | str, min_classes: int = 2) -> Dataset:
-    """List the photos at a location with their labels, without reading any.
+def read_dataset(location: Path | str | None, min_classes: int = 2, options: DatasetOptions = DatasetOptions()
+                 ) -> Dataset:
+    """List the photos at a location with their labels, without decoding any.
 
     Args:
-        location: A folder that holds one folder of photos per class, or another location that one of PHOTO_SOURCES
-            recognizes.
+        location: A folder that holds one folder of photos per class, possibly in folders for training, validation and
+            test; or another location that one of PHOTO_SOURCES recognizes. With `options.manifest`, the folder of the
+            photos in the manifest, or None for the folder of the manifest itself.
         min_classes: The minimum number of classes; a classifier needs two.
+        options: Where the labels and groups of the photos are, if not in the names of folders.
 
     Returns:
         The dataset; its photos have no digests yet.
 
     Raises:
         DataError: The location does not contain such photos; the message describes what it contains instead.
+        OptionError: There is neither a location nor a manifest.
     """
-    return open_source(location).dataset(min_classes)
+    dataset = _find_source(location, options).dataset(min_classes)
+    return with_groups(dataset, options.group_pattern) if options.group_pattern else dataset
+
+
+def _find_source(location: Path | str | None, options: DatasetOptions) -> PhotoSource:
+    """Return the source for a location and the options."""
+    if options.manifest:
+        return ManifestSource(options.manifest, None if location is None else _folder(location))
+    if location is None:
+        raise OptionError("`image_dir` is missing.", "Set it to the photo folder.")
+    if not options.label_pattern:
+        return open_source(location)
+    return PatternSource(_folder(location), compile_pattern("label_pattern", options.label_pattern, "label"))
+
+
+def _folder(location: Path | str) -> Path:
+    folder = Path(location)
+    if not folder.is_dir():
+        raise _not_a_folder(folder)
+    return folder
 
 
 def _not_a_folder(path: Path) -> DataError:

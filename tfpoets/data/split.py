@@ -12,12 +12,11 @@ import numpy as np
 from tfpoets.errors import DataError, OptionError, check_range
 
 from .dataset import Dataset, Photo
+from .part_names import PARTS, TEST, TRAINING, VALIDATION
 from .photo_groups import find_groups
 
 log = logging.getLogger(__name__)
 
-PARTS = ("training", "validation", "test")
-TRAINING, VALIDATION, TEST = range(3)
 # A dataset with hundreds of small classes can have a note for each of them.
 MAX_LOGGED_NOTES = 5
 
@@ -121,8 +120,8 @@ def split_photos(dataset: Dataset, options: SplitOptions = SplitOptions()) -> Da
     smallest digest; and if a class has no photo in a part, the photo whose hash is nearest to that part is moved
     there.
 
-    If any photos are reserved for the test (`Photo.part`), they are the test part, and the others are split into
-    training and validation.
+    If any photos are reserved for the test or the validation part (`Photo.part`), they are this part, and the others
+    are split into the remaining parts.
 
     Args:
         dataset: Photos with their digests and perceptual hashes.
@@ -135,25 +134,30 @@ def split_photos(dataset: Dataset, options: SplitOptions = SplitOptions()) -> Da
     Raises:
         DataError: A class has fewer distinct photos than there are parts, so that one part would be empty.
     """
-    reserved = reserved_for_test(dataset)
-    split = _split_around_test_photos(dataset, reserved, options) if reserved.any() else _split(dataset, options)
-    return replace(dataset, split=split)
+    reserved = reserved_parts(dataset)
+    is_reserved = reserved != TRAINING
+    if not is_reserved.any():
+        return replace(dataset, split=_split(dataset, options))
+    return replace(dataset, split=_split_around(dataset, reserved, options))
 
 
-def reserved_for_test(dataset: Dataset) -> np.ndarray:
-    """Return which photos are reserved for the test, whatever their hashes: bool [n]."""
-    return np.array([photo.part == PARTS[TEST] for photo in dataset.photos], bool)
+def reserved_parts(dataset: Dataset) -> np.ndarray:
+    """Return the part that each photo is reserved for, whatever its hash: int8 [n]; TRAINING if it is not reserved."""
+    return np.array([PARTS.index(photo.part) if photo.part else TRAINING for photo in dataset.photos], np.int8)
 
 
 def check_class_sizes(dataset: Dataset, options: SplitOptions) -> None:
     """Check that each class has enough photos to split.
 
-    If the photos have not been read yet, every file counts as a distinct photo. Calling this before reading them
-    reports the error early.
+    Photos that are reserved for a part do not count. If the photos have not been read yet, every file counts as a
+    distinct photo. Calling this before reading them reports the error early.
 
     Raises:
         DataError: A class has too few photos, or there are fewer than two classes.
     """
+    reserved = reserved_parts(dataset)
+    options = _options_around(reserved, options)
+    dataset = dataset.select(reserved == TRAINING)
     parts = [PARTS[part] for part in (TRAINING, *_hash_ranges(options))]
     distinct: dict[str, set[str]] = {label: set() for label in dataset.labels}
     for photo in dataset.photos:
@@ -164,7 +168,7 @@ def check_class_sizes(dataset: Dataset, options: SplitOptions) -> None:
         if len(digests) < len(parts):
             raise DataError(f"The class {label} has too few photos: {len(digests)} different ones can be read, but "
                             f"at least {len(parts)} are needed, one each for {', '.join(parts)}.",
-                            "Add photos to it, or delete its folder.")
+                            "Add photos to it, or leave the class out.")
 
 
 def _split(dataset: Dataset, options: SplitOptions) -> Split:
@@ -189,13 +193,42 @@ def _split(dataset: Dataset, options: SplitOptions) -> Split:
                  np.array([numbers[name] for name in group_names], np.int64), tuple(notes))
 
 
-def _split_around_test_photos(dataset: Dataset, reserved: np.ndarray, options: SplitOptions) -> Split:
-    """Return a split whose test part is `reserved`, bool [n]."""
-    others = _split(dataset.select(~reserved), replace(options, testing_percentage=0))
-    parts = np.full(len(dataset.photos), TEST, np.int8)
-    parts[~reserved] = others.parts
+def _split_around(dataset: Dataset, reserved: np.ndarray, options: SplitOptions) -> Split:
+    """Return a split in which some photos are in the parts that they are reserved for.
+
+    Args:
+        dataset: The photos.
+        reserved: int8 [n], the part of each reserved photo; TRAINING for the others.
+        options: The percentages and the seed.
+    """
+    free = reserved == TRAINING
+    others = _split(dataset.select(free), _options_around(reserved, options))
+    parts = reserved.copy()
+    parts[free] = others.parts
     groups = np.unique(find_groups(dataset, 2)[0], return_inverse=True)[1].astype(np.int64)
-    return Split(parts, options.seed, _split_digest(dataset.photos, parts), groups, others.notes)
+    notes = (*others.notes, *_divided_groups_note(dataset.photos, parts))
+    return Split(parts, options.seed, _split_digest(dataset.photos, parts), groups, notes)
+
+
+def _divided_groups_note(photos: Sequence[Photo], parts: np.ndarray) -> list[str]:
+    """Return a note about groups that the reserved parts divide, and log it; an empty list if there are none."""
+    parts_of_group: dict[str, set[int]] = defaultdict(set)
+    for photo, part in zip(photos, parts):
+        if photo.group:
+            parts_of_group[photo.group].add(int(part))
+    n_divided = sum(len(group_parts) > 1 for group_parts in parts_of_group.values())
+    if not n_divided:
+        return []
+    note = (f"Groups with photos in several parts: {n_divided}. The parts were given with the photos, so they were "
+            "not changed, but the test metrics are too optimistic.")
+    log.warning("Split: %s", note)
+    return [note]
+
+
+def _options_around(reserved: np.ndarray, options: SplitOptions) -> SplitOptions:
+    """Return the options for the photos that are not reserved: a part that has reserved photos gets no others."""
+    return replace(options, testing_percentage=0 if (reserved == TEST).any() else options.testing_percentage,
+                   validation_percentage=0 if (reserved == VALIDATION).any() else options.validation_percentage)
 
 
 def _log_notes(notes: Sequence[str]) -> None:
@@ -252,8 +285,8 @@ def _fill_empty_parts(labels: Sequence[str], groups: Mapping[str, _Group], parts
                                              max(low - group.hash_value, group.hash_value - high, 0)), default=None)
             if nearest is None:
                 raise DataError(f"The class {label} has too few independent photos for the {PARTS[part]} part: photos "
-                                "that are also in another class and _nohash_ variants must stay together.",
-                                "Add photos to it, or delete its folder.")
+                                "of one group, and photos that are also in another class, must stay together.",
+                                "Add photos to it, or leave the class out.")
             nearest.part = part
             notes.append(f"{label} had no photo in the {PARTS[part]} part; the photo with the nearest hash was moved "
                          "there.")

@@ -131,6 +131,9 @@ class Metrics:
             return "All photos are of one class, so this says nothing about the others."
         if high < self.majority_accuracy:
             return "This is worse than always predicting the most frequent class."
+        if low <= self.majority_accuracy and high - low <= WIDE_INTERVAL:
+            return (f"On new photos the accuracy is {high:.1%} at most, hardly better than always predicting the most "
+                    "frequent class.")
         if low <= self.majority_accuracy:
             return (f"{self.count} photos are too few to tell whether this is better than always predicting the most "
                     "frequent class.")

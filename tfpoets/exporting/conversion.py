@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from tfpoets.data import Photo, read_dataset
+from tfpoets.data import DatasetOptions, Photo, read_dataset
 from tfpoets.errors import ModelError, TfpoetsError
 from tfpoets.extractors import EngineRunner, TensorFlowEngine
 from tfpoets.files import as_location, as_path, check_output_folder, check_outside_image_dir
@@ -145,15 +145,32 @@ def _run_graph(source: Exportable, photos: Sequence[Photo]) -> tuple[ExportedFil
 
 
 def _list_photos(metadata: Metadata, image_dir: Path | str | None) -> list[Photo]:
-    """List the photos of the classifier's labels in a folder, by default in the folders that retrain used."""
-    stored = [metadata.options.get(name) for name in ("image_dir", "test_dir")]
-    folders = [image_dir] if image_dir else [folder for folder in stored if isinstance(folder, str)]
-    photos: list[Photo] = []
-    for folder in folders:
-        try:
-            photos += read_dataset(folder, min_classes=1).photos
-        except TfpoetsError:
-            # A folder in the metadata may have been deleted or emptied since.
-            if image_dir:
-                raise
+    """List the photos of the classifier's labels in a folder, by default those that retrain used."""
+    if image_dir is not None:
+        photos = list(read_dataset(image_dir, min_classes=1).photos)
+    else:
+        photos = [photo for location, options in _stored_datasets(metadata)
+                  for photo in _list_if_possible(location, options)]
     return [photo for photo in photos if photo.label in metadata.labels]
+
+
+def _stored_datasets(metadata: Metadata) -> Iterator[tuple[str | None, DatasetOptions]]:
+    """Yield the locations of the photos that retrain used; the metadata may come from an untrusted source."""
+    stored = metadata.options.get("dataset")
+    try:
+        options = DatasetOptions(**stored) if isinstance(stored, dict) else DatasetOptions()
+    except (TypeError, TfpoetsError):
+        return
+    image_dir, test_dir = (metadata.options.get(name) for name in ("image_dir", "test_dir"))
+    if isinstance(image_dir, str) or image_dir is None and options.manifest:
+        yield image_dir, options
+    if isinstance(test_dir, str):
+        yield test_dir, replace(options, manifest=())
+
+
+def _list_if_possible(location: str | None, options: DatasetOptions) -> Sequence[Photo]:
+    """List the photos at a location, which may have been deleted or emptied since retrain used it."""
+    try:
+        return read_dataset(location, 1, options).photos
+    except TfpoetsError:
+        return ()

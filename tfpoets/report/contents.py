@@ -75,6 +75,7 @@ def describe_retraining(dataset: Dataset, test: EvaluatedPhotos, findings: Seque
     assert split is not None
     counts = ", ".join(f"{count} {part}" for part, count in split.counts().items())
     details = {"photos": f"{len(dataset.photos)} in {len(labels)} classes, from {dataset.location}",
+               **({"layout": dataset.layout} if dataset.layout else {}),
                "split": f"{counts}; seed {split.seed}, digest {split.digest}", **_classifier_details(classifier)}
     return ReportContent(
         title=f"Classifier for {_join_labels(labels)}", labels=labels, metrics=test.metrics, held_out=True,

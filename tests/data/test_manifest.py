@@ -1,0 +1,131 @@
+"""Tables of photos are read in the formats and with the column names that are in use."""
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from tfpoets.data import DatasetOptions, Photo, read_dataset
+from tfpoets.errors import TfpoetsError
+
+from .test_layouts import touch
+
+ROWS = "{path},{label}\na.jpg,daisy\nb.jpg,roses\n"
+
+
+def photos_of(root: Path, table: str | bytes, name: str = "labels.csv", image_dir: Path | None = None) -> list[Photo]:
+    (root / name).write_bytes(table.encode() if isinstance(table, str) else table)
+    return list(read_dataset(image_dir, options=DatasetOptions(manifest=(root / name,))).photos)
+
+
+def labels_of(photos: list[Photo]) -> dict[str, str]:
+    return {photo.name: photo.label for photo in photos}
+
+
+@pytest.mark.parametrize("path, label", [
+    ("path", "label"), ("filename", "class"), ("file_name", "label"), ("Image Path", "Species"), ("image_id", "dx"),
+    ("id", "breed"), ("filepaths", "labels"), ("img_name", "class_name"), ("x:image", "label")])
+def test_the_usual_column_names_are_known(tmp_path: Path, path: str, label: str) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg")
+    table = ROWS.format(path=path, label=label)
+    if path == "x:image":
+        with pytest.raises(TfpoetsError, match="no column with file names; its columns are x:image, label"):
+            photos_of(tmp_path, table)
+    else:
+        assert labels_of(photos_of(tmp_path, table)) == {"a.jpg": "daisy", "b.jpg": "roses"}
+
+
+@pytest.mark.parametrize("name, table", [
+    ("t.tsv", "path\tlabel\na.jpg\tdaisy\nb.jpg\troses\n"),
+    ("t.csv", "path;label\r\na.jpg;daisy\r\nb.jpg;roses\r\n"),
+    ("t.csv", "﻿path,label\na.jpg,daisy\nb.jpg,\"roses\"\n"),
+    ("t.csv", "path,label\na.jpg,daisy\nb.jpg,roses\n".encode("utf-16")),
+    ("t.csv", "a.jpg,daisy\nb.jpg,roses\n"),
+    ("t.txt", "a.jpg daisy\nb.jpg roses\n"),
+    ("t.jsonl", '{"file_name": "a.jpg", "label": "daisy"}\n{"file_name": "b.jpg", "label": "roses"}\n'),
+    ("t.csv", "filename, daisy, roses\na.jpg, 1, 0\nb.jpg, 0, 1\n")])
+def test_the_usual_formats_are_read(tmp_path: Path, name: str, table: str | bytes) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg")
+    assert labels_of(photos_of(tmp_path, table, name)) == {"a.jpg": "daisy", "b.jpg": "roses"}
+
+
+def test_parquet_is_read(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg")
+    table = pyarrow.table({"path": ["a.jpg", "b.jpg"], "label": [0, 1], "split": ["train", "test"]})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    photos = read_dataset(None, options=DatasetOptions(manifest=(tmp_path / "t.parquet",))).photos
+    assert [(photo.name, photo.label, photo.part) for photo in photos] == [("a.jpg", "0", ""), ("b.jpg", "1", "test")]
+
+
+def test_part_and_group_are_read(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    photos = photos_of(tmp_path, "path,label,split,patient_id\n"
+                                 "a.jpg,x,Training,7\nb.jpg,y,PublicTest,8\nc.jpg,y,val,8\n")
+    assert {photo.name: (photo.part, photo.group) for photo in photos} == {
+        "a.jpg": ("", "7"), "b.jpg": ("test", "8"), "c.jpg": ("validation", "8")}
+
+
+def test_a_column_of_names_is_preferred_to_one_of_numbers(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg")
+    photos = photos_of(tmp_path, "label,class_name,file\n0,daisy,a.jpg\n1,roses,b.jpg\n")
+    assert labels_of(photos) == {"a.jpg": "daisy", "b.jpg": "roses"}
+
+
+@pytest.mark.parametrize("name", ["photos/x/1.jpg", "1.jpg", "1", "photos\\x\\1.jpg"])
+def test_photos_are_found_by_path_name_or_stem(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, "photos/x/1.jpg", "photos/x/2.jpg")
+    photos = photos_of(tmp_path, f"path,label\n{name},a\nphotos/x/2.jpg,b\n")
+    assert [Path(photo.uri) for photo in photos] == [tmp_path / "photos/x/1.jpg", tmp_path / "photos/x/2.jpg"]
+
+
+def test_image_dir_is_the_folder_of_the_photos(tmp_path: Path) -> None:
+    touch(tmp_path, "photos/a.jpg", "photos/b.jpg")
+    (tmp_path / "tables").mkdir()
+    photos = photos_of(tmp_path, ROWS.format(path="path", label="label"), "tables/t.csv", tmp_path / "photos")
+    assert {Path(photo.uri).parent for photo in photos} == {tmp_path / "photos"}
+
+
+def test_several_tables_name_the_parts_by_their_names_or_folders(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{part}/{name}.jpg" for part in ("train", "valid", "test") for name in "ab"))
+    manifests = []
+    for part in ("train", "valid", "test"):
+        manifests.append(tmp_path / part / "_classes.csv")
+        manifests[-1].write_text("filename,daisy,roses\na.jpg,1,0\nb.jpg,0,1\n")
+    photos = read_dataset(None, options=DatasetOptions(manifest=",".join(map(str, manifests)))).photos  # type: ignore
+    assert Counter(photo.part for photo in photos) == {"": 2, "validation": 2, "test": 2}
+
+
+@pytest.mark.parametrize("table, message", [
+    ("", "is empty"), ("path,color\na.jpg,red\n", "no column with labels; its columns are path, color"),
+    ("path,label\nz.jpg,daisy\ny.jpg,roses\n", "None of the 2 photos.*such as z.jpg.*image_dir"),
+    ("path,label\na.jpg,daisy\na.jpg,roses\n", "several labels.*a.jpg is daisy and roses"),
+    ("path,label\na.jpg,daisy\nb.jpg,daisy\n", "one class only .daisy."),
+    ("path,label,split\na.jpg,daisy,train\nb.jpg,roses,elsewhere\n", "the part 'elsewhere'"),
+    ("path,daisy,roses\na.jpg,1,1\nb.jpg,0,1\n", "several labels: 1"),
+    ('{"path": "a.jpg"}\nnonsense\n', "Line 2.*not a JSON object"),
+    (b"\x89PNG\r\n\x1a\n\0\0", "not a text file"),
+    ("path,label\n1,daisy\nb.jpg,roses\n", "2 photos.*are called 1")])
+def test_a_table_that_cannot_be_used_is_refused_with_the_reason(tmp_path: Path, table: str | bytes, message: str
+                                                                ) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg", "x/1.jpg", "y/1.jpg")
+    with pytest.raises(TfpoetsError, match=message):
+        photos_of(tmp_path, table)
+
+
+def test_rows_without_a_label_repeated_rows_and_unlisted_photos_are_reported(tmp_path: Path,
+                                                                             caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    touch(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg")
+    assert len(photos_of(tmp_path, "path,label\na.jpg,x\nb.jpg,y\nb.jpg,y\nc.jpg,\n")) == 2
+    log = " ".join(caplog.messages)
+    assert "without a label, which are ignored: 1." in log and "name a photo again: 1;" in log
+    assert "that are not in" in log and "labels.csv: 2." in log
+
+
+def test_a_missing_photo_is_listed_and_can_be_reported_later(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg")
+    photos = photos_of(tmp_path, ROWS.format(path="path", label="label"))
+    assert [photo.name for photo in photos] == ["a.jpg", "b.jpg"]

@@ -1,0 +1,36 @@
+"""Find the groups of photos (of one video, object or patient) in their file names."""
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+from pathlib import PurePath
+
+from tfpoets.errors import DataError
+
+from .dataset import Dataset
+from .name_patterns import compile_pattern
+
+log = logging.getLogger(__name__)
+
+
+def with_groups(dataset: Dataset, group_pattern: str) -> Dataset:
+    """Return the dataset with the group of each photo that `group_pattern` finds in its name.
+
+    Raises:
+        DataError: The pattern matches no photo.
+    """
+    pattern = compile_pattern("group_pattern", group_pattern, "group")
+    groups = [pattern.find(PurePath(os.path.relpath(photo.uri, dataset.location))) for photo in dataset.photos]
+    n_unmatched = groups.count("")
+    example = next((photo.name for photo, group in zip(dataset.photos, groups) if not group), "")
+    if n_unmatched == len(groups):
+        raise DataError(f"`group_pattern`={group_pattern} matches none of the photos in {dataset.location}, such as "
+                        f"{example}.", "Correct the pattern.")
+    n_groups = len(set(groups) - {""})
+    log.info("Groups: %d photos in %d groups, which are kept together.", len(groups) - n_unmatched, n_groups)
+    if n_unmatched:
+        log.warning("`group_pattern` does not match %d photos, such as %s; each of them is a group by itself.",
+                    n_unmatched, example)
+    return replace(dataset, photos=tuple(replace(photo, group=group or photo.group)
+                                         for photo, group in zip(dataset.photos, groups)))

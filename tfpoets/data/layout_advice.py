@@ -1,0 +1,144 @@
+"""Errors for folders whose layout is not recognized; each names the option that makes them usable."""
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tfpoets.errors import DataError
+
+from .file_tree import FileTree, is_junk
+from .formats import has_photo_suffix
+from .manifest import is_manifest
+from .name_patterns import compile_pattern
+from .part_names import parts_of_siblings
+
+# Patterns in which the names of photos often contain their label.
+COMMON_PATTERNS = ("{index}_{label}", "{label}_{index}", "{index}-{label}", "{label}-{index}", "{index}.{label}",
+                   "{label}.{index}", "{label} ({index})", "{label}{index}")
+# The fraction of the names that a suggested pattern must match.
+MIN_MATCHES = 0.95
+MIN_PHOTOS_PER_LABEL = 2
+# Words that cameras and programs put in front of the number of a photo.
+_CAMERA_WORDS = frozenset("img image dsc dscn dscf pxl photo pic picture frame screenshot scan vid video "
+                          "file".split())
+MAX_LISTED_READINGS = 4
+
+
+def ambiguity_error(tree: FileTree, folders: Sequence[FileTree]) -> DataError:
+    """Return the error for a folder that contains several folders of class folders.
+
+    Args:
+        tree: The folder.
+        folders: The folders that can be used by themselves.
+    """
+    names = ", ".join(_relative(tree, folder) for folder in folders[:MAX_LISTED_READINGS])
+    choices = [format_options(image_dir=folder.path) for folder in folders[:MAX_LISTED_READINGS]]
+    labels = _labels_if_outer_folders_are_classes(tree, folders)
+    if labels:
+        choices.append(f"{format_options(image_dir=tree.path, label_pattern='{label}/*/*')} (if {labels[0]} and "
+                       f"{labels[1]} are classes)")
+        choices.append(f"{format_options(image_dir=tree.path, label_pattern='{label}/*')} (all folders in them)")
+    return DataError(f"{tree.path} contains {len(folders)} folders with class folders in them: {names}.",
+                     f"Choose one of: {'; '.join(choices)}.")
+
+
+def repeated_classes_error(tree: FileTree, training: FileTree) -> DataError:
+    """Return the error for a folder that contains class folders, and the same classes in a folder for training."""
+    return DataError(f"{tree.path} contains class folders, and the folder {training.name} contains the same classes.",
+                     f"Use {format_options(image_dir=training.path)}, or move one of the two elsewhere.")
+
+
+def _labels_if_outer_folders_are_classes(tree: FileTree, folders: Sequence[FileTree]) -> list[str]:
+    """Return the names of the folders if they could be classes of their own, with kinds inside them."""
+    if any(folder.path.parent != tree.path for folder in folders):
+        return []
+    if any(parts_of_siblings(inner.name for inner in folder.photo_folders) for folder in folders):
+        return []
+    return [folder.name for folder in folders]
+
+
+def unlabelled_error(tree: FileTree) -> DataError:
+    """Return the error for a folder in which photos have no class folders."""
+    if not tree.total:
+        return DataError(f"There are no photos in the folders of {tree.path}.",
+                         "It needs one folder per class, with the photos of that class inside.")
+    parts = parts_of_siblings(folder.name for folder in tree.photo_folders)
+    problem = (f"The photos in {tree.path} are in {' and '.join(sorted(parts))}, without class folders." if parts else
+               f"{tree.path} contains photos directly, without class folders.")
+    return DataError(problem, _remedy(tree))
+
+
+def single_class_error(tree: FileTree, label: str) -> DataError:
+    """Return the error for a folder with only one class folder."""
+    table = _find_manifest(tree)
+    return DataError(f"{tree.path} contains photos of one class only ({label}); a classifier needs at least two.",
+                     f"If {table.name} contains the labels, use {format_options(manifest=table)}." if table else
+                     "Add a folder with photos of something else.")
+
+
+def _remedy(tree: FileTree) -> str:
+    """Return what to do about photos without class folders."""
+    table = _find_manifest(tree)
+    if table:
+        return f"{table.name} contains their labels: use {format_options(manifest=table)}."
+    pattern, example, label = _guess_pattern([path.name for path in tree.photo_paths()])
+    if pattern:
+        return (f"If the names contain the labels ({label} in {example}), use "
+                f"{format_options(image_dir=tree.path, label_pattern=pattern)}.")
+    parent = tree.path.resolve().parent
+    if tree.photos and _looks_like_class_folder(tree.path.resolve()):
+        return f"It looks like a single class. Use the folder above it: {format_options(image_dir=parent)}."
+    return ("Put the photos of each class into a folder of its own, or write the labels to a table with the columns "
+            "path and label, and use `manifest=labels.csv`.")
+
+
+def _looks_like_class_folder(path: Path) -> bool:
+    """Return whether there is another folder of photos next to this one."""
+    try:
+        siblings = [sibling for sibling in path.parent.iterdir()
+                    if sibling != path and sibling.is_dir() and not is_junk(sibling.name)]
+        return any(has_photo_suffix(child) for sibling in siblings for child in sibling.iterdir())
+    except OSError:
+        return False
+
+
+def _find_manifest(tree: FileTree) -> Path | None:
+    """Return a table with labels in the folder, below it, or next to it."""
+    paths = [folder.path / name for folder in tree.walk() for name in folder.other_files]
+    try:
+        paths += sorted(path for path in tree.path.resolve().parent.iterdir() if not is_junk(path.name))
+    except OSError:
+        pass
+    return next((path for path in paths if is_manifest(path)), None)
+
+
+def _guess_pattern(names: Sequence[str]) -> tuple[str, str, str]:
+    """Return the pattern in which the names contain labels, with an example and its label; empty if there is none."""
+    suffixes = {name[name.rfind("."):] for name in names}
+    suffix = suffixes.pop() if len(suffixes) == 1 else ".*"
+    for text in COMMON_PATTERNS:
+        pattern = compile_pattern("label_pattern", text, "label")
+        labels = [pattern.find(Path(name)) for name in names]
+        counts = Counter(label for label in labels if label)
+        plausible = [label for label, count in counts.items() if count >= MIN_PHOTOS_PER_LABEL and _is_label(label)]
+        if len(plausible) > 1 and sum(counts[label] for label in plausible) >= MIN_MATCHES * len(names):
+            example = next(name for name, label in zip(names, labels) if label)
+            return text + suffix, example, pattern.find(Path(example))
+    return "", "", ""
+
+
+def _is_label(text: str) -> bool:
+    letters = re.sub(r"[\W\d_]+", "", text)
+    return len(letters) > 1 and letters.lower() not in _CAMERA_WORDS
+
+
+def _relative(tree: FileTree, folder: FileTree) -> str:
+    return folder.path.relative_to(tree.path).as_posix()
+
+
+def format_options(**values: Path | str) -> str:
+    """Return options in backticks; a command displays them as its command line (`cli/messages.py`)."""
+    return f"`{' '.join(f'{name}={shlex.quote(str(value))}' for name, value in values.items())}`"

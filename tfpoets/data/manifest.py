@@ -1,0 +1,210 @@
+"""Read manifests: tables that name photo files with their labels, as CSV, TSV, JSON lines or Parquet."""
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfpoets.errors import DataError
+
+from .formats import has_photo_suffix
+from .part_names import part_of_value
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+# The names of columns, without case, spaces, hyphens and underscores; the first one that a table has is used. They are
+# those of Keras's flow_from_dataframe (filename, class), of Ultralytics, Roboflow and Hugging Face (file_name), and of
+# common datasets on Kaggle.
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "path": ("path", "filepath", "filepaths", "filename", "filenames", "file", "files", "image", "images", "imagepath",
+             "imagename", "imagefile", "imgpath", "imgname", "img", "photo", "photopath", "uri", "fname", "imageid",
+             "imgid", "photoid", "id"),
+    "label": ("label", "labels", "labelname", "class", "classname", "classes", "category", "categoryname", "species",
+              "breed", "diagnosis", "dx", "variety", "tag", "target", "y", "classid", "labelid", "categoryid"),
+    "part": ("part", "split", "subset", "partition", "set", "dataset", "phase", "usage"),
+    "group": ("group", "groupid", "video", "videoid", "patient", "patientid", "subject", "subjectid", "object",
+              "objectid", "scene", "sceneid", "sequence", "sequenceid", "lesionid", "individual", "individualid")}
+REMEDY = ("Name the columns path and label (and, optionally, part and group), in a CSV, TSV, JSON lines or Parquet "
+          "file.")
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRow:
+    """A row of a manifest.
+
+    Attributes:
+        path: The path or name of the photo, as the table gives it.
+        label: The label; empty if the row has none.
+        part: One of PARTS, or empty.
+        group: The name of the group; empty if the row has none.
+    """
+
+    path: str
+    label: str
+    part: str = ""
+    group: str = ""
+
+
+def read_manifest(path: Path) -> list[ManifestRow]:
+    """Read a manifest.
+
+    A table without a header is accepted if its columns are a file name and a label. Columns with the names of classes
+    that contain 0 and 1, as Roboflow writes them, are accepted instead of labels.
+
+    Raises:
+        DataError: The file cannot be read, or has no column with file names or labels.
+    """
+    header, rows = _read_table(path)
+    if not header:
+        raise DataError(f"The manifest {path} is empty.", REMEDY)
+    columns = _find_columns(header, rows)
+    if "path" not in columns and has_photo_suffix(header[0]) and len(header) == 2:
+        columns, rows = {"path": 0, "label": 1}, [header, *rows]
+    if "path" not in columns:
+        raise DataError(f"The manifest {path} has no column with file names; its columns are {_join(header)}.", REMEDY)
+    labels, parts = _labels(path, header, columns, rows), _parts(path, columns, rows)
+    return [ManifestRow(_cell(row, columns["path"]), label, part, _cell(row, columns.get("group")))
+            for row, label, part in zip(rows, labels, parts) if _cell(row, columns["path"])]
+
+
+def _find_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, int]:
+    """Return the index of each column of COLUMNS that a table has, by its name there.
+
+    Of several columns with labels, the first one is used that does not consist of numbers.
+    """
+    index = {re.sub(r"[\s_-]+", "", name).lower(): number for number, name in reversed(list(enumerate(header)))}
+    found = {column: [index[name] for name in names if name in index] for column, names in COLUMNS.items()}
+    found["label"].sort(key=lambda number: all(_is_number(_cell(row, number)) for row in rows))
+    return {column: numbers[0] for column, numbers in found.items() if numbers}
+
+
+def _is_number(text: str) -> bool:
+    return not text or text.replace(".", "", 1).isdigit()
+
+
+def is_manifest(path: Path) -> bool:
+    """Return whether a file can be read as a manifest with labels."""
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        return False
+    try:
+        return any(row.label for row in read_manifest(path))
+    except DataError:
+        return False
+
+
+def _labels(path: Path, header: Sequence[str], columns: Mapping[str, int], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the label of each row."""
+    if "label" in columns:
+        return [_cell(row, columns["label"]) for row in rows]
+    class_columns = [number for number in range(len(header)) if number not in columns.values()]
+    values = [[_cell(row, number) for number in class_columns] for row in rows]
+    if len(class_columns) < 2 or not all(value in ("0", "1", "0.0", "1.0") for row in values for value in row):
+        raise DataError(f"The manifest {path} has no column with labels; its columns are {_join(header)}.", REMEDY)
+    several = [row for row in values if sum(value.startswith("1") for value in row) > 1]
+    if several:
+        raise DataError(f"Rows of the manifest {path} that have several labels: {len(several)}. A classifier learns "
+                        "one label per photo.", "Remove these rows, or leave one label in each.")
+    return [next((header[number].strip() for number, value in zip(class_columns, row) if value.startswith("1")), "")
+            for row in values]
+
+
+def _parts(path: Path, columns: Mapping[str, int], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the part of each row; a column that never names a part is ignored."""
+    values = [_cell(row, columns.get("part")) for row in rows]
+    part_of = {value: part_of_value(value) for value in values if value}
+    unknown = [value for value, part in part_of.items() if not part]
+    if unknown and len(unknown) < len(part_of):
+        raise DataError(f"The manifest {path} contains the part {unknown[0]!r}.",
+                        "The parts are training, validation and test, or empty.")
+    return [part_of.get(value, "") for value in values]
+
+
+def _cell(row: Sequence[str], number: int | None) -> str:
+    return row[number].strip() if number is not None and number < len(row) else ""
+
+
+def _join(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (" and others" if len(names) > 10 else "")
+
+
+def _read_table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Return the header of a table and its rows."""
+    try:
+        if path.suffix.lower() == ".parquet":
+            return _read_parquet(path)
+        text = decode_text(path.read_bytes())
+    except OSError as error:
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise DataError(f"The manifest {path} cannot be read: {reason}.") from None
+    except ValueError:
+        raise DataError(f"The manifest {path} is not a text file.", REMEDY) from None
+    if path.suffix.lower() in (".jsonl", ".ndjson", ".json") or text.lstrip().startswith("{"):
+        return _read_json_lines(path, text)
+    return _read_csv(path, text)
+
+
+def decode_text(data: bytes) -> str:
+    """Decode a text file in UTF-8, or in UTF-16 with a byte order mark.
+
+    Raises:
+        ValueError: The file is in neither of these encodings, or contains null characters.
+    """
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    text = data.decode(encoding)
+    if "\0" in text:
+        raise ValueError("it contains null characters")
+    return text
+
+
+def _read_csv(path: Path, text: str) -> tuple[list[str], list[list[str]]]:
+    first_line = text.lstrip().split("\n", 1)[0]
+    delimiter = max("\t;,", key=first_line.count)
+    if not first_line.count(delimiter):
+        delimiter = " "
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+                if any(row)]
+    except csv.Error as error:
+        raise DataError(f"The manifest {path} is not a table: {error}.", REMEDY) from None
+    return (rows[0], rows[1:]) if rows else ([], [])
+
+
+def _read_json_lines(path: Path, text: str) -> tuple[list[str], list[list[str]]]:
+    objects = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise DataError(f"Line {number} of the manifest {path} is not a JSON object.", REMEDY)
+        objects.append(row)
+    header = list(dict.fromkeys(name for row in objects for name in row))
+    return header, [[_to_text(row.get(name)) for name in header] for row in objects]
+
+
+def _read_parquet(path: Path) -> tuple[list[str], list[list[str]]]:
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise DataError("Reading Parquet files needs the package pyarrow.", "Run: pip install pyarrow") from None
+    try:
+        with path.open("rb") as file:
+            table = pyarrow.parquet.read_table(file)
+    except pyarrow.lib.ArrowException:
+        raise DataError(f"The manifest {path} is not a Parquet file.", REMEDY) from None
+    columns = [[_to_text(value) for value in column.to_pylist()] for column in table.columns]
+    return list(table.column_names), [list(row) for row in zip(*columns)]
+
+
+def _to_text(value: Any) -> str:
+    """Return a value of a table as text; a whole number has no decimal point, as pandas adds it beside empty cells."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "" if value is None or value != value else str(value)
