@@ -1,6 +1,7 @@
 """The command `tfpoets doctor`: find problems in a folder of photos."""
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ DESCRIPTION = ("Find problems in a folder of photos, such as wrong labels, dupli
                "The photos are not changed.")
 FLAGS = (
     Group("", (
-        Flag("image_dir", IMAGE_DIR_HELP, "image_dir", location, "DIR", required=True),
+        Flag("image_dir", IMAGE_DIR_HELP, "image_dir", location, "DIR", required=True,
+             bare=os.path.isdir),
         Flag("output_dir", "folder to write findings.csv to (default: tf_files/doctor)", "output_dir", path, "DIR"))),
     Group("extractor", (*EXTRACTOR_FLAGS, VIEWS_FLAG)),
     Group("files", STORAGE_FLAGS))

@@ -21,6 +21,7 @@ LINE_WIDTH = 79
 # Options and commands in the messages of the library: `image_size`, `tfpoets retrain image_dir=FOLDER`.
 _QUOTED = re.compile(r"`(?:tfpoets (?P<command>[a-z_0-9]+)(?P<options>(?: [a-z_]+=[^ `]+)*)|(?P<option>[a-z_0-9]+))`")
 _flags: dict[str, str] = {}
+_shows_tracebacks = False
 
 
 def set_flags(flags: Mapping[str, str]) -> None:
@@ -40,6 +41,17 @@ def as_flags(text: str) -> str:
             return program_name(match["command"]) + match["options"].replace(" ", " --")
         return _flags.get(match["option"], match["option"])
     return _QUOTED.sub(replacement, text)
+
+
+def show_tracebacks(shown: bool) -> None:
+    """Set whether the traceback of an error is printed above its message."""
+    global _shows_tracebacks
+    _shows_tracebacks = shown
+
+
+def shows_tracebacks() -> bool:
+    """Return whether tracebacks are printed."""
+    return _shows_tracebacks
 
 
 def print_message(sentence: str) -> None:

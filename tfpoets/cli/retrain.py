@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 from pathlib import Path
@@ -20,9 +21,11 @@ from tfpoets.training import (ARCHITECTURES, BATCH_NORMS, CHECKPOINTS, CLASS_WEI
                               HeadOptions, LBFGSTrainer, NetworkOptions, SGDOptions, SGDTrainer, TrainingOptions,
                               solver_names, trainer_named)
 
+from .accuracy_limit import MIN_ACCURACY, accuracy_exit_code, check_min_accuracy
 from .invocation import command_line
 from .parser import Flag, Group, location, names, option_values, parse_flags, path
 from .paths import DEFAULT_TFLITE
+from .percentages import fraction, percentage
 from .retrain_text import EventPrinter
 from .run_command import UsageError, run_command
 from .shared_flags import (AUGMENTATION_FLAGS, EXTRACTOR_FLAGS, IMAGE_DIR_HELP, STORAGE_FLAGS, VIEWS_FLAG,
@@ -35,13 +38,14 @@ FINE_TUNING, SCRATCH = FineTuningOptions(), NetworkOptions(architecture=CONVNETS
 
 PHOTOS = Group("photos", (
     Flag("image_dir", f"{IMAGE_DIR_HELP}; the name of a subfolder is the label of its photos", "image_dir", location,
-         "DIR", required=True),
+         "DIR", required=True, bare=os.path.isdir),
     Flag("test_dir", "second folder with the same classes, to use for the final test (default: hold out part of "
          "--image_dir)", "test_dir", location, "DIR"),
-    Flag("testing_percentage", "percentage of the photos held out for the final test (default: "
-         f"{SPLIT.testing_percentage:g})", "split.testing_percentage", float, "P"),
+    Flag("testing_percentage", "percentage of the photos held out for the final test, such as 20 or 20%; less than 1 "
+         f"percent needs the sign: 0.2% (default: {SPLIT.testing_percentage:g})", "split.testing_percentage", percentage,
+         "P"),
     Flag("validation_percentage", "percentage of the photos used to choose the L2 strength or the best epoch "
-         f"(default: {SPLIT.validation_percentage:g})", "split.validation_percentage", float, "P"),
+         f"(default: {SPLIT.validation_percentage:g})", "split.validation_percentage", percentage, "P"),
     Flag("seed", f"random seed of the split and the training (default: {SPLIT.seed})", "split.seed", int, "N")))
 HEAD = Group("training", (
     Flag("class_weight", "balanced: give all classes the same total weight, however many photos they have (default: "
@@ -49,8 +53,8 @@ HEAD = Group("training", (
     Flag("norefit", "do not train again with the validation photos after the L2 strength has been chosen",
          const=True),
     Flag("unknown_coverage", "label photos that are unlike the training photos as `unknown`; C is the fraction of "
-         "validation photos that keep their label, such as 0.95 (default: off)", "training.unknown_coverage", float,
-         "C"),
+         "validation photos that keep their label, such as 0.95 or 95% (default: off)", "training.unknown_coverage",
+         fraction, "C"),
     Flag("solver", "lbfgs: compute the optimum of the last layer (default); sgd: train it by gradient descent, "
          "as TensorFlow for Poets does", choices=solver_names),
     Flag("augmented_views", "also train the last layer on K augmented views of each photo, mirrored and enlarged at "
@@ -66,7 +70,7 @@ NETWORK = Group("training of all layers", (
          f"{', '.join(ARCHITECTURES)} (default: {SCRATCH.epochs})", parse=int, metavar="N", aliases=("epochs",)),
     Flag("batch_size", f"photos per step (default: {SCRATCH.batch_size})", "loop.batch_size", int, "N"),
     Flag("optimizer", f"optimizer (default: {SCRATCH.optimizer})", "loop.optimizer", choices=OPTIMIZERS),
-    Flag("dropout", "dropout rate of a network trained from scratch (default: that of the network)", parse=float,
+    Flag("dropout", "dropout rate of a network trained from scratch (default: that of the network)", parse=fraction,
          metavar="P"),
     Flag("patience", f"stop after N epochs without improvement (default: {SCRATCH.patience}, never stop early)",
          "loop.patience", int, "N"),
@@ -99,6 +103,7 @@ OUTPUT = Group("files", (
 EVALUATION = Group("evaluation", (
     Flag("cross_validate", "also measure the accuracy by K-fold cross-validation, which is more precise if there are "
          "few photos", "cross_validate", int, "K"),
+    MIN_ACCURACY,
     Flag("nodoctor", "do not search the photos for wrong labels, duplicates and other problems", const=True),
     Flag("print_misclassified_test_images", "list the misclassified test photos", const=True),
     Flag("format", "text (default), or json to print the result as one object and everything else to standard error",
@@ -150,12 +155,14 @@ def _run(argv: list[str] | None) -> int:
     as_json = args.pop("format", "text") == "json"
     stream = sys.stderr if as_json else sys.stdout
     printer = EventPrinter(stream, args.pop("print_misclassified_test_images", False))
+    min_accuracy = args.pop(MIN_ACCURACY.name, None)
     options = options_from(args)
+    check_min_accuracy(min_accuracy, has_test=bool(options.split.testing_percentage or options.test_dir))
     result = retrain(options, on_event=printer, label_command=label_command)
     print(f"Label a photo:  {label_command(options.files.tflite)}", file=stream)
     if as_json:  # in ASCII, so that it is the same in every encoding
         print(json.dumps(result.to_dict(), allow_nan=False))
-    return 0
+    return accuracy_exit_code(result.metrics, min_accuracy, "test accuracy")
 
 
 def label_command(classifier: Path) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .folds import assign_folds
     from .formats import has_photo_signature, suffixes_for
     from .hashing import hash_photos, with_readable_photos
-    from .input_sources import expand_sources, is_url, read_source
+    from .input_sources import STANDARD_INPUT, InputSources, is_url
     from .legacy_decode import LEGACY_PIXELS_VERSION, load_legacy_pixels, resize_bilinear
     from .local_files import FileReader, LocalFiles
     from .measures import Measure
@@ -33,7 +33,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".folds": "assign_folds",
     ".formats": "has_photo_signature suffixes_for",
     ".hashing": "hash_photos with_readable_photos",
-    ".input_sources": "expand_sources is_url read_source",
+    ".input_sources": "STANDARD_INPUT InputSources is_url",
     ".legacy_decode": "LEGACY_PIXELS_VERSION load_legacy_pixels resize_bilinear",
     ".local_files": "FileReader LocalFiles",
     ".measures": "Measure",

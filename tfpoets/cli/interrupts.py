@@ -1,0 +1,80 @@
+"""Ctrl-C: one sentence and exit code 130, whenever and however often it is pressed.
+
+This module imports nothing slow, because it must be ready before the imports of a command, which take a large part of
+a second.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from .exit_codes import INTERRUPTED
+
+MESSAGE = "Interrupted. Run the same command again; it reuses saved bottlenecks and checkpoints."
+
+
+def run_process(command: Callable[[], int]) -> int:
+    """Run a command that is all that this process does, and return its exit code.
+
+    While the command is imported, and after it has returned, Ctrl-C ends the process immediately, since nothing needs
+    to be cleaned up. In between, `run_command` calls `raise_interrupts`.
+
+    Nothing changes if SIGINT is ignored, as in background jobs of a shell, or has a handler of another program.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return command()
+    signal.signal(signal.SIGINT, _exit_with_message)
+    try:
+        code = command()
+    except KeyboardInterrupt:  # outside of `run_command`
+        report_interrupt(lambda sentence: print(sentence, file=sys.stderr, flush=True))
+        return INTERRUPTED
+    with contextlib.suppress(Exception):  # a closed pipe, or no standard output at all
+        sys.stdout.flush()
+    signal.signal(signal.SIGINT, lambda *_: os._exit(code))
+    return code
+
+
+def raise_interrupts() -> None:
+    """Raise KeyboardInterrupt for the first Ctrl-C from now on, so that the command can clean up.
+
+    The second one ends the process immediately. Nothing changes outside of `run_process`.
+    """
+    if signal.getsignal(signal.SIGINT) is _exit_with_message:
+        signal.signal(signal.SIGINT, _raise_once)
+
+
+def was_interrupted() -> bool:
+    """Return whether KeyboardInterrupt was raised since `raise_interrupts`, even if some code has suppressed it."""
+    return signal.getsignal(signal.SIGINT) is _exit_with_message
+
+
+def report_interrupt(print_message: Callable[[str], None]) -> None:
+    """Print that the command was interrupted, exactly once even if Ctrl-C is pressed meanwhile."""
+    if signal.getsignal(signal.SIGINT) not in (_raise_once, _exit_with_message):
+        print_message(MESSAGE)
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    print_message(MESSAGE)
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+
+
+def _raise_once(number: int, frame: FrameType | None) -> Any:
+    signal.signal(signal.SIGINT, _exit_with_message)
+    raise KeyboardInterrupt
+
+
+def _exit_with_message(number: int, frame: FrameType | None) -> None:
+    """End the process without cleaning up. Whatever it leaves behind is what a killed run leaves behind."""
+    # The streams may be in use by the interrupted code, and then raise a RuntimeError.
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+    with contextlib.suppress(Exception):
+        line_break = "\n" if sys.stderr.isatty() else ""  # a progress bar, or ^C, is on the current line
+        os.write(sys.stderr.fileno(), f"{line_break}{MESSAGE}\n".encode())
+    os._exit(INTERRUPTED)
