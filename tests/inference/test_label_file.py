@@ -39,7 +39,7 @@ def test_a_changed_label_file_is_noticed(suffix: str, text: str, usable: bool, f
     (files / "retrained_labels.txt").write_text(text)
     assert load_classifier(graph).labels == LABELS
     warning, = warnings(caplog)
-    assert "retrained_labels.txt differs" in warning and ("set `labels`" in warning) == usable
+    assert "retrained_labels.txt differs" in warning and ("add `labels`=" in warning) == usable
 
 
 def test_line_breaks_of_windows_are_no_change(files: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -90,4 +90,4 @@ def test_the_command_line_shows_how_to_use_the_changed_file(files: Path, capsys:
     assert label_image.main(["photos/blue/000.jpg"]) == 0
     captured = capsys.readouterr()
     assert captured.out.startswith("blue (score=") and captured.err.count("\n") == 1
-    assert "--labels" in captured.err and "tf_files/retrained_labels.txt" in captured.err
+    assert "add --labels=tf_files/retrained_labels.txt to the command" in captured.err

@@ -85,7 +85,7 @@ class ArgumentChecker:
         if flag is None or flag.const is not None:
             return self._check_switch(name, value if equals else None, following, checked)
         if equals:
-            if not value and following and not _is_flag_like(following) and not self._positional:
+            if flag.is_path and not value and following and not _is_flag_like(following) and not self._positional:
                 self._fail(f"There is a space after {name}=.", f"{name}={_quoted(following)}")
             check_quotation_marks(f"{name}=", argv, position, value, flag.is_path)
             checked.append(argv[position])

@@ -123,5 +123,5 @@ def _warn_about_changed_label_file(classifier: Classifier, metadata: Metadata, p
         return
     usable = _can_rename(classifier, labels)
     log.warning("%s differs from the labels inside the classifier, which are used. %s", label_file,
-                f"To use the names in the file, set `labels` to {label_file}." if usable else
+                f"To use the names in the file, add `labels`={label_file} to the command." if usable else
                 "To rename a class, rename its folder and retrain.")
