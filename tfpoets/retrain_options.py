@@ -129,10 +129,11 @@ def check_percentages(values: Mapping[str, Any]) -> None:
     """
     for name in PERCENTAGES.keys() & values.keys():
         value = values[name]
-        if isinstance(value, numbers.Real) and 0 < value < 1:
-            raise OptionError(f"`{name}`={value:g} is {value:g} percent.",
-                              f"For {100 * value:g} percent, write {name}={100 * value:g}; for {value:g} percent, write "
-                              f"{PERCENTAGES[name]}({name}={value:g}).")
+        if isinstance(value, numbers.Real) and 0 < float(value) < 1:
+            number = float(value)
+            raise OptionError(f"`{name}`={number:g} is {number:g} percent.",
+                              f"For {100 * number:g} percent, write {name}={100 * number:g}; for {number:g} percent, "
+                              f"write {PERCENTAGES[name]}({name}={number:g}).")
 
 
 def _to_json(value: Any) -> Any:

@@ -28,8 +28,8 @@ def folder(retrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def retrain_arguments(tiny_module: Path, model_dir: Path) -> list[str]:
-    return ["--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}", "--output_graph=out/g.pb",
-            "--output_labels=out/l.txt", "--testing_percentage=40", "--nodoctor"]
+    return ["--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
+            "--output_graph=out/g.pb", "--output_labels=out/l.txt", "--testing_percentage=40", "--nodoctor"]
 
 
 def test_evaluate_fails_below_the_minimum(folder: Path, capsys: pytest.CaptureFixture) -> None:
@@ -67,7 +67,8 @@ def test_a_percentage_without_its_sign_is_ambiguous(command, folder: Path, capsy
 
 def test_a_minimum_without_test_photos_is_an_error_before_any_work(
         folder: Path, tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
-    assert retrain.main([*retrain_arguments(tiny_module, model_dir), "--testing_percentage=0", "--min_accuracy=0.5"]) == 2
+    arguments = retrain_arguments(tiny_module, model_dir)
+    assert retrain.main([*arguments, "--testing_percentage=0", "--min_accuracy=0.5"]) == 2
     assert "needs test photos" in capsys.readouterr().err and not Path("out").exists()
 
 

@@ -27,10 +27,12 @@ from tfpoets.cli import main
 phase, ignores = {phase!r}, {ignores!r}
 
 def wait():
-    print("ready", flush=True)
-    deadline = time.monotonic() + 30
+    deadline, message = time.monotonic() + 30, "ready\\n"
     while time.monotonic() < deadline:
         try:
+            sys.stdout.write(message)
+            message = ""
+            sys.stdout.flush()
             time.sleep(0.01)
         except KeyboardInterrupt:
             if not ignores:

@@ -52,7 +52,8 @@ def test_label_image_writes_utf8(environment: str, workspace: Path) -> None:
     prediction = json.loads(output.decode())
     assert prediction["image"] == "🌻.png" and {entry["label"] for entry in prediction["labels"]} == LABELS
     assert "🌻 Sonne".encode() in output
-    rows = list(csv.DictReader(io.StringIO(run(workspace, environment, "label_image", "🌻.png", "--format=csv").decode())))
+    table = run(workspace, environment, "label_image", "🌻.png", "--format=csv").decode()
+    rows = list(csv.DictReader(io.StringIO(table)))
     assert {row["label"] for row in rows} == LABELS and {row["image"] for row in rows} == {"🌻.png"}
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.graphs.test_file_kinds import EXAMPLES, LFS_POINTER
-from tfpoets.cli import (count_ops, devices, doctor, evaluate, export, graph_pb2tb, label_image, quantize_graph, retrain,
-                         serve)
+from tfpoets.cli import (count_ops, devices, doctor, evaluate, export, graph_pb2tb, label_image, quantize_graph,
+                         retrain, serve)
 
 KINDS = ("nothing", "Git LFS", "web page", "HDF5", "keras", "torch", "pickle", "zip", "safetensors", "ONNX", "mlmodel",
          "saved_model.pb", "text", "photo")

@@ -32,7 +32,8 @@ def test_lists_with_a_mark_and_explicit_byte_order_are_decoded() -> None:
         assert read("\ufeffa.jpg\r\nb.jpg\r\n".encode(encoding)) == ["a.jpg", "b.jpg"]
 
 
-@pytest.mark.parametrize("names", [["BMW/1.jpg", "x.jpg"], ["P1.jpg"], ["Py/a.png", "b.png"], ["GIF89a.gif"], ["a"], []])
+@pytest.mark.parametrize("names", [["BMW/1.jpg", "x.jpg"], ["P1.jpg"], ["Py/a.png", "b.png"], ["GIF89a.gif"], ["a"],
+                                   []])
 def test_names_that_begin_like_an_image_format_are_names(names: list[str]) -> None:
     assert read("\n".join(names).encode()) == names
 
@@ -46,7 +47,8 @@ def test_a_photo_is_recognized(format_: str) -> None:
     assert sources.read("-") == file.getvalue()
 
 
-@pytest.mark.parametrize("content", [b"PK\x03\x04\0\0\0\0rest", b"\0" * 100, b"caf\xe9.jpg\n", "ü.jpg".encode("utf-16")[:-1],
+@pytest.mark.parametrize("content", [b"PK\x03\x04\0\0\0\0rest", b"\0" * 100, b"caf\xe9.jpg\n",
+                                     "ü.jpg".encode("utf-16")[:-1],
                                      b"a" * 100_000, b"a.jpg\nb\0c.jpg\n", b"\xff\xfe\0\xd8\0\0"])
 def test_other_content_gives_one_sentence(content: bytes) -> None:
     with pytest.raises(DataError, match="[Ss]tandard input"):

@@ -10,8 +10,9 @@ from .parser import Flag
 from .percentages import fraction
 from .run_command import UsageError
 
-MIN_ACCURACY = Flag("min_accuracy", f"end with exit code {BELOW_MINIMUM} if the accuracy on the test photos is below A, "
-                    "such as 0.9 or 90%; everything is written and printed nevertheless", parse=fraction, metavar="A")
+MIN_ACCURACY = Flag("min_accuracy", f"end with exit code {BELOW_MINIMUM} if the accuracy on the test photos is below "
+                    "A, such as 0.9 or 90%; everything is written and printed nevertheless", parse=fraction,
+                    metavar="A")
 
 
 def check_min_accuracy(min_accuracy: float | None, has_test: bool = True) -> None:

@@ -29,8 +29,8 @@ EQUALS_SIGNS = "=\uff1d\ufe66"
 DASH_NAMES = {"\u2013": "an en dash", "\u2014": "an em dash", "\u2212": "a minus sign"}
 # What shells use at the end of a line to continue a command on the next one.
 LINE_CONTINUATIONS = ("\\", "^", "`")
-_ARGUMENT = re.compile(rf"(?P<prefix>/|[{DASHES}\s]*)(?P<name>[^\W\d][\w-]*)(?P<separator>\s*[:,{EQUALS_SIGNS}]\s*|\s+|$)"
-                       r"(?P<value>.*)", re.DOTALL)
+_ARGUMENT = re.compile(rf"(?P<prefix>/|[{DASHES}\s]*)(?P<name>[^\W\d][\w-]*)"
+                       rf"(?P<separator>\s*[:,{EQUALS_SIGNS}]\s*|\s+|$)(?P<value>.*)", re.DOTALL)
 _LOOKS_LIKE_WORD = re.compile(r"\d+|yes|no|on|off|none", re.IGNORECASE)
 
 
@@ -110,7 +110,7 @@ class ArgumentChecker:
                 and not self._positional and not os.path.exists(following):
             value = following
         if value is not None and strip_decoration(value).lower() not in SWITCH_WORDS:
-            raise UsageError(f"{name}={value} is not possible, because {name} takes no value other than true or false.",
+            raise UsageError(f"{name}={value} is not possible: {name} takes no value other than true or false.",
                              f"Write {name}, or omit it.")
         if value is None or SWITCH_WORDS[strip_decoration(value).lower()]:
             checked.append(name)

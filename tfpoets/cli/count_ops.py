@@ -46,4 +46,4 @@ def check_is_file(graph: Path) -> None:
         raise ModelError(f"There is no graph at {graph}.")
     kind = identify_file(graph)
     if kind is not None:
-        raise ModelError(f"{graph} {kind.description}.", kind.classifier_remedy)
+        raise ModelError(f"{graph} is not a TensorFlow graph: it {kind.description}.", kind.classifier_remedy)

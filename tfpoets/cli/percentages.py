@@ -46,8 +46,8 @@ def fraction(text: str) -> float:
     """
     number, has_sign = _parse(text)
     if 1 < number <= 100 and not has_sign:
-        raise AmbiguousValueError(f"{{flag}}={text} is not a number from 0 to 1; does it mean {_plain(number)} %? Write "
-                                  f"{{flag}}={_plain(number / 100)} or {{flag}}={_plain(number)}%.")
+        raise AmbiguousValueError(f"{{flag}}={text} is not a number from 0 to 1; does it mean {_plain(number)} %? "
+                                  f"Write {{flag}}={_plain(number / 100)} or {{flag}}={_plain(number)}%.")
     return float(number / 100 if has_sign else number)
 
 

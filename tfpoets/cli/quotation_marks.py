@@ -49,8 +49,8 @@ def check_quotation_marks(start: str, argv: Sequence[str], position: int, value:
     if is_path and last and value[0] != value[-1]:
         _fail(f"{start}{value} ends with a quotation mark.", start, value[:-1])
     if is_path and '" --' in value:  # Windows: a backslash before the closing quotation mark
-        _fail(f"The value of {start.rstrip('=') or 'the argument'} contains a quotation mark, because of the backslash "
-              "before it.", start, value.split('"')[0])
+        _fail(f"The value of {start.rstrip('=') or 'the argument'} contains a quotation mark, because of the "
+              "backslash before it.", start, value.split('"')[0])
 
 
 def _name(first: str, last: str) -> str:

@@ -42,8 +42,8 @@ PHOTOS = Group("photos", (
     Flag("test_dir", "second folder with the same classes, to use for the final test (default: hold out part of "
          "--image_dir)", "test_dir", location, "DIR"),
     Flag("testing_percentage", "percentage of the photos held out for the final test, such as 20 or 20%; less than 1 "
-         f"percent needs the sign: 0.2% (default: {SPLIT.testing_percentage:g})", "split.testing_percentage", percentage,
-         "P"),
+         f"percent needs the sign: 0.2% (default: {SPLIT.testing_percentage:g})", "split.testing_percentage",
+         percentage, "P"),
     Flag("validation_percentage", "percentage of the photos used to choose the L2 strength or the best epoch "
          f"(default: {SPLIT.validation_percentage:g})", "split.validation_percentage", percentage, "P"),
     Flag("seed", f"random seed of the split and the training (default: {SPLIT.seed})", "split.seed", int, "N")))

@@ -36,8 +36,8 @@ STORAGE_FLAGS = (
          "extractor.model_dir", path, "DIR"))
 
 GRAPH_FLAGS = Group("graphs of TensorFlow for Poets", (
-    Flag("labels", "label file, one label per line (default: the label file next to the graph); for classifiers made by "
-         "retrain, other names for the same classes", "legacy.labels", path, "FILE"),
+    Flag("labels", "label file, one label per line (default: the label file next to the graph); for classifiers made "
+         "by retrain, other names for the same classes", "legacy.labels", path, "FILE"),
     *(Flag(f"input_{side}", f"{side} of the input", f"legacy.input_{side}", int, "PIXELS")
       for side in ("height", "width")),
     Flag("input_mean", "mean of the input scaling, (pixel - mean) / std", "legacy.input_mean", float, "X"),

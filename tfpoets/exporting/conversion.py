@@ -92,7 +92,7 @@ def open_graph(path: Path | str, training_photos: Sequence[Photo] = ()) -> Expor
     if opened is None:
         kind = identify_file(content)
         if kind is not None:
-            raise ModelError(f"{path} {kind.description}.", kind.classifier_remedy)
+            raise ModelError(f"{path} is not a TensorFlow graph: it {kind.description}.", kind.classifier_remedy)
         raise ModelError(f"{path} was not written by retrain, so its labels and its input are not known.",
                          "For graphs of TensorFlow for Poets, use label_image and quantize_graph.")
     graph_def = import_tensorflow().compat.v1.GraphDef.FromString(content)

@@ -52,7 +52,8 @@ def _check_kind(path: Path) -> None:
     """Raise an ExtractorError if a file is of a known kind that contains no network."""
     kind = identify_file(path)
     if kind is not None:
-        raise ExtractorError(f"{path} {kind.description}.", kind.extractor_remedy)
+        raise ExtractorError(f"{path} is neither a .tar.gz nor a frozen graph: it {kind.description}.",
+                             kind.extractor_remedy)
 
 
 def _open_file(path: Path, model_dir: Path) -> PretrainedNetwork:

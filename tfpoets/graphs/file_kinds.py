@@ -24,6 +24,7 @@ HDF5_OFFSETS = (0, 512, 1024, 2048)
 
 OURS = "Use a .tflite, .pb or SavedModel folder that retrain wrote."
 MODULE = "Use the folder of a SavedModel, or omit the option to use the default network."
+PYTORCH, CORE_ML, ONNX = (f"{name} models cannot be used. " for name in ("PyTorch", "Core ML", "ONNX"))
 COPY_AGAIN = "Copy or download it again."
 UNPACK = "Unpack it, and use the file or folder inside."
 FROM_KERAS = "In Python, export it with tfpoets.wrap(keras.models.load_model(FILE), LABELS).export(...)."
@@ -36,7 +37,7 @@ class FileKind:
     """A kind of file that is neither a graph nor a classifier.
 
     Attributes:
-        description: What the file is, as the end of a sentence that begins with its name.
+        description: What the file is, as the end of a sentence whose subject is the file.
         classifier_remedy: What to do if a classifier or a graph is needed.
         extractor_remedy: What to do if a pretrained network is needed.
         matches: Returns whether a file is of this kind, given its first HEAD_BYTES bytes and the open file.
@@ -200,21 +201,22 @@ FILE_KINDS = (
              "Its weights cannot be trained on top of. " + MODULE, _magic(rb".{4}TFL3")),
     FileKind("is a Keras model (HDF5)", FROM_KERAS, KERAS_MODULE, _is_hdf5),
     FileKind("is a Keras model (.keras)", FROM_KERAS, KERAS_MODULE, _archive(r"(^|/)model\.weights\.h5$")),
-    FileKind("is a PyTorch model", "PyTorch models cannot be used. " + OURS, "PyTorch models cannot be used. " + MODULE,
+    FileKind("is a PyTorch model", PYTORCH + OURS, PYTORCH + MODULE,
              _archive(r"(^|/)data\.pkl$", r"(^|/)constants\.pkl$")),
-    FileKind("is a PyTorch model", "PyTorch models cannot be used. " + OURS, "PyTorch models cannot be used. " + MODULE,
+    FileKind("is a PyTorch model", PYTORCH + OURS, PYTORCH + MODULE,
              _magic(rb"\x80.\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19\.", rb"\x80[\x02-\x05].{0,64}?ctorch",
                     rb"\x80[\x02-\x05].{0,64}collections\s?\n?.{0,4}OrderedDict")),
     FileKind("is a pickled Python object, which is not loaded, because it could run any code", OURS, MODULE,
              _magic(rb"\x80[\x02-\x05]")),
     FileKind("is an archive of NumPy arrays", OURS, MODULE, _archive(r"\.npy$")),
     FileKind("is a NumPy array", OURS, MODULE, _magic(rb"\x93NUMPY")),
-    FileKind("is a Core ML model", "Core ML models cannot be used. " + OURS, "Core ML models cannot be used. " + MODULE,
+    FileKind("is a Core ML model", CORE_ML + OURS, CORE_ML + MODULE,
              _archive(r"com\.apple\.CoreML/", r"\.mlmodel$", r"\.mlmodelc/")),
     FileKind("is a zip archive", UNPACK, UNPACK, _magic(rb"PK\x03\x04", rb"PK\x05\x06")),
     FileKind("is a compressed archive", UNPACK, "Use it as a .tar.gz, or unpack it and use the folder inside.",
              lambda head, file: head[257:262] == b"ustar" or re.match(
-                 rb"\x1f\x8b|BZh[1-9]|\xfd7zXZ\x00|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|\x28\xb5\x2f\xfd", head) is not None),
+                 rb"\x1f\x8b|BZh[1-9]|\xfd7zXZ\x00|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|\x28\xb5\x2f\xfd", head)
+             is not None),
     FileKind("is a file in the safetensors format, which contains only weights", OURS, MODULE, _is_safetensors),
     FileKind("is a language model (GGUF)", OURS, MODULE, _magic(rb"GGUF")),
     FileKind("is a PDF document", OURS, MODULE, _magic(rb"%PDF-")),
@@ -234,9 +236,9 @@ FILE_KINDS = (
              "as_text=False).", MODULE,
              _text(r"(#[^\n]*\n\s*)*(node|graph_def|saved_model_schema_version|meta_graphs)\s*[{:]")),
     FileKind("is a text file", OURS, MODULE, _text("")),
-    FileKind("is an ONNX model", "ONNX models cannot be used. " + OURS, "ONNX models cannot be used. " + MODULE,
+    FileKind("is an ONNX model", ONNX + OURS, ONNX + MODULE,
              _protobuf({1, 7}, lambda fields: max(fields) < 100)),
-    FileKind("is a Core ML model", "Core ML models cannot be used. " + OURS, "Core ML models cannot be used. " + MODULE,
+    FileKind("is a Core ML model", CORE_ML + OURS, CORE_ML + MODULE,
              _protobuf({1}, lambda fields: max(fields) >= 200)),
     FileKind("is one file of a SavedModel", "Use the folder that contains it.", "Use the folder that contains it.",
              _protobuf({1, 2}, lambda fields: fields == {1, 2})),

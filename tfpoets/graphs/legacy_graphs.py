@@ -120,7 +120,7 @@ def parse_graph(content: bytes, source: str) -> Any:
     """Parse the bytes of a file as a GraphDef; raise a ModelError that names `source` if they are not one."""
     kind = identify_file(content)
     if kind is not None:
-        raise ModelError(f"{source} {kind.description}.", kind.classifier_remedy)
+        raise ModelError(f"{source} is not a TensorFlow graph: it {kind.description}.", kind.classifier_remedy)
     tensorflow = import_tensorflow()
     try:
         graph_def = tensorflow.compat.v1.GraphDef.FromString(content)

@@ -27,9 +27,9 @@ def load_classifier(path: str | os.PathLike[str], overrides: LegacyGraphOptions 
     Args:
         path: The path of the file or the SavedModel folder. In a folder of numbered versions, the highest one is
             loaded.
-        overrides: Labels and input of a graph of TensorFlow for Poets. For a file that retrain wrote, `labels` contains
-            other names for the same classes, and the other values are ignored, with a note, because the metadata
-            contains them.
+        overrides: Labels and input of a graph of TensorFlow for Poets. For a file that retrain wrote, `labels`
+            contains other names for the same classes, and the other values are ignored, with a note, because the
+            metadata contains them.
 
     Raises:
         ModelError: There is no classifier at the path, it is damaged, or its files do not match each other.
@@ -80,8 +80,8 @@ def _log_ignored_options(classifier: Classifier, metadata: Metadata, overrides: 
 def _with_label_file(classifier: Classifier, path: Path, label_file: Path | None) -> Classifier:
     """Return a classifier with the labels of a file; without one, warn if the label file next to it was changed.
 
-    Files with the same labels in another order, or with another number of labels, were not written for this classifier.
-    They are not used.
+    Files with the same labels in another order, or with another number of labels, were not written for this
+    classifier, so they are not used.
     """
     assert classifier.metadata is not None
     if label_file is None:
