@@ -62,6 +62,7 @@ def test_a_label_file_renames_classes(files: Path, capsys: pytest.CaptureFixture
     photo = "photos/blue/000.jpg"
     assert load_classifier(files / "retrained_graph.tflite").label(photo) == "blue"
     assert classifier.label(photo) == "bleu"
+    capsys.readouterr()
     assert label_image.main([photo, "--labels=new.txt"]) == 0
     captured = capsys.readouterr()
     assert captured.out.startswith("bleu (score=") and captured.err == "Labels from new.txt: blue is called bleu.\n"
