@@ -9,7 +9,6 @@ import pytest
 
 from tfpoets import load_classifier
 from tfpoets.cli import evaluate, label_image
-from tfpoets.errors import ModelError
 from tfpoets.inference import LegacyGraphOptions
 
 LABELS = ("blue", "green", "red")
@@ -81,9 +80,10 @@ def test_a_label_file_that_cannot_name_the_classes_is_ignored_with_a_note(text: 
     assert captured.out.startswith("blue (score=") and "Ignored: --labels." in captured.err
 
 
-def test_a_missing_label_file_is_an_error(files: Path) -> None:
-    with pytest.raises(ModelError, match="no label file"):
-        load_classifier(files / "retrained_graph.tflite", LegacyGraphOptions(labels="nothing.txt"))
+def test_a_missing_label_file_is_ignored_with_a_note_as_in_old_command_lines(
+        files: Path, capsys: pytest.CaptureFixture) -> None:
+    assert label_image.main(["photos/blue/000.jpg", "--labels=nothing.txt", "--input_mean=3"]) == 0
+    assert capsys.readouterr().err.startswith("Ignored: --input_mean, --labels.")
 
 
 def test_the_command_line_shows_how_to_use_the_changed_file(files: Path, capsys: pytest.CaptureFixture) -> None:

@@ -5,15 +5,17 @@ a second.
 """
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
-from types import FrameType
-from typing import Any
 
 from .exit_codes import INTERRUPTED
+
+TYPE_CHECKING = False  # `typing` is not imported, because this module must be imported fast
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
 
 MESSAGE = "Interrupted. Run the same command again; it reuses saved bottlenecks and checkpoints."
 
@@ -34,8 +36,10 @@ def run_process(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:  # outside of `run_command`
         report_interrupt(lambda sentence: print(sentence, file=sys.stderr, flush=True))
         return INTERRUPTED
-    with contextlib.suppress(Exception):  # a closed pipe, or no standard output at all
+    try:
         sys.stdout.flush()
+    except Exception:  # a closed pipe, or no standard output at all
+        pass
     signal.signal(signal.SIGINT, lambda *_: os._exit(code))
     return code
 
@@ -71,10 +75,10 @@ def _raise_once(number: int, frame: FrameType | None) -> Any:
 
 def _exit_with_message(number: int, frame: FrameType | None) -> None:
     """End the process without cleaning up. Whatever it leaves behind is what a killed run leaves behind."""
-    # The streams may be in use by the interrupted code, and then raise a RuntimeError.
-    with contextlib.suppress(Exception):
-        sys.stdout.flush()
-    with contextlib.suppress(Exception):
+    try:
         line_break = "\n" if sys.stderr.isatty() else ""  # a progress bar, or ^C, is on the current line
         os.write(sys.stderr.fileno(), f"{line_break}{MESSAGE}\n".encode())
+        sys.stdout.flush()
+    except Exception:  # there are no such streams, or the interrupted code is using them (RuntimeError)
+        pass
     os._exit(INTERRUPTED)

@@ -36,10 +36,16 @@ def load_classifier(path: str | os.PathLike[str], overrides: LegacyGraphOptions 
     """
     path = Path(path)
     classifier = _load(path, overrides)
-    if classifier.metadata is not None:
-        _log_ignored_options(classifier, classifier.metadata, overrides)
-        classifier = _with_label_file(classifier, path, overrides.labels)
-    return classifier
+    if classifier.metadata is None:
+        return classifier
+    if overrides.labels is None:
+        _warn_about_changed_label_file(classifier, classifier.metadata, path)
+    labels = _other_labels(classifier, overrides.labels)
+    _log_ignored_options(classifier, classifier.metadata, overrides, ignores_labels=labels is None)
+    if not labels:
+        return classifier
+    _log_renamed_classes(classifier.labels, labels, overrides.labels)
+    return classifier.with_labels(labels)
 
 
 def _load(path: Path, overrides: LegacyGraphOptions) -> Classifier:
@@ -67,36 +73,41 @@ def _check_folder(folder: Path) -> None:
         raise ModelError(f"{file} {kind.description}.", kind.classifier_remedy)
 
 
-def _log_ignored_options(classifier: Classifier, metadata: Metadata, overrides: LegacyGraphOptions) -> None:
-    """Log the options that differ from the metadata."""
+def _log_ignored_options(classifier: Classifier, metadata: Metadata, overrides: LegacyGraphOptions,
+                         ignores_labels: bool) -> None:
+    """Log the options that differ from the metadata and are not used."""
     actual = {"input_height": classifier.input.height, "input_width": classifier.input.width,
               "input_layer": metadata.nodes.input, "output_layer": metadata.nodes.output}
     ignored = [f"`{name}`" for name, value in overrides.specified().items()
-               if name != "labels" and value != actual.get(name)]
+               if name != "labels" and value != actual.get(name)] + ["`labels`"] * ignores_labels
     if ignored:
         log.info("Ignored: %s. The metadata of this classifier specifies its input and labels.", ", ".join(ignored))
 
 
-def _with_label_file(classifier: Classifier, path: Path, label_file: Path | None) -> Classifier:
-    """Return a classifier with the labels of a file; without one, warn if the label file next to it was changed.
+def _other_labels(classifier: Classifier, label_file: Path | None) -> list[str] | None:
+    """Return the other names for the classes in a label file.
 
     Files with the same labels in another order, or with another number of labels, were not written for this
     classifier, so they are not used.
+
+    Returns:
+        An empty list if there are no other names; None if the file cannot be used.
     """
-    assert classifier.metadata is not None
     if label_file is None:
-        _warn_about_changed_label_file(classifier, classifier.metadata, path)
-        return classifier
-    labels = read_labels(label_file)
+        return []
+    try:
+        labels = read_labels(label_file)
+    except (OSError, ModelError):
+        return None
     if labels == list(classifier.labels):
-        return classifier
-    if not _can_rename(classifier, labels):
-        log.info("Ignored: `labels`. The metadata of this classifier specifies its input and labels.")
-        return classifier
-    renamed = [f"{old} is called {new}" for old, new in zip(classifier.labels, labels) if old != new]
-    log.info("Labels from %s: %s.", label_file, ", ".join(renamed[:MAX_RENAMED_LABELS])
-             + (f" and {len(renamed) - MAX_RENAMED_LABELS} more" if len(renamed) > MAX_RENAMED_LABELS else ""))
-    return classifier.with_labels(labels)
+        return []
+    return labels if _can_rename(classifier, labels) else None
+
+
+def _log_renamed_classes(labels: Sequence[str], new_labels: Sequence[str], label_file: Path | None) -> None:
+    renamed = [f"{old} is called {new}" for old, new in zip(labels, new_labels) if old != new]
+    more = f" and {len(renamed) - MAX_RENAMED_LABELS} more" if len(renamed) > MAX_RENAMED_LABELS else ""
+    log.info("Labels from %s: %s.", label_file, ", ".join(renamed[:MAX_RENAMED_LABELS]) + more)
 
 
 def _can_rename(classifier: Classifier, labels: Sequence[str]) -> bool:
