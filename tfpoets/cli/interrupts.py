@@ -5,6 +5,7 @@ a second.
 """
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -31,15 +32,24 @@ def run_process(command: Callable[[], int]) -> int:
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return command()
     signal.signal(signal.SIGINT, _exit_with_message)
+    # The interpreter restores the default action, which would end the process without an exit code, unless the signal
+    # is ignored. Of the functions that run on exit, the first one registered is the last one called.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     try:
         code = command()
+    except SystemExit as stop:  # --help
+        code = stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:  # outside of `run_command`
         report_interrupt(lambda sentence: print(sentence, file=sys.stderr, flush=True))
-        return INTERRUPTED
+        code = INTERRUPTED
     try:
         sys.stdout.flush()
     except Exception:  # a closed pipe, or no standard output at all
         pass
+    if code == INTERRUPTED:
+        # Otherwise the interpreter would wait for threads, and end itself with a signal if the exception has passed
+        # through a call of `exec`, although it was handled (`unhandled_keyboard_interrupt` in CPython's pythonrun.c).
+        os._exit(code)
     signal.signal(signal.SIGINT, lambda *_: os._exit(code))
     return code
 
