@@ -1,6 +1,7 @@
 """Options in nested dataclasses are set by their names."""
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import pytest
@@ -106,8 +107,8 @@ def test_only_locations_that_the_run_writes_to_are_checked(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("name", ["testing_percentage", "validation_percentage"])
 def test_a_percentage_that_looks_like_a_fraction_is_an_error(name: str) -> None:
-    with pytest.raises(OptionError, match=f"0.2 is 0.2 percent. For 20 percent, write {name}=20; for 0.2 percent, write "
-                                          rf"split=SplitOptions\({name}=0.2\)"):
+    remedy = f"For 20 percent, write {name}=20; for 0.2 percent, write split=SplitOptions({name}=0.2)."
+    with pytest.raises(OptionError, match=f"0.2 is 0.2 percent. {re.escape(remedy)}"):
         retrain("nowhere", **{name: 0.2})
     with pytest.raises(DataError):  # there is no such folder
         retrain("nowhere", split=SplitOptions(**{name: 0.2}))
