@@ -1,7 +1,7 @@
 """Run `tfpoets doctor` as `python -m scripts.doctor`, as in older command lines."""
 import sys
 
-from tfpoets.cli.doctor import main
+from tfpoets.cli.main import run_script
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_script("doctor"))

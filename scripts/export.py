@@ -1,7 +1,7 @@
 """Run `tfpoets export` as `python -m scripts.export`, as in older command lines."""
 import sys
 
-from tfpoets.cli.export import main
+from tfpoets.cli.main import run_script
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_script("export"))

@@ -1,7 +1,7 @@
 """Run `tfpoets graph_pb2tb` as `python -m scripts.graph_pb2tb`, as in older command lines."""
 import sys
 
-from tfpoets.cli.graph_pb2tb import main
+from tfpoets.cli.main import run_script
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_script("graph_pb2tb"))

@@ -1,7 +1,7 @@
 """Run `tfpoets label_image` as `python -m scripts.label_image`, as in older command lines."""
 import sys
 
-from tfpoets.cli.label_image import main
+from tfpoets.cli.main import run_script
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_script("label_image"))

@@ -1,7 +1,7 @@
 """Run `tfpoets retrain` as `python -m scripts.retrain`, as in older command lines."""
 import sys
 
-from tfpoets.cli.retrain import main
+from tfpoets.cli.main import run_script
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_script("retrain"))

@@ -1,7 +1,7 @@
 """Run `tfpoets sample_photos` as `python -m scripts.sample_photos`, as in older command lines."""
 import sys
 
-from tfpoets.cli.sample_photos import main
+from tfpoets.cli.main import run_script
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_script("sample_photos"))

@@ -1,7 +1,7 @@
 """Run `tfpoets serve` as `python -m scripts.serve`, as in older command lines."""
 import sys
 
-from tfpoets.cli.serve import main
+from tfpoets.cli.main import run_script
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_script("serve"))

@@ -55,6 +55,35 @@ def test_importing_tfpoets_loads_no_other_package_and_changes_no_state() -> None
                                  "assert not heavy, heavy")
 
 
+NULL_HANDLERS = """
+import importlib, logging, sys
+for name in {modules}:
+    for loaded in [module for module in sys.modules if module.split(".")[0] == "tfpoets"]:
+        del sys.modules[loaded]
+    logger = logging.getLogger("tfpoets")
+    logger.handlers.clear()
+    importlib.import_module(name)
+    assert any(isinstance(handler, logging.NullHandler) for handler in logger.handlers), name
+"""
+
+
+def test_importing_any_module_that_logs_adds_a_handler_that_discards_messages() -> None:
+    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "tfpoets").rglob("*.py")
+               if "logging.getLogger(__name__)" in path.read_text("utf-8")]
+    assert len(modules) > 15
+    completed = subprocess.run([sys.executable, "-c", NULL_HANDLERS.format(modules=modules)], cwd=ROOT,
+                               capture_output=True, text=True, timeout=120)
+    assert completed.returncode == 0, completed.stderr[-2000:]
+
+
+def test_the_library_is_imported_before_slow_modules_of_the_standard_library() -> None:
+    script = ("import sys; sys.modules.update(dict.fromkeys(('logging', 'typing', 'subprocess', 'argparse')))\n"
+              "import tfpoets.cli.main")  # None in sys.modules makes an import fail
+    completed = subprocess.run([sys.executable, "-S", "-c", script], cwd=ROOT, capture_output=True, text=True,
+                               timeout=60, env={"PYTHONPATH": str(ROOT)})
+    assert completed.returncode == 0, completed.stderr[-2000:]
+
+
 def test_importing_tfpoets_keeps_the_tensorflow_settings_of_the_program() -> None:
     assert_state_unchanged(
         "import tfpoets; tfpoets.retrain, tfpoets.load_classifier",

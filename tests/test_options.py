@@ -1,11 +1,14 @@
 """Options in nested dataclasses are set by their names."""
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import pytest
 
-from tfpoets.errors import OptionError, check_range
+from tfpoets import retrain
+from tfpoets.data import SplitOptions
+from tfpoets.errors import DataError, OptionError, check_range
 from tfpoets.extractors import ExtractorOptions
 from tfpoets.options import with_options
 from tfpoets.retrain_options import RetrainOptions
@@ -100,3 +103,12 @@ def test_only_locations_that_the_run_writes_to_are_checked(tmp_path, monkeypatch
     assert with_options(RetrainOptions, {"image_dir": ".", **elsewhere}).files.output_graph.name == "output_graph"
     with pytest.raises(OptionError, match="is inside the photo folder"):
         with_options(RetrainOptions, {"image_dir": "."})
+
+
+@pytest.mark.parametrize("name", ["testing_percentage", "validation_percentage"])
+def test_a_percentage_that_looks_like_a_fraction_is_an_error(name: str) -> None:
+    remedy = f"For 20 percent, write {name}=20; for 0.2 percent, write split=SplitOptions({name}=0.2)."
+    with pytest.raises(OptionError, match=f"0.2 is 0.2 percent. {re.escape(remedy)}"):
+        retrain("nowhere", **{name: 0.2})
+    with pytest.raises(DataError):  # there is no such folder
+        retrain("nowhere", split=SplitOptions(**{name: 0.2}))

@@ -3,10 +3,15 @@ from __future__ import annotations
 
 import difflib
 import errno
+import logging
 import math
 import numbers
 import re
 from collections.abc import Iterable
+
+# The library logs nothing by itself; the host program or the command line adds a handler. This is not in the package's
+# __init__.py, which does not import `logging`; all modules that log import this one, directly or not.
+logging.getLogger("tfpoets").addHandler(logging.NullHandler())
 
 _OPTION = re.compile(r"`([a-z_]+)`")
 

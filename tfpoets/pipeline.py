@@ -32,7 +32,7 @@ from tfpoets.options import with_options
 from tfpoets.report import (EvaluatedPhotos, ReportContent, confusion_picture, curves_picture, describe_retraining,
                             write_report)
 from tfpoets.photo_selection import list_photos, split_dataset
-from tfpoets.retrain_options import RetrainOptions
+from tfpoets.retrain_options import RetrainOptions, check_percentages
 from tfpoets.retrain_result import RetrainResult
 from tfpoets.tf_process import TensorFlowProcess
 from tfpoets.training import (EventCallback, FineTuningOptions, HeadOptions, IntermediateFit, NetworkFit,
@@ -146,6 +146,7 @@ def _start_tensorflow(options: RetrainOptions) -> TensorFlowProcess:
 def _make_options(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None, values: dict[str, Any]
                   ) -> RetrainOptions:
     """Combine the arguments of `retrain` into its options."""
+    check_percentages(values)
     if isinstance(options_or_image_dir, RetrainOptions):
         return with_options(options_or_image_dir, values, OPTIONAL_GROUPS)
     image_dir = options_or_image_dir

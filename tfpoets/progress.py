@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import tfpoets.errors  # noqa: F401 - discards messages that no program handles
+
 log = logging.getLogger(__name__)
 
 

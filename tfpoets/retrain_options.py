@@ -1,6 +1,8 @@
 """The options of a retraining run."""
 from __future__ import annotations
 
+import numbers
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,10 @@ TF_FILES = Path("tf_files")
 
 # These do not affect the result, so they are not stored with it.
 UNSTORED_OPTIONS = ("offline", "resume")
+# The percentages, and the class of the group of options that each one belongs to.
+PERCENTAGES = {"testing_percentage": "split=SplitOptions", "validation_percentage": "split=SplitOptions",
+               "random_crop": "augmentation=AugmentationOptions", "random_scale": "augmentation=AugmentationOptions",
+               "random_brightness": "augmentation=AugmentationOptions"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +123,23 @@ class RetrainOptions:
     def to_dict(self) -> dict[str, Any]:
         """Return the options for JSON, with paths as strings, without empty options and UNSTORED_OPTIONS."""
         return _to_json({name: value for name, value in asdict(self).items() if value is not None})
+
+
+def check_percentages(values: Mapping[str, Any]) -> None:
+    """Raise OptionError for a percentage between 0 and 1, which is usually a fraction, as in other libraries.
+
+    Percentages in a group of options (`SplitOptions(testing_percentage=0.2)`) are not checked.
+
+    Args:
+        values: Options by name.
+    """
+    for name in PERCENTAGES.keys() & values.keys():
+        value = values[name]
+        if isinstance(value, numbers.Real) and 0 < float(value) < 1:
+            number = float(value)
+            raise OptionError(f"`{name}`={number:g} is {number:g} percent.",
+                              f"For {100 * number:g} percent, write {name}={100 * number:g}; for {number:g} percent, "
+                              f"write {PERCENTAGES[name]}({name}={number:g}).")
 
 
 def _to_json(value: Any) -> Any:

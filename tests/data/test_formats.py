@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfpoets.data import expand_sources, has_photo_signature, load_pixels, suffixes_for
+from tfpoets.data import InputSources, has_photo_signature, load_pixels, suffixes_for
 from tfpoets.data.formats import FORMATS
 
 WRITABLE = [format_ for format_ in FORMATS if format_.name != "HEIF"]
@@ -36,7 +36,7 @@ def test_files_with_every_suffix_in_upper_and_lower_case_are_listed(tmp_path: Pa
     names += [name.upper() for name in names]
     for name in [*names, "notes.txt", "labels.csv", ".hidden.jpg"]:
         (tmp_path / name).touch()
-    assert sorted(Path(path).name for path in expand_sources([str(tmp_path)])) == sorted(names)
+    assert sorted(Path(path).name for path in InputSources([str(tmp_path)])) == sorted(names)
 
 
 def test_the_most_common_suffix_comes_first() -> None:

@@ -103,6 +103,7 @@ def test_files_that_are_not_photos_are_counted_and_named_once(tmp_path: Path, ca
     touch(tmp_path, "_classes.csv", "daisy/1.jpg", "daisy/1.xml", "roses/1.jpg", "roses/README.txt",
           "test/_classes.csv")
     Image.new("RGB", (4, 4)).save(tmp_path / "daisy" / "photo-without-suffix", "PNG")
+    (tmp_path / "roses" / "README.txt").write_text("Python, like BMP and PPM files, can begin with two letters.")
     dataset = read_dataset(tmp_path)
     assert [photo.name for photo in dataset.photos] == ["1.jpg", "photo-without-suffix", "1.jpg"]
     message, = (message for message in caplog.messages if "not photos" in message)

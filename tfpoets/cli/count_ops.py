@@ -4,7 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tfpoets.errors import ModelError
-from tfpoets.graphs import group_nodes_by_operation
+from tfpoets.graphs import group_nodes_by_operation, identify_file
 
 from .parser import Flag, Group, parse_flags, path
 from .run_command import run_command
@@ -41,6 +41,9 @@ def print_counts(graph: Path, name: str | None = None) -> int:
 
 
 def check_is_file(graph: Path) -> None:
-    """Raise a ModelError if the file does not exist."""
+    """Raise a ModelError if there is no file, or if it is of a known kind that contains no graph."""
     if not graph.is_file():
         raise ModelError(f"There is no graph at {graph}.")
+    kind = identify_file(graph)
+    if kind is not None:
+        raise ModelError(f"{graph} is not a TensorFlow graph: it {kind.description}.", kind.classifier_remedy)

@@ -1,6 +1,7 @@
 """The command `tfpoets doctor`: find problems in a folder of photos."""
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ DESCRIPTION = ("Find problems in a folder of photos, such as wrong labels, dupli
                "The photos are not changed.")
 FLAGS = (
     Group("", (
-        Flag("image_dir", IMAGE_DIR_HELP, "image_dir", location, "DIR"),
+        Flag("image_dir", IMAGE_DIR_HELP, "image_dir", location, "DIR", bare=os.path.isdir),
         *DATASET_FLAGS,
         Flag("output_dir", "folder to write findings.csv to (default: tf_files/doctor)", "output_dir", path, "DIR"))),
     Group("extractor", (*EXTRACTOR_FLAGS, VIEWS_FLAG)),

@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tfpoets.inference import Classifier, LegacyGraphOptions, Prediction, load_c
 from tfpoets.progress import progress_bar
 from tfpoets.report import EvaluatedPhotos, describe_evaluation, write_report
 
+from .accuracy_limit import MIN_ACCURACY, accuracy_exit_code, check_min_accuracy
 from .invocation import command_line
 from .parser import Flag, Group, location, option_values, parse_flags, path
 from .paths import TF_FILES, default_graph
@@ -44,11 +46,13 @@ FLAGS = (
     Group("", (
         Flag("positional", "same as --graph, as in TensorFlow for Poets", parse=path, metavar="GRAPH", nargs="?"),
         Flag("graph", CLASSIFIER_HELP, parse=path, metavar="FILE"),
-        Flag("image_dir", f"{IMAGE_DIR_HELP} (default: {DEFAULT_PHOTOS})", "image_dir", location, "DIR"),
+        Flag("image_dir", f"{IMAGE_DIR_HELP} (default: {DEFAULT_PHOTOS})", "image_dir", location, "DIR",
+             bare=lambda text: os.path.isdir(text) and not list(Path(text).glob("**/saved_model.pb"))),
         *DATASET_FLAGS,
         Flag("format", "text (default), or json to print all metrics as one object", "format",
              choices=("text", "json")),
-        Flag("report", "also write an HTML page that shows the misclassified photos", "report", path, "FILE"))),
+        Flag("report", "also write an HTML page that shows the misclassified photos", "report", path, "FILE"),
+        replace(MIN_ACCURACY, option="min_accuracy"))),
     GRAPH_FLAGS)
 
 
@@ -62,6 +66,10 @@ class EvaluateOptions:
     dataset: DatasetOptions = DatasetOptions()
     format: str = "text"
     report: Path | None = None
+    min_accuracy: float | None = None
+
+    def __post_init__(self) -> None:
+        check_min_accuracy(self.min_accuracy)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -87,7 +95,11 @@ def options_from(args: dict[str, Any]) -> EvaluateOptions:
 
 
 def evaluate_classifier(options: EvaluateOptions) -> int:
-    """Evaluate the classifier on the photos, print its metrics, write the report if requested, and return 0."""
+    """Evaluate the classifier on the photos, print its metrics, and write the report if requested.
+
+    Returns:
+        The exit code: 3 if the accuracy is below `min_accuracy`, 0 otherwise.
+    """
     classifier = load_classifier(options.graph, options.legacy)
     dataset = read_dataset(options.image_dir, 1, options.dataset)
     class_indices = _match_folders(classifier, dataset)
@@ -98,6 +110,9 @@ def evaluate_classifier(options: EvaluateOptions) -> int:
     _log_unmatched(classifier, dataset, class_indices, {photo.label for photo in unknown_photos})
     photos = [photo for photo in dataset.photos if photo.label in class_indices]
     photos, notes = _exclude_training_photos(classifier, photos)
+    if options.min_accuracy is not None and ONLY_TRAINING_PHOTOS in notes:
+        raise DataError("`min_accuracy` needs photos that the classifier was not trained on.",
+                        "Use another `image_dir`.")
     photos, predictions = _predict(classifier, photos)
     if not predictions:
         raise DataError("None of the photos could be read.")
@@ -114,11 +129,11 @@ def evaluate_classifier(options: EvaluateOptions) -> int:
     if options.format == "json":
         print(json.dumps({**metrics.to_dict(classifier.labels), "unknown": rejection and rejection.to_dict()},
                          ensure_ascii=False))
-        return 0
-    _print_metrics(classifier, metrics, rejection)
-    if options.report:
-        print(f"Report: {options.report}")
-    return 0
+    else:
+        _print_metrics(classifier, metrics, rejection)
+        if options.report:
+            print(f"Report: {options.report}")
+    return accuracy_exit_code(metrics, options.min_accuracy, "accuracy")
 
 
 def _print_metrics(classifier: Classifier, metrics: Metrics, rejection: Rejection | None) -> None:

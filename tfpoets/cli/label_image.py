@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tfpoets.data import expand_sources, is_url, read_source
+from tfpoets.data import STANDARD_INPUT, InputSources, is_url, read_photo_header, suffixes_for
 from tfpoets.errors import ExportError, check_range
 from tfpoets.exporting import UNKNOWN_LABEL
 from tfpoets.inference import LegacyGraphOptions, Prediction, load_classifier
@@ -19,6 +20,7 @@ from tfpoets.inference import LegacyGraphOptions, Prediction, load_classifier
 from .invocation import command_line
 from .parser import Flag, Group, option_values, parse_flags, path
 from .paths import default_graph
+from .percentages import fraction
 from .run_command import UsageError, run_command
 from .shared_flags import CLASSIFIER_HELP, GRAPH_FLAGS, legacy_options
 
@@ -30,14 +32,14 @@ Writer = Callable[[str, TopLabels, Prediction], None]
 DESCRIPTION = "Label photos with a classifier made by retrain or TensorFlow for Poets."
 FLAGS = (
     Group("photos", (
-        Flag("sources", "files, folders, glob patterns (*.jpg) or http(s) URLs; - reads a list from standard input, "
-             "one per line", metavar="PHOTO", nargs="*"),
+        Flag("sources", "files, folders, glob patterns (*.jpg) or http(s) URLs; - reads standard input: a photo, or a "
+             "list, one per line", metavar="PHOTO", nargs="*"),
         Flag("image", "photo to label, as in TensorFlow for Poets; may be repeated", metavar="PHOTO",
              repeatable=True))),
     Group("classifier", (Flag("graph", CLASSIFIER_HELP, "graph", path, "FILE"),)),
     Group("output", (
         Flag("top_k", "number of labels to show, the most likely first (default: 5)", "top_k", int, "K"),
-        Flag("min_score", "lowest score of the labels to show, from 0 to 1 (default: 0)", "min_score", float, "S"),
+        Flag("min_score", "lowest score of the labels to show, from 0 to 1 (default: 0)", "min_score", fraction, "S"),
         Flag("format", "text (default), csv, or jsonl with one JSON object per photo", "format",
              choices=("text", "csv", "jsonl")),
         Flag("sort_into", "copy each photo into the subfolder of DIR named after its top label; no file is "
@@ -83,14 +85,16 @@ def label(options: LabelOptions) -> int:
     """
     classifier = load_classifier(options.graph, options.legacy)
     write = _create_writer(options)
+    sources = InputSources(options.sources)
     failed = False
-    for source, prediction in classifier.predict_photos(expand_sources(options.sources), read_source):
-        labels = [(name, score) for name, score in classifier.top_labels(prediction, options.top_k)
-                  if score >= options.min_score]
-        write(source, labels, prediction)
+    for source, prediction in classifier.predict_photos(sources, sources.read):
+        top_labels = [(name, score) for name, score in classifier.top_labels(prediction, options.top_k)
+                      if score >= options.min_score]
+        write(source, top_labels, prediction)
         failed = failed or bool(prediction.reason)
-        if options.sort_into and (labels or prediction.unknown):
-            _copy_photo(source, options.sort_into, UNKNOWN_LABEL if prediction.unknown else labels[0][0])
+        if options.sort_into and (top_labels or prediction.unknown):
+            label_name = UNKNOWN_LABEL if prediction.unknown else top_labels[0][0]
+            _copy_photo(source, sources.read(source), label_name, options.sort_into)
     return 1 if failed else 0
 
 
@@ -99,22 +103,25 @@ def _create_writer(options: LabelOptions) -> Writer:
         return _write_json
     if options.format == "csv":
         return _CSVWriter(options.top_k)
-    is_single = len(options.sources) == 1 and (is_url(options.sources[0]) or Path(options.sources[0]).is_file())
-    return _TextWriter(with_sources=not is_single)
+    return _TextWriter(options.sources)
 
 
 class _TextWriter:
-    """A writer in the format of TensorFlow for Poets, with the source above the labels if there are several photos."""
+    """A writer in the format of TensorFlow for Poets, with the source above the labels if there are several photos.
 
-    def __init__(self, with_sources: bool):
-        self._with_sources = with_sources
+    Args:
+        sources: The sources on the command line. A folder, pattern or list may stand for several photos.
+    """
+
+    def __init__(self, sources: Sequence[str]):
+        self._single_source = os.path.expanduser(sources[0]) if len(sources) == 1 else None
 
     def __call__(self, source: str, labels: TopLabels, prediction: Prediction) -> None:
         if prediction.reason:
             print(f"{source}: {prediction.reason}", file=sys.stderr)
             return
         indent = ""
-        if self._with_sources:
+        if source != self._single_source:
             print(source)
             indent = "  "
         if prediction.unknown:
@@ -154,12 +161,14 @@ class _CSVWriter:
         sys.stdout.flush()
 
 
-def _copy_photo(source: str, folder: Path, label: str) -> None:
+def _copy_photo(source: str, content: bytes, label: str, folder: Path) -> None:
     """Copy a photo into the folder of its label, under an unused name, unless an identical copy is already there."""
     if label in (".", "..") or any(character in label for character in "/\\\0"):
         raise ExportError(f"The label {label!r} cannot be the name of a folder.", "Omit --sort_into.")
-    content = read_source(source)
     file_name = Path(unquote(urlsplit(source).path) if is_url(source) else source).name or "photo"
+    if source == STANDARD_INPUT:
+        header = read_photo_header(content)
+        file_name = "photo" + (suffixes_for(header.format)[0] if header else "")
     target = folder / label / file_name
     target.parent.mkdir(parents=True, exist_ok=True)
     number = 1
@@ -168,7 +177,7 @@ def _copy_photo(source: str, folder: Path, label: str) -> None:
             return
         number += 1
         target = target.with_name(f"{Path(file_name).stem}-{number}{Path(file_name).suffix}")
-    if is_url(source):
+    if is_url(source) or source == STANDARD_INPUT:
         target.write_bytes(content)
     else:
         shutil.copy2(source, target)

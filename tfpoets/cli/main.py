@@ -4,7 +4,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from .invocation import program_name
+from .interrupts import run_process
 
 # All commands, the most used first. Each one is a module of this package with a function `main`. A module is imported
 # only when its command runs, so that `tfpoets --help` does not import NumPy or TensorFlow.
@@ -33,7 +33,17 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         The exit code of the command, or 2 if there is no such command.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        return run_process(lambda: _run(sys.argv[1:]))
+    return _run(argv)
+
+
+def run_script(name: str) -> int:
+    """Run a command with the arguments in `sys.argv`, as a process of its own, and return its exit code."""
+    return run_process(lambda: _run([name, *sys.argv[1:]]))
+
+
+def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(_format_help())
         return 0 if argv else 2
@@ -49,15 +59,23 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _format_help() -> str:
+    from .exit_codes import exit_code_lines
+    from .invocation import program_name  # imported here, so that Ctrl-C is handled as early as possible
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
     return "\n".join([f"usage: {program_name('COMMAND')} [options]", "",
                       "Retrain an image classifier on your own photos.", "", "commands:", *lines, "",
+                      "exit codes:", *exit_code_lines(), "",
                       f"Run {program_name('COMMAND')} --help to see the options of a command."])
 
 
 def _format_unknown_command(name: str) -> str:
     from tfpoets.errors import closest_match
+
+    from .invocation import program_name
+    if name.startswith("-") and len(name) > 1:
+        return (f"Error: The name of a command comes before its flags, as in: {program_name('retrain')} {name} "
+                f"Run {program_name('--help')} to see all commands.")
     guess = closest_match(name.replace("-", "_"), COMMANDS)
     suggestion = f"; did you mean {guess}?" if guess else "."
     return f"Error: There is no command {name!r}{suggestion} Run {program_name('--help')} to see all commands."

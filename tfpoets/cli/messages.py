@@ -25,6 +25,7 @@ _QUOTED = re.compile(rf"`(?:tfpoets (?P<command>[a-z_0-9]+)(?P<options>(?: [a-z_
                      rf"(?P<assignments>[a-z_]+={_VALUE}(?: [a-z_]+={_VALUE})*)|(?P<option>[a-z_0-9]+))`")
 _flags: dict[str, str] = {}
 _command: list[str] = []
+_shows_tracebacks = False
 
 
 def set_flags(flags: Mapping[str, str], command: str) -> None:
@@ -58,6 +59,17 @@ def as_flags(text: str) -> str:
 def _as_arguments(options: str) -> str:
     """Return options in the form ` name=value` as flags; spaces in quoted values are unchanged."""
     return re.sub(rf" ([a-z_]+={_VALUE})", r" --\1", options)
+
+
+def show_tracebacks(shown: bool) -> None:
+    """Set whether the traceback of an error is printed above its message."""
+    global _shows_tracebacks
+    _shows_tracebacks = shown
+
+
+def shows_tracebacks() -> bool:
+    """Return whether tracebacks are printed."""
+    return _shows_tracebacks
 
 
 def print_message(sentence: str) -> None:

@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import functools
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -9,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tfpoets.errors import closest_match
-
+from .arguments import ArgumentChecker
 from .invocation import program_name
-from .messages import configure_messages, set_flags
+from .messages import configure_messages, set_flags, show_tracebacks
+from .percentages import AmbiguousValueError
 from .run_command import UsageError
 
 
@@ -29,11 +32,12 @@ class Flag:
             ArgumentTypeError. The options themselves check ranges.
         metavar: The placeholder of the value in --help.
         choices: All valid values, if there are only a few; a function if the list may grow.
-        const: The value of a flag that takes no argument, or None for a flag that takes one.
+        const: The value of a switch, which takes no argument other than true or false; None for other flags.
         required: Whether the flag is required.
         repeatable: Whether the flag may be given several times, which makes its value a list.
         nargs: The `nargs` of argparse for a positional argument, or "1" for exactly one; "" for a flag.
         aliases: Other names that messages of the library use for the option.
+        bare: A function that returns whether an argument without the name of a flag is the value of this flag.
     """
 
     name: str
@@ -47,6 +51,12 @@ class Flag:
     repeatable: bool = False
     nargs: str = ""
     aliases: tuple[str, ...] = ()
+    bare: Callable[[str], bool] | None = None
+
+    @property
+    def is_path(self) -> bool:
+        """Whether the value is a path."""
+        return self.parse in (path, location)
 
     @property
     def option_name(self) -> str:
@@ -62,16 +72,28 @@ class Flag:
         """Add the flag to an argparse group, without a default, so that only flags the user gives have a value."""
         text = self.help if isinstance(self.help, str) else self.help()
         choices = self.choices() if callable(self.choices) else self.choices
-        common: dict[str, Any] = {"help": text, "default": argparse.SUPPRESS}
+        common: dict[str, Any] = {"help": text.replace("%", "%%"), "default": argparse.SUPPRESS}
         if self.nargs:
             # The default must not be SUPPRESS here: argparse would parse it as if the user had written it.
             nargs: dict[str, Any] = {} if self.nargs == "1" else {"nargs": self.nargs, "default": None}
-            group.add_argument(self.name, type=self.parse, metavar=self.metavar, **{**common, **nargs})
+            group.add_argument(self.name, type=self._parse, metavar=self.metavar, **{**common, **nargs})
         elif self.const is not None:
             group.add_argument(f"--{self.name}", action="store_const", const=self.const, **common)
         else:
-            group.add_argument(f"--{self.name}", type=self.parse, metavar=self.metavar, required=self.required,
-                               choices=choices or None, action="append" if self.repeatable else "store", **common)
+            group.add_argument(f"--{self.name}", type=self._parse, metavar=self.metavar,
+                               required=self.required, choices=choices or None,
+                               action="append" if self.repeatable else "store", **common)
+
+    @property
+    def _parse(self) -> Callable[[str], Any]:
+        """The function `parse`, with the flag in the message about an ambiguous value."""
+        @functools.wraps(self.parse, updated=())  # argparse shows its name
+        def parse(text: str) -> Any:
+            try:
+                return self.parse(text)
+            except AmbiguousValueError as error:
+                raise UsageError(str(error).format(flag=self.spelling)) from error
+        return parse
 
 
 @dataclass(frozen=True)
@@ -83,10 +105,13 @@ class Group:
     description: str | None = None
 
 
+# The name of the error handler that encodes what UTF-8 cannot encode.
+UNENCODABLE = "tfpoets.unencodable"
 MESSAGES = Group("messages", (
     Flag("logging_verbosity", "lowest level of messages to show: DEBUG, INFO (default), WARN, ERROR or FATAL",
          parse=str.upper, metavar="LEVEL", choices=("DEBUG", "INFO", "WARN", "ERROR", "FATAL")),
-    Flag("debug", "show the traceback of an error", const=True)))
+    Flag("debug", "show the traceback of an error", const=True)),
+    "Switches also take the words true and false: --debug=true.")
 
 
 def parse_flags(command: str, description: str, groups: Sequence[Group], argv: list[str] | None) -> dict[str, Any]:
@@ -107,16 +132,38 @@ def parse_flags(command: str, description: str, groups: Sequence[Group], argv: l
     parser = _Parser(prog=program_name(command), description=description, allow_abbrev=False,
                      formatter_class=_HelpFormatter)
     groups = (*groups, MESSAGES)
+    flags = [flag for group in groups for flag in group.flags]
     for group in groups:
         container = parser.add_argument_group(group.title, group.description) if group.title else parser
         for flag in group.flags:
             flag.add_to(container)
-    set_flags({name: flag.spelling for group in groups for flag in group.flags
-               for name in (flag.option_name, *flag.aliases, flag.name)}, command)
-    args = parser.parse(sys.argv[1:] if argv is None else argv)
+    set_flags({name: flag.spelling for flag in flags for name in (flag.option_name, *flag.aliases, flag.name)},
+              command)
+    args = parser.parse(sys.argv[1:] if argv is None else argv, flags)
     configure_messages(args.pop("logging_verbosity", "INFO"))
-    args.pop("debug", None)
+    show_tracebacks(args.pop("debug", False))
+    if args.get("format", "text") != "text":
+        write_utf8()
     return args
+
+
+def write_utf8() -> None:
+    """Encode standard output as UTF-8, whatever the environment specifies, because programs will read it."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        codecs.register_error(UNENCODABLE, _encode_surrogates)
+        sys.stdout.reconfigure(encoding="utf-8", errors=UNENCODABLE)
+
+
+def _encode_surrogates(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Encode the bytes of a file name that Python could not decode: unchanged if they are UTF-8, otherwise escaped."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    try:
+        content = error.object[error.start:error.end].encode("ascii", "surrogateescape")
+        content.decode("utf-8")
+        return content, error.end
+    except UnicodeError:
+        return codecs.backslashreplace_errors(error)
 
 
 def option_values(args: dict[str, Any], groups: Sequence[Group]) -> dict[str, Any]:
@@ -142,28 +189,19 @@ def help_hint(program: str) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """An ArgumentParser that raises UsageError, and suggests the closest flag for a misspelt one."""
+    """An ArgumentParser that raises UsageError, and explains arguments that are not what the user meant."""
 
-    def parse(self, argv: list[str]) -> dict[str, Any]:
+    def parse(self, argv: list[str], flags: Sequence[Flag]) -> dict[str, Any]:
         # This check comes first, because argparse would report --image_dir as missing if --image_dri was given.
-        for argument in argv:
-            if argument.startswith("--") and argument.split("=", 1)[0] not in self._option_string_actions:
-                self.error(self._format_unknown_argument(argument))
-        namespace, unknown = self.parse_known_args(argv)
+        checked = ArgumentChecker(flags, help_hint(self.prog)).check(argv)
+        namespace, unknown = self.parse_known_args(checked)
         if unknown:
-            self.error(self._format_unknown_argument(unknown[0]))
+            self.error(f"Unexpected argument {unknown[0]!r}.")
         return {name: value for name, value in vars(namespace).items() if value not in (None, [])}
 
     def error(self, message: str) -> NoReturn:
         sentence = message[:1].upper() + message[1:]
         raise UsageError(sentence if sentence.endswith((".", "?")) else sentence + ".", help_hint(self.prog))
-
-    def _format_unknown_argument(self, argument: str) -> str:
-        name = argument.split("=", 1)[0]
-        if not name.startswith("-"):
-            return f"Unexpected argument {argument!r}."
-        guess = closest_match(name.replace("-", "_").replace("__", "--", 1), self._option_string_actions)
-        return f"There is no flag {name}" + (f"; did you mean {guess}?" if guess else ".")
 
 
 class _HelpFormatter(argparse.HelpFormatter):

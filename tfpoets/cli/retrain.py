@@ -15,118 +15,19 @@ from tfpoets.extractors import ExtractorOptions
 from tfpoets.graphs import architecture_names, find_architecture
 from tfpoets.pipeline import retrain
 from tfpoets.retrain_options import RetrainOptions
-from tfpoets.training import (ARCHITECTURES, BATCH_NORMS, CHECKPOINTS, CLASS_WEIGHTS, COLOR_MODES, CONVNETS,
-                              DEFAULT_AUGMENTED_VIEWS, MONITORS, OPTIMIZERS, RESNET, WEIGHTS, FineTuningOptions,
-                              HeadOptions, LBFGSTrainer, NetworkOptions, SGDOptions, SGDTrainer, TrainingOptions,
-                              solver_names, trainer_named)
+from tfpoets.training import (ARCHITECTURES, CONVNETS, RESNET, FineTuningOptions, HeadOptions, LBFGSTrainer,
+                              NetworkOptions, SGDOptions, SGDTrainer, TrainingOptions, trainer_named)
 
+from .accuracy_limit import MIN_ACCURACY, accuracy_exit_code, check_min_accuracy
 from .invocation import command_line
-from .parser import Flag, Group, location, names, option_values, parse_flags, path
+from .parser import option_values, parse_flags
 from .paths import DEFAULT_TFLITE
+from .retrain_flags import FLAGS, SCRATCH
 from .retrain_text import EventPrinter
 from .run_command import UsageError, run_command
-from .shared_flags import (AUGMENTATION_FLAGS, DATASET_FLAGS, EXTRACTOR_FLAGS, IMAGE_DIR_HELP, STORAGE_FLAGS,
-                           VIEWS_FLAG, augmentation_options, dataset_options, extractor_options)
+from .shared_flags import augmentation_options, dataset_options, extractor_options
 
 log = logging.getLogger(__name__)
-
-SPLIT, FILES, SGD = SplitOptions(), ExportOptions(), SGDOptions()
-FINE_TUNING, SCRATCH = FineTuningOptions(), NetworkOptions(architecture=CONVNETS[0])
-
-PHOTOS = Group("photos", (
-    Flag("image_dir", f"{IMAGE_DIR_HELP}; the name of a subfolder is the label of its photos", "image_dir", location,
-         "DIR"),
-    Flag("test_dir", "second folder with the same classes, to use for the final test (default: hold out part of "
-         "--image_dir)", "test_dir", location, "DIR"),
-    Flag("testing_percentage", "percentage of the photos held out for the final test (default: "
-         f"{SPLIT.testing_percentage:g})", "split.testing_percentage", float, "P"),
-    Flag("validation_percentage", "percentage of the photos used to choose the L2 strength or the best epoch "
-         f"(default: {SPLIT.validation_percentage:g})", "split.validation_percentage", float, "P"),
-    *DATASET_FLAGS,
-    Flag("seed", f"random seed of the split and the training (default: {SPLIT.seed})", "split.seed", int, "N")))
-HEAD = Group("training", (
-    Flag("class_weight", "balanced: give all classes the same total weight, however many photos they have (default: "
-         "none)", "training.head.class_weight", choices=CLASS_WEIGHTS),
-    Flag("norefit", "do not train again with the validation photos after the L2 strength has been chosen",
-         const=True),
-    Flag("unknown_coverage", "label photos that are unlike the training photos as `unknown`; C is the fraction of "
-         "validation photos that keep their label, such as 0.95 (default: off)", "training.unknown_coverage", float,
-         "C"),
-    Flag("solver", "lbfgs: compute the optimum of the last layer (default); sgd: train it by gradient descent, "
-         "as TensorFlow for Poets does", choices=solver_names),
-    Flag("augmented_views", "also train the last layer on K augmented views of each photo, mirrored and enlarged at "
-         f"random unless augmentation flags are given (default: {DEFAULT_AUGMENTED_VIEWS} with such flags, "
-         "none without)",
-         "training.augmented_views", int, "K")))
-NETWORK = Group("training of all layers", (
-    Flag("fine_tune_epochs", f"fine-tune all layers of the extractor for N epochs ({FINE_TUNING.epochs} are often "
-         "enough and take minutes; a larger N than before continues the training); keep the result if it is better on "
-         "the validation photos", parse=int, metavar="N",
-         aliases=("fine_tuning",)),
-    Flag("train_epochs", "number of epochs for training from scratch; --architecture is one of "
-         f"{', '.join(ARCHITECTURES)} (default: {SCRATCH.epochs})", parse=int, metavar="N", aliases=("epochs",)),
-    Flag("batch_size", f"photos per step (default: {SCRATCH.batch_size})", "loop.batch_size", int, "N"),
-    Flag("optimizer", f"optimizer (default: {SCRATCH.optimizer})", "loop.optimizer", choices=OPTIMIZERS),
-    Flag("dropout", "dropout rate of a network trained from scratch (default: that of the network)", parse=float,
-         metavar="P"),
-    Flag("patience", f"stop after N epochs without improvement (default: {SCRATCH.patience}, never stop early)",
-         "loop.patience", int, "N"),
-    Flag("monitor", f"validation metric that determines the best epoch (default: {SCRATCH.monitor})", "loop.monitor",
-         choices=MONITORS),
-    Flag("color_mode", "grayscale: train a network from scratch on brightness only (default: rgb)",
-         choices=COLOR_MODES),
-    Flag("weights", f"initial weights of {RESNET} (default: none, random initialization)", choices=WEIGHTS),
-    Flag("batch_norm", "when fine-tuning, freeze the batch normalization statistics (default) or update them from the "
-         "photos", choices=BATCH_NORMS),
-    Flag("mixed_precision", "ignored, because training in 32 bits is not slower", const=True),
-    Flag("resume", "continue the interrupted training run with the same flags, or a shorter one, or fail if there is "
-         "none (default: continue it, or start a new one)", "loop.resume", const=True),
-    Flag("checkpoint", "do not train further, but write the files from the best or last checkpoint of an interrupted "
-         "training run with the same flags", "loop.checkpoint", choices=CHECKPOINTS)),
-    "Train all layers of a network instead of only the last one.")
-OUTPUT = Group("files", (
-    Flag("output_graph", f"graph to write (default: {FILES.output_graph}); the .tflite and .json files are written "
-         "next to it", "files.output_graph", path, "FILE"),
-    Flag("output_labels", f"label file to write, one label per line (default: {FILES.output_labels})",
-         "files.output_labels", path, "FILE"),
-    Flag("saved_model_dir", "also write a SavedModel, to DIR/1, DIR/2, ...", "files.saved_model_dir", path, "DIR"),
-    Flag("export", lambda: "also convert the graph to these formats, in the same folder: "
-         f"{', '.join(format_names())}", "files.formats", names, "FORMAT[,FORMAT...]"),
-    Flag("final_tensor_name", f"name of the output node of the graph (default: {FILES.final_tensor_name})",
-         "files.final_tensor_name", metavar="NAME"),
-    *STORAGE_FLAGS,
-    Flag("summaries_dir", "folder for training curves (PNG and TensorBoard logs), with a subfolder for each run "
-         "(default: tf_files/training_summaries)", "summaries_dir", path, "DIR")))
-EVALUATION = Group("evaluation", (
-    Flag("cross_validate", "also measure the accuracy by K-fold cross-validation, which is more precise if there are "
-         "few photos", "cross_validate", int, "K"),
-    Flag("nodoctor", "do not search the photos for wrong labels, duplicates and other problems", const=True),
-    Flag("print_misclassified_test_images", "list the misclassified test photos", const=True),
-    Flag("format", "text (default), or json to print the result as one object and everything else to standard error",
-         choices=("text", "json"))))
-SGD_FLAGS = Group("TensorFlow for Poets", (
-    Flag("how_many_training_steps", f"number of training steps (default: {SGD.how_many_training_steps})",
-         "sgd.how_many_training_steps", int, "N"),
-    Flag("learning_rate", f"learning rate (default: {SGD.learning_rate}; {SCRATCH.learning_rate:g} "
-         "from scratch; for fine-tuning, it depends on the size of the network)", parse=float, metavar="X"),
-    Flag("train_batch_size", "photos per step, each from a randomly chosen class (default: "
-         f"{SGD.train_batch_size})", "sgd.train_batch_size", int, "N"),
-    Flag("validation_batch_size", "validation photos sampled for each printed line (default: "
-         f"{SGD.validation_batch_size}; -1: all)", "sgd.validation_batch_size", int, "N"),
-    Flag("test_batch_size", "also report the accuracy on N test photos, sampled evenly from the classes (default: -1, "
-         "off)", "test_batch_size", int, "N"),
-    Flag("eval_step_interval", f"number of steps between printed lines (default: {SGD.eval_step_interval})",
-         "sgd.eval_step_interval", int, "N"),
-    Flag("intermediate_store_frequency", "write the graph every N steps (default: 0, never)",
-         "sgd.intermediate_store_frequency", int, "N"),
-    Flag("intermediate_output_graphs_dir", "folder for intermediate graphs (default: tf_files/intermediate_graphs)",
-         "intermediate_output_graphs_dir", path, "DIR"),
-    Flag("architecture", "name of a pretrained network in TensorFlow for Poets, such as inception_v3 or "
-         "mobilenet_0.50_224; or of a network to train from scratch (see --train_epochs)", metavar="NAME"),
-    Flag("checkpoint_path", "ignored, because cached bottlenecks make it unnecessary", metavar="FILE"),
-    *AUGMENTATION_FLAGS),
-    "Each of the first three flags selects --solver=sgd.")
-FLAGS = (PHOTOS, Group("extractor", (*EXTRACTOR_FLAGS, VIEWS_FLAG)), HEAD, NETWORK, OUTPUT, EVALUATION, SGD_FLAGS)
 
 DESCRIPTION = ("Train an image classifier on your own photos, with one folder per class. Write a graph, its labels "
                "and a .tflite file, verify that they give the same predictions, and measure the accuracy of the "
@@ -151,12 +52,15 @@ def _run(argv: list[str] | None) -> int:
     as_json = args.pop("format", "text") == "json"
     stream = sys.stderr if as_json else sys.stdout
     printer = EventPrinter(stream, args.pop("print_misclassified_test_images", False))
+    min_accuracy = args.pop(MIN_ACCURACY.name, None)
     options = options_from(args)
+    check_min_accuracy(min_accuracy, has_test=bool(options.split.testing_percentage or options.test_dir
+                                                   or options.dataset.manifest))
     result = retrain(options, on_event=printer, label_command=label_command)
     print(f"Label a photo:  {label_command(options.files.tflite)}", file=stream)
     if as_json:  # in ASCII, so that it is the same in every encoding
         print(json.dumps(result.to_dict(), allow_nan=False))
-    return 0
+    return accuracy_exit_code(result.metrics, min_accuracy, "test accuracy")
 
 
 def label_command(classifier: Path) -> str:

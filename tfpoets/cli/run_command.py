@@ -9,7 +9,9 @@ from collections.abc import Callable
 
 from tfpoets.errors import OptionError, TfpoetsError, one_line, os_error_sentence
 
-from .messages import as_flags, print_message
+from .exit_codes import FAILED, INTERRUPTED, INVALID_COMMAND_LINE
+from .interrupts import raise_interrupts, report_interrupt, was_interrupted
+from .messages import as_flags, print_message, show_tracebacks, shows_tracebacks
 
 
 class UsageError(TfpoetsError):
@@ -24,27 +26,31 @@ def run_command(command: Callable[[list[str] | None], int], argv: list[str] | No
         argv: The arguments to pass to `command`; None stands for `sys.argv[1:]`.
 
     Returns:
-        The exit code of the process: that of the command, 1 (failed), 2 (invalid command line) or 130 (interrupted).
+        The exit code of the process, one of EXIT_CODES (`exit_codes.py`).
     """
     for stream in (sys.stdout, sys.stderr):
         # Printing a file name that the terminal's encoding cannot represent must not end the run.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    debug = "--debug" in (sys.argv[1:] if argv is None else argv)
+    show_tracebacks("--debug" in (sys.argv[1:] if argv is None else argv))  # until the command line is parsed
     try:
+        raise_interrupts()
         return command(argv)
     except KeyboardInterrupt:
-        print_message("Interrupted. Run the same command again; it reuses saved bottlenecks and checkpoints.")
-        return 130
+        report_interrupt(print_message)
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader (such as `| head`) has closed the pipe, so Python must not flush to it on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return FAILED
     except Exception as error:
-        if debug:
+        if was_interrupted():  # some libraries turn KeyboardInterrupt into an error of their own
+            report_interrupt(print_message)
+            return INTERRUPTED
+        if shows_tracebacks():
             traceback.print_exc()
         print_message(f"Error: {_format_error(error)}")
-        return 2 if isinstance(error, (UsageError, OptionError)) else 1
+        return INVALID_COMMAND_LINE if isinstance(error, (UsageError, OptionError)) else FAILED
 
 
 def _format_error(error: Exception) -> str:

@@ -9,6 +9,7 @@ from tfpoets.inference import LegacyGraphOptions
 
 from .parser import Flag, Group, option_values, path
 from .paths import DEFAULT_TFLITE
+from .percentages import whole_percentage
 
 EXTRACTOR = ExtractorOptions()
 
@@ -46,19 +47,19 @@ STORAGE_FLAGS = (
          "extractor.model_dir", path, "DIR"))
 
 GRAPH_FLAGS = Group("graphs of TensorFlow for Poets", (
-    Flag("labels", "label file, one label per line (default: the label file next to the graph)", "legacy.labels", path,
-         "FILE"),
+    Flag("labels", "label file, one label per line (default: the label file next to the graph); for classifiers made "
+         "by retrain, other names for the same classes", "legacy.labels", path, "FILE"),
     *(Flag(f"input_{side}", f"{side} of the input", f"legacy.input_{side}", int, "PIXELS")
       for side in ("height", "width")),
     Flag("input_mean", "mean of the input scaling, (pixel - mean) / std", "legacy.input_mean", float, "X"),
     Flag("input_std", "std of the input scaling, (pixel - mean) / std", "legacy.input_std", float, "X"),
     *(Flag(f"{end}_layer", f"name of the {end} node", f"legacy.{end}_layer", metavar="NAME")
       for end in ("input", "output"))),
-    "Most of these are detected automatically. They are ignored for classifiers made by retrain.")
+    "Most of these are detected automatically. All but --labels are ignored for classifiers made by retrain.")
 
 AUGMENTATION_FLAGS = (
     Flag("flip_left_right", "augmentation: mirror half of the training photos", const=True),
-    *(Flag(name, f"augmentation: {text}", parse=int, metavar="P") for name, text in (
+    *(Flag(name, f"augmentation: {text}", parse=whole_percentage, metavar="P") for name, text in (
         ("random_crop", "crop a random margin of P percent"),
         ("random_scale", "enlarge by up to P percent"),
         ("random_brightness", "lighten or darken by up to P percent"))))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .folds import assign_folds
     from .formats import has_photo_signature, suffixes_for
     from .hashing import hash_photos, with_readable_photos
-    from .input_sources import expand_sources, is_url, read_source
+    from .input_sources import STANDARD_INPUT, InputSources, is_url
     from .layout_advice import format_options
     from .layouts import is_test_folder
     from .legacy_decode import LEGACY_PIXELS_VERSION, load_legacy_pixels, resize_bilinear
@@ -37,7 +37,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".folds": "assign_folds",
     ".formats": "has_photo_signature suffixes_for",
     ".hashing": "hash_photos with_readable_photos",
-    ".input_sources": "expand_sources is_url read_source",
+    ".input_sources": "STANDARD_INPUT InputSources is_url",
     ".layout_advice": "format_options",
     ".layouts": "is_test_folder",
     ".legacy_decode": "LEGACY_PIXELS_VERSION load_legacy_pixels resize_bilinear",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .formats import has_photo_signature, has_photo_suffix
+from .photo_files import read_photo_header
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +67,8 @@ def is_junk(name: str) -> bool:
 def list_tree(root: Path) -> FileTree:
     """List a folder and everything below it, down to MAX_DEPTH levels.
 
-    A file is a photo if its name has the suffix of an image format or its first bytes are those of one. Only files
-    without such a suffix are opened. Links to folders are followed, except to a folder that contains the link.
+    A file is a photo if its name has the suffix of an image format, or if it has the header of one. Only files without
+    such a suffix are opened. Links to folders are followed, except to a folder that contains the link.
 
     Raises:
         OSError: The folder cannot be listed. A folder below it that cannot be listed is only logged.
@@ -114,6 +115,9 @@ def _is_photo(entry: os.DirEntry[str]) -> bool:
         if not entry.is_file():  # opening a pipe would wait for its writer
             return False
         with open(entry.path, "rb") as file:
-            return has_photo_signature(file.read(16))
+            is_possible = has_photo_signature(file.read(16))
+            file.seek(0)
+            # Some signatures have only two bytes, which text can begin with, too.
+            return is_possible and read_photo_header(file) is not None
     except OSError:
         return False

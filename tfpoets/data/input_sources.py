@@ -11,28 +11,68 @@ from tfpoets.errors import DataError, PhotoError, TfpoetsError
 
 from .file_tree import is_junk
 from .formats import has_photo_suffix
-from .photo_files import MAX_BYTES, open_file, read_photo_bytes
+from .photo_files import MAX_BYTES, open_file, read_photo_bytes, too_large_reason
+from .standard_input import read_photo_or_list
 
 
-def expand_sources(sources: Iterable[str], standard_input: TextIO | None = None) -> Iterator[str]:
-    """Yield the paths and URLs of photos, in the order of the sources, without opening any.
+# The source of a photo that is piped to standard input.
+STANDARD_INPUT = "-"
+
+
+class InputSources:
+    """The paths and URLs of photos, in the order of the sources.
+
+    Iterating opens no files, except for standard input, which can be read only once.
 
     Args:
         sources: Files, folders (all files below them with the suffix of a photo), glob patterns, and http or https
-            URLs; `-` stands for a list on standard input, one path or URL per line.
-        standard_input: The file from which `-` reads; None for the standard input of the process.
-
-    Raises:
-        DataError: A folder contains no photos, or no file matches a pattern.
+            URLs; `-` stands for a photo on standard input, or a list, one path or URL per line.
+        standard_input: The stream from which `-` reads; None for the standard input of the process.
     """
-    for source in sources:
-        if source == "-":
-            lines = (line.rstrip("\r\n") for line in (standard_input or sys.stdin))
-            yield from (line for line in lines if line)
-        elif is_url(source):
-            yield source
+
+    def __init__(self, sources: Iterable[str], standard_input: TextIO | None = None):
+        self._sources = tuple(sources)
+        self._standard_input = standard_input
+        self._piped: bytes | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the paths and URLs, and STANDARD_INPUT for a photo that is piped to it.
+
+        Raises:
+            DataError: A folder contains no photos, no file matches a pattern, or standard input contains neither a
+                photo nor a list.
+        """
+        for source in self._sources:
+            if source == STANDARD_INPUT:
+                yield from self._expand_standard_input()
+            elif is_url(source):
+                yield source
+            else:
+                yield from _expand_path(os.path.expanduser(source))
+
+    def _expand_standard_input(self) -> Iterator[str]:
+        stream = self._standard_input or sys.stdin
+        if not hasattr(stream, "buffer"):  # replaced by a program with a stream of text
+            yield from (name for line in stream if (name := line.rstrip("\r\n")))
+            return
+        content = read_photo_or_list(stream.buffer)
+        if isinstance(content, bytes):
+            self._piped = content
+            yield STANDARD_INPUT
         else:
-            yield from _expand_path(os.path.expanduser(source))
+            yield from content
+
+    def read(self, source: str) -> bytes:
+        """Return the bytes of the photo at a path or URL, or on standard input.
+
+        Raises:
+            PhotoError: The photo cannot be read; the message is the reason.
+        """
+        if source == STANDARD_INPUT and self._piped is not None:
+            if len(self._piped) > MAX_BYTES:
+                raise PhotoError(too_large_reason())
+            return self._piped
+        return read_source(source)
 
 
 def _expand_path(path: str) -> list[str]:

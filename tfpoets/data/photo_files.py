@@ -72,8 +72,13 @@ def read_photo_bytes(file: BinaryIO) -> bytes:
     except Exception as error:  # OSError, or whatever an archive or a network raises
         raise PhotoError(_input_output_reason(error)) from error
     if too_large or len(data) > MAX_BYTES:
-        raise PhotoError(f"it is larger than the {MAX_BYTES // 2**20} MB allowed")
+        raise PhotoError(too_large_reason())
     return data
+
+
+def too_large_reason() -> str:
+    """Return the reason why a file with more than MAX_BYTES bytes is not used."""
+    return f"it is larger than the {MAX_BYTES // 2**20} MB allowed"
 
 
 def _size_on_disk(file: BinaryIO) -> int:

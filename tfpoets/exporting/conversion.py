@@ -12,6 +12,7 @@ from tfpoets.data import DatasetOptions, Photo, read_dataset
 from tfpoets.errors import ModelError, TfpoetsError
 from tfpoets.extractors import EngineRunner, TensorFlowEngine
 from tfpoets.files import as_location, as_path, check_output_folder, check_outside_image_dir
+from tfpoets.graphs import identify_file
 from tfpoets.tf_runtime import import_tensorflow
 
 from .export_targets import (FROZEN_GRAPH, check_classifier_exists, check_format_names, check_formats, find_target,
@@ -89,6 +90,9 @@ def open_graph(path: Path | str, training_photos: Sequence[Photo] = ()) -> Expor
                          "Set `graph` to that file.")
     opened = open_exported(path, content)
     if opened is None:
+        kind = identify_file(content)
+        if kind is not None:
+            raise ModelError(f"{path} is not a TensorFlow graph: it {kind.description}.", kind.classifier_remedy)
         raise ModelError(f"{path} was not written by retrain, so its labels and its input are not known.",
                          "For graphs of TensorFlow for Poets, use label_image and quantize_graph.")
     graph_def = import_tensorflow().compat.v1.GraphDef.FromString(content)

@@ -85,6 +85,10 @@ class Metadata:
         try:
             return _from_dict(json.loads(text), source)
         except (ValueError, RecursionError) as error:
+            from tfpoets.graphs import identify_file  # imported here because label_image does not need it
+            kind = identify_file(text.encode() if isinstance(text, str) else text)
+            if kind is not None and kind.is_placeholder:
+                raise ModelError(f"{source} {kind.description}.", kind.classifier_remedy) from error
             raise ModelError(f"The metadata of {source} cannot be used: {one_line(error)}", RETRAIN_REMEDY) from error
 
     @property

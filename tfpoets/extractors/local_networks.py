@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tfpoets.download import is_gzip
 from tfpoets.errors import ExtractorError
-from tfpoets.graphs import LEGACY_GRAPH_NAMES
+from tfpoets.graphs import LEGACY_GRAPH_NAMES, find_placeholder, identify_file
 
 from .hub import unpack_module
 from .legacy_networks import LegacyGraphNetwork
@@ -38,17 +38,32 @@ class LocalFileProvider:
 def _open_folder(folder: Path, name: str | None = None) -> PretrainedNetwork:
     graph = next((folder / name for name in LEGACY_GRAPH_NAMES if (folder / name).is_file()), None)
     if graph and not (folder / "saved_model.pb").exists():
+        _check_kind(graph)
         return LegacyGraphNetwork(graph, name)
+    placeholder = find_placeholder(folder)
+    if placeholder:
+        file, kind = placeholder
+        raise ExtractorError(f"The module {folder} is incomplete: {file.relative_to(folder)} {kind.description}.",
+                             kind.extractor_remedy)
     return SavedModelNetwork(folder, name)
+
+
+def _check_kind(path: Path) -> None:
+    """Raise an ExtractorError if a file is of a known kind that contains no network."""
+    kind = identify_file(path)
+    if kind is not None:
+        raise ExtractorError(f"{path} is neither a .tar.gz nor a frozen graph: it {kind.description}.",
+                             kind.extractor_remedy)
 
 
 def _open_file(path: Path, model_dir: Path) -> PretrainedNetwork:
     """Return the network in a file of any supported kind."""
     if path.name == "saved_model.pb":
-        return SavedModelNetwork(path.parent)
+        return _open_folder(path.parent)
     if is_gzip(path):
         name = path.name.removesuffix(".gz").removesuffix(".tar").removesuffix(".tgz")
         return _open_folder(unpack_module(path, model_dir), name)
+    _check_kind(path)
     if path.suffix == ".pb":
         return LegacyGraphNetwork(path)
     raise ExtractorError(f"The file {path} is neither a .tar.gz nor a frozen graph (.pb).",

@@ -14,6 +14,7 @@ import numpy as np
 from tfpoets.errors import ModelError, one_line
 from tfpoets.tf_runtime import full_precision, import_tensorflow, redirect_native_stderr
 
+from .file_kinds import identify_file
 from .legacy_names import INCEPTION_GRAPH
 from .node_names import HEAD_SCOPE, LOGITS
 
@@ -117,6 +118,9 @@ def read_legacy_graph(content: bytes, source: str, input_layer: str | None = Non
 
 def parse_graph(content: bytes, source: str) -> Any:
     """Parse the bytes of a file as a GraphDef; raise a ModelError that names `source` if they are not one."""
+    kind = identify_file(content)
+    if kind is not None:
+        raise ModelError(f"{source} is not a TensorFlow graph: it {kind.description}.", kind.classifier_remedy)
     tensorflow = import_tensorflow()
     try:
         graph_def = tensorflow.compat.v1.GraphDef.FromString(content)

@@ -1,11 +1,12 @@
 """A loaded classifier, which predicts the labels of photos."""
 from __future__ import annotations
 
+import copy
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
 
@@ -102,6 +103,13 @@ class Classifier:
     def unknown_threshold(self) -> float | None:
         """The score above which a photo is labelled unknown; None if the classifier has no such score."""
         return self.metadata.unknown_threshold if self.metadata else None
+
+    def with_labels(self, labels: Sequence[str]) -> Classifier:
+        """Return the same classifier with other labels, also in its metadata, in output order."""
+        classifier = copy.copy(self)
+        classifier.labels = tuple(labels)
+        classifier.metadata = self.metadata and replace(self.metadata, labels=list(labels))
+        return classifier
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Return the probabilities of the labels.

@@ -224,7 +224,7 @@ def _candidate_sizes(graph: LegacyGraph, overrides: LegacyGraphOptions) -> Itera
 def _find_labels(path: Path, label_file: Path | None, n_classes: int) -> list[str]:
     """Return the labels from `label_file`, or from the first file next to the graph with the right number of them."""
     if label_file is not None:
-        labels = _read_labels(label_file)
+        labels = read_labels(label_file)
         if len(labels) != n_classes:
             raise ModelError(f"{label_file} has {len(labels)} labels, but {path} has {n_classes} classes.",
                              "Use the label file that was written with the graph.")
@@ -232,14 +232,14 @@ def _find_labels(path: Path, label_file: Path | None, n_classes: int) -> list[st
     candidates = [path.with_name(f"{path.stem.replace('graph', 'labels')}.txt"),
                   *(path.with_name(name) for name in LABEL_FILE_NAMES)]
     for candidate in dict.fromkeys(candidates):
-        if candidate.is_file() and len(labels := _read_labels(candidate)) == n_classes:
+        if candidate.is_file() and len(labels := read_labels(candidate)) == n_classes:
             log.info("Labels: %s", candidate)
             return labels
     raise ModelError(f"No file with the {n_classes} labels of {path} was found next to it.",
                      "Set `labels` to the path of the label file.")
 
 
-def _read_labels(path: Path) -> list[str]:
+def read_labels(path: Path) -> list[str]:
     """Read a label file with one label per line."""
     try:
         text = path.read_text("utf-8-sig")

@@ -3,16 +3,22 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from tfpoets.errors import ModelError
-from tfpoets.exporting import (METADATA_PATH, RETRAIN_REMEDY, TFLITE_IDENTIFIER, Metadata, check_classifier_exists,
-                               open_exported)
+from tfpoets.exporting import (METADATA_PATH, RETRAIN_REMEDY, TFLITE_IDENTIFIER, UNKNOWN_LABEL, Metadata,
+                               check_classifier_exists, open_exported)
+from tfpoets.graphs import find_placeholder
 
 from .classifier import Classifier, PhotoInput
-from .legacy_classifier import LegacyGraphOptions, load_legacy_graph, load_legacy_tflite
+from .legacy_classifier import LegacyGraphOptions, load_legacy_graph, load_legacy_tflite, read_labels
 
 log = logging.getLogger(__name__)
+
+MAX_RENAMED_LABELS = 5
+# Larger files are no label files.
+MAX_LABEL_FILE_BYTES = 1 << 20
 
 
 def load_classifier(path: str | os.PathLike[str], overrides: LegacyGraphOptions = LegacyGraphOptions()) -> Classifier:
@@ -21,21 +27,32 @@ def load_classifier(path: str | os.PathLike[str], overrides: LegacyGraphOptions 
     Args:
         path: The path of the file or the SavedModel folder. In a folder of numbered versions, the highest one is
             loaded.
-        overrides: Labels and input of a graph of TensorFlow for Poets. They are ignored, with a note, for a file that
-            retrain wrote, because its metadata contains them.
+        overrides: Labels and input of a graph of TensorFlow for Poets. For a file that retrain wrote, `labels`
+            contains other names for the same classes, and the other values are ignored, with a note, because the
+            metadata contains them.
 
     Raises:
         ModelError: There is no classifier at the path, it is damaged, or its files do not match each other.
     """
-    classifier = _load(Path(path), overrides)
-    if classifier.metadata is not None:
-        _log_ignored_options(classifier, classifier.metadata, overrides)
-    return classifier
+    path = Path(path)
+    classifier = _load(path, overrides)
+    if classifier.metadata is None:
+        return classifier
+    if overrides.labels is None:
+        _warn_about_changed_label_file(classifier, classifier.metadata, path)
+    labels = _other_labels(classifier, overrides.labels)
+    _log_ignored_options(classifier, classifier.metadata, overrides, ignores_labels=labels is None)
+    if not labels:
+        return classifier
+    _log_renamed_classes(classifier.labels, labels, overrides.labels)
+    return classifier.with_labels(labels)
 
 
 def _load(path: Path, overrides: LegacyGraphOptions) -> Classifier:
     """Load a classifier without logging anything."""
     check_classifier_exists(path)
+    if path.is_dir():
+        _check_folder(path)
     content = b"" if path.is_dir() else path.read_bytes()
     opened = open_exported(path, content)
     if opened is not None:
@@ -48,20 +65,74 @@ def _load(path: Path, overrides: LegacyGraphOptions) -> Classifier:
     return load(path, content, overrides)
 
 
-def _log_ignored_options(classifier: Classifier, metadata: Metadata, overrides: LegacyGraphOptions) -> None:
-    """Log the options that differ from the metadata."""
+def _check_folder(folder: Path) -> None:
+    """Raise a ModelError if a file of a SavedModel was not downloaded."""
+    placeholder = find_placeholder(folder)
+    if placeholder:
+        file, kind = placeholder
+        raise ModelError(f"{file} {kind.description}.", kind.classifier_remedy)
+
+
+def _log_ignored_options(classifier: Classifier, metadata: Metadata, overrides: LegacyGraphOptions,
+                         ignores_labels: bool) -> None:
+    """Log the options that differ from the metadata and are not used."""
     actual = {"input_height": classifier.input.height, "input_width": classifier.input.width,
               "input_layer": metadata.nodes.input, "output_layer": metadata.nodes.output}
     ignored = [f"`{name}`" for name, value in overrides.specified().items()
-               if name != "labels" and value != actual.get(name)]
-    if overrides.labels and not _contains_labels(overrides.labels, classifier.labels):
-        ignored.append("`labels`")
+               if name != "labels" and value != actual.get(name)] + ["`labels`"] * ignores_labels
     if ignored:
         log.info("Ignored: %s. The metadata of this classifier specifies its input and labels.", ", ".join(ignored))
 
 
-def _contains_labels(path: Path, labels: tuple[str, ...]) -> bool:
+def _other_labels(classifier: Classifier, label_file: Path | None) -> list[str] | None:
+    """Return the other names for the classes in a label file.
+
+    Files with the same labels in another order, or with another number of labels, were not written for this
+    classifier, so they are not used.
+
+    Returns:
+        An empty list if there are no other names; None if the file cannot be used.
+    """
+    if label_file is None:
+        return []
     try:
-        return tuple(path.read_text("utf-8").splitlines()) == labels
-    except (OSError, UnicodeDecodeError):
-        return False
+        labels = read_labels(label_file)
+    except (OSError, ModelError):
+        return None
+    if labels == list(classifier.labels):
+        return []
+    return labels if _can_rename(classifier, labels) else None
+
+
+def _log_renamed_classes(labels: Sequence[str], new_labels: Sequence[str], label_file: Path | None) -> None:
+    renamed = [f"{old} is called {new}" for old, new in zip(labels, new_labels) if old != new]
+    more = f" and {len(renamed) - MAX_RENAMED_LABELS} more" if len(renamed) > MAX_RENAMED_LABELS else ""
+    log.info("Labels from %s: %s.", label_file, ", ".join(renamed[:MAX_RENAMED_LABELS]) + more)
+
+
+def _can_rename(classifier: Classifier, labels: Sequence[str]) -> bool:
+    """Return whether a list of labels may contain new names for the classes of a classifier."""
+    distinct = set(labels)
+    is_reserved = classifier.unknown_threshold is not None and UNKNOWN_LABEL in distinct
+    return (len(labels) == len(classifier.labels) == len(distinct) and distinct != set(classifier.labels)
+            and not is_reserved and all(label.strip() for label in labels))
+
+
+def _warn_about_changed_label_file(classifier: Classifier, metadata: Metadata, path: Path) -> None:
+    """Warn if the labels in the file that retrain wrote next to a classifier are not those of the classifier."""
+    files = metadata.options.get("files")
+    # Version f862d5e stored all options in one group.
+    written = (files if isinstance(files, dict) else metadata.options).get("output_labels")
+    if not isinstance(written, str) or path.is_dir():
+        return
+    label_file = path.with_name(Path(written).name)
+    try:
+        labels = read_labels(label_file) if label_file.stat().st_size <= MAX_LABEL_FILE_BYTES else []
+    except (OSError, ValueError, ModelError):
+        return
+    if labels == list(classifier.labels):
+        return
+    usable = _can_rename(classifier, labels)
+    log.warning("%s differs from the labels inside the classifier, which are used. %s", label_file,
+                f"To use the names in the file, add `labels`={label_file} to the command." if usable else
+                "To rename a class, rename its folder and retrain.")

@@ -1,0 +1,19 @@
+"""The exit codes of all commands."""
+from __future__ import annotations
+
+SUCCEEDED, FAILED, INVALID_COMMAND_LINE, BELOW_MINIMUM, INTERRUPTED = 0, 1, 2, 3, 130
+
+EXIT_CODES = {
+    SUCCEEDED: "the command succeeded",
+    FAILED: "it failed, or some photos could not be labelled; a sentence on standard error says why",
+    INVALID_COMMAND_LINE: "the command line is invalid; nothing was done",
+    BELOW_MINIMUM: "everything was written, but the accuracy is below --min_accuracy (retrain, evaluate)",
+    INTERRUPTED: "it was interrupted with Ctrl-C",
+}
+
+
+def exit_code_lines() -> list[str]:
+    """Return the lines about the exit codes, for --help."""
+    import textwrap  # imported here, because the codes are needed before the imports of a command
+    return [line for code, meaning in EXIT_CODES.items()
+            for line in textwrap.wrap(meaning, 79, initial_indent=f"  {code:<3}  ", subsequent_indent=" " * 7)]
