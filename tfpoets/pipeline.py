@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tfpoets.data import (TEST, TRAINING, AugmentationOptions, Dataset, Examples, Photo, assign_folds,
-                          hash_photos)
+                          group_numbers, hash_photos)
 from tfpoets.doctor import Finding, examine, required_measures, write_findings
 from tfpoets.errors import OptionError
 from tfpoets.evaluation import Metrics, evaluate, evaluate_rejection
@@ -227,14 +227,15 @@ def _evaluate_test_photos(training: TrainingResult, test: Examples, outputs: dic
     labels, probabilities, unknown = training.dataset.labels, outputs[PROBABILITIES], _unknown_score(training)
     if not len(test):
         return Evaluated(labels, test.photos, probabilities, None)
-    balanced_batch = None
+    metrics, balanced_batch = evaluate(probabilities, test.y, group_numbers(test.photos)), None
     if options.training.sgd and options.test_batch_size != -1:
         rows = draw_balanced(test.y, options.test_batch_size, make_rng(options.split.seed))
         balanced_batch = BatchAccuracy(evaluate(probabilities[rows], test.y[rows]).accuracy, len(rows))
     rejection = None
     if unknown is not None:
-        rejection = evaluate_rejection(outputs[UNKNOWN_SCORE], probabilities.argmax(1) == test.y, unknown.threshold)
-    return Evaluated(labels, test.photos, probabilities, evaluate(probabilities, test.y), balanced_batch, rejection)
+        rejection = evaluate_rejection(outputs[UNKNOWN_SCORE], metrics.predicted == test.y, unknown.threshold,
+                                       groups=metrics.groups)
+    return Evaluated(labels, test.photos, probabilities, metrics, balanced_batch, rejection)
 
 
 def _unknown_score(training: TrainingResult) -> UnknownScore | None:
@@ -262,10 +263,10 @@ def _cross_validate(training: TrainingResult, folds: np.ndarray, options: Retrai
         lambda train, validation: trainer.fit(train, validation, head_options, lambda event: None))
     accuracies = [evaluate(probabilities[folds == fold], examples.y[folds == fold]).accuracy
                   for fold in np.unique(folds)]
-    metrics = evaluate(probabilities, examples.y)
+    metrics = evaluate(probabilities, examples.y, group_numbers(examples.photos))
     on_event(CrossValidated(metrics, accuracies))
     return CrossValidation(len(accuracies), metrics.accuracy, metrics.interval, metrics.count,
-                           float(np.std(accuracies, ddof=1)))
+                           float(np.std(accuracies, ddof=1)), metrics.n_groups)
 
 
 def _build_metadata(training: TrainingResult, dataset: Dataset, evaluated: Evaluated,

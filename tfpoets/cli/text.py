@@ -26,7 +26,8 @@ MAX_ACCURACY_LOSS = 0.02
 def accuracy_lines(metrics: Metrics, labels: Sequence[str], name: str) -> list[str]:
     """Return the accuracy with its interval, the majority baseline, and a caution if there are few photos."""
     low, high = metrics.interval
-    lines = [f"{name} = {metrics.accuracy:.1%} (N={metrics.count}), 95% interval {100 * low:.1f}-{100 * high:.1f}%",
+    lines = [f"{name} = {metrics.accuracy:.1%} (N={metrics.format_count()}), 95% interval {100 * low:.1f}-"
+             f"{100 * high:.1f}%",
              f"  (always predicting {labels[metrics.majority]} would reach {metrics.majority_accuracy:.1%})"]
     return lines + _wrap(metrics.caution())
 
@@ -69,7 +70,7 @@ def cross_validation_lines(metrics: Metrics, fold_accuracies: Sequence[float]) -
     """Return the accuracy of the out-of-fold predictions for all photos, and how it varies between the folds."""
     low, high = metrics.interval
     folds = 100 * np.asarray(fold_accuracies)
-    return [f"{len(folds)}-fold cross-validation: accuracy = {metrics.accuracy:.1%} (N={metrics.count})",
+    return [f"{len(folds)}-fold cross-validation: accuracy = {metrics.accuracy:.1%} (N={metrics.format_count()})",
             *_wrap(f"95% interval {100 * low:.1f}-{100 * high:.1f}%; folds from {folds.min():.1f} to "
                    f"{folds.max():.1f}%, standard deviation {folds.std(ddof=1):.1f}. The photos of each fold are "
                    "predicted by a head trained on the other folds (to its optimum, even with --solver=sgd).")]

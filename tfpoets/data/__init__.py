@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .decode import (PIXELS_VERSION, has_plain_pixels, load_full_size, load_photos, load_pixels,
                          load_pixels_at_sizes, network_input)
     from .decode_tensorflow import decode_tensor
+    from .duplicates import find_duplicates
     from .folds import assign_folds
     from .formats import has_photo_signature, suffixes_for
     from .hashing import hash_photos, with_readable_photos
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .near_duplicates import (HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, connected_groups, hamming_distances,
                                   near_duplicate_pairs, perceptual_hash)
     from .photo_files import PhotoHeader, read_photo_header
+    from .photo_groups import group_numbers
     from .sources import PHOTO_SOURCES, read_dataset
     from .split import (PARTS, TEST, TRAINING, VALIDATION, Split, SplitOptions, check_class_sizes, reserved_for_test,
                         split_photos)
@@ -30,6 +32,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".decode": "PIXELS_VERSION has_plain_pixels load_full_size load_photos load_pixels load_pixels_at_sizes "
                "network_input",
     ".decode_tensorflow": "decode_tensor",
+    ".duplicates": "find_duplicates",
     ".folds": "assign_folds",
     ".formats": "has_photo_signature suffixes_for",
     ".hashing": "hash_photos with_readable_photos",
@@ -40,6 +43,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".near_duplicates": "HASH_BYTES HASH_HEIGHT HASH_WIDTH connected_groups hamming_distances near_duplicate_pairs "
                         "perceptual_hash",
     ".photo_files": "PhotoHeader read_photo_header",
+    ".photo_groups": "group_numbers",
     ".sources": "PHOTO_SOURCES read_dataset",
     ".split": "PARTS TEST TRAINING VALIDATION Split SplitOptions check_class_sizes reserved_for_test split_photos",
     ".stored_pixels": "store_pixels",

@@ -183,7 +183,7 @@ def split_info(dataset: Dataset, trained_on: Set[str] = frozenset()) -> SplitInf
 def evaluation_info(metrics: Metrics) -> EvaluationInfo:
     """Return the section about the evaluation on the test photos."""
     return EvaluationInfo(metrics.accuracy, metrics.interval, metrics.count, metrics.cross_entropy,
-                          metrics.expected_calibration_error)
+                          metrics.expected_calibration_error, metrics.n_groups)
 
 
 def _join_prefixes(digests: Iterable[str]) -> str:

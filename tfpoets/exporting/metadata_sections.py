@@ -53,6 +53,10 @@ class FieldReader:
             raise self._error(name, "a whole number" + (f" of at least {minimum}" if math.isfinite(minimum) else ""))
         return value
 
+    def optional_integer(self, name: str, minimum: float = 0) -> int | None:
+        """Return a whole number of at least `minimum`, or None if the field is missing or null."""
+        return None if self._values.get(name) is None else self.integer(name, minimum)
+
     def number(self, name: str, minimum: float = -math.inf, maximum: float = math.inf) -> float:
         """Return a finite number from `minimum` to `maximum`."""
         value = self._get(name)
@@ -230,10 +234,11 @@ class EvaluationInfo:
 
     Attributes:
         accuracy: The fraction of correctly labelled photos, 0 to 1.
-        interval: The 95 % Wilson interval of the accuracy.
+        interval: The 95 % interval of the accuracy: Wilson's, or clustered if the photos are in groups.
         count: The number of photos.
         cross_entropy: The mean cross-entropy, in nats.
         expected_calibration_error: 0 to 1.
+        groups: The number of groups of photos; None if the user defined none.
     """
 
     accuracy: float
@@ -241,13 +246,15 @@ class EvaluationInfo:
     count: int
     cross_entropy: float
     expected_calibration_error: float
+    groups: int | None = None
 
     @classmethod
     def from_dict(cls, values: Any) -> EvaluationInfo:
         """Read the section "test"."""
         fields = FieldReader("test", values)
         return cls(fields.number("accuracy", 0, 1), fields.interval("interval"), fields.integer("count", 1),
-                   fields.number("cross_entropy"), fields.number("expected_calibration_error", 0, 1))
+                   fields.number("cross_entropy"), fields.number("expected_calibration_error", 0, 1),
+                   fields.optional_integer("groups", 1))
 
 
 @dataclass(frozen=True)
@@ -281,9 +288,10 @@ class CrossValidation:
     Attributes:
         folds: The number of folds.
         accuracy: The fraction of correctly labelled photos, 0 to 1.
-        interval: The 95 % Wilson interval of the accuracy.
+        interval: The 95 % interval of the accuracy: Wilson's, or clustered if the photos are in groups.
         count: The number of photos.
         spread: The standard deviation of the accuracy over the folds.
+        groups: The number of groups of photos; None if the user defined none.
     """
 
     folds: int
@@ -291,10 +299,12 @@ class CrossValidation:
     interval: tuple[float, float]
     count: int
     spread: float
+    groups: int | None = None
 
     @classmethod
     def from_dict(cls, values: Any) -> CrossValidation:
         """Read the section "cross_validation"."""
         fields = FieldReader("cross_validation", values)
         return cls(fields.integer("folds", 1), fields.number("accuracy", 0, 1), fields.interval("interval"),
-                   fields.integer("count", 1), fields.number("spread"))
+                   fields.integer("count", 1), fields.number("spread"),
+                   fields.optional_integer("groups", 1))

@@ -190,5 +190,6 @@ def _flatten(options: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 def _describe_cross_validation(result: CrossValidation) -> str:
     low, high = result.interval
+    groups = f" of {result.groups} groups" if result.groups else ""
     return (f"accuracy {result.accuracy:.1%} (95% interval {100 * low:.1f}-{100 * high:.1f}%) on {result.count} "
-            f"photos in {result.folds} folds; each photo is predicted by a head that was not trained on it")
+            f"photos{groups} in {result.folds} folds; each photo is predicted by a head that was not trained on it")

@@ -126,8 +126,9 @@ def _summarize(content: ReportContent) -> str:
     if metrics is None:
         return "No photos were held out for the test, so the accuracy was not measured."
     low, high = metrics.interval
-    photos = "test photos, none of which were used for training" if content.held_out else "photos"
-    return (f"Accuracy on {metrics.count} {photos}. On similar photos, expect {low:.0%} to {high:.0%} (95% interval). "
+    photos = metrics.format_count(" test photos" if content.held_out else " photos")
+    photos += ", none of which were used for training" if content.held_out else ""
+    return (f"Accuracy on {photos}. On similar photos, expect {low:.0%} to {high:.0%} (95% interval). "
             f"Always predicting {content.labels[metrics.majority]} would reach {metrics.majority_accuracy:.0%}.")
 
 
