@@ -34,6 +34,7 @@ from tfpoets.report import (EvaluatedPhotos, ReportContent, confusion_picture, c
 from tfpoets.photo_selection import list_photos, split_dataset
 from tfpoets.retrain_options import RetrainOptions
 from tfpoets.retrain_result import RetrainResult
+from tfpoets.scene_check import with_repeated_scenes
 from tfpoets.tf_process import TensorFlowProcess
 from tfpoets.training import (EventCallback, FineTuningOptions, HeadOptions, IntermediateFit, NetworkFit,
                               NetworkOptions, RejectingHead, SGDOptions, TrainingContext, TrainingResult, UnknownScore,
@@ -91,7 +92,7 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
         # The folds are assigned before training, so that too few photos are reported before any long computation.
         folds = assign_folds(dataset, options.cross_validate) if options.cross_validate else None
         training = _train(extractor, dataset, options, on_event)
-        test, reference = _evaluate(training, options, on_event)
+        test, reference = _evaluate(training, dataset, options, on_event)
         cross_validation = None if folds is None else _cross_validate(training, folds, options, on_event)
         metadata = _build_metadata(training, dataset, test, cross_validation, options)
         with stage_events("files", on_event, logs_substages=True):
@@ -209,14 +210,18 @@ def _intermediate_graph_writer(extractor: Extractor | None, dataset: Dataset, op
     return listen
 
 
-def _evaluate(training: TrainingResult, options: RetrainOptions, on_event: EventCallback
+def _evaluate(training: TrainingResult, dataset: Dataset, options: RetrainOptions, on_event: EventCallback
               ) -> tuple[Evaluated, ReferenceOutputs]:
-    """Return the evaluation on the test photos, and the outputs that the exported files must reproduce."""
+    """Return the evaluation on the test photos, and the outputs that the exported files must reproduce.
+
+    `dataset` contains the photos before training, with the bottlenecks of the frozen network.
+    """
     with stage_events("evaluation", on_event):
         test = training.dataset.part(TEST)
         outputs = training.head.outputs(test.X)
         reference = ReferenceOutputs(test.photos, output_columns(outputs))
         evaluated = _evaluate_test_photos(training, test, outputs, options)
+    evaluated = with_repeated_scenes(evaluated, dataset, on_event)
     on_event(evaluated)
     return evaluated, reference
 
@@ -289,7 +294,7 @@ def _build_metadata(training: TrainingResult, dataset: Dataset, evaluated: Evalu
         network=NetworkInfo(kind, extractor.handle, extractor.digest,
                             training.comparison.summary() if training.comparison else ""),
         split=split_info(training.dataset, dataset.split.seen_digests(dataset.photos)),
-        test=evaluated.metrics and evaluation_info(evaluated.metrics),
+        test=evaluated.metrics and evaluation_info(evaluated.metrics, evaluated.repeated_scenes),
         unknown=unknown and RejectOption(unknown.threshold, unknown.coverage, len(unknown.references),
                                          rejection.to_dict() if rejection else None),
         cross_validation=cross_validation, options=options.to_dict())
@@ -306,7 +311,7 @@ def _describe(training: TrainingResult, test: Evaluated, findings: Sequence[Find
               label_command: str) -> ReportContent:
     """Return the contents of the report."""
     evaluated = EvaluatedPhotos(test.photos, training.dataset.part(TEST).y, test.probabilities, test.metrics,
-                                test.rejection)
+                                test.rejection, test.repeated_scenes)
     return describe_retraining(training.dataset, evaluated, findings, training.fit.curves(), classifier, label_command)
 
 

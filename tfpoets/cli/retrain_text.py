@@ -13,7 +13,7 @@ from tfpoets.training import AugmentedViewsExtracted, EpochMetrics, FineTuningCo
 
 from .messages import LINE_WIDTH
 from .text import (accuracy_lines, conversion_header, conversion_notes, conversion_row, cross_validation_lines,
-                   finding_lines, photo_lines, unknown_lines)
+                   finding_lines, photo_lines, scene_lines, unknown_lines)
 
 # The number of unreadable files that are listed by name. The report contains all of them.
 MAX_UNREADABLE = 50
@@ -62,7 +62,7 @@ class EventPrinter:
         """Return the lines on the test photos."""
         if event.metrics is None:
             return ["No photos were held out for a test, so the accuracy of the classifier is unknown."]
-        lines = []
+        lines = scene_lines(event.repeated_scenes) if event.repeated_scenes else []
         if event.balanced_batch:
             lines.append("Test accuracy of a batch sampled evenly from the classes = "
                          f"{event.balanced_batch.accuracy:.1%} (N={event.balanced_batch.count})")

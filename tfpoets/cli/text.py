@@ -10,10 +10,10 @@ import numpy as np
 from tfpoets.data import Dataset
 from tfpoets.doctor import Finding, finding_kinds
 from tfpoets.evaluation import Metrics, Rejection
-from tfpoets.exporting import ExportedFile
-from tfpoets.report import unknown_sentences
+from tfpoets.exporting import ExportedFile, RepeatedScenes
+from tfpoets.report import scene_sentences, unknown_sentences
 
-from .messages import LINE_WIDTH
+from .messages import LINE_WIDTH, as_flags
 
 MAX_COUNTED_CLASSES = 10
 MAX_CLASSES = 50
@@ -30,6 +30,12 @@ def accuracy_lines(metrics: Metrics, labels: Sequence[str], name: str) -> list[s
              f"{100 * high:.1f}%",
              f"  (always predicting {labels[metrics.majority]} would reach {metrics.majority_accuracy:.1%})"]
     return lines + _wrap(metrics.caution())
+
+
+def scene_lines(scenes: RepeatedScenes) -> list[str]:
+    """Return a caution about test photos that show the same scenes as training photos."""
+    return textwrap.wrap(as_flags(f"CAUTION: {' '.join(scene_sentences(scenes))}"), LINE_WIDTH, subsequent_indent="  ",
+                         break_long_words=False, break_on_hyphens=False)
 
 
 def class_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:

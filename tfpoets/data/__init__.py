@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .duplicates import find_duplicates
     from .folds import assign_folds
     from .formats import has_photo_signature, suffixes_for
+    from .group_patterns import suggest_group_pattern
     from .hashing import hash_photos, with_readable_photos
     from .input_sources import expand_sources, is_url, read_source
     from .legacy_decode import LEGACY_PIXELS_VERSION, load_legacy_pixels, resize_bilinear
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
                                   near_duplicate_pairs, perceptual_hash)
     from .photo_files import PhotoHeader, read_photo_header
     from .photo_groups import group_numbers
+    from .scene_matches import SceneMatches, find_scene_matches
     from .sources import PHOTO_SOURCES, read_dataset
     from .split import (PARTS, TEST, TRAINING, VALIDATION, Split, SplitOptions, check_class_sizes, reserved_for_test,
                         split_photos)
@@ -35,6 +37,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".duplicates": "find_duplicates",
     ".folds": "assign_folds",
     ".formats": "has_photo_signature suffixes_for",
+    ".group_patterns": "suggest_group_pattern",
     ".hashing": "hash_photos with_readable_photos",
     ".input_sources": "expand_sources is_url read_source",
     ".legacy_decode": "LEGACY_PIXELS_VERSION load_legacy_pixels resize_bilinear",
@@ -44,6 +47,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
                         "perceptual_hash",
     ".photo_files": "PhotoHeader read_photo_header",
     ".photo_groups": "group_numbers",
+    ".scene_matches": "SceneMatches find_scene_matches",
     ".sources": "PHOTO_SOURCES read_dataset",
     ".split": "PARTS TEST TRAINING VALIDATION Split SplitOptions check_class_sizes reserved_for_test split_photos",
     ".stored_pixels": "store_pixels",

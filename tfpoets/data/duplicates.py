@@ -60,14 +60,9 @@ def find_duplicates(dataset: Dataset) -> DuplicatePairs:
     by_bottleneck, similarities = np.empty((0, 2), np.int64), np.empty(0)
     if dataset.X is not None and len(rows) > 1:
         pairs, similarities = _find_similar_bottlenecks(dataset.X[rows], digests[rows])
-        is_new = ~_contains(by_hash, by_bottleneck := rows[pairs], len(digests))
-        by_bottleneck, similarities = by_bottleneck[is_new], similarities[is_new]
+        is_new = ~np.isin(rows[pairs] @ [len(digests), 1], by_hash @ [len(digests), 1])
+        by_bottleneck, similarities = rows[pairs][is_new], similarities[is_new]
     return DuplicatePairs(by_hash, by_bottleneck, 1 - bits / (8 * dataset.hashes.shape[1]), similarities)
-
-
-def _contains(pairs: np.ndarray, other_pairs: np.ndarray, n_photos: int) -> np.ndarray:
-    """Return which of `other_pairs` are among `pairs`; both are int64 [n, 2]."""
-    return np.isin(other_pairs @ [n_photos, 1], pairs @ [n_photos, 1])
 
 
 def _find_similar_bottlenecks(X: np.ndarray, digests: Sequence[str] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:

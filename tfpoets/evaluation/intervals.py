@@ -78,4 +78,20 @@ def _effective_trials(correct: np.ndarray, sizes: np.ndarray, effective_groups: 
     squares = ((correct - proportion * sizes) ** 2).sum()
     squares += added ** 2 * (proportion ** 2 + (1 - proportion) ** 2) / 2
     variance = (n_groups + 1) / n_groups * squares / (count + added) ** 2
-    return min(max(proportion * (1 - proportion) / variance, effective_groups), count)
+    return float(min(max(proportion * (1 - proportion) / variance, effective_groups), count))
+
+
+def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> float:
+    """Return the standard error of a mean; that of a cluster sample (Cochran 1977, chapter 9A.2) with groups.
+
+    Args:
+        values: float [n], at least one value.
+        groups: int64 [n], the number of each value's group, or None if the values are independent.
+
+    Returns:
+        NaN for a single value or group.
+    """
+    if groups is not None:
+        numbers = np.unique(groups, return_inverse=True)[1]
+        values = (numbers.max() + 1) / len(values) * np.bincount(numbers, values - values.mean())
+    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else math.nan

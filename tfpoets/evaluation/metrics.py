@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .cross_entropy import MIN_PROBABILITY, cross_entropy
-from .intervals import proportion_interval
+from .intervals import proportion_interval, standard_error
 
 # The number of bins of equal width over the confidence: the value of Guo et al. 2017 (arXiv 1706.04599), which most
 # later work uses as well.
@@ -128,6 +128,16 @@ class Metrics:
         """Return the interval of the accuracy on some of the photos: bool [count]."""
         return proportion_interval((self.predicted == self.y)[rows], None if self.groups is None else self.groups[rows])
 
+    def accuracy_among(self, rows: np.ndarray) -> tuple[float | None, tuple[float, float] | None]:
+        """Return the accuracy on some of the photos and its 95 % interval, or None for both if there are none.
+
+        Args:
+            rows: bool [count], which photos.
+        """
+        if not rows.any():
+            return None, None
+        return float((self.predicted == self.y)[rows].mean()), self._interval_among(rows)
+
     def top_k(self, k: int) -> float:
         """Return the fraction of photos whose true class is among the k most probable, 0 to 1."""
         return float(self.rank_counts[:k].sum() / self.count)
@@ -199,20 +209,12 @@ def evaluate(probabilities: np.ndarray, y: np.ndarray, groups: np.ndarray | None
     losses = cross_entropy(np.log(np.maximum(probabilities.astype(np.float64), MIN_PROBABILITY)), y)
     return Metrics(count=len(y), correct=int((predicted == y).sum()),
                    cross_entropy=max(0.0, float(losses.mean())),
-                   cross_entropy_standard_error=_standard_error(losses, groups),
+                   cross_entropy_standard_error=standard_error(losses, groups),
                    expected_calibration_error=calibration_error(probabilities.max(1), predicted == y),
                    majority=int(counts.argmax()), majority_accuracy=float(counts.max() / len(y)),
                    confusion=confusion.astype(np.int64),
                    rank_counts=np.bincount(ranked_higher.sum(1), minlength=n_classes),
                    y=y, predicted=predicted, groups=groups)
-
-
-def _standard_error(values: np.ndarray, groups: np.ndarray | None) -> float:
-    """Return the standard error of the mean of float [n]; that of a cluster sample (Cochran 1977, 9A.2) with groups."""
-    if groups is not None:
-        values = len(np.unique(groups)) / len(values) * np.bincount(np.unique(groups, return_inverse=True)[1],
-                                                                     values - values.mean())
-    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else math.nan
 
 
 @dataclass(frozen=True)

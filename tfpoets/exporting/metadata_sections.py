@@ -229,6 +229,34 @@ class SplitInfo:
 
 
 @dataclass(frozen=True)
+class RepeatedScenes:
+    """The section about test photos that show the same scenes as training photos (frames of one video, bursts).
+
+    Attributes:
+        compared: The number of test photos that were compared with the training photos.
+        repeated: How many of them show the same scene as a training photo.
+        accuracy: The accuracy on the others, 0 to 1; None if there are none.
+        interval: The 95 % interval of that accuracy, or None.
+        group_pattern: The option `group_pattern` that would keep the scenes together; "" if the file names do not show
+            it.
+    """
+
+    compared: int
+    repeated: int
+    accuracy: float | None
+    interval: tuple[float, float] | None
+    group_pattern: str = ""
+
+    @classmethod
+    def from_dict(cls, values: Any) -> RepeatedScenes:
+        """Read the section "test.repeated_scenes"."""
+        fields, others = FieldReader("test.repeated_scenes", values), values.get("accuracy") is not None
+        return cls(fields.integer("compared"), fields.integer("repeated"),
+                   fields.number("accuracy", 0, 1) if others else None,
+                   fields.interval("interval") if others else None, fields.text("group_pattern"))
+
+
+@dataclass(frozen=True)
 class EvaluationInfo:
     """The section about the evaluation on the test photos, which were not used for training.
 
@@ -239,6 +267,8 @@ class EvaluationInfo:
         cross_entropy: The mean cross-entropy, in nats.
         expected_calibration_error: 0 to 1.
         groups: The number of groups of photos; None if the user defined none.
+        repeated_scenes: The section about test photos that show the same scenes as training photos; None if there are
+            hardly any, or if this is not known.
     """
 
     accuracy: float
@@ -247,6 +277,7 @@ class EvaluationInfo:
     cross_entropy: float
     expected_calibration_error: float
     groups: int | None = None
+    repeated_scenes: RepeatedScenes | None = None
 
     @classmethod
     def from_dict(cls, values: Any) -> EvaluationInfo:
@@ -254,7 +285,8 @@ class EvaluationInfo:
         fields = FieldReader("test", values)
         return cls(fields.number("accuracy", 0, 1), fields.interval("interval"), fields.integer("count", 1),
                    fields.number("cross_entropy"), fields.number("expected_calibration_error", 0, 1),
-                   fields.optional_integer("groups", 1))
+                   fields.optional_integer("groups", 1),
+                   RepeatedScenes.from_dict(values["repeated_scenes"]) if values.get("repeated_scenes") else None)
 
 
 @dataclass(frozen=True)

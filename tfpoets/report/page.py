@@ -68,6 +68,7 @@ class ReportContent:
         labels: The labels in output order.
         metrics: The metrics of the evaluated photos; None if there are none.
         held_out: Whether the evaluated photos are test photos, which were held out from training.
+        cautions: Sentences to read before the accuracy.
         unknown: Sentences on the photos that were called unknown.
         calibration: The predictions in bins of confidence.
         misclassified: The misclassified photos, those with the most confident predictions first.
@@ -83,6 +84,7 @@ class ReportContent:
     labels: Sequence[str]
     metrics: Metrics | None
     held_out: bool
+    cautions: Sequence[str]
     unknown: Sequence[str]
     calibration: Sequence[CalibrationBin]
     misclassified: Sequence[Misclassification]

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from tfpoets.evaluation import Rejection
+from tfpoets.exporting import RepeatedScenes
 
 
 def unknown_sentences(rejection: Rejection, photos: str) -> list[str]:
@@ -24,6 +25,19 @@ def unknown_sentences(rejection: Rejection, photos: str) -> list[str]:
                          "pairs, the unknown photo has a higher score than the known one (AUROC, "
                          f"{_interval(rejection.auroc_interval)[1:]}.")
     return sentences
+
+
+def scene_sentences(scenes: RepeatedScenes) -> list[str]:
+    """Return sentences on test photos that show the same scenes as training photos; option names are in backticks."""
+    photos = "1 of the {} test photos is" if scenes.repeated == 1 else f"{scenes.repeated} of the {{}} test photos are"
+    others = scenes.compared - scenes.repeated
+    accuracy = ("No test photo shows a new scene, so the accuracy on new scenes is not known." if scenes.accuracy is None
+                else f"The accuracy on the other {others} is {scenes.accuracy:.1%} {_interval(scenes.interval)}.")
+    pattern = f"`group_pattern`='{scenes.group_pattern}'" if scenes.group_pattern else "`group_pattern`"
+    return [f"{photos.format(scenes.compared)} almost the same as a training photo (like frames of one video), so the "
+            "accuracy below is too high for new scenes.", accuracy,
+            f"To keep the photos of a scene together, use {pattern}, or the column `group` of a `manifest`; or test on "
+            "photos of other scenes, with `test_dir`."]
 
 
 def _interval(interval: tuple[float, float] | None) -> str:

@@ -1,0 +1,126 @@
+"""Find test photos that show the same scene as a training photo: frames of one video, or photos of a burst."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .dataset import Dataset
+from .split import TEST
+
+# The ranks, as fractions of the training photos of a class, of the two neighbours from whose distances the distance to
+# the nearest one is extrapolated. A scene must have fewer photos than the first of them.
+NEAR_RANK, FAR_RANK = 0.3, 0.6
+# A test photo shows the same scene as a training photo if fewer training photos than this would be as near by chance.
+MAX_EXPECTED = 0.03
+# If a larger fraction of the test photos than this, and at least so many, show such scenes, the accuracy is too high.
+MAX_FRACTION, MIN_REPEATED = 0.15, 3
+# Classes with fewer training photos are not judged.
+MIN_CLASS_PHOTOS = 6
+# At most this many similarities are computed, which takes about 2 s; the test photos with the smallest digests are used.
+MAX_SIMILARITIES = 50_000_000
+# The number of similarities that are computed at a time, which takes 40 MB.
+CHUNK_SIMILARITIES = 10_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class SceneMatches:
+    """The test photos that were compared with the training photos.
+
+    Attributes:
+        rows: int64 [n], the rows of the compared test photos in the dataset.
+        nearest: int64 [n], the row of the most similar training or validation photo of each.
+        expected: float64 [n], the number of training photos of its class that would be expected to be as near as the
+            nearest one if the photos of the class were independent.
+    """
+
+    rows: np.ndarray
+    nearest: np.ndarray
+    expected: np.ndarray
+
+    @property
+    def repeated(self) -> np.ndarray:
+        """Whether each test photo shows the same scene as a training photo: bool [n]."""
+        return self.expected < MAX_EXPECTED
+
+    @property
+    def are_frequent(self) -> bool:
+        """Whether so many test photos show the same scene as a training photo that the accuracy is too high."""
+        return bool(self.repeated.sum() >= max(MIN_REPEATED, MAX_FRACTION * len(self.rows)))
+
+
+def find_scene_matches(dataset: Dataset) -> SceneMatches | None:
+    """Find test photos that are more similar to a training photo than their classes explain.
+
+    In a class without repeated scenes, the number of photos within a distance of a photo grows smoothly, by a power of
+    the distance (the intrinsic dimension; Levina & Bickel 2004). From the distances to two neighbours of high rank, the
+    number of training photos at most as far away as the nearest one is extrapolated. It is about 1 for independent
+    photos, also if all of them are alike, such as castings or digits. A scene of which there are other photos makes it
+    far smaller. Since only ratios of distances count, this does not depend on the extractor's scale.
+
+    Args:
+        dataset: Photos with their split. Validation photos count as training photos.
+
+    Returns:
+        The compared test photos, or None if there are no bottlenecks, no test photos, or too few training photos.
+    """
+    if dataset.X is None or dataset.split is None:
+        return None
+    is_test, y = dataset.split.parts == TEST, dataset.targets
+    n_training = np.bincount(y[~is_test], minlength=dataset.n_classes)
+    rows = np.flatnonzero(is_test & (n_training[y] >= MIN_CLASS_PHOTOS))
+    training = np.flatnonzero(~is_test)
+    if not len(rows):
+        return None
+    digests = np.array([dataset.photos[row].digest for row in rows])
+    rows = rows[np.sort(np.argsort(digests, kind="stable")[:max(1, MAX_SIMILARITIES // len(training))])]
+    training = training[np.argsort(y[training], kind="stable")]
+    nearest, distances = _compare(dataset.X, rows, training, y)
+    return SceneMatches(rows, nearest, _expected_numbers(distances, n_training[y[rows]]))
+
+
+def _compare(X: np.ndarray, rows: np.ndarray, training: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compare test photos with training photos, which are sorted by class.
+
+    Returns:
+        int64 [rows], the row of the nearest training photo of any class.
+        float64 [rows, 3], the distance (1 - cosine) to it, and to the neighbours of the ranks NEAR_RANK and FAR_RANK
+        in the class of the photo.
+    """
+    from threadpoolctl import threadpool_limits  # imported here, because label_image starts without it
+    center = X[training].mean(axis=0)
+    train_unit = _normalize(X[training] - center)
+    nearest, distances = np.empty(len(rows), np.int64), np.empty((len(rows), 3))
+    chunk_rows = max(1, CHUNK_SIMILARITIES // len(training))
+    with threadpool_limits(1, user_api="blas"):
+        for label in np.unique(y[rows]):
+            start, stop = np.searchsorted(y[training], [label, label + 1])
+            ranks = [_rank(fraction, stop - start) - 1 for fraction in (NEAR_RANK, FAR_RANK)]
+            members = np.flatnonzero(y[rows] == label)
+            for chunk in np.split(members, range(chunk_rows, len(members), chunk_rows)):
+                chunk_distances = 1 - _normalize(X[rows[chunk]] - center) @ train_unit.T
+                nearest[chunk] = chunk_distances.argmin(axis=1)
+                distances[chunk, 0] = chunk_distances.min(axis=1)
+                distances[chunk, 1:] = np.partition(chunk_distances[:, start:stop], ranks, axis=1)[:, ranks]
+    return training[nearest], np.maximum(distances, 1e-9)
+
+
+def _normalize(X: np.ndarray) -> np.ndarray:
+    return X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
+
+
+def _rank(fraction: float, count: np.ndarray | int) -> np.ndarray:
+    return np.maximum(np.round(fraction * np.asarray(count)), 1).astype(int)
+
+
+def _expected_numbers(distances: np.ndarray, n_training: np.ndarray) -> np.ndarray:
+    """Return how many training photos are expected within the distance to the nearest one: float64 [n].
+
+    Args:
+        distances: float64 [n, 3], from `_compare`.
+        n_training: int64 [n], the number of training photos of the class of each photo.
+    """
+    near_rank, far_rank = _rank(NEAR_RANK, n_training), _rank(FAR_RANK, n_training)
+    growth = np.log(far_rank / near_rank) / np.log(np.maximum(distances[:, 2] / distances[:, 1], 1 + 1e-4))
+    dimension = float(np.median(growth))
+    return near_rank * (distances[:, 0] / distances[:, 1]) ** dimension
