@@ -43,7 +43,7 @@ MALFORMED = {
     "test.interval": [None, 0.5, [], [0.5], ["a", "b"], [0, float("nan")]],
     "test.count": [None, 0, -4, "4"],
     "test.groups": [0, "2"],
-    "test.repeated_scenes": [7, ["x"]],
+    "test.repeated_scenes": [7, [], {}],
     "test.repeated_scenes.repeated": [None, -1],
     "test.repeated_scenes.accuracy": ["1", 2],
     "test.repeated_scenes.interval": [None, [0]],

@@ -286,7 +286,8 @@ class EvaluationInfo:
         return cls(fields.number("accuracy", 0, 1), fields.interval("interval"), fields.integer("count", 1),
                    fields.number("cross_entropy"), fields.number("expected_calibration_error", 0, 1),
                    fields.optional_integer("groups", 1),
-                   RepeatedScenes.from_dict(values["repeated_scenes"]) if values.get("repeated_scenes") else None)
+                   None if values.get("repeated_scenes") is None else
+                   RepeatedScenes.from_dict(values["repeated_scenes"]))
 
 
 @dataclass(frozen=True)
