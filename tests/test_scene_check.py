@@ -1,4 +1,4 @@
-"""The result of a run states whether test photos show the scenes of training photos, and clusters intervals by group."""
+"""The result states whether test photos show the scenes of training photos; intervals are clustered by group."""
 from __future__ import annotations
 
 import json
@@ -12,8 +12,13 @@ import pytest
 from PIL import Image
 
 import tfpoets
+from tests.data.test_scene_matches import draw_scenes, make_split
 from tests.scenes import FAST_CAMERA, write_video
 from tfpoets.cli import evaluate, retrain
+from tfpoets.data import TEST
+from tfpoets.evaluation import evaluate as evaluate_probabilities
+from tfpoets.events import Evaluated
+from tfpoets.scene_check import with_repeated_scenes
 from tfpoets.training import NetworkOptions
 
 N_VIDEOS, N_FRAMES = 12, 12
@@ -65,19 +70,19 @@ def test_repeated_scenes_are_in_result_metadata_and_report(run: Callable[..., An
     assert page.index("Caution:") < page.index("Accuracy on")
 
 
-def test_the_accuracy_on_new_scenes_is_that_of_the_test_photos_without_a_similar_training_photo(
-        run: Callable[..., Any], videos: Path, tmp_path: Path) -> None:
-    shutil.copytree(videos, tmp_path / "photos")
-    rng = np.random.default_rng(5)
-    for number in range(120):
-        make_scene(rng).save(tmp_path / "photos" / ("heads", "tails")[number % 2] / f"single{number}.png")
-    result = run(tmp_path / "photos")
-    scenes, metrics = result.test.repeated_scenes, result.metrics
-    is_frame = np.array([photo.name.startswith("video") for photo in result.test.photos])
-    correct = metrics.predicted == metrics.y
-    assert scenes.repeated == pytest.approx(is_frame.sum(), abs=3)
-    assert scenes.accuracy == pytest.approx(correct[~is_frame].mean(), abs=0.1)
-    assert scenes.interval[0] < scenes.accuracy < scenes.interval[1]
+def test_the_accuracy_on_new_scenes_is_that_of_the_test_photos_without_a_similar_training_photo() -> None:
+    latent, scenes = draw_scenes(30, 10, 0.1, 0)
+    singles = np.random.default_rng(1).standard_normal((300, latent.shape[1]))
+    dataset = make_split(np.concatenate([latent, singles]), np.append(scenes % 2, np.arange(300) % 2))
+    test, rows = dataset.part(TEST), dataset.rows(TEST)
+    predicted = np.where((rows < 300) | (rows % 3 > 0), test.y, 1 - test.y)
+    evaluated = Evaluated(dataset.labels, test.photos, np.eye(2)[predicted], evaluate_probabilities(
+        np.eye(2)[predicted], test.y))
+    scenes_found = with_repeated_scenes(evaluated, dataset, lambda event: None).repeated_scenes
+    assert scenes_found and scenes_found.compared == len(test) and scenes_found.interval
+    assert scenes_found.repeated == pytest.approx((rows < 300).sum(), abs=3)
+    assert scenes_found.accuracy == pytest.approx((rows[rows >= 300] % 3 > 0).mean(), abs=0.05)
+    assert scenes_found.interval[0] < scenes_found.accuracy < scenes_found.interval[1]
 
 
 def test_the_caution_comes_first_and_names_a_pattern(videos: Path, run: Callable[..., Any], tiny_module: Path,

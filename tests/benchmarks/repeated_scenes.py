@@ -1,9 +1,9 @@
 """Measure how often retrain judges correctly whether test photos show the same scenes as training photos.
 
-python -m tests.benchmarks.repeated_scenes --photos=DIR --flowers=FLOWERS [--tfhub_module=HANDLE] [--measures]
+python -m tests.benchmarks.repeated_scenes --photos=DIR --flowers=FLOWERS [--tfhub_module=HANDLE]
 
 DIR contains flowers, trash, casting/train and casting/test, each with a folder per class; FLOWERS is the full set of
-3,670. Videos and bursts are cut out of flower photos. --measures compares several measures of similarity instead.
+3,670. Videos and bursts are cut out of flower photos.
 """
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +20,10 @@ import numpy as np
 from PIL import Image
 
 from tests.scenes import FAST_CAMERA, SLOW_CAMERA, write_burst, write_video
-from tfpoets.cli.sample_photos import write_sample
-from tfpoets.data import (TEST, Dataset, Photo, SplitOptions, find_scene_matches, hamming_distances, read_dataset,
+from tfpoets.cli.sample_photos import WRITERS
+from tfpoets.data import (TEST, Dataset, Photo, SplitOptions, are_frequent, find_scene_matches, read_dataset,
                           split_photos, with_test_photos)
+from tfpoets.data.scene_matches import MAX_EXPECTED_IF_CERTAIN
 from tfpoets.extractors import Extractor, extract_bottlenecks, open_extractor
 
 SEEDS = range(10)
@@ -33,17 +33,15 @@ SCENE_NAME = re.compile(r"(video\d+|burst\d+)_")
 
 @dataclass(frozen=True)
 class Case:
-    """Photos, and whether test photos show the same scenes as training photos.
+    """Photos, some of which show the same scene.
 
     Attributes:
         name: A description of the photos.
-        repeats: The correct judgement.
         build: Writes the photos to a folder.
         has_test_folder: Whether the folder contains train and test instead of the classes.
     """
 
     name: str
-    repeats: bool
     build: Callable[[Path], None]
     has_test_folder: bool = False
 
@@ -62,42 +60,47 @@ class Builder:
     def cases(self) -> list[Case]:
         """Return all cases."""
         return [
-            Case("12 videos x 20 frames, slow camera, coin labels", True, lambda root: self.videos(root, SLOW_CAMERA)),
-            Case("12 videos x 20 frames, fast camera, coin labels", True, lambda root: self.videos(root, FAST_CAMERA)),
-            Case("30 videos x 15 frames of flowers, fast camera", True, self.class_videos),
-            Case("bursts of 3 to 6 flowers, 24 per class", True, lambda root: self.bursts(root, 24, 5)),
-            Case("bursts of 3 to 6 flowers, 6 per class", True, lambda root: self.bursts(root, 6, 5)),
-            Case("one class of bursts, four of 120 flowers", True, self.one_class_of_bursts),
-            Case("castings", False, self.castings),
-            Case("castings, train and test", False, lambda root: copy_tree(self._photos / "casting", root), True),
-            Case("digits", False, lambda root: None if write_sample("digits", root) else None),
-            Case("600 flowers", False, lambda root: copy_tree(self._photos / "flowers", root)),
-            Case("3,670 flowers", False, lambda root: copy_tree(self._all_flowers, root)),
-            Case("trash", False, lambda root: copy_tree(self._photos / "trash", root)),
-            Case("100 flowers, 20 per class", False, lambda root: self.few_flowers(root, 5, 20)),
-            Case("two classes of 120 flowers", False, lambda root: self.few_flowers(root, 2, 120)),
-            Case("flowers and trash, 11 classes", False, self.many_classes),
-            Case("600 flowers and 30 copies of them", False, self.duplicates)]
+            Case("12 videos x 20 frames, slow camera, coin labels", lambda root: self.videos(root, SLOW_CAMERA)),
+            Case("12 videos x 20 frames, fast camera, coin labels", lambda root: self.videos(root, FAST_CAMERA)),
+            Case("6 videos x 30 frames, fast camera, coin labels",
+                 lambda root: self.videos(root, FAST_CAMERA, 6, 30)),
+            Case("30 videos x 15 frames of flowers, fast camera", self.class_videos),
+            Case("bursts of 3 to 6 flowers, 24 per class", lambda root: self.bursts(root, 24, 5)),
+            Case("bursts of 3 to 6 flowers, 6 per class", lambda root: self.bursts(root, 6, 5)),
+            Case("one class of bursts, four of 120 flowers", self.one_class_of_bursts),
+            Case("castings", self.castings),
+            Case("castings, train and test", lambda root: copy_tree(self._photos / "casting", root), True),
+            Case("digits", WRITERS["digits"]),
+            Case("600 flowers", lambda root: copy_tree(self._photos / "flowers", root)),
+            Case("3,670 flowers", lambda root: copy_tree(self._all_flowers, root)),
+            Case("trash", lambda root: copy_tree(self._photos / "trash", root)),
+            Case("100 flowers, 20 per class", lambda root: self.few_flowers(root, 5, 20)),
+            Case("two classes of 120 flowers", lambda root: self.few_flowers(root, 2, 120)),
+            Case("flowers and trash, 11 classes", self.many_classes),
+            Case("600 flowers and 30 copies of them", self.duplicates)]
 
     def flowers(self, seed: int) -> dict[str, list[Path]]:
         """Return the photos of each class in random order."""
         rng = np.random.default_rng(seed)
-        classes = {folder.name: sorted(folder.glob("*.jpg")) for folder in sorted((self._photos / "flowers").iterdir())}
+        folders = sorted((self._photos / "flowers").iterdir())
+        classes = {folder.name: sorted(folder.glob("*.jpg")) for folder in folders}
         return {label: [paths[row] for row in rng.permutation(len(paths))] for label, paths in classes.items()}
 
-    def videos(self, root: Path, camera: tuple[float, float, float]) -> None:
-        """Write 12 videos, each of which gets one of two labels at random."""
+    def videos(self, root: Path, camera: tuple[float, float, float], n_videos: int = 12, n_frames: int = 20) -> None:
+        """Write videos, each of which gets one of two labels at random; half of them each."""
         rng, paths = np.random.default_rng(0), sorted(self._all_flowers.glob("*/*.jpg"))
-        for video, row in enumerate(rng.choice(len(paths), 12, replace=False)):
-            label = ("heads", "tails")[rng.integers(2)]
-            write_video(open_photo(paths[row]), frame_paths(root / label, f"video{video:02}_frame", 20), rng, camera)
+        labels = rng.permutation(["heads", "tails"] * (n_videos // 2))
+        for video, row in enumerate(rng.choice(len(paths), n_videos, replace=False)):
+            frames = frame_paths(root / labels[video], f"video{video:02}_frame", n_frames)
+            write_video(open_photo(paths[row]), frames, rng, camera)
 
     def class_videos(self, root: Path) -> None:
         """Write six videos of each kind of flower."""
         rng = np.random.default_rng(1)
         for label, paths in self.flowers(1).items():
             for video, path in enumerate(paths[:6]):
-                write_video(open_photo(path), frame_paths(root / label, f"video{video:02}_frame", 15), rng, FAST_CAMERA)
+                frames = frame_paths(root / label, f"video{video:02}_frame", 15)
+                write_video(open_photo(path), frames, rng, FAST_CAMERA)
 
     def bursts(self, root: Path, count: int, n_classes: int) -> None:
         """Write bursts of each kind of flower."""
@@ -169,7 +172,6 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--flowers", type=Path, required=True)
     parser.add_argument("--tfhub_module", default="efficientnet_lite0")
-    parser.add_argument("--measures", action="store_true")
     parser.add_argument("--work_dir", type=Path, default=Path("tf_files"))
     flags = parser.parse_args()
     extractor = open_extractor(flags.tfhub_module, model_dir=flags.work_dir / "models")
@@ -178,7 +180,7 @@ def main() -> None:
         if not root.exists():
             case.build(root)
         dataset = read_case(case, root, extractor, flags.work_dir)
-        print(measures_row(case, dataset) if flags.measures else judgement_row(case, dataset), flush=True)
+        print(judgement_row(case, dataset), flush=True)
 
 
 def read_case(case: Case, root: Path, extractor: Extractor, work_dir: Path) -> Dataset:
@@ -192,18 +194,26 @@ def read_case(case: Case, root: Path, extractor: Extractor, work_dir: Path) -> D
 def judgement_row(case: Case, dataset: Dataset) -> str:
     """Return how many seeds are judged correctly, and which percentage of the test photos repeats a scene."""
     n_correct, found, true, seconds = 0, [], [], []
+    n_frequent = 0
     for seed in SEEDS:
         split = split_photos(dataset, SplitOptions(seed=seed))
         start = time.perf_counter()
         matches = find_scene_matches(split)
         seconds.append(time.perf_counter() - start)
         assert matches
-        n_correct += matches.are_frequent == case.repeats
-        found.append(100 * matches.repeated.mean())
-        true.append(100 * repeats_scene(split).mean())
-    return (f"| {case.name} | {len(dataset)} | {'yes' if case.repeats else 'no'} | {n_correct} of {len(SEEDS)} | "
-            f"{np.median(found):.0f} ({min(found):.0f} to {max(found):.0f}) | {np.mean(true):.0f} | "
-            f"{np.median(seconds):.3f} |")
+        repeats = repeats_scene(split, matches.rows)
+        n_frequent += are_frequent(repeats, matches.y)
+        n_correct += matches.are_frequent == are_frequent(repeats, matches.y)
+        certain = matches.expected < MAX_EXPECTED_IF_CERTAIN
+        for values, fractions in ((found, certain), (true, repeats)):
+            values.append(100 * fractions.mean())
+    return (f"| {case.name} | {len(dataset)} | {n_frequent} of {len(SEEDS)} | {n_correct} of {len(SEEDS)} | "
+            f"{format_range(true)} | {format_range(found)} | {np.median(seconds):.3f} |")
+
+
+def format_range(values: list[float]) -> str:
+    """Return the median and the range of percentages."""
+    return f"{np.median(values):.0f} ({min(values):.0f} to {max(values):.0f})"
 
 
 def scene_of(photo: Photo) -> str:
@@ -212,9 +222,12 @@ def scene_of(photo: Photo) -> str:
     return f"{photo.label}/{match[1]}" if match else photo.uri
 
 
-def repeats_scene(dataset: Dataset) -> np.ndarray:
-    """Return whether each test photo really shows the scene of a training photo: bool [test photos]."""
+def repeats_scene(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """Return whether each of these test photos really shows the scene of a training photo: bool [rows]."""
     assert dataset.split
     scenes = np.array([scene_of(photo) for photo in dataset.photos])
-    is_test = dataset.split.parts == TEST
-    return np.isin(scenes[is_test], scenes[~is_test])
+    return np.isin(scenes[rows], scenes[dataset.split.parts != TEST])
+
+
+if __name__ == "__main__":
+    main()

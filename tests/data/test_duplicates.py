@@ -32,7 +32,7 @@ def planted(n_photos: int, n_pairs: int, depth: int = 200, seed: int = 0) -> tup
 
 @pytest.mark.parametrize("n_photos", [60, 900, 5000])
 def test_pairs_of_similar_bottlenecks_are_those_of_comparing_all_photos(n_photos: int) -> None:
-    X, pairs = planted(n_photos, 25)
+    X, pairs = planted(n_photos, n_photos // 10)
     found = find_duplicates(make_dataset(X))
     assert sorted(found.by_bottleneck.tolist()) == sorted(pairs.tolist()) and not len(found.by_hash)
     assert (found.bottleneck_similarities > 0.9).all()
@@ -55,11 +55,11 @@ def test_without_bottlenecks_only_the_hashes_are_compared() -> None:
 
 
 def test_many_identical_bottlenecks_give_few_pairs_that_connect_all_of_them() -> None:
-    X, _ = planted(3000, 5)
-    X[:1000] = X[0]
+    X, _ = planted(1200, 5)
+    X[:400] = X[0]
     found = find_duplicates(make_dataset(X))
-    assert len(found.by_bottleneck) <= 100 * 1000
-    assert set(found.by_bottleneck.ravel()) >= set(range(1000))
+    assert len(found.by_bottleneck) <= 100 * 400
+    assert set(found.by_bottleneck.ravel()) >= set(range(400))
 
 
 @pytest.mark.parametrize("seed", range(5))

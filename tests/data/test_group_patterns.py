@@ -29,7 +29,7 @@ def test_a_few_other_pairs_and_names_do_not_matter() -> None:
 @pytest.mark.parametrize("names, size", [
     ([f"IMG_{number:04}.jpg" for number in range(200)], 2),  # consecutive numbers do not show where a scene ends
     ([f"{number}.jpg" for number in range(200)], 2),
-    ([f"a_b{scene}_{number}.jpg" for scene in range(20) for number in range(5)], 5),  # "_" occurs twice
+    ([f"{label}_b{scene}_{number}.jpg" for label in "xy" for scene in range(20) for number in range(5)], 5),  # two "_"
     ([f"v{scene}'$(x)_{number}.jpg" for scene in range(20) for number in range(5)], 5),
     ([f"cam1_{number}.jpg" for number in range(100)], 2),  # a single group
     (["rose.jpg", "tulip.jpg", "daisy.jpg"], 2)])

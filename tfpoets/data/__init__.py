@@ -22,7 +22,7 @@ if TYPE_CHECKING:
                                   near_duplicate_pairs, perceptual_hash)
     from .photo_files import PhotoHeader, read_photo_header
     from .photo_groups import group_numbers
-    from .scene_matches import SceneMatches, find_scene_matches
+    from .scene_matches import SceneMatches, are_frequent, find_scene_matches
     from .sources import PHOTO_SOURCES, read_dataset
     from .split import (PARTS, TEST, TRAINING, VALIDATION, Split, SplitOptions, check_class_sizes, reserved_for_test,
                         split_photos)
@@ -47,7 +47,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
                         "perceptual_hash",
     ".photo_files": "PhotoHeader read_photo_header",
     ".photo_groups": "group_numbers",
-    ".scene_matches": "SceneMatches find_scene_matches",
+    ".scene_matches": "SceneMatches are_frequent find_scene_matches",
     ".sources": "PHOTO_SOURCES read_dataset",
     ".split": "PARTS TEST TRAINING VALIDATION Split SplitOptions check_class_sizes reserved_for_test split_photos",
     ".stored_pixels": "store_pixels",

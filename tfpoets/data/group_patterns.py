@@ -48,19 +48,18 @@ def _pattern_for(first: str, second: str) -> str:
 
 
 def _with_constant_prefix(pattern: str, names: Sequence[str]) -> list[str]:
-    """Return the pattern with the text that all names start with, if a number follows it, and the pattern itself."""
-    prefixes = {match[0] for name in names if (match := re.match(r"[^0-9]*", name))}
-    prefix = prefixes.pop() if len(prefixes) == 1 else ""
+    """Return the pattern with the text before the first number of the names, if it is always the same, and without."""
+    (prefix, count), = Counter(re.split("[0-9]", name)[0] for name in names).most_common(1)
+    prefix = prefix if count >= MIN_MATCHING * len(names) else ""
     return [prefix + pattern, pattern] if prefix and not _SPECIAL.search(prefix) else [pattern]
 
 
 def _is_valid(pattern: str, pairs: Sequence[tuple[str, str]], names: Sequence[str]) -> bool:
-    """Return whether the pattern keeps the pairs together, and divides the photos into a plausible number of groups."""
+    """Return whether the pattern keeps the pairs together and divides the photos into plausibly many groups."""
     group_of = {name: _match_group(pattern, name) for name in names}
     groups = {group for group in group_of.values() if group}
     n_matching = sum(bool(group) for group in group_of.values())
-    n_agreeing = sum(bool(_match_group(pattern, first)) and _match_group(pattern, first) == _match_group(pattern, second)
-                     for first, second in pairs)
+    n_agreeing = sum(group_of[first] == group_of[second] != "" for first, second in pairs)
     return (n_matching >= MIN_MATCHING * len(group_of) and n_agreeing >= MIN_AGREEING * len(pairs)
             and MIN_GROUPS <= len(groups) <= MAX_GROUP_FRACTION * len(group_of))
 

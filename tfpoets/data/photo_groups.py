@@ -45,7 +45,7 @@ def find_groups(dataset: Dataset, n_parts: int) -> tuple[list[str], list[str]]:
 
 
 def group_numbers(photos: Sequence[Photo]) -> np.ndarray | None:
-    """Number the groups that the user defined (`Photo.group`); a photo without a group is one by itself.
+    """Return the numbers of the groups that the user defined (`Photo.group`); a photo without one is its own group.
 
     Returns:
         int64 [photos], or None if no photo has a group.

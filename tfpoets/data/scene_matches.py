@@ -8,16 +8,23 @@ import numpy as np
 from .dataset import Dataset
 from .split import TEST
 
-# The ranks, as fractions of the training photos of a class, of the two neighbours from whose distances the distance to
-# the nearest one is extrapolated. A scene must have fewer photos than the first of them.
-NEAR_RANK, FAR_RANK = 0.3, 0.6
-# A test photo shows the same scene as a training photo if fewer training photos than this would be as near by chance.
-MAX_EXPECTED = 0.03
-# If a larger fraction of the test photos than this, and at least so many, show such scenes, the accuracy is too high.
-MAX_FRACTION, MIN_REPEATED = 0.15, 3
+# The ranks, as fractions of the training photos of a class, of the neighbours from whose distances the number of nearer
+# photos is extrapolated. Of the results for these pairs, the smallest counts, since a scene may contain up to half of the
+# photos of a class, and one of the ranks of a pair may be in the scene.
+RANKS = (0.3, 0.4, 0.6, 0.9)
+RANK_PAIRS = ((0, 2), (1, 2), (2, 3))
+# A test photo certainly shows the same scene as a training photo if fewer training photos than this would be as near
+# by chance. In datasets with many such photos, the others below the second limit are likely to do so as well.
+MAX_EXPECTED_IF_CERTAIN, MAX_EXPECTED = 0.01, 0.1
+# The accuracy is too high if at least this many test photos are certain, and they make up this fraction of all; or a
+# smaller fraction of all, but a large one of the test photos of a class. These limits and those above were chosen with
+# tests/benchmarks/repeated_scenes.py.
+MIN_CERTAIN, MIN_FRACTION = 3, 0.1
+MIN_FRACTION_IF_IN_CLASS, MIN_CLASS_FRACTION = 0.03, 0.3
 # Classes with fewer training photos are not judged.
 MIN_CLASS_PHOTOS = 6
-# At most this many similarities are computed, which takes about 2 s; the test photos with the smallest digests are used.
+# At most this many similarities are computed, which takes about 2 s. The test photos with the smallest digests are
+# compared.
 MAX_SIMILARITIES = 50_000_000
 # The number of similarities that are computed at a time, which takes 40 MB.
 CHUNK_SIMILARITIES = 10_000_000
@@ -30,33 +37,51 @@ class SceneMatches:
     Attributes:
         rows: int64 [n], the rows of the compared test photos in the dataset.
         nearest: int64 [n], the row of the most similar training or validation photo of each.
+        y: int64 [n], the class of each.
         expected: float64 [n], the number of training photos of its class that would be expected to be as near as the
             nearest one if the photos of the class were independent.
     """
 
     rows: np.ndarray
     nearest: np.ndarray
+    y: np.ndarray
     expected: np.ndarray
 
     @property
     def repeated(self) -> np.ndarray:
-        """Whether each test photo shows the same scene as a training photo: bool [n]."""
+        """Whether each test photo probably shows the same scene as a training photo, if many do: bool [n]."""
         return self.expected < MAX_EXPECTED
 
     @property
     def are_frequent(self) -> bool:
         """Whether so many test photos show the same scene as a training photo that the accuracy is too high."""
-        return bool(self.repeated.sum() >= max(MIN_REPEATED, MAX_FRACTION * len(self.rows)))
+        return are_frequent(self.expected < MAX_EXPECTED_IF_CERTAIN, self.y)
+
+
+def are_frequent(repeated: np.ndarray, y: np.ndarray) -> bool:
+    """Return whether repeated scenes make the accuracy on all test photos, or on those of a class, too high.
+
+    Args:
+        repeated: bool [n], whether each test photo shows the same scene as a training photo.
+        y: int64 [n], the class of each.
+    """
+    counts = np.bincount(y[repeated], minlength=y.max() + 1)
+    in_class = counts / np.maximum(np.bincount(y), 1) >= MIN_CLASS_FRACTION
+    has_class = bool((in_class & (counts >= MIN_CERTAIN)).any()) and repeated.mean() >= MIN_FRACTION_IF_IN_CLASS
+    return bool(repeated.sum() >= MIN_CERTAIN and (repeated.mean() >= MIN_FRACTION or has_class))
 
 
 def find_scene_matches(dataset: Dataset) -> SceneMatches | None:
     """Find test photos that are more similar to a training photo than their classes explain.
 
     In a class without repeated scenes, the number of photos within a distance of a photo grows smoothly, by a power of
-    the distance (the intrinsic dimension; Levina & Bickel 2004). From the distances to two neighbours of high rank, the
+    the distance (the intrinsic dimension; Levina & Bickel 2004). From the distances to neighbours of high rank, the
     number of training photos at most as far away as the nearest one is extrapolated. It is about 1 for independent
     photos, also if all of them are alike, such as castings or digits. A scene of which there are other photos makes it
     far smaller. Since only ratios of distances count, this does not depend on the extractor's scale.
+
+    A class with a single scene cannot be told from a class of photos that are alike by nature; it is not found. A
+    class of several kinds of photos, each of them alike by nature (digits and castings), is taken for one of scenes.
 
     Args:
         dataset: Photos with their split. Validation photos count as training photos.
@@ -76,7 +101,7 @@ def find_scene_matches(dataset: Dataset) -> SceneMatches | None:
     rows = rows[np.sort(np.argsort(digests, kind="stable")[:max(1, MAX_SIMILARITIES // len(training))])]
     training = training[np.argsort(y[training], kind="stable")]
     nearest, distances = _compare(dataset.X, rows, training, y)
-    return SceneMatches(rows, nearest, _expected_numbers(distances, n_training[y[rows]]))
+    return SceneMatches(rows, nearest, y[rows], _expected_numbers(distances, n_training[y[rows]]))
 
 
 def _compare(X: np.ndarray, rows: np.ndarray, training: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -84,18 +109,17 @@ def _compare(X: np.ndarray, rows: np.ndarray, training: np.ndarray, y: np.ndarra
 
     Returns:
         int64 [rows], the row of the nearest training photo of any class.
-        float64 [rows, 3], the distance (1 - cosine) to it, and to the neighbours of the ranks NEAR_RANK and FAR_RANK
-        in the class of the photo.
+        float64 [rows, 5], the distance (1 - cosine) to it, and to the neighbours of RANKS in the class of the photo.
     """
     from threadpoolctl import threadpool_limits  # imported here, because label_image starts without it
     center = X[training].mean(axis=0)
     train_unit = _normalize(X[training] - center)
-    nearest, distances = np.empty(len(rows), np.int64), np.empty((len(rows), 3))
+    nearest, distances = np.empty(len(rows), np.int64), np.empty((len(rows), 1 + len(RANKS)))
     chunk_rows = max(1, CHUNK_SIMILARITIES // len(training))
     with threadpool_limits(1, user_api="blas"):
         for label in np.unique(y[rows]):
             start, stop = np.searchsorted(y[training], [label, label + 1])
-            ranks = [_rank(fraction, stop - start) - 1 for fraction in (NEAR_RANK, FAR_RANK)]
+            ranks = [int(_rank(fraction, stop - start)) - 1 for fraction in RANKS]
             members = np.flatnonzero(y[rows] == label)
             for chunk in np.split(members, range(chunk_rows, len(members), chunk_rows)):
                 chunk_distances = 1 - _normalize(X[rows[chunk]] - center) @ train_unit.T
@@ -117,10 +141,14 @@ def _expected_numbers(distances: np.ndarray, n_training: np.ndarray) -> np.ndarr
     """Return how many training photos are expected within the distance to the nearest one: float64 [n].
 
     Args:
-        distances: float64 [n, 3], from `_compare`.
+        distances: float64 [n, 5], from `_compare`.
         n_training: int64 [n], the number of training photos of the class of each photo.
     """
-    near_rank, far_rank = _rank(NEAR_RANK, n_training), _rank(FAR_RANK, n_training)
-    growth = np.log(far_rank / near_rank) / np.log(np.maximum(distances[:, 2] / distances[:, 1], 1 + 1e-4))
-    dimension = float(np.median(growth))
-    return near_rank * (distances[:, 0] / distances[:, 1]) ** dimension
+    ranks = [_rank(fraction, n_training) for fraction in RANKS]
+    expected = np.full(len(distances), np.inf)
+    for near, far in RANK_PAIRS:
+        near_distances, far_distances = distances[:, 1 + near], distances[:, 1 + far]
+        growth = np.log(ranks[far] / ranks[near]) / np.log(np.maximum(far_distances / near_distances, 1 + 1e-4))
+        dimension = float(np.median(growth))
+        expected = np.minimum(expected, ranks[near] * (distances[:, 0] / near_distances) ** dimension)
+    return expected

@@ -126,7 +126,8 @@ class Metrics:
 
     def _interval_among(self, rows: np.ndarray) -> tuple[float, float]:
         """Return the interval of the accuracy on some of the photos: bool [count]."""
-        return proportion_interval((self.predicted == self.y)[rows], None if self.groups is None else self.groups[rows])
+        groups = None if self.groups is None else self.groups[rows]
+        return proportion_interval((self.predicted == self.y)[rows], groups)
 
     def accuracy_among(self, rows: np.ndarray) -> tuple[float | None, tuple[float, float] | None]:
         """Return the accuracy on some of the photos and its 95 % interval, or None for both if there are none.
@@ -189,8 +190,8 @@ def evaluate(probabilities: np.ndarray, y: np.ndarray, groups: np.ndarray | None
     Args:
         probabilities: float [n, n_classes]; each row sums to 1.
         y: int64 [n], the true classes.
-        groups: int64 [n], the number of each photo's group, if the photos are not independent (frames of videos, several
-            photos of each object); None if they are.
+        groups: int64 [n], the number of each photo's group, if the photos are not independent (frames of videos,
+            several photos of each object); None if they are.
 
     Raises:
         ValueError: There are no photos.

@@ -181,7 +181,7 @@ def split_info(dataset: Dataset, trained_on: Set[str] = frozenset()) -> SplitInf
 
 
 def evaluation_info(metrics: Metrics, repeated_scenes: RepeatedScenes | None = None) -> EvaluationInfo:
-    """Return the section about the evaluation on the test photos, which may show the same scenes as training photos."""
+    """Return the section about the evaluation on the test photos."""
     return EvaluationInfo(metrics.accuracy, metrics.interval, metrics.count, metrics.cross_entropy,
                           metrics.expected_calibration_error, metrics.n_groups, repeated_scenes)
 

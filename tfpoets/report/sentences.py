@@ -15,29 +15,29 @@ def unknown_sentences(rejection: Rejection, photos: str) -> list[str]:
     sentence = f"Called unknown: {rejection.rejected / rejection.count:.1%} "
     sentence += f"{_interval(rejection.rejected_interval)} of the {photos}."
     if rejection.accuracy is not None:
-        sentence += (f" Of the others, {rejection.accuracy:.1%} {_interval(rejection.accuracy_interval)} were labelled "
-                     "correctly.")
+        sentence += (f" Of the others, {rejection.accuracy:.1%} {_interval(rejection.accuracy_interval)} were "
+                     "labelled correctly.")
     sentences = [sentence]
     if rejection.unknown_count and rejection.auroc is not None:
         sentences.append(f"Of {rejection.unknown_count} unknown photos, "
                          f"{rejection.unknown_rejected / rejection.unknown_count:.1%} "
-                         f"{_interval(rejection.unknown_interval)} were called unknown. In {rejection.auroc:.1%} of all "
-                         "pairs, the unknown photo has a higher score than the known one (AUROC, "
+                         f"{_interval(rejection.unknown_interval)} were called unknown. In {rejection.auroc:.1%} of "
+                         "all pairs, the unknown photo has a higher score than the known one (AUROC, "
                          f"{_interval(rejection.auroc_interval)[1:]}.")
     return sentences
 
 
 def scene_sentences(scenes: RepeatedScenes) -> list[str]:
     """Return sentences on test photos that show the same scenes as training photos; option names are in backticks."""
-    photos = "1 of the {} test photos is" if scenes.repeated == 1 else f"{scenes.repeated} of the {{}} test photos are"
     others = scenes.compared - scenes.repeated
-    accuracy = ("No test photo shows a new scene, so the accuracy on new scenes is not known." if scenes.accuracy is None
-                else f"The accuracy on the other {others} is {scenes.accuracy:.1%} {_interval(scenes.interval)}.")
+    accuracy = "No test photo shows a new scene, so the accuracy on new scenes is not known."
+    if scenes.accuracy is not None:
+        accuracy = f"The accuracy on the other {others} is {scenes.accuracy:.1%} {_interval(scenes.interval)}."
     pattern = f"`group_pattern`='{scenes.group_pattern}'" if scenes.group_pattern else "`group_pattern`"
-    return [f"{photos.format(scenes.compared)} almost the same as a training photo (like frames of one video), so the "
-            "accuracy below is too high for new scenes.", accuracy,
-            f"To keep the photos of a scene together, use {pattern}, or the column `group` of a `manifest`; or test on "
-            "photos of other scenes, with `test_dir`."]
+    return [f"{scenes.repeated} of the {scenes.compared} test photos are almost the same as a training photo (like "
+            "frames of one video), so the accuracy below is too high for new scenes.", accuracy,
+            f"To keep the photos of a scene together, use {pattern}, or the column `group` of a `manifest`; or test "
+            "on photos of other scenes, with `test_dir`."]
 
 
 def _interval(interval: tuple[float, float] | None) -> str:
