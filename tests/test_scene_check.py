@@ -71,7 +71,7 @@ def test_repeated_scenes_are_in_result_metadata_and_report(run: Callable[..., An
 
 
 def test_the_accuracy_on_new_scenes_is_that_of_the_test_photos_without_a_similar_training_photo() -> None:
-    latent, scenes = draw_scenes(30, 10, 0.1, 0)
+    latent, scenes = draw_scenes(30, 10, 0.25, 0)
     singles = np.random.default_rng(1).standard_normal((300, latent.shape[1]))
     dataset = make_split(np.concatenate([latent, singles]), np.append(scenes % 2, np.arange(300) % 2))
     test, rows = dataset.part(TEST), dataset.rows(TEST)

@@ -1,6 +1,7 @@
 """Metadata survives a round trip through JSON, and malformed metadata is rejected with a message."""
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import replace
 from typing import Any
@@ -64,7 +65,7 @@ def replace_value(metadata: Metadata, path: str, value: Any) -> str:
     """Return metadata as JSON with one value replaced."""
     values = json.loads(metadata.to_json())
     *sections, name = path.split(".")
-    parent = values[sections[0]] if sections else values
+    parent = functools.reduce(dict.__getitem__, sections, values)
     parent[name] = value
     return json.dumps(values)
 
@@ -73,7 +74,7 @@ def remove_value(metadata: Metadata, path: str) -> str:
     """Return metadata as JSON without one value."""
     values = json.loads(metadata.to_json())
     *sections, name = path.split(".")
-    del (values[sections[0]] if sections else values)[name]
+    del functools.reduce(dict.__getitem__, sections, values)[name]
     return json.dumps(values)
 
 
