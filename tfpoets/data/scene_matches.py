@@ -13,6 +13,9 @@ from .split import TEST
 # the photos of a class, and then a pair is useless if only one of its neighbours shows the scene.
 RANKS = (0.3, 0.4, 0.6, 0.9)
 RANK_PAIRS = ((0, 2), (1, 2), (2, 3))
+# The classes of real photos that were examined have 2 to 6 dimensions. Two neighbours that show the same scene, far
+# away from the photo, would indicate far more.
+MAX_DIMENSION = 8.0
 # A test photo certainly shows the same scene as a training photo if fewer training photos than this would be as near
 # by chance. In datasets with many such photos, the others below the second limit are likely to do so as well.
 MAX_EXPECTED_IF_CERTAIN, MAX_EXPECTED = 0.01, 0.1
@@ -149,6 +152,6 @@ def _expected_numbers(distances: np.ndarray, n_training: np.ndarray) -> np.ndarr
     for near, far in RANK_PAIRS:
         near_distances, far_distances = distances[:, 1 + near], distances[:, 1 + far]
         growth = np.log(ranks[far] / ranks[near]) / np.log(np.maximum(far_distances / near_distances, 1 + 1e-4))
-        dimension = float(np.median(growth))
+        dimension = min(float(np.median(growth)), MAX_DIMENSION)
         expected = np.minimum(expected, ranks[near] * (distances[:, 0] / near_distances) ** dimension)
     return expected
