@@ -72,14 +72,25 @@ def _confusion_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:
     return _wrap(f"Most frequent confusions: {confusions}.")
 
 
-def cross_validation_lines(metrics: Metrics, fold_accuracies: Sequence[float]) -> list[str]:
-    """Return the accuracy of the out-of-fold predictions for all photos, and how it varies between the folds."""
+def cross_validation_lines(metrics: Metrics, fold_accuracies: Sequence[float], repeats_scenes: bool = False
+                           ) -> list[str]:
+    """Return the accuracy of the out-of-fold predictions for all photos, and how it varies between the folds.
+
+    Args:
+        metrics: The metrics of the predictions.
+        fold_accuracies: The accuracy in each fold.
+        repeats_scenes: Whether photos of the same scene are in different folds.
+    """
+    caution = ""
+    if repeats_scenes:
+        caution = " Photos of one scene are in different folds, so this is too high for new scenes."
     low, high = metrics.interval
     folds = 100 * np.asarray(fold_accuracies)
     return [f"{len(folds)}-fold cross-validation: accuracy = {metrics.accuracy:.1%} (N={metrics.format_count()})",
             *_wrap(f"95% interval {100 * low:.1f}-{100 * high:.1f}%; folds from {folds.min():.1f} to "
                    f"{folds.max():.1f}%, standard deviation {folds.std(ddof=1):.1f}. The photos of each fold are "
-                   "predicted by a head trained on the other folds (to its optimum, even with --solver=sgd).")]
+                   "predicted by a head trained on the other folds (to its optimum, even with --solver=sgd)."
+                   f"{caution}")]
 
 
 def conversion_header() -> str:

@@ -69,7 +69,7 @@ def _find_similar_bottlenecks(X: np.ndarray, digests: Sequence[str] | np.ndarray
     """Return the pairs of photos that are closer to each other than PICTURE_FRACTION allows.
 
     Args:
-        X: float32 [n, depth], the bottlenecks of at least two photos.
+        X: float32 [n, depth], the bottlenecks of at least two photos; they are overwritten, to save memory.
         digests: [n], the digests of the photos, all different.
 
     Returns:
@@ -77,7 +77,8 @@ def _find_similar_bottlenecks(X: np.ndarray, digests: Sequence[str] | np.ndarray
         float64 [pairs], the cosine similarities of the centered bottlenecks.
     """
     from threadpoolctl import threadpool_limits  # imported here, because label_image starts without it
-    unit = X - X.mean(axis=0)
+    unit = X
+    unit -= X.mean(axis=0)
     unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
     with threadpool_limits(1, user_api="blas"):  # the result does not depend on the number of cores
         sample = np.argsort(digests)[:MAX_MEDIAN_PHOTOS]
@@ -111,7 +112,8 @@ def _find_candidates(unit: np.ndarray, max_distance: float) -> np.ndarray:
     while start < len(unit) - 1:
         stop = start + max(1, CHUNK_SIMILARITIES // (len(unit) - start))
         is_near = left[start:stop] @ right[start:].T >= -max_distance / 2
-        first, second = np.nonzero(np.triu(is_near, 1))
+        is_near[:, :len(is_near)] = np.triu(is_near[:, :len(is_near)], 1)
+        first, second = np.divmod(np.flatnonzero(is_near), is_near.shape[1])
         rank = np.arange(len(first)) - np.searchsorted(first, first)
         pairs.append(start + np.stack([first, second], axis=1)[rank < MAX_MATCHES])
         start = stop

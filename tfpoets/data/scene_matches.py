@@ -28,7 +28,7 @@ MIN_FRACTION_IF_IN_CLASS, MIN_CLASS_FRACTION = 0.03, 0.3
 MIN_CLASS_PHOTOS = 6
 # At most this many similarities are computed, which takes about 2 s. The test photos with the smallest digests are
 # compared.
-MAX_SIMILARITIES = 50_000_000
+MAX_SIMILARITIES = 30_000_000
 # The number of similarities that are computed at a time, which takes 40 MB.
 CHUNK_SIMILARITIES = 10_000_000
 
@@ -115,8 +115,8 @@ def _compare(X: np.ndarray, rows: np.ndarray, training: np.ndarray, y: np.ndarra
         float64 [rows, 5], the distance (1 - cosine) to it, and to the neighbours of RANKS in the class of the photo.
     """
     from threadpoolctl import threadpool_limits  # imported here, because label_image starts without it
-    center = X[training].mean(axis=0)
-    train_unit = _normalize(X[training] - center)
+    center = X.mean(axis=0)
+    train_unit = _normalized(X, training, center)
     nearest, distances = np.empty(len(rows), np.int64), np.empty((len(rows), 1 + len(RANKS)))
     chunk_rows = max(1, CHUNK_SIMILARITIES // len(training))
     with threadpool_limits(1, user_api="blas"):
@@ -125,15 +125,19 @@ def _compare(X: np.ndarray, rows: np.ndarray, training: np.ndarray, y: np.ndarra
             ranks = [int(_rank(fraction, stop - start)) - 1 for fraction in RANKS]
             members = np.flatnonzero(y[rows] == label)
             for chunk in np.split(members, range(chunk_rows, len(members), chunk_rows)):
-                chunk_distances = 1 - _normalize(X[rows[chunk]] - center) @ train_unit.T
+                chunk_distances = 1 - _normalized(X, rows[chunk], center) @ train_unit.T
                 nearest[chunk] = chunk_distances.argmin(axis=1)
                 distances[chunk, 0] = chunk_distances.min(axis=1)
                 distances[chunk, 1:] = np.partition(chunk_distances[:, start:stop], ranks, axis=1)[:, ranks]
     return training[nearest], np.maximum(distances, 1e-9)
 
 
-def _normalize(X: np.ndarray) -> np.ndarray:
-    return X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
+def _normalized(X: np.ndarray, rows: np.ndarray, center: np.ndarray) -> np.ndarray:
+    """Return rows of X as unit vectors from `center`."""
+    unit = X[rows]
+    unit -= center
+    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 def _rank(fraction: float, count: np.ndarray | int) -> np.ndarray:
