@@ -20,7 +20,7 @@ import numpy as np
 from tfpoets.data import Dataset, Photo, Split
 from tfpoets.doctor import Finding
 from tfpoets.evaluation import Metrics, Rejection
-from tfpoets.exporting import ExportResult, ExportedFile
+from tfpoets.exporting import ExportResult, ExportedFile, RepeatedScenes
 from tfpoets.extractors import Bottlenecks, Extractor
 from tfpoets.progress import listen_to_progress, stage
 
@@ -162,6 +162,8 @@ class Evaluated:
         metrics: The metrics, or None if there are no test photos.
         balanced_batch: The accuracy on a batch that was drawn evenly from the classes, or None if not requested.
         rejection: The metrics of the reject option, or None without one.
+        repeated_scenes: How many test photos show the same scene as a training photo, and the accuracy on the others;
+            None if there are hardly any, or if this is not known.
     """
 
     labels: Sequence[str]
@@ -170,6 +172,7 @@ class Evaluated:
     metrics: Metrics | None
     balanced_batch: BatchAccuracy | None = None
     rejection: Rejection | None = None
+    repeated_scenes: RepeatedScenes | None = None
 
     def misclassified(self) -> list[Misclassified]:
         """Return the misclassified photos, in the order of `photos`."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tfpoets.data import (TEST, TRAINING, AugmentationOptions, Dataset, Examples, Photo, assign_folds,
-                          hash_photos)
+                          group_numbers, hash_photos)
 from tfpoets.doctor import Finding, examine, required_measures, write_findings
 from tfpoets.errors import OptionError
 from tfpoets.evaluation import Metrics, evaluate, evaluate_rejection
@@ -34,6 +34,7 @@ from tfpoets.report import (EvaluatedPhotos, ReportContent, confusion_picture, c
 from tfpoets.photo_selection import list_photos, split_dataset
 from tfpoets.retrain_options import RetrainOptions, check_percentages
 from tfpoets.retrain_result import RetrainResult
+from tfpoets.scene_check import with_repeated_scenes
 from tfpoets.tf_process import TensorFlowProcess
 from tfpoets.training import (EventCallback, FineTuningOptions, HeadOptions, IntermediateFit, NetworkFit,
                               NetworkOptions, RejectingHead, SGDOptions, TrainingContext, TrainingResult, UnknownScore,
@@ -91,7 +92,7 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
         # The folds are assigned before training, so that too few photos are reported before any long computation.
         folds = assign_folds(dataset, options.cross_validate) if options.cross_validate else None
         training = _train(extractor, dataset, options, on_event)
-        test, reference = _evaluate(training, options, on_event)
+        test, reference = _evaluate(training, dataset, options, on_event)
         cross_validation = None if folds is None else _cross_validate(training, folds, options, on_event)
         metadata = _build_metadata(training, dataset, test, cross_validation, options)
         with stage_events("files", on_event, logs_substages=True):
@@ -208,14 +209,18 @@ def _intermediate_graph_writer(extractor: Extractor | None, dataset: Dataset, op
     return listen
 
 
-def _evaluate(training: TrainingResult, options: RetrainOptions, on_event: EventCallback
+def _evaluate(training: TrainingResult, dataset: Dataset, options: RetrainOptions, on_event: EventCallback
               ) -> tuple[Evaluated, ReferenceOutputs]:
-    """Return the evaluation on the test photos, and the outputs that the exported files must reproduce."""
+    """Return the evaluation on the test photos, and the outputs that the exported files must reproduce.
+
+    `dataset` contains the photos before training, with the bottlenecks of the frozen network.
+    """
     with stage_events("evaluation", on_event):
         test = training.dataset.part(TEST)
         outputs = training.head.outputs(test.X)
         reference = ReferenceOutputs(test.photos, output_columns(outputs))
         evaluated = _evaluate_test_photos(training, test, outputs, options)
+    evaluated = with_repeated_scenes(evaluated, dataset, on_event)
     on_event(evaluated)
     return evaluated, reference
 
@@ -226,14 +231,15 @@ def _evaluate_test_photos(training: TrainingResult, test: Examples, outputs: dic
     labels, probabilities, unknown = training.dataset.labels, outputs[PROBABILITIES], _unknown_score(training)
     if not len(test):
         return Evaluated(labels, test.photos, probabilities, None)
-    balanced_batch = None
+    metrics, balanced_batch = evaluate(probabilities, test.y, group_numbers(test.photos)), None
     if options.training.sgd and options.test_batch_size != -1:
         rows = draw_balanced(test.y, options.test_batch_size, make_rng(options.split.seed))
         balanced_batch = BatchAccuracy(evaluate(probabilities[rows], test.y[rows]).accuracy, len(rows))
     rejection = None
     if unknown is not None:
-        rejection = evaluate_rejection(outputs[UNKNOWN_SCORE], probabilities.argmax(1) == test.y, unknown.threshold)
-    return Evaluated(labels, test.photos, probabilities, evaluate(probabilities, test.y), balanced_batch, rejection)
+        rejection = evaluate_rejection(outputs[UNKNOWN_SCORE], metrics.predicted == test.y, unknown.threshold,
+                                       groups=metrics.groups)
+    return Evaluated(labels, test.photos, probabilities, metrics, balanced_batch, rejection)
 
 
 def _unknown_score(training: TrainingResult) -> UnknownScore | None:
@@ -261,10 +267,10 @@ def _cross_validate(training: TrainingResult, folds: np.ndarray, options: Retrai
         lambda train, validation: trainer.fit(train, validation, head_options, lambda event: None))
     accuracies = [evaluate(probabilities[folds == fold], examples.y[folds == fold]).accuracy
                   for fold in np.unique(folds)]
-    metrics = evaluate(probabilities, examples.y)
+    metrics = evaluate(probabilities, examples.y, group_numbers(examples.photos))
     on_event(CrossValidated(metrics, accuracies))
     return CrossValidation(len(accuracies), metrics.accuracy, metrics.interval, metrics.count,
-                           float(np.std(accuracies, ddof=1)))
+                           float(np.std(accuracies, ddof=1)), metrics.n_groups)
 
 
 def _build_metadata(training: TrainingResult, dataset: Dataset, evaluated: Evaluated,
@@ -287,7 +293,7 @@ def _build_metadata(training: TrainingResult, dataset: Dataset, evaluated: Evalu
         network=NetworkInfo(kind, extractor.handle, extractor.digest,
                             training.comparison.summary() if training.comparison else ""),
         split=split_info(training.dataset, dataset.split.seen_digests(dataset.photos)),
-        test=evaluated.metrics and evaluation_info(evaluated.metrics),
+        test=evaluated.metrics and evaluation_info(evaluated.metrics, evaluated.repeated_scenes),
         unknown=unknown and RejectOption(unknown.threshold, unknown.coverage, len(unknown.references),
                                          rejection.to_dict() if rejection else None),
         cross_validation=cross_validation, options=options.to_dict())
@@ -304,7 +310,7 @@ def _describe(training: TrainingResult, test: Evaluated, findings: Sequence[Find
               label_command: str) -> ReportContent:
     """Return the contents of the report."""
     evaluated = EvaluatedPhotos(test.photos, training.dataset.part(TEST).y, test.probabilities, test.metrics,
-                                test.rejection)
+                                test.rejection, test.repeated_scenes)
     return describe_retraining(training.dataset, evaluated, findings, training.fit.curves(), classifier, label_command)
 
 

@@ -144,9 +144,10 @@ class RetrainResult:
     def _test(self) -> dict[str, Any] | None:
         if self.metrics is None:
             return None
-        batch = self.test.balanced_batch
+        batch, repeated_scenes = self.test.balanced_batch, self.test.repeated_scenes
         return {**self.metrics.to_dict(self.labels), "majority_label": self.labels[self.metrics.majority],
                 "majority_accuracy": self.metrics.majority_accuracy,
+                "repeated_scenes": repeated_scenes and asdict(repeated_scenes),
                 "drawn": batch and {"accuracy": batch.accuracy, "count": batch.count}}
 
     def _converted(self, file: ExportedFile) -> dict[str, Any]:

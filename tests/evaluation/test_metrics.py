@@ -4,18 +4,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import logsumexp, softmax
-from scipy.stats import binomtest
 from sklearn.metrics import (accuracy_score, confusion_matrix, log_loss, precision_recall_fscore_support,
                              top_k_accuracy_score)
 
 from tfpoets.evaluation import (calibration_bins, calibration_error, cross_entropy, evaluate, evaluate_rejection,
-                                fit_temperature, log_softmax, wilson_interval)
-
-
-@pytest.mark.parametrize("correct, count", [(327, 371), (0, 5), (5, 5), (1, 2), (9990, 10000)])
-def test_the_interval_is_the_wilson_interval(correct: int, count: int) -> None:
-    expected = binomtest(correct, count).proportion_ci(method="wilson")
-    assert wilson_interval(correct, count) == pytest.approx((expected.low, expected.high), abs=1e-12)
+                                fit_temperature, log_softmax)
 
 
 def predictions(count: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """Metadata survives a round trip through JSON, and malformed metadata is rejected with a message."""
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import replace
 from typing import Any
@@ -9,15 +10,16 @@ import pytest
 
 from tfpoets.errors import ModelError
 from tfpoets.exporting import (CrossValidation, EvaluationInfo, HeadInfo, InputInfo, Metadata, NetworkInfo, NodeNames,
-                               RejectOption, SplitInfo)
+                               RejectOption, RepeatedScenes, SplitInfo)
 
 FULL = Metadata(
     labels=["blå", "日本"], input=InputInfo(224, 192), nodes=NodeNames("input", "final_result"),
     network=NetworkInfo("fine_tuned", "mobilenet", "ab12", "Better by 0.1"),
     head=HeadInfo("lbfgs", 1.5, {"l2": 0.01, "refitted": True}),
     split=SplitInfo(-3, "cd34", {"training": 8, "validation": 1, "test": 1}, "0123456789"),
-    test=EvaluationInfo(0.75, (0.5, 0.875), 4, 0.25, 0.125), unknown=RejectOption(3.5, 0.95, 8, {"count": 4}),
-    cross_validation=CrossValidation(5, 0.75, (0.5, 0.875), 10, 0.0625), files={"g.pb": "ef56"},
+    test=EvaluationInfo(0.75, (0.5, 0.875), 4, 0.25, 0.125, 2, RepeatedScenes(4, 3, 1.0, (0.25, 1.0), "v{group}_*")),
+    unknown=RejectOption(3.5, 0.95, 8, {"count": 4}),
+    cross_validation=CrossValidation(5, 0.75, (0.5, 0.875), 10, 0.0625, 3), files={"g.pb": "ef56"},
     options={"split": {"seed": -3}})
 MINIMAL = replace(FULL, network=NetworkInfo("wrapped", "own", "ab12"), head=HeadInfo("none", 1.0), split=None,
                   test=None, unknown=None, cross_validation=None, files={}, options={})
@@ -41,6 +43,12 @@ MALFORMED = {
     "test.accuracy": [None, "1", 1.5, -0.1, float("nan")],
     "test.interval": [None, 0.5, [], [0.5], ["a", "b"], [0, float("nan")]],
     "test.count": [None, 0, -4, "4"],
+    "test.groups": [0, "2"],
+    "test.repeated_scenes": [7, [], {}],
+    "test.repeated_scenes.repeated": [None, -1],
+    "test.repeated_scenes.accuracy": ["1", 2],
+    "test.repeated_scenes.interval": [None, [0]],
+    "test.repeated_scenes.group_pattern": [None, 3],
     "unknown": [True, [], {}],
     "unknown.threshold": [None, "3", float("nan"), float("-inf"), 10 ** 400],
     "unknown.coverage": [None, 2],
@@ -57,7 +65,7 @@ def replace_value(metadata: Metadata, path: str, value: Any) -> str:
     """Return metadata as JSON with one value replaced."""
     values = json.loads(metadata.to_json())
     *sections, name = path.split(".")
-    parent = values[sections[0]] if sections else values
+    parent = functools.reduce(dict.__getitem__, sections, values)
     parent[name] = value
     return json.dumps(values)
 
@@ -66,7 +74,7 @@ def remove_value(metadata: Metadata, path: str) -> str:
     """Return metadata as JSON without one value."""
     values = json.loads(metadata.to_json())
     *sections, name = path.split(".")
-    del (values[sections[0]] if sections else values)[name]
+    del functools.reduce(dict.__getitem__, sections, values)[name]
     return json.dumps(values)
 
 

@@ -46,7 +46,7 @@ def make_content(folder: Path, **changes) -> ReportContent:
     y = np.array([0, 1, 1, 0])
     defaults = {
         "title": "Classifier for cat, dog", "labels": ["cat", "dog"], "metrics": evaluate(probabilities, y),
-        "held_out": True, "unknown": [],
+        "held_out": True, "cautions": [], "unknown": [],
         "calibration": calibration_bins(probabilities.max(1), probabilities.argmax(1) == y),
         "misclassified": [Misclassification(photo, "dog", "cat", 0.7, 0.3)],
         "occlusion_maps": [OcclusionMap(photo, "dog", "cat", 0.7, np.eye(6) / 2)],

@@ -297,6 +297,16 @@ def test_folds_hold_out_each_photo_once_and_never_a_whole_class() -> None:
     assert (sum(held_out.astype(int) for _, held_out in pairs) == (y > 0)).all()
 
 
+def test_folds_keep_groups_together_and_never_hold_out_a_class_of_one_group() -> None:
+    y, groups = np.repeat([0, 1], [30, 12]), np.repeat([7, 3, 5, 1, 9, 2, 4], 6)
+    groups[-12:] = 4
+    pairs = split_folds(y, len(y), groups)
+    assert len(pairs) == 5
+    for fitted, held_out in pairs:
+        assert not set(groups[fitted]) & set(groups[held_out]) and set(y[fitted]) == {0, 1}
+    assert (sum(held_out.astype(int) for _, held_out in pairs) == (groups != 4)).all()
+
+
 def test_with_one_photo_per_class_the_default_strength_is_used() -> None:
     train = bottlenecks([1, 1, 1], 48, seed=0)
     result = fit(train, NO_PHOTOS)

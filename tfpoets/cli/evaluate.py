@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import Dataset, DatasetOptions, Photo, read_dataset
+from tfpoets.data import Dataset, DatasetOptions, Photo, group_numbers, read_dataset
 from tfpoets.errors import DataError
 from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_rejection
 from tfpoets.exporting import UNKNOWN_LABEL, training_photo_mask
@@ -119,8 +119,8 @@ def evaluate_classifier(options: EvaluateOptions) -> int:
     probabilities = np.stack([prediction.probabilities for prediction in predictions
                               if prediction.probabilities is not None])
     y = np.array([class_indices[photo.label] for photo in photos])
-    metrics = evaluate(probabilities, y)
-    rejection = _evaluate_rejection(classifier, predictions, probabilities.argmax(axis=1) == y, unknown_photos)
+    metrics = evaluate(probabilities, y, group_numbers(photos))
+    rejection = _evaluate_rejection(classifier, predictions, metrics, unknown_photos)
     if options.report:
         command = f"{command_line('label_image', f'--graph={options.graph}')} --image=PHOTO"
         write_report(options.report, describe_evaluation(
@@ -175,14 +175,14 @@ def _find_unknown_photos(classifier: Classifier, dataset: Dataset, class_indices
             if photo.label.casefold() == UNKNOWN_LABEL and photo.label not in class_indices]
 
 
-def _evaluate_rejection(classifier: Classifier, predictions: list[Prediction], correct: np.ndarray,
+def _evaluate_rejection(classifier: Classifier, predictions: list[Prediction], metrics: Metrics,
                         unknown_photos: list[Photo]) -> Rejection | None:
     """Return the metrics of the reject option, or None if the classifier has none."""
     if classifier.unknown_threshold is None:
         return None
     unknown_predictions = _predict(classifier, unknown_photos)[1] if unknown_photos else []
-    return evaluate_rejection(_unknown_scores(predictions), correct, classifier.unknown_threshold,
-                              _unknown_scores(unknown_predictions))
+    return evaluate_rejection(_unknown_scores(predictions), metrics.predicted == metrics.y,
+                              classifier.unknown_threshold, _unknown_scores(unknown_predictions), metrics.groups)
 
 
 def _unknown_scores(predictions: list[Prediction]) -> np.ndarray:

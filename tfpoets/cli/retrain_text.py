@@ -13,7 +13,7 @@ from tfpoets.training import AugmentedViewsExtracted, EpochMetrics, FineTuningCo
 
 from .messages import LINE_WIDTH
 from .text import (accuracy_lines, conversion_header, conversion_notes, conversion_row, cross_validation_lines,
-                   finding_lines, photo_lines, unknown_lines)
+                   finding_lines, photo_lines, scene_lines, unknown_lines)
 
 # The number of unreadable files that are listed by name. The report contains all of them.
 MAX_UNREADABLE = 50
@@ -32,6 +32,7 @@ class EventPrinter:
     def __init__(self, stream: TextIO, list_misclassified: bool = False):
         self._stream = stream
         self._list_misclassified = list_misclassified
+        self._repeats_scenes = False
         self._lines: dict[type, Callable[[Any], Sequence[str]]] = {
             events.PhotosListed: lambda event: photo_lines(event.dataset),
             events.BottlenecksExtracted: _extraction_lines,
@@ -44,7 +45,8 @@ class EventPrinter:
             FineTuningComparison: lambda event: textwrap.wrap(event.summary(), LINE_WIDTH, subsequent_indent="  "),
             events.IntermediateExportStarted: lambda event: [f"Save intermediate result to : {event.path}"],
             events.Evaluated: self._evaluation_lines,
-            events.CrossValidated: lambda event: cross_validation_lines(event.metrics, event.fold_accuracies),
+            events.CrossValidated: lambda event: cross_validation_lines(event.metrics, event.fold_accuracies,
+                                                                        self._repeats_scenes),
             events.FilesWritten: _file_lines,
             events.PhotosExamined: lambda event: finding_lines(event.findings, event.path, MAX_FINDINGS_PER_KIND),
             events.ReportWritten: lambda event: [f"Report:         {event.path}"],
@@ -62,7 +64,8 @@ class EventPrinter:
         """Return the lines on the test photos."""
         if event.metrics is None:
             return ["No photos were held out for a test, so the accuracy of the classifier is unknown."]
-        lines = []
+        self._repeats_scenes = event.repeated_scenes is not None
+        lines = scene_lines(event.repeated_scenes) if event.repeated_scenes else []
         if event.balanced_batch:
             lines.append("Test accuracy of a batch sampled evenly from the classes = "
                          f"{event.balanced_batch.accuracy:.1%} (N={event.balanced_batch.count})")

@@ -10,10 +10,10 @@ import numpy as np
 from tfpoets.data import Dataset
 from tfpoets.doctor import Finding, finding_kinds
 from tfpoets.evaluation import Metrics, Rejection
-from tfpoets.exporting import ExportedFile
-from tfpoets.report import unknown_sentences
+from tfpoets.exporting import ExportedFile, RepeatedScenes
+from tfpoets.report import scene_sentences, unknown_sentences
 
-from .messages import LINE_WIDTH
+from .messages import LINE_WIDTH, as_flags
 
 MAX_COUNTED_CLASSES = 10
 MAX_CLASSES = 50
@@ -26,9 +26,16 @@ MAX_ACCURACY_LOSS = 0.02
 def accuracy_lines(metrics: Metrics, labels: Sequence[str], name: str) -> list[str]:
     """Return the accuracy with its interval, the majority baseline, and a caution if there are few photos."""
     low, high = metrics.interval
-    lines = [f"{name} = {metrics.accuracy:.1%} (N={metrics.count}), 95% interval {100 * low:.1f}-{100 * high:.1f}%",
+    lines = [f"{name} = {metrics.accuracy:.1%} (N={metrics.format_count()}), 95% interval {100 * low:.1f}-"
+             f"{100 * high:.1f}%",
              f"  (always predicting {labels[metrics.majority]} would reach {metrics.majority_accuracy:.1%})"]
     return lines + _wrap(metrics.caution())
+
+
+def scene_lines(scenes: RepeatedScenes) -> list[str]:
+    """Return a caution about test photos that show the same scenes as training photos."""
+    return textwrap.wrap(as_flags(f"CAUTION: {' '.join(scene_sentences(scenes))}"), LINE_WIDTH, subsequent_indent="  ",
+                         break_long_words=False, break_on_hyphens=False)
 
 
 def class_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:
@@ -65,14 +72,25 @@ def _confusion_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:
     return _wrap(f"Most frequent confusions: {confusions}.")
 
 
-def cross_validation_lines(metrics: Metrics, fold_accuracies: Sequence[float]) -> list[str]:
-    """Return the accuracy of the out-of-fold predictions for all photos, and how it varies between the folds."""
+def cross_validation_lines(metrics: Metrics, fold_accuracies: Sequence[float], repeats_scenes: bool = False
+                           ) -> list[str]:
+    """Return the accuracy of the out-of-fold predictions for all photos, and how it varies between the folds.
+
+    Args:
+        metrics: The metrics of the predictions.
+        fold_accuracies: The accuracy in each fold.
+        repeats_scenes: Whether photos of the same scene are in different folds.
+    """
+    caution = ""
+    if repeats_scenes:
+        caution = " Photos of one scene are in different folds, so this is too high for new scenes."
     low, high = metrics.interval
     folds = 100 * np.asarray(fold_accuracies)
-    return [f"{len(folds)}-fold cross-validation: accuracy = {metrics.accuracy:.1%} (N={metrics.count})",
+    return [f"{len(folds)}-fold cross-validation: accuracy = {metrics.accuracy:.1%} (N={metrics.format_count()})",
             *_wrap(f"95% interval {100 * low:.1f}-{100 * high:.1f}%; folds from {folds.min():.1f} to "
                    f"{folds.max():.1f}%, standard deviation {folds.std(ddof=1):.1f}. The photos of each fold are "
-                   "predicted by a head trained on the other folds (to its optimum, even with --solver=sgd).")]
+                   "predicted by a head trained on the other folds (to its optimum, even with --solver=sgd)."
+                   f"{caution}")]
 
 
 def conversion_header() -> str:

@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from .decode import (PIXELS_VERSION, has_plain_pixels, load_full_size, load_photos, load_pixels,
                          load_pixels_at_sizes, network_input)
     from .decode_tensorflow import decode_tensor
+    from .duplicates import find_duplicates
     from .folds import assign_folds
     from .formats import has_photo_signature, suffixes_for
+    from .group_suggestion import suggest_group_pattern
     from .hashing import hash_photos, with_readable_photos
     from .input_sources import STANDARD_INPUT, InputSources, is_url
     from .layout_advice import format_options
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
                                   near_duplicate_pairs, perceptual_hash)
     from .part_names import PARTS, TEST, TRAINING, VALIDATION
     from .photo_files import PhotoHeader, read_photo_header
+    from .photo_groups import group_numbers
+    from .scene_matches import SceneMatches, are_frequent, find_scene_matches
     from .sources import PHOTO_SOURCES, read_dataset
     from .split import Split, SplitOptions, check_class_sizes, reserved_parts, split_photos
     from .stored_pixels import store_pixels
@@ -34,8 +38,10 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".decode": "PIXELS_VERSION has_plain_pixels load_full_size load_photos load_pixels load_pixels_at_sizes "
                "network_input",
     ".decode_tensorflow": "decode_tensor",
+    ".duplicates": "find_duplicates",
     ".folds": "assign_folds",
     ".formats": "has_photo_signature suffixes_for",
+    ".group_suggestion": "suggest_group_pattern",
     ".hashing": "hash_photos with_readable_photos",
     ".input_sources": "STANDARD_INPUT InputSources is_url",
     ".layout_advice": "format_options",
@@ -47,6 +53,8 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
                         "perceptual_hash",
     ".part_names": "PARTS TEST TRAINING VALIDATION",
     ".photo_files": "PhotoHeader read_photo_header",
+    ".photo_groups": "group_numbers",
+    ".scene_matches": "SceneMatches are_frequent find_scene_matches",
     ".sources": "PHOTO_SOURCES read_dataset",
     ".split": "Split SplitOptions check_class_sizes reserved_parts split_photos",
     ".stored_pixels": "store_pixels",

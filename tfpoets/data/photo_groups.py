@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 
-from .dataset import Dataset
-from .near_duplicates import connected_groups, near_duplicate_pairs
+from .dataset import Dataset, Photo
+from .duplicates import find_duplicates
+from .near_duplicates import connected_groups
 
 # A group of photos that look alike is kept together unless it is larger than both of these limits, the second of which
 # is a fraction of the class. A larger group is considered typical of the dataset (castings, digits), not a set of near
@@ -26,16 +28,14 @@ def find_groups(dataset: Dataset, n_parts: int) -> tuple[list[str], list[str]]:
         The name of each photo's group: the smallest digest in it.
         Notes about near duplicates that are not kept together.
     """
-    if dataset.hashes is None:
-        raise ValueError("the photos have no perceptual hashes: they have not been read")
     digests = [photo.digest for photo in dataset.photos]
-    same_content, first_rows = _equal_pairs(digests)
-    same_group, _ = _equal_pairs([photo.group or photo.uri for photo in dataset.photos])
-    inseparable = np.concatenate([same_content, same_group])
-    near = np.empty((0, 2), np.int64)
-    if len(first_rows):
-        near = first_rows[near_duplicate_pairs(dataset.hashes[first_rows])]
-    near, notes = _drop_large_groups(dataset, near)
+    same_group = _equal_pairs([photo.group or photo.uri for photo in dataset.photos])
+    inseparable = np.concatenate([_equal_pairs(digests), same_group])
+    duplicates = find_duplicates(dataset)
+    near, notes = _drop_large_groups(dataset, duplicates.by_hash)
+    # Pairs by bottleneck do not separate photos that the hashes keep together.
+    similar, more_notes = _drop_large_groups(dataset, duplicates.by_bottleneck, near)
+    near, notes = np.concatenate([near, similar]), notes + more_notes
     near, more_notes = _drop_pairs_of_uniform_classes(dataset, inseparable, near, n_parts)
     numbers = connected_groups(np.concatenate([inseparable, near]), len(digests))
     smallest: dict[int, str] = {}
@@ -44,31 +44,49 @@ def find_groups(dataset: Dataset, n_parts: int) -> tuple[list[str], list[str]]:
     return [smallest[number] for number in numbers], notes + more_notes
 
 
-def _equal_pairs(keys: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pairs of equal keys.
+def group_numbers(photos: Sequence[Photo]) -> np.ndarray | None:
+    """Return the numbers of the groups that the user defined (`Photo.group`); a photo without one is its own group.
 
     Returns:
-        int64 [pairs, 2], the first row with a key and a later row with the same key.
-        int64 [distinct keys], the first row of each key, in ascending order.
+        int64 [photos], or None if no photo has a group.
     """
+    if not any(photo.group for photo in photos):
+        return None
+    numbers: dict[tuple[str, int], int] = {}
+    return np.array([numbers.setdefault((photo.group, -1) if photo.group else ("", row), len(numbers))
+                     for row, photo in enumerate(photos)], np.int64)
+
+
+def _equal_pairs(keys: list[str]) -> np.ndarray:
+    """Return the pairs of equal keys: int64 [pairs, 2], the first row with a key and a later row with the same key."""
     first: dict[str, int] = {}
     pairs = [(first.setdefault(key, row), row) for row, key in enumerate(keys)]
-    return (np.array([pair for pair in pairs if pair[0] != pair[1]], np.int64).reshape(-1, 2),
-            np.array(sorted(first.values()), np.int64))
+    return np.array([pair for pair in pairs if pair[0] != pair[1]], np.int64).reshape(-1, 2)
 
 
-def _drop_large_groups(dataset: Dataset, pairs: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Drop the near-duplicate pairs of groups so large that they are typical of the dataset; return notes as well."""
+def _drop_large_groups(dataset: Dataset, pairs: np.ndarray, kept_pairs: np.ndarray = np.empty((0, 2), np.int64)
+                       ) -> tuple[np.ndarray, list[str]]:
+    """Drop the pairs of near duplicates in groups so large that they are typical of the dataset.
+
+    Args:
+        dataset: The photos.
+        pairs: int64 [pairs, 2], pairs of near duplicates.
+        kept_pairs: int64 [kept pairs, 2], pairs that are not dropped, but connect photos as well.
+
+    Returns:
+        The remaining pairs.
+        Notes about the others.
+    """
     if not len(pairs):
         return pairs, []
-    numbers = connected_groups(pairs, len(dataset.photos))
+    numbers = connected_groups(np.concatenate([kept_pairs, pairs]), len(dataset.photos))
     sizes = np.bincount(numbers)
     class_sizes = dataset.counts()
     photo_limits = np.array([max(MAX_GROUP_SIZE, MAX_GROUP_FRACTION * class_sizes[photo.label])
                              for photo in dataset.photos])
     group_limits = np.zeros(len(sizes))
     np.maximum.at(group_limits, numbers, photo_limits)
-    large = (sizes > group_limits) & (sizes > 1)
+    large = (sizes > group_limits) & (np.bincount(numbers[pairs[:, 0]], minlength=len(sizes)) > 0)
     notes = []
     if large.any():
         groups = "a group" if large.sum() == 1 else f"{large.sum()} groups"

@@ -1,4 +1,4 @@
-"""A detector of duplicates: identical files, and photos of the same picture or scene."""
+"""A detector of duplicates: identical files, and files that show the same picture."""
 from __future__ import annotations
 
 from collections import Counter
@@ -6,16 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfpoets.data import PARTS, TEST, Dataset, Split, connected_groups, hamming_distances, near_duplicate_pairs
+from tfpoets.data import PARTS, TEST, Dataset, Split, connected_groups, find_duplicates
 
 from .detector import Evidence
 from .findings import Finding
-from .neighbours import Neighbours
 
-# Photos closer to each other than this fraction of the median distance to the nearest neighbour show the same scene.
-# This does not find re-encoded or resized photos, whose bottlenecks may be as far apart as those of different photos.
-# The perceptual hash finds those.
-SCENE_FRACTION = 0.15
 # Larger groups of near duplicates are reported photo by photo (as a burst) instead of pair by pair.
 MAX_PAIRED_GROUP = 8
 # If a group contains a larger fraction of the dataset, no near duplicates are reported, because different photos look
@@ -35,7 +30,7 @@ class DuplicateDetector:
     def find(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield findings from digests, perceptual hashes and bottlenecks, and leaks if the dataset is split."""
         dataset, split = evidence.dataset, evidence.dataset.split
-        near_duplicates = _find_near_duplicates(dataset, evidence.neighbours)
+        near_duplicates = _find_near_duplicates(dataset)
         near_duplicates, bursts = _separate_bursts(near_duplicates, len(dataset.photos))
         for rows in bursts:
             yield from _burst_findings(dataset, rows, split)
@@ -72,21 +67,12 @@ def _find_exact_duplicates(dataset: Dataset) -> list[Pair]:
             if first_row.setdefault(photo.digest, row) != row]
 
 
-def _find_near_duplicates(dataset: Dataset, neighbours: Neighbours) -> list[Pair]:
-    """Return pairs of different files that show the same picture or scene."""
-    hashes = dataset.hashes
-    assert hashes is not None
-    pairs = near_duplicate_pairs(hashes)
-    similarities = 1 - hamming_distances(hashes[pairs[:, 0]], hashes[pairs[:, 1]]) / (8 * hashes.shape[1])
-    scores = {(int(a), int(b)): float(similarity) for (a, b), similarity in zip(pairs, similarities)}
-    distances = 1 - neighbours.similarities
-    max_distance = SCENE_FRACTION * float(np.median(distances[:, 0]))
-    for row, rank in zip(*np.nonzero(distances < max_distance)):
-        other = int(neighbours.rows[row, rank])
-        pair = (min(int(row), other), max(int(row), other))
-        scores.setdefault(pair, float(neighbours.similarities[row, rank]))
-    return [(a, b, score) for (a, b), score in sorted(scores.items())
-            if dataset.photos[a].digest != dataset.photos[b].digest]
+def _find_near_duplicates(dataset: Dataset) -> list[Pair]:
+    """Return the pairs of different files that show the same picture, in order of their rows."""
+    found = find_duplicates(dataset)
+    pairs = np.concatenate([found.by_hash, found.by_bottleneck]).tolist()
+    scores = np.concatenate([found.hash_similarities, found.bottleneck_similarities]).tolist()
+    return sorted((first, second, score) for (first, second), score in zip(pairs, scores))
 
 
 def _separate_bursts(pairs: list[Pair], n_photos: int) -> tuple[list[Pair], list[np.ndarray]]:

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from .cross_entropy import MIN_PROBABILITY, cross_entropy
+from .intervals import proportion_interval, standard_error
 
-Z_95 = 1.959963984540054  # the 97.5 % quantile of the normal distribution
 # The number of bins of equal width over the confidence: the value of Guo et al. 2017 (arXiv 1706.04599), which most
 # later work uses as well.
 CALIBRATION_BINS = 15
@@ -25,11 +26,15 @@ class ClassMetrics:
         support: The number of photos of the class.
         predicted: The number of photos for which the class was predicted.
         correct: The number of photos of the class for which it was predicted.
+        recall_interval: The 95 % interval of the recall, by `proportion_interval`; None without photos of the class.
+        precision_interval: The same of the precision; None if the class was never predicted.
     """
 
     support: int
     predicted: int
     correct: int
+    recall_interval: tuple[float, float] | None
+    precision_interval: tuple[float, float] | None
 
     @property
     def recall(self) -> float | None:
@@ -46,16 +51,6 @@ class ClassMetrics:
         """The harmonic mean of precision and recall; None if the class has no photos and was never predicted."""
         return 2 * self.correct / (self.support + self.predicted) if self.support + self.predicted else None
 
-    @property
-    def recall_interval(self) -> tuple[float, float] | None:
-        """The 95 % Wilson interval of the recall."""
-        return wilson_interval(self.correct, self.support) if self.support else None
-
-    @property
-    def precision_interval(self) -> tuple[float, float] | None:
-        """The 95 % Wilson interval of the precision."""
-        return wilson_interval(self.correct, self.predicted) if self.predicted else None
-
     def to_dict(self) -> dict[str, Any]:
         """Return the metrics for JSON."""
         return {"precision": self.precision, "precision_interval": self.precision_interval, "recall": self.recall,
@@ -70,7 +65,7 @@ class Metrics:
         count: The number of photos.
         correct: The number of photos whose most probable class is the true one.
         cross_entropy: The mean negative natural logarithm of the probability of the true class.
-        cross_entropy_standard_error: The standard error of that mean; NaN for a single photo.
+        cross_entropy_standard_error: The standard error of that mean; NaN for a single photo or group.
         expected_calibration_error: The mean absolute difference between the confidence and the accuracy of a bin,
             weighted by its number of photos, 0 to 1.
         majority: The index of the most frequent true class.
@@ -79,6 +74,10 @@ class Metrics:
             (columns).
         rank_counts: int64 [n_classes], the number of photos by the rank of the true class: how many classes are more
             probable.
+        y: int64 [count], the true class of each photo.
+        predicted: int64 [count], the predicted class of each photo.
+        groups: int64 [count], the number of each photo's group (frames of one video, for instance); None if the photos
+            are independent. The intervals are clustered by group.
     """
 
     count: int
@@ -90,22 +89,55 @@ class Metrics:
     majority_accuracy: float
     confusion: np.ndarray = field(repr=False)
     rank_counts: np.ndarray = field(repr=False)
+    y: np.ndarray = field(repr=False)
+    predicted: np.ndarray = field(repr=False)
+    groups: np.ndarray | None = field(repr=False, default=None)
 
     @property
     def accuracy(self) -> float:
         """The fraction of correct predictions, 0 to 1."""
         return self.correct / self.count
 
-    @property
+    @cached_property
     def interval(self) -> tuple[float, float]:
-        """The 95 % Wilson interval of the accuracy."""
-        return wilson_interval(self.correct, self.count)
+        """The 95 % interval of the accuracy, by `proportion_interval`: Wilson's, or clustered by group."""
+        return proportion_interval(self.predicted == self.y, self.groups)
 
     @property
+    def n_groups(self) -> int | None:
+        """The number of groups of photos, or None if the photos are independent."""
+        return None if self.groups is None else len(np.unique(self.groups))
+
+    def format_count(self, noun: str = "") -> str:
+        """Return the number of photos, followed by `noun` and the number of groups if there are any."""
+        groups = {None: "", 1: " in 1 group"}.get(self.n_groups, f" in {self.n_groups} groups")
+        return f"{self.count}{noun}{groups}"
+
+    @cached_property
     def per_class(self) -> tuple[ClassMetrics, ...]:
         """The metrics of each class, in label order."""
-        return tuple(ClassMetrics(int(self.confusion[index].sum()), int(self.confusion[:, index].sum()),
-                                  int(self.confusion[index, index])) for index in range(len(self.confusion)))
+        return tuple(self._class_metrics(index) for index in range(len(self.confusion)))
+
+    def _class_metrics(self, index: int) -> ClassMetrics:
+        support, predicted = int(self.confusion[index].sum()), int(self.confusion[:, index].sum())
+        return ClassMetrics(support, predicted, int(self.confusion[index, index]),
+                            self._interval_among(self.y == index) if support else None,
+                            self._interval_among(self.predicted == index) if predicted else None)
+
+    def _interval_among(self, rows: np.ndarray) -> tuple[float, float]:
+        """Return the interval of the accuracy on some of the photos: bool [count]."""
+        groups = None if self.groups is None else self.groups[rows]
+        return proportion_interval((self.predicted == self.y)[rows], groups)
+
+    def accuracy_among(self, rows: np.ndarray) -> tuple[float | None, tuple[float, float] | None]:
+        """Return the accuracy on some of the photos and its 95 % interval, or None for both if there are none.
+
+        Args:
+            rows: bool [count], which photos.
+        """
+        if not rows.any():
+            return None, None
+        return float((self.predicted == self.y)[rows].mean()), self._interval_among(rows)
 
     def top_k(self, k: int) -> float:
         """Return the fraction of photos whose true class is among the k most probable, 0 to 1."""
@@ -127,6 +159,7 @@ class Metrics:
     def caution(self) -> str:
         """Return a sentence that warns of too few photos or a useless classifier; empty if there is no reason to."""
         low, high = self.interval
+        photos = self.format_count(" photos")
         if self.majority_accuracy == 1:
             return "All photos are of one class, so this says nothing about the others."
         if high < self.majority_accuracy:
@@ -135,30 +168,33 @@ class Metrics:
             return (f"On new photos the accuracy is {high:.1%} at most, hardly better than always predicting the most "
                     "frequent class.")
         if low <= self.majority_accuracy:
-            return (f"{self.count} photos are too few to tell whether this is better than always predicting the most "
+            return (f"{photos} are too few to tell whether this is better than always predicting the most "
                     "frequent class.")
         if high - low > WIDE_INTERVAL:
-            return (f"{self.count} photos are a small sample: on new photos the accuracy may be anywhere from "
+            return (f"{photos} are a small sample: on new photos the accuracy may be anywhere from "
                     f"{low:.0%} to {high:.0%}.")
         return ""
 
     def to_dict(self, labels: list[str] | tuple[str, ...]) -> dict[str, Any]:
         """Return the metrics for JSON."""
         return {"accuracy": self.accuracy, "interval": list(self.interval), "count": self.count,
-                "cross_entropy": self.cross_entropy,
-                "cross_entropy_error": self.cross_entropy_standard_error if self.count > 1 else None,
+                "groups": self.n_groups, "cross_entropy": self.cross_entropy,
+                "cross_entropy_error": None if math.isnan(self.cross_entropy_standard_error) else
+                self.cross_entropy_standard_error,
                 "expected_calibration_error": self.expected_calibration_error,
                 "top_k": {str(k): self.top_k(k) for k in (1, 3, 5) if k <= len(labels)},
                 "per_class": {label: metrics.to_dict() for label, metrics in zip(labels, self.per_class)},
                 "confusion_matrix": self.confusion.tolist(), "labels": list(labels)}
 
 
-def evaluate(probabilities: np.ndarray, y: np.ndarray) -> Metrics:
+def evaluate(probabilities: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> Metrics:
     """Evaluate predicted probabilities against the true classes.
 
     Args:
         probabilities: float [n, n_classes]; each row sums to 1.
         y: int64 [n], the true classes.
+        groups: int64 [n], the number of each photo's group, if the photos are not independent (frames of videos,
+            several photos of each object); None if they are.
 
     Raises:
         ValueError: There are no photos.
@@ -177,15 +213,12 @@ def evaluate(probabilities: np.ndarray, y: np.ndarray) -> Metrics:
     losses = cross_entropy(np.log(np.maximum(probabilities.astype(np.float64), MIN_PROBABILITY)), y)
     return Metrics(count=len(y), correct=int((predicted == y).sum()),
                    cross_entropy=max(0.0, float(losses.mean())),
-                   cross_entropy_standard_error=_standard_error(losses),
+                   cross_entropy_standard_error=standard_error(losses, groups),
                    expected_calibration_error=calibration_error(probabilities.max(1), predicted == y),
                    majority=int(counts.argmax()), majority_accuracy=float(counts.max() / len(y)),
                    confusion=confusion.astype(np.int64),
-                   rank_counts=np.bincount(ranked_higher.sum(1), minlength=n_classes))
-
-
-def _standard_error(values: np.ndarray) -> float:
-    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else math.nan
+                   rank_counts=np.bincount(ranked_higher.sum(1), minlength=n_classes),
+                   y=y, predicted=predicted, groups=groups)
 
 
 @dataclass(frozen=True)
@@ -228,21 +261,3 @@ def calibration_error(confidences: np.ndarray, correct: np.ndarray) -> float:
     """
     return sum(bin_.count * abs(bin_.confidence - bin_.accuracy)
                for bin_ in calibration_bins(confidences, correct)) / len(confidences)
-
-
-def wilson_interval(correct: int, count: int, z: float = Z_95) -> tuple[float, float]:
-    """Return Wilson's score interval of a proportion (Wilson 1927), which is valid for small counts and near 0 and 1.
-
-    Args:
-        correct: The number of successes.
-        count: The number of trials, at least 1.
-        z: The quantile of the normal distribution for the coverage; 1.96 for 95 %.
-
-    Returns:
-        The lower and upper bound, within [0, 1].
-    """
-    proportion = correct / count
-    centre = (proportion + z * z / (2 * count)) / (1 + z * z / count)
-    half_width = (z / (1 + z * z / count)
-                  * math.sqrt(proportion * (1 - proportion) / count + z * z / (4 * count * count)))
-    return max(0.0, centre - half_width), min(1.0, centre + half_width)

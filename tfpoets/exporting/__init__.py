@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .exportable import Exportable, TrainedNetwork, sample_evenly
     from .metadata import RETRAIN_REMEDY, UNKNOWN_LABEL, Metadata, describe_classifier, evaluation_info, split_info
     from .metadata_sections import (CrossValidation, EvaluationInfo, HeadInfo, InputInfo, NetworkInfo, NodeNames,
-                                    RejectOption, SplitInfo)
+                                    RejectOption, RepeatedScenes, SplitInfo)
     from .options import DEFAULT_GRAPH, ExportOptions, check_destinations
     from .target import SERVING, TFLITE_IDENTIFIER, ExportTarget, LoadedFile
     from .targets.frozen_graph import check_output_name
@@ -28,7 +28,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".exportable": "Exportable TrainedNetwork sample_evenly",
     ".metadata": "RETRAIN_REMEDY UNKNOWN_LABEL Metadata describe_classifier evaluation_info split_info",
     ".metadata_sections": "CrossValidation EvaluationInfo HeadInfo InputInfo NetworkInfo NodeNames RejectOption "
-                          "SplitInfo",
+                          "RepeatedScenes SplitInfo",
     ".options": "DEFAULT_GRAPH ExportOptions check_destinations",
     ".target": "SERVING TFLITE_IDENTIFIER ExportTarget LoadedFile",
     ".targets.frozen_graph": "check_output_name",

@@ -11,7 +11,7 @@ from tfpoets.errors import ModelError, one_line
 from tfpoets.extractors import INPUT_NODE
 
 from .metadata_sections import (CrossValidation, EvaluationInfo, FieldReader, HeadInfo, InputInfo, NetworkInfo,
-                                NodeNames, RejectOption, Section, SplitInfo, is_text)
+                                NodeNames, RejectOption, RepeatedScenes, Section, SplitInfo, is_text)
 
 if TYPE_CHECKING:
     from tfpoets.data import Dataset
@@ -184,10 +184,10 @@ def split_info(dataset: Dataset, trained_on: Set[str] = frozenset()) -> SplitInf
     return SplitInfo(split.seed, split.digest, split.counts(), _join_prefixes(seen | trained_on))
 
 
-def evaluation_info(metrics: Metrics) -> EvaluationInfo:
+def evaluation_info(metrics: Metrics, repeated_scenes: RepeatedScenes | None = None) -> EvaluationInfo:
     """Return the section about the evaluation on the test photos."""
     return EvaluationInfo(metrics.accuracy, metrics.interval, metrics.count, metrics.cross_entropy,
-                          metrics.expected_calibration_error)
+                          metrics.expected_calibration_error, metrics.n_groups, repeated_scenes)
 
 
 def _join_prefixes(digests: Iterable[str]) -> str:

@@ -53,6 +53,10 @@ class FieldReader:
             raise self._error(name, "a whole number" + (f" of at least {minimum}" if math.isfinite(minimum) else ""))
         return value
 
+    def optional_integer(self, name: str, minimum: float = 0) -> int | None:
+        """Return a whole number of at least `minimum`, or None if the field is missing or null."""
+        return None if self._values.get(name) is None else self.integer(name, minimum)
+
     def number(self, name: str, minimum: float = -math.inf, maximum: float = math.inf) -> float:
         """Return a finite number from `minimum` to `maximum`."""
         value = self._get(name)
@@ -225,15 +229,46 @@ class SplitInfo:
 
 
 @dataclass(frozen=True)
+class RepeatedScenes:
+    """The section about test photos that show the same scenes as training photos (frames of one video, bursts).
+
+    Attributes:
+        compared: The number of test photos that were compared with the training photos.
+        repeated: How many of them show the same scene as a training photo.
+        accuracy: The accuracy on the others, 0 to 1; None if there are none.
+        interval: The 95 % interval of that accuracy, or None.
+        group_pattern: The option `group_pattern` that would keep the scenes together; "" if the file names do not show
+            it.
+    """
+
+    compared: int
+    repeated: int
+    accuracy: float | None
+    interval: tuple[float, float] | None
+    group_pattern: str = ""
+
+    @classmethod
+    def from_dict(cls, values: Any) -> RepeatedScenes:
+        """Read the section "test.repeated_scenes"."""
+        fields, others = FieldReader("test.repeated_scenes", values), values.get("accuracy") is not None
+        return cls(fields.integer("compared"), fields.integer("repeated"),
+                   fields.number("accuracy", 0, 1) if others else None,
+                   fields.interval("interval") if others else None, fields.text("group_pattern"))
+
+
+@dataclass(frozen=True)
 class EvaluationInfo:
     """The section about the evaluation on the test photos, which were not used for training.
 
     Attributes:
         accuracy: The fraction of correctly labelled photos, 0 to 1.
-        interval: The 95 % Wilson interval of the accuracy.
+        interval: The 95 % interval of the accuracy: Wilson's, or clustered if the photos are in groups.
         count: The number of photos.
         cross_entropy: The mean cross-entropy, in nats.
         expected_calibration_error: 0 to 1.
+        groups: The number of groups of photos; None if the user defined none.
+        repeated_scenes: The section about test photos that show the same scenes as training photos; None if there are
+            hardly any, or if this is not known.
     """
 
     accuracy: float
@@ -241,13 +276,18 @@ class EvaluationInfo:
     count: int
     cross_entropy: float
     expected_calibration_error: float
+    groups: int | None = None
+    repeated_scenes: RepeatedScenes | None = None
 
     @classmethod
     def from_dict(cls, values: Any) -> EvaluationInfo:
         """Read the section "test"."""
         fields = FieldReader("test", values)
         return cls(fields.number("accuracy", 0, 1), fields.interval("interval"), fields.integer("count", 1),
-                   fields.number("cross_entropy"), fields.number("expected_calibration_error", 0, 1))
+                   fields.number("cross_entropy"), fields.number("expected_calibration_error", 0, 1),
+                   fields.optional_integer("groups", 1),
+                   None if values.get("repeated_scenes") is None else
+                   RepeatedScenes.from_dict(values["repeated_scenes"]))
 
 
 @dataclass(frozen=True)
@@ -281,9 +321,10 @@ class CrossValidation:
     Attributes:
         folds: The number of folds.
         accuracy: The fraction of correctly labelled photos, 0 to 1.
-        interval: The 95 % Wilson interval of the accuracy.
+        interval: The 95 % interval of the accuracy: Wilson's, or clustered if the photos are in groups.
         count: The number of photos.
         spread: The standard deviation of the accuracy over the folds.
+        groups: The number of groups of photos; None if the user defined none.
     """
 
     folds: int
@@ -291,10 +332,12 @@ class CrossValidation:
     interval: tuple[float, float]
     count: int
     spread: float
+    groups: int | None = None
 
     @classmethod
     def from_dict(cls, values: Any) -> CrossValidation:
         """Read the section "cross_validation"."""
         fields = FieldReader("cross_validation", values)
         return cls(fields.integer("folds", 1), fields.number("accuracy", 0, 1), fields.interval("interval"),
-                   fields.integer("count", 1), fields.number("spread"))
+                   fields.integer("count", 1), fields.number("spread"),
+                   fields.optional_integer("groups", 1))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.data import Photo, has_plain_pixels, load_photos, network_input, photo_digest
+from tfpoets.data import Photo, group_numbers, has_plain_pixels, load_photos, network_input, photo_digest
 from tfpoets.errors import ExportError, PhotoError
 from tfpoets.evaluation import Metrics, evaluate
 from tfpoets.extractors import Engine, EngineRunner, core_count
@@ -174,7 +174,9 @@ class FileComparison:
         if reference.y is None:
             return result
         probabilities = outputs[:, :reference.outputs.shape[1] - (self.unknown_threshold is not None)]
-        metrics = evaluate(probabilities, reference.y) if np.isfinite(outputs).all() else None
+        metrics = None
+        if np.isfinite(outputs).all():
+            metrics = evaluate(probabilities, reference.y, group_numbers(reference.photos))
         milliseconds = _measure_milliseconds(runner, reference.pixels) if timed else None
         return replace(result, metrics=metrics, milliseconds=milliseconds)
 

@@ -2,8 +2,8 @@
 from .contents import EvaluatedPhotos, describe_evaluation, describe_retraining
 from .page import Misclassification, OcclusionMap, ReportContent, write_report
 from .pictures import confusion_picture, curves_picture, sample_grid
-from .sentences import unknown_sentences
+from .sentences import scene_sentences, unknown_sentences
 
 __all__ = ["EvaluatedPhotos", "Misclassification", "OcclusionMap", "ReportContent", "confusion_picture",
-           "curves_picture", "describe_evaluation", "describe_retraining", "sample_grid", "unknown_sentences",
-           "write_report"]
+           "curves_picture", "describe_evaluation", "describe_retraining", "sample_grid",
+           "scene_sentences", "unknown_sentences", "write_report"]

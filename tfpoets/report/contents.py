@@ -12,11 +12,11 @@ from tfpoets.data import Dataset, Photo
 from tfpoets.doctor import Finding
 from tfpoets.errors import PhotoError
 from tfpoets.evaluation import CalibrationBin, Metrics, Rejection, calibration_bins
-from tfpoets.exporting import CrossValidation, Metadata
+from tfpoets.exporting import CrossValidation, Metadata, RepeatedScenes
 from tfpoets.inference import Classifier, occlusion_maps
 
 from .page import Misclassification, OcclusionMap, ReportContent
-from .sentences import unknown_sentences
+from .sentences import scene_sentences, unknown_sentences
 
 # The number of occlusion maps to show, and the maximum number of them for misclassified photos.
 MAX_OCCLUSION_MAPS, MAX_MISCLASSIFIED_MAPS = 3, 2
@@ -34,6 +34,8 @@ class EvaluatedPhotos:
         probabilities: float32 [photos, n_classes], the predicted probabilities.
         metrics: The metrics of these predictions; None if there are no photos.
         rejection: The metrics of the reject option; None if the classifier has none.
+        repeated_scenes: How many of the photos show the same scene as a training photo; None if there are hardly any,
+            or if this is not known.
     """
 
     photos: Sequence[Photo]
@@ -41,6 +43,7 @@ class EvaluatedPhotos:
     probabilities: np.ndarray
     metrics: Metrics | None
     rejection: Rejection | None
+    repeated_scenes: RepeatedScenes | None = None
 
     @property
     def predicted(self) -> np.ndarray:
@@ -79,6 +82,8 @@ def describe_retraining(dataset: Dataset, test: EvaluatedPhotos, findings: Seque
                "split": f"{counts}; seed {split.seed}, digest {split.digest}", **_classifier_details(classifier)}
     return ReportContent(
         title=f"Classifier for {_join_labels(labels)}", labels=labels, metrics=test.metrics, held_out=True,
+        cautions=[sentence.replace("`", "") for sentence in scene_sentences(test.repeated_scenes)]
+        if test.repeated_scenes else (),
         unknown=unknown_sentences(test.rejection, "test photos") if test.rejection else (),
         calibration=_calibration(test), misclassified=_misclassified(test, labels),
         occlusion_maps=_occlusion_maps(classifier, test), findings=findings, curves=curves, details=details,
@@ -101,7 +106,7 @@ def describe_evaluation(classifier: Classifier, graph: Path, evaluated: Evaluate
                **_classifier_details(classifier)}
     return ReportContent(
         title=f"Evaluation of {graph.name} on {Path(image_dir).name}", labels=classifier.labels,
-        metrics=evaluated.metrics, held_out=False,
+        metrics=evaluated.metrics, held_out=False, cautions=(),
         unknown=unknown_sentences(evaluated.rejection, "photos") if evaluated.rejection else (),
         calibration=_calibration(evaluated), misclassified=_misclassified(evaluated, classifier.labels),
         occlusion_maps=_occlusion_maps(classifier, evaluated), findings=None, curves={}, details=details, notes=notes,
@@ -191,5 +196,6 @@ def _flatten(options: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 def _describe_cross_validation(result: CrossValidation) -> str:
     low, high = result.interval
+    groups = f" of {result.groups} groups" if result.groups else ""
     return (f"accuracy {result.accuracy:.1%} (95% interval {100 * low:.1f}-{100 * high:.1f}%) on {result.count} "
-            f"photos in {result.folds} folds; each photo is predicted by a head that was not trained on it")
+            f"photos{groups} in {result.folds} folds; each photo is predicted by a head that was not trained on it")

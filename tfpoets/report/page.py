@@ -68,6 +68,7 @@ class ReportContent:
         labels: The labels in output order.
         metrics: The metrics of the evaluated photos; None if there are none.
         held_out: Whether the evaluated photos are test photos, which were held out from training.
+        cautions: Sentences to read before the accuracy.
         unknown: Sentences on the photos that were called unknown.
         calibration: The predictions in bins of confidence.
         misclassified: The misclassified photos, those with the most confident predictions first.
@@ -83,6 +84,7 @@ class ReportContent:
     labels: Sequence[str]
     metrics: Metrics | None
     held_out: bool
+    cautions: Sequence[str]
     unknown: Sequence[str]
     calibration: Sequence[CalibrationBin]
     misclassified: Sequence[Misclassification]
@@ -126,8 +128,9 @@ def _summarize(content: ReportContent) -> str:
     if metrics is None:
         return "No photos were held out for the test, so the accuracy was not measured."
     low, high = metrics.interval
-    photos = "test photos, none of which were used for training" if content.held_out else "photos"
-    return (f"Accuracy on {metrics.count} {photos}. On similar photos, expect {low:.0%} to {high:.0%} (95% interval). "
+    photos = metrics.format_count(" test photos" if content.held_out else " photos")
+    photos += ", none of which were used for training" if content.held_out else ""
+    return (f"Accuracy on {photos}. On similar photos, expect {low:.0%} to {high:.0%} (95% interval). "
             f"Always predicting {content.labels[metrics.majority]} would reach {metrics.majority_accuracy:.0%}.")
 
 

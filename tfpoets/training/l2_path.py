@@ -117,20 +117,29 @@ def fit_path_temperature(folds: list[FoldPath], step: int, l2: float) -> tuple[f
     return fit_temperature(np.concatenate(log_probabilities), np.concatenate(y)), solutions[0], total_iterations
 
 
-def split_folds(y: np.ndarray, n_train: int) -> list[tuple[slice | np.ndarray, slice | np.ndarray]]:
+def split_folds(y: np.ndarray, n_train: int, groups: np.ndarray | None = None
+                ) -> list[tuple[slice | np.ndarray, slice | np.ndarray]]:
     """Return the rows to fit and the rows to hold out, for each fold.
 
     The rows after the first `n_train` are validation photos. If there are any, they are held out in a single fold.
     Otherwise each class is divided into N_FOLDS runs of consecutive photos, since neighbouring files are often
-    similar. A class with a single photo is never held out.
+    similar, or of consecutive groups. A class with a single photo or group is never held out.
+
+    Args:
+        y: int [n], the targets.
+        n_train: The number of training photos, which come first.
+        groups: int64 [n_train], the number of each training photo's group; None if they are independent.
     """
     if n_train < len(y):
         return [(slice(n_train), slice(n_train, None))]
-    fold_numbers = np.full(len(y), -1)
-    for label in np.unique(y):
-        rows = np.flatnonzero(y == label)
-        if len(rows) > 1:
-            fold_numbers[rows] = np.arange(len(rows)) * N_FOLDS // len(rows)
+    units = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    fold_of_unit = np.full(units.max() + 1, -1)
+    members = [np.unique(units[y == label]) for label in np.unique(y)]
+    for of_class in members:
+        unassigned = of_class[fold_of_unit[of_class] < 0]  # a group may have photos of several classes
+        fold_of_unit[unassigned] = np.arange(len(unassigned)) * N_FOLDS // max(len(unassigned), 1)
+    fold_of_unit[[of_class[0] for of_class in members if len(of_class) == 1]] = -1
+    fold_numbers = fold_of_unit[units]
     folds = [(fold_numbers != number, fold_numbers == number) for number in range(N_FOLDS)]
     return [fold for fold in folds if fold[1].any()] or folds[:1]
 

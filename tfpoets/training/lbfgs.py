@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from tfpoets.data import Examples
+from tfpoets.data import Examples, group_numbers
 from tfpoets.errors import check_bool, check_choice
 
 from .curves import Curves, build_curves
@@ -99,7 +99,8 @@ def fit_head(train: Examples, validation: Examples, options: HeadOptions = HeadO
              l2_grid: Sequence[float] = L2_GRID) -> LBFGSFit:
     """Choose L2 strength and temperature on the validation photos, and fit the head.
 
-    Without validation photos, they are chosen by 5-fold cross-validation on the training photos. The head is also
+    Without validation photos, they are chosen by 5-fold cross-validation on the training photos, which keeps photos of
+    the same group together. The head is also
     fitted to the augmented views of the examples, if there are any; strength and temperature are chosen on the
     original photos only. The same arguments give the same result, byte for byte, on the same machine.
 
@@ -124,7 +125,8 @@ def fit_head(train: Examples, validation: Examples, options: HeadOptions = HeadO
 def _fit_head(train: Examples, validation: Examples, options: HeadOptions, l2_grid: Sequence[float]) -> LBFGSFit:
     """Fit the head at the best L2 strength; see `fit_head`."""
     data = _FitData(train, validation, options.balanced)
-    folds = [data.fold_path(fitted, held_out) for fitted, held_out in split_folds(data.y, len(train))]
+    folds = [data.fold_path(fitted, held_out) for fitted, held_out in
+             split_folds(data.y, len(train), group_numbers(train.photos))]
     can_choose = any(len(fold.held_out_y) for fold in folds)
     path = follow_path(folds, sorted(l2_grid, reverse=True) if can_choose else [DEFAULT_L2], options.balanced)
     best = int(np.argmin([step.validation_loss for step in path]))

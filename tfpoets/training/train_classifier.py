@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from tfpoets.data import (DEFAULT_AUGMENTATION, PARTS, TEST, TRAINING, VALIDATION, AugmentationOptions, Dataset,
-                          Examples, Photo)
+                          Examples, Photo, group_numbers)
 from tfpoets.errors import OptionError, TrainingError, check_range, check_type
-from tfpoets.evaluation import MIN_PROBABILITY, cross_entropy
+from tfpoets.evaluation import MIN_PROBABILITY, cross_entropy, standard_error
 from tfpoets.extractors import (Extractor, ExtractorOptions, build_application, extract_augmented, extract_bottlenecks,
                                 load_network)
 from tfpoets.progress import stage
@@ -128,7 +128,7 @@ class FineTuningComparison:
     Attributes:
         loss_before: The mean cross-entropy of the validation photos with the original network, in nats.
         loss_after: The same with the fine-tuned network.
-        standard_error: The standard error of the difference; infinite for a single photo.
+        standard_error: The standard error of the difference; infinite for a single photo or group.
         checkpoint: The checkpoint of the fine-tuned network, such as "epoch 3".
     """
 
@@ -257,7 +257,7 @@ def _fine_tune(options: FineTuningOptions, original: TrainingResult, context: Tr
     head_fit = _fit_lbfgs(dataset, without_refit)
     remaining = _select_common(original.dataset, dataset)
     comparison = _compare(_validation_losses(original_head, remaining),
-                          _validation_losses(head_fit.head, dataset), fit)
+                          _validation_losses(head_fit.head, dataset), dataset, fit)
     context.on_event(comparison)
     if not comparison.is_better:
         return replace(original, dataset=remaining, comparison=comparison)
@@ -267,14 +267,15 @@ def _fine_tune(options: FineTuningOptions, original: TrainingResult, context: Tr
                           comparison)
 
 
-def _compare(losses_before: np.ndarray, losses_after: np.ndarray, fit: NetworkFit) -> FineTuningComparison:
-    """Compare the losses of the validation photos: float64 [photos] before and after fine-tuning."""
+def _compare(losses_before: np.ndarray, losses_after: np.ndarray, dataset: Dataset, fit: NetworkFit
+             ) -> FineTuningComparison:
+    """Compare the losses of the validation photos of a dataset: float64 [photos] before and after fine-tuning."""
     gain = losses_before - losses_after
-    # With few photos the gain may be due to chance, so it must exceed its standard error.
-    standard_error = float(gain.std(ddof=1) / len(gain) ** 0.5) if len(gain) > 1 else np.inf
+    # With few photos or groups the gain may be due to chance, so it must exceed its standard error.
+    error = standard_error(gain, group_numbers(dataset.part(VALIDATION).photos))
     checkpoint = f"step {fit.n_steps}" if fit.best_epoch is None else f"epoch {fit.best_epoch + 1}"
-    return FineTuningComparison(float(losses_before.mean()), float((losses_before - gain).mean()), standard_error,
-                                checkpoint)
+    return FineTuningComparison(float(losses_before.mean()), float((losses_before - gain).mean()),
+                                np.inf if np.isnan(error) else error, checkpoint)
 
 
 def _validation_losses(head: LinearHead, dataset: Dataset) -> np.ndarray:
