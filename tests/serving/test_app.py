@@ -2,13 +2,10 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import io
 import json
 import subprocess
 import sys
-import tracemalloc
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,27 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.serving.conftest import LIMITS, PREDICT
 from tfpoets.inference import Classifier, load_classifier
 from tfpoets.serving import InferencePool, Limits, create_app
 from tfpoets.tf_runtime import import_tensorflow
-
-PREDICT = "/v1/models/classifier:predict"
-LIMITS = Limits(photos_per_request=4, pixels_per_photo=1_000_000, request_bytes=2 * 2 ** 20)
-
-
-@pytest.fixture(scope="module")
-def classifier(retrained: Path) -> Classifier:
-    return load_classifier(retrained / "tf_files" / "retrained_graph.tflite")
-
-
-@pytest.fixture(scope="module")
-def client(classifier: Classifier) -> flask.testing.FlaskClient:
-    return create_app(classifier, InferencePool(classifier, 2, LIMITS), "classifier", LIMITS).test_client()
-
-
-@pytest.fixture(scope="module")
-def photo(retrained: Path) -> bytes:
-    return (retrained / "photos" / "red" / "003.jpg").read_bytes()
 
 
 def b64(data: bytes) -> dict[str, str]:
@@ -230,48 +210,6 @@ def test_base64_is_accepted_in_all_common_forms(client, photo: bytes, encode: Ca
     assert response.status_code == 200 and response.json == expected
 
 
-@pytest.mark.parametrize("encoding, compress", [
-    ("gzip", gzip.compress), ("GZIP", gzip.compress), ("x-gzip", gzip.compress), ("deflate", zlib.compress),
-    ("identity", bytes)])
-def test_compressed_requests_get_the_same_predictions(client, photo: bytes, encoding: str,
-                                                      compress: Callable[[bytes], bytes]) -> None:
-    body = json.dumps({"instances": [b64(photo)]}).encode()
-    headers = {"Content-Encoding": encoding}
-    response = client.post(PREDICT, data=compress(body), headers=headers)
-    assert response.status_code == 200 and response.json == client.post(PREDICT, data=body).json
-    form = (b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n' + photo + b"\r\n--x--\r\n")
-    response = client.post("/label", data=compress(form), headers=headers, content_type="multipart/form-data; boundary=x")
-    assert response.json["results"][0]["labels"][0]["label"] == "red"
-
-
-def test_decompression_stops_at_the_limit_of_a_request(client) -> None:
-    bomb = gzip.compress(b" " * (100 * LIMITS.request_bytes))
-    assert len(bomb) < LIMITS.request_bytes
-    tracemalloc.start()
-    response = client.post(PREDICT, data=bomb, headers={"Content-Encoding": "gzip"})
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert (response.status_code, response.json) == (413, {"error": "The request is too large."})
-    assert peak < 10 * LIMITS.request_bytes
-    largest = gzip.compress(b" " * LIMITS.request_bytes)
-    response = client.post(PREDICT, data=largest, headers={"Content-Encoding": "gzip"})
-    assert response.status_code == 400 and "not valid JSON" in response.json["error"]
-
-
-@pytest.mark.parametrize("body", [b"", b"{}", gzip.compress(b"{}")[:-1], gzip.compress(b"{}") + b"{}"],
-                         ids=["nothing", "uncompressed", "cut off", "continued"])
-def test_a_body_that_is_not_gzip_gets_a_clear_error(client, body: bytes) -> None:
-    response = client.post(PREDICT, data=body, headers={"Content-Encoding": "gzip"})
-    assert (response.status_code, response.json) == (400, {"error": "The body of the request is not valid gzip."})
-
-
-@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "compress"])
-def test_other_encodings_are_refused_with_those_that_are_supported(client, encoding: str) -> None:
-    response = client.post(PREDICT, data=b"{}", headers={"Content-Encoding": encoding})
-    assert response.status_code == 415 and response.headers["Accept-Encoding"] == "gzip, x-gzip, deflate"
-    assert "Use gzip or deflate" in response.json["error"] and "default-src" in str(response.headers)
-
-
 def test_a_method_that_an_address_does_not_support_gets_405_with_the_supported_ones(client) -> None:
     for address in (PREDICT, "/v1/models/classifier/versions/1:predict"):
         for method in (client.get, client.put, client.delete):
@@ -331,6 +269,15 @@ def test_metrics_for_prometheus_count_requests(client, photo: bytes) -> None:
     text = client.get("/metrics").get_data(as_text=True)
     assert 'tfpoets_requests_total{address="/v1/models/<model>:predict",status="200"}' in text
     assert "tfpoets_photos_waiting 0.0" in text and "tfpoets_request_seconds_bucket" in text
+
+
+def test_the_openapi_document_describes_compression_and_the_range_of_pixels(client) -> None:
+    document = client.get("/openapi.json").json
+    for address in ("/label", PREDICT):
+        operation = document["paths"][address]["post"]
+        assert operation["parameters"][0]["schema"]["enum"] == ["gzip", "deflate", "identity"]
+        assert "415" in operation["responses"]
+    assert '"maximum":1,"minimum":0' in json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
 def test_the_openapi_document_lists_every_address(client) -> None:
