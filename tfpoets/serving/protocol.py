@@ -121,6 +121,9 @@ def _parse_array(value: Any, number: int, shape: tuple[int, int, int]) -> np.nda
         raise RequestError(f"Instance {number} is binary, but the signature {ARRAY_SIGNATURE} takes arrays. "
                            f'Set "signature_name" to "{BYTES_SIGNATURE}", and send only files.')
     no_array = f"Instance {number} is not an array of numbers of shape {list(shape)}"
+    if not isinstance(value, list):
+        file_hint = ' Send files as {"b64": "<image file in base64>"}.' if isinstance(value, str) else ""
+        raise RequestError(f"{no_array}: it is {_quote(value)}.{file_hint}")
     actual_shape, values = [], [value]
     while values and len(values) <= math.prod(shape) and all(isinstance(item, list) for item in values):
         lengths = {len(item) for item in values}
@@ -170,8 +173,8 @@ def _shape(value: Any) -> list[int]:
 
 
 def _position(index: int, shape: Sequence[int]) -> str:
-    """Return where the value with this index is in an array, as part of a sentence; "" for a single value."""
-    return f" at {[int(axis) for axis in np.unravel_index(index, shape)]}" if shape else ""
+    """Return where the value with this index is in an array, as part of a sentence."""
+    return f" at {[int(axis) for axis in np.unravel_index(index, shape)]}"
 
 
 def _quote(value: Any) -> str:
