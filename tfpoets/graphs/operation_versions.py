@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
-#TABLES#
+SINCE={'1.13':''}
+_VERSION_INDEX={}
+OPENCV_OPERATIONS=frozenset()
 
 
 def graph_nodes(graph_def: Any) -> Iterable[Any]:
