@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from tests.cli.test_installation import find_python
 from tfpoets.cli import export, retrain
 from tfpoets.data import load_pixels, network_input
-from tfpoets.exporting import SERVING, find_target
+from tfpoets.exporting import FROZEN_GRAPH, find_target
 from tfpoets.inference import load_classifier
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -150,3 +150,50 @@ def test_tensorflow_1_runs_the_graph(network: str, version: str, classifier, ins
     graph = classifier(network)
     python = install("3.7", f"tensorflow=={version}", "protobuf<3.21", "numpy<1.19")
     assert_reproduced(*run(python, TENSORFLOW_1, graph, graph), graph)
+
+
+def test_opencv_runs_the_graph_unless_the_export_table_says_why_not(classifier, install) -> None:
+    for version in ("opencv-python-headless<5", "opencv-python-headless>=5"):
+        python = install("3.11", version, "numpy")
+        unreadable = set()
+        for network in NETWORKS:
+            graph = classifier(network)
+            outputs, error = run(python, OPENCV, graph, graph)
+            if "cannot read" in FROZEN_GRAPH.requirement(graph).note:
+                unreadable.add(network)
+                assert not len(outputs), "the table says that OpenCV cannot read it"
+            else:
+                assert_reproduced(outputs, error, graph)
+        assert unreadable == {"views", "unknown"}
+
+
+@pytest.fixture(scope="module")
+def exported(classifier, photos: Path) -> Path:
+    """A folder of all formats of a classifier, next to its `photos.npy` and `expected.npy`."""
+    graph = classifier("mobilenet_v1_025_128")
+    assert export.main([f"--graph={graph}", f"--output_dir={graph.parent}", f"--image_dir={photos}",
+                        "--to=tflite,tflite_float16,tflite_dynamic,tflite_int8,saved_model,onnx"]) == 0
+    return graph
+
+
+@pytest.mark.parametrize("name, tolerance", [
+    ("tflite", TOLERANCE), ("tflite_float16", TOLERANCE), ("tflite_dynamic", 0.02), ("tflite_int8", 0.02)])
+def test_tflite_runtime_runs_all_forms(name: str, tolerance: float, exported: Path, install) -> None:
+    file = exported.with_name(find_target(name).file_name("graph"))
+    outputs, error = run(install("3.11", "tflite-runtime==2.14.0", "numpy<2"), TFLITE, file, exported)
+    pixels = np.round(255 * np.load(exported.with_name("photos.npy"))).astype(np.uint8)
+    # 8-bit kernels round differently from version to version.
+    expected = load_classifier(file).probabilities(pixels)
+    assert outputs.shape == expected.shape, error
+    assert np.abs(outputs - expected).max() < tolerance
+
+
+@pytest.mark.parametrize("package, works", [("onnxruntime==1.9.0", True), ("onnxruntime==1.8.1", False)])
+def test_the_oldest_onnx_runtime_is_stated_correctly(package: str, works: bool, exported: Path, install) -> None:
+    file = exported.with_name("graph.onnx")
+    assert find_target("onnx").requirement(file).runtime == "ORT 1.9"
+    outputs, error = run(install("3.8", package, "numpy<1.24", "protobuf<3.21"), ONNX_RUNTIME, file, exported)
+    if works:
+        assert_reproduced(outputs, error, exported)
+    else:
+        assert not len(outputs)

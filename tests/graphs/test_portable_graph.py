@@ -70,6 +70,23 @@ def test_computations_with_constants_are_replaced_by_their_result() -> None:
     assert np.array_equal(run(portable), run(graph_def))
 
 
+def test_batch_normalization_is_written_as_its_first_version() -> None:
+    def function(tensorflow: Any, pixels: Any) -> Any:
+        values = [np.float32([value, 2, 3]) for value in range(1, 5)]
+        return tensorflow.compat.v1.nn.fused_batch_norm(pixels, *values, epsilon=0.01, is_training=False)[0]
+    graph_def = build(function)
+    assert "FusedBatchNormV3" in operations(graph_def)
+    portable = make_portable(graph_def, ["output"])
+    assert "FusedBatchNorm" in operations(portable) and oldest_tensorflow(portable) == "1.13"
+    assert np.array_equal(run(portable), run(graph_def))
+
+
+def test_every_element_of_a_small_constant_is_stored() -> None:
+    portable = make_portable(build(lambda tensorflow, pixels: pixels + tensorflow.ones(3)), ["output"])
+    constant, = (node for node in portable.node if node.op == "Const")
+    assert len(constant.attr["value"].tensor.tensor_content) == 12 and np.array_equal(run(portable), PHOTOS + 1)
+
+
 def test_large_and_random_results_are_not_stored() -> None:
     def function(tensorflow: Any, pixels: Any) -> Any:
         tiled = tensorflow.tile(tensorflow.constant(np.ones((1, 1), np.float32)), tensorflow.constant([1024, 1024]))
@@ -115,7 +132,8 @@ def test_the_graph_is_the_same_every_time_and_unchanged_by_a_second_call() -> No
 
 @pytest.mark.parametrize("function, version", [
     (convolution, "1.13"),
-    (lambda tensorflow, pixels: tensorflow.where(pixels > 0.5, pixels, 0.0), "1.15"),
+    (lambda tensorflow, pixels: tensorflow.where(pixels > 0.5, pixels, 0.0), "1.14"),
+    (lambda tensorflow, pixels: tensorflow.einsum("bhwc->bwhc", pixels), "1.15"),
     (lambda tensorflow, pixels: tensorflow.nn.conv2d(pixels, np.ones((3, 3, 3, 1), np.float32), 1,
                                                      [[0, 0], [1, 1], [1, 1], [0, 0]]), "1.14"),
     (lambda tensorflow, pixels: tensorflow.image.resize(pixels, [4, 4]), "1.14"),

@@ -5,9 +5,59 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
-SINCE={'1.13':''}
-_VERSION_INDEX={}
-OPENCV_OPERATIONS=frozenset()
+# The first version of TensorFlow with each operation, and with each later attribute ("Operation.attribute"), among those
+# that networks use; "" if it is newer than all of these. From TF_GetAllOpList of the wheels of these versions.
+SINCE = {
+    "1.13": """
+        Abs Acos Acosh Add AddN AddV2 All Any ArgMax ArgMin Asin Asinh Atan Atan2 Atanh AvgPool BatchMatMul
+        BatchNormWithGlobalNormalization BatchToSpaceND BiasAdd BroadcastArgs BroadcastTo Cast Ceil ClipByValue
+        Concat ConcatV2 Const Conv2D Conv2DBackpropInput Cos Cosh CropAndResize DecodeJpeg DepthToSpace
+        DepthwiseConv2dNative Dequantize Div DivNoNan Elu EmptyTensorList EnsureShape Equal Erf Erfc Exp ExpandDims
+        Expm1 ExtractImagePatches ExtractJpegShape FakeQuantWithMinMaxVars Fill Floor FloorDiv FloorMod
+        FusedBatchNorm FusedBatchNormV2 Gather GatherNd GatherV2 Greater GreaterEqual Identity IdentityN If Inv
+        IsFinite IsInf IsNan L2Loss LRN LeakyRelu Less LessEqual LinSpace Log Log1p LogSoftmax LogicalAnd LogicalNot
+        LogicalOr MatMul MatrixDiag Max MaxPool MaxPoolWithArgmax Maximum Mean Merge MergeV2Checkpoints Min Minimum
+        MirrorPad Mod Mul Neg NoOp NotEqual OneHot OnesLike Pack Pad PadV2 PartitionedCall Placeholder
+        PlaceholderWithDefault Pow Prod RandomUniform Range Rank ReadVariableOp RealDiv Reciprocal Relu Relu6
+        Reshape ResizeArea ResizeBicubic ResizeBilinear ResizeNearestNeighbor RestoreV2 Reverse ReverseV2 Roll Round
+        Rsqrt SaveV2 SegmentSum Select Selu Shape ShapeN ShardedFilename Sigmoid Sign Sin Sinh Size Slice Softmax
+        Softplus Softsign SpaceToBatchND SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze
+        StatefulPartitionedCall StatelessIf StatelessWhile StaticRegexFullMatch StaticRegexReplace StopGradient
+        StridedSlice StringJoin Sub Substr Sum Switch Tan Tanh TensorListConcat TensorListFromTensor
+        TensorListGather TensorListGetItem TensorListLength TensorListPopBack TensorListPushBack TensorListReserve
+        TensorListScatter TensorListSetItem TensorListSplit TensorListStack Tile TopKV2 Transpose Unpack VarHandleOp
+        VariableV2 While Xdivy ZerosLike
+        """,
+    "1.14": """
+        BatchMatMulV2 EuclideanNorm FusedBatchNormV3 ScaleAndTranslate SelectV2 TensorListConcatV2 TensorListResize
+        TensorListScatterV2 Conv2D.explicit_paddings Conv2DBackpropInput.explicit_paddings GatherV2.batch_dims
+        MaxPoolWithArgmax.include_batch_in_index ResizeBicubic.half_pixel_centers ResizeBilinear.half_pixel_centers
+        ResizeNearestNeighbor.half_pixel_centers TensorListConcat.element_shape While.parallel_iterations
+        """,
+    "1.15": """
+        Einsum Equal.incompatible_shape_error NotEqual.incompatible_shape_error StatelessIf.output_shapes
+        StatelessWhile.output_shapes StatelessWhile.parallel_iterations
+        """,
+    "2.3": """
+        DepthwiseConv2dNative.explicit_paddings Dequantize.axis Dequantize.dtype Dequantize.narrow_range
+        FusedBatchNorm.exponential_avg_factor FusedBatchNormV2.exponential_avg_factor
+        FusedBatchNormV3.exponential_avg_factor VarHandleOp.allowed_devices
+        """,
+    "": """
+        BatchMatMul.grad_x BatchMatMul.grad_y BatchMatMulV2.grad_x BatchMatMulV2.grad_y GatherNd.bad_indices_policy
+        MatMul.grad_a MatMul.grad_b MaxPool.explicit_paddings MergeV2Checkpoints.allow_missing_files
+        TensorListGetItem.Tshape TensorListSetItem.resize_if_index_out_of_bounds TopKV2.Tk TopKV2.index_type
+        VarHandleOp.debug_name
+        """,
+}
+_VERSION_INDEX = {name: index for index, names in enumerate(SINCE.values()) for name in names.split()}
+# The operations that OpenCV's dnn module imports in any position and with default attributes omitted
+# (modules/dnn/src/tensorflow/tf_importer.cpp of OpenCV 4 and 5).
+OPENCV_OPERATIONS = frozenset("""
+    Abs Add AddN AddV2 AvgPool BiasAdd ClipByValue Concat ConcatV2 Const Conv2D DepthwiseConv2dNative Elu Exp
+    FusedBatchNorm FusedBatchNormV3 Identity MatMul MaxPool Mean Mul Pad Placeholder RealDiv Relu Relu6 Reshape
+    ResizeBilinear ResizeNearestNeighbor Sigmoid Softmax Squeeze Sub Tanh
+    """.split())
 
 
 def graph_nodes(graph_def: Any) -> Iterable[Any]:

@@ -10,8 +10,8 @@ from tfpoets.tf_runtime import full_precision, import_tensorflow, redirect_nativ
 CONTROL_FLOW = frozenset(("Enter", "Exit", "LoopCond", "Merge", "NextIteration", "RefMerge", "RefSwitch", "Switch"))
 # These pass on their input. StopGradient matters in training only.
 PASSING = ("Identity", "StopGradient")
-# Larger constants are not computed in advance, because they might make the file much larger.
-MAX_FOLDED_BYTES = 2 ** 20
+# Larger constants are neither computed in advance nor expanded, because they might make the file much larger.
+MAX_CONSTANT_BYTES = 2 ** 20
 
 
 def make_portable(graph_def: Any, outputs: Sequence[str]) -> Any:
@@ -26,6 +26,8 @@ def make_portable(graph_def: Any, outputs: Sequence[str]) -> Any:
     - attributes with their default value. A newer TensorFlow adds attributes to operations, and an older one rejects
       those that it does not know, even with a default value.
 
+    Batch normalization in float32 is written as the first version of the operation, which computes the same.
+
     Args:
         graph_def: A frozen GraphDef.
         outputs: The names of the output nodes.
@@ -34,6 +36,8 @@ def make_portable(graph_def: Any, outputs: Sequence[str]) -> Any:
     portable = _keep_ancestors(graph_def, outputs)
     _fold_constants(portable, outputs)
     portable = _keep_ancestors(portable, outputs)
+    _expand_constants(portable)
+    _use_first_batch_norm(portable)
     with redirect_native_stderr(), v1.Graph().as_default():
         return v1.train.export_meta_graph(graph_def=portable, strip_default_attrs=True).graph_def
 
@@ -98,7 +102,7 @@ def _fold_constants(graph_def: Any, outputs: Sequence[str]) -> None:
         with v1.Session() as session:
             results = dict(zip((tensor.op.name for tensor in folded), session.run(folded)))
     for node in graph_def.node:
-        if node.name in results and results[node.name].nbytes <= MAX_FOLDED_BYTES:
+        if node.name in results and results[node.name].nbytes <= MAX_CONSTANT_BYTES:
             value = tensorflow.make_tensor_proto(results[node.name])
             node.op = "Const"
             del node.input[:]
@@ -107,7 +111,27 @@ def _fold_constants(graph_def: Any, outputs: Sequence[str]) -> None:
             node.attr["value"].tensor.CopyFrom(value)
 
 
+def _expand_constants(graph_def: Any) -> None:
+    """Store every element of a constant whose elements are equal; TensorFlow stores one, of which OpenCV takes no note."""
+    tensorflow = import_tensorflow()
+    for tensor in (node.attr["value"].tensor for node in graph_def.node if node.op == "Const"):
+        if tensor.tensor_shape.dim and not tensor.tensor_content:
+            values = tensorflow.make_ndarray(tensor)
+            if values.nbytes <= MAX_CONSTANT_BYTES:
+                tensor.CopyFrom(tensorflow.make_tensor_proto(values))
+
+
 def _is_foldable(operation: Any) -> bool:
     """Return whether an operation has the same result every time if its inputs are constants."""
     return (len(operation.outputs) == 1 and len(operation.inputs) > 0 and not operation.control_inputs
             and not operation.op_def.is_stateful and operation.type not in CONTROL_FLOW)
+
+
+def _use_first_batch_norm(graph_def: Any) -> None:
+    """Replace FusedBatchNormV3, which TensorFlow 1.13 does not have, outside of training and in float32."""
+    float32 = import_tensorflow().float32.as_datatype_enum
+    for node in graph_def.node:
+        if node.op == "FusedBatchNormV3" and not node.attr["is_training"].b and node.attr["T"].type == float32:
+            node.op = "FusedBatchNorm"
+            for name in ("U", "exponential_avg_factor"):
+                node.attr.pop(name, None)
