@@ -62,13 +62,15 @@ def test_every_format_is_written_and_verified_on_the_test_photos(capsys: pytest.
 
 
 def test_the_table_shows_the_oldest_version_that_loads_each_file(capsys: pytest.CaptureFixture) -> None:
-    assert export.main(["--to=tflite,tflite_dynamic,onnx"]) == 0
+    assert export.main(["--to=tflite,tflite_dynamic,tfjs,saved_model,onnx"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) < 80 for line in lines)
-    needs = {line[:14].strip(): line[line.rindex("  "):].split(maxsplit=1)[1] for line in lines[1:5]}
-    assert needs["graph (.pb)"] == "TF 1.13" and needs["onnx"] == "ORT 1.9"
-    versions = [float(needs[name].removeprefix("TFLite ")) for name in ("tflite", "tflite_dynamic")]
-    assert all(1 <= version < 2.15 for version in versions)
+    needs = {line[:14].strip(): " ".join(line.split()[-2:]) for line in lines[1:7]}
+    expected = {"graph (.pb)": "TF 1.13", "tfjs": "TF.js 1.7", "saved_model": "TF 2.4", "onnx": "ORT 1.9"}
+    assert {name: needs[name] for name in expected} == expected
+    for name in ("tflite", "tflite_dynamic"):
+        major, minor = map(int, needs[name].removeprefix("TFLite ").split("."))
+        assert (1, 0) <= (major, minor) <= (2, 14)  # that of the last tflite-runtime
     assert "OpenCV's dnn module reads the .pb as well." in " ".join(" ".join(lines).split())
 
 

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
-# The first version of TensorFlow with each operation, and with each later attribute ("Operation.attribute"), among those
-# that networks use; "" if it is newer than all of these. From TF_GetAllOpList of the wheels of these versions.
+# The first of these versions of TensorFlow with each operation, and with each attribute that an operation did not have at
+# first ("Operation.attribute"), among those that networks use; "" for later ones. From TF_GetAllOpList of the wheels of
+# 1.13, 1.14, 1.15, 2.1, 2.3, 2.4 and 2.8.
 SINCE = {
     "1.13": """
         Abs Acos Acosh Add AddN AddV2 All Any ArgMax ArgMin Asin Asinh Atan Atan2 Atanh AvgPool BatchMatMul
@@ -38,16 +39,20 @@ SINCE = {
         Einsum Equal.incompatible_shape_error NotEqual.incompatible_shape_error StatelessIf.output_shapes
         StatelessWhile.output_shapes StatelessWhile.parallel_iterations
         """,
+    "2.1": """
+        Dequantize.axis Dequantize.narrow_range
+        """,
     "2.3": """
-        DepthwiseConv2dNative.explicit_paddings Dequantize.axis Dequantize.dtype Dequantize.narrow_range
-        FusedBatchNorm.exponential_avg_factor FusedBatchNormV2.exponential_avg_factor
-        FusedBatchNormV3.exponential_avg_factor VarHandleOp.allowed_devices
+        DepthwiseConv2dNative.explicit_paddings Dequantize.dtype FusedBatchNorm.exponential_avg_factor
+        FusedBatchNormV2.exponential_avg_factor FusedBatchNormV3.exponential_avg_factor VarHandleOp.allowed_devices
+        """,
+    "2.4": """
+        StatelessCase MaxPool.explicit_paddings
         """,
     "": """
         BatchMatMul.grad_x BatchMatMul.grad_y BatchMatMulV2.grad_x BatchMatMulV2.grad_y GatherNd.bad_indices_policy
-        MatMul.grad_a MatMul.grad_b MaxPool.explicit_paddings MergeV2Checkpoints.allow_missing_files
-        TensorListGetItem.Tshape TensorListSetItem.resize_if_index_out_of_bounds TopKV2.Tk TopKV2.index_type
-        VarHandleOp.debug_name
+        MatMul.grad_a MatMul.grad_b MergeV2Checkpoints.allow_missing_files TensorListGetItem.Tshape
+        TensorListSetItem.resize_if_index_out_of_bounds TopKV2.Tk TopKV2.index_type VarHandleOp.debug_name
         """,
 }
 _VERSION_INDEX = {name: index for index, names in enumerate(SINCE.values()) for name in names.split()}
