@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import flask.testing
 import numpy as np
 import pytest
 from PIL import Image
@@ -178,7 +177,8 @@ def test_invalid_requests_get_a_clear_error(client, body: bytes, sentence: str) 
     (255, "contains 255 at [31, 2, 1]"), (float("nan"), "contains NaN at [31, 2, 1]"),
     (float("inf"), "contains Infinity at [31, 2, 1]"), (10 ** 400, "contains 1000000"),
 ])
-def test_a_value_that_is_no_pixel_is_named_with_its_instance_and_position(client, value: object, sentence: str) -> None:
+def test_a_value_that_is_no_pixel_is_named_with_its_instance_and_position(client, value: object, sentence: str
+                                                                          ) -> None:
     pixels = np.full((32, 32, 3), 0.5).tolist()
     wrong = json.loads(json.dumps(pixels))
     wrong[31][2][1] = value

@@ -23,7 +23,8 @@ def test_compressed_requests_get_the_same_predictions(client, photo: bytes, enco
     response = client.post(PREDICT, data=compress(body), headers=headers)
     assert response.status_code == 200 and response.json == client.post(PREDICT, data=body).json
     form = (b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n' + photo + b"\r\n--x--\r\n")
-    response = client.post("/label", data=compress(form), headers=headers, content_type="multipart/form-data; boundary=x")
+    response = client.post("/label", data=compress(form), headers=headers,
+                           content_type="multipart/form-data; boundary=x")
     assert response.json["results"][0]["labels"][0]["label"] == "red"
 
 

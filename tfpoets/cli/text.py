@@ -88,8 +88,8 @@ def conversion_row(converted: ExportedFile) -> str:
     same = f"{converted.agreeing} of {converted.count}" if converted.count else "-"
     max_difference = f"{converted.max_difference:.1g}" if converted.count else "-"
     time = "-" if converted.milliseconds is None else f"{converted.milliseconds:.1f}"
-    return (f"{converted.name:<14} {converted.size / 1e6:>5.1f} {same:>10} {max_difference:>8} {accuracy:>20} {time:>5} "
-            f"{converted.oldest_runtime or '-'}")
+    return (f"{converted.name:<14} {converted.size / 1e6:>5.1f} {same:>10} {max_difference:>8} {accuracy:>20} "
+            f"{time:>5} {converted.oldest_runtime or '-'}")
 
 
 def conversion_notes(converted: Sequence[ExportedFile]) -> list[str]:
@@ -100,8 +100,9 @@ def conversion_notes(converted: Sequence[ExportedFile]) -> list[str]:
     """
     lines = _wrap("max diff: largest difference in probability from the graph. Intervals cover 95%. ms: time per "
                   "photo on this machine, without decoding, on one thread (the .pb and the SavedModel use all cores). "
-                  "needs: the oldest version that can load the file; TFLite is the version of TensorFlow Lite or "
-                  "tflite-runtime, and every LiteRT is newer. The tfjs files were converted back and run in TensorFlow.")
+                  "needs: the oldest version that loads the file (TF: TensorFlow; TFLite: TensorFlow Lite and "
+                  "tflite-runtime, which LiteRT replaces; TF.js: TensorFlow.js; ORT: ONNX Runtime). The tfjs files "
+                  "were converted back and run in TensorFlow.")
     for row in converted:
         if row.runtime_note:
             lines += _wrap(f"{row.name}: {row.runtime_note}")

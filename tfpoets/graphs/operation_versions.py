@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
-# The first of these versions of TensorFlow with each operation, and with each attribute that an operation did not have at
-# first ("Operation.attribute"), among those that networks use; "" for later ones. From TF_GetAllOpList of the wheels of
-# 1.13, 1.14, 1.15, 2.1, 2.3, 2.4 and 2.8.
+# The first version of TensorFlow, out of 1.13, 1.14, 1.15, 2.1, 2.3, 2.4 and 2.8, with each operation, and with each
+# attribute that the operation did not have at first ("Operation.attribute"), among those that networks use; "" if none of
+# them has it. From TF_GetAllOpList of their wheels.
 SINCE = {
     "1.13": """
         Abs Acos Acosh Add AddN AddV2 All Any ArgMax ArgMin Asin Asinh Atan Atan2 Atanh AvgPool BatchMatMul

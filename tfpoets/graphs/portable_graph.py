@@ -112,7 +112,7 @@ def _fold_constants(graph_def: Any, outputs: Sequence[str]) -> None:
 
 
 def _expand_constants(graph_def: Any) -> None:
-    """Store every element of a constant whose elements are equal; TensorFlow stores one, of which OpenCV takes no note."""
+    """Store every element of a constant, even if all are equal. TensorFlow then stores one, which OpenCV misreads."""
     tensorflow = import_tensorflow()
     for tensor in (node.attr["value"].tensor for node in graph_def.node if node.op == "Const"):
         if tensor.tensor_shape.dim and not tensor.tensor_content:

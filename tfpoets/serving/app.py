@@ -65,8 +65,7 @@ def _decompress_body() -> None:
     if encoding in UNCOMPRESSED:
         return
     if encoding not in COMPRESSED:
-        raise UnsupportedMediaType("The Content-Encoding of the request is not supported. Use gzip or deflate, or send "
-                                   "the body uncompressed.")
+        raise UnsupportedMediaType("The Content-Encoding of the request is not supported. Use gzip or deflate.")
     limit, decompressor = views.get_service().limits.request_bytes, zlib.decompressobj(GZIP_OR_ZLIB)
     try:
         body = decompressor.decompress(flask.request.get_data(cache=False), limit + 1)

@@ -124,7 +124,8 @@ def _parse_array(value: Any, number: int, shape: tuple[int, int, int]) -> np.nda
     if not isinstance(value, list):
         file_hint = ' Send files as {"b64": "<image file in base64>"}.' if isinstance(value, str) else ""
         raise RequestError(f"{no_array}: it is {_quote(value)}.{file_hint}")
-    actual_shape, values = [], [value]
+    actual_shape: list[int] = []
+    values: list[Any] = [value]
     while values and len(values) <= math.prod(shape) and all(isinstance(item, list) for item in values):
         lengths = {len(item) for item in values}
         if len(lengths) > 1:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 OPSET = 15
 # The first version of ONNX Runtime with each operator set (onnxruntime.ai/docs/reference/compatibility.html).
-FIRST_RUNTIMES = {13: "1.6", 14: "1.8", 15: "1.9", 16: "1.11", 17: "1.12", 18: "1.14", 19: "1.15", 20: "1.17"}
+FIRST_RUNTIMES = {13: "1.6", 14: "1.8", 15: "1.9"}
 INSTALL_REMEDY = "Run: pip install tf2onnx onnxruntime"
 
 
@@ -61,8 +61,7 @@ class ONNXTarget(ExportTarget):
         import onnx
         model = onnx.load(str(path), load_external_data=False)
         opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-        return Requirement(f"ORT {FIRST_RUNTIMES[opset]}" if opset in FIRST_RUNTIMES else "",
-                           "ORT is ONNX Runtime.")
+        return Requirement(f"ORT {FIRST_RUNTIMES[opset]}" if opset in FIRST_RUNTIMES else "")
 
 
 def convert_to_onnx(graph_def: Any, nodes: dict[str, str], description: dict[str, Any]) -> bytes:

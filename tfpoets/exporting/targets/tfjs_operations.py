@@ -34,16 +34,17 @@ OPERATIONS = frozenset("""
 FIRST_VERSION = "1.7"
 ADDED_LATER = {
     "3.0": """
-        Bincount BroadcastTo Cumsum DenseBincount Dilation2D EmptyTensorList HashTable HashTableV2 If LookupTableFind
-        LookupTableFindV2 LookupTableImport LookupTableImportV2 MirrorPad NonMaxSuppressionV4 StatelessIf StatelessWhile
-        TensorListConcat TensorListFromTensor TensorListGather TensorListGetItem TensorListPopBack TensorListPushBack
-        TensorListReserve TensorListScatter TensorListScatterV2 TensorListSetItem TensorListSplit TensorListStack Unique
-        UniqueV2 While
+        Bincount BroadcastTo Cumsum DenseBincount Dilation2D EmptyTensorList HashTable HashTableV2 If
+        LookupTableFind LookupTableFindV2 LookupTableImport LookupTableImportV2 MirrorPad NonMaxSuppressionV4
+        StatelessIf StatelessWhile TensorListConcat TensorListFromTensor TensorListGather TensorListGetItem
+        TensorListPopBack TensorListPushBack TensorListReserve TensorListScatter TensorListScatterV2
+        TensorListSetItem TensorListSplit TensorListStack Unique UniqueV2 While
         """,
     "4.0": """
-        BroadcastArgs Cumprod Einsum EuclideanNorm ImageProjectiveTransformV3 IsNan LookupTableSize LookupTableSizeV2
-        LowerBound RandomStandardNormal SparseFillEmptyRows SparseReshape SparseSegmentMean SparseSegmentSum StringNGrams
-        StringSplit StringToHashBucketFast TensorListConcatV2 TensorListLength TensorListResize UpperBound
+        BroadcastArgs Cumprod Einsum EuclideanNorm ImageProjectiveTransformV3 IsNan LookupTableSize
+        LookupTableSizeV2 LowerBound RandomStandardNormal SparseFillEmptyRows SparseReshape SparseSegmentMean
+        SparseSegmentSum StringNGrams StringSplit StringToHashBucketFast TensorListConcatV2 TensorListLength
+        TensorListResize UpperBound
         """,
     "4.22": """
         BitwiseAnd EnsureShape InitializeTable InitializeTableV2 IsFinite IsInf MatrixBandPart RandomUniformInt
