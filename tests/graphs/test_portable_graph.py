@@ -151,3 +151,11 @@ def test_the_oldest_tensorflow_follows_from_operations_and_attributes(function: 
 def test_operations_that_opencv_does_not_support_are_listed(function: Callable[[Any, Any], Any],
                                                             unsupported: list[str]) -> None:
     assert unsupported_by_opencv(make_portable(build(function), ["output"])) == unsupported
+
+
+def test_opencv_does_not_support_a_second_input() -> None:
+    def function(tensorflow: Any, pixels: Any) -> Any:
+        tensorflow.compat.v1.placeholder(tensorflow.float32, name="dead")
+        return pixels + 1.0
+    assert unsupported_by_opencv(build(function)) == ["more than one Placeholder"]
+    assert unsupported_by_opencv(make_portable(build(function), ["output"])) == []

@@ -6,8 +6,8 @@ from itertools import chain
 from typing import Any
 
 # The first version of TensorFlow, out of 1.13, 1.14, 1.15, 2.1, 2.3, 2.4 and 2.8, with each operation, and with each
-# attribute that the operation did not have at first ("Operation.attribute"), among those that networks use; "" if none of
-# them has it. From TF_GetAllOpList of their wheels.
+# attribute that the operation did not have at first ("Operation.attribute"), among those that networks use; "" if none
+# of them has it. From TF_GetAllOpList of their wheels.
 SINCE = {
     "1.13": """
         Abs Acos Acosh Add AddN AddV2 All Any ArgMax ArgMin Asin Asinh Atan Atan2 Atanh AvgPool BatchMatMul
@@ -93,6 +93,8 @@ def oldest_tensorflow(graph_def: Any) -> str:
 
 def unsupported_by_opencv(graph_def: Any) -> list[str]:
     """Return the names of the operations of a frozen graph that OpenCV's dnn module cannot run, sorted."""
+    if sum(node.op == "Placeholder" for node in graph_def.node) > 1:  # as in graphs of earlier versions of tfpoets
+        return ["more than one Placeholder"]
     constants = {node.name for node in graph_def.node if node.op == "Const"}
     return sorted({node.op for node in graph_def.node if node.op not in OPENCV_OPERATIONS
                    # OpenCV computes x - constant for both orders.
