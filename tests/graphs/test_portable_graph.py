@@ -146,6 +146,8 @@ def test_the_oldest_tensorflow_follows_from_operations_and_attributes(function: 
 
 @pytest.mark.parametrize("function, unsupported", [
     (convolution, []), (lambda tensorflow, pixels: tensorflow.reverse(pixels, [2]), ["ReverseV2"]),
+    (lambda tensorflow, pixels: tensorflow.reshape(pixels, [tensorflow.shape(pixels)[0], 192]), []),
+    (lambda tensorflow, pixels: pixels[:, 1:], ["StridedSlice"]),
     (lambda tensorflow, pixels: pixels - 1.0, []), (lambda tensorflow, pixels: 1.0 - pixels, ["Sub"]),
 ])
 def test_operations_that_opencv_does_not_support_are_listed(function: Callable[[Any, Any], Any],

@@ -95,7 +95,21 @@ def unsupported_by_opencv(graph_def: Any) -> list[str]:
     """Return the names of the operations of a frozen graph that OpenCV's dnn module cannot run, sorted."""
     if sum(node.op == "Placeholder" for node in graph_def.node) > 1:  # as in graphs of earlier versions of tfpoets
         return ["more than one Placeholder"]
-    constants = {node.name for node in graph_def.node if node.op == "Const"}
-    return sorted({node.op for node in graph_def.node if node.op not in OPENCV_OPERATIONS
-                   # OpenCV computes x - constant for both orders.
-                   or node.op == "Sub" and node.input[0].split(":")[0] in constants})
+    nodes = {node.name: node for node in graph_def.node}
+    flattening = {name for node in graph_def.node if node.op == "Reshape" for name in _batch_size_nodes(nodes, node)}
+    return sorted({node.op for node in graph_def.node if node.name not in flattening and (
+        node.op not in OPENCV_OPERATIONS
+        # OpenCV computes x - constant for both orders.
+        or node.op == "Sub" and nodes[node.input[0].split(":")[0]].op == "Const")})
+
+
+def _batch_size_nodes(nodes: dict[str, Any], reshape: Any) -> list[str]:
+    """Return the nodes that compute the batch size for a Reshape, as in Keras's Flatten, which OpenCV recognizes."""
+    found, name = [], reshape.input[1]
+    for operation in ("Pack", "StridedSlice", "Shape"):
+        node = nodes.get(name)
+        if node is None or node.op != operation:
+            return []
+        found.append(name)
+        name = node.input[0]
+    return found
