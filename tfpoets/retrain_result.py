@@ -154,7 +154,8 @@ class RetrainResult:
         return {"name": file.name, "path": str(file.path), "size": file.size, "count": file.count,
                 "agreeing": file.agreeing, "largest": file.max_difference,
                 "accuracy": file.metrics and file.metrics.accuracy,
-                "interval": file.metrics and file.metrics.interval, "milliseconds": file.milliseconds}
+                "interval": file.metrics and file.metrics.interval, "milliseconds": file.milliseconds,
+                "oldest_runtime": file.oldest_runtime, "runtime_note": file.runtime_note}
 
 
 def _non_finite_to_none(value: Any) -> Any:

@@ -61,6 +61,29 @@ def test_every_format_is_written_and_verified_on_the_test_photos(capsys: pytest.
     assert not list(Path("tf_files/exported").glob(".*"))
 
 
+def test_the_table_shows_the_oldest_version_that_loads_each_file(capsys: pytest.CaptureFixture) -> None:
+    assert export.main(["--to=tflite,tflite_dynamic,tfjs,saved_model,onnx"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) < 80 for line in lines)
+    needs = {line[:14].strip(): " ".join(line.split()[-2:]) for line in lines[1:7]}
+    expected = {"graph (.pb)": "TF 1.13", "tfjs": "TF.js 1.7", "saved_model": "TF 2.4", "onnx": "ORT 1.9"}
+    assert {name: needs[name] for name in expected} == expected
+    for name in ("tflite", "tflite_dynamic"):
+        major, minor = map(int, needs[name].removeprefix("TFLite ").split("."))
+        assert (1, 0) <= (major, minor) <= (2, 14)  # that of the last tflite-runtime
+    assert "OpenCV's dnn module reads the .pb as well." in " ".join(" ".join(lines).split())
+
+
+def test_the_requirement_is_read_from_the_file(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper
+    for opset, version in ((14, "ORT 1.8"), (99, "")):
+        value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+        graph = helper.make_graph([], "g", [value], [value])
+        path = tmp_path / f"{opset}.onnx"
+        path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)]).SerializeToString())
+        assert find_target("onnx").requirement(path).runtime == version
+
+
 def test_the_int8_network_has_uint8_input_and_output() -> None:
     assert export.main(["--to=tflite_int8"]) == 0
     input_, output = LiteRTModel(Path("tf_files/exported/retrained_graph_int8.tflite")).tensor_details()
@@ -128,6 +151,7 @@ def test_the_python_function_returns_the_rows_of_the_table() -> None:
     assert rows[1].path == Path("out/retrained_graph_float16.tflite") and rows[1].size == rows[1].path.stat().st_size
     assert all(row.count and row.metrics and row.metrics.count == row.count for row in rows)
     assert rows[2].max_difference < 1e-4 and rows[2].milliseconds is None and rows[1].milliseconds
+    assert rows[0].oldest_runtime == "TF 1.13" and rows[1].oldest_runtime.startswith("TFLite 1.")
     with pytest.raises(TfpoetsError, match="`formats`='onnx' is not a list"):
         tfpoets.export("tf_files/retrained_graph.pb", "onnx", "out")
     with pytest.raises(TfpoetsError, match="did you mean tfjs"):
@@ -198,6 +222,7 @@ def test_views_are_quantized_too(views: int, tiny_module: Path, model_dir: Path,
                           "--nodoctor", f"--views={views}", "--export=tflite_int8,tfjs")
     assert [row["name"] for row in result["converted"]] == ["graph (.pb)", "tflite_int8", "tfjs"]
     assert all(row["count"] == result["test"]["count"] for row in result["converted"])
+    assert [row["oldest_runtime"].split(" ")[0] for row in result["converted"][:2]] == ["TF", "TFLite"]
 
 
 def test_operations_that_tfjs_does_not_support_are_refused(tmp_path: Path) -> None:

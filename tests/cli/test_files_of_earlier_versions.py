@@ -36,6 +36,10 @@ def test_bottlenecks_are_reused(capsys: pytest.CaptureFixture) -> None:
     assert "Preparing" not in output.err and list(Path("models").iterdir()) == prepared
     old, new = (json.loads(Path(folder, "g.json").read_text("utf-8")) for folder in ("classifier", "new"))
     assert [new[part] for part in ("split", "network")] == [old[part] for part in ("split", "network")]
+    # The graph of the prepared extractor is reduced when it is exported.
+    contents = [Path(folder, "g.pb").read_bytes() for folder in ("classifier", "new")]
+    assert [b"explicit_paddings" in content for content in contents] == [True, False]
+    assert [content.count(b"Placeholder") for content in contents] == [2, 1]
 
 
 def test_an_interrupted_training_run_is_continued(capsys: pytest.CaptureFixture) -> None:

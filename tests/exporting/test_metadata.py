@@ -107,11 +107,16 @@ def test_a_missing_part_is_rejected(path: str) -> None:
         Metadata.from_json(remove_value(FULL, path), "x")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "5", '"x"', "{}", b"\xff\xfe\xff", "[" * 100_000,
+@pytest.mark.parametrize("text", ["{", "[]", "null", "5", '"x"', "{}", b"\xff\xfe\xff", "[" * 100_000,
                                   '{"format": "other"}', '{"format": ["tfpoets-classifier"]}'])
 def test_text_that_is_not_metadata_is_rejected(text: str | bytes) -> None:
     with pytest.raises(ModelError, match="metadata of x cannot be used"):
         Metadata.from_json(text, "x")
+
+
+def test_an_empty_file_is_rejected() -> None:
+    with pytest.raises(ModelError, match="x is empty"):
+        Metadata.from_json("", "x")
 
 
 @pytest.mark.parametrize("version", [None, "2", 1, 2.5, True])

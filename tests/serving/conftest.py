@@ -10,9 +10,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import flask.testing
 import pytest
 
+from tfpoets.inference import Classifier, load_classifier
+from tfpoets.serving import InferencePool, Limits, create_app
+
 ROOT = Path(__file__).resolve().parents[2]
+PREDICT = "/v1/models/classifier:predict"
+LIMITS = Limits(photos_per_request=4, pixels_per_photo=1_000_000, request_bytes=2 * 2 ** 20)
 
 
 @dataclass
@@ -66,3 +72,18 @@ def server(start_server) -> Iterator[Server]:
     """A server that many tests share."""
     with start_server() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def classifier(retrained: Path) -> Classifier:
+    return load_classifier(retrained / "tf_files" / "retrained_graph.tflite")
+
+
+@pytest.fixture(scope="module")
+def client(classifier: Classifier) -> flask.testing.FlaskClient:
+    return create_app(classifier, InferencePool(classifier, 2, LIMITS), "classifier", LIMITS).test_client()
+
+
+@pytest.fixture(scope="module")
+def photo(retrained: Path) -> bytes:
+    return (retrained / "photos" / "red" / "003.jpg").read_bytes()

@@ -6,34 +6,17 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import flask.testing
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.serving.conftest import LIMITS, PREDICT
 from tfpoets.inference import Classifier, load_classifier
 from tfpoets.serving import InferencePool, Limits, create_app
 from tfpoets.tf_runtime import import_tensorflow
-
-PREDICT = "/v1/models/classifier:predict"
-LIMITS = Limits(photos_per_request=4, pixels_per_photo=1_000_000, request_bytes=2 * 2 ** 20)
-
-
-@pytest.fixture(scope="module")
-def classifier(retrained: Path) -> Classifier:
-    return load_classifier(retrained / "tf_files" / "retrained_graph.tflite")
-
-
-@pytest.fixture(scope="module")
-def client(classifier: Classifier) -> flask.testing.FlaskClient:
-    return create_app(classifier, InferencePool(classifier, 2, LIMITS), "classifier", LIMITS).test_client()
-
-
-@pytest.fixture(scope="module")
-def photo(retrained: Path) -> bytes:
-    return (retrained / "photos" / "red" / "003.jpg").read_bytes()
 
 
 def b64(data: bytes) -> dict[str, str]:
@@ -146,7 +129,8 @@ def test_arrays_for_a_legacy_graph_are_scaled_like_its_photos(shared_data: Path)
 INVALID = {
     "no JSON": (b"{", "The request is not valid JSON"), "a number": (b"1", "must be a JSON object"),
     "nothing": (b"", "not valid JSON"), "deep": (b"[" * 100_000, "not valid JSON"),
-    "NaN": (b'{"instances": [NaN]}', "NaN is not a JSON number"), "not UTF-8": (b"\xff\xfe", "not valid JSON"),
+    "NaN": (b'{"instances": [NaN]}', "Instance 0 is not an array of numbers of shape [32, 32, 3]: it is NaN."),
+    "not UTF-8": (b"\xff\xfe", "not valid JSON"),
     "no instances": (b"{}", 'either "instances" or "inputs"'),
     "both": (b'{"instances": [1], "inputs": [1]}', 'either "instances" or "inputs"'),
     "empty": (b'{"instances": []}', "at least one photo"), "a string": (b'{"instances": "x"}', "at least one photo"),
@@ -155,6 +139,16 @@ INVALID = {
     "words": (b'{"instances": [["a"]]}', "is not an array of numbers"),
     "huge": (b'{"instances": [[1e999]]}', "has the shape"),
     "base64": (b'{"instances": [{"b64": "?"}]}', "is not valid base64"),
+    "base64 that was cut off": (b'{"instances": [{"b64": "AAAAA"}]}', "is not valid base64"),
+    "base64 with padding inside": (b'{"instances": [{"b64": "AA==AAAA"}]}', "is not valid base64"),
+    "base64 with too much padding": (b'{"instances": [{"b64": "AAA=="}]}', "is not valid base64"),
+    "base64 with accents": ('{"instances": [{"b64": "AAAé"}]}'.encode(), "is not valid base64"),
+    "a row of Cloud ML": (b'{"instances": [{"key": "0", "image_bytes": {"b64": "AAAA"}}]}',
+                          'Instance 0 has an input that the model does not have: "key"'),
+    "a column of keys": (b'{"inputs": {"key": ["0"], "image_bytes": [{"b64": "AAAA"}]}}', "and nothing else"),
+    "base64 as a string": (b'{"instances": ["AAAA"]}', 'it is "AAAA". Send files as {"b64"'),
+    "an empty object": (b'{"instances": [{}]}', 'Instance 0 must contain either "image"'),
+    "null": (b'{"instances": [null]}', "Instance 0 is not an array of numbers of shape [32, 32, 3]: it is null."),
     "b64 of a number": (b'{"instances": [{"b64": 1}]}', 'must be {"b64"'),
     "no photo": (b'{"instances": [{"b64": "AAAA"}]}', "Instance 0 cannot be used: not a photo"),
     "signature": (b'{"signature_name": "x", "instances": [{"b64": "AAAA"}]}', "There is no signature 'x'"),
@@ -172,6 +166,59 @@ def test_invalid_requests_get_a_clear_error(client, body: bytes, sentence: str) 
     response = client.post(PREDICT, data=body)
     assert response.status_code == 400 and sentence in response.json["error"]
     assert "/" not in response.json["error"].replace("multipart/form-data", "") and "\n" not in response.json["error"]
+
+
+@pytest.mark.parametrize("value, sentence", [
+    ("0.5", 'is not an array of numbers of shape [32, 32, 3]: it contains "0.5" at [31, 2, 1]'),
+    ("x" * 1000, f'it contains "{"x" * 36}... at [31, 2, 1]'),
+    (True, "it contains true at [31, 2, 1]"), (None, "it contains null at [31, 2, 1]"),
+    ({"b64": "AAAA"}, "it contains an object at [31, 2, 1]"), ([0.5], "its rows have different lengths"),
+    (1e30, "contains 1e+30 at [31, 2, 1], but pixels must be in [0, 1]"), (-1, "contains -1 at [31, 2, 1]"),
+    (255, "contains 255 at [31, 2, 1]"), (float("nan"), "contains NaN at [31, 2, 1]"),
+    (float("inf"), "contains Infinity at [31, 2, 1]"), (10 ** 400, "contains 1000000"),
+])
+def test_a_value_that_is_no_pixel_is_named_with_its_instance_and_position(client, value: object, sentence: str
+                                                                          ) -> None:
+    pixels = np.full((32, 32, 3), 0.5).tolist()
+    wrong = json.loads(json.dumps(pixels))
+    wrong[31][2][1] = value
+    response = client.post(PREDICT, json={"instances": [pixels, wrong]})
+    assert response.status_code == 400 and response.json["error"].startswith("Instance 1 "), response.json
+    assert sentence in response.json["error"] and len(response.json["error"]) < 200
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (32, 32, 4), (3, 32, 32), (64, 64, 3), (1, 32, 32, 3), (9000,), (0,)])
+def test_an_array_of_another_shape_is_described(client, shape: tuple[int, ...]) -> None:
+    response = client.post(PREDICT, json={"instances": [np.full(shape, 0.5).tolist()]})
+    assert response.json == {"error": f"Instance 0 has the shape {list(shape)}, not [32, 32, 3]."}
+
+
+def test_pixels_that_resampling_moved_a_little_beyond_black_and_white_are_accepted(client) -> None:
+    pixels = np.linspace(-0.2, 1.2, 32 * 32 * 3).reshape(32, 32, 3).tolist()
+    assert client.post(PREDICT, json={"instances": [pixels, np.zeros((32, 32, 3), int).tolist()]}).status_code == 200
+
+
+@pytest.mark.parametrize("encode", [
+    base64.encodebytes, lambda data: base64.encodebytes(data).replace(b"\n", b"\r\n"),
+    lambda data: base64.b64encode(data) + b"\n", base64.urlsafe_b64encode,
+    lambda data: base64.b64encode(data).rstrip(b"=")], ids=["lines", "CRLF", "newline", "URL-safe", "no padding"])
+@pytest.mark.parametrize("n_bytes_after_the_photo", range(3))
+def test_base64_is_accepted_in_all_common_forms(client, photo: bytes, encode: Callable[[bytes], bytes],
+                                                n_bytes_after_the_photo: int) -> None:
+    data = photo + b"\xff" * n_bytes_after_the_photo  # decoders of JPEG ignore them; they change the padding
+    expected = client.post(PREDICT, json={"instances": [b64(photo)]}).json
+    response = client.post(PREDICT, json={"instances": [{"b64": encode(data).decode()}]})
+    assert response.status_code == 200 and response.json == expected
+
+
+def test_a_method_that_an_address_does_not_support_gets_405_with_the_supported_ones(client) -> None:
+    for address in (PREDICT, "/v1/models/classifier/versions/1:predict"):
+        for method in (client.get, client.put, client.delete):
+            response = method(address)
+            assert (response.status_code, response.headers["Allow"]) == (405, "OPTIONS, POST")
+    assert client.post("/v1/models/classifier").status_code == 405
+    for method in (client.get, client.post):
+        assert method("/v1/models/classifier:classify").status_code == 404
 
 
 @pytest.mark.parametrize("data, sentence", [
@@ -223,6 +270,15 @@ def test_metrics_for_prometheus_count_requests(client, photo: bytes) -> None:
     text = client.get("/metrics").get_data(as_text=True)
     assert 'tfpoets_requests_total{address="/v1/models/<model>:predict",status="200"}' in text
     assert "tfpoets_photos_waiting 0.0" in text and "tfpoets_request_seconds_bucket" in text
+
+
+def test_the_openapi_document_describes_compression_and_the_range_of_pixels(client) -> None:
+    document = client.get("/openapi.json").json
+    for address in ("/label", PREDICT):
+        operation = document["paths"][address]["post"]
+        assert operation["parameters"][0]["schema"]["enum"] == ["gzip", "deflate", "identity"]
+        assert "415" in operation["responses"]
+    assert '"maximum":1,"minimum":0' in json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
 def test_the_openapi_document_lists_every_address(client) -> None:

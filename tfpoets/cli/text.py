@@ -95,19 +95,19 @@ def cross_validation_lines(metrics: Metrics, fold_accuracies: Sequence[float], r
 
 def conversion_header() -> str:
     """Return the header of the table whose rows `conversion_row` returns."""
-    return f"{'format':<15} {'MB':>6}  {'same label':>12}  {'max diff':>8}  {'accuracy (95% interval)':>23}  {'ms':>5}"
+    return f"{'format':<14} {'MB':>5} {'same label':>10} {'max diff':>8} {'accuracy (interval)':>20} {'ms':>5} needs"
 
 
 def conversion_row(converted: ExportedFile) -> str:
-    """Return a row about a converted file: size, agreement with the graph, accuracy, and time per photo."""
+    """Return a row about a converted file: size, agreement, accuracy, time per photo, and the oldest runtime."""
     metrics = converted.metrics
     accuracy = "-" if metrics is None else (f"{metrics.accuracy:.1%} ({100 * metrics.interval[0]:.1f}-"
                                             f"{100 * metrics.interval[1]:.1f}%)")
     same = f"{converted.agreeing} of {converted.count}" if converted.count else "-"
     max_difference = f"{converted.max_difference:.1g}" if converted.count else "-"
     time = "-" if converted.milliseconds is None else f"{converted.milliseconds:.1f}"
-    return (f"{converted.name:<15} {converted.size / 1e6:>6.1f}  {same:>12}  {max_difference:>8}  {accuracy:>23}  "
-            f"{time:>5}")
+    return (f"{converted.name:<14} {converted.size / 1e6:>5.1f} {same:>10} {max_difference:>8} {accuracy:>20} "
+            f"{time:>5} {converted.oldest_runtime or '-'}")
 
 
 def conversion_notes(converted: Sequence[ExportedFile]) -> list[str]:
@@ -116,9 +116,14 @@ def conversion_notes(converted: Sequence[ExportedFile]) -> list[str]:
     Args:
         converted: The rows of the table, starting with the graph.
     """
-    lines = _wrap("max diff: largest difference in probability from the graph. ms: time per photo on this "
-                  "machine, without decoding, on one thread (the .pb and the SavedModel use all cores). The "
-                  "tfjs files were converted back and run in TensorFlow.")
+    lines = _wrap("max diff: largest difference in probability from the graph. Intervals cover 95%. ms: time per "
+                  "photo on this machine, without decoding, on one thread (the .pb and the SavedModel use all cores). "
+                  "needs: the oldest version that loads the file (TF: TensorFlow; TFLite: TensorFlow Lite and "
+                  "tflite-runtime, which LiteRT replaces; TF.js: TensorFlow.js; ORT: ONNX Runtime). The tfjs files "
+                  "were converted back and run in TensorFlow.")
+    for row in converted:
+        if row.runtime_note:
+            lines += _wrap(f"{row.name}: {row.runtime_note}")
     if converted[0].has_unknown_score and not all(row.has_unknown_score for row in converted):
         lines += _wrap("The .tflite formats contain only the probabilities, so they never report a photo as unknown.")
     graph_metrics = converted[0].metrics

@@ -20,7 +20,7 @@ from .export_targets import (FROZEN_GRAPH, check_classifier_exists, check_format
 from .exportable import Exportable, load_readable_photos, sample_evenly
 from .metadata import Metadata
 from .staging import OutputFile, StagedFiles
-from .target import TFLITE_IDENTIFIER
+from .target import TFLITE_IDENTIFIER, ExportTarget
 from .training_photos import training_photo_mask
 from .verification import ExportedFile, FileComparison, LoadedReference, predict
 
@@ -128,8 +128,8 @@ def convert(source: Exportable, formats: Sequence[str], folder: Path, photos: Se
             staged.write()
             verified = staged.verify(reference)
             path, = staged.publish()
-        results.append(replace(verified[0], path=path) if verified else
-                       FileComparison(name, path, target.tolerance).unverified())
+        results.append(_add_requirement(replace(verified[0], path=path) if verified else
+                                        FileComparison(name, path, target.tolerance).unverified(), target))
         on_event(results[-1])
     return results
 
@@ -145,7 +145,12 @@ def _run_graph(source: Exportable, photos: Sequence[Photo]) -> tuple[ExportedFil
     y = np.array([labels.index(photo.label) for photo in readable_photos], np.int64)
     reference = LoadedReference(readable_photos, pixels, outputs, y, "the graph")
     comparison = FileComparison(FROZEN_GRAPH.name, source.path, None, threshold)
-    return comparison.measure(runner, outputs, reference), reference
+    return _add_requirement(comparison.measure(runner, outputs, reference), FROZEN_GRAPH), reference
+
+
+def _add_requirement(result: ExportedFile, target: ExportTarget) -> ExportedFile:
+    runtime, note = target.requirement(result.path)
+    return replace(result, oldest_runtime=runtime, runtime_note=note)
 
 
 def _list_photos(metadata: Metadata, image_dir: Path | str | None) -> list[Photo]:

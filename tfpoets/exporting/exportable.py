@@ -13,7 +13,7 @@ import numpy as np
 from tfpoets.data import Photo, load_pixels
 from tfpoets.errors import ExportError, PhotoError
 from tfpoets.extractors import INPUT_NODE, OUTPUT_NODE, core_count
-from tfpoets.graphs import MODULE_SCOPE, PROBABILITIES, UNKNOWN_SCORE
+from tfpoets.graphs import MODULE_SCOPE, PROBABILITIES, UNKNOWN_SCORE, make_portable
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 from .metadata import Metadata
@@ -51,8 +51,9 @@ class TrainedNetwork:
                 tensorflow.float32, [None, extractor.height, extractor.width, 3], name=INPUT_NODE)
             bottleneck, = tensorflow.graph_util.import_graph_def(
                 extractor_graph_def, {INPUT_NODE: pixels}, [f"{OUTPUT_NODE}:0"], name=MODULE_SCOPE)
-            self.head.add_to_graph(bottleneck, self.output_node)
-            return graph.as_graph_def()
+            outputs = self.head.add_to_graph(bottleneck, self.output_node)
+            # The extractor may have been prepared by an earlier version, so it is reduced here.
+            return make_portable(graph.as_graph_def(), [tensor.op.name for tensor in outputs.values()])
 
 
 @dataclass(frozen=True, eq=False)

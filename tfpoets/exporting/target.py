@@ -33,6 +33,18 @@ class LoadedFile(NamedTuple):
     engine: Engine
 
 
+class Requirement(NamedTuple):
+    """What a program needs to load a file.
+
+    Attributes:
+        runtime: The oldest version of the runtime, such as "TF 1.13" or "TFLite 2.3"; "" if it is not known.
+        note: A sentence about other programs that load the file; "" if there is nothing to add.
+    """
+
+    runtime: str = ""
+    note: str = ""
+
+
 class ExportTarget(ABC):
     """An export format.
 
@@ -95,6 +107,10 @@ class ExportTarget(ABC):
             ModelError: This target wrote the file, but it is damaged.
         """
         return None
+
+    def requirement(self, path: Path) -> Requirement:
+        """Return what a program needs to load a written file, as far as the file shows it."""
+        return Requirement()
 
     def unavailable_reason(self) -> str:
         """Return why the format cannot be written on this machine, and a remedy; "" if it can be written."""

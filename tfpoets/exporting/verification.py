@@ -47,6 +47,8 @@ class ExportedFile:
         metrics: The metrics of the predictions; None without photos, or if the true classes are not known.
         milliseconds: The median time per photo on one thread, without decoding; None if it was not measured.
         has_unknown_score: Whether the file returns the unknown score.
+        oldest_runtime: The oldest version that loads the file, such as "TF 1.13"; "" if it is not known.
+        runtime_note: A sentence about other programs that load the file; "" if there is nothing to add.
     """
 
     name: str
@@ -60,6 +62,8 @@ class ExportedFile:
     metrics: Metrics | None = None
     milliseconds: float | None = None
     has_unknown_score: bool = False
+    oldest_runtime: str = ""
+    runtime_note: str = ""
 
     def sentence(self) -> str:
         """Return the result of the comparison as part of a sentence."""

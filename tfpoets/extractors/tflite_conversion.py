@@ -51,6 +51,8 @@ def convert_to_tflite(function: Callable[[Any], Any], height: int, width: int, k
         converter = tensorflow.lite.TFLiteConverter.from_concrete_functions([concrete])
         if kind != "float32":
             converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
+            # TensorFlow Lite before version 2.18 cannot run dense layers with a scale for each channel.
+            converter._experimental_disable_per_channel_quantization_for_dense_layers = True
         if kind == "float16":
             converter.target_spec.supported_types = [tensorflow.float16]
         if kind == "int8":

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from .legacy_names import MOBILENET_SIZES, MOBILENET_WIDTHS, architecture_names, find_architecture
     from .legacy_tools import group_nodes_by_operation, round_weights, write_for_tensorboard
     from .node_names import HEAD_SCOPE, LOGITS, MODULE_SCOPE, PROBABILITIES, UNKNOWN_SCOPE, UNKNOWN_SCORE
+    from .operation_versions import oldest_tensorflow, unsupported_by_opencv
+    from .portable_graph import make_portable
     from .signature_runner import load_signature
     from .signatures import Signature, find_inference_graph, format_shape, has_variables, load_signatures
 
@@ -22,6 +24,8 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".legacy_names": "MOBILENET_SIZES MOBILENET_WIDTHS architecture_names find_architecture",
     ".legacy_tools": "group_nodes_by_operation round_weights write_for_tensorboard",
     ".node_names": "HEAD_SCOPE LOGITS MODULE_SCOPE PROBABILITIES UNKNOWN_SCOPE UNKNOWN_SCORE",
+    ".operation_versions": "oldest_tensorflow unsupported_by_opencv",
+    ".portable_graph": "make_portable",
     ".signature_runner": "load_signature",
     ".signatures": "Signature find_inference_graph format_shape has_variables load_signatures",
 })

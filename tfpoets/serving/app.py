@@ -1,11 +1,13 @@
 """The factory of the Flask application, with its security headers and error responses."""
 from __future__ import annotations
 
+import io
 import logging
 import time
+import zlib
 
 import flask
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, UnsupportedMediaType
 
 from tfpoets.inference import Classifier
 
@@ -22,6 +24,9 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "geolocation=(), microphone=()", "Cache-Control": "no-store"}
 RETRY_SECONDS = 1
+# The values of Content-Encoding that can be decoded. zlib finds out which of the two formats it is.
+COMPRESSED, UNCOMPRESSED = ("gzip", "x-gzip", "deflate"), ("", "identity")
+GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
 def create_app(classifier: Classifier, inference_pool: InferencePool, model_name: str, limits: Limits) -> flask.Flask:
@@ -39,6 +44,7 @@ def create_app(classifier: Classifier, inference_pool: InferencePool, model_name
     app.json.sort_keys = False  # type: ignore[attr-defined]
     views.init_app(app, classifier, inference_pool, model_name, limits)
     app.before_request(_start_timer)
+    app.before_request(_decompress_body)
     app.after_request(_add_security_headers)
     app.after_request(_record_request)
     # Errors are JSON with a short message, which contains no path and no traceback.
@@ -51,6 +57,25 @@ def create_app(classifier: Classifier, inference_pool: InferencePool, model_name
 
 def _start_timer() -> None:
     flask.g.start_time = time.perf_counter()
+
+
+def _decompress_body() -> None:
+    """Replace a compressed body by its content, to which the limit for uncompressed bodies applies."""
+    encoding = flask.request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding in UNCOMPRESSED:
+        return
+    if encoding not in COMPRESSED:
+        raise UnsupportedMediaType("The Content-Encoding of the request is not supported. Use gzip or deflate.")
+    limit, decompressor = views.get_service().limits.request_bytes, zlib.decompressobj(GZIP_OR_ZLIB)
+    try:
+        body = decompressor.decompress(flask.request.get_data(cache=False), limit + 1)
+    except zlib.error:
+        raise RequestError(f"The body of the request is not valid {encoding}.") from None
+    if len(body) > limit:
+        raise RequestEntityTooLarge
+    if not decompressor.eof or decompressor.unused_data:
+        raise RequestError(f"The body of the request is not valid {encoding}.")
+    flask.request.stream = io.BytesIO(body)
 
 
 def _add_security_headers(response: flask.Response) -> flask.Response:
@@ -79,6 +104,8 @@ def _handle_http_error(error: HTTPException) -> flask.Response:
     response.status_code = error.code or 500
     if error.code == 405:
         response.headers["Allow"] = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
+    if error.code == 415:
+        response.headers["Accept-Encoding"] = ", ".join(COMPRESSED)
     return response
 
 
@@ -90,6 +117,8 @@ def _handle_unexpected_error(error: Exception) -> tuple[dict[str, str], int]:
 def _http_error_message(error: HTTPException) -> str:
     if isinstance(error, RequestEntityTooLarge):
         return "The request is too large."
+    if isinstance(error, UnsupportedMediaType):
+        return str(error.description)
     if error.code == 404 and (error.description or "").startswith("Servable"):
         return str(error.description)
     return {404: "There is nothing at this address.", 405: "This address does not support the request's method.",

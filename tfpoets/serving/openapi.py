@@ -39,8 +39,12 @@ def _object(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 ERROR = _object({"error": {"type": "string"}})
+CONTENT_ENCODING = {"name": "Content-Encoding", "in": "header", "description": "How the body is compressed, if it is.",
+                    "schema": {"type": "string", "enum": ["gzip", "deflate", "identity"]}}
 ERRORS = {"400": {"description": "The request is invalid.", "content": _json(ERROR)},
-          "413": {"description": "The request is too large.", "content": _json(ERROR)},
+          "413": {"description": "The request is too large, as it is or decompressed.", "content": _json(ERROR)},
+          "415": {"description": "The Content-Encoding is not supported.", "content": _json(ERROR),
+                  "headers": {"Accept-Encoding": {"schema": {"type": "string"}}}},
           "503": {"description": "The server is busy. Try again later.", "content": _json(ERROR),
                   "headers": {"Retry-After": {"schema": {"type": "string"}}}}}
 
@@ -52,10 +56,12 @@ def _operation(summary: str, properties: dict[str, Any]) -> dict[str, Any]:
 
 def _predict(classifier: Classifier, limits: Limits) -> dict[str, Any]:
     """Describe POST /v1/models/NAME:predict."""
-    binary = _object({"b64": {"type": "string", "format": "byte", "description": "An image file in base64."}},
+    binary = _object({"b64": {"type": "string", "format": "byte",
+                              "description": "An image file in base64. White space is ignored."}},
                      additionalProperties=False)
     size = f"[{classifier.input.height}, {classifier.input.width}, 3]"
-    array = {"type": "array", "items": {"type": "array", "items": {"type": "array", "items": {"type": "number"}}},
+    pixel = {"type": "number", "minimum": 0, "maximum": 1}
+    array = {"type": "array", "items": {"type": "array", "items": {"type": "array", "items": pixel}},
              "description": f"The pixels of a photo in [0, 1]: {size}."}
     instance = {"oneOf": [binary, array, _object({INPUT_NAMES[BYTES_SIGNATURE]: binary}, additionalProperties=False),
                           _object({INPUT_NAMES[ARRAY_SIGNATURE]: array}, additionalProperties=False)]}
@@ -70,6 +76,7 @@ def _predict(classifier: Classifier, limits: Limits) -> dict[str, Any]:
     response = {"type": "object", "properties": {"predictions": {"type": "array", "items": row},
                                                  "outputs": {"type": "object"}}}
     return {"summary": "Predict the probabilities and labels of photos (TensorFlow Serving's REST API)",
+            "parameters": [CONTENT_ENCODING],
             "requestBody": {"required": True, "content": _json(request)},
             "responses": {"200": {"description": "A prediction for each photo.", "content": _json(response)},
                           **ERRORS}}
@@ -88,7 +95,7 @@ def _label(limits: Limits) -> dict[str, Any]:
     result = {"type": "object", "required": ["file"], "properties": {
         "file": {"type": "string"}, "labels": labels, "error": {"type": "string"}, "unknown": {"type": "boolean"},
         "unknown_score": {"type": "number"}}}
-    return {"summary": "Label one or more photos",
+    return {"summary": "Label one or more photos", "parameters": [CONTENT_ENCODING],
             "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}},
             "responses": {"200": {"description": "A result for each photo. If a photo cannot be used, its result has "
                                                  "an `error` instead of `labels`.",

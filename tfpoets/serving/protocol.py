@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
+import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,11 @@ ARRAY_SIGNATURE, BYTES_SIGNATURE = "serving_default", "predict_bytes"
 INPUT_NAMES = {ARRAY_SIGNATURE: "image", BYTES_SIGNATURE: "image_bytes"}
 # The only version of the model.
 VERSION = "1"
+# The URL-safe alphabet of base64 (RFC 4648, 5) as the usual one, and the white space that TensorFlow Serving ignores.
+FROM_URL_SAFE, WHITE_SPACE = bytes.maketrans(b"-_", b"+/"), b" \t\n\v\f\r"
+# Pixels are in [0, 1]. Resampling can go a little beyond, but values such as 255 have another scale.
+MIN_PIXEL, MAX_PIXEL = -0.5, 1.5
+MAX_QUOTED_LENGTH = 40
 
 
 class RequestError(ValueError):
@@ -48,14 +56,15 @@ def parse_predict_request(request: Any, classifier: Classifier, max_photos: int)
         raise RequestError(f'"{"inputs" if columnar else "instances"}" must be a list with at least one photo.')
     if len(values) > max_photos:
         raise RequestError(f"The request contains {len(values)} photos; the limit is {max_photos}.")
-    values = [_row_input(value) for value in values]
+    values = [_row_input(value, number) for number, value in enumerate(values)]
     default_signature = BYTES_SIGNATURE if _is_binary(values[0]) else ARRAY_SIGNATURE
     signature = request.get("signature_name") or default_signature
     if not isinstance(signature, str) or signature not in INPUT_NAMES:
         raise RequestError(f"There is no signature {signature!r}; use {ARRAY_SIGNATURE} or {BYTES_SIGNATURE}.")
     if signature == BYTES_SIGNATURE:
         return [_decode_base64(value, number) for number, value in enumerate(values)], columnar
-    return [_parse_array(value, number, classifier) for number, value in enumerate(values)], columnar
+    shape = (classifier.input.height, classifier.input.width, 3)
+    return [_parse_array(value, number, shape) for number, value in enumerate(values)], columnar
 
 
 def _columnar_input(inputs: Any) -> Any:
@@ -64,17 +73,24 @@ def _columnar_input(inputs: Any) -> Any:
         named = [inputs[name] for name in INPUT_NAMES.values() if name in inputs]
         if len(named) != 1 or len(inputs) != 1:
             raise RequestError(f'"inputs" must contain either "{INPUT_NAMES[ARRAY_SIGNATURE]}" or '
-                               f'"{INPUT_NAMES[BYTES_SIGNATURE]}".')
+                               f'"{INPUT_NAMES[BYTES_SIGNATURE]}", and nothing else.')
         return named[0]
     return inputs
 
 
-def _row_input(row: Any) -> Any:
+def _row_input(row: Any, number: int) -> Any:
     """Return the only input of a row, written as {name: value} or as the value alone."""
-    if isinstance(row, dict) and len(row) == 1:
-        name, = row
-        return row[name] if name in INPUT_NAMES.values() else row
-    return row
+    if not isinstance(row, dict) or _is_binary(row):
+        return row
+    unknown = [name for name in row if name not in INPUT_NAMES.values()]
+    if unknown:
+        raise RequestError(f"Instance {number} has an input that the model does not have: {_quote(unknown[0])}. Send "
+                           f'only "{INPUT_NAMES[BYTES_SIGNATURE]}" or "{INPUT_NAMES[ARRAY_SIGNATURE]}"; the '
+                           "predictions have the order of the instances.")
+    if len(row) != 1:
+        raise RequestError(f'Instance {number} must contain either "{INPUT_NAMES[ARRAY_SIGNATURE]}" or '
+                           f'"{INPUT_NAMES[BYTES_SIGNATURE]}".')
+    return next(iter(row.values()))
 
 
 def _is_binary(value: Any) -> bool:
@@ -82,30 +98,92 @@ def _is_binary(value: Any) -> bool:
 
 
 def _decode_base64(value: Any, number: int) -> bytes:
+    """Return the bytes of a binary instance.
+
+    As in TensorFlow Serving (absl::Base64Unescape), white space is ignored and padding may be missing. The URL-safe
+    alphabet is accepted as well.
+    """
     if not _is_binary(value) or not isinstance(value["b64"], str):
         raise RequestError(f'Instance {number} must be {{"b64": "<image file in base64>"}} for the signature '
                            f"{BYTES_SIGNATURE}.")
     try:
-        return base64.b64decode(value["b64"], validate=True)
-    except (binascii.Error, ValueError):
+        digits = value["b64"].encode("ascii").translate(FROM_URL_SAFE, WHITE_SPACE)
+        if not digits.endswith(b"="):
+            digits += b"=" * (-len(digits) % 4)
+        return base64.b64decode(digits, validate=True)
+    except (binascii.Error, UnicodeEncodeError):
         raise RequestError(f"Instance {number} is not valid base64.") from None
 
 
-def _parse_array(value: Any, number: int, classifier: Classifier) -> np.ndarray:
-    """Return the pixels of an instance; raise a RequestError unless it is an array of the right shape."""
-    shape = (classifier.input.height, classifier.input.width, 3)
+def _parse_array(value: Any, number: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """Return the pixels of an instance; raise a RequestError unless it is an array of numbers of the given shape."""
     if _is_binary(value):
         raise RequestError(f"Instance {number} is binary, but the signature {ARRAY_SIGNATURE} takes arrays. "
                            f'Set "signature_name" to "{BYTES_SIGNATURE}", and send only files.')
+    no_array = f"Instance {number} is not an array of numbers of shape {list(shape)}"
+    if not isinstance(value, list):
+        file_hint = ' Send files as {"b64": "<image file in base64>"}.' if isinstance(value, str) else ""
+        raise RequestError(f"{no_array}: it is {_quote(value)}.{file_hint}")
+    actual_shape: list[int] = []
+    values: list[Any] = [value]
+    while values and len(values) <= math.prod(shape) and all(isinstance(item, list) for item in values):
+        lengths = {len(item) for item in values}
+        if len(lengths) > 1:
+            raise RequestError(f"{no_array}: its rows have different lengths.")
+        actual_shape += lengths
+        values = list(chain.from_iterable(values))
+    if len(values) <= math.prod(shape):  # the numbers; otherwise there are too many values, which may be lists
+        _check_types(values, actual_shape, no_array)
+    actual_shape += _shape(values[0]) if values else []
+    if tuple(actual_shape) != shape:
+        raise RequestError(f"Instance {number} has the shape {actual_shape}, not {list(shape)}.")
+    wrong = _first_outside_range(values)
+    if wrong is not None:
+        raise RequestError(f"Instance {number} contains {_quote(values[wrong])}{_position(wrong, shape)}, but pixels "
+                           "must be in [0, 1].")
+    return np.array(values, np.float32).reshape(shape)
+
+
+def _check_types(values: Sequence[Any], shape: Sequence[int], problem: str) -> None:
+    """Raise a RequestError unless the values of an array are numbers. In Python, `True` is an int, but not in JSON."""
+    if set(map(type, values)) <= {int, float}:
+        return
+    if any(isinstance(value, list) for value in values):
+        raise RequestError(f"{problem}: its rows have different lengths.")
+    index = next(index for index, value in enumerate(values) if type(value) not in (int, float))
+    raise RequestError(f"{problem}: it contains {_quote(values[index])}{_position(index, shape)}.")
+
+
+def _first_outside_range(values: Sequence[float]) -> int | None:
+    """Return the index of the first value that no pixel can have, which includes NaN, or None."""
     try:
-        array = np.array(value, np.float32)
-    except (ValueError, TypeError, OverflowError):
-        raise RequestError(f"Instance {number} is not an array of numbers of shape {list(shape)}.") from None
-    if array.shape != shape:
-        raise RequestError(f"Instance {number} has the shape {list(array.shape)}, not {list(shape)}.")
-    if not np.isfinite(array).all():
-        raise RequestError(f"Instance {number} contains numbers that are not finite.")
-    return array
+        numbers = np.array(values, np.float64)
+    except OverflowError:  # an integer with more than 308 digits
+        return next(index for index, value in enumerate(values) if abs(value) > MAX_PIXEL)
+    wrong = np.flatnonzero(~((numbers >= MIN_PIXEL) & (numbers <= MAX_PIXEL)))
+    return int(wrong[0]) if len(wrong) else None
+
+
+def _shape(value: Any) -> list[int]:
+    """Return the lengths of a nested list, judging by its first elements."""
+    lengths = []
+    while isinstance(value, list):
+        lengths.append(len(value))
+        value = value[0] if value else None
+    return lengths
+
+
+def _position(index: int, shape: Sequence[int]) -> str:
+    """Return where the value with this index is in an array, as part of a sentence."""
+    return f" at {[int(axis) for axis in np.unravel_index(index, shape)]}"
+
+
+def _quote(value: Any) -> str:
+    """Return a value as JSON, shortened."""
+    if isinstance(value, dict):
+        return "an object"
+    text = json.dumps(value[:MAX_QUOTED_LENGTH] if isinstance(value, str) else value, ensure_ascii=False)
+    return text if len(text) <= MAX_QUOTED_LENGTH else f"{text[:MAX_QUOTED_LENGTH - 3]}..."
 
 
 def predict_response(predictions: Sequence[Prediction], classifier: Classifier, columnar: bool) -> dict[str, Any]:

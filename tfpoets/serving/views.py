@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import flask
+from werkzeug.routing import BaseConverter
 
 from tfpoets.inference import Classifier, Prediction
 
@@ -21,6 +22,12 @@ EXTENSION = "tfpoets"
 DEFAULT_TOP_K, MAX_TOP_K = 5, 1_000_000
 # Parsed JSON takes many times the memory of its text, so only a few large bodies (in bytes) are parsed at a time.
 LARGE_BODY, MAX_LARGE_BODIES = 2 ** 20, 2
+
+
+class _PathPart(BaseConverter):
+    """A variable part of a URL, such as <model>; what follows a colon is the name of a method, such as :predict."""
+
+    regex, part_isolating = "[^/:]+", True
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ def init_app(app: flask.Flask, classifier: Classifier, inference_pool: Inference
     statistics = Statistics(lambda: inference_pool.pending)
     app.extensions[EXTENSION] = Service(classifier, inference_pool, model_name, limits, statistics,
                                         threading.Semaphore(MAX_LARGE_BODIES))
+    app.url_map.converters["default"] = _PathPart
     app.register_blueprint(blueprint)
 
 
@@ -147,15 +155,11 @@ def _read_json() -> Any:
                                     f"{service.limits.photos_per_request}.")
     try:
         if len(body) < LARGE_BODY:
-            return json.loads(body, parse_constant=_reject_constant)
+            return json.loads(body)
         with service.large_bodies:
-            return json.loads(body, parse_constant=_reject_constant)
+            return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise protocol.RequestError(f"The request is not valid JSON: {str(error)[:100]}.") from None
-
-
-def _reject_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _parse_top_k(text: str | None) -> int:

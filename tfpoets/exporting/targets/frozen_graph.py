@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from tfpoets.errors import ModelError, OptionError
 from tfpoets.extractors import INPUT_NODE, Engine, TensorFlowEngine
-from tfpoets.graphs import HEAD_SCOPE, MODULE_SCOPE, TFPOETS_MARKER, UNKNOWN_SCOPE, UNKNOWN_SCORE
+from tfpoets.graphs import (HEAD_SCOPE, MODULE_SCOPE, TFPOETS_MARKER, UNKNOWN_SCOPE, UNKNOWN_SCORE, oldest_tensorflow,
+                            unsupported_by_opencv)
+from tfpoets.tf_runtime import import_tensorflow
 
 from ..metadata import RETRAIN_REMEDY, Metadata
-from ..target import SERVING, ExportTarget, LoadedFile
+from ..target import SERVING, ExportTarget, LoadedFile, Requirement
 
 if TYPE_CHECKING:
     from ..exportable import Exportable
@@ -39,6 +41,14 @@ class FrozenGraphTarget(ExportTarget):
         """Return a TensorFlow engine for the graph."""
         outputs = [metadata.nodes.output] + ([UNKNOWN_SCORE] if metadata.unknown else [])
         return {SERVING: TensorFlowEngine(path, metadata.nodes.input, *outputs)}
+
+    def requirement(self, path: Path) -> Requirement:
+        """Return the oldest TensorFlow that has the graph's operations, and whether OpenCV has them, too."""
+        graph_def = import_tensorflow().compat.v1.GraphDef.FromString(path.read_bytes())
+        version, unsupported = oldest_tensorflow(graph_def), unsupported_by_opencv(graph_def)
+        return Requirement(f"TF {version}" if version else "", (
+            f"OpenCV's dnn module cannot read the .pb, because it does not support {', '.join(unsupported)}."
+            if unsupported else "OpenCV's dnn module reads the .pb as well."))
 
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
         """Load a graph and the metadata next to it, and check the hash of the graph in the metadata."""

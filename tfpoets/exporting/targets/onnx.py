@@ -16,13 +16,14 @@ from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, concatenate_outputs
 from tfpoets.tf_runtime import redirect_native_stderr
 
 from ..metadata import Metadata
-from ..target import SERVING, ExportTarget
+from ..target import SERVING, ExportTarget, Requirement
 
 if TYPE_CHECKING:
     from ..exportable import Exportable
 
-# Supported by ONNX Runtime since version 1.10 (2021).
 OPSET = 15
+# The first version of ONNX Runtime with each operator set (onnxruntime.ai/docs/reference/compatibility.html).
+FIRST_RUNTIMES = {13: "1.6", 14: "1.8", 15: "1.9"}
 INSTALL_REMEDY = "Run: pip install tf2onnx onnxruntime"
 
 
@@ -54,6 +55,13 @@ class ONNXTarget(ExportTarget):
     def open(self, path: Path, metadata: Metadata) -> dict[str, Engine]:
         """Return an ONNX Runtime engine for the model."""
         return {SERVING: ONNXEngine(path)}
+
+    def requirement(self, path: Path) -> Requirement:
+        """Return the first version of ONNX Runtime with the file's operator set."""
+        import onnx
+        model = onnx.load(str(path), load_external_data=False)
+        opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+        return Requirement(f"ORT {FIRST_RUNTIMES[opset]}" if opset in FIRST_RUNTIMES else "")
 
 
 def convert_to_onnx(graph_def: Any, nodes: dict[str, str], description: dict[str, Any]) -> bytes:

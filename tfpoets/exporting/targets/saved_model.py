@@ -11,11 +11,11 @@ import numpy as np
 from tfpoets.data import decode_tensor
 from tfpoets.extractors import TENSORFLOW_BATCH, Engine
 from tfpoets.files import write_file
-from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, load_signature, output_columns
+from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, load_signature, oldest_tensorflow, output_columns
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 from ..metadata import RETRAIN_REMEDY, UNKNOWN_LABEL, Metadata
-from ..target import PREDICT_BYTES, SERVING, ExportTarget, LoadedFile
+from ..target import PREDICT_BYTES, SERVING, ExportTarget, LoadedFile, Requirement
 
 if TYPE_CHECKING:
     from ..exportable import Exportable
@@ -44,6 +44,13 @@ class SavedModelTarget(ExportTarget):
     def open(self, path: Path, metadata: Metadata) -> dict[str, Engine]:
         """Return a TensorFlow engine for each signature."""
         return {name: SignatureEngine(path, name) for name in INPUT_NAMES}
+
+    def requirement(self, path: Path) -> Requirement:
+        """Return the oldest TensorFlow that has the operations of both signatures."""
+        from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+        saved_model = SavedModel.FromString((path / "saved_model.pb").read_bytes())
+        version = oldest_tensorflow(saved_model.meta_graphs[0].graph_def)
+        return Requirement(f"TF {version}" if version else "")
 
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
         """Load a SavedModel, or the newest version in a folder of numbered ones."""

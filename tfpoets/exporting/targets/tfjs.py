@@ -20,8 +20,8 @@ from tfpoets.extractors import Engine, TensorFlowEngine
 from tfpoets.graphs import UNKNOWN_SCORE
 
 from ..metadata import Metadata
-from ..target import SERVING, ExportTarget
-from .tfjs_operations import OPERATIONS
+from ..target import SERVING, ExportTarget, Requirement
+from .tfjs_operations import OPERATIONS, oldest_version
 
 if TYPE_CHECKING:
     from ..exportable import Exportable
@@ -61,6 +61,11 @@ class TFJSTarget(ExportTarget):
         """Return a TensorFlow engine for the graph in the files."""
         outputs = [metadata.nodes.output] + ([UNKNOWN_SCORE] if metadata.unknown else [])
         return {SERVING: TensorFlowEngine(read_tfjs(path).SerializeToString(), metadata.nodes.input, *outputs)}
+
+    def requirement(self, path: Path) -> Requirement:
+        """Return the oldest TensorFlow.js that has the operations of the model."""
+        model = json.loads((path / MODEL_FILE).read_text("utf-8"))
+        return Requirement(f"TF.js {oldest_version(node['op'] for node in model['modelTopology']['node'])}")
 
     def may_replace(self, path: Path) -> bool:
         """Return whether a folder contains a model that tfpoets wrote."""

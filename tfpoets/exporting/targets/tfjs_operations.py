@@ -1,4 +1,7 @@
 """The operations that TensorFlow.js supports, from the op lists of @tensorflow/tfjs-converter 4.22."""
+from __future__ import annotations
+
+from collections.abc import Iterable
 
 OPERATIONS = frozenset("""
     Abs Acos Acosh Add AddN AddV2 All Any ArgMax ArgMin Asin Asinh Atan Atan2 Atanh AvgPool AvgPool3D BatchMatMul
@@ -26,3 +29,32 @@ OPERATIONS = frozenset("""
     TensorListSplit TensorListStack TensorScatterUpdate Tile TopKV2 Transpose TruncatedNormal Unique UniqueV2 Unpack
     UpperBound Where While Zeros ZerosLike
 """.split())
+
+# The versions of @tensorflow/tfjs-converter that added operations, after those that version 1.7 had.
+FIRST_VERSION = "1.7"
+ADDED_LATER = {
+    "3.0": """
+        Bincount BroadcastTo Cumsum DenseBincount Dilation2D EmptyTensorList HashTable HashTableV2 If
+        LookupTableFind LookupTableFindV2 LookupTableImport LookupTableImportV2 MirrorPad NonMaxSuppressionV4
+        StatelessIf StatelessWhile TensorListConcat TensorListFromTensor TensorListGather TensorListGetItem
+        TensorListPopBack TensorListPushBack TensorListReserve TensorListScatter TensorListScatterV2
+        TensorListSetItem TensorListSplit TensorListStack Unique UniqueV2 While
+        """,
+    "4.0": """
+        BroadcastArgs Cumprod Einsum EuclideanNorm ImageProjectiveTransformV3 IsNan LookupTableSize
+        LookupTableSizeV2 LowerBound RandomStandardNormal SparseFillEmptyRows SparseReshape SparseSegmentMean
+        SparseSegmentSum StringNGrams StringSplit StringToHashBucketFast TensorListConcatV2 TensorListLength
+        TensorListResize UpperBound
+        """,
+    "4.22": """
+        BitwiseAnd EnsureShape InitializeTable InitializeTableV2 IsFinite IsInf MatrixBandPart RandomUniformInt
+        StaticRegexReplace TensorScatterUpdate
+        """,
+}
+
+
+def oldest_version(operations: Iterable[str]) -> str:
+    """Return the oldest version of TensorFlow.js that supports all operations, which are in OPERATIONS."""
+    names = set(operations)
+    return next((version for version, added in reversed(ADDED_LATER.items()) if names & set(added.split())),
+                FIRST_VERSION)

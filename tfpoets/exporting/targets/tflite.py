@@ -17,9 +17,9 @@ from tfpoets.graphs import PROBABILITIES, TFPOETS_MARKER
 
 from ..exportable import Exportable
 from ..metadata import RETRAIN_REMEDY, Metadata
-from ..target import SERVING, TFLITE_IDENTIFIER, TOLERANCE, ExportTarget, LoadedFile
+from ..target import SERVING, TFLITE_IDENTIFIER, TOLERANCE, ExportTarget, LoadedFile, Requirement
 from .tflite_head import append_head, can_append_head
-from .tflite_metadata import add_tflite_metadata
+from .tflite_metadata import add_tflite_metadata, min_runtime_version
 
 LABELS_ENTRY, METADATA_ENTRY = "labels.txt", "metadata.json"
 
@@ -30,6 +30,11 @@ class _TFLiteBase(ExportTarget):
     def open(self, path: Path, metadata: Metadata) -> dict[str, Engine]:
         """Return a LiteRT engine for the file."""
         return {SERVING: LiteRTEngine(path)}
+
+    def requirement(self, path: Path) -> Requirement:
+        """Return the version of TensorFlow Lite that the converter recorded in the file."""
+        version = min_runtime_version(path.read_bytes())
+        return Requirement(f"TFLite {version}" if version else "")
 
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
         """Load a .tflite with the metadata inside it."""

@@ -17,6 +17,8 @@ METADATA_NAME, METADATA_IDENTIFIER, MODEL_IDENTIFIER = "TFLITE_METADATA", b"M001
 AXIS_LABELS, RGB = 2, 1
 IMAGE_PROPERTIES, NORMALIZATION = 2, 1
 MIN_PARSER_VERSION = "1.0.0"
+# The metadata entry with the version of TensorFlow Lite that a file needs.
+RUNTIME_VERSION_NAME = b"min_runtime_version"
 
 
 def add_tflite_metadata(model: bytes, name: str, labels_file: str) -> bytes:
@@ -38,6 +40,19 @@ def add_tflite_metadata(model: bytes, name: str, labels_file: str) -> bytes:
     entry.name, entry.buffer = METADATA_NAME, len(tree.buffers) - 1
     tree.metadata = [*(tree.metadata or []), entry]
     return pack_model(tree, len(model) + len(buffer.data))
+
+
+def min_runtime_version(model: bytes) -> str:
+    """Return the oldest version of TensorFlow Lite that has all operators of a .tflite, such as "2.3".
+
+    The converter stores it in each file (tensorflow/lite/tools/versioning/runtime_version.cc); "" if it did not.
+    """
+    tree = import_schema().Model.GetRootAsModel(model, 0)
+    for entry in (tree.Metadata(index) for index in range(tree.MetadataLength())):
+        if entry.Name() == RUNTIME_VERSION_NAME:
+            version = tree.Buffers(entry.Buffer()).DataAsNumpy().tobytes().rstrip(b"\0").decode()
+            return ".".join(version.split(".")[:2])
+    return ""
 
 
 def import_schema() -> ModuleType:
