@@ -3,8 +3,8 @@
     python -m tests.benchmarks.coordinator [--photos=20000] [--depth=1280]
 
 The photos are tiny, and the workers' engine returns a constant vector, so that the workers do little. The figure is
-the number of photos divided by the processor time of the collecting process: for looking up the cache, distributing
-the photos, taking in hashes and vectors, committing them, and loading all of them at the end.
+the number of photos divided by the processor time of the collecting process: for looking up the photos in the cache,
+distributing them, receiving hashes and vectors, committing these, and loading all of them at the end.
 """
 from __future__ import annotations
 

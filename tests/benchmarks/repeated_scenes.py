@@ -33,7 +33,7 @@ SCENE_NAME = re.compile(r"(video\d+|burst\d+)_")
 
 @dataclass(frozen=True)
 class Case:
-    """Photos, some of which show the same scene.
+    """A set of photos for which the judgement is measured.
 
     Attributes:
         name: A description of the photos.
@@ -60,13 +60,13 @@ class Builder:
     def cases(self) -> list[Case]:
         """Return all cases."""
         return [
-            Case("12 videos x 20 frames, slow camera, coin labels", lambda root: self.videos(root, SLOW_CAMERA)),
-            Case("12 videos x 20 frames, fast camera, coin labels", lambda root: self.videos(root, FAST_CAMERA)),
-            Case("6 videos x 30 frames, fast camera, coin labels",
+            Case("12 videos x 20 frames, slow camera, random labels", lambda root: self.videos(root, SLOW_CAMERA)),
+            Case("12 videos x 20 frames, fast camera, random labels", lambda root: self.videos(root, FAST_CAMERA)),
+            Case("6 videos x 30 frames, fast camera, random labels",
                  lambda root: self.videos(root, FAST_CAMERA, 6, 30)),
             Case("30 videos x 15 frames of flowers, fast camera", self.class_videos),
-            Case("bursts of 3 to 6 flowers, 24 per class", lambda root: self.bursts(root, 24, 5)),
-            Case("bursts of 3 to 6 flowers, 6 per class", lambda root: self.bursts(root, 6, 5)),
+            Case("bursts of 3 to 6 photos of a flower, 24 per class", lambda root: self.bursts(root, 24, 5)),
+            Case("bursts of 3 to 6 photos of a flower, 6 per class", lambda root: self.bursts(root, 6, 5)),
             Case("one class of bursts, four of 120 flowers", self.one_class_of_bursts),
             Case("castings", self.castings),
             Case("castings, train and test", lambda root: copy_tree(self._photos / "casting", root), True),
@@ -87,7 +87,7 @@ class Builder:
         return {label: [paths[row] for row in rng.permutation(len(paths))] for label, paths in classes.items()}
 
     def videos(self, root: Path, camera: tuple[float, float, float], n_videos: int = 12, n_frames: int = 20) -> None:
-        """Write videos, each of which gets one of two labels at random; half of them each."""
+        """Write videos, and give a random half of them one label and the other half another."""
         rng, paths = np.random.default_rng(0), sorted(self._all_flowers.glob("*/*.jpg"))
         labels = rng.permutation(["heads", "tails"] * (n_videos // 2))
         for video, row in enumerate(rng.choice(len(paths), n_videos, replace=False)):
@@ -192,7 +192,7 @@ def read_case(case: Case, root: Path, extractor: Extractor, work_dir: Path) -> D
 
 
 def judgement_row(case: Case, dataset: Dataset) -> str:
-    """Return how many seeds are judged correctly, and which percentage of the test photos repeats a scene."""
+    """Return a row of the table: how many seeds are judged correctly, and how many test photos repeat a scene (%)."""
     n_correct, found, true, seconds = 0, [], [], []
     n_frequent = 0
     for seed in SEEDS:

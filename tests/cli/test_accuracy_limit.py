@@ -72,7 +72,7 @@ def test_a_minimum_without_test_photos_is_an_error_before_any_work(
     assert "needs test photos" in capsys.readouterr().err and not Path("out").exists()
 
 
-def test_photos_that_were_used_for_training_are_no_test(folder: Path, tiny_module: Path, model_dir: Path,
+def test_a_minimum_cannot_be_checked_on_training_photos(folder: Path, tiny_module: Path, model_dir: Path,
                                                         capsys: pytest.CaptureFixture) -> None:
     assert retrain.main([*retrain_arguments(tiny_module, model_dir), "--testing_percentage=0"]) == 0
     capsys.readouterr()

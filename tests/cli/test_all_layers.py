@@ -77,8 +77,8 @@ def test_fine_tuning_keeps_the_better_network_and_reports_it(tiny_module: Path, 
     assert kinds == ["fine_tuned", "frozen_features"]
 
 
-def first_training_photo(root: Path, label: str, validation: float) -> Path:
-    dataset = split_photos(hash_photos(read_dataset(root), 1)[0], SplitOptions(10, validation))
+def first_training_photo(root: Path, label: str, validation_percentage: float) -> Path:
+    dataset = split_photos(hash_photos(read_dataset(root), 1)[0], SplitOptions(10, validation_percentage))
     return next(Path(photo.uri) for photo in dataset.part(TRAINING).photos if photo.label == label)
 
 
@@ -183,7 +183,8 @@ def test_running_in_the_photo_folder_is_refused(
     (["--architecture=lenet", "--cross_validate=5"], "has seen the photos of every fold"),
     (["--augmented_views=1000"], "is not a whole number from 1 to 100"),
 ])
-def test_contradictory_flags_are_reported(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture) -> None:
+def test_invalid_and_contradictory_flags_are_reported(arguments: list[str], sentence: str,
+                                                      capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=photos", *arguments]) == 2
     output = capsys.readouterr().err
     assert sentence in output and "Traceback" not in output
@@ -252,7 +253,7 @@ def test_resume_continues_a_run_and_never_starts_one(tmp_path: Path, monkeypatch
     assert "is already finished" in capsys.readouterr().err
 
 
-def test_resume_continues_only_training_of_use_for_this_number_of_epochs(
+def test_resume_continues_only_a_run_that_this_number_of_epochs_can_use(
         monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     command = ["--image_dir=photos", "--architecture=lenet", "--nodoctor"]
     assert retrain.main([*command, "--train_epochs=4"]) == 0

@@ -48,7 +48,7 @@ def error(*arguments: str, flags: tuple[Group, ...] = TRAINING, command: str = "
     ("--image_dir:x", "--image_dir:x"), ("--image_dir x", "--image_dir x"), ("“--image_dir=x”", "“--image_dir=x”"),
     ("\u200b--image_dir=x", "u200b"), ("--image_dir＝x", "＝"), ("x", "no folder of that name")])
 @pytest.mark.parametrize("position", [0, 1])
-def test_a_flag_without_two_hyphens_is_shown_as_it_should_be(argument: str, reason: str, position: int) -> None:
+def test_the_correct_form_of_a_malformed_flag_is_shown(argument: str, reason: str, position: int) -> None:
     arguments = ["--seed=3"]
     arguments.insert(position, argument)
     message = error(*arguments)
@@ -57,7 +57,7 @@ def test_a_flag_without_two_hyphens_is_shown_as_it_should_be(argument: str, reas
 
 @pytest.mark.parametrize("arguments", [["–image_dir", "x"], ["image_dir", "x"], ["--image_dir", "=", "x"],
                                        ["--image_dir", "=x"], ["--image_dir=", "x"]])
-def test_a_value_in_the_next_argument_is_part_of_what_to_write(arguments: list[str]) -> None:
+def test_a_value_in_the_next_argument_is_part_of_the_suggestion(arguments: list[str]) -> None:
     assert "--image_dir=x" in error(*arguments)
 
 
@@ -152,7 +152,7 @@ def test_a_folder_after_a_switch_is_not_swallowed(folder: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [["--nodoctor=1"], ["--nodoctor=yes"], ["--nodoctor="], ["--nodoctor", "on"],
                                        ["--nodoctor", "0"]])
-def test_other_words_for_a_switch_give_a_sentence(arguments: list[str]) -> None:
+def test_other_words_for_a_switch_are_an_error(arguments: list[str]) -> None:
     assert "true or false" in error(*arguments, "--image_dir=photos")
 
 

@@ -248,8 +248,8 @@ def legacy_graph(shared_data: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "old")) / "retrained_graph.pb"
 
 
-def test_rounded_weights_compress_well_and_keep_the_graph(legacy_graph: Path, flowers: Path,
-                                                          capsys: pytest.CaptureFixture) -> None:
+def test_rounding_makes_weights_compressible_and_keeps_node_names_and_labels(legacy_graph: Path, flowers: Path,
+                                                                             capsys: pytest.CaptureFixture) -> None:
     output = legacy_graph.with_name("rounded_graph.pb")
     assert quantize_graph.main([f"--input={legacy_graph}", f"--output={output}", "--output_node_names=final_result",
                                 "--mode=weights_rounded"]) == 0

@@ -1,4 +1,4 @@
-"""Ctrl-C gives one sentence and exit code 130, whenever and however often it is pressed."""
+"""Ctrl-C prints one sentence and ends a command with exit code 130, even during imports or if it is pressed twice."""
 from __future__ import annotations
 
 import os
@@ -20,7 +20,7 @@ FORMS = {
     "script": ["-m", "scripts.{command}"]}
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a single process")
 
-# Reports when the handler is ready, and when the command is running; then waits, as an import or a computation does.
+# Prints "ready" in one phase of a command and then waits, like an import or a computation.
 WAITING = """
 import sys, time
 from tfpoets.cli import main
@@ -89,7 +89,7 @@ def interrupt_when_ready(process: subprocess.Popen[str], times: int = 1) -> tupl
 
 
 @pytest.mark.parametrize("phase", ["import", "command", "error"])
-def test_an_interrupt_at_any_time_gives_one_sentence(phase: str, tmp_path: Path) -> None:
+def test_an_interrupt_in_any_phase_prints_one_sentence(phase: str, tmp_path: Path) -> None:
     process = start(["-c", WAITING.format(phase=phase, ignores=False)], tmp_path)
     assert interrupt_when_ready(process) == (130, f"{MESSAGE}\n")
 

@@ -62,14 +62,14 @@ def test_the_test_photos_are_never_trained_on(tmp_path: Path, flags: list[str], 
     shutil.copy(next((root / "test" / "red").iterdir()), root / "train" / "red" / "copy.png")
     capsys.readouterr()
     result = retrain_json(capsys, f"--image_dir={root}", *flags)
-    assert sum(result["split"]["counts"].values()) == 36  # the copy is used only for the test
+    assert sum(result["split"]["counts"].values()) == 36  # the copy is used only for testing
     assert "Error" in error_of(capsys, [f"--image_dir={root}", f"--test_dir={root / 'test'}", *flags])
     shutil.rmtree(root / "train" / "blue")
     assert "no training photos" in error_of(capsys, [f"--image_dir={root}", *flags])
 
 
-def test_the_error_for_several_readings_shows_the_exact_command(tmp_path: Path, flags: list[str],
-                                                                capsys: pytest.CaptureFixture) -> None:
+def test_the_error_for_an_ambiguous_folder_shows_the_exact_command(tmp_path: Path, flags: list[str],
+                                                                   capsys: pytest.CaptureFixture) -> None:
     root = tmp_path / "my photos"
     for name in ("a", "b"):
         write_parts(root / name, {"train": 3, "test": 3})

@@ -1,4 +1,4 @@
-"""JSON and CSV are always UTF-8, whatever the environment says about text."""
+"""JSON and CSV are always UTF-8, whatever encoding the environment sets."""
 from __future__ import annotations
 
 import csv
@@ -63,12 +63,12 @@ def test_evaluate_writes_utf8(environment: str, workspace: Path) -> None:
     assert "🌻 Sonne" in output and json.loads(output)["accuracy"] >= 0
 
 
-def test_text_for_people_is_escaped_in_the_encoding_of_the_terminal(workspace: Path) -> None:
+def test_human_readable_text_is_escaped_for_the_encoding_of_the_terminal(workspace: Path) -> None:
     assert b"\\U0001f33b Sonne (score=" in run(workspace, "Windows", "label_image", "🌻.png")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems store names in Unicode")
-def test_the_bytes_of_a_name_that_is_no_text_are_escaped(workspace: Path) -> None:
+def test_the_bytes_of_a_name_that_is_not_text_are_escaped(workspace: Path) -> None:
     name = os.fsdecode(b"caf\xe9.png")
     shutil.copy(workspace / "🌻.png", workspace / name)
     assert json.loads(run(workspace, "Windows", "label_image", name, "--format=jsonl").decode())["image"] == name

@@ -44,12 +44,13 @@ import sys, numpy
 from tflite_runtime.interpreter import Interpreter
 interpreter = Interpreter(sys.argv[1])
 interpreter.allocate_tensors()
-taken, returned = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-is_8_bit, outputs = taken["dtype"] == numpy.uint8, []
+input_details, output_details = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+is_8_bit, outputs = input_details["dtype"] == numpy.uint8, []
 for photo in numpy.load(sys.argv[2]):
-    interpreter.set_tensor(taken["index"], numpy.uint8(numpy.round(photo * 255))[None] if is_8_bit else photo[None])
+    pixels = numpy.uint8(numpy.round(photo * 255)) if is_8_bit else photo
+    interpreter.set_tensor(input_details["index"], pixels[None])
     interpreter.invoke()
-    outputs.append(interpreter.get_tensor(returned["index"]) / (256 if is_8_bit else 1))
+    outputs.append(interpreter.get_tensor(output_details["index"]) / (256 if is_8_bit else 1))
 numpy.save(sys.argv[3], numpy.float32(numpy.concatenate(outputs)))
 """
 ONNX_RUNTIME = """
@@ -103,7 +104,10 @@ def photos(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def classifier(shared_data: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A function from the name of a network to a graph that retrain wrote, next to `photos.npy` and `expected.npy`."""
+    """A function that takes the name of a network and returns the path of the graph that retrain wrote.
+
+    `photos.npy` and `expected.npy` are next to the graph.
+    """
     root = tmp_path_factory.mktemp("classifiers")
 
     def retrain_once(name: str) -> Path:
@@ -120,7 +124,7 @@ def classifier(shared_data: Path, photos: Path, tmp_path_factory: pytest.TempPat
 
 
 def save_photos(graph: Path, photos: Path) -> None:
-    """Write the pixels of a few photos, and the probabilities of the .tflite that was compared with the training."""
+    """Write the pixels of a few photos, and their probabilities from the .tflite, which retrain has verified."""
     loaded = load_classifier(graph.with_suffix(".tflite"))
     pixels = np.stack([load_pixels(path.read_bytes(), loaded.input.height, loaded.input.width)
                        for path in sorted(photos.glob("*/*.jpg"))[::6]])
@@ -175,7 +179,7 @@ def test_opencv_runs_the_graph_unless_the_export_table_says_why_not(classifier, 
 
 @pytest.fixture(scope="module")
 def exported(classifier, photos: Path) -> Path:
-    """A folder of all formats of a classifier, next to its `photos.npy` and `expected.npy`."""
+    """The graph of a classifier, next to its files in other formats, `photos.npy` and `expected.npy`."""
     graph = classifier("mobilenet_v1_025_128")
     assert export.main([f"--graph={graph}", f"--output_dir={graph.parent}", f"--image_dir={photos}",
                         "--to=tflite,tflite_float16,tflite_dynamic,tflite_int8,saved_model,onnx"]) == 0
@@ -184,7 +188,7 @@ def exported(classifier, photos: Path) -> Path:
 
 @pytest.mark.parametrize("name, tolerance", [
     ("tflite", TOLERANCE), ("tflite_float16", TOLERANCE), ("tflite_dynamic", 0.02), ("tflite_int8", 0.02)])
-def test_tflite_runtime_runs_all_forms(name: str, tolerance: float, exported: Path, install) -> None:
+def test_tflite_runtime_runs_all_tflite_formats(name: str, tolerance: float, exported: Path, install) -> None:
     file = exported.with_name(find_target(name).file_name("graph"))
     outputs, error = run(install("3.11", "tflite-runtime==2.14.0", "numpy<2"), TFLITE, file, exported)
     pixels = np.round(255 * np.load(exported.with_name("photos.npy"))).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Every command that takes a classifier, a graph or a network names files of another kind, and says what to do."""
+"""The error for a file that is not a classifier, a graph or a network states what the file is and what to do."""
 from __future__ import annotations
 
 from pathlib import Path

@@ -31,7 +31,7 @@ def planted(n_photos: int, n_pairs: int, depth: int = 200, seed: int = 0) -> tup
 
 
 @pytest.mark.parametrize("n_photos", [60, 900, 5000])
-def test_pairs_of_similar_bottlenecks_are_those_of_comparing_all_photos(n_photos: int) -> None:
+def test_exactly_the_planted_pairs_of_similar_bottlenecks_are_found(n_photos: int) -> None:
     X, pairs = planted(n_photos, n_photos // 10)
     found = find_duplicates(make_dataset(X))
     assert sorted(found.by_bottleneck.tolist()) == sorted(pairs.tolist()) and not len(found.by_hash)
@@ -89,7 +89,7 @@ def test_similar_bottlenecks_do_not_separate_photos_that_the_hashes_keep_togethe
     assert any("60 photos look alike" in note for note in split.notes)
 
 
-def test_photos_without_a_group_are_groups_by_themselves() -> None:
+def test_each_photo_without_a_group_is_a_group_of_its_own() -> None:
     photos = [Photo(f"{name}.jpg", "a", group=group) for name, group in zip("abcdef", ("x", "", "y", "x", "", "y"))]
     assert group_numbers(photos).tolist() == [0, 1, 2, 0, 3, 2]
     assert group_numbers(photos[1:2]) is None and group_numbers([]) is None

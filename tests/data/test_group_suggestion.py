@@ -37,6 +37,6 @@ def test_nothing_is_suggested_if_the_names_do_not_show_the_scenes(names: list[st
     assert suggest_group_pattern(neighbours(names[:len(names) // size * size], size), names) == ""
 
 
-def test_pairs_that_a_pattern_would_separate_speak_against_it() -> None:
+def test_a_pattern_that_would_separate_many_pairs_is_not_suggested() -> None:
     pairs = [(VIDEOS[20 * video], VIDEOS[20 * video + 25]) for video in range(10)]
     assert suggest_group_pattern([*pairs, *neighbours(VIDEOS, 20)[:3]], VIDEOS) == ""

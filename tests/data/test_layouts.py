@@ -46,7 +46,7 @@ def test_a_part_may_be_missing_and_each_part_may_be_wrapped_in_another_folder(tm
     assert summary(tmp_path) == {("sea", ""): 1, ("sea", "test"): 1, ("street", ""): 1, ("street", "test"): 1}
 
 
-def test_what_was_recognized_is_said_in_one_sentence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_recognized_layout_is_logged_in_one_sentence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     touch(tmp_path, *(f"train/{label}/{number}.jpg" for label in "abc" for number in range(400)),
           *(f"test/{label}/{number}.jpg" for label in "abc" for number in range(2)))
@@ -89,8 +89,8 @@ def test_trains_can_be_a_class(tmp_path: Path) -> None:
      ["image_dir={}/train`"]),
     (["bottle/train/good/1.jpg", "bottle/test/bad/1.jpg", "cable/train/good/1.jpg", "cable/test/bad/2.jpg"],
      ["image_dir={}/bottle`", "image_dir={}/cable`"])])
-def test_where_several_readings_are_possible_the_error_lists_a_command_for_each(tmp_path: Path, names: list[str],
-                                                                               commands: list[str]) -> None:
+def test_the_error_for_an_ambiguous_folder_lists_the_possible_commands(tmp_path: Path, names: list[str],
+                                                                       commands: list[str]) -> None:
     with pytest.raises(TfpoetsError) as error:
         read_dataset(touch(tmp_path, *names))
     for command in commands:
@@ -120,7 +120,7 @@ def test_pipes_and_links_to_the_folder_itself_do_no_harm(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("folder", ["", "photos"])
-def test_flat_photos_with_a_table_name_the_manifest(tmp_path: Path, folder: str) -> None:
+def test_the_error_for_flat_photos_suggests_a_table_as_the_manifest(tmp_path: Path, folder: str) -> None:
     touch(tmp_path, "photos/a.jpg", "photos/b.jpg")
     (tmp_path / "labels.csv").write_text("filename,label\nphotos/a.jpg,daisy\nphotos/b.jpg,roses\n")
     with pytest.raises(TfpoetsError, match="manifest=.*labels.csv"):
@@ -134,8 +134,8 @@ def test_flat_photos_with_a_table_name_the_manifest(tmp_path: Path, folder: str)
      "{label}_{index}.jpg"),
     (["train/cat.0.jpg", "train/cat.1.jpg", "train/dog.0.jpg", "train/dog.1.jpg"], "{label}.{index}.jpg"),
     (["rose (1).jpg", "rose (2).jpg", "daisy (1).png", "daisy (2).jpg"], "{label} ({index}).*")])
-def test_flat_photos_with_labels_in_their_names_name_the_pattern(tmp_path: Path, names: list[str], pattern: str
-                                                                 ) -> None:
+def test_the_error_for_flat_photos_with_labels_in_their_names_suggests_the_pattern(tmp_path: Path, names: list[str],
+                                                                                   pattern: str) -> None:
     touch(tmp_path, *names, "labels.txt")
     with pytest.raises(TfpoetsError) as error:
         read_dataset(tmp_path)
@@ -144,7 +144,7 @@ def test_flat_photos_with_labels_in_their_names_name_the_pattern(tmp_path: Path,
     assert len(labels) == 2
 
 
-def test_flat_photos_of_a_camera_do_not_suggest_a_pattern(tmp_path: Path) -> None:
+def test_no_pattern_is_suggested_for_the_file_names_of_cameras(tmp_path: Path) -> None:
     touch(tmp_path / "photos", "IMG_1.jpg", "IMG_2.jpg", "DSC_1.jpg", "DSC_2.jpg")
     with pytest.raises(TfpoetsError, match="Put the photos of each class into a folder"):
         read_dataset(tmp_path / "photos")

@@ -88,7 +88,7 @@ def test_image_dir_is_the_folder_of_the_photos(tmp_path: Path) -> None:
     assert {Path(photo.uri).parent for photo in photos} == {tmp_path / "photos"}
 
 
-def test_several_tables_name_the_parts_by_their_names_or_folders(tmp_path: Path) -> None:
+def test_the_parts_of_several_tables_are_read_from_their_folders(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{part}/{name}.jpg" for part in ("train", "valid", "test") for name in "ab"))
     manifests = []
     for part in ("train", "valid", "test"):
@@ -121,7 +121,7 @@ def test_rows_without_a_label_repeated_rows_and_unlisted_photos_are_reported(tmp
     touch(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg")
     assert len(photos_of(tmp_path, "path,label\na.jpg,x\nb.jpg,y\nb.jpg,y\nc.jpg,\n")) == 2
     log = " ".join(caplog.messages)
-    assert "without a label, which are ignored: 1." in log and "name a photo again: 1;" in log
+    assert "without a label, which are ignored: 1." in log and "repeat a photo: 1;" in log
     assert "that are not in" in log and "labels.csv: 2." in log
 
 

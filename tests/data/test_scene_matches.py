@@ -1,4 +1,4 @@
-"""Test photos that show the scene of a training photo are found, and similarity that the classes explain is not."""
+"""Test photos that show the scene of a training photo are found, but not those that are merely of the same class."""
 from __future__ import annotations
 
 from dataclasses import replace
@@ -44,8 +44,8 @@ def test_photos_of_scenes_with_random_labels_are_found(n_scenes: int, n_photos: 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("n_photos, n_classes, n_kinds, spread", [
     (600, 5, 1, 1.0), (400, 2, 1, 0.1), (600, 5, 3, 2.0), (1000, 50, 1, 1.0), (60, 3, 1, 1.0)])
-def test_similarity_that_the_classes_explain_is_not_a_scene(n_photos: int, n_classes: int, n_kinds: int, spread: float,
-                                                            seed: int) -> None:
+def test_similar_photos_of_a_class_are_not_taken_for_a_scene(n_photos: int, n_classes: int, n_kinds: int,
+                                                             spread: float, seed: int) -> None:
     rng, kinds = np.random.default_rng(seed), np.arange(n_photos) % (n_classes * n_kinds)
     centers = 3 * rng.standard_normal((n_classes * n_kinds, N_LATENT))
     latent = centers[kinds] + spread * rng.standard_normal((n_photos, N_LATENT))
@@ -55,7 +55,7 @@ def test_similarity_that_the_classes_explain_is_not_a_scene(n_photos: int, n_cla
 
 @pytest.mark.parametrize("n_scenes, n_photos", [(40, 10), (12, 20), (8, 30)])
 @pytest.mark.parametrize("seed", range(3))
-def test_photos_of_scenes_that_are_kept_together_are_new(n_scenes: int, n_photos: int, seed: int) -> None:
+def test_scenes_that_are_kept_together_are_not_reported(n_scenes: int, n_photos: int, seed: int) -> None:
     latent, scenes = draw_scenes(n_scenes, n_photos, 0.1, seed)
     dataset = make_split(latent, scenes % 2)
     dataset = split_photos(replace(dataset, photos=tuple(replace(photo, group=f"scene{scene}") for photo, scene
@@ -93,7 +93,7 @@ def test_classes_of_a_few_photos_are_not_judged() -> None:
     assert find_scene_matches(make_split(rng.standard_normal((8, N_LATENT)), np.arange(8) % 2)) is None
 
 
-def test_of_many_photos_a_sample_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_sample_of_many_photos_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     latent, scenes = draw_scenes(60, 20, 0.1, 0)
     dataset = make_split(latent, scenes % 2)
     whole = find_scene_matches(dataset)

@@ -118,7 +118,7 @@ def test_parts_with_a_percentage_of_0_are_empty() -> None:
                  validation_percentage=0).counts()[PARTS[TRAINING]] == 2
 
 
-def test_equal_bytes_share_a_part_even_under_two_labels() -> None:
+def test_files_with_the_same_bytes_share_a_part_even_if_their_labels_differ() -> None:
     same = [Photo(f"{label}/same.jpg", label, digest(f"same{n}")) for n in range(50) for label in "ab"]
     dataset = make_dataset(*make_photos("a", 50), *make_photos("b", 50), *same)
     parts: dict[str, set] = {}

@@ -27,7 +27,7 @@ def test_lists_are_decoded(encoding: str, line_break: str, ending: str) -> None:
     assert read(text.encode(encoding)) == NAMES
 
 
-def test_lists_with_a_mark_and_explicit_byte_order_are_decoded() -> None:
+def test_utf_16_lists_with_a_byte_order_mark_are_decoded() -> None:
     for encoding in ("utf-16-le", "utf-16-be"):
         assert read("\ufeffa.jpg\r\nb.jpg\r\n".encode(encoding)) == ["a.jpg", "b.jpg"]
 
@@ -50,7 +50,7 @@ def test_a_photo_is_recognized(format_: str) -> None:
 @pytest.mark.parametrize("content", [b"PK\x03\x04\0\0\0\0rest", b"\0" * 100, b"caf\xe9.jpg\n",
                                      "ü.jpg".encode("utf-16")[:-1],
                                      b"a" * 100_000, b"a.jpg\nb\0c.jpg\n", b"\xff\xfe\0\xd8\0\0"])
-def test_other_content_gives_one_sentence(content: bytes) -> None:
+def test_other_content_is_an_error(content: bytes) -> None:
     with pytest.raises(DataError, match="[Ss]tandard input"):
         read(content)
 
@@ -65,7 +65,7 @@ def test_a_file_with_an_undecodable_name_is_found(tmp_path: Path, monkeypatch: p
     assert read(name + b"\n") == [os.fsdecode(name)]
 
 
-def test_a_list_is_read_as_it_is_written() -> None:
+def test_a_list_is_read_line_by_line_while_it_is_being_written() -> None:
     readable, writable = os.pipe()
     names = iter(InputSources(["-"], os.fdopen(readable, encoding="ascii")))
     timer = threading.Timer(20, os.close, [writable])  # ends the test if reading waits for more

@@ -1,4 +1,4 @@
-"""Intervals are Wilson's for independent photos; for photos in groups they are wider and cover as often as stated."""
+"""Independent photos have Wilson intervals; intervals for grouped photos are wider and have the stated coverage."""
 from __future__ import annotations
 
 import itertools
@@ -33,8 +33,7 @@ def draw_groups(rng: np.random.Generator, n_groups: int, mean: float, correlatio
 
 
 @pytest.mark.parametrize("n_groups, mean", itertools.product((4, 8, 12, 40), (0.5, 0.9)))
-def test_clustered_intervals_cover_as_often_as_stated_whatever_the_correlation(n_groups: int, mean: float
-                                                                               ) -> None:
+def test_clustered_intervals_have_the_stated_coverage_whatever_the_correlation(n_groups: int, mean: float) -> None:
     rng = np.random.default_rng(n_groups)
     for correlation in CORRELATIONS:
         intervals = np.array([proportion_interval(*draw_groups(rng, n_groups, mean, correlation)) for _ in range(400)])
@@ -42,7 +41,7 @@ def test_clustered_intervals_cover_as_often_as_stated_whatever_the_correlation(n
         assert coverage >= 0.9, correlation  # 0.95 but for chance: the standard error is 0.011
 
 
-def test_wilson_intervals_of_correlated_photos_cover_too_rarely() -> None:
+def test_the_coverage_of_wilson_intervals_is_too_low_for_correlated_photos() -> None:
     rng = np.random.default_rng(0)
     intervals = np.array([proportion_interval(draw_groups(rng, 12, 0.5, 0.9)[0]) for _ in range(400)])
     assert ((intervals[:, 0] <= 0.5) & (0.5 <= intervals[:, 1])).mean() < 0.6

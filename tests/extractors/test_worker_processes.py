@@ -53,7 +53,7 @@ class SlowFiles(LocalFiles):
 
 
 class KillingFiles(LocalFiles):
-    """Local files that end the process when one named 005.png is opened.
+    """Local files that kill the process when red/005.png is opened.
 
     Args:
         marker: If this file exists, it is deleted and the process ends; None: the process always ends.
@@ -154,8 +154,8 @@ def test_augmented_views_are_the_same_from_processes(photo_folder: Path, extract
     assert n_computed == 180 and threads.tobytes() == processes.tobytes()
 
 
-def test_a_photo_that_ends_its_process_is_named_and_skipped(photo_folder: Path, extractor: Extractor,
-                                                            cache: Path) -> None:
+def test_a_photo_that_crashes_its_process_is_listed_and_skipped(photo_folder: Path, extractor: Extractor,
+                                                                cache: Path) -> None:
     dataset = with_source(read_dataset(photo_folder), KillingFiles())
     bottlenecks = extract_bottlenecks(dataset, extractor, cache, execution=PROCESSES)
     (photo, reason), = bottlenecks.unreadable
@@ -163,8 +163,8 @@ def test_a_photo_that_ends_its_process_is_named_and_skipped(photo_folder: Path, 
     assert bottlenecks.computed == 59
 
 
-def test_copies_of_a_photo_that_ends_its_process_are_skipped_with_it(photo_folder: Path, extractor: Extractor,
-                                                                      cache: Path) -> None:
+def test_copies_of_a_photo_that_crashes_its_process_are_skipped_as_well(photo_folder: Path, extractor: Extractor,
+                                                                        cache: Path) -> None:
     for number in range(6):
         Image.new("RGB", (48, 48), "white").save(photo_folder / "red" / f"white{number}.png")
     measure = Measure("test_sometimes_fatal", 32, 32, sometimes_fatal)
@@ -280,7 +280,7 @@ print(result.n_computed_bottlenecks, result.metrics.count)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_worker_adds_less_than_250_mb(flowers: Path, model_dir: Path, cache: Path) -> None:
+def test_a_worker_uses_less_than_250_mb(flowers: Path, model_dir: Path, cache: Path) -> None:
     extractor = open_extractor("efficientnet_lite0", model_dir=model_dir)
     peaks: dict[int, int] = {}
 

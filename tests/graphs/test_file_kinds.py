@@ -121,7 +121,7 @@ def test_real_graphs_are_not_mistaken_for_another_kind() -> None:
     assert [path for path in graphs if identify_file(path) is not None] == []
 
 
-def test_files_that_are_missing_from_a_saved_model_are_found(tmp_path: Path) -> None:
+def test_a_placeholder_in_a_saved_model_is_found(tmp_path: Path) -> None:
     (tmp_path / "variables").mkdir()
     (tmp_path / "saved_model.pb").write_bytes(EXAMPLES["saved_model.pb"][0]())
     (tmp_path / "variables" / "variables.index").write_bytes(EXAMPLES["checkpoint"][0]())

@@ -1,4 +1,4 @@
-"""Frozen graphs without what old versions of TensorFlow and other programs cannot read."""
+"""Frozen graphs are reduced to what old versions of TensorFlow and other programs can read."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ PHOTOS = np.random.default_rng(0).random((3, 8, 8, 3), np.float32)
 
 
 def build(function: Callable[[Any, Any], Any]) -> Any:
-    """Return the graph of a function of TensorFlow and the placeholder `input`; its result is called `output`."""
+    """Return the graph of `function(tensorflow, pixels)`, with the placeholder `input` and the result `output`."""
     tensorflow = import_tensorflow()
     with tensorflow.Graph().as_default() as graph:
         pixels = tensorflow.compat.v1.placeholder(tensorflow.float32, [None, 8, 8, 3], name="input")
@@ -59,7 +59,7 @@ def test_attributes_with_their_default_value_are_removed() -> None:
     assert set(after) == {"T", "strides", "padding"}
 
 
-def test_computations_with_constants_are_replaced_by_their_result() -> None:
+def test_constants_are_folded() -> None:
     def function(tensorflow: Any, pixels: Any) -> Any:
         mean, variance, offset, scale = (tensorflow.constant(np.float32([value, 2, 3])) for value in range(1, 5))
         return tensorflow.nn.batch_normalization(pixels, mean, variance, offset, scale, 1e-3)
@@ -70,7 +70,7 @@ def test_computations_with_constants_are_replaced_by_their_result() -> None:
     assert np.array_equal(run(portable), run(graph_def))
 
 
-def test_batch_normalization_is_written_as_its_first_version() -> None:
+def test_batch_normalization_is_converted_to_the_first_version_of_its_operation() -> None:
     def function(tensorflow: Any, pixels: Any) -> Any:
         values = [np.float32([value, 2, 3]) for value in range(1, 5)]
         return tensorflow.compat.v1.nn.fused_batch_norm(pixels, *values, epsilon=0.01, is_training=False)[0]

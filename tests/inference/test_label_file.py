@@ -41,7 +41,8 @@ def test_a_changed_label_file_is_noticed(suffix: str, text: str, usable: bool, f
     assert "retrained_labels.txt differs" in warning and ("add `labels`=" in warning) == usable
 
 
-def test_line_breaks_of_windows_are_no_change(files: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_windows_line_breaks_and_a_byte_order_mark_are_not_a_change(files: Path,
+                                                                    caplog: pytest.LogCaptureFixture) -> None:
     (files / "retrained_labels.txt").write_bytes("\ufeffblue\r\ngreen\r\nred".encode())
     load_classifier(files / "retrained_graph.tflite")
     assert warnings(caplog) == []

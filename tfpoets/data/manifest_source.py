@@ -138,7 +138,7 @@ def _without_repeated(photos: Sequence[Photo]) -> list[Photo]:
         raise DataError(f"The manifest gives several labels to a photo: {photo.name} is {other.label} and "
                         f"{photo.label}. A classifier learns one label per photo.", "Leave one row for each photo.")
     if repeated:
-        log.info("Rows that name a photo again: %d; each photo is used once.", len(repeated))
+        log.info("Rows that repeat a photo: %d; each photo is used once.", len(repeated))
     return list(first.values())
 
 
