@@ -68,8 +68,8 @@ def test_the_test_photos_are_never_trained_on(tmp_path: Path, flags: list[str], 
     assert "no training photos" in error_of(capsys, [f"--image_dir={root}", *flags])
 
 
-def test_the_error_for_several_readings_shows_the_exact_command(tmp_path: Path, flags: list[str],
-                                                                capsys: pytest.CaptureFixture) -> None:
+def test_the_error_for_several_layouts_shows_the_exact_command(tmp_path: Path, flags: list[str],
+                                                               capsys: pytest.CaptureFixture) -> None:
     root = tmp_path / "my photos"
     for name in ("a", "b"):
         write_parts(root / name, {"train": 3, "test": 3})

@@ -89,8 +89,8 @@ def test_trains_can_be_a_class(tmp_path: Path) -> None:
      ["image_dir={}/train`"]),
     (["bottle/train/good/1.jpg", "bottle/test/bad/1.jpg", "cable/train/good/1.jpg", "cable/test/bad/2.jpg"],
      ["image_dir={}/bottle`", "image_dir={}/cable`"])])
-def test_where_several_readings_are_possible_the_error_lists_a_command_for_each(tmp_path: Path, names: list[str],
-                                                                               commands: list[str]) -> None:
+def test_where_several_layouts_are_possible_the_error_lists_a_command_for_each(tmp_path: Path, names: list[str],
+                                                                              commands: list[str]) -> None:
     with pytest.raises(TfpoetsError) as error:
         read_dataset(touch(tmp_path, *names))
     for command in commands:
