@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 FRAME_SIZE = (320, 240)
-# The window of a frame as fractions of the photo: (smallest size, largest size, longest way across the photo).
+# The window of a frame as fractions of the photo: (smallest size, largest size, greatest distance it moves).
 SLOW_CAMERA, FAST_CAMERA = (0.62, 0.68, 0.2), (0.4, 0.85, 0.6)
 
 
@@ -23,10 +23,10 @@ def write_video(photo: Image.Image, paths: Sequence[Path], rng: np.random.Genera
         camera: SLOW_CAMERA, or FAST_CAMERA, which also zooms.
     """
     photo = photo.convert("RGB")
-    smallest, largest, way = camera
+    smallest, largest, distance = camera
     sizes = np.linspace(*rng.uniform(smallest, largest, 2), len(paths))
     start = rng.uniform(0, 1, 2)
-    end = np.clip(start + way * rng.choice([-1, 1], 2) * rng.uniform(0.5, 1, 2), 0, 1)
+    end = np.clip(start + distance * rng.choice([-1, 1], 2) * rng.uniform(0.5, 1, 2), 0, 1)
     brightness = np.linspace(*rng.uniform(0.85, 1.15, 2), len(paths))
     for path, size, position, light in zip(paths, sizes, np.linspace(start, end, len(paths)), brightness):
         width, height = size * photo.width, size * photo.height

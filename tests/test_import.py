@@ -76,7 +76,7 @@ def test_importing_any_module_that_logs_adds_a_handler_that_discards_messages() 
     assert completed.returncode == 0, completed.stderr[-2000:]
 
 
-def test_the_library_is_imported_before_slow_modules_of_the_standard_library() -> None:
+def test_importing_the_command_line_loads_no_slow_modules_of_the_standard_library() -> None:
     script = ("import sys; sys.modules.update(dict.fromkeys(('logging', 'typing', 'subprocess', 'argparse')))\n"
               "import tfpoets.cli.main")  # None in sys.modules makes an import fail
     completed = subprocess.run([sys.executable, "-S", "-c", script], cwd=ROOT, capture_output=True, text=True,

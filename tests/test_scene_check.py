@@ -42,7 +42,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_groups(videos: Path, destination: Path) -> Path:
-    """Copy the videos, with names that keep the frames of each together."""
+    """Copy the videos, with `_nohash_` in the file names, so that the frames of each video form a group."""
     for path in videos.glob("*/*"):
         target = destination / path.parent.name / path.name.replace("_frame", "_nohash_")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -130,6 +130,7 @@ def test_test_dir_and_evaluate_count_groups(run: Callable[..., Any], videos: Pat
     assert "48 photos in 4 groups" in Path("r.html").read_text("utf-8")
 
 
-def test_a_network_from_scratch_without_the_doctor_is_not_judged(run: Callable[..., Any], videos: Path) -> None:
+def test_scenes_are_not_compared_for_a_network_trained_from_scratch_without_the_doctor(run: Callable[..., Any],
+                                                                                       videos: Path) -> None:
     result = run(videos, network=NetworkOptions(architecture="lenet", epochs=1))
     assert result.test.repeated_scenes is None and result.metrics.count > 0

@@ -87,7 +87,7 @@ def closest_match(word: str, words: Iterable[str]) -> str | None:
 
 
 def os_error_sentence(error: OSError) -> str:
-    """Return a sentence that names the file and the reason, such as a full disk or a missing permission."""
+    """Return a sentence that names the file and the reason, such as a full disk or denied permission."""
     if error.errno == errno.ENOSPC and not error.filename:
         return ("There is no space left on the disk. Free some space and run the same command again.")
     reason = error.strerror or one_line(error).rstrip(".")

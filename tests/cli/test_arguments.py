@@ -158,7 +158,7 @@ def test_other_words_for_a_switch_are_an_error(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("flag", ["testing_percentage", "random_crop"])
 def test_a_percentage_below_one_is_ambiguous(flag: str) -> None:
-    assert error("photos", f"--{flag}=0.2") == (f"Does --{flag}=0.2 mean 20 % or 0.2 %? Write --{flag}=20 or "
+    assert error("photos", f"--{flag}=0.2") == (f"Does --{flag}=0.2 mean 20% or 0.2%? Write --{flag}=20 or "
                                                 f"--{flag}=0.2%.")
     for text, value in (("20", 20), ("20%", 20), ("20 %", 20), ("0.2%", 0.2), ("0", 0), ("1", 1)):
         assert parse_flags("retrain", "", TRAINING, ["photos", f"--{flag}={text}"])[flag] == value
@@ -171,7 +171,7 @@ def test_whole_percentages_of_augmentation_are_integers_as_in_existing_cache_key
 
 def test_a_fraction_above_one_is_ambiguous() -> None:
     assert error("photos", "--unknown_coverage=95").endswith(
-        "does it mean 95 %? Write --unknown_coverage=0.95 or --unknown_coverage=95%.")
+        "does it mean 95%? Write --unknown_coverage=0.95 or --unknown_coverage=95%.")
     for text, value in (("0.95", 0.95), ("95%", 0.95), ("1", 1)):
         args = parse_flags("retrain", "", TRAINING, ["photos", f"--unknown_coverage={text}"])
         assert args["unknown_coverage"] == value

@@ -103,7 +103,7 @@ def test_the_parts_of_several_tables_are_read_from_their_folders(tmp_path: Path)
     ("path,label\nz.jpg,daisy\ny.jpg,roses\n", "None of the 2 photos.*such as z.jpg.*image_dir"),
     ("path,label\na.jpg,daisy\na.jpg,roses\n", "several labels.*a.jpg is daisy and roses"),
     ("path,label\na.jpg,daisy\nb.jpg,daisy\n", "one class only .daisy."),
-    ("path,label,split\na.jpg,daisy,train\nb.jpg,roses,elsewhere\n", "the part 'elsewhere'"),
+    ("path,label,split\na.jpg,daisy,train\nb.jpg,roses,elsewhere\n", "an unknown part: 'elsewhere'"),
     ("path,daisy,roses\na.jpg,1,1\nb.jpg,0,1\n", "several labels: 1"),
     ('{"path": "a.jpg"}\nnonsense\n', "Line 2.*not a JSON object"),
     (b"\x89PNG\r\n\x1a\n\0\0", "not a text file"),

@@ -177,8 +177,8 @@ def test_invalid_requests_get_a_clear_error(client, body: bytes, sentence: str) 
     (255, "contains 255 at [31, 2, 1]"), (float("nan"), "contains NaN at [31, 2, 1]"),
     (float("inf"), "contains Infinity at [31, 2, 1]"), (10 ** 400, "contains 1000000"),
 ])
-def test_a_value_that_is_no_pixel_is_named_with_its_instance_and_position(client, value: object, sentence: str
-                                                                          ) -> None:
+def test_the_error_for_an_invalid_pixel_states_its_instance_and_position(client, value: object, sentence: str
+                                                                         ) -> None:
     pixels = np.full((32, 32, 3), 0.5).tolist()
     wrong = json.loads(json.dumps(pixels))
     wrong[31][2][1] = value

@@ -202,7 +202,7 @@ def test_the_parts_in_which_a_batch_is_computed_do_not_change_the_result(
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
 
 
-def test_larger_networks_are_fine_tuned_at_a_lower_learning_rate(tmp_path: Path) -> None:
+def test_the_default_learning_rate_is_lower_for_larger_networks(tmp_path: Path) -> None:
     fit, _ = train(tmp_path, replace(OPTIONS, epochs=1, learning_rate=None))
     n_weights = 3 * 3 * 3 * 4 + 4 + 3 * 3 * 4 * 8 + 8 + 4 * 4 * 8 * 16 + 16
     assert fit.options.learning_rate == pytest.approx(default_learning_rate(n_weights))

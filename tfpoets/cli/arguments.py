@@ -20,10 +20,11 @@ from .run_command import UsageError
 if TYPE_CHECKING:
     from .parser import Flag
 
-# The words that turn a switch on and off, in upper or lower case. No others, so that a folder is never taken for one.
+# The words that turn a switch on and off, in upper or lower case. Only these two, so that the name of a folder is
+# never mistaken for the value of a switch.
 SWITCH_WORDS = {"true": True, "false": False}
 HELP_FLAGS = ("-h", "--help")
-# Characters that programs and keyboards put in the place of a hyphen or an equals sign.
+# Characters that programs and keyboards use in place of a hyphen or an equals sign.
 DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u2500\u2796\u30fc\ufe58\ufe63\uff0d\u00ad"
 EQUALS_SIGNS = "=\uff1d\ufe66"
 DASH_NAMES = {"\u2013": "an en dash", "\u2014": "an em dash", "\u2212": "a minus sign"}
@@ -31,7 +32,7 @@ DASH_NAMES = {"\u2013": "an en dash", "\u2014": "an em dash", "\u2212": "a minus
 LINE_CONTINUATIONS = ("\\", "^", "`")
 _ARGUMENT = re.compile(rf"(?P<prefix>/|[{DASHES}\s]*)(?P<name>[^\W\d][\w-]*)"
                        rf"(?P<separator>\s*[:,{EQUALS_SIGNS}]\s*|\s+|$)(?P<value>.*)", re.DOTALL)
-_LOOKS_LIKE_WORD = re.compile(r"\d+|yes|no|on|off|none", re.IGNORECASE)
+_LOOKS_LIKE_SWITCH_VALUE = re.compile(r"\d+|yes|no|on|off|none", re.IGNORECASE)
 
 
 class ArgumentChecker:
@@ -96,7 +97,7 @@ class ArgumentChecker:
         if following.startswith(tuple(EQUALS_SIGNS)):
             value = following[1:] or "".join(argv[position + 2:position + 3])
             self._fail(f"There is a space before the = of {name}.", f"{name}={_quoted(value)}")
-        self._check_intention(argv, position + 1, certain=True)
+        self._check_intention(argv, position + 1, is_value=True)
         check_quotation_marks(f"{name}=", argv, position + 1, following, flag.is_path)
         checked.append(following)
         return 2
@@ -106,11 +107,11 @@ class ArgumentChecker:
         n_used = 1
         if value is None and following is not None and following.lower() in SWITCH_WORDS:
             value, n_used = following, 2
-        elif value is None and following is not None and _LOOKS_LIKE_WORD.fullmatch(following) \
+        elif value is None and following is not None and _LOOKS_LIKE_SWITCH_VALUE.fullmatch(following) \
                 and not self._positional and not os.path.exists(following):
             value = following
         if value is not None and strip_decoration(value).lower() not in SWITCH_WORDS:
-            raise UsageError(f"{name}={value} is not possible: {name} takes no value other than true or false.",
+            raise UsageError(f"{name}={value} is not valid: {name} accepts only true or false.",
                              f"Write {name}, or omit it.")
         if value is None or SWITCH_WORDS[strip_decoration(value).lower()]:
             checked.append(name)
@@ -118,25 +119,26 @@ class ArgumentChecker:
             checked[:] = [argument for argument in checked if argument != name]
         return n_used
 
-    def _check_intention(self, argv: Sequence[str], position: int, certain: bool = False) -> None:
-        """Raise a UsageError if an argument that begins with no flag was probably meant as one.
+    def _check_intention(self, argv: Sequence[str], position: int, is_value: bool = False) -> None:
+        """Raise a UsageError if an argument is not a known flag, but was probably meant as one.
 
         Args:
             argv: All arguments.
             position: The position of the argument.
-            certain: Whether to accept exact names only, after characters that look like two hyphens.
+            is_value: Whether the argument is where the value of a flag belongs. Then only exact names of flags are
+                reported, and only after a prefix other than a single hyphen, such as an en dash.
         """
         argument = argv[position]
-        if argument.strip() in LINE_CONTINUATIONS and not certain:
+        if argument.strip() in LINE_CONTINUATIONS and not is_value:
             raise UsageError(f"The argument {argument.strip()} continues a line in another kind of shell, not in this "
                              "one.", "Write the command on one line, without it.")
         match = _ARGUMENT.fullmatch(strip_decoration(argument))
         if match is None or os.path.exists(argument):
             return
         dashes, separator = match["prefix"].strip(), match["separator"].strip()
-        if certain and not (dashes and dashes != "-"):
+        if is_value and not (dashes and dashes != "-"):
             return
-        flag = self._find_flag(match["name"], dashes, separator, exact=certain or dashes == "/")
+        flag = self._find_flag(match["name"], dashes, separator, exact=is_value or dashes == "/")
         if flag is None:
             if dashes and dashes != "/" and _is_flag_like(argument):
                 raise UsageError(f"There is no flag {argument.split('=', 1)[0]}.", self._hint)
@@ -207,7 +209,8 @@ class ArgumentChecker:
     def _split_value(self, argv: Sequence[str], position: int) -> str | None:
         """Return the flag whose value was split at its spaces into several arguments, with the whole value in quotes.
 
-        This is assumed if the argument directly follows the value of a path, unless that path exists.
+        This is assumed if the argument directly follows the value of a flag that takes a path, unless that path
+        exists.
         """
         start = next((index for index in range(position, -1, -1) if argv[index].startswith("--")), -1)
         if start < 0:

@@ -21,8 +21,8 @@ from tfpoets.inference import Classifier, LegacyGraphOptions, Prediction, load_c
 from tfpoets.progress import progress_bar
 from tfpoets.report import EvaluatedPhotos, describe_evaluation, write_report
 
-from .accuracy_limit import MIN_ACCURACY, accuracy_exit_code, check_min_accuracy
 from .invocation import command_line
+from .min_accuracy import MIN_ACCURACY, accuracy_exit_code, check_min_accuracy
 from .parser import Flag, Group, location, option_values, parse_flags, path
 from .paths import TF_FILES, default_graph
 from .run_command import UsageError, run_command
@@ -102,10 +102,12 @@ def evaluate_classifier(options: EvaluateOptions) -> int:
     """
     classifier = load_classifier(options.graph, options.legacy)
     dataset = read_dataset(options.image_dir, 1, options.dataset)
-    class_indices = _match_folders(classifier, dataset)
+    class_indices = _match_labels(classifier, dataset)
     if not class_indices:
         raise DataError(f"No photos in {dataset.location} have a label of {options.graph} "
-                        f"({_join_labels(classifier.labels)}).", "Rename the folders to match the labels.")
+                        f"({_join_labels(classifier.labels)}).",
+                        "Change the labels of the photos (by default, the names of their folders) to those of the "
+                        "classifier.")
     unknown_photos = _find_unknown_photos(classifier, dataset, class_indices)
     _log_unmatched(classifier, dataset, class_indices, {photo.label for photo in unknown_photos})
     photos = [photo for photo in dataset.photos if photo.label in class_indices]
@@ -149,10 +151,10 @@ def _print_metrics(classifier: Classifier, metrics: Metrics, rejection: Rejectio
     print(*class_lines(metrics, classifier.labels), sep="\n")
 
 
-def _match_folders(classifier: Classifier, dataset: Dataset) -> dict[str, int]:
-    """Return the index of the class that each folder is named after. Folders that match no class are omitted.
+def _match_labels(classifier: Classifier, dataset: Dataset) -> dict[str, int]:
+    """Return the index of the class that each label of the dataset names. Labels that match no class are omitted.
 
-    For a graph of TensorFlow for Poets, a folder also matches the label that `_legacy_label` derives from its name.
+    For a graph of TensorFlow for Poets, a label also matches the class that `_legacy_label` derives from it.
     """
     indices = {label: index for index, label in enumerate(classifier.labels)}
     matches = {label: indices.get(label) for label in dataset.labels}
@@ -162,13 +164,13 @@ def _match_folders(classifier: Classifier, dataset: Dataset) -> dict[str, int]:
     return {label: index for label, index in matches.items() if index is not None}
 
 
-def _legacy_label(folder_name: str) -> str:
-    """Convert a folder name as TensorFlow for Poets did: lower case, and a space for anything but a-z and 0-9."""
-    return re.sub(r"[^a-z0-9]+", " ", folder_name.lower()).strip() or " "
+def _legacy_label(label: str) -> str:
+    """Convert a label as TensorFlow for Poets did: lower case, and a space for anything but a-z and 0-9."""
+    return re.sub(r"[^a-z0-9]+", " ", label.lower()).strip() or " "
 
 
 def _find_unknown_photos(classifier: Classifier, dataset: Dataset, class_indices: Collection[str]) -> list[Photo]:
-    """Return the photos in a folder named "unknown", or an empty list if the classifier has no reject option."""
+    """Return the photos with the label "unknown", or an empty list if the classifier has no reject option."""
     if classifier.unknown_threshold is None:
         return []
     return [photo for photo in dataset.photos
@@ -190,11 +192,11 @@ def _unknown_scores(predictions: list[Prediction]) -> np.ndarray:
 
 
 def _log_unmatched(classifier: Classifier, dataset: Dataset, class_indices: dict[str, int],
-                   unknown_folders: set[str]) -> None:
-    """Log the folders without a class and the classes without a folder."""
-    folders = [label for label in dataset.labels if label not in class_indices and label not in unknown_folders]
-    if folders:
-        log.warning("Left out, because the classifier has no label of that name: %s.", _join_labels(folders))
+                   unknown_labels: set[str]) -> None:
+    """Log the labels that are not classes and the classes without photos."""
+    unmatched = [label for label in dataset.labels if label not in class_indices and label not in unknown_labels]
+    if unmatched:
+        log.warning("Left out, because the classifier has no label of that name: %s.", _join_labels(unmatched))
     missing = [label for index, label in enumerate(classifier.labels) if index not in class_indices.values()]
     if missing:
         log.warning("There are no photos of %s.", _join_labels(missing))

@@ -22,7 +22,7 @@ MESSAGE = "Interrupted. Run the same command again; it reuses saved bottlenecks 
 
 
 def run_process(command: Callable[[], int]) -> int:
-    """Run a command that is all that this process does, and return its exit code.
+    """Run a command as the only task of this process, and return its exit code.
 
     While the command is imported, and after it has returned, Ctrl-C ends the process immediately, since nothing needs
     to be cleaned up. In between, `run_command` calls `raise_interrupts`.
@@ -84,7 +84,7 @@ def _raise_once(number: int, frame: FrameType | None) -> Any:
 
 
 def _exit_with_message(number: int, frame: FrameType | None) -> None:
-    """End the process without cleaning up. Whatever it leaves behind is what a killed run leaves behind."""
+    """End the process without cleaning up. It leaves behind the same files as a killed run."""
     try:
         line_break = "\n" if sys.stderr.isatty() else ""  # a progress bar, or ^C, is on the current line
         os.write(sys.stderr.fileno(), f"{line_break}{MESSAGE}\n".encode())

@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run_script(name: str) -> int:
-    """Run a command with the arguments in `sys.argv`, as a process of its own, and return its exit code."""
+    """Run a command with the arguments in `sys.argv` as the only task of this process, and return its exit code."""
     return run_process(lambda: _run([name, *sys.argv[1:]]))
 
 
@@ -74,7 +74,7 @@ def _format_unknown_command(name: str) -> str:
 
     from .invocation import program_name
     if name.startswith("-") and len(name) > 1:
-        return (f"Error: The name of a command comes before its flags, as in: {program_name('retrain')} {name} "
+        return (f"Error: The name of a command comes before its flags (as in {program_name('retrain')} {name}). "
                 f"Run {program_name('--help')} to see all commands.")
     guess = closest_match(name.replace("-", "_"), COMMANDS)
     suggestion = f"; did you mean {guess}?" if guess else "."

@@ -1,4 +1,4 @@
-"""Parse flags whose values are percentages (20) or fractions (0.2), and detect values that mean the other one."""
+"""Parse percentages (20) and fractions (0.2), and detect values that were probably meant as the other kind."""
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
@@ -11,7 +11,7 @@ class AmbiguousValueError(ValueError):
 
 
 def percentage(text: str) -> float:
-    """Convert a percentage, such as 20 or 20%, to a number of percent. Less than one percent requires the sign (0.2%).
+    """Convert a percentage, such as 20 or 20%, to a number: 20. Less than one percent requires the sign (0.2%).
 
     Raises:
         AmbiguousValueError: The value is between 0 and 1, and has no percent sign.
@@ -20,7 +20,7 @@ def percentage(text: str) -> float:
     number, has_sign = _parse(text)
     if 0 < number < 1 and not has_sign:
         percent = _plain(number * 100)
-        raise AmbiguousValueError(f"Does {{flag}}={text} mean {percent} % or {_plain(number)} %? Write "
+        raise AmbiguousValueError(f"Does {{flag}}={text} mean {percent}% or {_plain(number)}%? Write "
                                   f"{{flag}}={percent} or {{flag}}={_plain(number)}%.")
     return float(number)
 
@@ -28,7 +28,7 @@ def percentage(text: str) -> float:
 def whole_percentage(text: str) -> float:
     """Convert a percentage like `percentage`, but to an integer if it is one.
 
-    The keys of caches contain the value, and integers give other keys than equal floats.
+    The keys of caches contain the value, and an integer and an equal float give different keys.
     """
     number = percentage(text)
     return int(number) if number.is_integer() else number
@@ -46,7 +46,7 @@ def fraction(text: str) -> float:
     """
     number, has_sign = _parse(text)
     if 1 < number <= 100 and not has_sign:
-        raise AmbiguousValueError(f"{{flag}}={text} is not a number from 0 to 1; does it mean {_plain(number)} %? "
+        raise AmbiguousValueError(f"{{flag}}={text} is not a number from 0 to 1; does it mean {_plain(number)}%? "
                                   f"Write {{flag}}={_plain(number / 100)} or {{flag}}={_plain(number)}%.")
     return float(number / 100 if has_sign else number)
 
@@ -65,5 +65,5 @@ def _parse(text: str) -> tuple[Decimal, bool]:
 
 
 def _plain(number: Decimal) -> str:
-    """Return a number without an exponent and without zeros at its end."""
+    """Return a number without an exponent or trailing zeros."""
     return f"{number.normalize():f}"

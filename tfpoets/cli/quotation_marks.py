@@ -16,7 +16,10 @@ _DECORATION = re.compile(rf"^[\\^\s{QUOTATION_MARKS}]+|[\s{QUOTATION_MARKS}]+$")
 
 
 def strip_decoration(argument: str) -> str:
-    """Return an argument without invisible characters, and without quotation marks and backslashes before it."""
+    """Return an argument without invisible characters, and without what other shells and programs leave around it.
+
+    Quotation marks and spaces are removed at both ends; backslashes and carets, only at the beginning.
+    """
     visible = "".join(character for character in argument if unicodedata.category(character) != "Cf"
                       or character == "\u00ad")
     return _DECORATION.sub("", visible)

@@ -18,8 +18,8 @@ from tfpoets.retrain_options import RetrainOptions
 from tfpoets.training import (ARCHITECTURES, CONVNETS, RESNET, FineTuningOptions, HeadOptions, LBFGSTrainer,
                               NetworkOptions, SGDOptions, SGDTrainer, TrainingOptions, trainer_named)
 
-from .accuracy_limit import MIN_ACCURACY, accuracy_exit_code, check_min_accuracy
 from .invocation import command_line
+from .min_accuracy import MIN_ACCURACY, accuracy_exit_code, check_min_accuracy
 from .parser import option_values, parse_flags
 from .paths import DEFAULT_TFLITE
 from .retrain_flags import FLAGS, SCRATCH

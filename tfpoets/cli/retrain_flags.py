@@ -9,7 +9,7 @@ from tfpoets.training import (ARCHITECTURES, BATCH_NORMS, CHECKPOINTS, CLASS_WEI
                               DEFAULT_AUGMENTED_VIEWS, MONITORS, OPTIMIZERS, RESNET, WEIGHTS, FineTuningOptions,
                               NetworkOptions, SGDOptions, solver_names)
 
-from .accuracy_limit import MIN_ACCURACY
+from .min_accuracy import MIN_ACCURACY
 from .parser import Flag, Group, location, names, path
 from .percentages import fraction, percentage
 from .shared_flags import AUGMENTATION_FLAGS, DATASET_FLAGS, EXTRACTOR_FLAGS, IMAGE_DIR_HELP, STORAGE_FLAGS, VIEWS_FLAG
@@ -65,8 +65,8 @@ NETWORK = Group("training of all layers", (
     Flag("batch_norm", "when fine-tuning, freeze the batch normalization statistics (default) or update them from the "
          "photos", choices=BATCH_NORMS),
     Flag("mixed_precision", "ignored, because training in 32 bits is not slower", const=True),
-    Flag("resume", "continue the interrupted training run with the same flags, or a shorter one, or fail if there is "
-         "none (default: continue it, or start a new one)", "loop.resume", const=True),
+    Flag("resume", "continue an interrupted training run with the same flags, or a run with fewer epochs; fail if "
+         "there is neither (default: start a new run in that case)", "loop.resume", const=True),
     Flag("checkpoint", "do not train further, but write the files from the best or last checkpoint of an interrupted "
          "training run with the same flags", "loop.checkpoint", choices=CHECKPOINTS)),
     "Train all layers of a network instead of only the last one.")

@@ -32,7 +32,7 @@ class EventPrinter:
     def __init__(self, stream: TextIO, list_misclassified: bool = False):
         self._stream = stream
         self._list_misclassified = list_misclassified
-        self._repeats_scenes = False
+        self._has_repeated_scenes = False
         self._lines: dict[type, Callable[[Any], Sequence[str]]] = {
             events.PhotosListed: lambda event: photo_lines(event.dataset),
             events.BottlenecksExtracted: _extraction_lines,
@@ -46,7 +46,7 @@ class EventPrinter:
             events.IntermediateExportStarted: lambda event: [f"Save intermediate result to : {event.path}"],
             events.Evaluated: self._evaluation_lines,
             events.CrossValidated: lambda event: cross_validation_lines(event.metrics, event.fold_accuracies,
-                                                                        self._repeats_scenes),
+                                                                        self._has_repeated_scenes),
             events.FilesWritten: _file_lines,
             events.PhotosExamined: lambda event: finding_lines(event.findings, event.path, MAX_FINDINGS_PER_KIND),
             events.ReportWritten: lambda event: [f"Report:         {event.path}"],
@@ -64,7 +64,7 @@ class EventPrinter:
         """Return the lines on the test photos."""
         if event.metrics is None:
             return ["No photos were held out for a test, so the accuracy of the classifier is unknown."]
-        self._repeats_scenes = event.repeated_scenes is not None
+        self._has_repeated_scenes = event.repeated_scenes is not None
         lines = scene_lines(event.repeated_scenes) if event.repeated_scenes else []
         if event.balanced_batch:
             lines.append("Test accuracy of a batch sampled evenly from the classes = "

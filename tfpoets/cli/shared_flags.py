@@ -19,12 +19,12 @@ CLASSIFIER_HELP = (f".tflite, .pb or SavedModel folder written by retrain (defau
 
 DATASET_FLAGS = (
     Flag("manifest", "table of the photos with columns path and label and, optionally, part (training, validation or "
-         "test) and group: CSV, TSV, JSON lines or Parquet; several with commas between them. --image_dir is then the "
+         "test) and group: CSV, TSV, JSON lines or Parquet; separate several with commas. --image_dir is then the "
          "folder of the photos (default: that of the table)", "dataset.manifest", metavar="FILE"),
     Flag("label_pattern", "find the labels in the file names instead of the folder names: a name such as "
          "{index}_{label}.png, or a regular expression with a group named label", "dataset.label_pattern",
          metavar="PATTERN"),
-    Flag("group_pattern", "find in the file names which photos show the same scene (video, object, patient) and keep "
+    Flag("group_pattern", "use the file names to find photos of the same scene (video, object, patient), and keep "
          "them in one part: a name such as video{group}_frame*, or a regular expression with a group named group",
          "dataset.group_pattern", metavar="PATTERN"))
 

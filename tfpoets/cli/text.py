@@ -72,17 +72,17 @@ def _confusion_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:
     return _wrap(f"Most frequent confusions: {confusions}.")
 
 
-def cross_validation_lines(metrics: Metrics, fold_accuracies: Sequence[float], repeats_scenes: bool = False
+def cross_validation_lines(metrics: Metrics, fold_accuracies: Sequence[float], has_repeated_scenes: bool = False
                            ) -> list[str]:
     """Return the accuracy of the out-of-fold predictions for all photos, and how it varies between the folds.
 
     Args:
         metrics: The metrics of the predictions.
         fold_accuracies: The accuracy in each fold.
-        repeats_scenes: Whether photos of the same scene are in different folds.
+        has_repeated_scenes: Whether photos of the same scene are in different folds.
     """
     caution = ""
-    if repeats_scenes:
+    if has_repeated_scenes:
         caution = " Photos of one scene are in different folds, so this is too high for new scenes."
     low, high = metrics.interval
     folds = 100 * np.asarray(fold_accuracies)

@@ -1,4 +1,4 @@
-"""The options that say where the labels and groups of photos are."""
+"""Options that specify where the labels and groups of photos are."""
 from __future__ import annotations
 
 from dataclasses import dataclass

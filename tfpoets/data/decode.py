@@ -27,7 +27,7 @@ PIXELS_VERSION = 1
 """Increase this with every change that can affect any pixel of any photo; part of the cache keys and the metadata."""
 
 # A JPEG is decoded at a reduced scale, to at least this many times the requested height and width. With 2, at most
-# 0.04 % of the predicted labels differ from those of a full decode; with 1, up to 2.2 % (tests/benchmarks/RESULTS.md).
+# 0.04% of the predicted labels differ from those of a full decode; with 1, up to 2.2% (tests/benchmarks/RESULTS.md).
 OVERSAMPLING = 2
 # For every requested size up to 320 this gives the same scale, so that a photo is decoded once for the network and the
 # perceptual hash.

@@ -19,8 +19,8 @@ PICTURE_FRACTION = 0.15
 # The number of photos of which the median is taken: those with the smallest digests.
 MAX_MEDIAN_PHOTOS = 1000
 # Pairs are searched for among random projections of the bottlenecks to this many dimensions (Johnson & Lindenstrauss
-# 1984). Projected squared distances are chi-squared distributed around the true ones, and exceed twice the true one in
-# one of a million pairs. The true distances of the pairs below that are computed.
+# 1984). Projected squared distances are chi-squared distributed around the true ones, and exceed twice the true
+# distance in about one pair in a million. The true distances of the pairs below that are computed.
 PROJECTED_DIMENSIONS, PROJECTION_MARGIN = 64, 2.0
 # The number of similarities that are computed at a time, which takes 40 MB.
 CHUNK_SIMILARITIES = 10_000_000

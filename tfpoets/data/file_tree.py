@@ -65,7 +65,7 @@ def is_junk(name: str) -> bool:
 
 
 def list_tree(root: Path) -> FileTree:
-    """List a folder and everything below it, down to MAX_DEPTH levels.
+    """List a folder and everything below it, at most MAX_DEPTH levels deep.
 
     A file is a photo if its name has the suffix of an image format, or if it has the header of one. Only files without
     such a suffix are opened. Links to folders are followed, except to a folder that contains the link.

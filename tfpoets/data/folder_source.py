@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 class FolderSource(LocalFiles):
     """A folder with one folder of photos per class; the name of a class folder is the label of its photos.
 
-    `recognize_layout` says where the class folders may be. Folders for training, validation and test determine the
+    See `recognize_layout` for where the class folders may be. Folders for training, validation and test determine the
     parts of their photos.
     """
 
@@ -60,13 +60,13 @@ class FolderSource(LocalFiles):
     def _photos(self, layout: Layout) -> Iterator[Photo]:
         folders: dict[tuple[str, str], Path] = {}  # the class folder of each label and part
         for folder in layout.class_folders:
-            label, path = label_of_folder(folder.label, folder.files.path), folder.files.path
+            label, path = label_of_folder(folder.label, folder.tree.path), folder.tree.path
             other = folders.setdefault((label, folder.part), path)
             if other != path and other.parent == path.parent:
                 raise DataError(f"Two folders are called {label!r}: their names look the same but are spelled with "
                                 "different Unicode characters.",
                                 "Rename one, or move their photos into one folder.")
-            for name in folder.files.photos:
+            for name in folder.tree.photos:
                 yield _make_photo(path / name, label, folder.part, self)
 
 
@@ -107,7 +107,7 @@ class PatternSource(LocalFiles):
             raise DataError(f"`label_pattern`={self._pattern.text} finds only one label in {self._root}: {labels[0]}.",
                             "Correct the pattern.")
         log_other_files(tree)
-        description = f"Labels found in the names of {self._root}: {count_photos(photos)}."
+        description = f"Labels found in the paths of the photos in {self._root}: {count_photos(photos)}."
         log.info(description)
         return Dataset(str(self._root), tuple(labels), tuple(sort_photos(photos)), layout=description)
 

@@ -1,4 +1,4 @@
-"""Derive from the file names of photos of the same scene which part of the names they have in common."""
+"""Find the part of the file name that photos of the same scene have in common."""
 from __future__ import annotations
 
 import re
@@ -9,7 +9,7 @@ from pathlib import PurePath
 from .name_patterns import compile_pattern
 
 _DIGITS_OR_TEXT = re.compile(r"[0-9]+|[^0-9]+")
-# Characters that a pattern, a shell or a message could misread.
+# Characters with a special meaning in a pattern, a shell or a message.
 _SPECIAL = re.compile(r"[^\w .,+=@-]")
 # A pattern must put this fraction of the pairs into the same group, and match this fraction of all names.
 MIN_AGREEING, MIN_MATCHING = 0.8, 0.95
@@ -18,7 +18,7 @@ MIN_GROUPS, MAX_GROUP_FRACTION = 3, 0.8
 
 
 def suggest_group_pattern(pairs: Sequence[tuple[str, str]], names: Iterable[str]) -> str:
-    """Return a pattern such as "video{group}_frame*", or "" if the file names do not show the scenes.
+    """Return a pattern such as "video{group}_frame*", or "" if no pattern of the file names separates the scenes.
 
     In a pattern, `{group}` stands for the part of the name that all photos of a scene have in common, and `*` for any
     text.
@@ -58,7 +58,7 @@ def _with_constant_prefix(pattern: str, names: Sequence[str]) -> list[str]:
 
 
 def _is_valid(pattern: str, pairs: Sequence[tuple[str, str]], names: Sequence[str]) -> bool:
-    """Return whether the pattern keeps the pairs together and divides the photos into plausibly many groups."""
+    """Return whether the pattern keeps the pairs together and divides the photos into a plausible number of groups."""
     compiled = compile_pattern("group_pattern", pattern, "group")
     group_of = {name: compiled.find(PurePath(name)) for name in names}
     groups = {group for group in group_of.values() if group}

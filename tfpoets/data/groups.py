@@ -30,7 +30,7 @@ def with_groups(dataset: Dataset, group_pattern: str) -> Dataset:
     n_groups = len(set(groups) - {""})
     log.info("Groups: %d photos in %d groups, which are kept together.", len(groups) - n_unmatched, n_groups)
     if n_unmatched:
-        log.warning("`group_pattern` does not match %d photos, such as %s; each of them is a group by itself.",
-                    n_unmatched, example)
+        log.warning("`group_pattern` does not match %d photos, such as %s; each of them is a group of its own, "
+                    "unless it already belongs to a group.", n_unmatched, example)
     return replace(dataset, photos=tuple(replace(photo, group=group or photo.group)
                                          for photo, group in zip(dataset.photos, groups)))

@@ -24,7 +24,7 @@ MIN_PHOTOS_PER_LABEL = 2
 # Words that cameras and programs put in front of the number of a photo.
 _CAMERA_WORDS = frozenset("img image dsc dscn dscf pxl photo pic picture frame screenshot scan vid video "
                           "file".split())
-MAX_LISTED_READINGS = 4
+MAX_LISTED_LAYOUTS = 4
 
 
 def ambiguity_error(tree: FileTree, folders: Sequence[FileTree]) -> DataError:
@@ -34,13 +34,14 @@ def ambiguity_error(tree: FileTree, folders: Sequence[FileTree]) -> DataError:
         tree: The folder.
         folders: The folders that can be used by themselves.
     """
-    names = ", ".join(_relative(tree, folder) for folder in folders[:MAX_LISTED_READINGS])
-    choices = [format_options(image_dir=folder.path) for folder in folders[:MAX_LISTED_READINGS]]
+    names = ", ".join(_relative(tree, folder) for folder in folders[:MAX_LISTED_LAYOUTS])
+    choices = [format_options(image_dir=folder.path) for folder in folders[:MAX_LISTED_LAYOUTS]]
     labels = _labels_if_outer_folders_are_classes(tree, folders)
     if labels:
         choices.append(f"{format_options(image_dir=tree.path, label_pattern='{label}/*/*')} (if {labels[0]} and "
                        f"{labels[1]} are classes)")
-        choices.append(f"{format_options(image_dir=tree.path, label_pattern='{label}/*')} (all folders in them)")
+        choices.append(f"{format_options(image_dir=tree.path, label_pattern='{label}/*')} (if the folders in "
+                       "them are the classes)")
     return DataError(f"{tree.path} contains {len(folders)} folders with class folders in them: {names}.",
                      f"Choose one of: {'; '.join(choices)}.")
 
@@ -52,7 +53,7 @@ def repeated_classes_error(tree: FileTree, training: FileTree) -> DataError:
 
 
 def _labels_if_outer_folders_are_classes(tree: FileTree, folders: Sequence[FileTree]) -> list[str]:
-    """Return the names of the folders if they could be classes of their own, with kinds inside them."""
+    """Return the names of the folders if they could be the classes, with subcategories inside them."""
     if any(folder.path.parent != tree.path for folder in folders):
         return []
     if any(parts_of_siblings(inner.name for inner in folder.photo_folders) for folder in folders):

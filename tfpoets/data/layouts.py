@@ -18,22 +18,22 @@ MAX_NAMED_FILES = 3
 
 @dataclass(frozen=True, eq=False)
 class ClassFolder:
-    """A folder whose photos, without those in folders inside it, all have the same label.
+    """A folder whose photos, not counting those in its subfolders, all have the same label.
 
     Attributes:
-        files: The folder.
-        label: The name that it gives its photos, before it is checked.
+        tree: The folder and its contents.
+        label: The label of its photos, not yet checked.
         part: The part of the split that its photos are reserved for, one of PARTS; empty if the split decides.
     """
 
-    files: FileTree
+    tree: FileTree
     label: str
     part: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """A reading of a folder.
+    """A possible layout of a folder.
 
     Attributes:
         folder: The folder that contains the class folders, or the folders for the parts.
@@ -50,25 +50,25 @@ class Layout:
 
     def is_directly_in(self, root: Path) -> bool:
         """Return whether all class folders are directly in a folder."""
-        return all(folder.files.path.parent == root for folder in self.class_folders)
+        return all(folder.tree.path.parent == root for folder in self.class_folders)
 
 
 def recognize_layout(tree: FileTree) -> Layout:
-    """Return the only possible reading of a folder.
+    """Return the only possible layout of a folder.
 
     The class folders may be directly in the folder, in folders for training, validation and test (`train/daisy`), or
     contain such folders (`daisy/train`). All of this may be inside other folders that contain nothing else, as
-    archives add them.
+    is common in archives.
 
     Raises:
-        DataError: There are several readings, or none.
+        DataError: There are several possible layouts, or none.
     """
-    readings = list(_readings(tree))
-    if not readings:
+    layouts = list(_possible_layouts(tree))
+    if not layouts:
         raise unlabelled_error(tree)
-    if len(readings) > 1:
-        raise ambiguity_error(tree, [reading.folder for reading in readings])
-    return readings[0]
+    if len(layouts) > 1:
+        raise ambiguity_error(tree, [layout.folder for layout in layouts])
+    return layouts[0]
 
 
 def is_test_folder(folder: Path) -> bool:
@@ -83,8 +83,8 @@ def is_test_folder(folder: Path) -> bool:
 
 def log_unused_files(tree: FileTree, layout: Layout) -> None:
     """Log the photos that are not used because of where they are, folders without photos, and other files."""
-    used = {id(folder.files) for folder in layout.class_folders}
-    inside_class = {id(inner) for folder in layout.class_folders for inner in folder.files.walk()}
+    used = {id(folder.tree) for folder in layout.class_folders}
+    inside_class = {id(inner) for folder in layout.class_folders for inner in folder.tree.walk()}
     for folder in tree.walk():
         if folder.photos and id(folder) not in used:
             place = ("directly in" if folder.photo_folders else "in", folder.path,
@@ -111,13 +111,17 @@ def _format_count(count: int) -> str:
     return "1 photo" if count == 1 else f"{count} photos"
 
 
-def _readings(tree: FileTree) -> Iterator[Layout]:
-    """Yield the readings of a folder; if there are none, those of the folders in it."""
+def _possible_layouts(tree: FileTree) -> Iterator[Layout]:
+    """Yield the possible layouts of a folder.
+
+    They are those of the folders in it if the folder itself has no class folders, or if it has only one class and a
+    folder in it has several.
+    """
     class_folders = _class_folders_here(tree)
     labels = {folder.label for folder in class_folders}
-    inner = [reading for folder in tree.photo_folders for reading in _readings(folder)]
-    if len(labels) > 1 or class_folders and not any(len({folder.label for folder in reading.class_folders}) > 1
-                                                    for reading in inner):
+    inner = [layout for folder in tree.photo_folders for layout in _possible_layouts(folder)]
+    if len(labels) > 1 or class_folders and not any(len({folder.label for folder in layout.class_folders}) > 1
+                                                    for layout in inner):
         yield Layout(tree, tuple(class_folders))
     else:
         yield from inner
@@ -135,8 +139,8 @@ def _class_folders_here(tree: FileTree) -> list[ClassFolder]:
             raise repeated_classes_error(tree, next(folder for folder in tree.photo_folders
                                                     if part_of.get(folder.name) == PARTS[TRAINING]))
         return by_part
-    # A folder called "train" next to class folders, with photos directly in it, is the class of trains. No other part
-    # is ever a class.
+    # A folder called "train" next to class folders, with photos directly in it, is the class of trains. Folders named
+    # after the other parts are never classes.
     if others:
         others += [folder for folder in tree.photo_folders
                    if part_of.get(folder.name) == PARTS[TRAINING] and folder.photos]
@@ -172,14 +176,14 @@ def _class_folders(folders: Sequence[FileTree], part: str = "") -> list[ClassFol
 
 
 def _unwrap(folder: FileTree) -> FileTree:
-    """Return the folder inside folders that contain nothing but one folder of folders: `train/train/daisy`."""
+    """Skip outer folders that contain only one folder, as long as that one contains folders: `train/train/daisy`."""
     while not folder.photos and len(folder.photo_folders) == 1 and folder.photo_folders[0].photo_folders:
         folder = folder.photo_folders[0]
     return folder
 
 
 def _innermost(folder: FileTree) -> FileTree:
-    """Return the folder inside folders that contain nothing but one folder: `daisy/images/1.jpg`."""
+    """Skip outer folders that contain only one folder: `daisy/images/1.jpg`."""
     while not folder.photos and len(folder.photo_folders) == 1:
         folder = folder.photo_folders[0]
     return folder

@@ -16,9 +16,9 @@ from .formats import has_photo_suffix
 from .part_names import part_of_value
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-# The names of columns, without case, spaces, hyphens and underscores; the first one that a table has is used. They are
-# those of Keras's flow_from_dataframe (filename, class), of Ultralytics, Roboflow and Hugging Face (file_name), and of
-# common datasets on Kaggle.
+# The names of columns, ignoring case, spaces, hyphens and underscores; the first one that a table has is used. They
+# are those of Keras's flow_from_dataframe (filename, class), of Ultralytics, Roboflow and Hugging Face (file_name),
+# and of common datasets on Kaggle.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "path": ("path", "filepath", "filepaths", "filename", "filenames", "file", "files", "image", "images", "imagepath",
              "imagename", "imagefile", "imgpath", "imgname", "img", "photo", "photopath", "uri", "fname", "imageid",
@@ -52,8 +52,8 @@ class ManifestRow:
 def read_manifest(path: Path) -> list[ManifestRow]:
     """Read a manifest.
 
-    A table without a header is accepted if its columns are a file name and a label. Columns with the names of classes
-    that contain 0 and 1, as Roboflow writes them, are accepted instead of labels.
+    A table without a header is accepted if its columns are a file name and a label. Instead of a column with labels,
+    there may be one column per class that contains 0 or 1, as in Roboflow's exports.
 
     Raises:
         DataError: The file cannot be read, or has no column with file names or labels.
@@ -72,9 +72,9 @@ def read_manifest(path: Path) -> list[ManifestRow]:
 
 
 def _find_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, int]:
-    """Return the index of each column of COLUMNS that a table has, by its name there.
+    """Return the index of each column that a table has, by its key in COLUMNS.
 
-    Of several columns with labels, the first one is used that does not consist of numbers.
+    Of several columns with labels, the first one that does not consist of numbers is used.
     """
     index = {re.sub(r"[\s_-]+", "", name).lower(): number for number, name in reversed(list(enumerate(header)))}
     found = {column: [index[name] for name in names if name in index] for column, names in COLUMNS.items()}
@@ -118,8 +118,8 @@ def _parts(path: Path, columns: Mapping[str, int], rows: Sequence[Sequence[str]]
     part_of = {value: part_of_value(value) for value in values if value}
     unknown = [value for value, part in part_of.items() if not part]
     if unknown and len(unknown) < len(part_of):
-        raise DataError(f"The manifest {path} contains the part {unknown[0]!r}.",
-                        "The parts are training, validation and test, or empty.")
+        raise DataError(f"The manifest {path} contains an unknown part: {unknown[0]!r}.",
+                        "Use training, validation or test, or leave the cell empty.")
     return [part_of.get(value, "") for value in values]
 
 
@@ -204,7 +204,10 @@ def _read_parquet(path: Path) -> tuple[list[str], list[list[str]]]:
 
 
 def _to_text(value: Any) -> str:
-    """Return a value of a table as text; a whole number has no decimal point, as pandas adds it beside empty cells."""
+    """Return a value of a table as text.
+
+    A whole number is written without the decimal point that pandas adds if a column has empty cells.
+    """
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return "" if value is None or value != value else str(value)

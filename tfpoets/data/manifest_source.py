@@ -51,7 +51,7 @@ class ManifestSource(LocalFiles):
         if len(labels) < min_classes:
             raise DataError(f"The manifest {names} has photos of one class only ({labels[0]}); a classifier needs at "
                             "least two." if labels else f"The manifest {names} has no rows with labels.",
-                            "Check its column label.")
+                            "Check the column with the labels.")
         description = f"Read from {names}: {count_photos(photos)}."
         log.info(description)
         return Dataset(names, tuple(labels), tuple(sort_photos(photos)), layout=description)
@@ -73,7 +73,7 @@ class ManifestSource(LocalFiles):
 
 
 class _PhotoFinder:
-    """Finds photos by what a manifest calls them.
+    """Finds photos by their names in a manifest.
 
     The folder is listed only if a name is not a path.
     """
@@ -83,7 +83,7 @@ class _PhotoFinder:
         self._by_name: dict[str, list[str]] | None = None
 
     def find(self, name: str) -> str:
-        """Return the path of a photo; if there is no such photo, the path that the name would be relative to `folder`.
+        """Return the path of a photo; if there is no such photo, the path that it would have in `folder`.
 
         Raises:
             DataError: Several photos have this name.
@@ -110,7 +110,7 @@ class _PhotoFinder:
 def _check_paths(manifest: Path, folder: Path, rows: Sequence[ManifestRow], paths: Sequence[str]) -> None:
     """Raise a DataError if none of the photos exist; one that is missing is reported when it is read."""
     if rows and not any(os.path.isfile(path) for path in paths):
-        raise DataError(f"None of the {len(rows)} photos in {manifest} are in {folder}, such as {rows[0].path}.",
+        raise DataError(f"None of the {len(rows)} photos in {manifest} (such as {rows[0].path}) are in {folder}.",
                         "Set `image_dir` to the folder of the photos.")
 
 

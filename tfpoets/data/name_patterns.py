@@ -23,7 +23,7 @@ class NamePattern:
     Attributes:
         text: The pattern as the user wrote it.
         field: What it finds: "label" or "group".
-        regex: The regular expression, with a group that is called like the field.
+        regex: The regular expression, with a group named after the field.
         n_components: The number of path components that the expression matches; 0 for the whole relative path.
         has_suffix: Whether the pattern includes the suffix of the file name.
     """
@@ -55,8 +55,8 @@ def compile_pattern(option: str, text: str, field: str) -> NamePattern:
 
     Args:
         option: The name of the option, for messages.
-        text: A file name with the placeholder `{label}` (or `{group}`) and optionally `{index}` for digits and `*` for
-            any characters, which may include the last folders of the path; or a regular expression.
+        text: A file name, or the last components of the path, with the placeholder `{label}` (or `{group}`), and
+            optionally `{index}` for digits and `*` for any characters other than a slash; or a regular expression.
         field: What the pattern finds: "label" or "group".
 
     Raises:

@@ -28,7 +28,8 @@ def part_of_value(value: str) -> str:
 def parts_of_siblings(names: Iterable[str]) -> dict[str, str]:
     """Return the part that each of several names stands for, without the names that stand for none.
 
-    Words that all names with a part have in common may be anything: `flowers_train` and `flowers_test`.
+    Other words in a name are allowed if they are the same in all names with a part: `flowers_train` and
+    `flowers_test`.
     """
     found = {name: _split_name(name) for name in names}
     found = {name: (part, others) for name, (part, others) in found.items() if part}

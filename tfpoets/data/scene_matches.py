@@ -8,23 +8,24 @@ import numpy as np
 from .dataset import Dataset
 from .split import TEST
 
-# The ranks, as fractions of the training photos of a class, of the neighbours from whose distances the number of
-# nearer photos is extrapolated. Of the results for these pairs, the smallest counts: a scene may contain up to half of
-# the photos of a class, and then a pair is useless if only one of its neighbours shows the scene.
+# The number of photos near a test photo is extrapolated from the distances to two neighbours of high rank. The ranks
+# are fractions of the number of training photos of the class. The smallest result of all RANK_PAIRS is used, because a
+# scene may contain up to half of the photos of a class, and then a pair is useless if only one of its neighbours shows
+# the scene.
 RANKS = (0.3, 0.4, 0.6, 0.9)
 RANK_PAIRS = ((0, 2), (1, 2), (2, 3))
-# The classes of real photos that were examined have 2 to 6 dimensions. Two neighbours that show the same scene, far
-# away from the photo, would indicate far more.
+# The classes of real datasets that were examined have an intrinsic dimension of 2 to 6. Two distant neighbours that
+# show one scene are about equally far away, which would give a much higher estimate.
 MAX_DIMENSION = 8.0
 # A test photo certainly shows the same scene as a training photo if fewer training photos than this would be as near
-# by chance. In datasets with many such photos, the others below the second limit are likely to do so as well.
+# by chance. In datasets with many such photos, those below the second limit probably show repeated scenes as well.
 MAX_EXPECTED_IF_CERTAIN, MAX_EXPECTED = 0.01, 0.1
-# The accuracy is too high if at least this many test photos are certain, and they make up this fraction of all; or a
-# smaller fraction of all, but a large one of the test photos of a class. These limits and those above were chosen with
-# tests/benchmarks/repeated_scenes.py.
+# The accuracy is considered too high if at least this many test photos certainly show a repeated scene, and they make
+# up this fraction of all; or a smaller fraction of all, but a large one of the test photos of a class. These limits
+# and those above were chosen with tests/benchmarks/repeated_scenes.py.
 MIN_CERTAIN, MIN_FRACTION = 3, 0.15
 MIN_FRACTION_IF_IN_CLASS, MIN_CLASS_FRACTION = 0.03, 0.3
-# Classes with fewer training photos are not judged.
+# Test photos of classes with fewer training photos are not compared.
 MIN_CLASS_PHOTOS = 6
 # At most this many similarities are computed, which takes about 2 s. The test photos with the smallest digests are
 # compared.
@@ -52,7 +53,10 @@ class SceneMatches:
 
     @property
     def repeated(self) -> np.ndarray:
-        """Whether each test photo probably shows the same scene as a training photo, if many do: bool [n]."""
+        """Whether each test photo probably shows the same scene as a training photo: bool [n].
+
+        This is valid only if `are_frequent`.
+        """
         return self.expected < MAX_EXPECTED
 
     @property
@@ -75,16 +79,17 @@ def are_frequent(repeated: np.ndarray, y: np.ndarray) -> bool:
 
 
 def find_scene_matches(dataset: Dataset) -> SceneMatches | None:
-    """Find test photos that are more similar to a training photo than their classes explain.
+    """Find test photos that are more similar to a training photo than photos of the same class usually are.
 
     In a class without repeated scenes, the number of photos within a distance of a photo grows smoothly, by a power of
     the distance (the intrinsic dimension; Levina & Bickel 2004). From the distances to neighbours of high rank, the
     number of training photos at most as far away as the nearest one is extrapolated. It is about 1 for independent
-    photos, also if all of them are alike, such as castings or digits. A scene of which there are other photos makes it
-    far smaller. Since only ratios of distances count, this does not depend on the extractor's scale.
+    photos, even if all of them are alike, such as castings or digits. It is far smaller if training photos show the
+    same scene. Since only ratios of distances count, this does not depend on the extractor's scale.
 
-    A class with a single scene cannot be told from a class of photos that are alike by nature; it is not found. A
-    class of several kinds of photos, each of them alike by nature (digits and castings), is taken for one of scenes.
+    A class with a single scene cannot be distinguished from a class of photos that are alike by nature, and is not
+    found. A class of several kinds of photos, each of them alike by nature (digits and castings), is mistaken for a
+    class with several scenes.
 
     Args:
         dataset: Photos with their split. Validation photos count as training photos.

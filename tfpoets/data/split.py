@@ -117,11 +117,11 @@ def split_photos(dataset: Dataset, options: SplitOptions = SplitOptions()) -> Da
     For given percentages, the part that a photo is assigned to depends only on its bytes and the seed. Moving the
     folder, renaming or relabelling photos, or adding others does not change it, with two exceptions, which are
     reported as notes: near duplicates (and photos with the same `Photo.group`) are in the part of the one with the
-    smallest digest; and if a class has no photo in a part, the photo whose hash is nearest to that part is moved
-    there.
+    smallest digest; and if a class has no photo in a part, the photo or group whose hash is nearest to that part
+    is moved there.
 
-    If any photos are reserved for the test or the validation part (`Photo.part`), they are this part, and the others
-    are split into the remaining parts.
+    If any photos are reserved for the test or the validation part (`Photo.part`), they make up that part, and the
+    others are split into the remaining parts.
 
     Args:
         dataset: Photos with their digests and perceptual hashes.
@@ -138,7 +138,7 @@ def split_photos(dataset: Dataset, options: SplitOptions = SplitOptions()) -> Da
     is_reserved = reserved != TRAINING
     if not is_reserved.any():
         return replace(dataset, split=_split(dataset, options))
-    return replace(dataset, split=_split_around(dataset, reserved, options))
+    return replace(dataset, split=_split_with_reserved(dataset, reserved, options))
 
 
 def reserved_parts(dataset: Dataset) -> np.ndarray:
@@ -156,7 +156,7 @@ def check_class_sizes(dataset: Dataset, options: SplitOptions) -> None:
         DataError: A class has too few photos, or there are fewer than two classes.
     """
     reserved = reserved_parts(dataset)
-    options = _options_around(reserved, options)
+    options = _options_for_unreserved(reserved, options)
     dataset = dataset.select(reserved == TRAINING)
     parts = [PARTS[part] for part in (TRAINING, *_hash_ranges(options))]
     distinct: dict[str, set[str]] = {label: set() for label in dataset.labels}
@@ -193,7 +193,7 @@ def _split(dataset: Dataset, options: SplitOptions) -> Split:
                  np.array([numbers[name] for name in group_names], np.int64), tuple(notes))
 
 
-def _split_around(dataset: Dataset, reserved: np.ndarray, options: SplitOptions) -> Split:
+def _split_with_reserved(dataset: Dataset, reserved: np.ndarray, options: SplitOptions) -> Split:
     """Return a split in which some photos are in the parts that they are reserved for.
 
     Args:
@@ -202,7 +202,7 @@ def _split_around(dataset: Dataset, reserved: np.ndarray, options: SplitOptions)
         options: The percentages and the seed.
     """
     free = reserved == TRAINING
-    others = _split(dataset.select(free), _options_around(reserved, options))
+    others = _split(dataset.select(free), _options_for_unreserved(reserved, options))
     parts = reserved.copy()
     parts[free] = others.parts
     groups = np.unique(find_groups(dataset, 2)[0], return_inverse=True)[1].astype(np.int64)
@@ -225,7 +225,7 @@ def _divided_groups_note(photos: Sequence[Photo], parts: np.ndarray) -> list[str
     return [note]
 
 
-def _options_around(reserved: np.ndarray, options: SplitOptions) -> SplitOptions:
+def _options_for_unreserved(reserved: np.ndarray, options: SplitOptions) -> SplitOptions:
     """Return the options for the photos that are not reserved: a part that has reserved photos gets no others."""
     return replace(options, testing_percentage=0 if (reserved == TEST).any() else options.testing_percentage,
                    validation_percentage=0 if (reserved == VALIDATION).any() else options.validation_percentage)
@@ -288,8 +288,8 @@ def _fill_empty_parts(labels: Sequence[str], groups: Mapping[str, _Group], parts
                                 "of one group, and photos that are also in another class, must stay together.",
                                 "Add photos to it, or leave the class out.")
             nearest.part = part
-            notes.append(f"{label} had no photo in the {PARTS[part]} part; the photo with the nearest hash was moved "
-                         "there.")
+            notes.append(f"{label} had no photo in the {PARTS[part]} part; the photo or group with the nearest hash "
+                         "was moved there.")
     return notes
 
 

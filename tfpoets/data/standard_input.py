@@ -17,7 +17,7 @@ MAX_LINE_BYTES = 1 << 16
 # The marks at the beginning of a text that state its encoding. UTF-32 precedes UTF-16, whose mark it begins with.
 BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
                     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-NO_LIST = "Write one path or URL per line, in UTF-8, or pipe a single photo."
+LIST_REMEDY = "Write one path or URL per line, in UTF-8, or pipe a single photo."
 
 
 def read_photo_or_list(stream: BinaryIO) -> bytes | Iterator[str]:
@@ -43,13 +43,14 @@ def read_photo_or_list(stream: BinaryIO) -> bytes | Iterator[str]:
                           (b"", _guess_encoding(start)))
     if encoding == "utf-8":
         if b"\0" in start:
-            raise DataError("Standard input is neither a photo in a supported format nor a list of photos.", NO_LIST)
+            raise DataError("Standard input is neither a photo in a supported format nor a list of photos.",
+                            LIST_REMEDY)
         return _lines(start[len(mark):], stream)
     try:
         text = (start + stream.read(MAX_BYTES)).decode(encoding)
     except UnicodeDecodeError as error:
         raise DataError(f"The list on standard input begins like {encoding.upper()}, but is not in this encoding.",
-                        NO_LIST) from error
+                        LIST_REMEDY) from error
     return iter([line for line in text.splitlines() if line])
 
 
@@ -86,7 +87,7 @@ def _lines(start: bytes, stream: BinaryIO | list[bytes]) -> Iterator[str]:
     for line in _raw_lines(start, stream):
         number += 1
         if b"\0" in line or len(line) > MAX_LINE_BYTES:
-            raise DataError(f"Line {number} of standard input is not the name of a photo.", NO_LIST)
+            raise DataError(f"Line {number} of standard input is not the name of a photo.", LIST_REMEDY)
         name = _decode(line.rstrip(b"\r\n"), number)
         if name:
             yield name

@@ -13,7 +13,7 @@ from .neighbours import find_neighbours
 # photos that are similar to each other.
 N_NEIGHBOURS = 10
 # In robust standard deviations above the median. Among 3,670 flowers and five photos of rubbish, four of the five and
-# 1 % of the flowers exceed it.
+# 1% of the flowers exceed it.
 MIN_SCORE = 3.0
 # Converts the median absolute deviation of a normal distribution to its standard deviation.
 MAD_TO_STD = 1.4826

@@ -75,7 +75,7 @@ def download_file(url: str, destination: Path, *, description: str, max_bytes: i
 
     Raises:
         DownloadError: The file could not be downloaded completely; the message names the URL.
-        OSError: The file cannot be written, because of a full disk or a missing permission, for instance.
+        OSError: The file cannot be written, for instance because the disk is full or permission is denied.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()

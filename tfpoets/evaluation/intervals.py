@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-Z_95 = 1.959963984540054  # the 97.5 % quantile of the normal distribution
+Z_95 = 1.959963984540054  # the 97.5% quantile of the normal distribution
 UPPER_TAIL = 0.975
 
 
@@ -15,7 +15,7 @@ def wilson_interval(correct: float, count: float, z: float = Z_95) -> tuple[floa
     Args:
         correct: The number of successes.
         count: The number of trials, above 0.
-        z: The quantile of the normal distribution for the coverage; 1.96 for 95 %.
+        z: The quantile of the normal distribution for the coverage; 1.96 for 95%.
 
     Returns:
         The lower and upper bound, within [0, 1].
@@ -28,11 +28,11 @@ def wilson_interval(correct: float, count: float, z: float = Z_95) -> tuple[floa
 
 
 def proportion_interval(successes: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
-    """Return the 95 % interval of a proportion, which is clustered if the trials are in groups.
+    """Return the 95% interval of a proportion, which is clustered if the trials are in groups.
 
     Without groups, this is Wilson's interval. With groups, the number of trials is replaced by the effective number,
     which is the number of trials divided by the design effect (Rao & Scott 1992), and the normal quantile by that of
-    Student's t with one degree of freedom less than there are groups (Korn & Graubard 1998; method "wilson" of
+    Student's t with one fewer degree of freedom than there are groups (Korn & Graubard 1998; method "wilson" of
     `svyciprop` in the R package survey). Franco et al. 2019 (doi 10.1093/jssam/smy019) compare such intervals,
     recommend Wilson's, and show that all of them are too narrow if the variance is estimated from few groups. For this
     reason, half a right and half a wrong group of mean size are added before it is estimated, as Agresti & Coull 1998

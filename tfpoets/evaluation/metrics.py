@@ -26,8 +26,8 @@ class ClassMetrics:
         support: The number of photos of the class.
         predicted: The number of photos for which the class was predicted.
         correct: The number of photos of the class for which it was predicted.
-        recall_interval: The 95 % interval of the recall, by `proportion_interval`; None without photos of the class.
-        precision_interval: The same of the precision; None if the class was never predicted.
+        recall_interval: The 95% interval of the recall, by `proportion_interval`; None without photos of the class.
+        precision_interval: The same for the precision; None if the class was never predicted.
     """
 
     support: int
@@ -100,7 +100,7 @@ class Metrics:
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the accuracy, by `proportion_interval`: Wilson's, or clustered by group."""
+        """The 95% interval of the accuracy, by `proportion_interval`: Wilson's, or clustered by group."""
         return proportion_interval(self.predicted == self.y, self.groups)
 
     @property
@@ -130,7 +130,7 @@ class Metrics:
         return proportion_interval((self.predicted == self.y)[rows], groups)
 
     def accuracy_among(self, rows: np.ndarray) -> tuple[float | None, tuple[float, float] | None]:
-        """Return the accuracy on some of the photos and its 95 % interval, or None for both if there are none.
+        """Return the accuracy on some of the photos and its 95% interval, or None for both if there are none.
 
         Args:
             rows: bool [count], which photos.

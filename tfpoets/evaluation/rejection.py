@@ -21,10 +21,10 @@ class Rejection:
         unknown_rejected: How many of these were labelled as unknown.
         auroc: The area under the ROC curve of the score, unknown photos against photos of the classes: the probability
             that an unknown photo has the higher score. None if there are no unknown photos.
-        rejected_interval: The 95 % interval of the fraction that was rejected, by `proportion_interval`; None without
+        rejected_interval: The 95% interval of the fraction that was rejected, by `proportion_interval`; None without
             photos.
-        accuracy_interval: The same of `accuracy`; None if all were rejected.
-        unknown_interval: The same of the fraction of unknown photos that was rejected; None without unknown photos.
+        accuracy_interval: The same for `accuracy`; None if all were rejected.
+        unknown_interval: The same for the fraction of unknown photos that was rejected; None without unknown photos.
     """
 
     count: int
@@ -39,7 +39,7 @@ class Rejection:
 
     @property
     def auroc_interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of `auroc`, by the variance of Hanley & McNeil 1982; None without unknown photos."""
+        """The 95% interval of `auroc`, by the variance of Hanley & McNeil 1982; None without unknown photos."""
         if self.auroc is None:
             return None
         # At 0 and 1 the formula gives a variance of 0, so the area is kept away from both by half a pair of photos.
@@ -62,7 +62,7 @@ class Rejection:
         return self.correct / self.accepted if self.accepted else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the metrics for JSON, with 95 % intervals."""
+        """Return the metrics for JSON, with 95% intervals."""
         return {"count": self.count, "called_unknown": self.rejected,
                 "called_unknown_interval": self.rejected_interval,
                 "accuracy_of_answered": self.accuracy,

@@ -52,7 +52,7 @@ class TrainedNetwork:
             bottleneck, = tensorflow.graph_util.import_graph_def(
                 extractor_graph_def, {INPUT_NODE: pixels}, [f"{OUTPUT_NODE}:0"], name=MODULE_SCOPE)
             outputs = self.head.add_to_graph(bottleneck, self.output_node)
-            # The extractor may have been prepared by an earlier version, so it is reduced here.
+            # The extractor may have been prepared by an earlier version, which did not make its graph portable.
             return make_portable(graph.as_graph_def(), [tensor.op.name for tensor in outputs.values()])
 
 

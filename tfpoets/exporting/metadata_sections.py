@@ -236,9 +236,9 @@ class RepeatedScenes:
         compared: The number of test photos that were compared with the training photos.
         repeated: How many of them show the same scene as a training photo.
         accuracy: The accuracy on the others, 0 to 1; None if there are none.
-        interval: The 95 % interval of that accuracy, or None.
-        group_pattern: The option `group_pattern` that would keep the scenes together; "" if the file names do not show
-            it.
+        interval: The 95% interval of that accuracy, or None.
+        group_pattern: The option `group_pattern` that would keep the scenes together; "" if the file names
+            follow no such pattern.
     """
 
     compared: int
@@ -250,10 +250,10 @@ class RepeatedScenes:
     @classmethod
     def from_dict(cls, values: Any) -> RepeatedScenes:
         """Read the section "test.repeated_scenes"."""
-        fields, others = FieldReader("test.repeated_scenes", values), values.get("accuracy") is not None
+        fields, has_accuracy = FieldReader("test.repeated_scenes", values), values.get("accuracy") is not None
         return cls(fields.integer("compared"), fields.integer("repeated"),
-                   fields.number("accuracy", 0, 1) if others else None,
-                   fields.interval("interval") if others else None, fields.text("group_pattern"))
+                   fields.number("accuracy", 0, 1) if has_accuracy else None,
+                   fields.interval("interval") if has_accuracy else None, fields.text("group_pattern"))
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ class EvaluationInfo:
 
     Attributes:
         accuracy: The fraction of correctly labelled photos, 0 to 1.
-        interval: The 95 % interval of the accuracy: Wilson's, or clustered if the photos are in groups.
+        interval: The 95% interval of the accuracy: Wilson's, or clustered if the photos are in groups.
         count: The number of photos.
         cross_entropy: The mean cross-entropy, in nats.
         expected_calibration_error: 0 to 1.
@@ -321,7 +321,7 @@ class CrossValidation:
     Attributes:
         folds: The number of folds.
         accuracy: The fraction of correctly labelled photos, 0 to 1.
-        interval: The 95 % interval of the accuracy: Wilson's, or clustered if the photos are in groups.
+        interval: The 95% interval of the accuracy: Wilson's, or clustered if the photos are in groups.
         count: The number of photos.
         spread: The standard deviation of the accuracy over the folds.
         groups: The number of groups of photos; None if the user defined none.

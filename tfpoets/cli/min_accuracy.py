@@ -11,7 +11,7 @@ from .percentages import fraction
 from .run_command import UsageError
 
 MIN_ACCURACY = Flag("min_accuracy", f"end with exit code {BELOW_MINIMUM} if the accuracy on the test photos is below "
-                    "A, such as 0.9 or 90%; everything is written and printed nevertheless", parse=fraction,
+                    "A, such as 0.9 or 90%; everything is still written and printed", parse=fraction,
                     metavar="A")
 
 
