@@ -59,8 +59,8 @@ def _check_parts(dataset: Dataset) -> None:
     labels = {part: {dataset.photos[row].label for row in np.flatnonzero(reserved == part)}
               for part in range(len(PARTS))}
     if not labels[TRAINING]:
-        raise DataError(f"All photos in {dataset.location} are for validation or the test; none remain to train on.",
-                        "Add photos for training.")
+        raise DataError(f"All photos in {dataset.location} are reserved for validation or testing; none remain "
+                        "to train on.", "Add photos for training.")
     for part in (VALIDATION, TEST):
         extra = sorted(labels[part] - labels[TRAINING])
         if extra:
@@ -79,14 +79,14 @@ def _join(labels: Sequence[str]) -> str:
 def _check_no_class_named_unknown(dataset: Dataset) -> None:
     for label in dataset.labels:
         if label.casefold() == UNKNOWN_LABEL:
-            raise OptionError(f"With `unknown_coverage`, unknown photos are labelled {UNKNOWN_LABEL}, but the folder "
-                              f"{label} is a class.",
-                              "Move the folder elsewhere; evaluate can report how many of its photos are recognized "
-                              "as unknown.")
+            raise OptionError(f"With `unknown_coverage`, unknown photos are labelled {UNKNOWN_LABEL}, but there is "
+                              f"also a class named {label}.",
+                              "Remove this class from the dataset; evaluate can report how many of its photos are "
+                              "recognized as unknown.")
 
 
 def split_dataset(dataset: Dataset, options: RetrainOptions, on_event: EventCallback) -> Dataset:
-    """Split the photos, without those that are also in a part that their duplicates are reserved for.
+    """Split the photos, leaving out those with a duplicate that is reserved for a later part.
 
     Args:
         dataset: The readable photos, with their digests and perceptual hashes.
@@ -103,7 +103,10 @@ def split_dataset(dataset: Dataset, options: RetrainOptions, on_event: EventCall
 
 
 def _without_reserved_duplicates(dataset: Dataset) -> Dataset:
-    """Return the dataset without photos whose contents are also reserved for validation or, foremost, for the test."""
+    """Return the dataset, keeping photos with the same content in only one part.
+
+    Test photos take precedence over validation photos, and these over training photos.
+    """
     reserved = reserved_parts(dataset)
     last_part: dict[str, int] = {}
     for photo, part in zip(dataset.photos, reserved):

@@ -129,7 +129,7 @@ def _publish(export: ClassifierExport, findings: Sequence[Finding] | None, optio
 @contextmanager
 def _publishing_on_error(export: ClassifierExport, findings: Sequence[Finding] | None, options: RetrainOptions,
                          on_event: EventCallback) -> Iterator[None]:
-    """Publish the files of the classifier if the block fails, because they do not depend on doctor and report."""
+    """Publish the classifier files if the block fails, because they do not depend on the doctor or the report."""
     try:
         yield
     except Exception:
@@ -316,7 +316,7 @@ def _describe(training: TrainingResult, test: Evaluated, findings: Sequence[Find
 
 def _write_report(report: ReportContent, training: TrainingResult, test: Evaluated, options: RetrainOptions,
                   on_event: EventCallback) -> None:
-    """Write report and curves."""
+    """Write the report and the curves."""
     with stage_events("report page", on_event):
         write_report(options.files.report, report)
     with stage_events("summaries", on_event):

@@ -109,7 +109,7 @@ def assert_equal(first: Bottlenecks, second: Bottlenecks) -> None:
 def test_processes_give_the_same_results_as_threads(workers: int, photo_folder: Path, extractor: Extractor,
                                                     cache: Path) -> None:
     (photo_folder / "red" / "empty.jpg").write_bytes(b"")
-    (photo_folder / "green" / "notes.txt").write_text("not a photo")
+    (photo_folder / "green" / "notes.jpg").write_text("not a photo")
     for number in range(10):
         shutil.copy(photo_folder / "red" / "000.png", photo_folder / "blue" / f"copy{number}.png")
     threads, processes = (

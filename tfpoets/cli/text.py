@@ -83,7 +83,7 @@ def cross_validation_lines(metrics: Metrics, fold_accuracies: Sequence[float], h
     """
     caution = ""
     if has_repeated_scenes:
-        caution = " Photos of one scene are in different folds, so this is too high for new scenes."
+        caution = " Photos of one scene are in different folds, so this overestimates the accuracy on new scenes."
     low, high = metrics.interval
     folds = 100 * np.asarray(fold_accuracies)
     return [f"{len(folds)}-fold cross-validation: accuracy = {metrics.accuracy:.1%} (N={metrics.format_count()})",

@@ -56,7 +56,7 @@ class ExportTarget(ABC):
         tolerance: The largest allowed difference in probability from the classifier. None for formats of lower
             precision, whose differences are only reported.
         selectable: Whether the format can be requested by name. The others are written by retrain itself.
-        timed: Whether to report how fast the engine that `open` returns is. False if users run the file differently.
+        timed: Whether to report the speed of the engine that `open` returns. False if users run the file differently.
     """
 
     name: str

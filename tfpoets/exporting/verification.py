@@ -67,9 +67,9 @@ class ExportedFile:
 
     def sentence(self) -> str:
         """Return the result of the comparison as part of a sentence."""
-        scores = f", and in unknown score {self.max_score_difference:.1g}" if self.max_score_difference else ""
-        return (f"{self.agreeing} of {self.count} photos have the same label, and the largest difference "
-                f"in probability is {self.max_difference:.1g}{scores}")
+        scores = f" and {self.max_score_difference:.1g} in unknown score" if self.max_score_difference else ""
+        return (f"{self.agreeing} of {self.count} photos have the same label, and the largest difference is "
+                f"{self.max_difference:.1g} in probability{scores}")
 
 
 @dataclass(frozen=True, eq=False)

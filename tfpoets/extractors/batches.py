@@ -25,7 +25,7 @@ class Workers(Protocol):
 
     Attributes:
         batch_size: The size of the engine's batches.
-        max_waiting: The number of views whose pixels may wait for their bottlenecks.
+        max_waiting: The maximum number of decoded views that are waiting for the engine.
     """
 
     batch_size: int
@@ -42,7 +42,7 @@ class Workers(Protocol):
         """
 
     def start_engine(self) -> BatchThreads:
-        """Start the engine, which takes batches."""
+        """Start an engine that takes batches, and return the threads that run it."""
 
     def release(self, result: PhotoResult) -> None:
         """Drop the pixels of a result, which are no longer needed; called by the thread that iterates."""
@@ -80,7 +80,7 @@ class BatchThreads:
     def _run(self, pixels: Sequence[Pixels]) -> np.ndarray:
         """Return the bottlenecks of photos, float32 [n, depth].
 
-        The last batch is padded, because TensorFlow prepares a GPU program for each size.
+        The last batch is padded, because TensorFlow chooses its GPU kernels anew for each batch size.
         """
         run, photos = self._opened.result(), [self._load(item) for item in pixels]
         batch = np.zeros((self._size, *photos[0].shape), np.uint8)
@@ -102,7 +102,7 @@ def complete_results(workers: Workers) -> Generator[PhotoAndResult | None, None,
             if item is None or not item[1].pixels:
                 yield item
             else:
-                if batches is None:  # not before, because it is not needed if no bottleneck is missing
+                if batches is None:  # not earlier, because no engine is needed if no bottleneck is missing
                     runner = workers.start_engine()
                     stack.callback(runner.stop)
                     batches = _Batches(workers, runner)
@@ -128,7 +128,7 @@ class _Batches:
     def take_finished(self) -> Iterator[PhotoAndResult]:
         """Start batches if possible, and yield the photos whose bottlenecks have been computed.
 
-        This waits for a batch only if too many photos wait.
+        This waits for a batch only if too many views are waiting.
         """
         self._start()
         while self._in_flight and (self._in_flight[0][1].done() or len(self._waiting) >= self._workers.max_waiting):

@@ -46,7 +46,7 @@ class BottleneckCache:
         folder: The folder of the cache (`bottleneck_dir`); created if missing.
 
     Raises:
-        ExtractorError: The folder cannot be written, or a newer version of tfpoets wrote the cache.
+        ExtractorError: The folder is not writable, or a newer version of tfpoets wrote the cache.
     """
 
     def __init__(self, folder: Path | str):

@@ -1,4 +1,4 @@
-"""Which values of which photos need not be computed, because the cache contains them or a worker computes them."""
+"""Record the values that need not be computed, because they are cached or a worker is already computing them."""
 from __future__ import annotations
 
 import threading
@@ -29,7 +29,7 @@ class Claims(Protocol):
 
         Args:
             digest: The digest of the photo.
-            repeated: Whether a worker that has ended claimed them before.
+            repeated: Whether a worker that crashed may already have claimed them.
         """
 
 

@@ -187,7 +187,7 @@ class _Storage(NamedTuple):
 
 
 class _TensorLayout(NamedTuple):
-    """Where a tensor's values are in a storage; offset and strides count elements."""
+    """Where a tensor's values are stored; offset and strides are in elements, not bytes."""
 
     storage: _Storage
     offset: int
@@ -222,7 +222,7 @@ def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
 
     Such a file consists of five pickles (magic number, protocol version, system information, the tensors' names and
     layouts, the storages' keys), followed for each key by a little-endian int64 count and that many numbers
-    (torch/serialization.py, `_legacy_load`). Strides count elements, and many tensors are not contiguous.
+    (torch/serialization.py, `_legacy_load`). Strides are in elements, and many tensors are not contiguous.
 
     Args:
         path: A .pth file.

@@ -20,7 +20,7 @@ from .worker_threads import WorkerThreads
 
 log = logging.getLogger(__name__)
 
-# TensorFlow takes about ten seconds to start on a GPU. Up to this number of photos per core, the cores need less.
+# TensorFlow takes about ten seconds to start on a GPU. With up to this many photos per core, the CPU finishes sooner.
 MAX_PHOTOS_PER_CORE_WITHOUT_GPU = 250
 # With fewer cores, threads hardly wait for the GIL.
 MIN_PROCESSES = 4
@@ -29,7 +29,7 @@ MIN_PHOTOS_PER_PROCESS = 60
 
 
 def min_photos_for_processes(n_workers: int) -> int:
-    """Return the smallest number of photos for which processes are used instead of as many threads."""
+    """Return the smallest number of photos for which `n_workers` processes are used instead of threads."""
     return MIN_PHOTOS_PER_PROCESS * n_workers
 
 
@@ -70,8 +70,9 @@ class ExecutionOptions:
 
     Attributes:
         workers: The number of threads or processes; None: one per core.
-        processes: Whether to use processes instead of threads; None: if a GPU computes the bottlenecks, or if there
-            are at least MIN_PROCESSES of them and MIN_PHOTOS_PER_PROCESS photos for each.
+        processes: Whether to use processes instead of threads; None: processes are used if a GPU computes the
+            bottlenecks, or if there are at least MIN_PROCESSES workers and MIN_PHOTOS_PER_PROCESS photos for each of
+            them.
         engine: The engine; None: TensorFlow if it finds a GPU and there are more than
             MAX_PHOTOS_PER_CORE_WITHOUT_GPU photos per core, or if LiteRT is not installed; otherwise LiteRT.
     """

@@ -70,11 +70,12 @@ def extract_bottlenecks(dataset: Dataset, extractor: Extractor, bottleneck_dir: 
         computed = 0
         while True:
             computed += _extract_missing(dataset.photos, job, cache, files, execution)
-            bottlenecks, damaged = _collect(dataset, job, cache, files)
-            if not damaged:
+            bottlenecks, incomplete = _collect(dataset, job, cache, files)
+            if not incomplete:
                 return replace(bottlenecks, computed=computed)
-            log.warning("%d bottlenecks in the cache are damaged and are computed again.", len(damaged))
-            cache.delete_vectors(extractor.digest, damaged)
+            log.warning("Photos with missing or damaged values in the cache, which are computed again: %d.",
+                        len(incomplete))
+            cache.delete_vectors(extractor.digest, incomplete)
 
 
 def extract_augmented(photos: Sequence[Photo], extractor: Extractor, bottleneck_dir: Path | str,
@@ -170,7 +171,7 @@ def _extract_missing(photos: Sequence[Photo], job: ExtractionJob, cache: Bottlen
         except (NoGPUError, WorkersUnavailableError) as error:
             plan = execution.plan_after(error, plan, job.extractor, len(missing))
     cache.commit()
-    # Of several files with the same unreadable bytes, only the first was decoded. The others have the same reason.
+    # Of several unreadable files with the same content, only the first was tried; the reason is the same for all.
     files.reasons.update({uri: files.unreadable[digest] for uri, digest in files.digests.items()
                           if digest in files.unreadable})
     return computed
@@ -178,7 +179,7 @@ def _extract_missing(photos: Sequence[Photo], job: ExtractionJob, cache: Bottlen
 
 def _compute(plan: ExecutionPlan, photos: Sequence[Photo], cached: CachedValues, job: ExtractionJob,
              cache: BottleneckCache) -> Iterator[PhotoAndResult]:
-    """Yield the photos with their results, and commit changes to the cache from time to time meanwhile."""
+    """Yield the photos with their results, and commit changes to the cache regularly while waiting for them."""
     workers = plan.workers(photos, cached, job)
     with closing(complete_results(workers)) as results:
         for item in results:
@@ -208,7 +209,10 @@ def _store(photo: Photo, result: PhotoResult, files: _Files, cache: BottleneckCa
 
 def _collect(dataset: Dataset, job: ExtractionJob, cache: BottleneckCache, files: _Files
              ) -> tuple[Bottlenecks, list[str]]:
-    """Return the contents of the cache for a dataset, and the digests of photos whose bottlenecks are damaged."""
+    """Return the contents of the cache for a dataset, and the digests of photos whose values are incomplete.
+
+    The bottleneck of such a photo is missing or damaged, or it lacks a measure.
+    """
     photos = [replace(photo, digest=files.digests[photo.uri]) for photo in dataset.photos
               if photo.uri not in files.reasons]
     unreadable = tuple((photo, files.reasons[photo.uri]) for photo in dataset.photos if photo.uri in files.reasons)

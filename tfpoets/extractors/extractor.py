@@ -137,7 +137,7 @@ def prepare_extractor(network: Network, name: str, handle: str, identity: str, f
 
     Raises:
         ExtractorError: The network cannot be frozen or converted, the two files return different features, or the
-            folder cannot be written.
+            folder is not writable.
     """
     frozen, depth = _freeze(average_views(network, views), name)
     graph_def = frozen.graph.as_graph_def()

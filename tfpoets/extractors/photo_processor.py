@@ -100,7 +100,7 @@ class PhotoProcessor:
 
         Args:
             photo: The photo.
-            repeated: Whether a worker that has ended tried it before.
+            repeated: Whether this is the second attempt, after a worker crashed.
             on_digest: Called with the digest of the photo before it is decoded.
         """
         result = PhotoResult()

@@ -84,8 +84,8 @@ class SavedModelNetwork:
         try:
             return saved_model_pb2.SavedModel.FromString((self.folder / "saved_model.pb").read_bytes())
         except Exception as error:  # protobuf moved its DecodeError between versions
-            raise ExtractorError(f"The module {self.folder} is damaged: saved_model.pb cannot be read "
-                                 f"({one_line(error)})", DOWNLOAD_AGAIN) from error
+            raise ExtractorError(f"The module {self.folder} is damaged: saved_model.pb cannot be read: "
+                                 f"{one_line(error)}", DOWNLOAD_AGAIN) from error
 
     def _check_variables(self, proto: Any) -> None:
         """Raise an ExtractorError if the module has variables, but the files with their values are missing."""

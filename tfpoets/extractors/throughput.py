@@ -72,7 +72,7 @@ def measure_throughput(extractor: Extractor, seconds: float = 2.0, execution: Ex
 
     Args:
         extractor: The extractor.
-        seconds: The duration of the measurement, after the first bottleneck.
+        seconds: The duration of the measurement, which begins after `Throughput.start_seconds`.
         execution: The options that control how bottlenecks are computed.
     """
     plan = execution.plan(extractor, N_PHOTOS)

@@ -16,7 +16,7 @@ from tfpoets.child_process import picklable, send, take_standard_output
 
 def main() -> None:
     """Do the work that arrives on standard input, until it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one decides what Ctrl-C means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one handles Ctrl-C
     results = take_standard_output()
     try:
         try:

@@ -59,7 +59,7 @@ class WorkerProcess:
         self._write(pickle.dumps(chunk, pickle.HIGHEST_PROTOCOL))
 
     def finish(self, number: int) -> Task:
-        """Note that a photo is finished, and return its task."""
+        """Record that a photo has been processed, and return its task."""
         task = next(chunk for chunk in self.chunks if number in chunk).pop(number)
         while self.chunks and not self.chunks[0]:
             self.chunks.popleft()

@@ -29,7 +29,7 @@ CHUNKS_PER_WORKER = 2
 # The size of the shared memory for pixels, in bytes. It is larger if the chunks of all workers and the batches in
 # progress need more.
 SLOT_BYTES = 2 ** 30
-# If this many workers end unexpectedly without any result in between, something other than the photos is wrong.
+# If more workers than this end unexpectedly without any result in between, something other than the photos is wrong.
 MAX_CRASHES = 20
 
 
@@ -50,7 +50,7 @@ class WorkerProcesses:
 
     Attributes:
         batch_size: The size of the engine's batches.
-        max_waiting: The number of views whose pixels may wait for their bottlenecks.
+        max_waiting: The maximum number of decoded views that are waiting for the engine.
     """
 
     def __init__(self, photos: Sequence[Photo], cached: CachedValues, job: ExtractionJob, engine: PixelEngine,
@@ -118,7 +118,8 @@ class WorkerProcesses:
     def start_engine(self) -> BatchThreads:
         """Start the engine in threads of this process, which read the pixels from the shared memory.
 
-        A process of its own could not use the GPU if this one does, because TensorFlow takes all of its memory.
+        A separate process could not use the GPU while this one does, because TensorFlow reserves all of the GPU's
+        memory.
         """
         assert self._setup.slots
         slots = self._setup.slots.array
@@ -193,7 +194,7 @@ class WorkerProcesses:
         worker.stop()
         self._workers.remove(worker)
         if not worker.is_ready:
-            raise WorkersUnavailableError("a worker process ended when it was started")
+            raise WorkersUnavailableError("a worker process ended while it was starting")
         unfinished = [list(chunk.values()) for chunk in worker.chunks]
         reason = f"the process that read it ended unexpectedly ({worker.end_reason()})"
         self._crashes += 1

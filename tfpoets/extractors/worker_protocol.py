@@ -19,7 +19,7 @@ class Task(NamedTuple):
         source: The index of its source in `WorkerSetup.sources`.
         slots: The rows of the shared memory for its pixels, one for each view; empty if the worker computes the
             bottlenecks.
-        repeated: Whether a worker that has ended tried it before.
+        repeated: Whether this is the second attempt, after a worker crashed.
     """
 
     number: int

@@ -33,7 +33,7 @@ class WorkerThreads:
 
     Attributes:
         batch_size: The size of the engine's batches.
-        max_waiting: The number of views whose pixels may wait for their bottlenecks.
+        max_waiting: The maximum number of decoded views that are waiting for the engine.
     """
 
     def __init__(self, photos: Sequence[Photo], cached: CachedValues, job: ExtractionJob, engine: PixelEngine,

@@ -15,9 +15,10 @@ from typing import BinaryIO
 
 from tfpoets.data import has_photo_signature
 
-# The first bytes of a file that a recognizer sees, and what a text may contain.
+# How many bytes from the beginning of a file, and how many names in an archive, are compared with the patterns.
 HEAD_BYTES = 4096
 MAX_NAMES_IN_ARCHIVE = 100_000
+# The characters that a text file does not contain.
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 # The signature of HDF5 may follow a block of another program (HDF5 file format 3.0, II.A).
 HDF5_OFFSETS = (0, 512, 1024, 2048)
@@ -52,7 +53,7 @@ class FileKind:
 
 
 def identify_file(source: Path | bytes) -> FileKind | None:
-    """Return the kind of a file that is no graph, or None if it may be a frozen graph, or cannot be read.
+    """Return the kind of a file that is not a graph, or None if it may be a frozen graph, or cannot be read.
 
     Args:
         source: The path of the file, or its content.
@@ -79,13 +80,16 @@ def find_placeholder(path: Path) -> tuple[Path, FileKind] | None:
 
 
 def _magic(*patterns: bytes) -> Callable[[bytes, BinaryIO], bool]:
-    """Return a recognizer of files that begin with one of the regular expressions."""
+    """Return a recognizer of files whose beginning matches one of the regular expressions."""
     pattern = re.compile(b"|".join(patterns), re.DOTALL)
     return lambda head, file: pattern.match(head) is not None
 
 
 def _text(*patterns: str) -> Callable[[bytes, BinaryIO], bool]:
-    """Return a recognizer of text files in which one of the regular expressions matches, ignoring case."""
+    """Return a recognizer of text files whose beginning matches one of the regular expressions.
+
+    Case and white space at the beginning are ignored.
+    """
     pattern = re.compile("|".join(patterns), re.IGNORECASE | re.DOTALL)
 
     def matches(head: bytes, file: BinaryIO) -> bool:
@@ -178,7 +182,7 @@ def _is_checkpoint(head: bytes, file: BinaryIO) -> bool:
     return file.read(8) == bytes.fromhex("57fb808b247547db")
 
 
-# The first kind that matches is used, so special kinds precede general ones.
+# The first kind that matches is used, so specific kinds precede general ones.
 FILE_KINDS = (
     FileKind("is empty", COPY_AGAIN, COPY_AGAIN, lambda head, file: not head, True),
     FileKind("contains only zeros", COPY_AGAIN, COPY_AGAIN, lambda head, file: not head.strip(b"\0"), True),
@@ -198,7 +202,7 @@ FILE_KINDS = (
     FileKind("is an error message of a server, which was saved instead of the file", COPY_AGAIN, COPY_AGAIN,
              _text(r"(<\?xml[^>]*>\s*)?<Error>", r'\{"(error|message|detail)"\s*:'), True),
     FileKind("is a TensorFlow Lite model", "Use the graph (.pb).",
-             "Its weights cannot be trained on top of. " + MODULE, _magic(rb".{4}TFL3")),
+             "It cannot be used as a pretrained network. " + MODULE, _magic(rb".{4}TFL3")),
     FileKind("is a Keras model (HDF5)", FROM_KERAS, KERAS_MODULE, _is_hdf5),
     FileKind("is a Keras model (.keras)", FROM_KERAS, KERAS_MODULE, _archive(r"(^|/)model\.weights\.h5$")),
     FileKind("is a PyTorch model", PYTORCH + OURS, PYTORCH + MODULE,
@@ -206,14 +210,14 @@ FILE_KINDS = (
     FileKind("is a PyTorch model", PYTORCH + OURS, PYTORCH + MODULE,
              _magic(rb"\x80.\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19\.", rb"\x80[\x02-\x05].{0,64}?ctorch",
                     rb"\x80[\x02-\x05].{0,64}collections\s?\n?.{0,4}OrderedDict")),
-    FileKind("is a pickled Python object, which is not loaded, because it could run any code", OURS, MODULE,
+    FileKind("is a pickled Python object, which is not loaded, because it could run arbitrary code", OURS, MODULE,
              _magic(rb"\x80[\x02-\x05]")),
     FileKind("is an archive of NumPy arrays", OURS, MODULE, _archive(r"\.npy$")),
     FileKind("is a NumPy array", OURS, MODULE, _magic(rb"\x93NUMPY")),
     FileKind("is a Core ML model", CORE_ML + OURS, CORE_ML + MODULE,
              _archive(r"com\.apple\.CoreML/", r"\.mlmodel$", r"\.mlmodelc/")),
     FileKind("is a zip archive", UNPACK, UNPACK, _magic(rb"PK\x03\x04", rb"PK\x05\x06")),
-    FileKind("is a compressed archive", UNPACK, "Use it as a .tar.gz, or unpack it and use the folder inside.",
+    FileKind("is a compressed archive", UNPACK, "Repack it as a .tar.gz, or unpack it and use the folder inside.",
              lambda head, file: head[257:262] == b"ustar" or re.match(
                  rb"\x1f\x8b|BZh[1-9]|\xfd7zXZ\x00|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|\x28\xb5\x2f\xfd", head)
              is not None),
@@ -244,6 +248,6 @@ FILE_KINDS = (
              _protobuf({1, 2}, lambda fields: fields == {1, 2})),
     FileKind("is one file of a TensorFlow checkpoint", OURS, MODULE, _is_checkpoint),
     FileKind("is a photo", OURS, MODULE, lambda head, file: has_photo_signature(head)),
-    FileKind("is a video or a sound", OURS, MODULE,
+    FileKind("is a video or audio file", OURS, MODULE,
              _magic(rb".{4}ftyp", rb"RIFF.{4}(AVI |WAVE)", rb"\x1aE\xdf\xa3", rb"ID3")),
 )

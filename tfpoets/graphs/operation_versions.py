@@ -1,13 +1,13 @@
-"""The versions of TensorFlow, and of OpenCV, that have the operations of a graph."""
+"""Determine the oldest TensorFlow that supports a graph, and what OpenCV does not support in it."""
 from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
-# The first version of TensorFlow, out of 1.13, 1.14, 1.15, 2.1, 2.3, 2.4 and 2.8, with each operation, and with each
-# attribute that the operation did not have at first ("Operation.attribute"), among those that networks use; "" if none
-# of them has it. From TF_GetAllOpList of their wheels.
+# The operations that networks use, and the attributes added to them later ("Operation.attribute"), by the first
+# version of TensorFlow that has them, out of 1.13, 1.14, 1.15, 2.1, 2.3, 2.4 and 2.8. "" stands for attributes that
+# none of these versions has. Determined with TF_GetAllOpList in the wheels of these versions.
 SINCE = {
     "1.13": """
         Abs Acos Acosh Add AddN AddV2 All Any ArgMax ArgMin Asin Asinh Atan Atan2 Atanh AvgPool BatchMatMul
@@ -92,7 +92,11 @@ def oldest_tensorflow(graph_def: Any) -> str:
 
 
 def unsupported_by_opencv(graph_def: Any) -> list[str]:
-    """Return the names of the operations of a frozen graph that OpenCV's dnn module cannot run, sorted."""
+    """Return what OpenCV's dnn module does not support in a frozen graph.
+
+    Returns:
+        The sorted names of operations, or only "more than one Placeholder".
+    """
     if sum(node.op == "Placeholder" for node in graph_def.node) > 1:  # as in graphs of earlier versions of tfpoets
         return ["more than one Placeholder"]
     nodes = {node.name: node for node in graph_def.node}

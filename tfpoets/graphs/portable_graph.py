@@ -8,8 +8,8 @@ from tfpoets.tf_runtime import full_precision, import_tensorflow, redirect_nativ
 
 # With these operations, control dependencies decide which branch runs.
 CONTROL_FLOW = frozenset(("Enter", "Exit", "LoopCond", "Merge", "NextIteration", "RefMerge", "RefSwitch", "Switch"))
-# These pass on their input. StopGradient matters in training only.
-PASSING = ("Identity", "StopGradient")
+# These operations return their input unchanged. StopGradient matters only in training.
+PASS_THROUGH = ("Identity", "StopGradient")
 # Larger constants are neither computed in advance nor expanded, because they might make the file much larger.
 MAX_CONSTANT_BYTES = 2 ** 20
 
@@ -17,16 +17,16 @@ MAX_CONSTANT_BYTES = 2 ** 20
 def make_portable(graph_def: Any, outputs: Sequence[str]) -> Any:
     """Return a frozen graph without the nodes and attributes that its outputs do not need.
 
-    The outputs have the same values. What is removed:
+    The outputs have the same values. The following are removed:
 
     - nodes on which no output depends, such as a second placeholder, which OpenCV takes for another input;
-    - Identity nodes, which freezing leaves behind;
+    - Identity nodes, which freezing leaves behind, and StopGradient nodes;
     - control dependencies, which only order side effects, unless the graph contains control flow;
     - computations with constants, such as those of batch normalization, whose operations OpenCV does not have;
     - attributes with their default value. A newer TensorFlow adds attributes to operations, and an older one rejects
       those that it does not know, even with a default value.
 
-    Batch normalization in float32 is written as the first version of the operation, which computes the same.
+    Batch normalization in float32 is written as the first version of the operation, which computes the same values.
 
     Args:
         graph_def: A frozen GraphDef.
@@ -64,13 +64,13 @@ def _keep_ancestors(graph_def: Any, outputs: Sequence[str]) -> Any:
 
 
 def _direct_inputs(graph_def: Any) -> dict[str, list[str]]:
-    """Return the inputs of each node, without unnecessary control dependencies, and past Identity nodes."""
+    """Return the inputs of each node, without unnecessary control dependencies and with pass-through nodes skipped."""
     has_control_flow = any(node.op in CONTROL_FLOW for node in graph_def.node)
     inputs = {node.name: [name for name in node.input if has_control_flow or not name.startswith("^")]
               for node in graph_def.node}
     controlling = {name[1:] for names in inputs.values() for name in names if name.startswith("^")}
     sources = {node.name: inputs[node.name][0] for node in graph_def.node
-               if node.op in PASSING and len(inputs[node.name]) == 1 and node.name not in controlling}
+               if node.op in PASS_THROUGH and len(inputs[node.name]) == 1 and node.name not in controlling}
 
     def skip(name: str) -> str:
         while name.removesuffix(":0") in sources:
@@ -86,7 +86,10 @@ def _calls_functions(graph_def: Any) -> bool:
 
 
 def _fold_constants(graph_def: Any, outputs: Sequence[str]) -> None:
-    """Replace each operation whose inputs are all constants, and that others read, by its result."""
+    """Replace operations that depend only on constants with their results.
+
+    Only results that a remaining operation reads, and that do not exceed MAX_CONSTANT_BYTES, are stored.
+    """
     tensorflow = import_tensorflow()
     v1 = tensorflow.compat.v1
     with redirect_native_stderr(), full_precision, v1.Graph().as_default() as graph:
@@ -112,7 +115,7 @@ def _fold_constants(graph_def: Any, outputs: Sequence[str]) -> None:
 
 
 def _expand_constants(graph_def: Any) -> None:
-    """Store every element of a constant, even if all are equal. TensorFlow then stores one, which OpenCV misreads."""
+    """Store every element of a constant, because TensorFlow stores equal elements only once, which OpenCV misreads."""
     tensorflow = import_tensorflow()
     for tensor in (node.attr["value"].tensor for node in graph_def.node if node.op == "Const"):
         if tensor.tensor_shape.dim and not tensor.tensor_content:
@@ -128,7 +131,7 @@ def _is_foldable(operation: Any) -> bool:
 
 
 def _use_first_batch_norm(graph_def: Any) -> None:
-    """Replace FusedBatchNormV3, which TensorFlow 1.13 does not have, outside of training and in float32."""
+    """Replace float32 FusedBatchNormV3 for inference with FusedBatchNorm, because TensorFlow 1.13 does not have it."""
     float32 = import_tensorflow().float32.as_datatype_enum
     for node in graph_def.node:
         if node.op == "FusedBatchNormV3" and not node.attr["is_training"].b and node.attr["T"].type == float32:

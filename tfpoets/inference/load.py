@@ -17,7 +17,7 @@ from .legacy_classifier import LegacyGraphOptions, load_legacy_graph, load_legac
 log = logging.getLogger(__name__)
 
 MAX_RENAMED_LABELS = 5
-# Larger files are no label files.
+# Larger files are not label files.
 MAX_LABEL_FILE_BYTES = 1 << 20
 
 
@@ -28,7 +28,7 @@ def load_classifier(path: str | os.PathLike[str], overrides: LegacyGraphOptions 
         path: The path of the file or the SavedModel folder. In a folder of numbered versions, the highest one is
             loaded.
         overrides: Labels and input of a graph of TensorFlow for Poets. For a file that retrain wrote, `labels`
-            contains other names for the same classes, and the other values are ignored, with a note, because the
+            contains new names for the same classes, and the other values are ignored, which is logged, because the
             metadata contains them.
 
     Raises:
@@ -40,7 +40,7 @@ def load_classifier(path: str | os.PathLike[str], overrides: LegacyGraphOptions 
         return classifier
     if overrides.labels is None:
         _warn_about_changed_label_file(classifier, classifier.metadata, path)
-    labels = _other_labels(classifier, overrides.labels)
+    labels = _new_labels(classifier, overrides.labels)
     _log_ignored_options(classifier, classifier.metadata, overrides, ignores_labels=labels is None)
     if not labels:
         return classifier
@@ -84,14 +84,14 @@ def _log_ignored_options(classifier: Classifier, metadata: Metadata, overrides: 
         log.info("Ignored: %s. The metadata of this classifier specifies its input and labels.", ", ".join(ignored))
 
 
-def _other_labels(classifier: Classifier, label_file: Path | None) -> list[str] | None:
-    """Return the other names for the classes in a label file.
+def _new_labels(classifier: Classifier, label_file: Path | None) -> list[str] | None:
+    """Return the new names that a label file contains for the classes.
 
     Files with the same labels in another order, or with another number of labels, were not written for this
     classifier, so they are not used.
 
     Returns:
-        An empty list if there are no other names; None if the file cannot be used.
+        An empty list if there are no new names; None if the file cannot be used.
     """
     if label_file is None:
         return []
@@ -121,7 +121,7 @@ def _can_rename(classifier: Classifier, labels: Sequence[str]) -> bool:
 def _warn_about_changed_label_file(classifier: Classifier, metadata: Metadata, path: Path) -> None:
     """Warn if the labels in the file that retrain wrote next to a classifier are not those of the classifier."""
     files = metadata.options.get("files")
-    # Version f862d5e stored all options in one group.
+    # Commit f862d5e stored all options in one group.
     written = (files if isinstance(files, dict) else metadata.options).get("output_labels")
     if not isinstance(written, str) or path.is_dir():
         return

@@ -35,7 +35,7 @@ def scene_sentences(scenes: RepeatedScenes) -> list[str]:
         accuracy = f"The accuracy on the other {others} is {scenes.accuracy:.1%} {_interval(scenes.interval)}."
     pattern = f"`group_pattern`='{scenes.group_pattern}'" if scenes.group_pattern else "`group_pattern`"
     return [f"{scenes.repeated} of the {scenes.compared} test photos are almost the same as a training photo (like "
-            "frames of one video), so the accuracy below is too high for new scenes.", accuracy,
+            "frames of one video), so the accuracy below overestimates the accuracy on new scenes.", accuracy,
             f"To keep the photos of a scene together, use {pattern}, or the column `group` of a `manifest`; or test "
             "on photos of other scenes, with `test_dir`."]
 

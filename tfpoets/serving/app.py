@@ -24,7 +24,7 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "geolocation=(), microphone=()", "Cache-Control": "no-store"}
 RETRY_SECONDS = 1
-# The values of Content-Encoding that can be decoded. zlib finds out which of the two formats it is.
+# The values of Content-Encoding that can be decoded. zlib detects which of the two formats is used.
 COMPRESSED, UNCOMPRESSED = ("gzip", "x-gzip", "deflate"), ("", "identity")
 GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 

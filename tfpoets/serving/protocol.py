@@ -26,7 +26,7 @@ INPUT_NAMES = {ARRAY_SIGNATURE: "image", BYTES_SIGNATURE: "image_bytes"}
 VERSION = "1"
 # The URL-safe alphabet of base64 (RFC 4648, 5) as the usual one, and the white space that TensorFlow Serving ignores.
 FROM_URL_SAFE, WHITE_SPACE = bytes.maketrans(b"-_", b"+/"), b" \t\n\v\f\r"
-# Pixels are in [0, 1]. Resampling can go a little beyond, but values such as 255 have another scale.
+# Pixels are in [0, 1]. Resampling can overshoot a little, but values such as 255 are on a different scale.
 MIN_PIXEL, MAX_PIXEL = -0.5, 1.5
 MAX_QUOTED_LENGTH = 40
 
@@ -86,7 +86,7 @@ def _row_input(row: Any, number: int) -> Any:
     if unknown:
         raise RequestError(f"Instance {number} has an input that the model does not have: {_quote(unknown[0])}. Send "
                            f'only "{INPUT_NAMES[BYTES_SIGNATURE]}" or "{INPUT_NAMES[ARRAY_SIGNATURE]}"; the '
-                           "predictions have the order of the instances.")
+                           "predictions are in the order of the instances.")
     if len(row) != 1:
         raise RequestError(f'Instance {number} must contain either "{INPUT_NAMES[ARRAY_SIGNATURE]}" or '
                            f'"{INPUT_NAMES[BYTES_SIGNATURE]}".')
@@ -120,20 +120,20 @@ def _parse_array(value: Any, number: int, shape: tuple[int, int, int]) -> np.nda
     if _is_binary(value):
         raise RequestError(f"Instance {number} is binary, but the signature {ARRAY_SIGNATURE} takes arrays. "
                            f'Set "signature_name" to "{BYTES_SIGNATURE}", and send only files.')
-    no_array = f"Instance {number} is not an array of numbers of shape {list(shape)}"
+    problem = f"Instance {number} is not an array of numbers of shape {list(shape)}"
     if not isinstance(value, list):
         file_hint = ' Send files as {"b64": "<image file in base64>"}.' if isinstance(value, str) else ""
-        raise RequestError(f"{no_array}: it is {_quote(value)}.{file_hint}")
+        raise RequestError(f"{problem}: it is {_quote(value)}.{file_hint}")
     actual_shape: list[int] = []
     values: list[Any] = [value]
     while values and len(values) <= math.prod(shape) and all(isinstance(item, list) for item in values):
         lengths = {len(item) for item in values}
         if len(lengths) > 1:
-            raise RequestError(f"{no_array}: its rows have different lengths.")
+            raise RequestError(f"{problem}: its rows have different lengths.")
         actual_shape += lengths
         values = list(chain.from_iterable(values))
     if len(values) <= math.prod(shape):  # the numbers; otherwise there are too many values, which may be lists
-        _check_types(values, actual_shape, no_array)
+        _check_types(values, actual_shape, problem)
     actual_shape += _shape(values[0]) if values else []
     if tuple(actual_shape) != shape:
         raise RequestError(f"Instance {number} has the shape {actual_shape}, not {list(shape)}.")

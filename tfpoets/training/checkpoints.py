@@ -15,7 +15,7 @@ from .schedules import count_constant_epochs
 
 SAVE_SECONDS = 30.0
 # Increase this when the meaning of steps, metrics or variables changes. Checkpoints of other versions are not resumed,
-# except those of COSINE_LOOP_VERSION, in which the learning rate decreased as a cosine.
+# except those of COSINE_LOOP_VERSION, in which the learning rate had a cosine decay.
 LOOP_VERSION, COSINE_LOOP_VERSION = 3, 2
 
 
@@ -40,7 +40,7 @@ class RunFolder:
         return (self.path / "last" / "checkpoint").is_file() or not self.path.is_dir() and self._shorter() is not None
 
     def copy_shorter_run(self) -> None:
-        """Start from the longest kept state that this run can continue, unless it has already been started."""
+        """Start from the kept state with the most epochs that this run can continue, unless it has already started."""
         shorter = self._shorter()
         if shorter and not self.path.is_dir():
             _copy_folder(shorter, self.path)

@@ -135,10 +135,10 @@ def split_folds(y: np.ndarray, n_train: int, groups: np.ndarray | None = None
     units = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
     fold_of_unit = np.full(units.max() + 1, -1)
     members = [np.unique(units[y == label]) for label in np.unique(y)]
-    for of_class in members:
-        unassigned = of_class[fold_of_unit[of_class] < 0]  # a group may have photos of several classes
+    for class_units in members:
+        unassigned = class_units[fold_of_unit[class_units] < 0]  # a group may have photos of several classes
         fold_of_unit[unassigned] = np.arange(len(unassigned)) * N_FOLDS // max(len(unassigned), 1)
-    fold_of_unit[[of_class[0] for of_class in members if len(of_class) == 1]] = -1
+    fold_of_unit[[class_units[0] for class_units in members if len(class_units) == 1]] = -1
     fold_numbers = fold_of_unit[units]
     folds = [(fold_numbers != number, fold_numbers == number) for number in range(N_FOLDS)]
     return [fold for fold in folds if fold[1].any()] or folds[:1]

@@ -27,8 +27,8 @@ class LoopOptions:
             possible.
         optimizer: "adamw", "adam", "rmsprop", or "sgd" (with momentum 0.9).
         learning_rate: The learning rate, reached after `warm_up` steps. It decreases linearly to 0 in the last quarter
-            of the epochs. None chooses it by the number of weights of the network (`default_learning_rate`).
-        warm_up: The number of warm-up steps; in a run of one epoch at most a quarter of its steps.
+            of the epochs. None: it is derived from the number of weights of the network (`default_learning_rate`).
+        warm_up: The number of warm-up steps. A run of one epoch uses at most a quarter of its steps.
         weight_decay: The weight decay of adamw.
         label_smoothing: The fraction of each label that is spread evenly over all classes (Szegedy et al. 2016).
         patience: The number of epochs without improvement after which the training stops; 0 to never stop early.

@@ -32,12 +32,12 @@ def build_optimizer(options: LoopOptions, steps_per_epoch: int, cosine: bool = F
     Args:
         options: The options for training, with a learning rate.
         steps_per_epoch: The number of steps per epoch.
-        cosine: Whether the learning rate decreases from the end of the warm-up, as a cosine; this is how training
-            runs of earlier versions are continued.
+        cosine: Whether the learning rate has a cosine decay from the end of the warm-up; this is how training runs of
+            earlier versions are continued.
     """
     import keras
     assert options.learning_rate is not None
-    build_schedule = _cosine_schedule if cosine else _constant_schedule
+    build_schedule = _cosine_schedule if cosine else _trapezoidal_schedule
     schedule = build_schedule(options.learning_rate, options, steps_per_epoch)
     builders = {"adamw": lambda: keras.optimizers.AdamW(schedule, weight_decay=options.weight_decay),
                 "adam": lambda: keras.optimizers.Adam(schedule), "rmsprop": lambda: keras.optimizers.RMSprop(schedule),
@@ -45,7 +45,7 @@ def build_optimizer(options: LoopOptions, steps_per_epoch: int, cosine: bool = F
     return builders[options.optimizer]()
 
 
-def _constant_schedule(rate: float, options: LoopOptions, steps_per_epoch: int) -> Any:
+def _trapezoidal_schedule(rate: float, options: LoopOptions, steps_per_epoch: int) -> Any:
     """Return the schedule of a warm-up, a constant learning rate, and a linear decay (Hägele et al. 2024)."""
     import keras
     n_steps = steps_per_epoch * options.epochs
@@ -64,7 +64,7 @@ def _constant_schedule(rate: float, options: LoopOptions, steps_per_epoch: int) 
 
 
 def _cosine_schedule(rate: float, options: LoopOptions, steps_per_epoch: int) -> Any:
-    """Return the schedule of version f862d5e: a warm-up for at most a quarter of the steps, then a cosine decay."""
+    """Return the schedule of commit f862d5e: a warm-up for at most a quarter of the steps, then a cosine decay."""
     import keras
     n_steps = steps_per_epoch * options.epochs
     warm_up = min(options.warm_up, n_steps // 4)

@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 # With fewer validation photos than this, a threshold with a coverage of about 95 % is unreliable.
 MIN_PHOTOS_FOR_COVERAGE = 40
-
 # The number of augmented views of each photo if only `augmentation` is given.
 DEFAULT_AUGMENTED_VIEWS = 4
 MAX_AUGMENTED_VIEWS = 100
@@ -47,7 +46,8 @@ class TrainingOptions:
         fine_tuning: How to fine-tune all layers of the extractor once the last layer has been trained; None to leave
             the extractor unchanged.
         network: Which network to train from scratch instead of using the extractor; None to use the extractor.
-        augmentation: How photos are augmented when only the last layer is trained; None for the default.
+        augmentation: How photos are augmented when only the last layer is trained. None: DEFAULT_AUGMENTATION if
+            `augmented_views` is set, otherwise no augmentation.
         augmented_views: The number of augmented views of each photo when only the last layer is trained. None means
             DEFAULT_AUGMENTED_VIEWS with `augmentation`, and no views without it.
         unknown_coverage: The fraction of the validation photos that must not be called unknown, or None for a

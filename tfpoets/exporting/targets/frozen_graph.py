@@ -43,7 +43,7 @@ class FrozenGraphTarget(ExportTarget):
         return {SERVING: TensorFlowEngine(path, metadata.nodes.input, *outputs)}
 
     def requirement(self, path: Path) -> Requirement:
-        """Return the oldest TensorFlow that has the graph's operations, and whether OpenCV has them, too."""
+        """Return the oldest TensorFlow that supports the graph's operations, and a note on whether OpenCV does."""
         graph_def = import_tensorflow().compat.v1.GraphDef.FromString(path.read_bytes())
         version, unsupported = oldest_tensorflow(graph_def), unsupported_by_opencv(graph_def)
         return Requirement(f"TF {version}" if version else "", (

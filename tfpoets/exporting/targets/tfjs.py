@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..exportable import Exportable
 
 MODEL_FILE, SHARD_PATTERN, PAGE_FILE = "model.json", "group1-shard*of*.bin", "index.html"
-# Values of `generatedBy` in models that tfpoets wrote. Version f862d5e wrote "poets".
+# Values of `generatedBy` in models that tfpoets wrote. Commit f862d5e wrote "poets".
 GENERATORS = ("tfpoets", "poets")
 # Browsers cache files of up to 4 MiB.
 SHARD_BYTES = 4 << 20

@@ -30,8 +30,8 @@ OPERATIONS = frozenset("""
     UpperBound Where While Zeros ZerosLike
 """.split())
 
-# The versions of @tensorflow/tfjs-converter that added operations, after those that version 1.7 had.
-FIRST_VERSION = "1.7"
+# The operations that later versions of @tensorflow/tfjs-converter added to those of BASE_VERSION, by version.
+BASE_VERSION = "1.7"
 ADDED_LATER = {
     "3.0": """
         Bincount BroadcastTo Cumsum DenseBincount Dilation2D EmptyTensorList HashTable HashTableV2 If
@@ -54,7 +54,10 @@ ADDED_LATER = {
 
 
 def oldest_version(operations: Iterable[str]) -> str:
-    """Return the oldest version of TensorFlow.js that supports all operations, which are in OPERATIONS."""
+    """Return the oldest version of TensorFlow.js, 1.7 or later, that supports all the given operations.
+
+    Each of them must be in OPERATIONS.
+    """
     names = set(operations)
     return next((version for version, added in reversed(ADDED_LATER.items()) if names & set(added.split())),
-                FIRST_VERSION)
+                BASE_VERSION)

@@ -51,7 +51,7 @@ class _TFLiteBase(ExportTarget):
 
 
 class _OpenedEngine(LiteRTEngine):
-    """An engine that gives a model that has already been loaded to the first thread that opens it.
+    """An engine that reuses an already loaded model for the first thread that opens the engine.
 
     Args:
         tflite: The content of the file.

@@ -40,8 +40,8 @@ def append_head(model: bytes, head: LinearHead) -> bytes:
         A .tflite with one output, probabilities: float32 [1, n_classes].
     """
     schema = import_schema()
-    tree = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model, 0))
-    network = _Network(schema, tree)
+    model_t = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model, 0))
+    network = _Network(schema, model_t)
     n_classes = len(head.bias)
     weights, bias = ((values / head.temperature).astype(np.float32) for values in (head.weights.T, head.bias))
     inputs = [*network.outputs, network.add_tensor(f"{HEAD_SCOPE}/final_weights", weights.shape, weights),
@@ -51,14 +51,14 @@ def append_head(model: bytes, head: LinearHead) -> bytes:
     network.add_operator("FULLY_CONNECTED", inputs, logits, "FullyConnectedOptions")
     network.add_operator("SOFTMAX", [logits], probabilities, "SoftmaxOptions", beta=1.0)
     network.outputs = [probabilities]
-    return pack_model(tree, len(model) + weights.nbytes + bias.nbytes)
+    return pack_model(model_t, len(model) + weights.nbytes + bias.nbytes)
 
 
 class _Network:
-    """The main network of a `ModelT`, to which tensors and operators can be added."""
+    """The main subgraph of a `ModelT`, to which tensors and operators can be added."""
 
-    def __init__(self, schema: Any, tree: Any):
-        self._schema, self._tree, self._graph = schema, tree, tree.subgraphs[0]
+    def __init__(self, schema: Any, model_t: Any):
+        self._schema, self._model_t, self._graph = schema, model_t, model_t.subgraphs[0]
 
     @property
     def outputs(self) -> list[int]:
@@ -74,19 +74,19 @@ class _Network:
         buffer, tensor = self._schema.BufferT(), self._schema.TensorT()
         if values is not None:
             buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
-        self._tree.buffers.append(buffer)
+        self._model_t.buffers.append(buffer)
         tensor.name, tensor.shape, tensor.type = name, list(shape), self._schema.TensorType.FLOAT32
-        tensor.buffer, tensor.hasRank = len(self._tree.buffers) - 1, True
+        tensor.buffer, tensor.hasRank = len(self._model_t.buffers) - 1, True
         self._graph.tensors.append(tensor)
         return len(self._graph.tensors) - 1
 
     def add_operator(self, name: str, inputs: list[int], output: int, options_name: str, **options: float) -> None:
-        """Add an operator of the first version of its kind, with options that differ from their defaults."""
+        """Add version 1 of a builtin operator; `options` are those that differ from their defaults."""
         code, operator = self._schema.OperatorCodeT(), self._schema.OperatorT()
         code.builtinCode = code.deprecatedBuiltinCode = getattr(self._schema.BuiltinOperator, name)
         code.version = 1
-        self._tree.operatorCodes.append(code)
-        operator.opcodeIndex = len(self._tree.operatorCodes) - 1
+        self._model_t.operatorCodes.append(code)
+        operator.opcodeIndex = len(self._model_t.operatorCodes) - 1
         operator.inputs, operator.outputs = inputs, [output]
         operator.builtinOptionsType = getattr(self._schema.BuiltinOptions, options_name)
         operator.builtinOptions = getattr(self._schema, f"{options_name}T")()

@@ -33,24 +33,25 @@ def add_tflite_metadata(model: bytes, name: str, labels_file: str) -> bytes:
         The content of the new .tflite, without an archive.
     """
     schema = import_schema()
-    tree = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model, 0))
+    model_t = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model, 0))
     entry, buffer = schema.MetadataT(), schema.BufferT()
     buffer.data = np.frombuffer(_model_metadata(name, labels_file), np.uint8)
-    tree.buffers.append(buffer)
-    entry.name, entry.buffer = METADATA_NAME, len(tree.buffers) - 1
-    tree.metadata = [*(tree.metadata or []), entry]
-    return pack_model(tree, len(model) + len(buffer.data))
+    model_t.buffers.append(buffer)
+    entry.name, entry.buffer = METADATA_NAME, len(model_t.buffers) - 1
+    model_t.metadata = [*(model_t.metadata or []), entry]
+    return pack_model(model_t, len(model) + len(buffer.data))
 
 
 def min_runtime_version(model: bytes) -> str:
     """Return the oldest version of TensorFlow Lite that has all operators of a .tflite, such as "2.3".
 
-    The converter stores it in each file (tensorflow/lite/tools/versioning/runtime_version.cc); "" if it did not.
+    The converter stores it in each file (tensorflow/lite/tools/versioning/runtime_version.cc). Return "" if
+    it is missing.
     """
-    tree = import_schema().Model.GetRootAsModel(model, 0)
-    for entry in (tree.Metadata(index) for index in range(tree.MetadataLength())):
+    table = import_schema().Model.GetRootAsModel(model, 0)
+    for entry in (table.Metadata(index) for index in range(table.MetadataLength())):
         if entry.Name() == RUNTIME_VERSION_NAME:
-            version = tree.Buffers(entry.Buffer()).DataAsNumpy().tobytes().rstrip(b"\0").decode()
+            version = table.Buffers(entry.Buffer()).DataAsNumpy().tobytes().rstrip(b"\0").decode()
             return ".".join(version.split(".")[:2])
     return ""
 
@@ -64,11 +65,11 @@ def import_schema() -> ModuleType:
     return schema
 
 
-def pack_model(tree: Any, size: int) -> bytes:
+def pack_model(model_t: Any, size: int) -> bytes:
     """Serialize a `ModelT` of about `size` bytes as a .tflite."""
     import flatbuffers
     builder = flatbuffers.Builder(size + 1024)
-    builder.Finish(tree.Pack(builder), file_identifier=MODEL_IDENTIFIER)
+    builder.Finish(model_t.Pack(builder), file_identifier=MODEL_IDENTIFIER)
     return bytes(builder.Output())
 
 
