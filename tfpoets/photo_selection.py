@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tfpoets.data import (PARTS, TEST, TRAINING, VALIDATION, Dataset, check_class_sizes, format_options,
-                          is_test_folder, read_dataset, reserved_parts, split_photos, with_test_photos)
+                          is_test_folder, is_test_manifest, read_dataset, reserved_parts, split_photos,
+                          with_test_photos)
 from tfpoets.errors import DataError, OptionError
 from tfpoets.events import PhotosListed, PhotosSplit, stage_events
 from tfpoets.exporting import UNKNOWN_LABEL
@@ -33,11 +34,11 @@ def list_photos(options: RetrainOptions, on_event: EventCallback) -> Dataset:
         OptionError: A class has the name that unknown photos get.
     """
     with stage_events("list", on_event):
-        _check_not_test_folder(options.image_dir)
+        _check_not_test_photos(options)
         dataset = read_dataset(options.image_dir, options=options.dataset)
         if options.test_dir:
             test_options = replace(options.dataset, manifest=())
-            dataset = with_test_photos(dataset, read_dataset(options.test_dir, 1, test_options))
+            dataset = with_test_photos(dataset, read_dataset(options.test_dir, 1, test_options, groups_required=False))
         _check_parts(dataset)
         check_class_sizes(dataset, options.split)
         if options.training.unknown_coverage:
@@ -46,11 +47,17 @@ def list_photos(options: RetrainOptions, on_event: EventCallback) -> Dataset:
     return dataset
 
 
-def _check_not_test_folder(image_dir: Path | str | None) -> None:
-    """Raise a DataError for the test folder of a dataset that has a folder for training as well."""
-    if isinstance(image_dir, Path) and is_test_folder(image_dir):
+def _check_not_test_photos(options: RetrainOptions) -> None:
+    """Raise a DataError for the test folder or the test table of a dataset that has photos for training as well."""
+    image_dir, manifest = options.image_dir, options.dataset.manifest
+    if manifest:
+        if len(manifest) == 1 and is_test_manifest(manifest[0]):
+            raise DataError(f"{manifest[0]} lists the test photos of a dataset, which are never used for training.",
+                            "Use its table for training; to use several tables, separate them by commas.")
+    elif isinstance(image_dir, Path) and is_test_folder(image_dir):
+        pattern = {"label_pattern": options.dataset.label_pattern} if options.dataset.label_pattern else {}
         raise DataError(f"{image_dir} contains the test photos of a dataset, which are never used for training.",
-                        f"Use the whole dataset: {format_options(image_dir=image_dir.resolve().parent)}.")
+                        f"Use the whole dataset: {format_options(image_dir=image_dir.resolve().parent, **pattern)}.")
 
 
 def _check_parts(dataset: Dataset) -> None:

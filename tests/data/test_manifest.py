@@ -103,7 +103,7 @@ def test_the_parts_of_several_tables_are_read_from_their_folders(tmp_path: Path)
     ("path,label\nz.jpg,daisy\ny.jpg,roses\n", "None of the 2 photos.*such as z.jpg.*image_dir"),
     ("path,label\na.jpg,daisy\na.jpg,roses\n", "several labels.*a.jpg is daisy and roses"),
     ("path,label\na.jpg,daisy\nb.jpg,daisy\n", "one class only .daisy."),
-    ("path,label,split\na.jpg,daisy,train\nb.jpg,roses,elsewhere\n", "an unknown part: 'elsewhere'"),
+    ("path,label,split\na.jpg,daisy,train\nb.jpg,roses,elsewhere\n", "column split.*contains elsewhere, which does"),
     ("path,daisy,roses\na.jpg,1,1\nb.jpg,0,1\n", "several labels: 1"),
     ('{"path": "a.jpg"}\nnonsense\n', "Line 2.*not a JSON object"),
     (b"\x89PNG\r\n\x1a\n\0\0", "not a text file"),
@@ -129,3 +129,50 @@ def test_a_missing_photo_is_listed_and_can_be_reported_later(tmp_path: Path) -> 
     touch(tmp_path, "a.jpg")
     photos = photos_of(tmp_path, ROWS.format(path="path", label="label"))
     assert [photo.name for photo in photos] == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize("values", [("0", "2"), ("A", "B")])
+def test_a_split_column_without_the_names_of_parts_is_refused(tmp_path: Path, values: tuple[str, str]) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg")
+    with pytest.raises(TfpoetsError, match=f"column split .* contains {', '.join(values)}, which does not name a part"):
+        photos_of(tmp_path, f"path,label,split\na.jpg,x,{values[0]}\nb.jpg,y,{values[1]}\n")
+
+
+@pytest.mark.parametrize("table, labels", [
+    ("filename,label,tag\na.jpg,0,batchA\nb.jpg,1,batchB\n", {"a.jpg": "0", "b.jpg": "1"}),
+    ("filename,video,set\na.jpg,1,0\nb.jpg,0,1\n", {"a.jpg": "video", "b.jpg": "set"}),
+    ('{"image": "a.jpg", "label": ["x"]}\n{"image": "b.jpg", "label": ["y"]}\n', {"a.jpg": "x", "b.jpg": "y"})])
+def test_the_labels_are_those_of_the_label_column(tmp_path: Path, table: str, labels: dict[str, str],
+                                                  caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    touch(tmp_path, "a.jpg", "b.jpg")
+    assert labels_of(photos_of(tmp_path, table)) == labels
+    assert any(message.startswith("Columns of") for message in caplog.messages)
+
+
+def test_lists_of_labels_and_coordinates_are_not_labels(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg")
+    with pytest.raises(TfpoetsError, match="lists of labels"):
+        photos_of(tmp_path, '{"image": "a.jpg", "label": ["x", "y"]}\n{"image": "b.jpg", "label": ["y"]}\n')
+    with pytest.raises(TfpoetsError, match="no column with labels; its columns are filename, x, y"):
+        photos_of(tmp_path, "filename,x,y\na.jpg,11,20\nb.jpg,30,40\n")
+
+
+def test_an_empty_part_in_one_of_several_tables_is_the_part_of_the_table(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg")
+    (tmp_path / "train.csv").write_text("filename,label\na.jpg,x\nb.jpg,y\n")
+    (tmp_path / "test.csv").write_text("filename,label,split\nc.jpg,x,\nd.jpg,y,test\n")
+    options = DatasetOptions(manifest=(tmp_path / "train.csv", tmp_path / "test.csv"))
+    assert {photo.name: photo.part for photo in read_dataset(None, options=options).photos} == {
+        "a.jpg": "", "b.jpg": "", "c.jpg": "test", "d.jpg": "test"}
+
+
+def test_the_part_of_a_table_selects_one_of_several_folders(tmp_path: Path) -> None:
+    touch(tmp_path, "train/1.jpg", "train/2.jpg", "test/1.jpg", "test/2.jpg")
+    photos = photos_of(tmp_path, "id,breed\n1,pug\n2,beagle\n", "train.csv")
+    assert [Path(photo.uri).parent.name for photo in photos] == ["train", "train"]
+
+
+def test_the_case_of_a_suffix_does_not_matter(tmp_path: Path) -> None:
+    touch(tmp_path, "A.JPG", "b.jpg")
+    assert [photo.name for photo in photos_of(tmp_path, "path,label\na.jpg,x\nb.jpg,y\n")] == ["A.JPG", "b.jpg"]

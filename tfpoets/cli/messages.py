@@ -20,7 +20,7 @@ LINE_WIDTH = 79
 
 # Options and commands in the messages of the library: `image_size`, `tfpoets retrain image_dir=FOLDER`, and options
 # with their values, `image_dir=FOLDER seed=3`. A value with special characters is in single quotes.
-_VALUE = "(?:'[^'`]*'|[^ '`])+"
+_VALUE = "(?:'[^']*'|\"[^\"]*\"|[^ '\"`])+"
 _QUOTED = re.compile(rf"`(?:tfpoets (?P<command>[a-z_0-9]+)(?P<options>(?: [a-z_]+={_VALUE})*)|"
                      rf"(?P<assignments>[a-z_]+={_VALUE}(?: [a-z_]+={_VALUE})*)|(?P<option>[a-z_0-9]+))`")
 _flags: dict[str, str] = {}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .layout_advice import format_options
     from .layouts import is_test_folder
     from .legacy_decode import LEGACY_PIXELS_VERSION, load_legacy_pixels, resize_bilinear
+    from .manifest_source import is_test_manifest
     from .local_files import FileReader, LocalFiles
     from .measures import Measure
     from .near_duplicates import (HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, connected_groups, hamming_distances,
@@ -47,6 +48,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".layout_advice": "format_options",
     ".layouts": "is_test_folder",
     ".legacy_decode": "LEGACY_PIXELS_VERSION load_legacy_pixels resize_bilinear",
+    ".manifest_source": "is_test_manifest",
     ".local_files": "FileReader LocalFiles",
     ".measures": "Measure",
     ".near_duplicates": "HASH_BYTES HASH_HEIGHT HASH_WIDTH connected_groups hamming_distances near_duplicate_pairs "

@@ -14,17 +14,24 @@ from .name_patterns import compile_pattern
 log = logging.getLogger(__name__)
 
 
-def with_groups(dataset: Dataset, group_pattern: str) -> Dataset:
+def with_groups(dataset: Dataset, group_pattern: str, root: str | os.PathLike[str], required: bool = True) -> Dataset:
     """Return the dataset with the group of each photo that `group_pattern` finds in its name.
 
+    Args:
+        dataset: The photos.
+        group_pattern: The pattern.
+        root: The folder to which the paths that the pattern matches are relative.
+        required: Whether the pattern must match a photo.
+
     Raises:
-        DataError: The pattern matches no photo.
+        DataError: The pattern matches no photo, although it must.
     """
     pattern = compile_pattern("group_pattern", group_pattern, "group")
-    groups = [pattern.find(PurePath(os.path.relpath(photo.uri, dataset.location))) for photo in dataset.photos]
+    paths = [PurePath(os.path.relpath(photo.uri, root)) for photo in dataset.photos]
+    groups = [pattern.find(path) for path in paths]
     n_unmatched = groups.count("")
-    example = next((photo.name for photo, group in zip(dataset.photos, groups) if not group), "")
-    if n_unmatched == len(groups):
+    example = next((path for path, group in zip(paths, groups) if not group), "")
+    if n_unmatched == len(groups) and required:
         raise DataError(f"`group_pattern`={group_pattern} matches none of the photos in {dataset.location}, such as "
                         f"{example}.", "Correct the pattern.")
     n_groups = len(set(groups) - {""})

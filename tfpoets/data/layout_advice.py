@@ -4,16 +4,16 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tfpoets.errors import DataError
 
 from .file_tree import FileTree, is_junk
 from .formats import has_photo_suffix
-from .manifest import is_manifest
+from .manifest import lists_photos
 from .name_patterns import compile_pattern
-from .part_names import parts_of_siblings
+from .part_names import PARTS, TEST, TRAINING, part_of_value, parts_of_siblings
 
 # Patterns in which the names of photos often contain their label.
 COMMON_PATTERNS = ("{index}_{label}", "{label}_{index}", "{index}-{label}", "{label}-{index}", "{index}.{label}",
@@ -36,13 +36,29 @@ def ambiguity_error(tree: FileTree, folders: Sequence[FileTree]) -> DataError:
     """
     names = ", ".join(_relative(tree, folder) for folder in folders[:MAX_LISTED_LAYOUTS])
     choices = [format_options(image_dir=folder.path) for folder in folders[:MAX_LISTED_LAYOUTS]]
-    labels = _labels_if_outer_folders_are_classes(tree, folders)
-    if labels:
-        choices.append(f"{format_options(image_dir=tree.path, label_pattern='{label}/*/*')} (if {labels[0]} and "
-                       f"{labels[1]} are classes)")
+    if _may_be_classes(tree, folders):
+        choices.append(f"{format_options(image_dir=tree.path, label_pattern='{label}/*/*')} (if {folders[0].name} and "
+                       f"{folders[1].name} are classes)")
         choices.append(f"{format_options(image_dir=tree.path, label_pattern='{label}/*')} (if the folders in "
                        "them are the classes)")
     return DataError(f"{tree.path} contains {len(folders)} folders with class folders in them: {names}.",
+                     f"Choose one of: {'; '.join(choices)}.")
+
+
+def nested_classes_error(tree: FileTree, labels: Sequence[str], folders: Sequence[FileTree]) -> DataError:
+    """Return the error for class folders next to folders that contain class folders.
+
+    Args:
+        tree: The folder that contains both.
+        labels: The names of the class folders.
+        folders: The other folders.
+    """
+    names = ", ".join(_relative(tree, folder) for folder in folders[:MAX_LISTED_LAYOUTS])
+    pattern = format_options(image_dir=tree.path, label_pattern="^(?P<label>[^/]+)/")
+    choices = [f"{pattern} (if {labels[0]} and {_relative(tree, folders[0])} are classes)",
+               *(format_options(image_dir=folder.path) for folder in folders[:MAX_LISTED_LAYOUTS])]
+    flat = ", ".join(labels[:MAX_LISTED_LAYOUTS])
+    return DataError(f"{tree.path} contains photos in {flat}, but class folders in {names}.",
                      f"Choose one of: {'; '.join(choices)}.")
 
 
@@ -52,13 +68,19 @@ def repeated_classes_error(tree: FileTree, training: FileTree) -> DataError:
                      f"Use {format_options(image_dir=training.path)}, or move one of the two elsewhere.")
 
 
-def _labels_if_outer_folders_are_classes(tree: FileTree, folders: Sequence[FileTree]) -> list[str]:
-    """Return the names of the folders if they could be the classes, with subcategories inside them."""
-    if any(folder.path.parent != tree.path for folder in folders):
-        return []
-    if any(parts_of_siblings(inner.name for inner in folder.photo_folders) for folder in folders):
-        return []
-    return [folder.name for folder in folders]
+def training_folder_error(tree: FileTree, test_folders: Sequence[FileTree], others: Sequence[FileTree]) -> DataError:
+    """Return the error for a folder that contains test photos, and other folders of which one may be for training."""
+    test = {"test_dir": test_folders[0].path} if test_folders else {}
+    choices = [format_options(image_dir=folder.path, **test) for folder in others[:MAX_LISTED_LAYOUTS]]
+    return DataError(f"{tree.path} contains folders for validation or the test, but it is not clear which folder is "
+                     "for training.",
+                     f"Choose one of: {'; '.join(choices)}." if len(choices) > 1 else f"Use {choices[0]}.")
+
+
+def _may_be_classes(tree: FileTree, folders: Sequence[FileTree]) -> bool:
+    """Return whether the folders could be the classes, with subcategories inside them."""
+    return (all(folder.path.parent == tree.path for folder in folders)
+            and not any(parts_of_siblings(inner.name for inner in folder.photo_folders) for folder in folders))
 
 
 def unlabelled_error(tree: FileTree) -> DataError:
@@ -68,32 +90,47 @@ def unlabelled_error(tree: FileTree) -> DataError:
                          "It needs one folder per class, with the photos of that class inside.")
     parts = parts_of_siblings(folder.name for folder in tree.photo_folders)
     problem = (f"The photos in {tree.path} are in {' and '.join(sorted(parts))}, without class folders." if parts else
-               f"{tree.path} contains photos directly, without class folders.")
-    return DataError(problem, _remedy(tree))
+               f"{tree.path} contains photos without class folders.")
+    return DataError(problem, _labels_elsewhere(tree) or _class_folder_remedy(tree))
 
 
 def single_class_error(tree: FileTree, label: str) -> DataError:
     """Return the error for a folder with only one class folder."""
-    table = _find_manifest(tree)
+    test_folders = [folder.name for folder in tree.photo_folders if "test" in folder.name.lower()]
+    remedy = (f"If {test_folders[0]} is a class as well, rename its folder: photos in a folder of this name are never "
+              "used for training." if test_folders else "Add a folder with photos of something else.")
     return DataError(f"{tree.path} contains photos of one class only ({label}); a classifier needs at least two.",
-                     f"If {table.name} contains the labels, use {format_options(manifest=table)}." if table else
-                     "Add a folder with photos of something else.")
+                     _labels_elsewhere(tree) or remedy)
 
 
-def _remedy(tree: FileTree) -> str:
-    """Return what to do about photos without class folders."""
-    table = _find_manifest(tree)
-    if table:
-        return f"{table.name} contains their labels: use {format_options(manifest=table)}."
-    pattern, example, label = _guess_pattern([path.name for path in tree.photo_paths()])
+def _labels_elsewhere(tree: FileTree) -> str:
+    """Return how to use the labels in a table or in the file names; empty if there are none."""
+    tables = _find_manifests(tree)
+    if tables:
+        names = " and ".join(dict.fromkeys(table.name for table in tables))
+        return f"If {names} contains the labels, use {format_options(manifest=','.join(map(str, tables)))}."
+    pattern, example, label = _guess_pattern([path.name for path in _training_photos(tree)])
     if pattern:
         return (f"If the names contain the labels ({label} in {example}), use "
                 f"{format_options(image_dir=tree.path, label_pattern=pattern)}.")
+    return ""
+
+
+def _class_folder_remedy(tree: FileTree) -> str:
     parent = tree.path.resolve().parent
     if tree.photos and _looks_like_class_folder(tree.path.resolve()):
         return f"It looks like a single class. Use the folder above it: {format_options(image_dir=parent)}."
     return ("Put the photos of each class into a folder of its own, or write the labels to a table with the columns "
             "path and label, and use `manifest=labels.csv`.")
+
+
+def _training_photos(tree: FileTree) -> Iterator[Path]:
+    """Yield the paths of the photos that are not in a folder for validation or the test."""
+    yield from (tree.path / name for name in tree.photos)
+    parts = parts_of_siblings(folder.name for folder in tree.photo_folders)
+    for folder in tree.photo_folders:
+        if parts.get(folder.name, PARTS[TRAINING]) == PARTS[TRAINING]:
+            yield from _training_photos(folder)
 
 
 def _looks_like_class_folder(path: Path) -> bool:
@@ -106,14 +143,20 @@ def _looks_like_class_folder(path: Path) -> bool:
         return False
 
 
-def _find_manifest(tree: FileTree) -> Path | None:
-    """Return a table with labels in the folder, below it, or next to it."""
+def _find_manifests(tree: FileTree) -> list[Path]:
+    """Return the tables with labels of the photos: one, or one for each part if their names or folders say so."""
+    names = {name for path in tree.photo_paths() for name in (path.name, path.stem)}
     paths = [folder.path / name for folder in tree.walk() for name in folder.other_files]
     try:
         paths += sorted(path for path in tree.path.resolve().parent.iterdir() if not is_junk(path.name))
     except OSError:
         pass
-    return next((path for path in paths if is_manifest(path)), None)
+    tables = [path for path in paths if lists_photos(path, names)]
+    part_of = {path: part_of_value(path.stem) or part_of_value(path.parent.name) for path in tables}
+    by_part = {part: path for path, part in reversed(part_of.items()) if part}
+    if PARTS[TRAINING] in by_part:
+        return [by_part[part] for part in PARTS if part in by_part]
+    return [path for path in tables if part_of[path] != PARTS[TEST]][:1]
 
 
 def _guess_pattern(names: Sequence[str]) -> tuple[str, str, str]:
@@ -125,7 +168,10 @@ def _guess_pattern(names: Sequence[str]) -> tuple[str, str, str]:
         labels = [pattern.find(Path(name)) for name in names]
         counts = Counter(label for label in labels if label)
         plausible = [label for label, count in counts.items() if count >= MIN_PHOTOS_PER_LABEL and _is_label(label)]
-        if len(plausible) > 1 and sum(counts[label] for label in plausible) >= MIN_MATCHES * len(names):
+        # In video01 and video02, the number is part of the name of a scene, not of a label.
+        has_numbers = len({re.sub(r"\d+", "", label) for label in plausible}) < len(plausible)
+        n_matches = sum(counts[label] for label in plausible)
+        if len(plausible) > 1 and not has_numbers and n_matches >= MIN_MATCHES * len(names):
             example = next(name for name, label in zip(names, labels) if label)
             return text + suffix, example, pattern.find(Path(example))
     return "", "", ""

@@ -5,9 +5,9 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from tfpoets.errors import DataError
@@ -24,10 +24,18 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
              "imagename", "imagefile", "imgpath", "imgname", "img", "photo", "photopath", "uri", "fname", "imageid",
              "imgid", "photoid", "id"),
     "label": ("label", "labels", "labelname", "class", "classname", "classes", "category", "categoryname", "species",
-              "breed", "diagnosis", "dx", "variety", "tag", "target", "y", "classid", "labelid", "categoryid"),
+              "breed", "diagnosis", "dx", "variety", "target", "classid", "labelid", "categoryid"),
     "part": ("part", "split", "subset", "partition", "set", "dataset", "phase", "usage"),
     "group": ("group", "groupid", "video", "videoid", "patient", "patientid", "subject", "subjectid", "object",
               "objectid", "scene", "sceneid", "sequence", "sequenceid", "lesionid", "individual", "individualid")}
+# Columns with the names of labels, if another column contains their numbers.
+LABEL_NAMES = ("labelname", "classname", "categoryname", "species", "breed", "diagnosis", "variety", "class",
+               "category")
+# Columns that may have nothing to do with the split.
+AMBIGUOUS_COLUMNS = ("set", "dataset", "phase", "usage")
+# A table that the user has not named is only read if it is at most this large.
+MAX_BYTES_IF_UNASKED = 20_000_000
+ONE_LABEL = "A classifier learns one label per photo."
 REMEDY = ("Name the columns path and label (and, optionally, part and group), in a CSV, TSV, JSON lines or Parquet "
           "file.")
 
@@ -49,7 +57,20 @@ class ManifestRow:
     group: str = ""
 
 
-def read_manifest(path: Path) -> list[ManifestRow]:
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest.
+
+    Attributes:
+        columns: The names of the columns that are used, as text.
+        rows: The rows with a path.
+    """
+
+    columns: str
+    rows: list[ManifestRow]
+
+
+def read_manifest(path: Path) -> Manifest:
     """Read a manifest.
 
     A table without a header is accepted if its columns are a file name and a label. Instead of a column with labels,
@@ -63,63 +84,92 @@ def read_manifest(path: Path) -> list[ManifestRow]:
         raise DataError(f"The manifest {path} is empty.", REMEDY)
     columns = _find_columns(header, rows)
     if "path" not in columns and has_photo_suffix(header[0]) and len(header) == 2:
-        columns, rows = {"path": 0, "label": 1}, [header, *rows]
+        header, columns, rows = ["", ""], {"path": 0, "label": 1}, [header, *rows]
     if "path" not in columns:
         raise DataError(f"The manifest {path} has no column with file names; its columns are {_join(header)}.", REMEDY)
-    labels, parts = _labels(path, header, columns, rows), _parts(path, columns, rows)
-    return [ManifestRow(_cell(row, columns["path"]), label, part, _cell(row, columns.get("group")))
-            for row, label, part in zip(rows, labels, parts) if _cell(row, columns["path"])]
+    columns, labels = _labels(path, header, columns, rows)
+    parts = _parts(path, header, columns, rows)
+    used = ", ".join(header[columns[name]] for name in COLUMNS if name in columns)
+    return Manifest(used, [ManifestRow(_cell(row, columns["path"]), label, part, _cell(row, columns.get("group")))
+                           for row, label, part in zip(rows, labels, parts) if _cell(row, columns["path"])])
 
 
 def _find_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, int]:
     """Return the index of each column that a table has, by its key in COLUMNS.
 
-    Of several columns with labels, the first one that does not consist of numbers is used.
+    If the labels are numbers, a column with their names is preferred.
     """
-    index = {re.sub(r"[\s_-]+", "", name).lower(): number for number, name in reversed(list(enumerate(header)))}
-    found = {column: [index[name] for name in names if name in index] for column, names in COLUMNS.items()}
-    found["label"].sort(key=lambda number: all(_is_number(_cell(row, number)) for row in rows))
-    return {column: numbers[0] for column, numbers in found.items() if numbers}
+    index = {_normalize(name): number for number, name in reversed(list(enumerate(header)))}
+    found = {column: next((index[name] for name in names if name in index), None) for column, names in COLUMNS.items()}
+    label = found["label"]
+    if label is not None and all(_is_number(_cell(row, label)) for row in rows):
+        found["label"] = next((index[name] for name in LABEL_NAMES if name in index), label)
+    return {column: number for column, number in found.items() if number is not None}
+
+
+def _normalize(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name).lower()
 
 
 def _is_number(text: str) -> bool:
     return not text or text.replace(".", "", 1).isdigit()
 
 
-def is_manifest(path: Path) -> bool:
-    """Return whether a file can be read as a manifest with labels."""
-    if path.suffix.lower() not in TABLE_SUFFIXES:
-        return False
+def lists_photos(path: Path, names: Set[str]) -> bool:
+    """Return whether a file can be read as a manifest with labels of some of the named photos.
+
+    Args:
+        path: The file. Only a file with the suffix of a table, and of at most MAX_BYTES_IF_UNASKED, is read.
+        names: The file names of the photos, with and without suffixes.
+    """
     try:
-        return any(row.label for row in read_manifest(path))
-    except DataError:
+        if path.suffix.lower() not in TABLE_SUFFIXES or not path.is_file() \
+                or path.stat().st_size > MAX_BYTES_IF_UNASKED:
+            return False
+        return any(row.label and not names.isdisjoint((PurePath(row.path).name, row.path))
+                   for row in read_manifest(path).rows)
+    except (DataError, OSError):
         return False
 
 
-def _labels(path: Path, header: Sequence[str], columns: Mapping[str, int], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return the label of each row."""
+def _labels(path: Path, header: Sequence[str], columns: Mapping[str, int], rows: Sequence[Sequence[str]]
+            ) -> tuple[dict[str, int], list[str]]:
+    """Return the columns, and the label of each row.
+
+    Without a column of labels, the columns that contain only 0 and 1 are the classes, whatever their names.
+    """
     if "label" in columns:
-        return [_cell(row, columns["label"]) for row in rows]
-    class_columns = [number for number in range(len(header)) if number not in columns.values()]
-    values = [[_cell(row, number) for number in class_columns] for row in rows]
-    if len(class_columns) < 2 or not all(value in ("0", "1", "0.0", "1.0") for row in values for value in row):
+        labels = [_cell(row, columns["label"]) for row in rows]
+        if any(label.startswith(("[", "{")) and label.endswith(("]", "}")) for label in labels):
+            raise DataError(f"The manifest {path} contains lists of labels. {ONE_LABEL}",
+                            "Leave one label in each row.")
+        return dict(columns), labels
+    for others in ({"path": columns["path"]}, columns):
+        class_columns = [number for number in range(len(header)) if number not in others.values()]
+        values = [[_cell(row, number) for number in class_columns] for row in rows]
+        if len(class_columns) > 1 and all(value in ("0", "1", "0.0", "1.0") for row in values for value in row):
+            break
+    else:
         raise DataError(f"The manifest {path} has no column with labels; its columns are {_join(header)}.", REMEDY)
     several = [row for row in values if sum(value.startswith("1") for value in row) > 1]
     if several:
-        raise DataError(f"Rows of the manifest {path} that have several labels: {len(several)}. A classifier learns "
-                        "one label per photo.", "Remove these rows, or leave one label in each.")
-    return [next((header[number].strip() for number, value in zip(class_columns, row) if value.startswith("1")), "")
-            for row in values]
+        raise DataError(f"Rows of the manifest {path} that have several labels: {len(several)}. {ONE_LABEL}",
+                        "Remove these rows, or leave one label in each.")
+    return dict(others), [next((header[number].strip() for number, value in zip(class_columns, row)
+                                if value.startswith("1")), "") for row in values]
 
 
-def _parts(path: Path, columns: Mapping[str, int], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the part of each row; a column that never names a part is ignored."""
-    values = [_cell(row, columns.get("part")) for row in rows]
+def _parts(path: Path, header: Sequence[str], columns: Mapping[str, int], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the part of each row. A column that may have another meaning is ignored if it never names a part."""
+    number = columns.get("part")
+    values = [_cell(row, number) for row in rows]
     part_of = {value: part_of_value(value) for value in values if value}
     unknown = [value for value, part in part_of.items() if not part]
-    if unknown and len(unknown) < len(part_of):
-        raise DataError(f"The manifest {path} contains an unknown part: {unknown[0]!r}.",
-                        "Use training, validation or test, or leave the cell empty.")
+    if number is not None and unknown and (len(unknown) < len(part_of)
+                                           or _normalize(header[number]) not in AMBIGUOUS_COLUMNS):
+        raise DataError(f"The column {header[number]} of the manifest {path} contains {_join(unknown)}, which does "
+                        "not name a part.", "Use training, validation or test, or leave the cell empty; or rename the "
+                        "column if it means something else.")
     return [part_of.get(value, "") for value in values]
 
 
@@ -208,6 +258,10 @@ def _to_text(value: Any) -> str:
 
     A whole number is written without the decimal point that pandas adds if a column has empty cells.
     """
+    if isinstance(value, list | tuple) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(value, default=str)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return "" if value is None or value != value else str(value)

@@ -15,7 +15,7 @@ from .folder_source import reserved_part, sort_photos
 from .labels import label_of_text
 from .local_files import LocalFiles
 from .manifest import ManifestRow, read_manifest
-from .part_names import part_of_value
+from .part_names import PARTS, TEST, TRAINING, part_of_value
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +58,15 @@ class ManifestSource(LocalFiles):
 
     def _photos(self, manifest: Path) -> Iterator[Photo]:
         """Yield the photos of one manifest."""
-        rows = read_manifest(manifest)
-        labelled = [row for row in rows if row.label]
-        if len(labelled) < len(rows):
-            log.warning("Rows of %s without a label, which are ignored: %d.", manifest, len(rows) - len(labelled))
-        default_part = "" if any(row.part for row in rows) or len(self._manifests) == 1 else _part_of_file(manifest)
+        table = read_manifest(manifest)
+        labelled = [row for row in table.rows if row.label]
+        if len(labelled) < len(table.rows):
+            log.warning("Rows of %s without a label, which are ignored: %d.", manifest,
+                        len(table.rows) - len(labelled))
+        log.info("Columns of %s: %s.", manifest, table.columns)
+        default_part = part_of_manifest(manifest) if len(self._manifests) > 1 else ""
         finder = _PhotoFinder(self._folder or manifest.parent)
-        paths = [finder.find(row.path) for row in labelled]
+        paths = [finder.find(row.path, row.part or part_of_manifest(manifest)) for row in labelled]
         _check_paths(manifest, finder.folder, labelled, paths)
         _log_unlisted(manifest, paths)
         for row, path in zip(labelled, paths):
@@ -82,8 +84,13 @@ class _PhotoFinder:
         self.folder = folder
         self._by_name: dict[str, list[str]] | None = None
 
-    def find(self, name: str) -> str:
+    def find(self, name: str, part: str) -> str:
         """Return the path of a photo; if there is no such photo, the path that it would have in `folder`.
+
+        Args:
+            name: What the manifest calls the photo.
+            part: The part that the photo belongs to, which selects one of several folders (`train/1.jpg` or
+                `test/1.jpg`); empty if it is not known.
 
         Raises:
             DataError: Several photos have this name.
@@ -91,19 +98,22 @@ class _PhotoFinder:
         path = os.path.join(self.folder, os.path.expanduser(name.replace("\\", "/")))
         if os.path.isfile(path):
             return path
-        found = self._index().get(os.path.basename(path), [])
+        found = self._index().get(os.path.basename(path).lower(), [])
+        in_part = [path for path in found if part and part_of_value(os.path.basename(os.path.dirname(path))) == part]
+        found = in_part or found
         if len(found) > 1:
             raise DataError(f"{len(found)} photos in {self.folder} are called {name}, such as {found[0]} and "
-                            f"{found[1]}.", "Write their paths into the manifest.")
+                            f"{found[1]}.", "Set `image_dir` to the folder of the photos, or write their paths into "
+                            "the manifest.")
         return found[0] if found else path
 
     def _index(self) -> dict[str, list[str]]:
-        """Return the paths of the photos below the folder by file name, and by file name without suffix."""
+        """Return the paths of the photos below the folder by file name with and without suffix, in lower case."""
         if self._by_name is None:
             self._by_name = defaultdict(list)
             for path in list_tree(self.folder).photo_paths():
                 for name in {path.name, path.stem}:
-                    self._by_name[name].append(str(path))
+                    self._by_name[name.lower()].append(str(path))
         return self._by_name
 
 
@@ -142,5 +152,15 @@ def _without_repeated(photos: Sequence[Photo]) -> list[Photo]:
     return list(first.values())
 
 
-def _part_of_file(manifest: Path) -> str:
+def part_of_manifest(manifest: Path) -> str:
+    """Return the part that the name of a manifest or of its folder stands for; empty if it stands for none."""
     return part_of_value(manifest.stem) or part_of_value(manifest.resolve().parent.name)
+
+
+def is_test_manifest(manifest: Path) -> bool:
+    """Return whether a manifest lists the test photos of a dataset that has a manifest for training as well."""
+    if part_of_manifest(manifest) != PARTS[TEST]:
+        return False
+    folder = manifest.resolve().parent
+    others = [path for pattern in (f"*{manifest.suffix}", f"../*/*{manifest.suffix}") for path in folder.glob(pattern)]
+    return any(part_of_manifest(path) == PARTS[TRAINING] for path in others)

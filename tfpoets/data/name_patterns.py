@@ -22,14 +22,15 @@ class NamePattern:
 
     Attributes:
         text: The pattern as the user wrote it.
-        field: What it finds: "label" or "group".
-        regex: The regular expression, with a group named after the field.
-        n_components: The number of path components that the expression matches; 0 for the whole relative path.
+        group: The name or number of the group of the regular expression that is the label or group.
+        regex: The regular expression.
+        n_components: The number of path components that the pattern matches. 0 for a regular expression, which is
+            searched for in the file name, or, if it contains a slash, in the relative path.
         has_suffix: Whether the pattern includes the suffix of the file name.
     """
 
     text: str
-    field: str
+    group: str | int
     regex: re.Pattern[str]
     n_components: int
     has_suffix: bool
@@ -41,13 +42,13 @@ class NamePattern:
             relative_path: The path of the photo, relative to the photo folder.
         """
         if not self.n_components:
-            match = self.regex.search(relative_path.as_posix())
+            match = self.regex.search(relative_path.as_posix() if "/" in self.text else relative_path.name)
         else:
             if not self.has_suffix and has_photo_suffix(relative_path):
                 relative_path = relative_path.with_suffix("")
             components = relative_path.parts[-self.n_components:]
             match = self.regex.fullmatch("/".join(components))
-        return (match[self.field] or "") if match else ""
+        return (match[self.group] or "") if match else ""
 
 
 def compile_pattern(option: str, text: str, field: str) -> NamePattern:
@@ -63,6 +64,9 @@ def compile_pattern(option: str, text: str, field: str) -> NamePattern:
         OptionError: The pattern has no such placeholder, or is not a regular expression.
     """
     if f"{{{field}}}" in text:
+        if re.search(rf"\{{{field}\}}(\*|\{{(?!index\}}))|(\*|(?<!\{{index)\}})\{{{field}\}}", text):
+            raise OptionError(f"`{option}`={text} does not show where the {field} begins or ends.",
+                              f"Write a separator, or {{index}} for digits, next to {{{field}}}.")
         return NamePattern(text, field, re.compile(_to_regex(text, field), re.IGNORECASE), text.count("/") + 1,
                            has_photo_suffix(text) or text.endswith(".*"))
     remedy = f"Write a file name with {{{field}}} in it, such as {_EXAMPLES[field]}, or a regular expression."
@@ -72,14 +76,9 @@ def compile_pattern(option: str, text: str, field: str) -> NamePattern:
         regex = re.compile(text)
     except re.error as error:
         raise OptionError(f"`{option}`={text} is not a regular expression: {error}.", remedy) from None
-    if field not in regex.groupindex:
-        if regex.groups != 1:
-            raise OptionError(f"`{option}`={text} has no group named {field}.", f"Write (?P<{field}>...).")
-        opening = re.search(r"(?<!\\)\((?!\?)", text)
-        if opening is None:
-            raise OptionError(f"`{option}`={text} has no group named {field}.", f"Write (?P<{field}>...).")
-        regex = re.compile(f"{text[:opening.start()]}(?P<{field}>{text[opening.end():]}")
-    return NamePattern(text, field, regex, 0, True)
+    if field not in regex.groupindex and regex.groups != 1:
+        raise OptionError(f"`{option}`={text} has no group named {field}.", f"Write (?P<{field}>...).")
+    return NamePattern(text, field if field in regex.groupindex else 1, regex, 0, True)
 
 
 _EXAMPLES = {"label": "{index}_{label}.png", "group": "video{group}_frame*"}

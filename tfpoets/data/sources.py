@@ -56,8 +56,8 @@ def open_source(location: Path | str) -> PhotoSource:
     raise _not_a_folder(Path(location))
 
 
-def read_dataset(location: Path | str | None, min_classes: int = 2, options: DatasetOptions = DatasetOptions()
-                 ) -> Dataset:
+def read_dataset(location: Path | str | None, min_classes: int = 2, options: DatasetOptions = DatasetOptions(),
+                 groups_required: bool = True) -> Dataset:
     """List the photos at a location with their labels, without decoding any.
 
     Args:
@@ -66,6 +66,7 @@ def read_dataset(location: Path | str | None, min_classes: int = 2, options: Dat
             photos in the manifest, or None for the folder of the manifest itself.
         min_classes: The minimum number of classes; a classifier needs two.
         options: Where the labels and groups of the photos are, if not in the names of folders.
+        groups_required: Whether `options.group_pattern` must match a photo.
 
     Returns:
         The dataset; its photos have no digests yet.
@@ -75,7 +76,10 @@ def read_dataset(location: Path | str | None, min_classes: int = 2, options: Dat
         OptionError: There is neither a location nor a manifest.
     """
     dataset = _find_source(location, options).dataset(min_classes)
-    return with_groups(dataset, options.group_pattern) if options.group_pattern else dataset
+    if not options.group_pattern:
+        return dataset
+    return with_groups(dataset, options.group_pattern, options.manifest[0].parent if location is None else location,
+                       groups_required)
 
 
 def _find_source(location: Path | str | None, options: DatasetOptions) -> PhotoSource:
