@@ -3,14 +3,20 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+import tfpoets
 from tests.conftest import retrain_json, write_photos
 from tfpoets.cli import doctor, evaluate, export, retrain, show_image
+from tfpoets.cli.parser import parse_flags
+from tfpoets.cli.retrain import options_from
+from tfpoets.cli.retrain_flags import FLAGS
+from tfpoets.data import TEST
 
 
 @pytest.fixture
@@ -38,6 +44,13 @@ def error_of(capsys: pytest.CaptureFixture, arguments: Sequence[str], command=re
     return error
 
 
+def advised_commands(error: str) -> list[list[str]]:
+    """Return the arguments of the commands that an error advises."""
+    value = r"(?:'[^']*'|\"[^\"]*\"|[^ '\"])+"
+    commands = re.findall(rf"\bretrain ((?:--\w+={value} ?)+)", error.replace("\n", " "))
+    return [shlex.split(command.rstrip(" .;")) for command in commands]
+
+
 def test_the_parts_of_a_dataset_are_used_as_they_are(tmp_path: Path, flags: list[str], capsys: pytest.CaptureFixture
                                                      ) -> None:
     root = write_parts(tmp_path / "photos" / "archive", {"Train": 12, "Valid": 4, "Test": 5})
@@ -63,7 +76,8 @@ def test_the_test_photos_are_never_trained_on(tmp_path: Path, flags: list[str], 
     capsys.readouterr()
     result = retrain_json(capsys, f"--image_dir={root}", *flags)
     assert sum(result["split"]["counts"].values()) == 36  # the copy is used only for testing
-    assert "Error" in error_of(capsys, [f"--image_dir={root}", f"--test_dir={root / 'test'}", *flags])
+    error = error_of(capsys, [f"--image_dir={root}", f"--test_dir={root / 'test'}", *flags])
+    assert "contain test photos" in error and "Omit --test_dir" in error
     shutil.rmtree(root / "train" / "blue")
     assert "no training photos" in error_of(capsys, [f"--image_dir={root}", *flags])
 
@@ -144,3 +158,57 @@ def test_photos_of_one_group_stay_together_in_split_and_cross_validation(tmp_pat
     result = retrain_json(capsys, *command, "--cross_validate=3")
     assert all(count % 8 == 0 for count in result["split"]["counts"].values()), result["split"]["counts"]
     assert "does not contain {group}" in error_of(capsys, [*command[:1], "--group_pattern=video*", *flags])
+
+
+def write_flat(folder: Path, names: dict[str, tuple[int, str]], count: int, seed: int) -> None:
+    """Write photos of several classes into one folder; `names` maps labels to a hue and a pattern of file names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for label, (hue, pattern) in names.items():
+        write_photos(folder / "source", count, hue, seed=seed)
+        for number, path in enumerate(sorted((folder / "source").iterdir())):
+            path.rename(folder / pattern.format(index=number, label=label))
+        (folder / "source").rmdir()
+
+
+def write_roboflow(root: Path) -> None:
+    for seed, part in enumerate(("train", "valid", "test")):
+        write_flat(root / part, {"x": (0, "x{index}.png"), "z": (1, "z{index}.png")}, 6, seed)
+        rows = [f"{path.name},{int(path.name[0] == 'x')},{int(path.name[0] == 'z')}"
+                for path in sorted((root / part).iterdir())]
+        (root / part / "_classes.csv").write_text("\n".join(["filename,x,z", *rows]))
+
+
+def write_unclear_training_folder(root: Path) -> None:
+    write_parts(root, {"learn": 8, "test": 4})
+
+
+def write_pattern(root: Path) -> None:
+    for seed, part in enumerate(("train", "test")):
+        write_flat(root / part, {"frog": (0, "{index}_{label}.png"), "ship": (1, "{index}_{label}.png")}, 6, seed)
+
+
+def write_nested(root: Path) -> None:
+    for seed, folder in enumerate(("cat", "dog/adult", "dog/puppy")):
+        write_photos(root / folder, 6, seed, seed=seed)
+
+
+def write_table(root: Path) -> None:
+    write_flat(root / "it's", {"x": (0, "x{index}.png"), "z": (1, "z{index}.png")}, 6, 0)
+    rows = [f"{path.name},{path.name[0]}" for path in sorted((root / "it's").iterdir())]
+    (root / "it's" / "labels.csv").write_text("\n".join(["file,label", *rows]))
+
+
+@pytest.mark.parametrize("write, n_commands", [
+    (write_roboflow, 1), (write_unclear_training_folder, 1), (write_pattern, 1), (write_nested, 2), (write_table, 1)])
+def test_the_commands_that_an_error_advises_work_and_never_train_on_test_photos(
+        write: Callable[[Path], None], n_commands: int, tmp_path: Path, flags: list[str],
+        capsys: pytest.CaptureFixture) -> None:
+    root = tmp_path / "my photos"
+    write(root)
+    commands = advised_commands(error_of(capsys, [f"--image_dir={root}", *flags]))
+    assert len(commands) == n_commands
+    for command in commands:
+        capsys.readouterr()
+        result = tfpoets.retrain(options_from(parse_flags("retrain", "", FLAGS, [*command, *flags])))
+        assert {photo.uri for photo in result.dataset.part(TEST).photos} >= {
+            photo.uri for photo in result.dataset.photos if "/test/" in photo.uri}

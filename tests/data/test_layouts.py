@@ -239,8 +239,8 @@ def test_only_tables_that_list_the_photos_are_suggested_and_one_for_each_part(tm
 
 @pytest.mark.parametrize("names, pattern", [
     (["train/cat.0.jpg", "train/cat.1.jpg", "train/dog.0.jpg", "train/dog.1.jpg",
-      *(f"test1/{number}.jpg" for number in range(9))], "{label}.{index}.jpg"), (["photos/Pug_1.jpg", "photos/Pug_2.jpg", "photos/Lab_1.jpg", "photos/Lab_2.jpg"],
-                              "{label}_{index}.jpg")])
+      *(f"test1/{number}.jpg" for number in range(9))], "{label}.{index}.jpg"),
+    (["photos/Pug_1.jpg", "photos/Pug_2.jpg", "photos/Lab_1.jpg", "photos/Lab_2.jpg"], "{label}_{index}.jpg")])
 def test_the_pattern_is_found_in_the_training_photos_and_in_a_single_folder(tmp_path: Path, names: list[str],
                                                                             pattern: str) -> None:
     with pytest.raises(TfpoetsError) as error:

@@ -134,7 +134,7 @@ def test_a_missing_photo_is_listed_and_can_be_reported_later(tmp_path: Path) -> 
 @pytest.mark.parametrize("values", [("0", "2"), ("A", "B")])
 def test_a_split_column_without_the_names_of_parts_is_refused(tmp_path: Path, values: tuple[str, str]) -> None:
     touch(tmp_path, "a.jpg", "b.jpg")
-    with pytest.raises(TfpoetsError, match=f"column split .* contains {', '.join(values)}, which does not name a part"):
+    with pytest.raises(TfpoetsError, match=f"column split .* contains {', '.join(values)}, which does not"):
         photos_of(tmp_path, f"path,label,split\na.jpg,x,{values[0]}\nb.jpg,y,{values[1]}\n")
 
 
