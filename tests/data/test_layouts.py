@@ -106,7 +106,8 @@ def test_a_test_folder_without_class_folders_is_ignored(tmp_path: Path, test_pho
     assert summary(tmp_path) == {("a", ""): 1, ("b", ""): 1}
 
 
-@pytest.mark.parametrize("train, tests", [("trainval", ["test"]), ("train", ["public_test", "private_test"]),
+@pytest.mark.parametrize("train, tests", [("trainval", ["test"]), ("train+val", ["test"]),
+                                          ("train", ["public_test", "private_test"]),
                                           ("train", ["hold_out"]), ("train_set", ["tests"]), ("train", ["real_test"])])
 def test_less_usual_names_of_parts_are_recognized(tmp_path: Path, train: str, tests: list[str]) -> None:
     for part in (train, *tests):
@@ -149,6 +150,8 @@ def test_trains_can_be_a_class(tmp_path: Path) -> None:
      ["image_dir={}/cats`", "image_dir={}/dogs`", "label_pattern='{{label}}/*/*'`", "label_pattern='{{label}}/*'`"]),
     (["a/1.jpg", "b/1.jpg", "train/a/1.jpg", "train/b/1.jpg", "test/a/2.jpg", "test/b/2.jpg"],
      ["image_dir={}/train`"]),
+    ([f"{part}/{label}/{kind}/1.jpg" for part in ("train", "test") for label in "ab" for kind in "xy"],
+     ["Choose one of: `image_dir={} label_pattern='{{label}}/*/*'`", "label_pattern='{{label}}/*'`"]),
     (["cat/1.jpg", "dog/puppy/1.jpg", "dog/adult/1.jpg"],
      ["label_pattern='^(?P<label>[^/]+)/'`", "image_dir={}/dog`"]),
     (["cat/1.jpg", "bird/1.jpg", "dog/puppy/1.jpg", "dog/adult/1.jpg"], ["label_pattern='^(?P<label>[^/]+)/'`"]),

@@ -176,3 +176,15 @@ def test_the_part_of_a_table_selects_one_of_several_folders(tmp_path: Path) -> N
 def test_the_case_of_a_suffix_does_not_matter(tmp_path: Path) -> None:
     touch(tmp_path, "A.JPG", "b.jpg")
     assert [photo.name for photo in photos_of(tmp_path, "path,label\na.jpg,x\nb.jpg,y\n")] == ["A.JPG", "b.jpg"]
+
+
+def test_a_photo_that_is_listed_for_training_and_test_is_a_test_photo(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg")
+    rows = "path,label,split\na.jpg,x,train\na.jpg,x,test\nb.jpg,y,test\nb.jpg,y,train\n"
+    assert {photo.part for photo in photos_of(tmp_path, rows)} == {"test"}
+
+
+def test_the_row_numbers_of_pandas_are_not_a_class(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg")
+    assert labels_of(photos_of(tmp_path, ",filename,cat,dog\n0,a.jpg,1,0\n1,b.jpg,0,1\n")) == {
+        "a.jpg": "cat", "b.jpg": "dog"}

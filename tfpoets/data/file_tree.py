@@ -13,7 +13,7 @@ from .photo_files import read_photo_header
 log = logging.getLogger(__name__)
 
 # Folders further down are not listed, so that a wrong folder (such as the home folder) does not take minutes.
-MAX_DEPTH = 6
+MAX_DEPTH = 10
 # Files and folders that operating systems and tools create, in lower case. They are skipped without a message.
 JUNK_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin"})
 

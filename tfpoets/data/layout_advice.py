@@ -35,8 +35,10 @@ def ambiguity_error(tree: FileTree, folders: Sequence[FileTree]) -> DataError:
         folders: The folders that can be used by themselves.
     """
     names = ", ".join(_relative(tree, folder) for folder in folders[:MAX_LISTED_LAYOUTS])
-    choices = [format_options(image_dir=folder.path) for folder in folders[:MAX_LISTED_LAYOUTS]]
-    if _may_be_classes(tree, folders):
+    # A folder inside a folder for a part is never recommended by itself: it might be that of the test.
+    choices = [format_options(image_dir=folder.path) for folder in folders if not _is_in_part(tree, folder)]
+    choices = choices[:MAX_LISTED_LAYOUTS]
+    if not choices or _may_be_classes(tree, folders):
         choices.append(f"{format_options(image_dir=tree.path, label_pattern='{label}/*/*')} (if {folders[0].name} and "
                        f"{folders[1].name} are classes)")
         choices.append(f"{format_options(image_dir=tree.path, label_pattern='{label}/*')} (if the folders in "
@@ -77,6 +79,10 @@ def training_folder_error(tree: FileTree, test_folders: Sequence[FileTree], othe
                      f"Choose one of: {'; '.join(choices)}." if len(choices) > 1 else f"Use {choices[0]}.")
 
 
+def _is_in_part(tree: FileTree, folder: FileTree) -> bool:
+    return any(part_of_value(name) for name in folder.path.relative_to(tree.path).parent.parts)
+
+
 def _may_be_classes(tree: FileTree, folders: Sequence[FileTree]) -> bool:
     """Return whether the folders could be the classes, with subcategories inside them."""
     return (all(folder.path.parent == tree.path for folder in folders)
@@ -96,7 +102,7 @@ def unlabelled_error(tree: FileTree) -> DataError:
 
 def single_class_error(tree: FileTree, label: str) -> DataError:
     """Return the error for a folder with only one class folder."""
-    test_folders = [folder.name for folder in tree.photo_folders if "test" in folder.name.lower()]
+    test_folders = [folder.name for folder in tree.photo_folders if folder.photos and "test" in folder.name.lower()]
     remedy = (f"If {test_folders[0]} is a class as well, rename its folder: photos in a folder of this name are never "
               "used for training." if test_folders else "Add a folder with photos of something else.")
     return DataError(f"{tree.path} contains photos of one class only ({label}); a classifier needs at least two.",

@@ -16,6 +16,7 @@ from .formats import has_photo_suffix
 from .part_names import part_of_value
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 # The names of columns, ignoring case, spaces, hyphens and underscores; the first one that a table has is used. They
 # are those of Keras's flow_from_dataframe (filename, class), of Ultralytics, Roboflow and Hugging Face (file_name),
 # and of common datasets on Kaggle.
@@ -83,13 +84,13 @@ def read_manifest(path: Path) -> Manifest:
     if not header:
         raise DataError(f"The manifest {path} is empty.", REMEDY)
     columns = _find_columns(header, rows)
-    if "path" not in columns and has_photo_suffix(header[0]) and len(header) == 2:
+    if "path" not in columns and has_photo_suffix(header[0]) and len(header) == 2 and path.suffix not in JSON_SUFFIXES:
         header, columns, rows = ["", ""], {"path": 0, "label": 1}, [header, *rows]
     if "path" not in columns:
         raise DataError(f"The manifest {path} has no column with file names; its columns are {_join(header)}.", REMEDY)
     columns, labels = _labels(path, header, columns, rows)
     parts = _parts(path, header, columns, rows)
-    used = ", ".join(header[columns[name]] for name in COLUMNS if name in columns)
+    used = ", ".join(header[columns[name]].strip() for name in COLUMNS if name in columns and any(header))
     return Manifest(used, [ManifestRow(_cell(row, columns["path"]), label, part, _cell(row, columns.get("group")))
                            for row, label, part in zip(rows, labels, parts) if _cell(row, columns["path"])])
 
@@ -145,7 +146,9 @@ def _labels(path: Path, header: Sequence[str], columns: Mapping[str, int], rows:
                             "Leave one label in each row.")
         return dict(columns), labels
     for others in ({"path": columns["path"]}, columns):
-        class_columns = [number for number in range(len(header)) if number not in others.values()]
+        # pandas writes the row numbers in a column without a name.
+        class_columns = [number for number, name in enumerate(header)
+                         if number not in others.values() and name and not name.startswith("Unnamed:")]
         values = [[_cell(row, number) for number in class_columns] for row in rows]
         if len(class_columns) > 1 and all(value in ("0", "1", "0.0", "1.0") for row in values for value in row):
             break
@@ -192,7 +195,7 @@ def _read_table(path: Path) -> tuple[list[str], list[list[str]]]:
         raise DataError(f"The manifest {path} cannot be read: {reason}.") from None
     except ValueError:
         raise DataError(f"The manifest {path} is not a text file.", REMEDY) from None
-    if path.suffix.lower() in (".jsonl", ".ndjson", ".json") or text.lstrip().startswith("{"):
+    if path.suffix.lower() in JSON_SUFFIXES or text.lstrip().startswith("{"):
         return _read_json_lines(path, text)
     return _read_csv(path, text)
 

@@ -5,6 +5,7 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tfpoets.errors import DataError
@@ -63,7 +64,8 @@ class ManifestSource(LocalFiles):
         if len(labelled) < len(table.rows):
             log.warning("Rows of %s without a label, which are ignored: %d.", manifest,
                         len(table.rows) - len(labelled))
-        log.info("Columns of %s: %s.", manifest, table.columns)
+        if table.columns:
+            log.info("Columns of %s: %s.", manifest, table.columns)
         default_part = part_of_manifest(manifest) if len(self._manifests) > 1 else ""
         finder = _PhotoFinder(self._folder or manifest.parent)
         paths = [finder.find(row.path, row.part or part_of_manifest(manifest)) for row in labelled]
@@ -135,7 +137,7 @@ def _log_unlisted(manifest: Path, paths: Sequence[str]) -> None:
 
 
 def _without_repeated(photos: Sequence[Photo]) -> list[Photo]:
-    """Return the photos, each only once.
+    """Return the photos, each only once, in the last of the parts that it is listed with: the test, if it is one.
 
     Raises:
         DataError: A photo is listed with several labels.
@@ -149,6 +151,9 @@ def _without_repeated(photos: Sequence[Photo]) -> list[Photo]:
                         f"{photo.label}. A classifier learns one label per photo.", "Leave one row for each photo.")
     if repeated:
         log.info("Rows that repeat a photo: %d; each photo is used once.", len(repeated))
+    for photo, other in repeated:
+        last = max(photo.part or PARTS[TRAINING], first[photo.uri].part or PARTS[TRAINING], key=PARTS.index)
+        first[photo.uri] = replace(first[photo.uri], part=reserved_part(last))
     return list(first.values())
 
 

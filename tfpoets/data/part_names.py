@@ -75,9 +75,11 @@ def is_annotation(name: str) -> bool:
 def _split_name(name: str) -> tuple[str, tuple[str, ...]]:
     """Return the part that a word of the name stands for, or an empty string, and the other words."""
     words = [piece for match in _TOKEN.finditer(_join_hold_out(name)) for piece in _separate(match[0].lower())]
-    parts = [_WORDS[word] for word in words if word in _WORDS]
+    parts = {_WORDS[word] for word in words if word in _WORDS}
     others = tuple(word for word in words if word not in _WORDS and word not in _FILLERS)
-    return (parts[0], others) if len(set(parts)) == 1 else ("", others)
+    if parts == {PARTS[TRAINING], PARTS[VALIDATION]}:  # train_val
+        parts = {PARTS[TRAINING]}
+    return (parts.pop(), others) if len(parts) == 1 else ("", others)
 
 
 def _without_part(name: str) -> str:
