@@ -13,7 +13,7 @@ from .file_tree import FileTree, is_junk
 from .formats import has_photo_suffix
 from .manifest import lists_photos
 from .name_patterns import compile_pattern
-from .part_names import PARTS, TEST, TRAINING, part_of_value, parts_of_siblings
+from .part_names import PARTS, TEST, TRAINING, part_of_file, part_of_value, parts_of_siblings
 
 # Patterns in which the names of photos often contain their label.
 COMMON_PATTERNS = ("{index}_{label}", "{label}_{index}", "{index}-{label}", "{label}-{index}", "{index}.{label}",
@@ -158,7 +158,7 @@ def _find_manifests(tree: FileTree) -> list[Path]:
     except OSError:
         pass
     tables = [path for path in paths if lists_photos(path, names)]
-    part_of = {path: part_of_value(path.stem) or part_of_value(path.parent.name) for path in tables}
+    part_of = {path: part_of_file(path) for path in tables}
     by_part = {part: path for path, part in reversed(part_of.items()) if part}
     if PARTS[TRAINING] in by_part:
         return [by_part[part] for part in PARTS if part in by_part]

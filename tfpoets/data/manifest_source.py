@@ -16,7 +16,7 @@ from .folder_source import reserved_part, sort_photos
 from .labels import label_of_text
 from .local_files import LocalFiles
 from .manifest import ManifestRow, read_manifest
-from .part_names import PARTS, TEST, TRAINING, part_of_value
+from .part_names import PARTS, TEST, TRAINING, part_of_file
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +66,9 @@ class ManifestSource(LocalFiles):
                         len(table.rows) - len(labelled))
         if table.columns:
             log.info("Columns of %s: %s.", manifest, table.columns)
-        default_part = part_of_manifest(manifest) if len(self._manifests) > 1 else ""
+        default_part = part_of_file(manifest.resolve()) if len(self._manifests) > 1 else ""
         finder = _PhotoFinder(self._folder or manifest.parent)
-        paths = [finder.find(row.path, row.part or part_of_manifest(manifest)) for row in labelled]
+        paths = [finder.find(row.path, row.part or part_of_file(manifest.resolve())) for row in labelled]
         _check_paths(manifest, finder.folder, labelled, paths)
         _log_unlisted(manifest, paths)
         for row, path in zip(labelled, paths):
@@ -101,7 +101,7 @@ class _PhotoFinder:
         if os.path.isfile(path):
             return path
         found = self._index().get(os.path.basename(path).lower(), [])
-        in_part = [path for path in found if part and part_of_value(os.path.basename(os.path.dirname(path))) == part]
+        in_part = [path for path in found if part and part_of_file(Path(path).parent) == part]
         found = in_part or found
         if len(found) > 1:
             raise DataError(f"{len(found)} photos in {self.folder} are called {name}, such as {found[0]} and "
@@ -157,15 +157,10 @@ def _without_repeated(photos: Sequence[Photo]) -> list[Photo]:
     return list(first.values())
 
 
-def part_of_manifest(manifest: Path) -> str:
-    """Return the part that the name of a manifest or of its folder stands for; empty if it stands for none."""
-    return part_of_value(manifest.stem) or part_of_value(manifest.resolve().parent.name)
-
-
 def is_test_manifest(manifest: Path) -> bool:
     """Return whether a manifest lists the test photos of a dataset that has a manifest for training as well."""
-    if part_of_manifest(manifest) != PARTS[TEST]:
+    if part_of_file(manifest.resolve()) != PARTS[TEST]:
         return False
     folder = manifest.resolve().parent
     others = [path for pattern in (f"*{manifest.suffix}", f"../*/*{manifest.suffix}") for path in folder.glob(pattern)]
-    return any(part_of_manifest(path) == PARTS[TRAINING] for path in others)
+    return any(part_of_file(path) == PARTS[TRAINING] for path in others)

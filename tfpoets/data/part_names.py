@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 PARTS = ("training", "validation", "test")
 TRAINING, VALIDATION, TEST = range(3)
@@ -14,6 +15,8 @@ _WORDS = {**dict.fromkeys(("train", "training", "trainval", "trn"), "training"),
 # Words that say nothing about the part: `training_set`, `images-test`.
 _FILLERS = frozenset("data dataset folder folders img imgs image images photo photos picture pictures set sets split "
                      "subset jpg jpeg png".split())
+# Further words in the names of tables.
+_TABLE_WORDS = frozenset("annotation annotations class classes csv df info label labels list meta metadata".split())
 # Folders with these names contain something else about each photo.
 _ANNOTATIONS = frozenset("annotation annotations mask masks label labels groundtruth gt bbox bboxes xml".split())
 _TOKEN = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![a-z])|[^\W\d_]+")
@@ -28,6 +31,19 @@ def part_of_value(value: str) -> str:
         One of PARTS, or an empty string.
     """
     return _split_name(value)[0]
+
+
+def part_of_file(path: Path) -> str:
+    """Return the part that the name of a table, or else of its folder, stands for: `train_labels.csv`, `test/a.csv`.
+
+    Returns:
+        One of PARTS, or an empty string.
+    """
+    for name in (path.stem, path.parent.name):
+        part, others = _split_name(name)
+        if part and _TABLE_WORDS.issuperset(others):
+            return part
+    return ""
 
 
 def parts_of_siblings(names: Iterable[str]) -> dict[str, str]:
