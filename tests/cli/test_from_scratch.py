@@ -85,7 +85,7 @@ def test_a_grayscale_network_learns_to_inspect_castings(shared_data: Path, capsy
                          "--architecture=casting_cnn", "--color_mode=grayscale", "--image_size=96", "--batch_size=16",
                          "--train_epochs=12", "--validation_percentage=20", "--flip_left_right", "--nodoctor"]) == 0
     stdout, stderr = capsys.readouterr()
-    assert "are used only for testing: 1." in stderr  # cast_ok_0_1172.jpeg is in both folders
+    assert "are used only there: 1." in stderr  # cast_ok_0_1172.jpeg is in both folders
     result = json.loads(stdout)
     assert result["test"]["count"] == 60 and result["network"]["height"] == result["network"]["width"] == 96
     assert result["test"]["interval"][0] > 0.5, "no better than guessing"
