@@ -2,15 +2,18 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 from pathlib import Path
 
 import pytest
 
 from tfpoets.cli.main import COMMANDS
+from tfpoets.cli.min_accuracy import check_min_accuracy
 from tfpoets.cli.parser import Flag, Group, location, parse_flags, path
 from tfpoets.cli.percentages import fraction, percentage, whole_percentage
 from tfpoets.cli.run_command import UsageError
+from tfpoets.errors import OptionError
 
 TRAINING = (Group("", (
     Flag("image_dir", "photos", parse=location, required=True, bare=os.path.isdir),
@@ -181,3 +184,26 @@ def test_every_flag_for_a_percentage_or_fraction_accepts_the_sign() -> None:
     names = {flag.name for _, flag in ALL_FLAGS if flag.parse in (percentage, whole_percentage, fraction)}
     assert names >= {"testing_percentage", "validation_percentage", "random_crop", "random_scale", "random_brightness",
                      "unknown_coverage", "dropout", "min_score", "min_accuracy"}
+
+
+@pytest.mark.parametrize("command", ["retrain", "doctor"])
+@pytest.mark.parametrize("name", ["labels.csv", "LABELS.TSV", "labels.jsonl", "labels.parquet", "labels.xlsx"])
+def test_a_lone_table_is_suggested_as_the_manifest(command: str, name: str, folder: Path) -> None:
+    groups = importlib.import_module(f"tfpoets.cli.{command}").FLAGS
+    assert "no folder of that name" in error(name, flags=groups, command=command)
+    (folder / name).touch()
+    for arguments in ([name], ["photos", name], ["--image_dir=photos", name]):
+        assert f"did you mean --manifest={name}?" in error(*arguments, flags=groups, command=command)
+
+
+def test_an_argument_that_is_too_long_for_a_path_is_shortened_in_the_message() -> None:
+    for argument in ("x" * 300, "x" * 100_000, "a/" * 5000, "x" * 5000 + ".txt", "x" * 5000 + ".csv"):
+        message = error(argument)
+        assert "Unexpected argument '" in message and "--help" in message and len(message) < 400
+
+
+def test_values_that_are_not_numbers_are_shown_as_they_were_given() -> None:
+    assert all(math.isnan(parse(text)) for parse in (fraction, percentage, whole_percentage)
+               for text in ("nan", "NaN", "-nan", "nan%"))
+    with pytest.raises(OptionError, match="`min_accuracy`=nan is not a number from 0 to 1"):
+        check_min_accuracy(fraction("nan"))

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import accept_interrupts
-from tfpoets.cli.interrupts import MESSAGE
+from tfpoets.cli.interrupts import HINTS
 
 ROOT = Path(__file__).resolve().parents[2]
+MESSAGE = f"Interrupted. {HINTS['retrain']}"
 FORMS = {
     "console script": ["-c", "import sys\nfrom tfpoets.cli.main import main\nsys.exit(main())"],
     "module": ["-m", "tfpoets"],

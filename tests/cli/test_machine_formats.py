@@ -60,7 +60,10 @@ def test_label_image_writes_utf8(environment: str, workspace: Path) -> None:
 @pytest.mark.parametrize("environment", ["Windows", "UTF-16"])
 def test_evaluate_writes_utf8(environment: str, workspace: Path) -> None:
     output = run(workspace, environment, "evaluate", "--image_dir=photos", "--format=json").decode()
-    assert "🌻 Sonne" in output and json.loads(output)["accuracy"] >= 0
+    metrics = json.loads(output)
+    assert "🌻 Sonne" in output and set(metrics["labels"]) == LABELS
+    # The photos of the two classes have different colours.
+    assert metrics["accuracy"] == 1 and metrics["count"] == sum(map(sum, metrics["confusion_matrix"])) > 0
 
 
 def test_human_readable_text_is_escaped_for_the_encoding_of_the_terminal(workspace: Path) -> None:

@@ -34,14 +34,30 @@ def failing(error: BaseException):
     (OSError(28, "No space left on device", "tf_files/x"), 1, "Error: tf_files/x: No space left on device.\n"),
     (KeyError("oops"), 1, "Error: Unexpected KeyError: 'oops'. Run the same command with --debug to see the "
                           "traceback.\n"),
-    (KeyboardInterrupt(), 130,
-     "Interrupted. Run the same command again; it reuses saved bottlenecks and checkpoints.\n"),
 ])
 def test_errors_give_a_message_and_an_exit_code(error: BaseException, code: int, sentence: str,
                                                 capsys: pytest.CaptureFixture) -> None:
     set_flags({}, "retrain")
     assert run_command(failing(error), []) == code
     assert capsys.readouterr().err == sentence
+
+
+@pytest.mark.parametrize("command, hint", [
+    ("retrain", " Run the same command again; it reuses saved bottlenecks and checkpoints."),
+    ("doctor", " Run the same command again; it reuses saved bottlenecks."),
+    ("evaluate", ""), ("serve", ""), ("label_image", ""), ("export", "")])
+def test_only_commands_that_continue_after_an_interrupt_recommend_it(command: str, hint: str,
+                                                                     capsys: pytest.CaptureFixture) -> None:
+    def interrupted(arguments: list[str] | None) -> int:
+        parse_flags(command, "", FLAGS, [])
+        raise KeyboardInterrupt
+    assert run_command(interrupted, []) == 130
+    assert capsys.readouterr().err == f"Interrupted.{hint}\n"
+
+
+def test_control_characters_in_the_name_of_a_file_are_escaped(capsys: pytest.CaptureFixture) -> None:
+    run_command(failing(TfpoetsError("There is no file a\x1b[31m\0b\x9b.jpg.")), [])
+    assert capsys.readouterr().err == "Error: There is no file a\\x1b[31m\\x00b\\x9b.jpg.\n"
 
 
 def test_options_and_commands_in_errors_are_shown_as_the_user_types_them(capsys: pytest.CaptureFixture) -> None:

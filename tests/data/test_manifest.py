@@ -1,6 +1,11 @@
 """Tables of photos are read in the formats and with the column names that are in use."""
 from __future__ import annotations
 
+import gzip
+import io
+import json
+import os
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -8,6 +13,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from tests.conftest import retrain_json, write_photos
 from tfpoets.data import DatasetOptions, Photo, read_dataset
 from tfpoets.errors import TfpoetsError
 
@@ -50,6 +56,82 @@ def test_the_usual_column_names_are_known(tmp_path: Path, path: str, label: str)
 def test_the_usual_formats_are_read(tmp_path: Path, name: str, table: str | bytes) -> None:
     touch(tmp_path, "a.jpg", "b.jpg")
     assert labels_of(photos_of(tmp_path, table, name)) == {"a.jpg": "daisy", "b.jpg": "roses"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("first_line, separator", [("", ","), ("sep=;\r\n", ";"), ("SEP=|\n", "|"),
+                                                   ('"sep=,"\n', ",")])
+def test_tables_are_decoded_and_the_line_that_states_the_separator_is_skipped(
+        tmp_path: Path, encoding: str, first_line: str, separator: str) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg")
+    table = first_line + f"path{separator}label\r\na.jpg{separator}Löwe; 1,5 m\r\nb.jpg{separator}роза\r\n"
+    table = table.replace("Löwe; 1,5 m", '"Löwe; 1,5 m"')
+    assert labels_of(photos_of(tmp_path, table.encode(encoding))) == {"a.jpg": "Löwe; 1,5 m", "b.jpg": "роза"}
+
+
+def zip_with(*names: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name in names:
+            archive.writestr(name, "")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("content, kind, remedy", [
+    ("path,label\na.jpg,Löwe\n".encode("cp1252"), r"not in UTF-8, but probably in Windows-1252 .*\(line 2\)",
+     "CSV UTF-8"),
+    ("path,label\na.jpg,роза\n".encode("cp1251"), "older encoding", "CSV UTF-8"),
+    ("path,label\na.jpg,x\n".encode("utf-16")[:-1], "begins like UTF-16, but", "CSV UTF-8"),
+    (zip_with("[Content_Types].xml", "xl/workbook.xml"), r"an Excel workbook \(.xlsx\)", "CSV UTF-8"),
+    (zip_with("mimetype", "content.xml"), r"\(such as .ods\)", "CSV UTF-8"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512), r"\(such as .xls\)", "CSV UTF-8"),
+    (zip_with("train.csv"), "a zip archive", "Unpack it"),
+    (gzip.compress(b"path,label\n"), "a compressed file", "Unpack it"),
+    (b"PAR1\0\0", "a Parquet file", "ends in .parquet"), (b"path,label\na\0.jpg,x\n", "not a text file", "CSV UTF-8")])
+def test_the_message_about_a_table_that_is_not_unicode_text_states_what_it_is(
+        tmp_path: Path, content: bytes, kind: str, remedy: str) -> None:
+    with pytest.raises(TfpoetsError, match=kind) as caught:
+        photos_of(tmp_path, content)
+    assert remedy in caught.value.remedy
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(TfpoetsError, match="pipe.csv cannot be read: it is not a regular file"):
+        read_dataset(None, options=DatasetOptions(manifest=(tmp_path / "pipe.csv",)))
+
+
+def test_a_table_is_read_from_a_pipe_that_the_shell_has_opened(tmp_path: Path) -> None:
+    if not os.path.exists("/dev/fd/0"):
+        pytest.skip("this system has no names for open files")
+    touch(tmp_path, "a.jpg", "b.jpg")
+    readable, writable = os.pipe()
+    os.write(writable, b"path,label\na.jpg,daisy\nb.jpg,roses\n")
+    os.close(writable)
+    options = DatasetOptions(manifest=(f"/dev/fd/{readable}",))
+    assert labels_of(read_dataset(tmp_path, options=options).photos) == {"a.jpg": "daisy", "b.jpg": "roses"}
+    os.close(readable)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_what_cannot_be_a_photo_is_listed_with_the_reason(tmp_path: Path, tiny_module: Path, model_dir: Path,
+                                                          capsys: pytest.CaptureFixture) -> None:
+    for hue, label in enumerate(("red", "green")):
+        write_photos(tmp_path / label, 10, hue)
+    os.mkfifo(tmp_path / "pipe.png")
+    paths = {"\ud800.png": "there is no such file", "a\0b.png": "there is no such file", "red": "it is a folder",
+             "pipe.png": "it is not a regular file", "/dev/null": "it is not a regular file",
+             "n" * 5000: "it cannot be read (File name too long)"}
+    rows = [(f"{label}/{number:03d}.png", label) for label in ("red", "green") for number in range(10)]
+    rows += [(path, "red") for path in paths]
+    lines = [json.dumps({"path": path, "label": label}) for path, label in rows]
+    (tmp_path / "t.jsonl").write_text("\n".join(lines), "utf-8")
+    result = retrain_json(capsys, f"--manifest={tmp_path / 't.jsonl'}", f"--tfhub_module={tiny_module}",
+                          f"--model_dir={model_dir}", f"--bottleneck_dir={tmp_path / 'cache'}",
+                          f"--output_graph={tmp_path / 'g.pb'}", f"--output_labels={tmp_path / 'l.txt'}")
+    reasons = {row["file"].removeprefix(f"{tmp_path}/"): row["reason"] for row in result["photos"]["unreadable"]}
+    assert reasons == paths
 
 
 def test_parquet_is_read(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tfpoets.data import InputSources
-from tfpoets.errors import DataError
+from tfpoets.errors import DataError, PhotoError
 
 NAMES = ["rot/1.jpg", "größe/ü 2.png", "/x/🌻.jpg", "http://127.0.0.1/3.jpg"]
 
@@ -30,6 +30,12 @@ def test_lists_are_decoded(encoding: str, line_break: str, ending: str) -> None:
 def test_utf_16_lists_with_a_byte_order_mark_are_decoded() -> None:
     for encoding in ("utf-16-le", "utf-16-be"):
         assert read("\ufeffa.jpg\r\nb.jpg\r\n".encode(encoding)) == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize("name", ["größe.jpg", "роза 1.jpg", "ρόδο 1.jpg", "my photos/玫瑰.jpg"])
+def test_names_in_other_alphabets_are_decoded(name: str) -> None:
+    for encoding in ("utf-8", "utf-16", "utf-16-le", "utf-16-be"):
+        assert read(f"{name}\nx.jpg\n".encode(encoding)) == [name, "x.jpg"]
 
 
 @pytest.mark.parametrize("names", [["BMW/1.jpg", "x.jpg"], ["P1.jpg"], ["Py/a.png", "b.png"], ["GIF89a.gif"], ["a"],
@@ -77,3 +83,17 @@ def test_a_list_is_read_line_by_line_while_it_is_being_written() -> None:
     timer.cancel()
     os.close(writable)
     assert list(names) == []
+
+
+def test_pipes_that_the_shell_has_opened_are_read_but_other_pipes_and_devices_are_not(tmp_path: Path) -> None:
+    if not os.path.exists("/dev/fd/0"):
+        pytest.skip("this system has no names for open files")
+    readable, writable = os.pipe()
+    os.write(writable, b"content")
+    os.close(writable)
+    assert InputSources([]).read(f"/dev/fd/{readable}") == b"content"
+    os.close(readable)
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for path in (tmp_path / "pipe.jpg", "/dev/null"):
+        with pytest.raises(PhotoError, match="it is not a regular file"):
+            InputSources([]).read(str(path))

@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -72,19 +75,43 @@ def test_a_label_file_renames_classes(files: Path, capsys: pytest.CaptureFixture
     assert "bleu" in captured.out and "Left out" not in captured.err
 
 
-@pytest.mark.parametrize("text", ["red\ngreen\nblue\n", "a\nb\n", "a\na\nb\n", "a\n\nb\n"])
-def test_a_label_file_that_cannot_name_the_classes_is_ignored_with_a_note(text: str, files: Path,
-                                                                          capsys: pytest.CaptureFixture) -> None:
-    Path("new.txt").write_text(text)
+@pytest.mark.parametrize("content, reason", [
+    (b"red\ngreen\nblue\n", "new.txt contains the labels of the classifier in another order."),
+    (b"a\nb\n", "new.txt has 2 lines, but the classifier has 3 classes."),
+    (b"a", "new.txt has 1 line, but the classifier has 3 classes."),
+    (b"a\na\nb\n", "new.txt contains a more than once."), (b"a\n\nb\n", "Line 2 of new.txt is empty."),
+    (b"a\0\0\nb\nc\n", "The label file new.txt is not a text file."),
+    ("a\nb\nc\n".encode("utf-16")[:-1], "The label file new.txt begins like UTF-16, but is not in this encoding."),
+    (None, "The label file new.txt cannot be read: it is a folder.")])
+def test_a_label_file_that_cannot_name_the_classes_is_ignored_with_the_reason(
+        content: bytes | None, reason: str, files: Path, capsys: pytest.CaptureFixture) -> None:
+    Path("new.txt").mkdir() if content is None else Path("new.txt").write_bytes(content)
     assert label_image.main(["photos/blue/000.jpg", "--labels=new.txt"]) == 0
     captured = capsys.readouterr()
-    assert captured.out.startswith("blue (score=") and "Ignored: --labels." in captured.err
+    assert captured.out.startswith("blue (score=")
+    assert captured.err == f"Ignored: --labels. {reason} The labels inside the classifier are used.\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_as_label_file_is_ignored_with_the_reason(files: Path, capsys: pytest.CaptureFixture) -> None:
+    os.mkfifo("new.txt")
+    assert label_image.main(["photos/blue/000.jpg", "--labels=new.txt"]) == 0
+    assert "new.txt cannot be read: it is not a regular file." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
+def test_a_label_file_may_have_any_usual_encoding(encoding: str, files: Path) -> None:
+    Path("new.txt").write_bytes("blé\r\nvert\r\nroux\r\n".encode(encoding))
+    assert load_classifier(files / "retrained_graph.tflite", LegacyGraphOptions(labels="new.txt")
+                           ).labels == ("blé", "vert", "roux")
 
 
 def test_a_missing_label_file_is_ignored_with_a_note_as_in_old_command_lines(
         files: Path, capsys: pytest.CaptureFixture) -> None:
     assert label_image.main(["photos/blue/000.jpg", "--labels=nothing.txt", "--input_mean=3"]) == 0
-    assert capsys.readouterr().err.startswith("Ignored: --input_mean, --labels.")
+    assert capsys.readouterr().err.splitlines() == [
+        "Ignored: --input_mean. The metadata of this classifier specifies its input.",
+        "Ignored: --labels. There is no label file nothing.txt. The labels inside the classifier are used."]
 
 
 def test_the_command_line_shows_how_to_use_the_changed_file(files: Path, capsys: pytest.CaptureFixture) -> None:
@@ -93,3 +120,9 @@ def test_the_command_line_shows_how_to_use_the_changed_file(files: Path, capsys:
     captured = capsys.readouterr()
     assert captured.out.startswith("blue (score=") and captured.err.count("\n") == 1
     assert "add --labels=tf_files/retrained_labels.txt to the command" in captured.err
+    files.rename("my files")
+    assert label_image.main(["photos/blue/000.jpg", "--graph=my files/retrained_graph.tflite"]) == 0
+    command, = re.findall("add (.*) to the command", capsys.readouterr().err)
+    assert label_image.main(["photos/blue/000.jpg", "--graph=my files/retrained_graph.tflite", *shlex.split(command)]
+                            ) == 0
+    assert capsys.readouterr().out.startswith("bleu (score=")

@@ -9,7 +9,6 @@ import os
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from tfpoets.errors import closest_match
@@ -30,6 +29,10 @@ EQUALS_SIGNS = "=\uff1d\ufe66"
 DASH_NAMES = {"\u2013": "an en dash", "\u2014": "an em dash", "\u2212": "a minus sign"}
 # What shells use at the end of a line to continue a command on the next one.
 LINE_CONTINUATIONS = ("\\", "^", "`")
+# The number of characters of an argument that a message shows.
+MAX_SHOWN = 200
+# Files that have to be saved in another format before --manifest can read them, as its message says.
+SPREADSHEET_SUFFIXES = (".xlsx", ".xls", ".ods", ".json")
 _ARGUMENT = re.compile(rf"(?P<prefix>/|[{DASHES}\s]*)(?P<name>[^\W\d][\w-]*)"
                        rf"(?P<separator>\s*[:,{EQUALS_SIGNS}]\s*|\s+|$)(?P<value>.*)", re.DOTALL)
 _LOOKS_LIKE_SWITCH_VALUE = re.compile(r"\d+|yes|no|on|off|none", re.IGNORECASE)
@@ -193,15 +196,14 @@ class ArgumentChecker:
         split = self._split_value(argv, position)
         if split:
             self._fail(f"{problem}: a value that contains spaces must be in quotes.", split)
-        path = Path(os.path.expanduser(argument))
+        path = os.path.expanduser(argument)
         given = {name.split("=", 1)[0] for name in argv}
-        names = ("image_dir", "test_dir", "output_dir") if path.is_dir() else \
-            ("labels",) if path.suffix == ".txt" else ("graph", "input") if path.is_file() else ()
-        meant = next((f"--{name}" for name in names if f"--{name}" in self._flags and f"--{name}" not in given), None)
+        meant = next((f"--{name}" for name in _usual_flags(path)
+                      if f"--{name}" in self._flags and f"--{name}" not in given), None)
         if meant:
             raise UsageError(f"{problem}; did you mean {meant}={_quoted(argument)}?", self._hint)
         folder = next((name for name, flag in self._flags.items() if flag.bare and name not in given), None)
-        if folder and not path.exists():
+        if folder and not os.path.exists(path) and len(argument) <= MAX_SHOWN:
             raise UsageError(f"{problem}; did you mean {folder}={_quoted(argument)}? There is no folder of that name.",
                              self._hint)
         raise UsageError(f"{problem}.", self._hint)
@@ -252,7 +254,22 @@ def _describe(argument: str, dashes: str) -> str:
     return ""
 
 
+def _usual_flags(path: str) -> tuple[str, ...]:
+    """Return the names of the flags that take a file or folder of this kind, the most usual one first."""
+    from tfpoets.data import TABLE_SUFFIXES  # imported here, because it is needed only for a message
+    suffix = os.path.splitext(path)[1].lower()
+    if os.path.isdir(path):
+        return "image_dir", "test_dir", "output_dir"
+    if suffix == ".txt":
+        return "labels", "manifest"
+    if not os.path.isfile(path):
+        return ()
+    return ("manifest",) if suffix in (*TABLE_SUFFIXES, *SPREADSHEET_SUFFIXES) else ("graph", "input")
+
+
 def _shown(argument: str) -> str:
+    if len(argument) > MAX_SHOWN:
+        argument = argument[:MAX_SHOWN] + "..."
     return f"'{argument}'" if argument.isprintable() else repr(argument)
 
 

@@ -18,7 +18,21 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-MESSAGE = "Interrupted. Run the same command again; it reuses saved bottlenecks and checkpoints."
+# What to do next, for the commands that continue with the saved results of an interrupted run.
+HINTS = {"retrain": "Run the same command again; it reuses saved bottlenecks and checkpoints.",
+         "doctor": "Run the same command again; it reuses saved bottlenecks."}
+_command = ""
+
+
+def set_command(name: str) -> None:
+    """Set the name of the running command, on which the message depends."""
+    global _command
+    _command = name
+
+
+def interrupt_message() -> str:
+    """Return the sentences that are printed when the running command is interrupted."""
+    return f"Interrupted. {HINTS.get(_command, '')}".rstrip()
 
 
 def run_process(command: Callable[[], int]) -> int:
@@ -71,10 +85,10 @@ def was_interrupted() -> bool:
 def report_interrupt(print_message: Callable[[str], None]) -> None:
     """Print that the command was interrupted, exactly once even if Ctrl-C is pressed meanwhile."""
     if signal.getsignal(signal.SIGINT) not in (_raise_once, _exit_with_message):
-        print_message(MESSAGE)
+        print_message(interrupt_message())
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    print_message(MESSAGE)
+    print_message(interrupt_message())
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
 
 
@@ -87,7 +101,7 @@ def _exit_with_message(number: int, frame: FrameType | None) -> None:
     """End the process without cleaning up. It leaves behind the same files as a killed run."""
     try:
         line_break = "\n" if sys.stderr.isatty() else ""  # a progress bar, or ^C, is on the current line
-        os.write(sys.stderr.fileno(), f"{line_break}{MESSAGE}\n".encode())
+        os.write(sys.stderr.fileno(), f"{line_break}{interrupt_message()}\n".encode())
         sys.stdout.flush()
     except Exception:  # there are no such streams, or the interrupted code is using them (RuntimeError)
         pass

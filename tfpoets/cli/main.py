@@ -4,7 +4,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from .interrupts import run_process
+from .interrupts import run_process, set_command
 
 # All commands, the most used first. Each one is a module of this package with a function `main`. A module is imported
 # only when its command runs, so that `tfpoets --help` does not import NumPy or TensorFlow.
@@ -55,6 +55,7 @@ def _run(argv: list[str]) -> int:
     if name not in COMMANDS:
         print(_format_unknown_command(argv[0]), file=sys.stderr)
         return 2
+    set_command(name)
     return importlib.import_module(f"tfpoets.cli.{name}").main(argv[1:])
 
 

@@ -23,6 +23,8 @@ LINE_WIDTH = 79
 _VALUE = "(?:'[^']*'|\"[^\"]*\"|[^ '\"`])+"
 _QUOTED = re.compile(rf"`(?:tfpoets (?P<command>[a-z_0-9]+)(?P<options>(?: [a-z_]+={_VALUE})*)|"
                      rf"(?P<assignments>[a-z_]+={_VALUE}(?: [a-z_]+={_VALUE})*)|(?P<option>[a-z_0-9]+))`")
+# Control characters except line breaks and tabs; names of files may contain them, and terminals obey them.
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _flags: dict[str, str] = {}
 _command: list[str] = []
 _shows_tracebacks = False
@@ -74,7 +76,12 @@ def shows_tracebacks() -> bool:
 
 def print_message(sentence: str) -> None:
     """Print a sentence to standard error."""
-    print(wrap_for_terminal(sentence), file=sys.stderr, flush=True)
+    print(wrap_for_terminal(printable(sentence)), file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """Return a text with its control characters escaped, except for line breaks and tabs."""
+    return _CONTROL_CHARACTERS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def wrap_for_terminal(sentence: str) -> str:
@@ -86,7 +93,7 @@ def wrap_for_terminal(sentence: str) -> str:
 
 class _MessageHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        text = as_flags(self.format(record))
+        text = printable(as_flags(self.format(record)))
         if record.levelno >= logging.WARNING:
             text = f"Warning: {text}"
         from tqdm import tqdm  # imported here, so that label_image starts faster

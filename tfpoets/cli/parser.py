@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .arguments import ArgumentChecker
+from .interrupts import set_command
 from .invocation import program_name
 from .messages import configure_messages, set_flags, show_tracebacks
 from .percentages import AmbiguousValueError
@@ -137,6 +138,7 @@ def parse_flags(command: str, description: str, groups: Sequence[Group], argv: l
         container = parser.add_argument_group(group.title, group.description) if group.title else parser
         for flag in group.flags:
             flag.add_to(container)
+    set_command(command)
     set_flags({name: flag.spelling for flag in flags for name in (flag.option_name, *flag.aliases, flag.name)},
               command)
     args = parser.parse(sys.argv[1:] if argv is None else argv, flags)

@@ -1,6 +1,7 @@
 """Parse percentages (20) and fractions (0.2), and detect values that were probably meant as the other kind."""
 from __future__ import annotations
 
+import math
 from decimal import Decimal, InvalidOperation
 
 PERCENT_SIGNS = "%\uff05\u066a"
@@ -18,6 +19,8 @@ def percentage(text: str) -> float:
         ValueError: The text is not a number.
     """
     number, has_sign = _parse(text)
+    if number.is_nan():  # cannot be compared; the options reject it
+        return math.nan
     if 0 < number < 1 and not has_sign:
         percent = _plain(number * 100)
         raise AmbiguousValueError(f"Does {{flag}}={text} mean {percent}% or {_plain(number)}%? Write "
@@ -45,6 +48,8 @@ def fraction(text: str) -> float:
         ValueError: The text is not a number.
     """
     number, has_sign = _parse(text)
+    if number.is_nan():  # cannot be compared; the options reject it
+        return math.nan
     if 1 < number <= 100 and not has_sign:
         raise AmbiguousValueError(f"{{flag}}={text} is not a number from 0 to 1; does it mean {_plain(number)}%? "
                                   f"Write {{flag}}={_plain(number / 100)} or {{flag}}={_plain(number)}%.")
@@ -59,8 +64,6 @@ def _parse(text: str) -> tuple[Decimal, bool]:
         number = Decimal(stripped[:-1].rstrip() if has_sign else stripped)
     except InvalidOperation:
         raise ValueError(f"{text!r} is not a number") from None
-    if number.is_nan():
-        number = Decimal("Infinity")  # which comparisons accept; the options reject both
     return number, has_sign
 
 

@@ -11,7 +11,7 @@ from tfpoets.data import Photo
 from tfpoets.exporting import ExportedFile
 from tfpoets.training import AugmentedViewsExtracted, EpochMetrics, FineTuningComparison, HeadFitted, StepMetrics
 
-from .messages import LINE_WIDTH
+from .messages import LINE_WIDTH, printable
 from .text import (accuracy_lines, conversion_header, conversion_notes, conversion_row, cross_validation_lines,
                    finding_lines, photo_lines, scene_lines, unknown_lines)
 
@@ -90,7 +90,7 @@ def _unreadable_lines(unreadable: Sequence[tuple[Photo, str]]) -> list[str]:
         return []
     lines = ["1 file cannot be used and is left out:" if len(unreadable) == 1 else
              f"{len(unreadable)} files cannot be used and are left out:"]
-    lines += [f"  {photo.uri}: {reason}" for photo, reason in unreadable[:MAX_UNREADABLE]]
+    lines += [f"  {printable(photo.uri)}: {reason}" for photo, reason in unreadable[:MAX_UNREADABLE]]
     more = len(unreadable) - MAX_UNREADABLE
     return lines + ([f"  and {more} more"] if more > 0 else [])
 

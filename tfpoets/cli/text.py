@@ -13,7 +13,7 @@ from tfpoets.evaluation import Metrics, Rejection
 from tfpoets.exporting import ExportedFile, RepeatedScenes
 from tfpoets.report import scene_sentences, unknown_sentences
 
-from .messages import LINE_WIDTH, as_flags
+from .messages import LINE_WIDTH, as_flags, printable
 
 MAX_COUNTED_CLASSES = 10
 MAX_CLASSES = 50
@@ -161,7 +161,7 @@ def finding_lines(findings: Sequence[Finding], path: Path, max_per_kind: int) ->
         if kind_findings:
             lines.append(f"{len(kind_findings):>6} {kind}")
         for finding in kind_findings[:max_per_kind]:
-            lines.append(_truncate(f"       {finding.short_name} {finding.suggestion}"))
+            lines.append(_truncate(printable(f"       {finding.short_name} {finding.suggestion}")))
     return lines
 
 

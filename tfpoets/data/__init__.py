@@ -21,16 +21,18 @@ if TYPE_CHECKING:
     from .legacy_decode import LEGACY_PIXELS_VERSION, load_legacy_pixels, resize_bilinear
     from .manifest_source import is_test_manifest
     from .local_files import FileReader, LocalFiles
+    from .manifest import TABLE_SUFFIXES
     from .measures import Measure
     from .near_duplicates import (HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, connected_groups, hamming_distances,
                                   near_duplicate_pairs, perceptual_hash)
     from .part_names import PARTS, TEST, TRAINING, VALIDATION
-    from .photo_files import PhotoHeader, read_photo_header
+    from .photo_files import PhotoHeader, open_file, read_photo_header
     from .photo_groups import group_numbers
     from .scene_matches import SceneMatches, are_frequent, find_scene_matches
     from .sources import PHOTO_SOURCES, read_dataset
     from .split import Split, SplitOptions, check_class_sizes, reserved_parts, split_photos
     from .stored_pixels import store_pixels
+    from .text_files import NotTextError, OtherEncodingError, decode_text
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".augmentation": "DEFAULT_AUGMENTATION AugmentationOptions augment_pixels augment_tensor",
@@ -50,14 +52,16 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".legacy_decode": "LEGACY_PIXELS_VERSION load_legacy_pixels resize_bilinear",
     ".manifest_source": "is_test_manifest",
     ".local_files": "FileReader LocalFiles",
+    ".manifest": "TABLE_SUFFIXES",
     ".measures": "Measure",
     ".near_duplicates": "HASH_BYTES HASH_HEIGHT HASH_WIDTH connected_groups hamming_distances near_duplicate_pairs "
                         "perceptual_hash",
     ".part_names": "PARTS TEST TRAINING VALIDATION",
-    ".photo_files": "PhotoHeader read_photo_header",
+    ".photo_files": "PhotoHeader open_file read_photo_header",
     ".photo_groups": "group_numbers",
     ".scene_matches": "SceneMatches are_frequent find_scene_matches",
     ".sources": "PHOTO_SOURCES read_dataset",
     ".split": "Split SplitOptions check_class_sizes reserved_parts split_photos",
     ".stored_pixels": "store_pixels",
+    ".text_files": "NotTextError OtherEncodingError decode_text",
 })

@@ -111,7 +111,7 @@ def read_source(source: str) -> bytes:
         PhotoError: The file cannot be read; the message is the reason.
     """
     if not is_url(source):
-        with open_file(source) as file:
+        with open_file(source, allow_pipe=True) as file:
             return read_photo_bytes(file)
     from tfpoets.download import fetch_bytes  # imported here because files need no network code
     try:

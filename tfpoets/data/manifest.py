@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from tfpoets.errors import DataError
+from tfpoets.errors import DataError, PhotoError
 
 from .formats import has_photo_suffix
 from .part_names import part_of_value
+from .photo_files import open_file
+from .text_files import NotTextError, decode_text
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
@@ -39,6 +41,8 @@ MAX_BYTES_IF_UNASKED = 20_000_000
 ONE_LABEL = "A classifier learns one label per photo."
 REMEDY = ("Name the columns path and label (and, optionally, part and group), in a CSV, TSV, JSON lines or Parquet "
           "file.")
+# A first line that states the separator of the columns. Excel reads it, and other programs write it for Excel.
+_SEPARATOR_LINE = re.compile(r'\s*"?sep=(?P<separator>[^\r\n"])"?[^\S\r\n]*(\r\n?|\n|\Z)', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,35 +193,28 @@ def _read_table(path: Path) -> tuple[list[str], list[list[str]]]:
     try:
         if path.suffix.lower() == ".parquet":
             return _read_parquet(path)
-        text = decode_text(path.read_bytes())
+        with open_file(path, allow_pipe=True) as file:
+            text = decode_text(file.read())
+    except PhotoError as error:
+        raise DataError(f"The manifest {path} cannot be read: {error}.") from None
     except OSError as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
-        raise DataError(f"The manifest {path} cannot be read: {reason}.") from None
-    except ValueError:
-        raise DataError(f"The manifest {path} is not a text file.", REMEDY) from None
+        raise DataError(f"The manifest {path} cannot be read: {error.strerror}.") from None
+    except NotTextError as error:
+        raise DataError(f"The manifest {path} {error.description}.", error.remedy) from None
     if path.suffix.lower() in JSON_SUFFIXES or text.lstrip().startswith("{"):
         return _read_json_lines(path, text)
     return _read_csv(path, text)
 
 
-def decode_text(data: bytes) -> str:
-    """Decode a text file in UTF-8, or in UTF-16 with a byte order mark.
-
-    Raises:
-        ValueError: The file is in neither of these encodings, or contains null characters.
-    """
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    text = data.decode(encoding)
-    if "\0" in text:
-        raise ValueError("it contains null characters")
-    return text
-
-
 def _read_csv(path: Path, text: str) -> tuple[list[str], list[list[str]]]:
-    first_line = text.lstrip().split("\n", 1)[0]
-    delimiter = max("\t;,", key=first_line.count)
-    if not first_line.count(delimiter):
-        delimiter = " "
+    separator_line = _SEPARATOR_LINE.match(text)
+    if separator_line:
+        text, delimiter = text[separator_line.end():], separator_line["separator"]
+    else:
+        first_line = text.lstrip().split("\n", 1)[0]
+        delimiter = max("\t;,", key=first_line.count)
+        if not first_line.count(delimiter):
+            delimiter = " "
     try:
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
                 if any(row)]
@@ -248,7 +245,7 @@ def _read_parquet(path: Path) -> tuple[list[str], list[list[str]]]:
     except ImportError:
         raise DataError("Reading Parquet files needs the package pyarrow.", "Run: pip install pyarrow") from None
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             table = pyarrow.parquet.read_table(file)
     except pyarrow.lib.ArrowException:
         raise DataError(f"The manifest {path} is not a Parquet file.", REMEDY) from None

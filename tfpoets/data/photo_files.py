@@ -7,6 +7,7 @@ import importlib
 import io
 import os
 import re
+import stat
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -24,6 +25,9 @@ MAX_PIXELS = 250_000_000
 MAX_BYTES = 512 * 2 ** 20
 # Pillow raises an error at twice its limit. It also warns above the limit; that warning is of no use here.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+
+# The names of pipes that are already open, which shells insert for <(command). Opening one does not wait for a writer.
+OPEN_PIPES = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 
 DAMAGED = "the file is damaged or in an unsupported format"
 
@@ -43,18 +47,24 @@ class PhotoHeader:
     width: int
 
 
-def open_file(source: str | os.PathLike[str] | bytes) -> BinaryIO:
-    """Open a file, or the bytes of a file, for reading.
+def open_file(source: str | os.PathLike[str] | bytes, allow_pipe: bool = False) -> BinaryIO:
+    """Open a regular file, or the bytes of a file, for reading.
 
     Args:
         source: The path of the file, or its bytes.
+        allow_pipe: Whether the path may also be that of a pipe that is already open, such as `<(command)` in a shell.
 
     Raises:
-        PhotoError: The file cannot be opened; the message is the reason.
+        PhotoError: The file cannot be opened, or is a device or a named pipe, which could be endless or wait for ever;
+            the message is the reason.
     """
     if isinstance(source, bytes):
         return io.BytesIO(source)
     try:
+        mode = os.stat(source).st_mode
+        is_open_pipe = stat.S_ISFIFO(mode) and os.fspath(source).startswith(OPEN_PIPES)
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or allow_pipe and is_open_pipe):
+            raise PhotoError("it is not a regular file")
         return open(source, "rb")
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise PhotoError(_open_error_reason(source, error)) from error

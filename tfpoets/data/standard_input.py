@@ -1,7 +1,6 @@
 """Read a photo, or a list of the names of photos, from standard input."""
 from __future__ import annotations
 
-import codecs
 import os
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -10,13 +9,11 @@ from tfpoets.errors import DataError
 
 from .formats import has_photo_signature
 from .photo_files import MAX_BYTES, read_photo_header
+from .text_files import NotTextError, decode_text, find_encoding
 
-# Long enough for the signature of any image format.
+# Long enough for the signature of any image format, and for `find_encoding`.
 SIGNATURE_BYTES = 16
 MAX_LINE_BYTES = 1 << 16
-# The marks at the beginning of a text that state its encoding. UTF-32 precedes UTF-16, whose mark it begins with.
-BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-                    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 LIST_REMEDY = "Write one path or URL per line, in UTF-8, or pipe a single photo."
 
 
@@ -39,18 +36,16 @@ def read_photo_or_list(stream: BinaryIO) -> bytes | Iterator[str]:
         if read_photo_header(content) is not None or not _is_list(content):
             return content
         return _lines(content, [])
-    mark, encoding = next(((mark, encoding) for mark, encoding in BYTE_ORDER_MARKS if start.startswith(mark)),
-                          (b"", _guess_encoding(start)))
+    encoding, mark_length = find_encoding(start)
     if encoding == "utf-8":
         if b"\0" in start:
             raise DataError("Standard input is neither a photo in a supported format nor a list of photos.",
                             LIST_REMEDY)
-        return _lines(start[len(mark):], stream)
+        return _lines(start[mark_length:], stream)
     try:
-        text = (start + stream.read(MAX_BYTES)).decode(encoding)
-    except UnicodeDecodeError as error:
-        raise DataError(f"The list on standard input begins like {encoding.upper()}, but is not in this encoding.",
-                        LIST_REMEDY) from error
+        text = decode_text(start + stream.read(MAX_BYTES))
+    except NotTextError as error:
+        raise DataError(f"The list on standard input {error.description}.", LIST_REMEDY) from error
     return iter([line for line in text.splitlines() if line])
 
 
@@ -63,15 +58,6 @@ def _read_start(stream: BinaryIO) -> bytes:
         if not byte or (byte == b"\n" and start.isascii() and b"\0" not in start):
             break
     return start
-
-
-def _guess_encoding(start: bytes) -> str:
-    """Return the encoding of a list without a mark. In UTF-16, every second byte of most names is zero."""
-    if len(start) >= 4 and not any(start[1::2]) and all(start[::2]):
-        return "utf-16-le"
-    if len(start) >= 4 and not any(start[::2]) and all(start[1::2]):
-        return "utf-16-be"
-    return "utf-8"
 
 
 def _is_list(content: bytes) -> bool:

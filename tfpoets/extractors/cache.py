@@ -207,7 +207,10 @@ class BottleneckCache:
 def _uri_key(uri: str) -> str:
     """Return a URI, or the absolute path of a local file, as text for SQLite; file names need not be valid UTF-8."""
     absolute = uri if "://" in uri else os.path.abspath(uri)
-    return os.fsencode(absolute).decode("utf-8", "backslashreplace")
+    try:
+        return os.fsencode(absolute).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a name in a table that no file can have
+        return absolute.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _migrate(database: sqlite3.Connection) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from tfpoets.data import has_photo_signature
+from tfpoets.data import NotTextError, decode_text, has_photo_signature
 
 # How many bytes from the beginning of a file, and how many names in an archive, are compared with the patterns.
 HEAD_BYTES = 4096
@@ -100,14 +100,11 @@ def _text(*patterns: str) -> Callable[[bytes, BinaryIO], bool]:
 
 def _decode(head: bytes) -> str | None:
     """Return the beginning of a text file, or None for a binary file. A GraphDef contains control characters."""
-    encoding = "utf-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    for end in range(len(head), max(len(head) - 4, 0), -1):  # the last character may be cut off
-        try:
-            text = head[:end].decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        return None if _CONTROL_CHARACTERS.search(text) else text
-    return None
+    try:
+        text = decode_text(head, is_complete=False)
+    except NotTextError:
+        return None
+    return None if _CONTROL_CHARACTERS.search(text) or not text else text
 
 
 def _archive(*patterns: str) -> Callable[[bytes, BinaryIO], bool]:

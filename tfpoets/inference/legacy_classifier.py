@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfpoets.data import LEGACY_PIXELS_VERSION
-from tfpoets.errors import ModelError, OptionError, check_range, one_line
+from tfpoets.data import LEGACY_PIXELS_VERSION, NotTextError, OtherEncodingError, decode_text, open_file
+from tfpoets.errors import ModelError, OptionError, PhotoError, check_range, one_line
 from tfpoets.extractors import TENSORFLOW_BATCH, LiteRTEngine, LiteRTModel, NotAnImageNetworkError
 from tfpoets.files import convert_to_paths
 from tfpoets.graphs import LegacyGraph, LegacyNetwork, identify_legacy_network, read_legacy_graph, wrap_legacy_graph
@@ -240,13 +241,25 @@ def _find_labels(path: Path, label_file: Path | None, n_classes: int) -> list[st
 
 
 def read_labels(path: Path) -> list[str]:
-    """Read a label file with one label per line."""
+    """Read a label file with one label per line, in UTF-8, UTF-16, UTF-32 or Latin-1.
+
+    Raises:
+        ModelError: The file cannot be read, or is not a text file.
+    """
+    if not os.path.lexists(path):
+        raise ModelError(f"There is no label file {path}.")
     try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError:
-        text = path.read_text("latin-1")
-    except FileNotFoundError:
-        raise ModelError(f"There is no label file {path}.") from None
+        with open_file(path, allow_pipe=True) as file:
+            content = file.read()
+        text = decode_text(content)
+    except (PhotoError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(f"The label file {path} cannot be read: {reason}.") from None
+    except OtherEncodingError:
+        text = content.decode("latin-1")
+    except NotTextError as error:
+        raise ModelError(f"The label file {path} {error.description}.", "Use a text file with one label per line."
+                         ) from None
     lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
     # TensorFlow for Poets wrote a single space as the label of a folder whose name has no letters from a to z and no
     # digits.

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,8 +29,8 @@ def load_classifier(path: str | os.PathLike[str], overrides: LegacyGraphOptions 
         path: The path of the file or the SavedModel folder. In a folder of numbered versions, the highest one is
             loaded.
         overrides: Labels and input of a graph of TensorFlow for Poets. For a file that retrain wrote, `labels`
-            contains new names for the same classes, and the other values are ignored, which is logged, because the
-            metadata contains them.
+            contains new names for the same classes, and the other values are ignored, because the metadata contains
+            them. A value that is ignored is logged.
 
     Raises:
         ModelError: There is no classifier at the path, it is damaged, or its files do not match each other.
@@ -40,8 +41,8 @@ def load_classifier(path: str | os.PathLike[str], overrides: LegacyGraphOptions 
         return classifier
     if overrides.labels is None:
         _warn_about_changed_label_file(classifier, classifier.metadata, path)
+    _log_ignored_options(classifier, classifier.metadata, overrides)
     labels = _new_labels(classifier, overrides.labels)
-    _log_ignored_options(classifier, classifier.metadata, overrides, ignores_labels=labels is None)
     if not labels:
         return classifier
     _log_renamed_classes(classifier.labels, labels, overrides.labels)
@@ -73,35 +74,31 @@ def _check_folder(folder: Path) -> None:
         raise ModelError(f"{file} {kind.description}.", kind.classifier_remedy)
 
 
-def _log_ignored_options(classifier: Classifier, metadata: Metadata, overrides: LegacyGraphOptions,
-                         ignores_labels: bool) -> None:
-    """Log the options that differ from the metadata and are not used."""
+def _log_ignored_options(classifier: Classifier, metadata: Metadata, overrides: LegacyGraphOptions) -> None:
+    """Log the options, other than `labels`, that differ from the metadata and are not used."""
     actual = {"input_height": classifier.input.height, "input_width": classifier.input.width,
               "input_layer": metadata.nodes.input, "output_layer": metadata.nodes.output}
     ignored = [f"`{name}`" for name, value in overrides.specified().items()
-               if name != "labels" and value != actual.get(name)] + ["`labels`"] * ignores_labels
+               if name != "labels" and value != actual.get(name)]
     if ignored:
-        log.info("Ignored: %s. The metadata of this classifier specifies its input and labels.", ", ".join(ignored))
+        log.info("Ignored: %s. The metadata of this classifier specifies its input.", ", ".join(ignored))
 
 
-def _new_labels(classifier: Classifier, label_file: Path | None) -> list[str] | None:
-    """Return the new names that a label file contains for the classes.
+def _new_labels(classifier: Classifier, label_file: Path | None) -> list[str]:
+    """Return the new names that a label file contains for the classes, or an empty list if there are none.
 
-    Files with the same labels in another order, or with another number of labels, were not written for this
-    classifier, so they are not used.
-
-    Returns:
-        An empty list if there are no new names; None if the file cannot be used.
+    A file that cannot be used is ignored, with a note that states why.
     """
     if label_file is None:
         return []
     try:
         labels = read_labels(label_file)
-    except (OSError, ModelError):
-        return None
-    if labels == list(classifier.labels):
-        return []
-    return labels if _can_rename(classifier, labels) else None
+        problem = "" if labels == list(classifier.labels) else _rename_problem(classifier, labels, label_file)
+    except ModelError as error:
+        labels, problem = [], error.problem
+    if problem:
+        log.info("Ignored: `labels`. %s The labels inside the classifier are used.", problem)
+    return [] if problem or labels == list(classifier.labels) else labels
 
 
 def _log_renamed_classes(labels: Sequence[str], new_labels: Sequence[str], label_file: Path | None) -> None:
@@ -110,12 +107,27 @@ def _log_renamed_classes(labels: Sequence[str], new_labels: Sequence[str], label
     log.info("Labels from %s: %s.", label_file, ", ".join(renamed[:MAX_RENAMED_LABELS]) + more)
 
 
-def _can_rename(classifier: Classifier, labels: Sequence[str]) -> bool:
-    """Return whether a list of labels may contain new names for the classes of a classifier."""
-    distinct = set(labels)
-    is_reserved = classifier.unknown_threshold is not None and UNKNOWN_LABEL in distinct
-    return (len(labels) == len(classifier.labels) == len(distinct) and distinct != set(classifier.labels)
-            and not is_reserved and all(label.strip() for label in labels))
+def _rename_problem(classifier: Classifier, labels: Sequence[str], label_file: Path) -> str:
+    """Return why the lines of a label file cannot be new names for the classes of a classifier, or "".
+
+    A file with the same labels in another order, or with another number of labels, was not written for this
+    classifier.
+    """
+    n_classes = len(classifier.labels)
+    if len(labels) != n_classes:
+        lines = "1 line" if len(labels) == 1 else f"{len(labels)} lines"
+        return f"{label_file} has {lines}, but the classifier has {n_classes} classes."
+    empty = next((number for number, label in enumerate(labels, 1) if not label.strip()), None)
+    if empty:
+        return f"Line {empty} of {label_file} is empty."
+    if len(set(labels)) < n_classes:
+        repeated = next(label for label in labels if labels.count(label) > 1)
+        return f"{label_file} contains {repeated} more than once."
+    if set(labels) == set(classifier.labels):
+        return f"{label_file} contains the labels of the classifier in another order."
+    if classifier.unknown_threshold is not None and UNKNOWN_LABEL in labels:
+        return f"{label_file} contains {UNKNOWN_LABEL}, which stands for photos of none of the classes."
+    return ""
 
 
 def _warn_about_changed_label_file(classifier: Classifier, metadata: Metadata, path: Path) -> None:
@@ -132,7 +144,8 @@ def _warn_about_changed_label_file(classifier: Classifier, metadata: Metadata, p
         return
     if labels == list(classifier.labels):
         return
-    usable = _can_rename(classifier, labels)
+    is_usable = not _rename_problem(classifier, labels, label_file)
+    option = f"`labels`={shlex.quote(str(label_file))}"
     log.warning("%s differs from the labels inside the classifier, which are used. %s", label_file,
-                f"To use the names in the file, add `labels`={label_file} to the command." if usable else
+                f"To use the names in the file, add {option} to the command." if is_usable else
                 "To rename a class, rename its folder and retrain.")
