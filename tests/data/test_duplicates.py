@@ -21,6 +21,19 @@ def make_dataset(X: np.ndarray, names: list[str] | None = None) -> Dataset:
     return Dataset("photos", ("a", "b"), tuple(photos), hashes.copy(), X)
 
 
+def in_digest_order(n_photos: int) -> np.ndarray:
+    """Return the rows of `make_dataset` in the order of their digests: int64 [n_photos]."""
+    return np.argsort([photo.digest for photo in make_dataset(np.zeros((n_photos, 1), np.float32)).photos])
+
+
+def around(center: np.ndarray, n_photos: int) -> np.ndarray:
+    """Return bottlenecks in orthogonal directions from `center`, to which they are similar, but not to each other."""
+    random = np.random.default_rng(2).standard_normal((len(center), n_photos + 1))
+    random[:, 0] = center
+    directions = np.linalg.qr(random)[0].T[1:]
+    return (center + 0.44 * np.linalg.norm(center) * directions).astype(np.float32)
+
+
 def planted(n_photos: int, n_pairs: int, depth: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return random bottlenecks in which the last ones are close to random others, and these pairs."""
     rng = np.random.default_rng(seed)
@@ -60,6 +73,76 @@ def test_many_identical_bottlenecks_give_few_pairs_that_connect_all_of_them() ->
     found = find_duplicates(make_dataset(X))
     assert len(found.by_bottleneck) <= 100 * 400
     assert set(found.by_bottleneck.ravel()) >= set(range(400))
+
+
+@pytest.mark.parametrize("rows", [np.r_[0:299, 1999], in_digest_order(2000)[:300]],
+                         ids=["first and last row", "smallest digests"])
+def test_a_pair_among_hundreds_of_photos_that_are_merely_similar_is_found(rows: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    X = planted(2000, 0, 256)[0]
+    X[rows] = rng.standard_normal(256) + 0.42 * rng.standard_normal((300, 256))
+    X[rows[-1]] = X[rows[0]] + 0.03 * rng.standard_normal(256)
+    assert find_duplicates(make_dataset(X)).by_bottleneck.tolist() == [sorted([rows[0], rows[-1]])]
+
+
+def test_all_photos_similar_to_one_photo_are_paired_with_it_if_nothing_else_connects_them() -> None:
+    X, order = planted(2000, 0, 400)[0], in_digest_order(2000)
+    X[order[1:151]] = around(X[order[0]], 150)
+    found = find_duplicates(make_dataset(X))
+    assert sorted(found.by_bottleneck.tolist()) == sorted(sorted([order[0], other]) for other in order[1:151])
+    assert found.bottleneck_similarities == pytest.approx(0.9, abs=0.02)
+
+
+def test_the_pairs_do_not_depend_on_the_order_of_the_photos() -> None:
+    X = planted(700, 30)[0]
+    X[:300] = X[0] + 0.1 * np.random.default_rng(1).standard_normal((300, 200))
+    dataset, order = make_dataset(X), np.random.default_rng(2).permutation(700)
+    assert dataset.hashes is not None
+    dataset.hashes[400:410] = dataset.hashes[390:400]
+    shuffled = replace(dataset, photos=tuple(dataset.photos[row] for row in order), hashes=dataset.hashes[order],
+                       X=X[order])
+    results = []
+    for photos, found in ((each.photos, find_duplicates(each)) for each in (dataset, shuffled)):
+        pairs = [frozenset(photos[row].digest for row in pair)
+                 for pair in [*found.by_hash.tolist(), *found.by_bottleneck.tolist()]]
+        results.append(dict(zip(pairs, [*found.hash_similarities, *found.bottleneck_similarities])))
+        assert not found.are_complete and len(found.by_hash) == 10
+    assert results[0] == results[1]
+
+
+def test_a_selection_of_photos_has_the_pairs_among_them() -> None:
+    X, pairs = planted(300, 60)
+    dataset = split_photos(make_dataset(X))
+    mask = np.random.default_rng(3).random(300) < 0.6
+    split = dataset.select(mask).split
+    expected = [(np.cumsum(mask) - 1)[pair].tolist() for pair in pairs if mask[pair].all()]
+    assert split and split.duplicates and len(expected) > 10
+    assert sorted(split.duplicates.by_bottleneck.tolist()) == sorted(expected)
+    assert (split.duplicates.bottleneck_similarities > 0.9).all() and not len(split.duplicates.by_hash)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_photos_of_one_picture_stay_together_if_a_copy_of_one_of_them_is_reserved(seed: int) -> None:
+    X, pairs = planted(400, 40)
+    names = [f"{row}" for row in range(400)] + [f"{row}" for row in pairs[:, 0]]
+    dataset = make_dataset(np.concatenate([X, X[pairs[:, 0]]]), names)
+    # The first of the identical files is reserved, and the others are paired with the planted photos.
+    dataset = replace(dataset, photos=tuple(replace(photo, part="test" if row in pairs[:, 0] else "")
+                                            for row, photo in enumerate(dataset.photos)))
+    split = split_photos(dataset, SplitOptions(0, 50, seed)).split
+    assert split and (split.parts[pairs[:, 1]] == split.parts[400:]).all() and len(set(split.parts[400:])) == 2
+
+
+def test_photos_that_a_reserved_photo_connects_stay_connected_without_it() -> None:
+    X, order = planted(5200, 0, 400)[0], in_digest_order(5200)
+    X[order[1]] = X[order[0]] + 0.02 * np.random.default_rng(1).standard_normal(400)
+    similar = order[2:127]  # to both of these photos, and more than are paired with the second one
+    X[similar] = around(X[order[0]], 125)
+    dataset = make_dataset(X)
+    dataset = replace(dataset, photos=tuple(replace(photo, part="test" if row == order[0] else "")
+                                            for row, photo in enumerate(dataset.photos)))
+    split = split_photos(dataset, SplitOptions(0, 50)).split
+    assert split and (split.parts[similar] == split.parts[order[1]]).all()
 
 
 @pytest.mark.parametrize("seed", range(5))

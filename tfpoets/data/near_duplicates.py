@@ -61,31 +61,29 @@ def near_duplicate_pairs(hashes: np.ndarray, max_bits: int = NEAR_DUPLICATE_BITS
     pairs = []
     for band in bands.T:
         order = np.argsort(band, kind="stable")
-        sorted_band = band[order]
+        starts = np.searchsorted(band, np.arange((1 << BAND_BITS) + 1), sorter=order)
         for flipped_bits in [0] + [1 << bit for bit in range(BAND_BITS)]:
-            first, second = _band_matches(band, sorted_band, order, np.uint16(flipped_bits))
+            first, second = _band_matches(band ^ np.uint16(flipped_bits), starts, order)
             near = hamming_distances(hashes[first], hashes[second]) <= max_bits
             pairs.append(np.stack([first[near], second[near]], 1))
     return np.unique(np.concatenate(pairs), axis=0)
 
 
-def _band_matches(band: np.ndarray, sorted_band: np.ndarray, order: np.ndarray, flipped_bits: np.uint16
-                  ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pairs of photos whose band differs in exactly `flipped_bits`.
+def _band_matches(values: np.ndarray, starts: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs of photos such that the band of the second one has the value required by the first one.
 
     Args:
-        band: uint16 [n], the band of each photo.
-        sorted_band: uint16 [n], the same in ascending order.
-        order: int64 [n], the row numbers of `sorted_band`.
-        flipped_bits: The bits that differ.
+        values: uint16 [n], the value that each photo requires.
+        starts: int64 [2**BAND_BITS + 1], the number of photos whose band is smaller than each value.
+        order: int64 [n], the row numbers of the photos in ascending order of their bands.
 
     Returns:
         Two int64 [pairs], the row numbers of each pair; the first is smaller than the second.
     """
-    start = np.searchsorted(sorted_band, band ^ flipped_bits, "left")
-    n_matches = np.searchsorted(sorted_band, band ^ flipped_bits, "right") - start
+    start = starts[values]
+    n_matches = np.diff(starts)[values]
     n_matches[n_matches > MAX_BAND_MATCHES] = 0
-    first = np.repeat(np.arange(len(band)), n_matches)
+    first = np.repeat(np.arange(len(values)), n_matches)
     offset = np.arange(len(first)) - np.repeat(np.cumsum(n_matches) - n_matches, n_matches)
     second = order[np.repeat(start, n_matches) + offset]
     ascending = first < second

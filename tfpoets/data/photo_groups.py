@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .dataset import Dataset, Photo
-from .duplicates import find_duplicates
+from .duplicates import DuplicatePairs
 from .near_duplicates import connected_groups
 
 # A group of photos that look alike is kept together unless it is larger than both of these limits, the second of which
@@ -17,11 +17,12 @@ MAX_GROUP_SIZE = 5
 MAX_GROUP_FRACTION = 0.05
 
 
-def find_groups(dataset: Dataset, n_parts: int) -> tuple[list[str], list[str]]:
+def find_groups(dataset: Dataset, duplicates: DuplicatePairs, n_parts: int) -> tuple[list[str], list[str]]:
     """Find the photos that must be in the same part: same content, near duplicates, or the same `Photo.group`.
 
     Args:
-        dataset: Photos with their digests and perceptual hashes.
+        dataset: Photos with their digests.
+        duplicates: The pairs of them that show the same picture.
         n_parts: The number of parts of the split.
 
     Returns:
@@ -31,7 +32,6 @@ def find_groups(dataset: Dataset, n_parts: int) -> tuple[list[str], list[str]]:
     digests = [photo.digest for photo in dataset.photos]
     same_group = _equal_pairs([photo.group or photo.uri for photo in dataset.photos])
     inseparable = np.concatenate([_equal_pairs(digests), same_group])
-    duplicates = find_duplicates(dataset)
     near, notes = _drop_large_groups(dataset, duplicates.by_hash)
     # Pairs by bottleneck do not separate photos that the hashes keep together.
     similar, more_notes = _drop_large_groups(dataset, duplicates.by_bottleneck, near)

@@ -12,6 +12,7 @@ import numpy as np
 from tfpoets.errors import DataError, OptionError, check_range
 
 from .dataset import Dataset, Photo
+from .duplicates import DuplicatePairs, find_duplicates
 from .part_names import PARTS, TEST, TRAINING, VALIDATION
 from .photo_groups import find_groups
 
@@ -60,6 +61,8 @@ class Split:
         groups: int64 [n], the number of each photo's group. Photos of one group (same content, near duplicates) are in
             the same part. The numbers do not depend on file names.
         notes: Sentences about moved photos, and about look-alikes that were not kept together.
+        duplicates: The pairs of photos that show the same picture; None for a split that was not made by
+            `split_photos`.
     """
 
     parts: np.ndarray
@@ -67,6 +70,7 @@ class Split:
     digest: str
     groups: np.ndarray
     notes: tuple[str, ...] = field(default=())
+    duplicates: DuplicatePairs | None = None
 
     def rows(self, part: int) -> np.ndarray:
         """Return the row numbers of the photos in one part: int64 [photos in the part]."""
@@ -89,7 +93,8 @@ class Split:
         """
         remaining = [photo for photo, keep in zip(photos, mask) if keep]
         return replace(self, parts=self.parts[mask], groups=self.groups[mask],
-                       digest=_split_digest(remaining, self.parts[mask]))
+                       digest=_split_digest(remaining, self.parts[mask]),
+                       duplicates=self.duplicates and self.duplicates.select(photos, mask))
 
     def counts(self) -> dict[str, int]:
         """Return the number of photos in each part, by the name of the part."""
@@ -137,7 +142,8 @@ def split_photos(dataset: Dataset, options: SplitOptions = SplitOptions()) -> Da
     reserved = reserved_parts(dataset)
     is_reserved = reserved != TRAINING
     if not is_reserved.any():
-        return replace(dataset, split=_split(dataset, options))
+        check_class_sizes(dataset, options)
+        return replace(dataset, split=_split(dataset, find_duplicates(dataset), options))
     return replace(dataset, split=_split_with_reserved(dataset, reserved, options))
 
 
@@ -171,12 +177,11 @@ def check_class_sizes(dataset: Dataset, options: SplitOptions) -> None:
                             "Add photos to it, or leave the class out.")
 
 
-def _split(dataset: Dataset, options: SplitOptions) -> Split:
+def _split(dataset: Dataset, duplicates: DuplicatePairs, options: SplitOptions) -> Split:
     """Split photos none of which are reserved for a part."""
-    check_class_sizes(dataset, options)
     ranges, seed = _hash_ranges(options), options.seed
     nonempty_parts = [TRAINING, *ranges]
-    group_names, notes = find_groups(dataset, len(nonempty_parts))
+    group_names, notes = find_groups(dataset, duplicates, len(nonempty_parts))
     groups = _make_groups(dataset, group_names, ranges, seed)
     n_moved = sum(groups[name].part != _part_for(_hash_value(photo.digest, seed), ranges)
                   for photo, name in zip(dataset.photos, group_names))
@@ -190,7 +195,7 @@ def _split(dataset: Dataset, options: SplitOptions) -> Split:
     by_hash = sorted(groups, key=lambda name: groups[name].hash_value)
     numbers = {name: number for number, name in enumerate(by_hash)}
     return Split(parts, seed, _split_digest(dataset.photos, parts),
-                 np.array([numbers[name] for name in group_names], np.int64), tuple(notes))
+                 np.array([numbers[name] for name in group_names], np.int64), tuple(notes), duplicates)
 
 
 def _split_with_reserved(dataset: Dataset, reserved: np.ndarray, options: SplitOptions) -> Split:
@@ -202,12 +207,18 @@ def _split_with_reserved(dataset: Dataset, reserved: np.ndarray, options: SplitO
         options: The percentages and the seed.
     """
     free = reserved == TRAINING
-    others = _split(dataset.select(free), _options_for_unreserved(reserved, options))
+    unreserved, options_for_unreserved = dataset.select(free), _options_for_unreserved(reserved, options)
+    check_class_sizes(unreserved, options_for_unreserved)
+    duplicates = find_duplicates(dataset)
+    # If pairs were left out, the photos of some of them may be connected through reserved photos only.
+    among_unreserved = (duplicates.select(dataset.photos, free) if duplicates.are_complete
+                        else find_duplicates(unreserved))
+    others = _split(unreserved, among_unreserved, options_for_unreserved)
     parts = reserved.copy()
     parts[free] = others.parts
-    groups = np.unique(find_groups(dataset, 2)[0], return_inverse=True)[1].astype(np.int64)
+    groups = np.unique(find_groups(dataset, duplicates, 2)[0], return_inverse=True)[1].astype(np.int64)
     notes = (*others.notes, *_divided_groups_note(dataset.photos, parts))
-    return Split(parts, options.seed, _split_digest(dataset.photos, parts), groups, notes)
+    return Split(parts, options.seed, _split_digest(dataset.photos, parts), groups, notes, duplicates)
 
 
 def _divided_groups_note(photos: Sequence[Photo], parts: np.ndarray) -> list[str]:

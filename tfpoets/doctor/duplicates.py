@@ -69,7 +69,7 @@ def _find_exact_duplicates(dataset: Dataset) -> list[Pair]:
 
 def _find_near_duplicates(dataset: Dataset) -> list[Pair]:
     """Return the pairs of different files that show the same picture, in order of their rows."""
-    found = find_duplicates(dataset)
+    found = (dataset.split and dataset.split.duplicates) or find_duplicates(dataset)
     pairs = np.concatenate([found.by_hash, found.by_bottleneck]).tolist()
     scores = np.concatenate([found.hash_similarities, found.bottleneck_similarities]).tolist()
     return sorted((first, second, score) for (first, second), score in zip(pairs, scores))
