@@ -94,11 +94,11 @@ def test_unreadable_files_are_listed_with_reasons_and_excluded(photo_folder: Pat
                                                                cache: Path) -> None:
     (photo_folder / "red" / "empty.jpg").write_bytes(b"")
     (photo_folder / "red" / "also_empty.jpg").write_bytes(b"")
-    (photo_folder / "green" / "notes.txt").write_text("not a photo")
+    (photo_folder / "green" / "notes.jpg").write_text("not a photo")
     for _ in range(2):
         bottlenecks = extract(photo_folder, extractor, cache)
         assert [(photo.name, reason) for photo, reason in bottlenecks.unreadable] == [
-            ("notes.txt", "not a photo in a supported format"),
+            ("notes.jpg", "not a photo in a supported format"),
             ("also_empty.jpg", "the file is empty"), ("empty.jpg", "the file is empty")]
         assert len(bottlenecks.features) == len(bottlenecks.dataset.photos) == 60
 
