@@ -135,6 +135,16 @@ def test_test_dir_may_be_a_dataset_with_parts_and_divided_groups_are_reported(
     assert "Groups with photos in several parts: 5." in output.err
 
 
+def test_the_group_pattern_need_not_match_the_photos_of_test_dir(tmp_path: Path, flags: list[str],
+                                                                 capsys: pytest.CaptureFixture) -> None:
+    root = write_parts(tmp_path / "photos", {"train": 12, "test": 5})
+    for path in list((root / "train").glob("*/*.png")):
+        path.rename(path.with_name(f"video{path.name[:2]}_{path.name[2:]}"))
+    result = retrain_json(capsys, f"--image_dir={root / 'train'}", f"--test_dir={root / 'test'}",
+                          "--group_pattern=video{group}_*", *flags)
+    assert result["test"]["count"] == 15
+
+
 def test_doctor_reads_the_same_layouts(tmp_path: Path, flags: list[str], capsys: pytest.CaptureFixture) -> None:
     root = write_parts(tmp_path / "photos", {"train": 8, "test": 4})
     shutil.copy(root / "train" / "red" / "000.png", root / "test" / "red" / "copy.png")
