@@ -7,7 +7,7 @@ import logging
 import math
 import numbers
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # The library logs nothing by itself; the host program or the command line adds a handler. This is not in the package's
 # __init__.py, which does not import `logging`; all modules that log import this one, directly or not.
@@ -79,6 +79,12 @@ def one_line(error: BaseException, limit: int = 200) -> str:
     if len(text) > limit:
         text = text[:limit - 3] + "..."
     return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def join_names(names: Sequence[str], limit: int = 10) -> str:
+    """Return the first `limit` names, separated by commas, and how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 def closest_match(word: str, words: Iterable[str]) -> str | None:

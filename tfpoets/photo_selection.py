@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,15 +10,13 @@ import numpy as np
 from tfpoets.data import (PARTS, TEST, TRAINING, VALIDATION, Dataset, check_class_sizes, format_options,
                           is_test_folder, is_test_manifest, read_dataset, reserved_parts, split_photos,
                           with_test_photos)
-from tfpoets.errors import DataError, OptionError
+from tfpoets.errors import DataError, OptionError, join_names
 from tfpoets.events import PhotosListed, PhotosSplit, stage_events
 from tfpoets.exporting import UNKNOWN_LABEL
 from tfpoets.retrain_options import RetrainOptions
 from tfpoets.training import EventCallback
 
 log = logging.getLogger(__name__)
-
-MAX_NAMED_LABELS = 10
 
 
 def list_photos(options: RetrainOptions, on_event: EventCallback) -> Dataset:
@@ -71,16 +68,11 @@ def _check_parts(dataset: Dataset) -> None:
     for part in (VALIDATION, TEST):
         extra = sorted(labels[part] - labels[TRAINING])
         if extra:
-            raise DataError(f"There are {PARTS[part]} photos of {_join(extra)}, but no training photos.",
+            raise DataError(f"There are {PARTS[part]} photos of {join_names(extra)}, but no training photos.",
                             "Add training photos, or remove these classes.")
         missing = sorted(labels[TRAINING] - labels[part])
         if labels[part] and missing:
-            log.warning("There are no %s photos of %s.", PARTS[part], _join(missing))
-
-
-def _join(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - MAX_NAMED_LABELS} more" if len(labels) > MAX_NAMED_LABELS else ""
-    return ", ".join(labels[:MAX_NAMED_LABELS]) + more
+            log.warning("There are no %s photos of %s.", PARTS[part], join_names(missing))
 
 
 def _check_no_class_named_unknown(dataset: Dataset) -> None:

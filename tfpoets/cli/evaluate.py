@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tfpoets.data import Dataset, DatasetOptions, Photo, group_numbers, read_dataset
-from tfpoets.errors import DataError
+from tfpoets.errors import DataError, join_names
 from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_rejection
 from tfpoets.exporting import UNKNOWN_LABEL, training_photo_mask
 from tfpoets.files import check_output_file
@@ -33,7 +33,6 @@ from .text import accuracy_lines, class_lines, unknown_lines
 log = logging.getLogger(__name__)
 
 DEFAULT_PHOTOS = TF_FILES / "flower_photos"
-MAX_NAMED_LABELS = 10
 TOP_K = 5
 # With fewer photos than this, the calibration error is mostly noise, even if the probabilities are perfect.
 MIN_PHOTOS_FOR_CALIBRATION = 200
@@ -105,7 +104,7 @@ def evaluate_classifier(options: EvaluateOptions) -> int:
     class_indices = _match_labels(classifier, dataset)
     if not class_indices:
         raise DataError(f"No photos in {dataset.location} have a label of {options.graph} "
-                        f"({_join_labels(classifier.labels)}).",
+                        f"({join_names(classifier.labels)}).",
                         "Change the labels of the photos (by default, the names of their folders) to those of the "
                         "classifier.")
     unknown_photos = _find_unknown_photos(classifier, dataset, class_indices)
@@ -196,15 +195,10 @@ def _log_unmatched(classifier: Classifier, dataset: Dataset, class_indices: dict
     """Log the labels that are not classes and the classes without photos."""
     unmatched = [label for label in dataset.labels if label not in class_indices and label not in unknown_labels]
     if unmatched:
-        log.warning("Left out, because the classifier has no label of that name: %s.", _join_labels(unmatched))
+        log.warning("Left out, because the classifier has no label of that name: %s.", join_names(unmatched))
     missing = [label for index, label in enumerate(classifier.labels) if index not in class_indices.values()]
     if missing:
-        log.warning("There are no photos of %s.", _join_labels(missing))
-
-
-def _join_labels(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - MAX_NAMED_LABELS} more" if len(labels) > MAX_NAMED_LABELS else ""
-    return ", ".join(labels[:MAX_NAMED_LABELS]) + more
+        log.warning("There are no photos of %s.", join_names(missing))
 
 
 def _exclude_training_photos(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], list[str]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfpoets.data import Dataset
 from tfpoets.doctor import Finding, finding_kinds
+from tfpoets.errors import join_names
 from tfpoets.evaluation import Metrics, Rejection
 from tfpoets.exporting import ExportedFile, RepeatedScenes
 from tfpoets.report import scene_sentences, unknown_sentences
@@ -139,9 +140,8 @@ def conversion_notes(converted: Sequence[ExportedFile]) -> list[str]:
 def photo_lines(dataset: Dataset) -> list[str]:
     """Return the number of photos in total and of each class."""
     counts = dataset.counts()
-    first_classes = ", ".join(f"{label} {count}" for label, count in list(counts.items())[:MAX_COUNTED_CLASSES])
-    more = f" and {len(counts) - MAX_COUNTED_CLASSES} more" if len(counts) > MAX_COUNTED_CLASSES else ""
-    return textwrap.wrap(f"{len(dataset.photos)} files in {len(counts)} classes: {first_classes}{more}", LINE_WIDTH,
+    classes = join_names([f"{label} {count}" for label, count in counts.items()], MAX_COUNTED_CLASSES)
+    return textwrap.wrap(f"{len(dataset.photos)} files in {len(counts)} classes: {classes}", LINE_WIDTH,
                          subsequent_indent="  ", break_long_words=False)
 
 

@@ -12,7 +12,7 @@ from .dataset import Dataset, Photo, count_photos
 from .file_tree import FileTree, list_tree
 from .labels import label_of_folder, label_of_text
 from .layout_advice import single_class_error
-from .layouts import Layout, log_other_files, log_unused_files, recognize_layout
+from .layouts import Layout, format_photo_count, log_other_files, log_unused_files, recognize_layout
 from .local_files import LocalFiles
 from .name_patterns import NamePattern
 from .part_names import PARTS, TRAINING, parts_of_siblings
@@ -100,8 +100,7 @@ class PatternSource(LocalFiles):
                             f"There are no photos in {self._root}.", "Correct the pattern.")
         if unmatched:
             log.warning("Ignored %s whose names do not match `label_pattern`, such as %s.",
-                        "1 photo" if len(unmatched) == 1 else f"{len(unmatched)} photos",
-                        unmatched[0].relative_to(self._root))
+                        format_photo_count(len(unmatched)), unmatched[0].relative_to(self._root))
         labels = sorted({photo.label for photo in photos})
         if len(labels) < min_classes:
             raise DataError(f"`label_pattern`={self._pattern.text} finds only one label in {self._root}: {labels[0]}.",

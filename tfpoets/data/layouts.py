@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfpoets.errors import join_names
+
 from .file_tree import FileTree, list_tree
 from .layout_advice import (ambiguity_error, nested_classes_error, repeated_classes_error, training_folder_error,
                             unlabelled_error)
@@ -108,10 +110,10 @@ def _log_unused_photos(folder: FileTree, used: set[int], inside_class: set[int])
         if folder.total:
             hint = (" It was taken for test photos without labels; rename it if it is a class."
                     if _is_called_test(folder) and id(folder) not in inside_class else "")
-            log.warning("Ignored %s in %s, %s.%s", _format_count(folder.total), folder.path, place, hint)
+            log.warning("Ignored %s in %s, %s.%s", format_photo_count(folder.total), folder.path, place, hint)
         return
     if folder.photos and not is_used:
-        log.warning("Ignored %s directly in %s, %s.", _format_count(len(folder.photos)), folder.path, place)
+        log.warning("Ignored %s directly in %s, %s.", format_photo_count(len(folder.photos)), folder.path, place)
     for inner in folder.folders:
         _log_unused_photos(inner, used, inside_class)
 
@@ -121,13 +123,12 @@ def log_other_files(tree: FileTree) -> None:
     paths = [(folder.path / name).relative_to(tree.path).as_posix()
              for folder in tree.walk() for name in folder.other_files]
     if paths:
-        named = ", ".join(paths[:MAX_NAMED_FILES])
-        more = f" and {len(paths) - MAX_NAMED_FILES} more" if len(paths) > MAX_NAMED_FILES else ""
-        log.info("%s skipped, because %s: %s%s.", "1 file is" if len(paths) == 1 else f"{len(paths)} files are",
-                 "it is not a photo" if len(paths) == 1 else "they are not photos", named, more)
+        log.info("%s skipped, because %s: %s.", "1 file is" if len(paths) == 1 else f"{len(paths)} files are",
+                 "it is not a photo" if len(paths) == 1 else "they are not photos", join_names(paths, MAX_NAMED_FILES))
 
 
-def _format_count(count: int) -> str:
+def format_photo_count(count: int) -> str:
+    """Return a number of photos as text."""
     return "1 photo" if count == 1 else f"{count} photos"
 
 
@@ -170,7 +171,8 @@ def _class_folders_here(tree: FileTree) -> list[ClassFolder]:
     # A folder with photos that is called "train" or "val" next to class folders is a class, unless there are folders
     # for the parts. A folder called "test" is never a class.
     if others and not by_part:
-        others = [folder for folder in folders if folder in others or folder.photos and not _is_called_test(folder)]
+        others = [folder for folder in folders
+                  if folder.name not in part_of or folder.photos and not _is_called_test(folder)]
     classes = _classes_and_their_parts(others)
     labels = {folder.label for folder in classes}
     if by_part and not classes and others:

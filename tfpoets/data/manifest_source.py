@@ -66,9 +66,10 @@ class ManifestSource(LocalFiles):
                         len(table.rows) - len(labelled))
         if table.columns:
             log.info("Columns of %s: %s.", manifest, table.columns)
-        default_part = part_of_file(manifest.resolve()) if len(self._manifests) > 1 else ""
+        file_part = part_of_file(manifest.resolve())
+        default_part = file_part if len(self._manifests) > 1 else ""
         finder = _PhotoFinder(self._folder or manifest.parent)
-        paths = [finder.find(row.path, row.part or part_of_file(manifest.resolve())) for row in labelled]
+        paths = [finder.find(row.path, row.part or file_part) for row in labelled]
         _check_paths(manifest, finder.folder, labelled, paths)
         _log_unlisted(manifest, paths)
         for row, path in zip(labelled, paths):
