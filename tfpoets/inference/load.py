@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfpoets.errors import ModelError
+from tfpoets.errors import ModelError, join_names
 from tfpoets.exporting import (METADATA_PATH, RETRAIN_REMEDY, TFLITE_IDENTIFIER, UNKNOWN_LABEL, Metadata,
                                check_classifier_exists, open_exported)
 from tfpoets.graphs import find_placeholder
@@ -103,8 +103,7 @@ def _new_labels(classifier: Classifier, label_file: Path | None) -> list[str]:
 
 def _log_renamed_classes(labels: Sequence[str], new_labels: Sequence[str], label_file: Path | None) -> None:
     renamed = [f"{old} is called {new}" for old, new in zip(labels, new_labels) if old != new]
-    more = f" and {len(renamed) - MAX_RENAMED_LABELS} more" if len(renamed) > MAX_RENAMED_LABELS else ""
-    log.info("Labels from %s: %s.", label_file, ", ".join(renamed[:MAX_RENAMED_LABELS]) + more)
+    log.info("Labels from %s: %s.", label_file, join_names(renamed, MAX_RENAMED_LABELS))
 
 
 def _rename_problem(classifier: Classifier, labels: Sequence[str], label_file: Path) -> str:
