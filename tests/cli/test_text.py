@@ -28,6 +28,8 @@ def test_class_lines_are_a_table_and_the_most_frequent_confusions() -> None:
     lines = class_lines(metrics(), ["a", "b", "a very long label that would fill the terminal alone"])
     assert lines[0].split() == ["class", "photos", "recall", "(95%", "interval)", "precision", "f1"]
     assert lines[1].split() == ["a", "20", "90.0%", "(70-97%)", "90.0%", "90.0%"]
+    assert lines[4].split() == ["macro", "average", "60", "90.0%", "90.0%", "90.0%"]
+    assert lines[5].split() == ["weighted", "average", "60", "90.0%", "90.0%", "90.0%"]
     assert "..." in lines[3] and all(len(line) < 80 for line in lines)
     assert "Most frequent confusions: a taken for b (2), b taken for" in " ".join(lines)
     assert not any("taken" in line for line in class_lines(metrics(wrong=0), ["a", "b", "c"]))
