@@ -87,7 +87,10 @@ EVALUATION = Group("evaluation", (
     Flag("cross_validate", "also measure the accuracy by K-fold cross-validation, which is more precise if there are "
          "few photos", "cross_validate", int, "K"),
     MIN_ACCURACY,
-    Flag("nodoctor", "do not search the photos for wrong labels, duplicates and other problems", const=True),
+    Flag("doctor", "search the photos for wrong labels, duplicates and other problems, and for scenes that are in "
+         "training and test photos (default, except for networks trained from scratch, which do not need the features "
+         "of a pretrained network otherwise)", const=True),
+    Flag("nodoctor", "do not search the photos for problems", const=True),
     Flag("print_misclassified_test_images", "list the misclassified test photos", const=True),
     Flag("format", "text (default), or json to print the result as one object and everything else to standard error",
          choices=("text", "json"))))
