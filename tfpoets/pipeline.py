@@ -331,7 +331,7 @@ def _write_summaries(folder: Path, training: TrainingResult, metrics: Metrics | 
     curves = training.fit.curves()
     confusion = confusion_picture(metrics, training.dataset.labels) if metrics else None
     write_summaries(folder, curves, {"confusion": np.asarray(confusion)} if confusion else None)
-    curves_picture(curves).save(folder / "curves.png")
+    curves_picture(curves, "epoch" if isinstance(training.fit, NetworkFit) else "step").save(folder / "curves.png")
 
 
 def _convert(training: TrainingResult, files: ExportOptions, on_event: EventCallback) -> Sequence[ExportedFile]:

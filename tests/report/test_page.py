@@ -77,6 +77,13 @@ def test_the_page_shows_all_contents(tmp_path: Path) -> None:
     assert page.attributes("polyline")[0]["points"] == "0.0,100.0 100.0,0.0"
 
 
+def test_the_curves_of_epochs_fill_the_chart(tmp_path: Path) -> None:
+    points = [{"step": epoch, "accuracy": epoch / 4, "cross_entropy": 1.0} for epoch in (1, 2, 3)]
+    page = Elements(render(tmp_path, curves={"train": points, "validation": points}))
+    assert page.attributes("polyline")[0]["points"] == "0.0,100.0 50.0,50.0 100.0,0.0"
+    assert "3 steps" in page.text
+
+
 def test_the_page_loads_no_other_file(tmp_path: Path) -> None:
     page = render(tmp_path)
     elements = Elements(page)

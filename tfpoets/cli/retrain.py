@@ -34,7 +34,8 @@ DESCRIPTION = ("Train an image classifier on your own photos, with one folder pe
                "classifier.")
 
 # Flags that apply to one kind of training only.
-NETWORK_ONLY = ("train_epochs", "batch_size", "optimizer", "dropout", "patience", "monitor", "batch_norm")
+NETWORK_ONLY = ("train_epochs", "batch_size", "optimizer", "schedule", "warmup", "dropout", "patience", "monitor",
+                "batch_norm")
 SGD_ONLY = ("solver", "how_many_training_steps", "train_batch_size", "validation_batch_size", "test_batch_size",
             "eval_step_interval", "intermediate_store_frequency", "intermediate_output_graphs_dir")
 # Flags that select --solver=sgd.

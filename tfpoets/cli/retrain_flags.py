@@ -6,8 +6,8 @@ import os
 from tfpoets.data import SplitOptions
 from tfpoets.exporting import ExportOptions, format_names
 from tfpoets.training import (ARCHITECTURES, BATCH_NORMS, CHECKPOINTS, CLASS_WEIGHTS, COLOR_MODES, CONVNETS,
-                              DEFAULT_AUGMENTED_VIEWS, MONITORS, OPTIMIZERS, RESNET, WEIGHTS, FineTuningOptions,
-                              NetworkOptions, SGDOptions, solver_names)
+                              DEFAULT_AUGMENTED_VIEWS, MONITORS, OPTIMIZERS, RESNET, SCHEDULES, WEIGHTS,
+                              FineTuningOptions, NetworkOptions, SGDOptions, solver_names)
 
 from .accuracy_limit import MIN_ACCURACY
 from .parser import Flag, Group, location, names, path
@@ -53,6 +53,12 @@ NETWORK = Group("training of all layers", (
          f"{', '.join(ARCHITECTURES)} (default: {SCRATCH.epochs})", parse=int, metavar="N", aliases=("epochs",)),
     Flag("batch_size", f"photos per step (default: {SCRATCH.batch_size})", "loop.batch_size", int, "N"),
     Flag("optimizer", f"optimizer (default: {SCRATCH.optimizer})", "loop.optimizer", choices=OPTIMIZERS),
+    Flag("schedule", "how the learning rate decreases: constant until the last quarter of the epochs, then linearly "
+         "to 0 (default); as a cosine from the beginning; or in a step to a tenth after half of the epochs and to a "
+         "hundredth after three quarters. With cosine, a larger number of epochs starts the training again",
+         "loop.schedule", choices=SCHEDULES),
+    Flag("warmup", f"number of steps in which the learning rate increases from 0 (default: {SCRATCH.warm_up})",
+         "loop.warm_up", int, "N"),
     Flag("dropout", "dropout rate of a network trained from scratch (default: that of the network)", parse=fraction,
          metavar="P"),
     Flag("patience", f"stop after N epochs without improvement (default: {SCRATCH.patience}, never stop early)",

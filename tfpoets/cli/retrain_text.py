@@ -120,8 +120,13 @@ def _step_lines(step: StepMetrics) -> list[str]:
 
 
 def _epoch_lines(epoch: EpochMetrics) -> list[str]:
-    return [f"Epoch {epoch.number + 1}: train loss {epoch.train_loss:.4f}, accuracy {epoch.train_accuracy:.1%}; "
-            f"validation loss {epoch.validation_loss:.4f}, {epoch.validation_accuracy:.1%}"]
+    seconds = "" if epoch.seconds is None else f", {_format_seconds(epoch.seconds)}"
+    return [f"Epoch {epoch.number + 1}{seconds}: train loss {epoch.train_loss:.4f}, accuracy "
+            f"{epoch.train_accuracy:.1%}; validation {epoch.validation_loss:.4f}, {epoch.validation_accuracy:.1%}"]
+
+
+def _format_seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def _file_lines(event: events.FilesWritten) -> list[str]:

@@ -130,12 +130,13 @@ def _paste_vertical_text(picture: Image.Image, text: str, font: ImageFont.FreeTy
     picture.paste(strip.rotate(90, expand=True), (middle - (FONT_SIZE + GAP) // 2, 0))
 
 
-def curves_picture(curves: dict[str, list[dict[str, float]]]) -> Image.Image:
+def curves_picture(curves: dict[str, list[dict[str, float]]], step_name: str = "step") -> Image.Image:
     """Return a picture of accuracy and cross entropy during training.
 
     Args:
         curves: The training curves by name; each point has a `step`, an `accuracy` and a `cross_entropy`, and an
             `l2_strength` if regularization strengths were tried.
+        step_name: What a step is, for the label of the axis.
 
     Returns:
         An RGB image.
@@ -159,7 +160,7 @@ def curves_picture(curves: dict[str, list[dict[str, float]]]) -> Image.Image:
             axes.invert_xaxis()
             axes.set_xlabel("L2 strength, decreasing")
         else:
-            axes.set_xlabel("step")
+            axes.set_xlabel(step_name)
         axes.grid(alpha=0.3)
         if any(curves.values()):
             axes.legend()

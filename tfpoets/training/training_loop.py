@@ -6,6 +6,7 @@ resume in the middle of an epoch with the same data order, and end with the same
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def _train_network(run: TrainingRun, validation: PixelData, on_epoch: Callable[[
                             "epoch.", "Use the same photos and options as in the first run, or omit `checkpoint`.")
     _log_start(run.n_steps, checkpoint, _is_finished(epochs, options))
     while not (checkpoint or _is_finished(epochs, options)):
-        number = len(epochs)
+        number, start = len(epochs), time.perf_counter()
         train_loss, train_accuracy = run.train_epoch(number)
         log_probabilities = run.log_probabilities(validation.pixels)
         if not (np.isfinite(log_probabilities).all() and np.isfinite(train_loss)):
@@ -61,7 +62,8 @@ def _train_network(run: TrainingRun, validation: PixelData, on_epoch: Callable[[
                                 f"{options.learning_rate:g} is too large.", "Try a tenth of it.")
         validation_accuracy = float((log_probabilities.argmax(1) == validation.y).mean())
         epochs.append(EpochMetrics(number, train_loss, train_accuracy,
-                                   _calibrated_loss(log_probabilities, validation.y), validation_accuracy))
+                                   _calibrated_loss(log_probabilities, validation.y), validation_accuracy,
+                                   time.perf_counter() - start))
         on_epoch(epochs[-1])
         run.end_epoch(epochs, _find_best(epochs, options.monitor) == number, _is_finished(epochs, options))
     best_epoch = None

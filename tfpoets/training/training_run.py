@@ -90,12 +90,13 @@ class TrainingRun:
         graph, depth = self._trace(train.pixels.shape[1:3])
         self._kernel, self._bias = self._create_head(depth, options.seed)
         weights = _by_creation(graph.trainable_variables)
-        self._folder = RunFolder(folder, options.epochs)
+        self._folder = RunFolder(folder, options.epochs, options.schedule)
         default_rate = EARLIER_LEARNING_RATE if self._folder.is_earlier_version else default_learning_rate(
             sum(math.prod(variable.shape) for variable in weights))
         self.options = replace(options, learning_rate=options.learning_rate or default_rate)
         self._trainable = [*weights, self._kernel, self._bias]
-        self._optimizer = build_optimizer(self.options, self._steps_per_epoch, cosine=self._folder.is_earlier_version)
+        self._optimizer = build_optimizer(self.options, self._steps_per_epoch,
+                                          "cosine" if self._folder.is_earlier_version else options.schedule)
         self._optimizer.build(self._trainable)
         self._step = tensorflow.Variable(0, dtype=tensorflow.int64)
         # The sum of the losses and the number of correct predictions in the current epoch.
@@ -195,7 +196,7 @@ class TrainingRun:
 
     def _keep_state(self, n_epochs: int, is_finished: bool = False) -> None:
         """Keep the current state for longer training runs, if the learning rate will not be constant any longer."""
-        n_constant = count_constant_epochs(self.options.epochs)
+        n_constant = count_constant_epochs(self.options.epochs, self.options.schedule)
         if n_epochs == n_constant or is_finished and n_epochs < n_constant:
             self._folder.keep(n_epochs)
 
