@@ -112,6 +112,15 @@ class BottlenecksExtracted:
 
 
 @dataclass(frozen=True)
+class ChecksSkipped:
+    """Event: the data doctor, and the check for repeated scenes, will not run.
+
+    They need the bottlenecks of a pretrained network, which take much longer than the training of a small network from
+    scratch, so they run only if the option `doctor` is True. The event is not sent if that option is False.
+    """
+
+
+@dataclass(frozen=True)
 class PhotosSplit:
     """Event: the photos have been split into training, validation and test photos."""
 

@@ -17,9 +17,9 @@ from tfpoets.data import (TEST, TRAINING, AugmentationOptions, Dataset, Examples
 from tfpoets.doctor import Finding, examine, required_measures, write_findings
 from tfpoets.errors import OptionError
 from tfpoets.evaluation import Metrics, evaluate, evaluate_rejection
-from tfpoets.events import (BatchAccuracy, BottlenecksExtracted, ConversionEnded, ConversionStarted, CrossValidated,
-                            Evaluated, FilesWritten, IntermediateExportStarted, PhotosExamined, ReportWritten,
-                            notes_and_progress, stage_events)
+from tfpoets.events import (BatchAccuracy, BottlenecksExtracted, ChecksSkipped, ConversionEnded, ConversionStarted,
+                            CrossValidated, Evaluated, FilesWritten, IntermediateExportStarted, PhotosExamined,
+                            ReportWritten, notes_and_progress, stage_events)
 from tfpoets.exporting import (ClassifierExport, CrossValidation, ExportedFile, ExportOptions, ExportResult,
                                HeadInfo, Metadata, NetworkInfo, ReferenceOutputs, RejectOption, check_destinations,
                                check_formats, convert, describe_classifier, evaluation_info, export_graph, open_graph,
@@ -100,7 +100,7 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
         with export:  # meanwhile, the other process imports TensorFlow and verifies the graph
             findings = None
             with _publishing_on_error(export, None, options, on_event):
-                if extractor and options.doctor:
+                if extractor and options.runs_doctor:
                     findings = _examine(dataset, bottlenecks.unreadable, training.extractor, on_event)
             classifier = load_classifier(export.verified_tflite())
             with _publishing_on_error(export, findings, options, on_event), stage_events("report", on_event):
@@ -169,8 +169,10 @@ def _extract_bottlenecks(dataset: Dataset, options: RetrainOptions, on_event: Ev
                          ) -> tuple[Extractor | None, Bottlenecks]:
     """Return the extractor and all bottlenecks; neither is needed to train from scratch without the doctor."""
     network, extractor_options, extractor = options.training.network, options.extractor, None
-    if network and not options.doctor:
+    if network and not options.runs_doctor:
         bottlenecks = Bottlenecks(*hash_photos(dataset, core_count()))
+        if options.doctor is None:
+            on_event(ChecksSkipped())
     else:
         if network:  # `image_size` and `views` describe the network, not the extractor that the doctor uses
             extractor_options = replace(extractor_options, image_size=None, views=1)
@@ -178,7 +180,7 @@ def _extract_bottlenecks(dataset: Dataset, options: RetrainOptions, on_event: Ev
             extractor = open_extractor(extractor_options)
         with stage_events("extract", on_event):
             bottlenecks = extract_bottlenecks(dataset, extractor, options.bottleneck_dir,
-                                              measures=required_measures() if options.doctor else ())
+                                              measures=required_measures() if options.runs_doctor else ())
     on_event(BottlenecksExtracted(bottlenecks, extractor))
     return extractor, bottlenecks
 
@@ -329,7 +331,7 @@ def _write_summaries(folder: Path, training: TrainingResult, metrics: Metrics | 
     curves = training.fit.curves()
     confusion = confusion_picture(metrics, training.dataset.labels) if metrics else None
     write_summaries(folder, curves, {"confusion": np.asarray(confusion)} if confusion else None)
-    curves_picture(curves).save(folder / "curves.png")
+    curves_picture(curves, "epoch" if isinstance(training.fit, NetworkFit) else "step").save(folder / "curves.png")
 
 
 def _convert(training: TrainingResult, files: ExportOptions, on_event: EventCallback) -> Sequence[ExportedFile]:

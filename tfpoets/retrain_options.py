@@ -46,7 +46,9 @@ class RetrainOptions:
         training: What is trained, and how.
         files: Which files are written.
         cross_validate: The number of folds for a cross-validation of the last layer; None: no cross-validation.
-        doctor: Whether to look for problems in the photos.
+        doctor: Whether to look for problems in the photos, and for scenes of training photos in the test photos. Both
+            need the bottlenecks of a pretrained network. None: yes, unless a network is trained from scratch, which
+            does not need them otherwise.
         bottleneck_dir: The folder of the bottleneck cache and of checkpoints.
         summaries_dir: The folder of the training curves, with one folder per run.
         intermediate_output_graphs_dir: The folder of the intermediate graphs of training by gradient descent.
@@ -61,7 +63,7 @@ class RetrainOptions:
     training: TrainingOptions = TrainingOptions()
     files: ExportOptions = ExportOptions()
     cross_validate: int | None = None
-    doctor: bool = True
+    doctor: bool | None = None
     bottleneck_dir: Path = TF_FILES / "bottlenecks"
     summaries_dir: Path = TF_FILES / "training_summaries"
     intermediate_output_graphs_dir: Path = TF_FILES / "intermediate_graphs"
@@ -71,7 +73,8 @@ class RetrainOptions:
         for name, expected in (("dataset", DatasetOptions), ("split", SplitOptions), ("extractor", ExtractorOptions),
                                ("training", TrainingOptions), ("files", ExportOptions)):
             check_type(name, getattr(self, name), expected)
-        check_bool("doctor", self.doctor)
+        if self.doctor is not None:
+            check_bool("doctor", self.doctor)
         if self.image_dir is None and not self.dataset.manifest:
             raise OptionError("`image_dir` is missing.", "Set it to the photo folder.")
         convert_to_locations(self, "image_dir", "test_dir")
@@ -82,6 +85,11 @@ class RetrainOptions:
         object.__setattr__(self, "training", self.training.with_seed(self.split.seed))
         self._check_output_locations()
         self._check_training()
+
+    @property
+    def runs_doctor(self) -> bool:
+        """Whether the data doctor runs, also if `doctor` is None."""
+        return self.training.network is None if self.doctor is None else self.doctor
 
     def _check_output_locations(self) -> None:
         """Check that no file is written among the photos, where the next run would treat it as a class or a photo."""
@@ -122,7 +130,8 @@ class RetrainOptions:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options for JSON, with paths as strings, without empty options and UNSTORED_OPTIONS."""
-        return _to_json({name: value for name, value in asdict(self).items() if value is not None})
+        values = {**asdict(self), "doctor": self.runs_doctor}
+        return _to_json({name: value for name, value in values.items() if value is not None})
 
 
 def check_percentages(values: Mapping[str, Any]) -> None:

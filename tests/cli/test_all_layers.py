@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,7 @@ def test_a_network_trained_from_scratch_can_be_exported_evaluated_and_used_to_la
                           "--validation_percentage=20", "--saved_model_dir=saved")
     assert result["network"]["kind"] == "from_scratch" and result["network"]["handle"] == "lenet"
     assert result["network"]["height"] == 32 and result["head"]["epochs"] == 4 and result["bottlenecks"] is None
-    assert [point["step"] for point in result["curves"]["validation"]] == [0, 1, 2, 3]
+    assert [point["step"] for point in result["curves"]["validation"]] == [1, 2, 3, 4]
     assert evaluate.main(["saved", "--image_dir=photos", "--format=json"]) == 0
     assert json.loads(capsys.readouterr().out)["accuracy"] == pytest.approx(result["test"]["accuracy"])
     assert label_image.main(["photos/red/000.png", "--top_k=1"]) == 0
@@ -267,6 +268,29 @@ def test_resume_continues_only_a_run_that_this_number_of_epochs_can_use(
         assert "There is no checkpoint" in capsys.readouterr().err
     assert retrain.main([*command, "--train_epochs=5", "--resume"]) == 0
     assert "continues at step 9" in capsys.readouterr().err  # after the three epochs at the constant learning rate
+
+
+def test_schedule_and_warmup_are_options_of_training_all_layers(capsys: pytest.CaptureFixture) -> None:
+    command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=1", "--nodoctor"]
+    folders = []
+    for extra in ([], ["--schedule=step"], ["--schedule=cosine", "--warmup=3"], ["--schedule=constant"]):
+        assert retrain.main([*command, *extra]) == 0
+        folders.append(sorted(Path("tf_files/bottlenecks/training").iterdir()))
+    assert [len(found) for found in folders] == [1, 2, 3, 3]  # each schedule has its own training run
+    output = capsys.readouterr()
+    assert re.search(r"^Epoch 1, \d+(\.\d)? s: train loss", output.out, re.MULTILINE)
+    assert "is already finished" in output.err
+    assert retrain.main([*command, "--warmup=-1"]) == 2 and "--warmup" in capsys.readouterr().err
+    assert retrain.main([*command, "--schedule=linear"]) == 2
+
+
+def test_the_layers_of_a_network_are_shown_at_the_level_debug(capsys: pytest.CaptureFixture) -> None:
+    command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=1", "--nodoctor"]
+    assert retrain.main([*command, "--logging_verbosity=DEBUG"]) == 0
+    summary = capsys.readouterr().err
+    assert "Conv2D" in summary and "(None, 84)" in summary and "Total params" in summary
+    assert retrain.main(command) == 0
+    assert "Total params" not in capsys.readouterr().err
 
 
 def test_the_last_checkpoint_has_no_best_epoch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

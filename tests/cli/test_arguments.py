@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tfpoets.cli import retrain
 from tfpoets.cli.main import COMMANDS
 from tfpoets.cli.min_accuracy import check_min_accuracy
 from tfpoets.cli.parser import Flag, Group, location, parse_flags, path
@@ -146,6 +147,19 @@ def test_an_existing_folder_may_have_quotation_marks_in_its_name(folder: Path) -
     (["--flip_left_right=false", "--flip_left_right"], True)])
 def test_switches_take_the_words_true_and_false(arguments: list[str], expected: bool | None) -> None:
     assert parse_flags("retrain", "", TRAINING, [*arguments, "photos"]).get("flip_left_right") is expected
+
+
+@pytest.mark.parametrize("arguments, expected", [
+    (["--doctor"], True), (["--nodoctor"], False), (["--doctor=false"], False), (["--nodoctor=false"], True),
+    (["--doctor", "false"], False), ([], None)])
+def test_the_word_false_selects_the_opposite_of_a_switch(arguments: list[str], expected: bool | None) -> None:
+    options = retrain.options_from(parse_flags("retrain", "", retrain.FLAGS, ["--image_dir=elsewhere", *arguments]))
+    assert options.doctor is expected
+
+
+def test_a_switch_and_its_opposite_contradict_each_other(capsys: pytest.CaptureFixture) -> None:
+    assert retrain.main(["--image_dir=elsewhere", "--doctor", "--nodoctor"]) == 2
+    assert "--doctor and --nodoctor contradict each other" in capsys.readouterr().err
 
 
 def test_a_folder_after_a_switch_is_not_swallowed(folder: Path) -> None:

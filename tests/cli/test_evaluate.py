@@ -67,6 +67,10 @@ def test_json_contains_the_metrics(capsys: pytest.CaptureFixture) -> None:
     assert metrics["count"] == 15 and metrics["labels"] == ["blue", "green", "red"]
     assert sum(map(sum, metrics["confusion_matrix"])) == 15 and metrics["interval"][0] < metrics["accuracy"]
     assert {label: row["support"] for label, row in metrics["per_class"].items()} == {"blue": 6, "green": 5, "red": 4}
+    recalls = [row["recall"] for row in metrics["per_class"].values()]
+    assert metrics["macro_average"]["recall"] == pytest.approx(np.mean(recalls))
+    assert metrics["weighted_average"]["recall"] == pytest.approx(metrics["accuracy"])
+    assert metrics["macro_average"]["support"] == metrics["weighted_average"]["support"] == 15
     assert 0 <= metrics["expected_calibration_error"] <= 1 and metrics["cross_entropy"] > 0
     assert metrics["top_k"]["3"] == 1
 

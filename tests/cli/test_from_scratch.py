@@ -10,10 +10,13 @@ import pytest
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
+import tfpoets
 from tests.shapes import write_shapes
 from tfpoets.cli import evaluate, label_image, retrain
 from tfpoets.data import load_photos, read_dataset
+from tfpoets.events import ChecksSkipped
 from tfpoets.tf_runtime import import_tensorflow
+from tfpoets.training import NetworkOptions
 from tfpoets.training.convnets import PRESETS
 
 EPOCHS, N_KERAS_PHOTOS = 12, 640
@@ -110,6 +113,36 @@ def test_a_grayscale_network_gives_colour_and_gray_photos_the_same_scores(capsys
         scores.append({entry["label"]: entry["score"] for entry in json.loads(capsys.readouterr().out)["labels"]})
     assert scores[0].keys() == scores[1].keys()
     assert all(abs(scores[0][label] - scores[1][label]) < 0.02 for label in scores[0])
+
+
+def test_a_network_from_scratch_needs_no_pretrained_network_unless_the_doctor_is_requested(
+        capsys: pytest.CaptureFixture) -> None:
+    write_shapes(Path("shapes"), 8)
+    command = ["--image_dir=shapes", "--architecture=lenet", "--train_epochs=1", "--model_dir=models"]
+    assert retrain.main(command) == 0
+    output = " ".join(capsys.readouterr().out.split())
+    assert "Skipped: the data doctor" in output and "Add --doctor to run them." in output
+    assert output.index("Skipped") < output.index("Epoch 1")
+    assert not Path("models").exists()
+    assert not Path("tf_files/retrained_graph_findings.csv").exists()
+    metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
+    assert metadata["options"]["doctor"] is False
+    assert retrain.main([*command, "--nodoctor"]) == 0
+    assert "Skipped" not in capsys.readouterr().out
+
+
+def test_the_doctor_examines_the_photos_of_a_network_from_scratch_if_requested(
+        tiny_module: Path, model_dir: Path) -> None:
+    write_shapes(Path("shapes"), 8)
+    Path("shapes/disc/again.png").write_bytes(Path("shapes/disc/0000.png").read_bytes())
+    values = {"network": NetworkOptions(architecture="lenet", epochs=1), "handle": str(tiny_module),
+              "model_dir": model_dir}
+    events: list[object] = []
+    result = tfpoets.retrain("shapes", doctor=True, on_event=events.append, **values)
+    assert result.findings and "exact_duplicate" in {finding.kind for finding in result.findings}
+    assert result.extractor and result.extractor.depth == 24 and ChecksSkipped() not in events
+    result = tfpoets.retrain("shapes", on_event=events.append, **values)
+    assert result.findings is None and result.extractor is None and ChecksSkipped() in events
 
 
 def test_unavailable_imagenet_weights_are_an_error(capsys: pytest.CaptureFixture) -> None:

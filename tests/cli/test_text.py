@@ -28,6 +28,8 @@ def test_class_lines_are_a_table_and_the_most_frequent_confusions() -> None:
     lines = class_lines(metrics(), ["a", "b", "a very long label that would fill the terminal alone"])
     assert lines[0].split() == ["class", "photos", "recall", "(95%", "interval)", "precision", "f1"]
     assert lines[1].split() == ["a", "20", "90.0%", "(70-97%)", "90.0%", "90.0%"]
+    assert lines[4].split() == ["macro", "average", "60", "90.0%", "90.0%", "90.0%"]
+    assert lines[5].split() == ["weighted", "average", "60", "90.0%", "90.0%", "90.0%"]
     assert "..." in lines[3] and all(len(line) < 80 for line in lines)
     assert "Most frequent confusions: a taken for b (2), b taken for" in " ".join(lines)
     assert not any("taken" in line for line in class_lines(metrics(wrong=0), ["a", "b", "c"]))
@@ -61,5 +63,11 @@ def test_the_comparison_of_networks_fits_a_terminal_and_shows_which_is_kept() ->
 
 def test_an_epoch_is_printed_as_one_line() -> None:
     stream = io.StringIO()
-    EventPrinter(stream)(EpochMetrics(3, 0.5, 0.75, 0.25, 0.875))
-    assert stream.getvalue() == ("Epoch 4: train loss 0.5000, accuracy 75.0%; validation loss 0.2500, 87.5%\n")
+    print_event = EventPrinter(stream)
+    print_event(EpochMetrics(3, 0.5, 0.75, 0.25, 0.875))
+    print_event(EpochMetrics(4, 0.5, 0.75, 0.25, 0.875, seconds=3.14159))
+    print_event(EpochMetrics(19, 0.5, 1, 0.25, 1, seconds=61.7))
+    assert stream.getvalue() == ("Epoch 4: train loss 0.5000, accuracy 75.0%; validation 0.2500, 87.5%\n"
+                                 "Epoch 5, 3.1 s: train loss 0.5000, accuracy 75.0%; validation 0.2500, 87.5%\n"
+                                 "Epoch 20, 62 s: train loss 0.5000, accuracy 100.0%; validation 0.2500, 100.0%\n")
+    assert all(len(line) < 80 for line in stream.getvalue().splitlines())

@@ -4,8 +4,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import logsumexp, softmax
-from sklearn.metrics import (accuracy_score, confusion_matrix, log_loss, precision_recall_fscore_support,
-                             top_k_accuracy_score)
+from sklearn.metrics import (accuracy_score, classification_report, confusion_matrix, log_loss,
+                             precision_recall_fscore_support, top_k_accuracy_score)
 
 from tfpoets.evaluation import (calibration_bins, calibration_error, cross_entropy, evaluate, evaluate_rejection,
                                 fit_temperature, log_softmax)
@@ -33,6 +33,22 @@ def test_metrics_agree_with_scikit_learn() -> None:
         figures = (actual.precision or 0, actual.recall or 0, actual.f1 or 0, actual.support)
         assert figures == pytest.approx([column[index] for column in expected])
     assert metrics.per_class[4].recall is None and metrics.per_class[4].support == 0
+
+
+@pytest.mark.parametrize("missing", ["nowhere", "in the photos", "in the predictions", "in both"])
+def test_averages_agree_with_the_classification_report_of_scikit_learn(missing: str) -> None:
+    probabilities, y = predictions()
+    if missing in ("nowhere", "in the predictions"):
+        y[:7] = 4
+    if missing in ("in the predictions", "in both"):
+        probabilities[:, 4] = 0
+    metrics = evaluate(probabilities, y)
+    report = classification_report(y, probabilities.argmax(1), zero_division=0, output_dict=True)
+    assert ("4" in report) == (missing != "in both")
+    for average, name in ((metrics.macro_average, "macro avg"), (metrics.weighted_average, "weighted avg")):
+        expected = [report[name][key] for key in ("precision", "recall", "f1-score", "support")]
+        assert [average.precision, average.recall, average.f1, average.support] == pytest.approx(expected)
+    assert metrics.macro_average.f1 != pytest.approx(metrics.weighted_average.f1)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

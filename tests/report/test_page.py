@@ -70,10 +70,18 @@ def test_the_page_shows_all_contents(tmp_path: Path) -> None:
     assert "75.0% Accuracy on 4 test photos, none of which were used for training." in text
     assert "4 photos are too few to tell" in text and "Most frequent errors: dog labelled as cat (1)" in text
     assert "Misclassified photos (1)" in text and "Data doctor findings (2)" in text and "no preview" in text
+    assert "Macro average475.0%83.3%73.3% Weighted average475.0%83.3%73.3%" in text
     assert "one photo moved" in text and "label it" in text and "Expected calibration error" in text
     assert "Occlusion maps" in text and "Largest drop in score: 50 percentage points" in text
     assert len(page.attributes("img")) == 4 and len(page.attributes("circle")) >= 2
     assert page.attributes("polyline")[0]["points"] == "0.0,100.0 100.0,0.0"
+
+
+def test_the_curves_of_epochs_fill_the_chart(tmp_path: Path) -> None:
+    points = [{"step": epoch, "accuracy": epoch / 4, "cross_entropy": 1.0} for epoch in (1, 2, 3)]
+    page = Elements(render(tmp_path, curves={"train": points, "validation": points}))
+    assert page.attributes("polyline")[0]["points"] == "0.0,100.0 50.0,50.0 100.0,0.0"
+    assert "3 steps" in page.text
 
 
 def test_the_page_loads_no_other_file(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ import pytest
 
 from tfpoets.errors import TfpoetsError
 from tfpoets.tf_runtime import import_tensorflow
-from tfpoets.training import (LinearHead, LoopOptions, NetworkFit, PixelData, TrainableModel, build_convnet,
+from tfpoets.training import (SCHEDULES, LinearHead, LoopOptions, NetworkFit, PixelData, TrainableModel, build_convnet,
                               checkpoints, train_network, training_run)
 from tfpoets.training.checkpoints import Checkpoints, RunFolder
 from tfpoets.training.convnets import ConvNet
-from tfpoets.training.schedules import default_learning_rate
+from tfpoets.training.schedules import build_optimizer, count_constant_epochs, default_learning_rate
 from tfpoets.training.training_run import TrainingRun
 
 SMALL_NETWORK = ConvNet(16, (4, 8), (3, 3), (16,))
@@ -116,12 +116,88 @@ def test_continuing_a_finished_run_gives_the_same_result_as_training_from_the_be
     single_fit, single = train(tmp_path / "single", replace(OPTIONS, epochs=6))
     np.testing.assert_allclose(extended, single, atol=1e-5)
     for extended_epoch, single_epoch in zip(fit.epochs, single_fit.epochs, strict=True):
-        assert asdict(extended_epoch) == pytest.approx(asdict(single_epoch), rel=1e-3, abs=1e-3)
+        metrics, expected = ({**asdict(epoch), "seconds": 0} for epoch in (extended_epoch, single_epoch))
+        assert metrics == pytest.approx(expected, rel=1e-3, abs=1e-3)
+        assert extended_epoch.seconds and single_epoch.seconds
     assert fit.epochs[-1].number == 5 and fit.n_steps == single_fit.n_steps == 60
     caplog.clear()
     for options, expected in ((replace(OPTIONS, epochs=4), shorter), (replace(OPTIONS, epochs=6), extended)):
         np.testing.assert_array_equal(train(tmp_path / "extended", options)[1], expected)
     assert caplog.messages == ["Training is already finished; using the trained network."] * 2
+
+
+def test_a_run_with_steps_is_continued_from_where_its_learning_rate_first_decreased(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    options = replace(OPTIONS, schedule="step", epochs=4)
+    train(tmp_path / "extended", options)
+    _, extended = train(tmp_path / "extended", replace(options, epochs=6))
+    assert "Training continues at step 20." in caplog.messages
+    np.testing.assert_allclose(extended, train(tmp_path / "single", replace(options, epochs=6))[1], atol=1e-5)
+
+
+def test_a_run_with_steps_does_not_use_a_state_from_after_its_own_first_decrease(tmp_path: Path) -> None:
+    options = replace(OPTIONS, schedule="step", epochs=4)
+    train(tmp_path / "both", replace(options, epochs=6))  # keeps the state after 3 epochs
+    assert not RunFolder(tmp_path / "both", 4, "step").can_continue()
+    shorter = train(tmp_path / "both", options)[1]  # its learning rate decreases after 2 epochs
+    np.testing.assert_allclose(shorter, train(tmp_path / "single", options)[1], atol=1e-5)
+
+
+def test_a_run_with_a_cosine_is_never_continued_by_a_longer_one(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "tfpoets")
+    options = replace(OPTIONS, schedule="cosine", epochs=2)
+    shorter = train(tmp_path / "both", options)[1]
+    longer = train(tmp_path / "both", replace(options, epochs=3))[1]
+    assert not any("continues" in message for message in caplog.messages)
+    np.testing.assert_allclose(longer, train(tmp_path / "single", replace(options, epochs=3))[1], atol=1e-5)
+    np.testing.assert_array_equal(train(tmp_path / "both", options)[1], shorter)
+    assert caplog.messages[-1] == "Training is already finished; using the trained network."
+
+
+@pytest.mark.parametrize("schedule", ["step", "cosine"])
+def test_an_interrupted_run_with_another_schedule_continues_to_the_same_result(schedule: str, tmp_path: Path) -> None:
+    def stop(epoch) -> None:
+        if epoch.number == 1:
+            raise KeyboardInterrupt
+    options = replace(OPTIONS, schedule=schedule)
+    expected = train(tmp_path / "uninterrupted", options)[1]
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "interrupted", options, on_epoch=stop)
+    np.testing.assert_allclose(train(tmp_path / "interrupted", options)[1], expected, atol=1e-5)
+
+
+def learning_rates(options: LoopOptions, steps_per_epoch: int = 10) -> np.ndarray:
+    """Return the learning rate of every step of a training run."""
+    import_tensorflow()
+    rates = build_optimizer(options, steps_per_epoch, options.schedule)._learning_rate
+    return np.array([float(rates(step)) for step in range(options.epochs * steps_per_epoch)])
+
+
+def test_learning_rates_follow_the_schedule() -> None:
+    base = LoopOptions(epochs=8, learning_rate=1.0, warm_up=4)
+    steps = np.arange(80)
+    warm_up = np.minimum(1, steps / 4)
+    assert learning_rates(base) == pytest.approx(warm_up * np.minimum(1, (80 - steps) / 20))
+    assert learning_rates(replace(base, schedule="step")) == pytest.approx(
+        warm_up * np.select([steps < 40, steps < 60], [1, 0.1], 0.01))
+    assert learning_rates(replace(base, schedule="cosine")) == pytest.approx(
+        np.where(steps < 4, steps / 4, (1 + np.cos(np.pi * (steps - 4) / 76)) / 2), abs=1e-6)
+    for schedule in SCHEDULES:  # a warm-up of more steps than an epoch has
+        rates = learning_rates(replace(base, schedule=schedule, epochs=1, warm_up=30))
+        assert rates.max() > 0.5 and rates[-1] < rates.max()
+        assert learning_rates(replace(base, schedule=schedule, warm_up=0))[0] == 1
+
+
+@pytest.mark.parametrize("schedule", ["constant", "step"])
+def test_until_the_rate_decreases_it_does_not_depend_on_the_number_of_epochs(schedule: str) -> None:
+    longer = learning_rates(LoopOptions(epochs=12, learning_rate=1.0, warm_up=25, schedule=schedule))
+    for epochs in (2, 5, 8):
+        options = LoopOptions(epochs=epochs, learning_rate=1.0, warm_up=25, schedule=schedule)
+        assert count_constant_epochs(epochs, schedule) > 0
+        n_shared = 10 * count_constant_epochs(epochs, schedule)
+        assert np.array_equal(learning_rates(options)[:n_shared], longer[:n_shared])
 
 
 def test_a_state_that_was_not_kept_when_the_run_was_killed_is_kept_when_it_continues(

@@ -54,8 +54,9 @@ class ArgumentChecker:
     def check(self, argv: Sequence[str]) -> list[str]:
         """Return the arguments in the form that argparse expects.
 
-        A switch with the word `true` becomes a switch without a word, one with `false` is removed, and a lone folder
-        becomes the value of the flag that takes it (`Flag.bare`).
+        A switch with the word `true` becomes a switch without a word, one with `false` is removed or, if there is one,
+        replaced with its opposite (--nodoctor for --doctor), and a lone folder becomes the value of the flag that
+        takes it (`Flag.bare`).
 
         Raises:
             UsageError: An argument is not what the user meant. The message shows what to write.
@@ -119,7 +120,9 @@ class ArgumentChecker:
         if value is None or SWITCH_WORDS[strip_decoration(value).lower()]:
             checked.append(name)
         else:
+            opposite = f"--{name[4:]}" if name.startswith("--no") else f"--no{name[2:]}"
             checked[:] = [argument for argument in checked if argument != name]
+            checked += [opposite] if opposite in self._flags else []
         return n_used
 
     def _check_intention(self, argv: Sequence[str], position: int, is_value: bool = False) -> None:

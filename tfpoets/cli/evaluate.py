@@ -4,24 +4,22 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfpoets.data import Dataset, DatasetOptions, Photo, group_numbers, read_dataset
-from tfpoets.errors import DataError, join_names
+from tfpoets.data import DatasetOptions, Photo, group_numbers
+from tfpoets.errors import DataError
 from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_rejection
-from tfpoets.exporting import UNKNOWN_LABEL, training_photo_mask
+from tfpoets.exporting import training_photo_mask
 from tfpoets.files import check_output_file
 from tfpoets.inference import Classifier, LegacyGraphOptions, Prediction, load_classifier
-from tfpoets.progress import progress_bar
 from tfpoets.report import EvaluatedPhotos, describe_evaluation, write_report
 
 from .invocation import command_line
+from .labelled_photos import predict_labelled, read_labelled_photos
 from .min_accuracy import MIN_ACCURACY, accuracy_exit_code, check_min_accuracy
 from .parser import Flag, Group, location, option_values, parse_flags, path
 from .paths import TF_FILES, default_graph
@@ -100,33 +98,24 @@ def evaluate_classifier(options: EvaluateOptions) -> int:
         The exit code: 3 if the accuracy is below `min_accuracy`, 0 otherwise.
     """
     classifier = load_classifier(options.graph, options.legacy)
-    dataset = read_dataset(options.image_dir, 1, options.dataset)
-    class_indices = _match_labels(classifier, dataset)
-    if not class_indices:
-        raise DataError(f"No photos in {dataset.location} have a label of {options.graph} "
-                        f"({join_names(classifier.labels)}).",
-                        "Change the labels of the photos (by default, the names of their folders) to those of the "
-                        "classifier.")
-    unknown_photos = _find_unknown_photos(classifier, dataset, class_indices)
-    _log_unmatched(classifier, dataset, class_indices, {photo.label for photo in unknown_photos})
-    photos = [photo for photo in dataset.photos if photo.label in class_indices]
-    photos, notes = _exclude_training_photos(classifier, photos)
+    labelled = read_labelled_photos(classifier, options.graph, options.image_dir, options.dataset)
+    photos, notes = _exclude_training_photos(classifier, labelled.photos)
     if options.min_accuracy is not None and ONLY_TRAINING_PHOTOS in notes:
         raise DataError("`min_accuracy` needs photos that the classifier was not trained on.",
                         "Use another `image_dir`.")
-    photos, predictions = _predict(classifier, photos)
+    photos, predictions = predict_labelled(classifier, photos)
     if not predictions:
         raise DataError("None of the photos could be read.")
     probabilities = np.stack([prediction.probabilities for prediction in predictions
                               if prediction.probabilities is not None])
-    y = np.array([class_indices[photo.label] for photo in photos])
+    y = np.array([labelled.class_indices[photo.label] for photo in photos])
     metrics = evaluate(probabilities, y, group_numbers(photos))
-    rejection = _evaluate_rejection(classifier, predictions, metrics, unknown_photos)
+    rejection = _evaluate_rejection(classifier, predictions, metrics, labelled.unknown_photos)
     if options.report:
         command = f"{command_line('label_image', f'--graph={options.graph}')} --image=PHOTO"
         write_report(options.report, describe_evaluation(
             classifier, options.graph, EvaluatedPhotos(photos, y, probabilities, metrics, rejection),
-            dataset.location, notes, command))
+            labelled.dataset.location, notes, command))
     if options.format == "json":
         print(json.dumps({**metrics.to_dict(classifier.labels), "unknown": rejection and rejection.to_dict()},
                          ensure_ascii=False))
@@ -150,55 +139,18 @@ def _print_metrics(classifier: Classifier, metrics: Metrics, rejection: Rejectio
     print(*class_lines(metrics, classifier.labels), sep="\n")
 
 
-def _match_labels(classifier: Classifier, dataset: Dataset) -> dict[str, int]:
-    """Return the index of the class that each label of the dataset names. Labels that match no class are omitted.
-
-    For a graph of TensorFlow for Poets, a label also matches the class that `_legacy_label` derives from it.
-    """
-    indices = {label: index for index, label in enumerate(classifier.labels)}
-    matches = {label: indices.get(label) for label in dataset.labels}
-    if classifier.metadata is None:
-        matches = {label: indices.get(_legacy_label(label)) if index is None else index
-                   for label, index in matches.items()}
-    return {label: index for label, index in matches.items() if index is not None}
-
-
-def _legacy_label(label: str) -> str:
-    """Convert a label as TensorFlow for Poets did: lower case, and a space for anything but a-z and 0-9."""
-    return re.sub(r"[^a-z0-9]+", " ", label.lower()).strip() or " "
-
-
-def _find_unknown_photos(classifier: Classifier, dataset: Dataset, class_indices: Collection[str]) -> list[Photo]:
-    """Return the photos with the label "unknown", or an empty list if the classifier has no reject option."""
-    if classifier.unknown_threshold is None:
-        return []
-    return [photo for photo in dataset.photos
-            if photo.label.casefold() == UNKNOWN_LABEL and photo.label not in class_indices]
-
-
 def _evaluate_rejection(classifier: Classifier, predictions: list[Prediction], metrics: Metrics,
                         unknown_photos: list[Photo]) -> Rejection | None:
     """Return the metrics of the reject option, or None if the classifier has none."""
     if classifier.unknown_threshold is None:
         return None
-    unknown_predictions = _predict(classifier, unknown_photos)[1] if unknown_photos else []
+    unknown_predictions = predict_labelled(classifier, unknown_photos)[1] if unknown_photos else []
     return evaluate_rejection(_unknown_scores(predictions), metrics.predicted == metrics.y,
                               classifier.unknown_threshold, _unknown_scores(unknown_predictions), metrics.groups)
 
 
 def _unknown_scores(predictions: list[Prediction]) -> np.ndarray:
     return np.array([prediction.unknown_score for prediction in predictions], np.float64)
-
-
-def _log_unmatched(classifier: Classifier, dataset: Dataset, class_indices: dict[str, int],
-                   unknown_labels: set[str]) -> None:
-    """Log the labels that are not classes and the classes without photos."""
-    unmatched = [label for label in dataset.labels if label not in class_indices and label not in unknown_labels]
-    if unmatched:
-        log.warning("Left out, because the classifier has no label of that name: %s.", join_names(unmatched))
-    missing = [label for index, label in enumerate(classifier.labels) if index not in class_indices.values()]
-    if missing:
-        log.warning("There are no photos of %s.", join_names(missing))
 
 
 def _exclude_training_photos(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], list[str]]:
@@ -219,17 +171,3 @@ def _exclude_training_photos(classifier: Classifier, photos: list[Photo]) -> tup
             f"{len(new_photos)} are evaluated.")
     log.info(note)
     return new_photos, [note]
-
-
-def _predict(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], list[Prediction]]:
-    """Return the photos that could be read, and the predictions for them."""
-    readable_photos, predictions = [], []
-    with progress_bar(len(photos), "Labelling", "photo") as bar:
-        for photo, prediction in classifier.predict_photos(photos, Photo.read):
-            bar.update()
-            if prediction.probabilities is None:
-                log.warning("%s is left out: %s.", photo.uri, prediction.reason)
-            else:
-                readable_photos.append(photo)
-                predictions.append(prediction)
-    return readable_photos, predictions

@@ -34,7 +34,8 @@ DESCRIPTION = ("Train an image classifier on your own photos, with one folder pe
                "classifier.")
 
 # Flags that apply to one kind of training only.
-NETWORK_ONLY = ("train_epochs", "batch_size", "optimizer", "dropout", "patience", "monitor", "batch_norm")
+NETWORK_ONLY = ("train_epochs", "batch_size", "optimizer", "schedule", "warmup", "dropout", "patience", "monitor",
+                "batch_norm")
 SGD_ONLY = ("solver", "how_many_training_steps", "train_batch_size", "validation_batch_size", "test_batch_size",
             "eval_step_interval", "intermediate_store_frequency", "intermediate_output_graphs_dir")
 # Flags that select --solver=sgd.
@@ -98,7 +99,16 @@ def options_from(args: dict[str, Any]) -> RetrainOptions:
         split["testing_percentage"] = 0
     values["split"] = SplitOptions(**split)
     values["files"] = ExportOptions(**values.get("files", {}))
-    return RetrainOptions(**values, doctor=not args.get("nodoctor", False))
+    return RetrainOptions(**values, doctor=_doctor_option(args))
+
+
+def _doctor_option(args: dict[str, Any]) -> bool | None:
+    """Return whether the data doctor was requested, or None if the flags leave this open."""
+    if "doctor" in args and "nodoctor" in args:
+        raise UsageError("--doctor and --nodoctor contradict each other.", "Use one of them.")
+    if "nodoctor" in args:
+        return False
+    return True if "doctor" in args else None
 
 
 def _check_values(args: dict[str, Any], loop: dict[str, Any], sgd_values: dict[str, Any]) -> None:

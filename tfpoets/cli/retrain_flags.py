@@ -6,8 +6,8 @@ import os
 from tfpoets.data import SplitOptions
 from tfpoets.exporting import ExportOptions, format_names
 from tfpoets.training import (ARCHITECTURES, BATCH_NORMS, CHECKPOINTS, CLASS_WEIGHTS, COLOR_MODES, CONVNETS,
-                              DEFAULT_AUGMENTED_VIEWS, MONITORS, OPTIMIZERS, RESNET, WEIGHTS, FineTuningOptions,
-                              NetworkOptions, SGDOptions, solver_names)
+                              DEFAULT_AUGMENTED_VIEWS, MONITORS, OPTIMIZERS, RESNET, SCHEDULES, WEIGHTS,
+                              FineTuningOptions, NetworkOptions, SGDOptions, solver_names)
 
 from .min_accuracy import MIN_ACCURACY
 from .parser import Flag, Group, location, names, path
@@ -53,6 +53,12 @@ NETWORK = Group("training of all layers", (
          f"{', '.join(ARCHITECTURES)} (default: {SCRATCH.epochs})", parse=int, metavar="N", aliases=("epochs",)),
     Flag("batch_size", f"photos per step (default: {SCRATCH.batch_size})", "loop.batch_size", int, "N"),
     Flag("optimizer", f"optimizer (default: {SCRATCH.optimizer})", "loop.optimizer", choices=OPTIMIZERS),
+    Flag("schedule", "how the learning rate decreases: constant until the last quarter of the epochs, then linearly "
+         "to 0 (default); as a cosine from the beginning; or in a step to a tenth after half of the epochs and to a "
+         "hundredth after three quarters. With cosine, a larger number of epochs starts the training again",
+         "loop.schedule", choices=SCHEDULES),
+    Flag("warmup", f"number of steps in which the learning rate increases from 0 (default: {SCRATCH.warm_up})",
+         "loop.warm_up", int, "N"),
     Flag("dropout", "dropout rate of a network trained from scratch (default: that of the network)", parse=fraction,
          metavar="P"),
     Flag("patience", f"stop after N epochs without improvement (default: {SCRATCH.patience}, never stop early)",
@@ -87,7 +93,10 @@ EVALUATION = Group("evaluation", (
     Flag("cross_validate", "also measure the accuracy by K-fold cross-validation, which is more precise if there are "
          "few photos", "cross_validate", int, "K"),
     MIN_ACCURACY,
-    Flag("nodoctor", "do not search the photos for wrong labels, duplicates and other problems", const=True),
+    Flag("doctor", "search the photos for wrong labels, duplicates and other problems, and for scenes that are in "
+         "training and test photos (default, except for networks trained from scratch, which do not need the features "
+         "of a pretrained network otherwise)", const=True),
+    Flag("nodoctor", "do not search the photos for problems", const=True),
     Flag("print_misclassified_test_images", "list the misclassified test photos", const=True),
     Flag("format", "text (default), or json to print the result as one object and everything else to standard error",
          choices=("text", "json"))))

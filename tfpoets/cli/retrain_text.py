@@ -19,6 +19,9 @@ from .text import (accuracy_lines, conversion_header, conversion_notes, conversi
 MAX_UNREADABLE = 50
 # The number of findings of each kind that are printed.
 MAX_FINDINGS_PER_KIND = 1
+CHECKS_SKIPPED = ("Skipped: the data doctor (wrong labels, duplicates and other problems in the photos), and the "
+                  "check whether test photos repeat the scenes of training photos. They need the features of a "
+                  "pretrained network, which take longer than training a small one. Add --doctor to run them.")
 
 
 class EventPrinter:
@@ -36,6 +39,8 @@ class EventPrinter:
         self._lines: dict[type, Callable[[Any], Sequence[str]]] = {
             events.PhotosListed: lambda event: photo_lines(event.dataset),
             events.BottlenecksExtracted: _extraction_lines,
+            events.ChecksSkipped: lambda event: textwrap.wrap(CHECKS_SKIPPED, LINE_WIDTH, subsequent_indent="  ",
+                                                              break_on_hyphens=False),
             events.PhotosSplit: _split_lines,
             AugmentedViewsExtracted: lambda event: [f"Bottlenecks of {event.views} augmented views of {event.photos} "
                                                     f"photos: {event.computed} computed"],
@@ -115,8 +120,13 @@ def _step_lines(step: StepMetrics) -> list[str]:
 
 
 def _epoch_lines(epoch: EpochMetrics) -> list[str]:
-    return [f"Epoch {epoch.number + 1}: train loss {epoch.train_loss:.4f}, accuracy {epoch.train_accuracy:.1%}; "
-            f"validation loss {epoch.validation_loss:.4f}, {epoch.validation_accuracy:.1%}"]
+    seconds = "" if epoch.seconds is None else f", {_format_seconds(epoch.seconds)}"
+    return [f"Epoch {epoch.number + 1}{seconds}: train loss {epoch.train_loss:.4f}, accuracy "
+            f"{epoch.train_accuracy:.1%}; validation {epoch.validation_loss:.4f}, {epoch.validation_accuracy:.1%}"]
+
+
+def _format_seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def _file_lines(event: events.FilesWritten) -> list[str]:

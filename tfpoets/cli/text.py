@@ -10,7 +10,7 @@ import numpy as np
 from tfpoets.data import Dataset
 from tfpoets.doctor import Finding, finding_kinds
 from tfpoets.errors import join_names
-from tfpoets.evaluation import Metrics, Rejection
+from tfpoets.evaluation import AverageMetrics, ClassMetrics, Metrics, Rejection
 from tfpoets.exporting import ExportedFile, RepeatedScenes
 from tfpoets.report import scene_sentences, unknown_sentences
 
@@ -40,11 +40,12 @@ def scene_lines(scenes: RepeatedScenes) -> list[str]:
 
 
 def class_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:
-    """Return a table of the classes, and the most frequent confusions.
+    """Return a table of the classes and their averages, and the most frequent confusions.
 
-    If there are more than MAX_CLASSES classes, those with the lowest recall are shown.
+    If there are more than MAX_CLASSES classes, those with the lowest recall are shown. The averages are over all.
     """
-    width = min(max(len("class"), *map(len, labels)), MAX_LABEL_LENGTH)
+    averages = {"macro average": metrics.macro_average, "weighted average": metrics.weighted_average}
+    width = min(max(map(len, [*averages, *labels])), MAX_LABEL_LENGTH)
     rows = [(label, result) for label, result in zip(labels, metrics.per_class) if result.support or result.predicted]
     lines = [f"{'class':<{width}}  photos  recall (95% interval)  precision      f1"]
     if len(rows) > MAX_CLASSES:
@@ -52,11 +53,18 @@ def class_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:
         lines.insert(0, f"The {MAX_CLASSES} classes with the lowest recall:")
     for label, result in rows:
         short_label = label if len(label) <= width else label[:width - 3] + "..."
-        low, high = result.recall_interval or (0.0, 0.0)
-        interval = f"({100 * low:.0f}-{100 * high:.0f}%)" if result.recall_interval else ""
-        lines.append(f"{short_label:<{width}}  {result.support:>6}  {_percent(result.recall):>6} {interval:>14}  "
-                     f"{_percent(result.precision):>9}  {_percent(result.f1):>6}")
+        lines.append(_class_row(f"{short_label:<{width}}", result, result.recall_interval))
+    lines += [_class_row(f"{name:<{width}}", average) for name, average in averages.items()]
     return lines + _confusion_lines(metrics, labels)
+
+
+def _class_row(name: str, result: ClassMetrics | AverageMetrics, recall_interval: tuple[float, float] | None = None
+               ) -> str:
+    """Return a row of the table of the classes, after the padded name of the class."""
+    low, high = recall_interval or (0.0, 0.0)
+    interval = f"({100 * low:.0f}-{100 * high:.0f}%)" if recall_interval else ""
+    return (f"{name}  {result.support:>6}  {_percent(result.recall):>6} {interval:>14}  "
+            f"{_percent(result.precision):>9}  {_percent(result.f1):>6}")
 
 
 def unknown_lines(rejection: Rejection, photos: str) -> list[str]:

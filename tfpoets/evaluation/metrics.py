@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -55,6 +56,25 @@ class ClassMetrics:
         """Return the metrics for JSON."""
         return {"precision": self.precision, "precision_interval": self.precision_interval, "recall": self.recall,
                 "recall_interval": self.recall_interval, "f1": self.f1, "support": self.support}
+
+
+@dataclass(frozen=True)
+class AverageMetrics:
+    """The means of a metric over the classes, as in scikit-learn's `classification_report`.
+
+    Classes without photos that were never predicted are left out. A precision or recall that is undefined counts as 0.
+
+    Attributes:
+        precision: The mean precision, 0 to 1.
+        recall: The mean recall, 0 to 1.
+        f1: The mean F1, 0 to 1.
+        support: The number of photos of all classes.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +137,22 @@ class Metrics:
     def per_class(self) -> tuple[ClassMetrics, ...]:
         """The metrics of each class, in label order."""
         return tuple(self._class_metrics(index) for index in range(len(self.confusion)))
+
+    @cached_property
+    def macro_average(self) -> AverageMetrics:
+        """The means over the classes, in which every class counts the same."""
+        return self._average([1 if row.support or row.predicted else 0 for row in self.per_class])
+
+    @cached_property
+    def weighted_average(self) -> AverageMetrics:
+        """The means over the classes, weighted by their numbers of photos. The mean recall is the accuracy."""
+        return self._average([row.support for row in self.per_class])
+
+    def _average(self, weights: Sequence[int]) -> AverageMetrics:
+        """Return the weighted means of the metrics of the classes."""
+        precision, recall, f1 = (float(np.average(values, weights=weights)) for values in zip(
+            *((row.precision or 0.0, row.recall or 0.0, row.f1 or 0.0) for row in self.per_class)))
+        return AverageMetrics(precision, recall, f1, self.count)
 
     def _class_metrics(self, index: int) -> ClassMetrics:
         support, predicted = int(self.confusion[index].sum()), int(self.confusion[:, index].sum())
@@ -184,6 +220,7 @@ class Metrics:
                 "expected_calibration_error": self.expected_calibration_error,
                 "top_k": {str(k): self.top_k(k) for k in (1, 3, 5) if k <= len(labels)},
                 "per_class": {label: metrics.to_dict() for label, metrics in zip(labels, self.per_class)},
+                "macro_average": asdict(self.macro_average), "weighted_average": asdict(self.weighted_average),
                 "confusion_matrix": self.confusion.tolist(), "labels": list(labels)}
 
 

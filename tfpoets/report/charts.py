@@ -62,15 +62,16 @@ def _curve_chart(curves: dict[str, list[dict[str, float]]], metric: str, title: 
                 for name, points in curves.items() if points}
     values = [value for points in measured.values() for _, value in points]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    last_step = max((point["step"] for points in curves.values() for point in points), default=0)
-    value_range, step_range = (high - low) or 1.0, last_step or 1
+    steps = [point["step"] for points in curves.values() for point in points] or [0]
+    first_step, n_intervals = min(steps), max(steps) - min(steps)
+    value_range, step_range = (high - low) or 1.0, n_intervals or 1
 
     def coordinates(step: float, value: float) -> str:
-        return f"{100 * step / step_range:.1f},{100 - 100 * (value - low) / value_range:.1f}"
+        return f"{100 * (step - first_step) / step_range:.1f},{100 - 100 * (value - low) / value_range:.1f}"
     lines = tuple(Line(name, " ".join(coordinates(*point) for point in points)) for name, points in measured.items())
     number_format = "{:.0%}" if percent else "{:.2f}"
     return LineChart(title, lines, number_format.format(low), number_format.format(high),
-                     f"{int(step_range) + 1} steps")
+                     f"{int(n_intervals) + 1} steps")
 
 
 def calibration_points(bins: Sequence[CalibrationBin]) -> list[CalibrationPoint]:

@@ -1,6 +1,7 @@
 """Pictures of sample photos, confusion matrices and training curves."""
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from tfpoets.errors import PhotoError
 from tfpoets.evaluation import Metrics
 
 # In pixels.
-TILE_SIZE, CELL_SIZE, GAP, FONT_SIZE = 128, 48, 6, 15
+TILE_SIZE, CELL_SIZE, GAP, COLUMN_GAP, FONT_SIZE = 128, 48, 6, 24, 15
 # RGB.
 TEXT_COLOUR, PLACEHOLDER_COLOUR, BACKGROUND = (28, 37, 48), (220, 223, 227), (251, 250, 247)
 CORRECT_COLOUR, ERROR_COLOUR = (34, 139, 87), (200, 66, 50)
@@ -27,27 +28,39 @@ MAX_LABEL_LENGTH = 18
 def sample_grid(dataset: Dataset, photos_per_class: int) -> Image.Image:
     """Return a picture with a row of sample photos for each class, below its label and number of photos.
 
-    The samples are evenly spaced over the photos of the class.
+    The samples are evenly spaced over the photos of the class. If there are many classes, they are arranged in several
+    columns, so that the picture is about as wide as high.
 
     Args:
         dataset: The photos.
-        photos_per_class: The number of columns.
+        photos_per_class: The number of photos of each class.
 
     Returns:
         An RGB image of the first MAX_GRID_CLASSES classes.
     """
     font = ImageFont.load_default(FONT_SIZE)
-    row_height = TILE_SIZE + FONT_SIZE + 3 * GAP
+    width, height = photos_per_class * (TILE_SIZE + GAP), TILE_SIZE + FONT_SIZE + 3 * GAP
     counts = list(dataset.counts().items())[:MAX_GRID_CLASSES]
-    grid = Image.new("RGB", (photos_per_class * (TILE_SIZE + GAP) + GAP, row_height * len(counts) + GAP), BACKGROUND)
-    draw = ImageDraw.Draw(grid)
-    for row, (label, count) in enumerate(counts):
+    columns = max(1, round(math.sqrt(len(counts) * height / width)))
+    rows = math.ceil(len(counts) / columns)
+    columns = math.ceil(len(counts) / rows)
+    grid = Image.new("RGB", (columns * (width + COLUMN_GAP) - COLUMN_GAP + GAP, rows * height + GAP), BACKGROUND)
+    for number, (label, count) in enumerate(counts):
         photos = [photo for photo in dataset.photos if photo.label == label]
-        top = row * row_height + GAP
-        draw.text((GAP, top), f"{label} ({count})", TEXT_COLOUR, font)
-        for column, photo in enumerate(_evenly_spaced(photos, photos_per_class)):
-            grid.paste(_square_tile(photo), (GAP + column * (TILE_SIZE + GAP), top + FONT_SIZE + GAP))
+        column, row = divmod(number, rows)
+        grid.paste(_class_row(f"{label} ({count})", _evenly_spaced(photos, photos_per_class), (width, height), font),
+                   (column * (width + COLUMN_GAP) + GAP, row * height + GAP))
     return grid
+
+
+def _class_row(title: str, photos: Sequence[Photo], size: tuple[int, int],
+               font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Image.Image:
+    """Return a picture of this width and height: a line of text above a row of photos."""
+    picture = Image.new("RGB", size, BACKGROUND)
+    ImageDraw.Draw(picture).text((0, 0), title, TEXT_COLOUR, font)
+    for column, photo in enumerate(photos):
+        picture.paste(square_tile(photo), (column * (TILE_SIZE + GAP), FONT_SIZE + GAP))
+    return picture
 
 
 def _evenly_spaced(photos: Sequence[Photo], count: int) -> list[Photo]:
@@ -55,7 +68,7 @@ def _evenly_spaced(photos: Sequence[Photo], count: int) -> list[Photo]:
     return [photos[index] for index in indices]
 
 
-def _square_tile(photo: Photo) -> Image.Image:
+def square_tile(photo: Photo) -> Image.Image:
     """Return a photo cropped to a square, or a crossed-out square if the photo cannot be read."""
     try:
         return ImageOps.fit(Image.fromarray(load_full_size(photo.read())), (TILE_SIZE, TILE_SIZE))
@@ -117,12 +130,13 @@ def _paste_vertical_text(picture: Image.Image, text: str, font: ImageFont.FreeTy
     picture.paste(strip.rotate(90, expand=True), (middle - (FONT_SIZE + GAP) // 2, 0))
 
 
-def curves_picture(curves: dict[str, list[dict[str, float]]]) -> Image.Image:
+def curves_picture(curves: dict[str, list[dict[str, float]]], step_name: str = "step") -> Image.Image:
     """Return a picture of accuracy and cross entropy during training.
 
     Args:
         curves: The training curves by name; each point has a `step`, an `accuracy` and a `cross_entropy`, and an
             `l2_strength` if regularization strengths were tried.
+        step_name: What a step is, for the label of the axis.
 
     Returns:
         An RGB image.
@@ -146,7 +160,7 @@ def curves_picture(curves: dict[str, list[dict[str, float]]]) -> Image.Image:
             axes.invert_xaxis()
             axes.set_xlabel("L2 strength, decreasing")
         else:
-            axes.set_xlabel("step")
+            axes.set_xlabel(step_name)
         axes.grid(alpha=0.3)
         if any(curves.values()):
             axes.legend()

@@ -16,7 +16,7 @@ from tfpoets.errors import OptionError, TfpoetsError, TrainingError, check_choic
 from tfpoets.extractors import Extractor, Network, average_views, core_count, prepare_extractor
 
 from .checkpoints import COSINE_LOOP_VERSION, LOOP_VERSION, RunFolder
-from .convnets import PRESETS, build_convnet, seed_weights
+from .convnets import PRESETS, build_convnet, log_summary, seed_weights
 from .linear_head import LinearHead
 from .loop_options import LoopOptions
 from .network_fit import EpochMetrics, NetworkFit
@@ -156,6 +156,7 @@ def build_from_scratch(options: NetworkOptions, image_size: int | None, seed: in
         seed_weights(seed)
         size = image_size or RESNET_SIZE
         model = build_resnet(size, pretrained)
+        log_summary(model)
 
         def function(pixels: Any, training: bool) -> Any:
             return model(pixels * 2 - 1, training=training)
@@ -181,7 +182,8 @@ def train_all_layers(initial: InitialNetwork, dataset: Dataset, options: FineTun
     """
     key = _find_key(initial, dataset, options, views, work_dir)
     folder = work_dir / "training" / key
-    if (options.resume or options.checkpoint) and not RunFolder(folder, options.epochs).can_continue():
+    run_folder = RunFolder(folder, options.epochs, options.schedule)
+    if (options.resume or options.checkpoint) and not run_folder.can_continue():
         option = "resume" if options.resume else "checkpoint"
         raise TrainingError("There is no checkpoint: no training run with these photos and options was started.",
                             f"Use the same photos and options as in the first run, or omit `{option}`.")

@@ -28,10 +28,11 @@ class RunFolder:
     Args:
         folder: The shared folder; or the folder of a training run of an earlier version, which has no subfolders.
         epochs: The number of epochs of this training run.
+        schedule: How its learning rate decreases: one of SCHEDULES.
     """
 
-    def __init__(self, folder: Path, epochs: int):
-        self.shared, self._epochs = folder, epochs
+    def __init__(self, folder: Path, epochs: int, schedule: str = "constant"):
+        self.shared, self._n_constant = folder, count_constant_epochs(epochs, schedule)
         self.is_earlier_version = (folder / "last").is_dir()
         self.path = folder if self.is_earlier_version else folder / f"epochs-{epochs}"
 
@@ -51,7 +52,7 @@ class RunFolder:
             _copy_folder(self.path, self._kept(epochs))
 
     def _shorter(self) -> Path | None:
-        kept = [self._kept(epochs) for epochs in range(count_constant_epochs(self._epochs), 0, -1)]
+        kept = [self._kept(epochs) for epochs in range(self._n_constant, 0, -1)]
         return next((folder for folder in kept if folder.is_dir()), None)
 
     def _kept(self, epochs: int) -> Path:

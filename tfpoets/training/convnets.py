@@ -1,11 +1,14 @@
 """Small convolutional networks to train from scratch."""
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from tfpoets.tf_runtime import import_tensorflow
+
+log = logging.getLogger(__name__)
 
 # Maps float32 [n, height, width, 3] in [0, 1] to float32 [n, depth]. The second argument is Keras's `training`.
 TrainableNetwork = Callable[[Any, bool], Any]
@@ -88,7 +91,14 @@ def build_convnet(preset: ConvNet, height: int, width: int, *, grayscale: bool, 
         x = keras.layers.BatchNormalization()(x) if preset.batch_norm else x
         x = keras.layers.Dropout(rate)(x) if rate else x
     model = keras.Model(pixels, x)
+    log_summary(model)
     return lambda photos, training: model(photos, training=training)
+
+
+def log_summary(model: Any) -> None:
+    """Log the layers of a Keras model with the shapes of their outputs, at the level DEBUG."""
+    if log.isEnabledFor(logging.DEBUG):
+        model.summary(line_length=79, print_fn=lambda text: log.debug("%s", text))
 
 
 def _to_grayscale(keras: Any, pixels: Any) -> Any:

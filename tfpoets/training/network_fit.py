@@ -1,7 +1,7 @@
 """The result of training a whole network."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .curves import Curves, build_curves
@@ -18,6 +18,9 @@ class EpochMetrics:
     the training photos are means over the photos of the epoch, with augmentation and dropout. The validation loss is
     measured at the best temperature, which the classifier will use. Otherwise the first epoch would look best, because
     training on smoothed labels makes a network less confident.
+
+    `number` is 0 for the first epoch. `seconds` is the duration of the epoch with its validation; of an interrupted
+    epoch, only that of the part after the interruption. It is None for epochs that an earlier version trained.
     """
 
     number: int
@@ -25,6 +28,7 @@ class EpochMetrics:
     train_accuracy: float
     validation_loss: float
     validation_accuracy: float
+    seconds: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,5 +63,5 @@ class NetworkFit:
                 "temperature": self.head.temperature, **head_fit}
 
     def curves(self) -> Curves:
-        """Return the metrics of the epochs; each epoch is one step of the curves."""
-        return build_curves((epoch.number, epoch) for epoch in self.epochs)
+        """Return the metrics of the epochs; each epoch is one step of the curves, and the first one is step 1."""
+        return build_curves((epoch.number + 1, epoch) for epoch in self.epochs)

@@ -17,31 +17,33 @@ def default_learning_rate(n_weights: int) -> float:
     return REFERENCE_RATE * (REFERENCE_WEIGHTS / n_weights) ** 0.5
 
 
-def count_constant_epochs(epochs: int) -> int:
-    """Return after how many epochs the learning rate begins to decay, in a training run of `epochs` epochs."""
-    return epochs - math.ceil(epochs / 4)
+def count_constant_epochs(epochs: int, schedule: str = "constant") -> int:
+    """Return after how many whole epochs the learning rate begins to decrease.
 
-
-def build_optimizer(options: LoopOptions, steps_per_epoch: int, cosine: bool = False) -> Any:
-    """Return the optimizer.
-
-    The learning rate increases for `warm_up` steps, is then constant, and decreases linearly to 0 in the last quarter
-    of the epochs (rounded up). Until then it does not depend on the number of epochs, so a longer training run
-    continues from where it begins to decrease in a shorter one.
+    Until then it does not depend on the number of epochs, so a longer training run continues from there.
 
     Args:
-        options: The options for training, with a learning rate.
+        epochs: The number of epochs of the training run.
+        schedule: One of SCHEDULES. With "cosine" the result is 0.
+    """
+    return {"constant": epochs - math.ceil(epochs / 4), "step": epochs // 2, "cosine": 0}[schedule]
+
+
+def build_optimizer(options: LoopOptions, steps_per_epoch: int, schedule: str) -> Any:
+    """Return the optimizer.
+
+    Args:
+        options: The options for training, with a learning rate. Their schedule is not used.
         steps_per_epoch: The number of steps per epoch.
-        cosine: Whether the learning rate has a cosine decay from the end of the warm-up; this is how training runs of
-            earlier versions are continued.
+        schedule: How the learning rate decreases: one of SCHEDULES.
     """
     import keras
     assert options.learning_rate is not None
-    build_schedule = _cosine_schedule if cosine else _trapezoidal_schedule
-    schedule = build_schedule(options.learning_rate, options, steps_per_epoch)
-    builders = {"adamw": lambda: keras.optimizers.AdamW(schedule, weight_decay=options.weight_decay),
-                "adam": lambda: keras.optimizers.Adam(schedule), "rmsprop": lambda: keras.optimizers.RMSprop(schedule),
-                "sgd": lambda: keras.optimizers.SGD(schedule, momentum=0.9)}
+    builder = {"constant": _trapezoidal_schedule, "cosine": _cosine_schedule, "step": _step_schedule}[schedule]
+    rates = builder(options.learning_rate, options, steps_per_epoch)
+    builders = {"adamw": lambda: keras.optimizers.AdamW(rates, weight_decay=options.weight_decay),
+                "adam": lambda: keras.optimizers.Adam(rates), "rmsprop": lambda: keras.optimizers.RMSprop(rates),
+                "sgd": lambda: keras.optimizers.SGD(rates, momentum=0.9)}
     return builders[options.optimizer]()
 
 
@@ -63,8 +65,29 @@ def _trapezoidal_schedule(rate: float, options: LoopOptions, steps_per_epoch: in
     return Schedule()
 
 
+def _step_schedule(rate: float, options: LoopOptions, steps_per_epoch: int) -> Any:
+    """Return the schedule of a warm-up and a rate that is divided by 10 twice, as for ResNet (He et al. 2015)."""
+    import keras
+    n_steps = steps_per_epoch * options.epochs
+    warm_up = options.warm_up if options.epochs > 1 else min(options.warm_up, n_steps // 4)
+
+    class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step: Any) -> Any:
+            step = keras.ops.cast(step, "float32")
+            warmed_up = keras.ops.minimum(1.0, step / warm_up) if warm_up else 1.0
+            decreased = keras.ops.where(step < n_steps // 2, 1.0, keras.ops.where(step < 3 * n_steps // 4, 0.1, 0.01))
+            return rate * warmed_up * decreased
+
+        def get_config(self) -> dict[str, Any]:
+            return {}
+    return Schedule()
+
+
 def _cosine_schedule(rate: float, options: LoopOptions, steps_per_epoch: int) -> Any:
-    """Return the schedule of commit f862d5e: a warm-up for at most a quarter of the steps, then a cosine decay."""
+    """Return the schedule of a warm-up for at most a quarter of the steps, and a cosine decay.
+
+    This is the only schedule of commit f862d5e.
+    """
     import keras
     n_steps = steps_per_epoch * options.epochs
     warm_up = min(options.warm_up, n_steps // 4)

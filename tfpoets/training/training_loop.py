@@ -6,6 +6,7 @@ resume in the middle of an epoch with the same data order, and end with the same
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def train_network(model: TrainableModel, train: PixelData, validation: PixelData, options: LoopOptions, folder: Path,
-                  on_epoch: Callable[[EpochMetrics], None]) -> NetworkFit:
+                  on_epoch: Callable[[EpochMetrics], bool | None]) -> NetworkFit:
     """Train a network and its head, resuming an interrupted run, or continuing a shorter one, in the same folder.
 
     Args:
@@ -33,7 +34,8 @@ def train_network(model: TrainableModel, train: PixelData, validation: PixelData
         options: The options for training.
         folder: The folder for the checkpoints of this training run, and of those that differ only in the number of
             epochs.
-        on_epoch: Called with the metrics of each epoch, including those of an interrupted run.
+        on_epoch: Called with the metrics of each epoch, including those of an interrupted run. If it returns True, the
+            training ends after this epoch.
 
     Raises:
         TrainingError: The network has no weights to train, the loss is not finite, or the requested checkpoint is
@@ -42,18 +44,19 @@ def train_network(model: TrainableModel, train: PixelData, validation: PixelData
     return _train_network(TrainingRun(model, train, options, folder), validation, on_epoch)
 
 
-def _train_network(run: TrainingRun, validation: PixelData, on_epoch: Callable[[EpochMetrics], None]) -> NetworkFit:
+def _train_network(run: TrainingRun, validation: PixelData, on_epoch: Callable[[EpochMetrics], bool | None]
+                   ) -> NetworkFit:
     """Train until the run is finished; see `train_network`."""
     options, checkpoint = run.options, run.options.checkpoint
-    epochs = run.resume()
+    epochs, is_stopped = run.resume(), False
     for epoch in epochs:
-        on_epoch(epoch)
+        is_stopped = on_epoch(epoch) is True or is_stopped
     if checkpoint and not epochs:
         raise TrainingError("There is no checkpoint: no training run with these photos and options has finished an "
                             "epoch.", "Use the same photos and options as in the first run, or omit `checkpoint`.")
-    _log_start(run.n_steps, checkpoint, _is_finished(epochs, options))
-    while not (checkpoint or _is_finished(epochs, options)):
-        number = len(epochs)
+    _log_start(run.n_steps, checkpoint, is_stopped or _is_finished(epochs, options))
+    while not (checkpoint or is_stopped or _is_finished(epochs, options)):
+        number, start = len(epochs), time.perf_counter()
         train_loss, train_accuracy = run.train_epoch(number)
         log_probabilities = run.log_probabilities(validation.pixels)
         if not (np.isfinite(log_probabilities).all() and np.isfinite(train_loss)):
@@ -61,8 +64,9 @@ def _train_network(run: TrainingRun, validation: PixelData, on_epoch: Callable[[
                                 f"{options.learning_rate:g} is too large.", "Try a tenth of it.")
         validation_accuracy = float((log_probabilities.argmax(1) == validation.y).mean())
         epochs.append(EpochMetrics(number, train_loss, train_accuracy,
-                                   _calibrated_loss(log_probabilities, validation.y), validation_accuracy))
-        on_epoch(epochs[-1])
+                                   _calibrated_loss(log_probabilities, validation.y), validation_accuracy,
+                                   time.perf_counter() - start))
+        is_stopped = on_epoch(epochs[-1]) is True
         run.end_epoch(epochs, _find_best(epochs, options.monitor) == number, _is_finished(epochs, options))
     best_epoch = None
     if checkpoint != "last":

@@ -20,6 +20,7 @@ from .convnets import TrainableNetwork
 from .linear_head import LinearHead
 from .loop_options import EARLIER_LEARNING_RATE, LoopOptions
 from .network_fit import EpochMetrics
+from .own_training import StepModel, TrainStep
 from .schedules import build_optimizer, count_constant_epochs, default_learning_rate
 
 # The number of photos per batch at inference on a GPU.
@@ -40,6 +41,7 @@ class TrainableModel:
         kind: "fine_tuned" or "from_scratch", for the metadata.
         has_batch_effects: Whether the features of a photo in training depend on the rest of its batch, or are random.
             Otherwise a batch can be computed in parts.
+        train_step: The training step of a program; None for the usual one, which minimizes the cross-entropy.
     """
 
     network: TrainableNetwork
@@ -47,6 +49,7 @@ class TrainableModel:
     initial_head: LinearHead | None
     kind: str
     has_batch_effects: bool = True
+    train_step: TrainStep | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +93,13 @@ class TrainingRun:
         graph, depth = self._trace(train.pixels.shape[1:3])
         self._kernel, self._bias = self._create_head(depth, options.seed)
         weights = _by_creation(graph.trainable_variables)
-        self._folder = RunFolder(folder, options.epochs)
+        self._folder = RunFolder(folder, options.epochs, options.schedule)
         default_rate = EARLIER_LEARNING_RATE if self._folder.is_earlier_version else default_learning_rate(
             sum(math.prod(variable.shape) for variable in weights))
         self.options = replace(options, learning_rate=options.learning_rate or default_rate)
         self._trainable = [*weights, self._kernel, self._bias]
-        self._optimizer = build_optimizer(self.options, self._steps_per_epoch, cosine=self._folder.is_earlier_version)
+        self._optimizer = build_optimizer(self.options, self._steps_per_epoch,
+                                          "cosine" if self._folder.is_earlier_version else options.schedule)
         self._optimizer.build(self._trainable)
         self._step = tensorflow.Variable(0, dtype=tensorflow.int64)
         # The sum of the losses and the number of correct predictions in the current epoch.
@@ -195,7 +199,7 @@ class TrainingRun:
 
     def _keep_state(self, n_epochs: int, is_finished: bool = False) -> None:
         """Keep the current state for longer training runs, if the learning rate will not be constant any longer."""
-        n_constant = count_constant_epochs(self.options.epochs)
+        n_constant = count_constant_epochs(self.options.epochs, self.options.schedule)
         if n_epochs == n_constant or is_finished and n_epochs < n_constant:
             self._folder.keep(n_epochs)
 
@@ -219,12 +223,22 @@ class TrainingRun:
         tensorflow = self._tf
         photos = augment_tensor(tensorflow.cast(pixels, tensorflow.float32) / 255, self.options.augmentation,
                                 self.options.seed, self._step)
-        if self.model.has_batch_effects or not self._part_size:
-            gradients = self._gradients(photos, y, tensorflow.shape(y)[0])
+        if self.model.train_step:
+            self._run_own_step(self.model.train_step, photos, y)
+        elif self.model.has_batch_effects or not self._part_size:
+            self._update(self._gradients(photos, y, tensorflow.shape(y)[0]))
         else:
-            gradients = self._sum_gradients(photos, y)
-        self._update(gradients)
+            self._update(self._sum_gradients(photos, y))
         self._step.assign_add(1)
+
+    def _run_own_step(self, train_step: TrainStep, photos: Any, y: Any) -> None:
+        """Run the training step of a program, and add its loss and accuracy to the sums."""
+        tensorflow = self._tf
+        model = StepModel(self.model.network, self._kernel, self._bias, self._trainable, self._optimizer)
+        loss, logits = train_step(model, photos, y)
+        count = tensorflow.cast(tensorflow.shape(y)[0], tensorflow.float32)
+        is_correct = tensorflow.argmax(logits, axis=1) == y
+        self._sums.assign_add([loss * count, tensorflow.reduce_sum(tensorflow.cast(is_correct, tensorflow.float32))])
 
     def _update(self, gradients: list[Any]) -> None:
         """Update the weights; those whose gradient is None are not changed."""

@@ -1,0 +1,71 @@
+"""Parts of the training loop that a program can replace: the training step, and what happens after each epoch."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tfpoets.tf_runtime import import_tensorflow
+
+from .convnets import TrainableNetwork
+from .network_fit import EpochMetrics
+
+
+@dataclass(frozen=True, eq=False)
+class StepModel:
+    """The network with its last layer, for a training step of a program's own.
+
+    Attributes:
+        network: The network.
+        kernel: The weights of the last layer, float32 [depth, n_classes].
+        bias: Its bias, float32 [n_classes].
+        trainable_variables: All weights that are trained.
+        optimizer: The Keras optimizer that the options describe. Its state is part of the checkpoints; that of another
+            optimizer would be lost when the training is interrupted.
+    """
+
+    network: TrainableNetwork
+    kernel: Any
+    bias: Any
+    trainable_variables: list[Any]
+    optimizer: Any
+
+    def __call__(self, x: Any, training: bool = False) -> Any:
+        """Return the logits of photos: float32 [n, height, width, 3] in [0, 1] to float32 [n, n_classes]."""
+        return import_tensorflow().matmul(self.network(x, training), self.kernel) + self.bias
+
+
+# Updates the weights of `model` on one batch: x is float32 [n, height, width, 3] in [0, 1], after augmentation, and y
+# is int64 [n]. Returns the mean loss of the batch, and the logits, float32 [n, n_classes].
+TrainStep = Callable[[StepModel, Any, Any], tuple[Any, Any]]
+
+
+@contextmanager
+def keras_callbacks(callbacks: Sequence[Any], model: Any) -> Iterator[Callable[[EpochMetrics], bool]]:
+    """Return a function that passes epochs on to Keras callbacks, for the argument `on_epoch` of `train_network`.
+
+    The callbacks receive `loss`, `accuracy`, `val_loss` and `val_accuracy` after each epoch, also of the epochs of an
+    interrupted run that is continued. A callback that sets `model.stop_training` ends the training. Callbacks that
+    act on batches or change the learning rate have no effect.
+
+    Args:
+        callbacks: Instances of `keras.callbacks.Callback`.
+        model: The Keras model of the network, for callbacks that use it. It need not be compiled.
+    """
+    import_tensorflow()
+    import keras
+    model.stop_training = False
+    if not hasattr(model, "optimizer"):  # TensorBoard reads it
+        model.optimizer = None
+    callback_list = keras.callbacks.CallbackList(list(callbacks), model=model)
+
+    def on_epoch(epoch: EpochMetrics) -> bool:
+        callback_list.on_epoch_begin(epoch.number)
+        callback_list.on_epoch_end(epoch.number, {
+            "loss": epoch.train_loss, "accuracy": epoch.train_accuracy, "val_loss": epoch.validation_loss,
+            "val_accuracy": epoch.validation_accuracy})
+        return bool(model.stop_training)
+    callback_list.on_train_begin()
+    yield on_epoch
+    callback_list.on_train_end()
