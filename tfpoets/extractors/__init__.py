@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .extraction import Bottlenecks, extract_augmented, extract_bottlenecks
     from .extractor import Extractor, load_network, open_extractor, prepare_extractor
     from .keras_applications import build_application
+    from .keras_layers import INPUT_RANGES
+    from .keras_models import AdaptedModel, adapt_model
     from .network import Network, PretrainedNetwork
     from .options import VIEW_COUNTS, ExtractorOptions
     from .providers import EXTRACTOR_PROVIDERS
@@ -28,6 +30,8 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".extraction": "Bottlenecks extract_augmented extract_bottlenecks",
     ".extractor": "Extractor load_network open_extractor prepare_extractor",
     ".keras_applications": "build_application",
+    ".keras_layers": "INPUT_RANGES",
+    ".keras_models": "AdaptedModel adapt_model",
     ".network": "Network PretrainedNetwork",
     ".options": "VIEW_COUNTS ExtractorOptions",
     ".providers": "EXTRACTOR_PROVIDERS",
