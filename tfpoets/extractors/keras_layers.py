@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# The ranges of pixels that networks are usually trained with, by the value of the option `input_range`.
-INPUT_RANGES = {"0,1": (0.0, 1.0), "0,255": (0.0, 255.0), "-1,1": (-1.0, 1.0)}
+from .options import INPUT_RANGES
+
 # What networks usually compute on: pixels scaled to one of these ranges.
 SCALED_RANGES = ((0, 1), (-1, 1), (-0.5, 0.5), (0, 255), (-127.5, 127.5))
 # The largest error of an affine function that is fitted to float32 values, relative to the largest value.

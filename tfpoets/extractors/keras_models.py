@@ -1,7 +1,7 @@
 """Use a Keras model with this library's pixels and as a classifier that returns logits."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,8 @@ import numpy as np
 from tfpoets.errors import ExtractorError, TfpoetsError, one_line
 from tfpoets.tf_runtime import full_precision, import_tensorflow
 
-from .keras_layers import INPUT_RANGES, InputScale, read_input_scale
+from .keras_layers import InputScale, intercept_layers, read_input_scale
+from .options import INPUT_RANGES
 
 # The weights of red, green and blue in luma (ITU-R BT.601).
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)
@@ -118,7 +119,11 @@ class AdaptedModel:
         Returns:
             A tensor of the same kind, float32 [n, n_classes].
         """
-        return self.to_logits(self.model(self.to_input(pixels), training=training))
+        from keras import KerasTensor
+        inputs = self.to_input(pixels)
+        if isinstance(pixels, KerasTensor):
+            return self.to_logits(_call_inside(self.model, inputs))
+        return self.to_logits(self.model(inputs, training=training))
 
     def to_logits(self, outputs: Any) -> Any:
         """Convert the outputs of the model to logits."""
@@ -132,6 +137,23 @@ class AdaptedModel:
         if self.activation == LOGITS:
             return outputs
         return inner if self.activation == SOFTMAX and has_inner else _log(ops, outputs)
+
+
+def _call_inside(model: Any, inputs: Any) -> Any:
+    """Call a model on a KerasTensor, so that the result depends on layers of Keras only.
+
+    The layers of classes that Keras does not contain are replaced by what their `call` does.
+    """
+    def call(original: Callable[..., Any], layer: Any, *args: Any, **kwargs: Any) -> Any:
+        return original(layer, *args, **kwargs) if _is_of_keras(layer) else layer.call(*args, **kwargs)
+    with intercept_layers(call):
+        return model(inputs)
+
+
+def _is_of_keras(layer: Any) -> bool:
+    """Return whether a layer and the layers inside it are instances of classes of Keras."""
+    return (type(layer).__module__.split(".")[0] == "keras"
+            and all(_is_of_keras(inner) for inner in getattr(layer, "layers", ())))
 
 
 def _log(ops: Any, probabilities: Any) -> Any:

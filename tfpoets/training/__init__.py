@@ -7,6 +7,7 @@ from .lbfgs import CLASS_WEIGHTS, L2_GRID, HeadFitted, HeadOptions, LBFGSFit, LB
 from .linear_head import LinearHead
 from .loop_options import CHECKPOINTS, MONITORS, OPTIMIZERS, LoopOptions
 from .network_fit import EpochMetrics, NetworkFit
+from .own_networks import is_own_network
 from .sgd import (IntermediateFit, SGDFit, SGDOptions, SGDTrainer, StepMetrics, check_batch_size, draw_balanced,
                   fit_head_sgd, make_rng)
 from .summaries import write_summaries
@@ -24,5 +25,5 @@ __all__ = ["ARCHITECTURES", "BATCH_NORMS", "CHECKPOINTS", "CLASS_WEIGHTS", "COLO
            "LoopOptions", "NetworkFit", "NetworkOptions", "OutOfFoldPredictor", "PixelData", "RejectingHead", "SGDFit",
            "SGDOptions", "SGDTrainer", "StepMetrics", "TrainableModel", "TrainingContext", "TrainingOptions",
            "TrainingResult", "UnknownScore", "build_convnet", "build_from_scratch", "check_batch_size",
-           "draw_balanced", "fit_head", "fit_head_sgd", "fit_unknown_score", "make_rng", "out_of_fold_probabilities",
-           "solver_names", "train", "train_network", "trainer_for", "trainer_named", "write_summaries"]
+           "draw_balanced", "fit_head", "fit_head_sgd", "fit_unknown_score", "is_own_network", "make_rng",
+           "out_of_fold_probabilities", "solver_names", "train", "train_network", "trainer_for", "trainer_named", "write_summaries"]
