@@ -30,8 +30,9 @@ DATASET_FLAGS = (
 
 EXTRACTOR_FLAGS = (
     Flag("tfhub_module", f"pretrained network to use: {EXTRACTOR.handle} (default, needs no download); a TF Hub or "
-         "Kaggle URL; a SavedModel folder or .tar.gz; keras:NAME for a network of keras.applications; or a frozen "
-         "ImageNet graph of TensorFlow for Poets", "extractor.handle", metavar="HANDLE"),
+         "Kaggle URL; a SavedModel folder or .tar.gz; keras:NAME for a network of keras.applications; a Keras "
+         "model (.keras), without its last layer; or a frozen ImageNet graph of TensorFlow for Poets",
+         "extractor.handle", metavar="HANDLE"),
     Flag("image_size", "input size of the network, if it accepts any size (default: 320 for "
          f"{EXTRACTOR.handle}; smaller is faster)", "extractor.image_size", int, "PIXELS"),
     Flag("input_range", "range of the pixels that your own Keras model takes (default: read from its first Rescaling "

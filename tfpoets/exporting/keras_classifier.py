@@ -90,9 +90,8 @@ def _build(network: Network, views: int, weights: np.ndarray, bias: np.ndarray, 
     try:
         with redirect_native_stderr():
             features = average_keras_views(network, views)(pixels, training=None)
-            last_layer = keras.layers.Dense(weights.shape[1], name="head")
-            probabilities = keras.layers.Softmax(name="probabilities")(last_layer(features))
-            last_layer.set_weights([weights, bias])
+            logits = _add_last_layer(keras, features, weights, bias)
+            probabilities = keras.layers.Softmax(name="probabilities")(logits)
             model = keras.Model(pixels, probabilities, name=name)
     except TfpoetsError as error:
         raise ExportError(error.problem, error.remedy) from error
@@ -100,3 +99,15 @@ def _build(network: Network, views: int, weights: np.ndarray, bias: np.ndarray, 
         raise ExportError(f"The network cannot be written as a .keras file: {one_line(error)}",
                           "Use only layers and operations of Keras (keras.ops), or the format saved_model.") from error
     return model
+
+
+def _add_last_layer(keras: Any, features: Any, weights: np.ndarray, bias: np.ndarray) -> Any:
+    """Return the logits for the features of a network."""
+    size = weights.shape[1]
+    if weights.shape[0] == size and not bias.any() and np.array_equal(weights, np.eye(size) * weights[0, 0]):
+        # The features are already logits, so that the last layer remains that of the network.
+        return keras.layers.Rescaling(float(weights[0, 0]), name="temperature")(features)
+    last_layer = keras.layers.Dense(size, name="head")
+    logits = last_layer(features)
+    last_layer.set_weights([weights, bias])
+    return logits

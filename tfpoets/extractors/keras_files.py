@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import ExtractorError, one_line
+from tfpoets.graphs import KERAS_MODULE, identify_file
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 KERAS_SUFFIX = ".keras"
@@ -27,6 +28,9 @@ def load_keras_file(path: Path) -> Any:
     """
     if not path.is_file():
         raise ExtractorError(f"There is no file {path}.", "Write it with model.save(FILE).")
+    kind = identify_file(path)
+    if kind is not None and kind.extractor_remedy != KERAS_MODULE:
+        raise ExtractorError(f"{path} is not a Keras model (.keras): it {kind.description}.", kind.extractor_remedy)
     _check_config(path)
     import_tensorflow()
     import keras

@@ -26,4 +26,5 @@ __all__ = ["ARCHITECTURES", "BATCH_NORMS", "CHECKPOINTS", "CLASS_WEIGHTS", "COLO
            "SGDOptions", "SGDTrainer", "StepMetrics", "TrainableModel", "TrainingContext", "TrainingOptions",
            "TrainingResult", "UnknownScore", "build_convnet", "build_from_scratch", "check_batch_size",
            "draw_balanced", "fit_head", "fit_head_sgd", "fit_unknown_score", "is_own_network", "make_rng",
-           "out_of_fold_probabilities", "solver_names", "train", "train_network", "trainer_for", "trainer_named", "write_summaries"]
+           "out_of_fold_probabilities", "solver_names", "train", "train_network",
+           "trainer_for", "trainer_named", "write_summaries"]

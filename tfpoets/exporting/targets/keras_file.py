@@ -47,7 +47,7 @@ class KerasTarget(ExportTarget):
         """Return how the file is used."""
         import keras
         return Requirement("", f"keras.models.load_model of Keras {keras.__version__} or later opens the file. The "
-                           "model takes RGB pixels in [0, 1] and returns the probabilities in the order of the labels.")
+                           "model takes RGB pixels in [0, 1] and returns probabilities in the order of the labels.")
 
 
 class KerasEngine:
