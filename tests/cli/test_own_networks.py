@@ -61,12 +61,16 @@ def wrong_outputs(height=20, width=20, n_classes=0):
                              layers.Dense(7)])
 
 
-def frozen(height, width, n_classes):
+def frozen(height, width, n_classes, strength=0.0):
     base = keras.Sequential([keras.Input((height, width, 3)), layers.Rescaling(1 / 255), layers.Conv2D(4, 3)])
     base.layers[-1].kernel.assign(base.layers[-1].kernel * 0 + 0.01)
     base.trainable = False
     return keras.Sequential([keras.Input((height, width, 3)), base, layers.Flatten(),
-                             layers.Dense(n_classes, kernel_regularizer=keras.regularizers.L2(0.1))])
+                             layers.Dense(n_classes, kernel_regularizer=keras.regularizers.L2(strength))])
+
+
+def regularized(height, width, n_classes):
+    return frozen(height, width, n_classes, strength=100.0)
 
 
 def fails(height, width, n_classes):
@@ -127,13 +131,19 @@ def test_a_keras_file_is_trained_further(capsys: pytest.CaptureFixture) -> None:
     assert after["network"]["handle"] == "model.keras"
 
 
-def test_layers_that_are_not_trainable_keep_their_weights(capsys: pytest.CaptureFixture) -> None:
-    retrain_json(capsys, *FLAGS, "--architecture=my_networks.py:frozen", "--train_epochs=2", "--export=keras")
+def test_frozen_layers_keep_their_weights_and_regularization_is_applied(capsys: pytest.CaptureFixture) -> None:
+    import_tensorflow()
     import keras
-    model = keras.models.load_model("tf_files/retrained_graph.keras")
-    arrays = model.get_weights()
-    kernel, = (array for array in arrays if array.shape == (3, 3, 3, 4))
-    assert np.allclose(kernel, 0.01)
+    sizes = {}
+    for function in ("frozen", "regularized"):
+        retrain_json(capsys, *FLAGS, f"--architecture=my_networks.py:{function}", "--train_epochs=4",
+                     "--learning_rate=0.01", "--export=keras")
+        arrays = keras.models.load_model("tf_files/retrained_graph.keras").get_weights()
+        kernel, = (array for array in arrays if array.shape == (3, 3, 3, 4))
+        assert np.allclose(kernel, 0.01)
+        dense, = (array for array in arrays if array.ndim == 2)
+        sizes[function] = float(np.abs(dense).mean())
+    assert sizes["regularized"] < 0.9 * sizes["frozen"]
 
 
 def test_gray_networks_work_and_their_scale_must_be_stated(capsys: pytest.CaptureFixture) -> None:

@@ -128,6 +128,7 @@ def layer(name: str, *args: Any, **kwargs: Any) -> Any:
      r"Normalization"),
     (lambda: small_network(layer("Resizing", 24, 24), layer("Rescaling", 1 / 255), activation="softmax"), (0, 255),
      r"Rescaling"),
+    (lambda: small_network(layer("Lambda", lambda photos: photos / 127.5 - 1)), (0, 255), r"Lambda"),
     (nested_network, (0, 255), r"Rescaling"),
     (subclassed_network, (0, 255), r"arithmetic before 'conv2d"),
 ])
@@ -156,6 +157,8 @@ def test_without_a_layer_that_shows_the_scale_it_must_be_stated(photos: list[Pat
     model = small_network()
     with pytest.raises(TfpoetsError, match="range of the pixels .* not known.*Set `input_range` to 0,1 or 0,255"):
         wrap(model, ["a", "b", "c"])
+    with pytest.raises(TfpoetsError, match="range of the pixels .* not known"):
+        wrap(small_network(layer("BatchNormalization")), ["a", "b", "c"])
     with pytest.raises(TfpoetsError, match="`input_range`=255 is not a valid choice"):
         wrap(model, ["a", "b", "c"], input_range="255")
     pixels = load_photos(photos, 24, 24, 1)

@@ -232,6 +232,9 @@ def _log_ineffective_flags(args: dict[str, Any], network: FineTuningOptions | Ne
     """Log the flags that do not apply to the selected kind of training, or to any."""
     if "mixed_precision" in args:
         log.info("Ignored: --mixed_precision. It was removed, because training in 32 bits is not slower.")
+    if not (args.get("tfhub_module", "").endswith(".keras") or is_own_network(args.get("architecture", ""))):
+        _log_ignored(args, ("input_range",), "your own Keras models (--architecture=FILE or "
+                     "--tfhub_module=FILE.keras)")
     if network is None:
         _log_ignored(args, NETWORK_ONLY, "training all layers (such as --fine_tune_epochs or --architecture=lenet)")
     elif isinstance(network, FineTuningOptions):  # the last layer is trained to its optimum first

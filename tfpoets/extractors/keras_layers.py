@@ -96,9 +96,10 @@ def describe_layer(layer: Any) -> str:
 def read_input_scale(model: Any, shape: tuple[int, int, int]) -> InputScale | None:
     """Find out which range of pixels a model was trained with, from what it does first.
 
-    The model is run on random pixels. The first Rescaling or Normalization layer counts, also within another model; or
-    arithmetic before the first layer, such as `preprocess_input` of keras.applications. Before them there may be
-    layers that keep the scale of the pixels, such as augmentation, resizing or conversion to grayscale.
+    The model is run on random pixels. The first layer counts that only scales and shifts them, such as Rescaling or
+    Normalization, also within another model; or arithmetic before the first layer, such as `preprocess_input` of
+    keras.applications. Before them there may be layers that keep the scale of the pixels, such as augmentation,
+    resizing or conversion to grayscale. Batch normalization does not count, because its weights are trained.
 
     Args:
         model: A Keras model.
@@ -117,14 +118,21 @@ def read_input_scale(model: Any, shape: tuple[int, int, int]) -> InputScale | No
         before = _fit_affine(pixels, np.asarray(call.input))
         if before is not None and not _is_identity(before):
             return _scale(_range_of_scaling(*before), f"the arithmetic before {describe_layer(call.layer)}")
-        if isinstance(call.layer, (keras.layers.Rescaling, keras.layers.Normalization)):
-            fitted = _fit_affine(np.asarray(call.input), np.asarray(call.output))
-            find_range = (_range_of_scaling if isinstance(call.layer, keras.layers.Rescaling)
-                          else _range_of_normalization)
-            return fitted and _scale(find_range(*fitted), f"the layer {describe_layer(call.layer)}")
-        if not _keeps_scale(call):
-            return None
+        is_scaling = isinstance(call.layer, (keras.layers.Rescaling, keras.layers.Normalization))
+        if is_scaling or not _keeps_scale(call):
+            return _read_layer(call)
     return None
+
+
+def _read_layer(call: LayerCall) -> InputScale | None:
+    """Return the range of pixels that a layer shows, if it only scales and shifts them."""
+    import keras
+    fitted = _fit_affine(np.asarray(call.input), np.asarray(call.output))
+    if fitted is None or isinstance(call.layer, keras.layers.BatchNormalization):
+        return None
+    is_normalization = isinstance(call.layer, keras.layers.Normalization)
+    found = _range_of_normalization(*fitted) if is_normalization else _range_of_scaling(*fitted)
+    return _scale(found, f"the layer {describe_layer(call.layer)}")
 
 
 def _scale(found: tuple[float, float] | None, layer: str) -> InputScale | None:
