@@ -105,6 +105,24 @@ def subclassed_network() -> Any:
     return Network()
 
 
+def compiled_network() -> Any:
+    """Return a subclassed network with one sigmoid, whose `call` is decorated with tf.function."""
+    import keras
+    tensorflow = import_tensorflow()
+
+    class Network(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale, self.flatten = keras.layers.Rescaling(1 / 255), keras.layers.Flatten()
+            self.dense = keras.layers.Dense(1)
+
+        @tensorflow.function
+        def call(self, photos: Any, training: bool = False) -> Any:
+            return tensorflow.sigmoid(self.dense(self.flatten(self.scale(photos))))
+    keras.utils.set_random_seed(3)
+    return Network()
+
+
 def nested_network() -> Any:
     """Return a functional network that applies augmentation, then a network that begins with Rescaling."""
     import keras
@@ -177,6 +195,17 @@ def test_one_channel_and_one_sigmoid_are_supported(tmp_path: Path, photos: list[
     assert np.allclose(wrapped(pixels), np.stack([1 - good, good], 1), atol=1e-5)
     exported = wrapped.export(ExportOptions(tmp_path / "model.pb", tmp_path / "model.txt"), photos)
     assert [row.agreeing for row in exported.verified] == [12] * len(exported.verified)
+
+
+def test_a_compiled_call_is_examined_like_any_other(photos: list[Path]) -> None:
+    tensorflow = import_tensorflow()
+    model = compiled_network()
+    wrapped, pixels = wrap(model, ["bad", "good"], image_size=24), load_photos(photos, 24, 24, 1)
+    good = model(pixels.astype(np.float32)).numpy()[:, 0]
+    logits = tensorflow.function(wrapped.adapted.logits)(pixels.astype(np.float32) / 255)
+    for probabilities in (wrapped(pixels), tensorflow.nn.softmax(logits).numpy()):
+        assert np.allclose(probabilities, np.stack([1 - good, good], 1), atol=1e-5)
+    assert not tensorflow.config.functions_run_eagerly()
 
 
 def test_several_sigmoids_are_divided_by_their_sum(photos: list[Path]) -> None:

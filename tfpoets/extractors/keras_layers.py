@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfpoets.tf_runtime import eager_functions
+
 from .options import INPUT_RANGES
 
 # What networks usually compute on: pixels scaled to one of these ranges.
@@ -110,7 +112,7 @@ def read_input_scale(model: Any, shape: tuple[int, int, int]) -> InputScale | No
     """
     import keras
     pixels = np.random.default_rng(0).random((1, *shape), np.float32)
-    with record_layers() as calls:
+    with eager_functions, record_layers() as calls:
         model(pixels, training=False)
     for call in calls:
         if not call.is_leaf:

@@ -253,7 +253,11 @@ def _activation(model: Any, shape: tuple[int, int, int], outputs: np.ndarray) ->
     tensorflow = import_tensorflow()
     traced = tensorflow.function(lambda pixels: model(pixels, training=False), autograph=False).get_concrete_function(
         tensorflow.TensorSpec([None, *shape], tensorflow.float32))
-    activation = _find_activation(traced.outputs[0])[0]
+    activation, output = _find_activation(traced.outputs[0])
+    operation = _operation(_skip_identities(output))
+    if operation is not None and operation.type.endswith("PartitionedCall"):  # `call` is decorated with tf.function
+        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+        activation = _find_activation(convert_variables_to_constants_v2(traced).outputs[0])[0]
     sums_to_one = outputs.shape[1] > 1 and (outputs >= 0).all() and np.allclose(outputs.sum(1), 1, atol=1e-4)
     return SOFTMAX if sums_to_one else activation
 
@@ -263,11 +267,18 @@ def _find_activation(tensor: Any) -> tuple[str, Any]:
 
     The first is "logits" for any other tensor, and the second is then the tensor itself.
     """
-    operation = _operation(tensor)
-    while operation is not None and operation.type in ("Identity", "StopGradient"):
-        operation = _operation(operation.inputs[0])
+    operation = _operation(_skip_identities(tensor))
     kind = {"Softmax": SOFTMAX, "Sigmoid": SIGMOID}.get(operation.type if operation is not None else "", LOGITS)
     return kind, (tensor if operation is None or kind == LOGITS else operation.inputs[0])
+
+
+def _skip_identities(tensor: Any) -> Any:
+    """Return the tensor of a graph that a tensor is a copy of."""
+    operation = _operation(tensor)
+    while operation is not None and operation.type in ("Identity", "StopGradient"):
+        tensor = operation.inputs[0]
+        operation = _operation(tensor)
+    return tensor
 
 
 def _operation(tensor: Any) -> Any:

@@ -56,6 +56,8 @@ def load_own_network(architecture: str, source: ExtractorOptions, n_classes: int
             size = size or _default_size(function)
             seed_weights(seed)
             model = _run(path, lambda: function(size, size, n_classes))
+            if model is None:
+                raise TrainingError(f"The function of {architecture} returns nothing.", "Return a keras.Model.")
         else:
             model = load_keras_file(path)
         seed_weights(seed)
