@@ -24,7 +24,7 @@ from tfpoets.exporting import (ClassifierExport, CrossValidation, ExportedFile, 
                                NetworkInfo, ReferenceOutputs, RejectOption, build_keras_classifier, check_destinations,
                                check_formats, check_keras_network, convert, describe_classifier, evaluation_info,
                                export_graph, open_graph, split_info)
-from tfpoets.extractors import Bottlenecks, Extractor, core_count, extract_bottlenecks, load_network, open_extractor
+from tfpoets.extractors import Bottlenecks, Extractor, core_count, extract_bottlenecks, open_extractor
 from tfpoets.files import check_output_folder
 from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, output_columns
 from tfpoets.inference import Classifier, load_classifier
@@ -342,9 +342,8 @@ def _convert(training: TrainingResult, options: RetrainOptions, on_event: EventC
     on_event(ConversionStarted())
     with stage_events("export of further formats", on_event):
         graph = replace(open_graph(files.output_graph, training.dataset.part(TRAINING).photos),
-                        keras_model=lambda: build_keras_classifier(
-                            training.network or load_network(options.extractor), options.extractor.views,
-                            training.head, files.output_graph.stem))
+                        keras_model=lambda: build_keras_classifier(training.network, options.extractor, training.head,
+                                                                   files.output_graph.stem))
         converted = convert(graph, files.formats, files.output_graph.parent, training.dataset.part(TEST).photos,
                             on_event)
     on_event(ConversionEnded(converted))

@@ -29,12 +29,12 @@ def check_keras_network(options: ExtractorOptions) -> None:
                           "keras:NAME, or one that is trained from scratch.")
 
 
-def build_keras_classifier(network: Network, views: int, head: Head, name: str) -> Any:
+def build_keras_classifier(network: Network | None, options: ExtractorOptions, head: Head, name: str) -> Any:
     """Return a Keras model from float32 [n, height, width, 3] in [0, 1] to probabilities, float32 [n, n_classes].
 
     Args:
-        network: The network, which must be a Keras model.
-        views: The number of views of each photo that are averaged.
+        network: The trained network, which must be a Keras model; None for the pretrained one that `options` select.
+        options: The options of the extractor.
         head: The head; only its probabilities become part of the model.
         name: The name of the model.
 
@@ -45,7 +45,8 @@ def build_keras_classifier(network: Network, views: int, head: Head, name: str) 
     if not hasattr(linear, "weights"):
         raise ExportError("Only classifiers whose last layer is linear can be written as a .keras file.",
                           "Train with `solver`=lbfgs.")
-    return _build(network, views, linear.weights / linear.temperature, linear.bias / linear.temperature, name)
+    weights, bias = (values / linear.temperature for values in (linear.weights, linear.bias))
+    return _build(network or load_network(options), options.views, weights, bias, name)
 
 
 def rebuild_keras_classifier(metadata: Metadata, graph_def: Any, name: str) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 
 from tfpoets.data import DEFAULT_AUGMENTATION, TRAINING, VALIDATION, AugmentationOptions, Dataset, store_pixels
 from tfpoets.errors import OptionError, TfpoetsError, TrainingError, check_choice, check_range
-from tfpoets.extractors import (Extractor, ExtractorOptions, Network, average_views, core_count,
+from tfpoets.extractors import (Extractor, ExtractorOptions, Network, average_views, build_application, core_count,
                                 prepare_extractor)
 
 from .checkpoints import COSINE_LOOP_VERSION, LOOP_VERSION, RunFolder
@@ -169,6 +169,23 @@ def build_from_scratch(options: NetworkOptions, image_size: int | None, seed: in
         def function(pixels: Any, training: bool | None) -> Any:
             return model(pixels * 2 - 1, training=training)
     return InitialNetwork(Network(function, size, size, is_keras=True), name, name, identity, "from_scratch")
+
+
+def build_untrained(options: NetworkOptions, source: ExtractorOptions, n_classes: int) -> InitialNetwork:
+    """Build a network to train from scratch, or load the one of the user.
+
+    Args:
+        options: The architecture and its options.
+        source: The options of the input, and where weights are downloaded from.
+        n_classes: The number of classes.
+
+    Raises:
+        TrainingError: The network cannot be built, or does not fit the photos.
+    """
+    if is_own_network(options.architecture):
+        return build_own_network(options, source, n_classes)
+    return build_from_scratch(options, source.image_size, options.seed, lambda size, pretrained: build_application(
+        "ResNet50V2", size, pretrained, source.model_dir, source.offline))
 
 
 def build_own_network(options: NetworkOptions, source: ExtractorOptions, n_classes: int) -> InitialNetwork:

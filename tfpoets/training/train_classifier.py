@@ -13,16 +13,15 @@ from tfpoets.data import (DEFAULT_AUGMENTATION, PARTS, TEST, TRAINING, VALIDATIO
                           Examples, Photo, group_numbers)
 from tfpoets.errors import OptionError, TrainingError, check_range, check_type
 from tfpoets.evaluation import MIN_PROBABILITY, cross_entropy, standard_error
-from tfpoets.extractors import (Extractor, ExtractorOptions, Network, build_application, extract_augmented,
-                                extract_bottlenecks, load_network)
+from tfpoets.extractors import (Extractor, ExtractorOptions, Network, extract_augmented, extract_bottlenecks,
+                                load_network)
 from tfpoets.progress import stage
 
-from .all_layers import (FineTuningOptions, InitialNetwork, NetworkOptions, build_from_scratch, build_own_network,
-                         prepare_fine_tuning, train_all_layers)
+from .all_layers import (FineTuningOptions, InitialNetwork, NetworkOptions, build_untrained, prepare_fine_tuning,
+                         train_all_layers)
 from .lbfgs import HeadOptions, LBFGSFit, fit_head
 from .linear_head import LinearHead
 from .network_fit import NetworkFit
-from .own_networks import is_own_network
 from .sgd import SGDOptions
 from .trainers import Head, HeadFit, trainer_for
 from .unknown_score import RejectingHead, fit_unknown_score
@@ -291,12 +290,7 @@ def _validation_losses(head: LinearHead, dataset: Dataset) -> np.ndarray:
 def _train_from_scratch(dataset: Dataset, context: TrainingContext) -> TrainingResult:
     options, source = context.options.network, context.extractor_options
     assert options is not None
-    if is_own_network(options.architecture):
-        initial = build_own_network(options, source, len(dataset.labels))
-    else:
-        initial = build_from_scratch(
-            options, source.image_size, options.seed, lambda size, pretrained: build_application(
-                "ResNet50V2", size, pretrained, source.model_dir, source.offline))
+    initial = build_untrained(options, source, len(dataset.labels))
     extractor, remaining, fit = _train_all_layers(initial, options, dataset, context)
     return TrainingResult(extractor, remaining, fit.head, fit, network=initial.network)
 
