@@ -83,7 +83,8 @@ def test_the_example_without_tensorflow_labels_a_photo(graph: str, flower_classi
 def test_the_example_for_custom_networks_writes_its_files(flower_classifier: None) -> None:
     import_tensorflow()
     import keras
-    model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten(),
+                              keras.layers.Dense(2)])
     exec(compile(EXAMPLES[3], "README.md", "exec"), {"model": model, "tfpoets": tfpoets})
     assert {path.name for path in Path().glob("own*")} == {"own.pb", "own.txt", "own.tflite", "own.json",
                                                            "own_saved_model"}

@@ -20,10 +20,10 @@ from tfpoets.evaluation import Metrics, evaluate, evaluate_rejection
 from tfpoets.events import (BatchAccuracy, BottlenecksExtracted, ChecksSkipped, ConversionEnded, ConversionStarted,
                             CrossValidated, Evaluated, FilesWritten, IntermediateExportStarted, PhotosExamined,
                             ReportWritten, notes_and_progress, stage_events)
-from tfpoets.exporting import (ClassifierExport, CrossValidation, ExportedFile, ExportOptions, ExportResult,
-                               HeadInfo, Metadata, NetworkInfo, ReferenceOutputs, RejectOption, check_destinations,
-                               check_formats, convert, describe_classifier, evaluation_info, export_graph, open_graph,
-                               split_info)
+from tfpoets.exporting import (ClassifierExport, CrossValidation, ExportedFile, ExportResult, HeadInfo, Metadata,
+                               NetworkInfo, ReferenceOutputs, RejectOption, build_keras_classifier, check_destinations,
+                               check_formats, check_keras_network, convert, describe_classifier, evaluation_info,
+                               export_graph, open_graph, split_info)
 from tfpoets.extractors import Bottlenecks, Extractor, core_count, extract_bottlenecks, open_extractor
 from tfpoets.files import check_output_folder
 from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, output_columns
@@ -107,7 +107,7 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
                 report = _describe(training, test, findings, classifier, label_command(options.files.tflite))
             exported = _publish(export, findings, options, on_event)
     _write_report(report, training, test, options, on_event)
-    converted = _convert(training, options.files, on_event)
+    converted = _convert(training, options, on_event)
     return RetrainResult(
         classifier=classifier, listed_dataset=listed_dataset, unreadable=bottlenecks.unreadable,
         n_computed_bottlenecks=bottlenecks.computed, extractor=extractor, training=training, metadata=metadata,
@@ -163,6 +163,8 @@ def _check_destinations(options: RetrainOptions) -> None:
     check_destinations(files)
     check_formats(files.formats, files.output_graph.parent, files.output_graph.stem)
     check_output_folder(options.summaries_dir)
+    if "keras" in files.formats and not options.training.network:
+        check_keras_network(options.extractor)
 
 
 def _extract_bottlenecks(dataset: Dataset, options: RetrainOptions, on_event: EventCallback
@@ -334,13 +336,16 @@ def _write_summaries(folder: Path, training: TrainingResult, metrics: Metrics | 
     curves_picture(curves, "epoch" if isinstance(training.fit, NetworkFit) else "step").save(folder / "curves.png")
 
 
-def _convert(training: TrainingResult, files: ExportOptions, on_event: EventCallback) -> Sequence[ExportedFile]:
+def _convert(training: TrainingResult, options: RetrainOptions, on_event: EventCallback) -> Sequence[ExportedFile]:
     """Convert the graph to the requested formats; the files are written next to it."""
+    files = options.files
     if not files.formats:
         return ()
     on_event(ConversionStarted())
     with stage_events("export of further formats", on_event):
-        graph = open_graph(files.output_graph, training.dataset.part(TRAINING).photos)
+        graph = replace(open_graph(files.output_graph, training.dataset.part(TRAINING).photos),
+                        keras_model=lambda: build_keras_classifier(training.network, options.extractor, training.head,
+                                                                   files.output_graph.stem))
         converted = convert(graph, files.formats, files.output_graph.parent, training.dataset.part(TEST).photos,
                             on_event)
     on_event(ConversionEnded(converted))

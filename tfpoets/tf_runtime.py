@@ -139,6 +139,11 @@ full_precision = _TemporarySetting(
     False, lambda: import_tensorflow().config.experimental.tensor_float_32_execution_enabled(),
     lambda enabled: import_tensorflow().config.experimental.enable_tensor_float_32_execution(enabled))
 
+# Functions that are decorated with tf.function run like other Python functions, so that their values can be examined.
+eager_functions = _TemporarySetting(
+    True, lambda: import_tensorflow().config.functions_run_eagerly(),
+    lambda enabled: import_tensorflow().config.run_functions_eagerly(enabled))
+
 
 def xla_works() -> bool:
     """Return whether functions can be compiled with XLA for the default device.

@@ -42,9 +42,10 @@ def rows(output: str) -> dict[str, list[str]]:
 
 
 def test_every_format_is_written_and_verified_on_the_test_photos(capsys: pytest.CaptureFixture) -> None:
-    assert export.main([f"--to={','.join(format_names())}"]) == 0
+    names = [name for name in format_names() if name != "keras"]  # see tests/exporting/test_keras_file.py
+    assert export.main([f"--to={','.join(names)}"]) == 0
     table = rows(capsys.readouterr().out)
-    assert list(table) == ["graph (.pb)", *format_names()]
+    assert list(table) == ["graph (.pb)", *names]
     n_test = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))["test"]["count"]
     for name, (_, agreeing, count, max_difference) in table.items():
         assert int(count) == n_test and int(agreeing) >= 0.9 * n_test, name

@@ -97,7 +97,7 @@ def test_a_wrapped_network_restores_the_setting(tensor_float_32: bool) -> None:
             states.append(is_tensor_float_32_on())
             return inputs
     model = keras.Sequential([keras.Input((8, 8, 3)), Recording(), keras.layers.Flatten(), keras.layers.Dense(2)])
-    wrapped = wrap(model, ["a", "b"])
+    wrapped = wrap(model, ["a", "b"], input_range="0,1")
     states.clear()
     wrapped(np.zeros((2, 8, 8, 3), np.uint8))
     assert states == [False]

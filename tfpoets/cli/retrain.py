@@ -16,7 +16,7 @@ from tfpoets.graphs import architecture_names, find_architecture
 from tfpoets.pipeline import retrain
 from tfpoets.retrain_options import RetrainOptions
 from tfpoets.training import (ARCHITECTURES, CONVNETS, RESNET, FineTuningOptions, HeadOptions, LBFGSTrainer,
-                              NetworkOptions, SGDOptions, SGDTrainer, TrainingOptions, trainer_named)
+                              NetworkOptions, SGDOptions, SGDTrainer, TrainingOptions, is_own_network, trainer_named)
 
 from .invocation import command_line
 from .min_accuracy import MIN_ACCURACY, accuracy_exit_code, check_min_accuracy
@@ -123,9 +123,11 @@ def _check_values(args: dict[str, Any], loop: dict[str, Any], sgd_values: dict[s
 
 
 def _scratch_architecture(args: dict[str, Any]) -> str:
-    """Return the name of the network that --architecture trains from scratch, or "" if it names no such network."""
-    name = args.get("architecture", "").lower()
-    return name if name in ARCHITECTURES else ""
+    """Return the network that --architecture trains: a name or a file; "" if it selects a pretrained network."""
+    name = args.get("architecture", "")
+    if is_own_network(name):
+        return name
+    return name.lower() if name.lower() in ARCHITECTURES else ""
 
 
 def _extractor_options(args: dict[str, Any]) -> ExtractorOptions:
@@ -188,8 +190,9 @@ def _check_network_flags(args: dict[str, Any], architecture: str) -> None:
     if args.get("weights") == "imagenet" and architecture != RESNET:
         raise UsageError(f"--weights=imagenet is only for --architecture={RESNET}.",
                          "Omit it. Other extractors come with their own weights.")
-    if args.get("color_mode") == "grayscale" and architecture not in CONVNETS:
-        raise UsageError(f"--color_mode=grayscale is only for networks trained from scratch ({', '.join(CONVNETS)}).")
+    if args.get("color_mode") == "grayscale" and not (architecture in CONVNETS or is_own_network(architecture)):
+        raise UsageError("--color_mode=grayscale is only for networks trained from scratch "
+                         f"({', '.join(CONVNETS)}, or your own).")
     checkpoint_flags = [f"--{name}" for name in _select(args, "resume", "checkpoint")]
     if checkpoint_flags and not (architecture or args.get("fine_tune_epochs")):
         raise UsageError(f"{checkpoint_flags[0]} is only for training all layers (--fine_tune_epochs or "
@@ -239,11 +242,14 @@ def _log_ineffective_flags(args: dict[str, Any], network: FineTuningOptions | Ne
     """Log the flags that do not apply to the selected kind of training, or to any."""
     if "mixed_precision" in args:
         log.info("Ignored: --mixed_precision. It was removed, because training in 32 bits is not slower.")
+    if not (args.get("tfhub_module", "").endswith(".keras") or is_own_network(args.get("architecture", ""))):
+        _log_ignored(args, ("input_range",), "your own Keras models (--architecture=FILE or "
+                     "--tfhub_module=FILE.keras)")
     if network is None:
         _log_ignored(args, NETWORK_ONLY, "training all layers (such as --fine_tune_epochs or --architecture=lenet)")
     elif isinstance(network, FineTuningOptions):  # the last layer is trained to its optimum first
         _log_ignored(args, (*SGD_ONLY, "train_epochs", "dropout"), "other kinds of training")
-    elif network.architecture == RESNET:
+    elif network.architecture not in CONVNETS:
         _log_ignored(args, (*SGD_ONLY, "class_weight", "dropout"), "other kinds of training")
     else:
         _log_ignored(args, (*SGD_ONLY, "class_weight"), "training the last layer")

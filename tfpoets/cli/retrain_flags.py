@@ -118,7 +118,9 @@ SGD_FLAGS = Group("TensorFlow for Poets", (
     Flag("intermediate_output_graphs_dir", "folder for intermediate graphs (default: tf_files/intermediate_graphs)",
          "intermediate_output_graphs_dir", path, "DIR"),
     Flag("architecture", "name of a pretrained network in TensorFlow for Poets, such as inception_v3 or "
-         "mobilenet_0.50_224; or of a network to train from scratch (see --train_epochs)", metavar="NAME"),
+         "mobilenet_0.50_224; or of a network to train from scratch (see --train_epochs); or FILE.py:FUNCTION, which "
+         "runs a Python file and trains the Keras model that its function(height, width, n_classes) returns; or "
+         "FILE.keras, a Keras model to train further", metavar="NAME"),
     Flag("checkpoint_path", "ignored, because cached bottlenecks make it unnecessary", metavar="FILE"),
     *AUGMENTATION_FLAGS),
     "Each of the first three flags selects --solver=sgd.")

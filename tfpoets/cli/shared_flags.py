@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from tfpoets.data import AugmentationOptions, DatasetOptions
-from tfpoets.extractors import VIEW_COUNTS, ExtractorOptions
+from tfpoets.extractors import INPUT_RANGES, VIEW_COUNTS, ExtractorOptions
 from tfpoets.inference import LegacyGraphOptions
 
 from .parser import Flag, Group, option_values, path
@@ -30,10 +30,13 @@ DATASET_FLAGS = (
 
 EXTRACTOR_FLAGS = (
     Flag("tfhub_module", f"pretrained network to use: {EXTRACTOR.handle} (default, needs no download); a TF Hub or "
-         "Kaggle URL; a SavedModel folder or .tar.gz; keras:NAME for a network of keras.applications; or a frozen "
-         "ImageNet graph of TensorFlow for Poets", "extractor.handle", metavar="HANDLE"),
+         "Kaggle URL; a SavedModel folder or .tar.gz; keras:NAME for a network of keras.applications; a Keras "
+         "model (.keras), without its last layer; or a frozen ImageNet graph of TensorFlow for Poets",
+         "extractor.handle", metavar="HANDLE"),
     Flag("image_size", "input size of the network, if it accepts any size (default: 320 for "
          f"{EXTRACTOR.handle}; smaller is faster)", "extractor.image_size", int, "PIXELS"),
+    Flag("input_range", "range of the pixels that your own Keras model takes (default: read from its first Rescaling "
+         "or Normalization layer)", "extractor.input_range", choices=tuple(INPUT_RANGES)),
     Flag("offline", "do not access the internet; fail if a download is needed", "extractor.offline", const=True))
 
 VIEWS_FLAG = Flag("views", "average the features of 2 views of each photo (the whole photo and a closer crop) or of 4 "

@@ -134,7 +134,8 @@ def conversion_notes(converted: Sequence[ExportedFile]) -> list[str]:
         if row.runtime_note:
             lines += _wrap(f"{row.name}: {row.runtime_note}")
     if converted[0].has_unknown_score and not all(row.has_unknown_score for row in converted):
-        lines += _wrap("The .tflite formats contain only the probabilities, so they never report a photo as unknown.")
+        lines += _wrap("The .tflite formats and keras contain only the probabilities, so they never report a photo as "
+                       "unknown.")
     graph_metrics = converted[0].metrics
     for row in converted[1:]:
         lines.append(f"  {row.path}")

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .export_targets import (EXPORT_TARGETS, FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER,
                                  check_classifier_exists, check_formats, find_target, format_names, open_exported)
     from .exportable import Exportable, TrainedNetwork, sample_evenly
+    from .keras_classifier import build_keras_classifier, check_keras_network
     from .metadata import RETRAIN_REMEDY, UNKNOWN_LABEL, Metadata, describe_classifier, evaluation_info, split_info
     from .metadata_sections import (CrossValidation, EvaluationInfo, HeadInfo, InputInfo, NetworkInfo, NodeNames,
                                     RejectOption, RepeatedScenes, SplitInfo)
@@ -26,6 +27,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".export_targets": "EXPORT_TARGETS FROZEN_GRAPH NUMBERED_SAVED_MODEL TFLITE_CLASSIFIER check_classifier_exists "
                        "check_formats find_target format_names open_exported",
     ".exportable": "Exportable TrainedNetwork sample_evenly",
+    ".keras_classifier": "build_keras_classifier check_keras_network",
     ".metadata": "RETRAIN_REMEDY UNKNOWN_LABEL Metadata describe_classifier evaluation_info split_info",
     ".metadata_sections": "CrossValidation EvaluationInfo HeadInfo InputInfo NetworkInfo NodeNames RejectOption "
                           "RepeatedScenes SplitInfo",

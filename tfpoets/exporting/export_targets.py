@@ -15,6 +15,7 @@ tflite_int8           STEM_int8.tflite           LiteRT        on request
 tfjs                  STEM_tfjs/                 TensorFlow    on request
 saved_model           STEM_saved_model/          TensorFlow    on request
 onnx                  STEM.onnx                  ONNX Runtime  on request
+keras                 STEM.keras                 Keras         on request
 ====================  =========================  ============  =============================
 """
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tfpoets.errors import ExportError, ModelError, OptionError, closest_match
 
 from .target import ExportTarget, LoadedFile
 from .targets.frozen_graph import FrozenGraphTarget
+from .targets.keras_file import KerasTarget
 from .targets.onnx import ONNXTarget
 from .targets.saved_model import NumberedSavedModelTarget, SavedModelTarget
 from .targets.tfjs import TFJSTarget
@@ -35,7 +37,7 @@ from .targets.tflite import TFLITE_TARGETS, TFLiteClassifierTarget
 FROZEN_GRAPH, TFLITE_CLASSIFIER, NUMBERED_SAVED_MODEL = (
     FrozenGraphTarget(), TFLiteClassifierTarget(), NumberedSavedModelTarget())
 EXPORT_TARGETS: list[ExportTarget] = [FROZEN_GRAPH, TFLITE_CLASSIFIER, NUMBERED_SAVED_MODEL, *TFLITE_TARGETS,
-                                      TFJSTarget(), SavedModelTarget(), ONNXTarget()]
+                                      TFJSTarget(), SavedModelTarget(), ONNXTarget(), KerasTarget()]
 
 
 def format_names() -> list[str]:

@@ -1,7 +1,7 @@
 """A classifier as one TensorFlow graph, from which all formats are written."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +16,7 @@ from tfpoets.extractors import INPUT_NODE, OUTPUT_NODE, core_count
 from tfpoets.graphs import MODULE_SCOPE, PROBABILITIES, UNKNOWN_SCORE, make_portable
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
+from .keras_classifier import rebuild_keras_classifier
 from .metadata import Metadata
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Exportable:
         network: The whole classifier as a frozen GraphDef, or the parts to build it from.
         path: The path of the file that the graph was read from; None if the graph was just built.
         training_photos: Photos that the classifier was trained on, used for calibration.
+        keras_model: A function that builds the classifier as a Keras model; None if only its graph is known.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Exportable:
     network: Any
     path: Path | None = None
     training_photos: Sequence[Photo] = ()
+    keras_model: Callable[[], Any] | None = None
 
     @property
     def graph_def(self) -> Any:
@@ -104,6 +107,16 @@ class Exportable:
         tensors = import_tensorflow().graph_util.import_graph_def(
             self.graph_def, {nodes["input"]: pixels}, [f"{nodes[name]}:0" for name in outputs], name="classifier")
         return dict(zip(outputs, tensors))
+
+    def build_keras_model(self) -> Any:
+        """Return the classifier as a Keras model, from the same input to the probabilities.
+
+        Raises:
+            ExportError: The network is not a Keras model, or cannot be restored from the graph.
+        """
+        if self.keras_model is not None:
+            return self.keras_model()
+        return rebuild_keras_classifier(self.metadata, self.graph_def, self.name)
 
     def description(self) -> dict[str, Any]:
         """Return labels, input size and unknown threshold as JSON values, for programs that run an exported file."""

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from .extraction import Bottlenecks, extract_augmented, extract_bottlenecks
     from .extractor import Extractor, load_network, open_extractor, prepare_extractor
     from .keras_applications import build_application
+    from .keras_files import load_keras_file
+    from .keras_models import LUMA_WEIGHTS, AdaptedModel, adapt_model
     from .network import Network, PretrainedNetwork
-    from .options import VIEW_COUNTS, ExtractorOptions
-    from .providers import EXTRACTOR_PROVIDERS
+    from .options import INPUT_RANGES, VIEW_COUNTS, ExtractorOptions
+    from .providers import EXTRACTOR_PROVIDERS, find_network
     from .tflite_conversion import INPUT_NODE, OUTPUT_NODE, convert_to_tflite
     from .throughput import Throughput, measure_throughput
-    from .views import average_views
+    from .views import average_keras_views, average_views
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".cache": "CACHE_NAME BottleneckCache",
@@ -28,10 +30,12 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".extraction": "Bottlenecks extract_augmented extract_bottlenecks",
     ".extractor": "Extractor load_network open_extractor prepare_extractor",
     ".keras_applications": "build_application",
+    ".keras_files": "load_keras_file",
+    ".keras_models": "LUMA_WEIGHTS AdaptedModel adapt_model",
     ".network": "Network PretrainedNetwork",
-    ".options": "VIEW_COUNTS ExtractorOptions",
-    ".providers": "EXTRACTOR_PROVIDERS",
+    ".options": "INPUT_RANGES VIEW_COUNTS ExtractorOptions",
+    ".providers": "EXTRACTOR_PROVIDERS find_network",
     ".tflite_conversion": "INPUT_NODE OUTPUT_NODE convert_to_tflite",
     ".throughput": "Throughput measure_throughput",
-    ".views": "average_views",
+    ".views": "average_keras_views average_views",
 })

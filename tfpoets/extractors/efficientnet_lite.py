@@ -50,6 +50,7 @@ class EmbeddedNetwork:
 
     name: str = EMBEDDED
     default_size: int = DEFAULT_IMAGE_SIZE
+    is_keras: bool = True
 
     def identity(self) -> str:
         """Return the hash of the weights and the version of the definition."""
@@ -59,7 +60,7 @@ class EmbeddedNetwork:
     def build(self, image_size: int | None) -> Network:
         """Build the network in Keras."""
         size = image_size or self.default_size
-        return Network(build_network(size, size), size, size)
+        return Network(build_network(size, size), size, size, is_keras=True)
 
 
 class _Stage(NamedTuple):

@@ -47,6 +47,7 @@ class KerasNetwork:
     """
 
     default_size: int | None = None
+    is_keras = True
 
     def __init__(self, handle: str, model_dir: Path, offline: bool = False):
         name, _, weights = handle[len(KERAS_PREFIX):].partition(":")
@@ -75,10 +76,10 @@ class KerasNetwork:
             size = image_size or _default_size(application)
             model = self.create_model(application, size)
 
-        def features(pixels: Any, training: bool = False) -> Any:
+        def features(pixels: Any, training: bool | None = False) -> Any:
             # preprocess_input takes pixels from 0 to 255 and scales them as in the training of each network.
             return model(preprocess_input(pixels * 255.0), training=training)
-        return Network(features, size, size)
+        return Network(features, size, size, is_keras=True)
 
     def create_model(self, application: Any, size: int, weights: str | None = "imagenet") -> Any:
         """Create the Keras model of an application.

@@ -17,19 +17,24 @@ class Network:
             float32 [n, depth]. With `training=True`, batch normalisation uses the statistics of the batch and updates
             the moving averages. A network that does not support this raises an ExtractorError.
         height, width: The input size in pixels.
+        is_keras: Whether `function` consists of Keras layers and operations, so that it also takes a KerasTensor.
     """
 
     function: Callable[..., Any]
     height: int
     width: int
+    is_keras: bool = False
 
-    def __call__(self, pixels: Any, training: bool = False) -> Any:
+    def __call__(self, pixels: Any, training: bool | None = False) -> Any:
         """Return the features of photos; arguments and result are those of `function`."""
         return self.function(pixels, training=training)
 
 
 class PretrainedNetwork(Protocol):
-    """A pretrained network that can become an extractor; TensorFlow loads it only in `build`."""
+    """A pretrained network that can become an extractor; TensorFlow loads it only in `build`.
+
+    If it is a Keras model, it may have an attribute `is_keras` with the value True.
+    """
 
     @property
     def name(self) -> str:

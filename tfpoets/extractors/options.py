@@ -4,13 +4,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfpoets.errors import OptionError, check_bool, check_range
+from tfpoets.errors import OptionError, check_bool, check_choice, check_range
 from tfpoets.files import convert_to_paths
 
 # The network whose weights are installed with tfpoets.
 EMBEDDED = "efficientnet_lite0"
 # 1: the whole photo; 2: also its enlarged center; 4: also the mirror images of both.
 VIEW_COUNTS = (1, 2, 4)
+# The ranges of pixels that networks are usually trained with: the lowest and the highest value.
+INPUT_RANGES = {"0,1": (0.0, 1.0), "0,255": (0.0, 255.0), "-1,1": (-1.0, 1.0)}
 # Far above the size that any network benefits from; larger images would only use more memory.
 MAX_IMAGE_SIZE = 2048
 
@@ -26,6 +28,8 @@ class ExtractorOptions:
             network's default.
         offline: Whether downloads are forbidden.
         views: The number of views of each photo whose features are averaged; one of VIEW_COUNTS.
+        input_range: The range of the pixels that a Keras model of the user takes: "0,1", "0,255" or "-1,1"; "" to read
+            it from the first layer of the model.
     """
 
     handle: str = EMBEDDED
@@ -33,6 +37,7 @@ class ExtractorOptions:
     image_size: int | None = None
     offline: bool = False
     views: int = 1
+    input_range: str = ""
 
     def __post_init__(self) -> None:
         convert_to_paths(self, "model_dir")
@@ -40,5 +45,7 @@ class ExtractorOptions:
         if not isinstance(self.handle, str):
             raise OptionError(f"`handle`={self.handle!r} is not the name, path or address of a network.")
         check_range("image_size", self.image_size, minimum=1, maximum=MAX_IMAGE_SIZE, integer=True)
+        if self.input_range:
+            check_choice("input_range", self.input_range, tuple(INPUT_RANGES))
         if self.views not in VIEW_COUNTS:
             raise OptionError(f"`views`={self.views} is not one of {', '.join(map(str, VIEW_COUNTS))}.")

@@ -9,6 +9,7 @@ from tfpoets.graphs import MOBILENET_SIZES, MOBILENET_WIDTHS
 from .efficientnet_lite import EmbeddedProvider
 from .hub import HubProvider
 from .keras_applications import KERAS_PREFIX, KerasProvider
+from .keras_file_network import KerasFileProvider
 from .legacy_networks import LegacyNameProvider
 from .local_networks import LocalFileProvider
 from .network import ExtractorProvider, PretrainedNetwork
@@ -20,6 +21,7 @@ EXTRACTOR_PROVIDERS: list[ExtractorProvider] = [
     EmbeddedProvider(),
     LegacyNameProvider(),
     KerasProvider(),
+    KerasFileProvider(),
     HubProvider(),
     LocalFileProvider(),
 ]
@@ -33,6 +35,7 @@ def find_network(handle: str, options: ExtractorOptions) -> PretrainedNetwork:
             efficientnet_lite0, the embedded network;
             a network name from TensorFlow for Poets (inception_v3, mobilenet_0.50_224, ...) in upper or lower case;
             keras:NAME, a network of keras.applications;
+            the path of a .keras file, whose penultimate features are used (`KerasFileNetwork`);
             an http(s) address of TF Hub or Kaggle, or Kaggle's owner/model/framework/variation/version;
             the path of a folder with a SavedModel (of TensorFlow 2, or a TF Hub module of TensorFlow 1), of a .tar.gz
             that contains one, or of an ImageNet graph of TensorFlow for Poets (frozen_graph.pb);
@@ -62,5 +65,5 @@ def _not_found_error(handle: str) -> ExtractorError:
         f"There is no extractor {handle!r}" + (f"; did you mean {names[suggestion]}?" if suggestion else "."),
         f"Valid extractors are {EMBEDDED}, inception_v3, "
         f"mobilenet_<{'|'.join(MOBILENET_WIDTHS)}>_<{'|'.join(MOBILENET_SIZES)}>[_quantized], "
-        f"{KERAS_PREFIX}<network of keras.applications>, the folder or .tar.gz of a SavedModel, "
-        "a frozen graph of TensorFlow for Poets, and the address of a module on TF Hub or Kaggle.")
+        f"{KERAS_PREFIX}<network of keras.applications>, a Keras model (.keras), the folder or .tar.gz of a "
+        "SavedModel, a frozen graph of TensorFlow for Poets, and the address of a module on TF Hub or Kaggle.")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 from tfpoets.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from .file_kinds import FileKind, find_placeholder, identify_file
+    from .file_kinds import KERAS_MODULE, FileKind, find_placeholder, identify_file
     from .frozen_graph import concatenate_outputs, load_frozen_graph, output_columns
     from .legacy_graphs import (LEGACY_GRAPH_NAMES, TFPOETS_MARKER, LegacyGraph, LegacyNetwork,
                                 identify_legacy_network, import_legacy_graph, read_legacy_graph, wrap_legacy_graph)
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .signatures import Signature, find_inference_graph, format_shape, has_variables, load_signatures
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
-    ".file_kinds": "FileKind find_placeholder identify_file",
+    ".file_kinds": "KERAS_MODULE FileKind find_placeholder identify_file",
     ".frozen_graph": "concatenate_outputs load_frozen_graph output_columns",
     ".legacy_graphs": "LEGACY_GRAPH_NAMES TFPOETS_MARKER LegacyGraph LegacyNetwork identify_legacy_network "
                       "import_legacy_graph read_legacy_graph wrap_legacy_graph",

@@ -29,8 +29,7 @@ PYTORCH, CORE_ML, ONNX = (f"{name} models cannot be used. " for name in ("PyTorc
 COPY_AGAIN = "Copy or download it again."
 UNPACK = "Unpack it, and use the file or folder inside."
 FROM_KERAS = "In Python, export it with tfpoets.wrap(keras.models.load_model(FILE), LABELS).export(...)."
-KERAS_MODULE = ("In Python, save its feature layers with keras.models.load_model(FILE).export(FOLDER), and use that "
-                "folder.")
+KERAS_MODULE = "In Python, write a file whose name ends in .keras with keras.models.load_model(FILE).save(...)."
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from .lbfgs import CLASS_WEIGHTS, L2_GRID, HeadFitted, HeadOptions, LBFGSFit, LB
 from .linear_head import LinearHead
 from .loop_options import CHECKPOINTS, MONITORS, OPTIMIZERS, SCHEDULES, LoopOptions
 from .network_fit import EpochMetrics, NetworkFit
+from .own_networks import is_own_network
 from .own_training import StepModel, TrainStep, keras_callbacks
 from .sgd import (IntermediateFit, SGDFit, SGDOptions, SGDTrainer, StepMetrics, check_batch_size, draw_balanced,
                   fit_head_sgd, make_rng)
@@ -26,5 +27,6 @@ __all__ = ["ARCHITECTURES", "BATCH_NORMS", "CHECKPOINTS", "CLASS_WEIGHTS", "COLO
            "RejectingHead", "SGDFit", "SGDOptions", "SGDTrainer", "StepMetrics", "StepModel", "TrainStep",
            "TrainableModel", "TrainingContext", "TrainingOptions", "TrainingResult", "UnknownScore", "build_convnet",
            "build_from_scratch", "check_batch_size", "draw_balanced", "fit_head", "fit_head_sgd", "fit_unknown_score",
-           "keras_callbacks", "make_rng", "out_of_fold_probabilities", "solver_names", "train", "train_network",
+           "is_own_network", "keras_callbacks", "make_rng", "out_of_fold_probabilities", "solver_names", "train",
+           "train_network",
            "trainer_for", "trainer_named", "write_summaries"]

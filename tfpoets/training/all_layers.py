@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,15 +14,19 @@ import numpy as np
 
 from tfpoets.data import DEFAULT_AUGMENTATION, TRAINING, VALIDATION, AugmentationOptions, Dataset, store_pixels
 from tfpoets.errors import OptionError, TfpoetsError, TrainingError, check_choice, check_range
-from tfpoets.extractors import Extractor, Network, average_views, core_count, prepare_extractor
+from tfpoets.extractors import (Extractor, ExtractorOptions, Network, average_views, build_application, core_count,
+                                prepare_extractor)
 
 from .checkpoints import COSINE_LOOP_VERSION, LOOP_VERSION, RunFolder
 from .convnets import PRESETS, build_convnet, log_summary, seed_weights
 from .linear_head import LinearHead
 from .loop_options import LoopOptions
 from .network_fit import EpochMetrics, NetworkFit
+from .own_networks import is_own_network, load_own_network, own_network_identity
 from .training_loop import train_network
 from .training_run import PixelData, TrainableModel
+
+log = logging.getLogger(__name__)
 
 RESNET, RESNET_SIZE = "resnet50_v2", 224
 CONVNETS = tuple(PRESETS)
@@ -53,7 +58,8 @@ class NetworkOptions(LoopOptions):
     """Options for training a network from scratch.
 
     Attributes:
-        architecture: One of ARCHITECTURES.
+        architecture: One of ARCHITECTURES; or FILE.py:FUNCTION, for a function of height, width and number of classes
+            that returns a Keras model (the file is run); or FILE.keras, a Keras model to train further.
         weights: "imagenet" to initialize resnet50_v2 with ImageNet weights, or "none".
         color_mode: "rgb", or "grayscale" to convert photos to grayscale first.
         dropout: The dropout rate, or None for the architecture's default.
@@ -69,7 +75,8 @@ class NetworkOptions(LoopOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("architecture", self.architecture, ARCHITECTURES)
+        if not is_own_network(self.architecture):
+            check_choice("architecture", self.architecture, ARCHITECTURES)
         check_choice("weights", self.weights, WEIGHTS)
         check_choice("color_mode", self.color_mode, COLOR_MODES)
         check_range("dropout", self.dropout, minimum=0, below=1)
@@ -94,6 +101,7 @@ class InitialNetwork:
         kind: "fine_tuned" or "from_scratch".
         head: The initial head, or None for random weights.
         has_batch_effects: See `TrainableModel`.
+        own_model: The Keras model of the user that the network consists of, with its last layer; None for others.
     """
 
     network: Network
@@ -103,6 +111,7 @@ class InitialNetwork:
     kind: str
     head: LinearHead | None = None
     has_batch_effects: bool = True
+    own_model: Any = None
 
 
 def prepare_fine_tuning(network: Network, extractor: Extractor, head: LinearHead, options: FineTuningOptions
@@ -121,7 +130,7 @@ def prepare_fine_tuning(network: Network, extractor: Extractor, head: LinearHead
     """
     batch_norm = options.batch_norm == "training"
 
-    def forward(pixels: Any, training: bool) -> Any:
+    def forward(pixels: Any, training: bool | None) -> Any:
         return network(pixels, training and batch_norm)
     return InitialNetwork(replace(network, function=forward), f"{extractor.name}, fine-tuned", extractor.handle,
                           f"{extractor.digest}/{batch_norm}", "fine_tuned", head, batch_norm)
@@ -158,9 +167,47 @@ def build_from_scratch(options: NetworkOptions, image_size: int | None, seed: in
         model = build_resnet(size, pretrained)
         log_summary(model)
 
-        def function(pixels: Any, training: bool) -> Any:
+        def function(pixels: Any, training: bool | None) -> Any:
             return model(pixels * 2 - 1, training=training)
-    return InitialNetwork(Network(function, size, size), name, name, identity, "from_scratch")
+    return InitialNetwork(Network(function, size, size, is_keras=True), name, name, identity, "from_scratch")
+
+
+def build_untrained(options: NetworkOptions, source: ExtractorOptions, n_classes: int) -> InitialNetwork:
+    """Build a network to train from scratch, or load the one of the user.
+
+    Args:
+        options: The architecture and its options.
+        source: The options of the input, and where weights are downloaded from.
+        n_classes: The number of classes.
+
+    Raises:
+        TrainingError: The network cannot be built, or does not fit the photos.
+    """
+    if is_own_network(options.architecture):
+        return build_own_network(options, source, n_classes)
+    return build_from_scratch(options, source.image_size, options.seed, lambda size, pretrained: build_application(
+        "ResNet50V2", size, pretrained, source.model_dir, source.offline))
+
+
+def build_own_network(options: NetworkOptions, source: ExtractorOptions, n_classes: int) -> InitialNetwork:
+    """Build a network that the user has written, including its last layer.
+
+    Args:
+        options: The architecture and its options.
+        source: `image_size` and `input_range` describe the input of the network.
+        n_classes: The number of classes.
+
+    Raises:
+        TrainingError: The network cannot be built, or does not fit the photos.
+    """
+    name, channels = options.architecture, 1 if options.color_mode == "grayscale" else None
+    adapted = load_own_network(name, source, n_classes, options.seed, channels)
+    log.info("%s", adapted.describe_input())
+    # The logits of the model are the bottlenecks, so the head only passes them on.
+    head = LinearHead(np.eye(n_classes, dtype=np.float32), np.zeros(n_classes, np.float32))
+    return InitialNetwork(Network(adapted.logits, adapted.height, adapted.width, is_keras=True), name, name,
+                          own_network_identity(name, adapted, options.seed), "from_scratch", head,
+                          own_model=adapted.model)
 
 
 def train_all_layers(initial: InitialNetwork, dataset: Dataset, options: FineTuningOptions | NetworkOptions,
@@ -197,13 +244,15 @@ def train_all_layers(initial: InitialNetwork, dataset: Dataset, options: FineTun
         pixels = store_pixels(examples.photos, network.height, network.width, folder, core_count())
         return PixelData(pixels, examples.y)
     try:
-        model = TrainableModel(forward, len(dataset.labels), initial.head, initial.kind, initial.has_batch_effects)
+        model = TrainableModel(forward, len(dataset.labels), initial.head, initial.kind, initial.has_batch_effects,
+                               initial.own_model)
         fit = train_network(model, decode(TRAINING), decode(VALIDATION), options, folder, on_epoch)
     except TfpoetsError:
         _delete_pixels(folder)
         raise
     _delete_pixels(folder)
-    weights = _digest(np.ascontiguousarray(fit.head.weights))
+    own_weights = initial.own_model.get_weights() if initial.own_model is not None else ()
+    weights = _digest(fit.head.weights, *own_weights)
     extractor = prepare_extractor(network, initial.name, initial.handle, f"{initial.kind}/{key}/{weights}",
                                   folder / f"extractor-{weights[:12]}")
     return extractor, fit
@@ -215,8 +264,11 @@ def _delete_pixels(folder: Path) -> None:
             path.unlink()
 
 
-def _digest(array: np.ndarray) -> str:
-    return hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest()
+def _digest(*arrays: np.ndarray) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _find_key(initial: InitialNetwork, dataset: Dataset, options: FineTuningOptions | NetworkOptions, views: int,

@@ -6,15 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tfpoets.extractors import LUMA_WEIGHTS
 from tfpoets.tf_runtime import import_tensorflow
 
 log = logging.getLogger(__name__)
 
 # Maps float32 [n, height, width, 3] in [0, 1] to float32 [n, depth]. The second argument is Keras's `training`.
 TrainableNetwork = Callable[[Any, bool], Any]
-
-# The weights of red, green and blue in luma (ITU-R BT.601).
-LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)

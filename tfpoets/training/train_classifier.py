@@ -13,11 +13,11 @@ from tfpoets.data import (DEFAULT_AUGMENTATION, PARTS, TEST, TRAINING, VALIDATIO
                           Examples, Photo, group_numbers)
 from tfpoets.errors import OptionError, TrainingError, check_range, check_type
 from tfpoets.evaluation import MIN_PROBABILITY, cross_entropy, standard_error
-from tfpoets.extractors import (Extractor, ExtractorOptions, build_application, extract_augmented, extract_bottlenecks,
+from tfpoets.extractors import (Extractor, ExtractorOptions, Network, extract_augmented, extract_bottlenecks,
                                 load_network)
 from tfpoets.progress import stage
 
-from .all_layers import (FineTuningOptions, InitialNetwork, NetworkOptions, prepare_fine_tuning, build_from_scratch,
+from .all_layers import (FineTuningOptions, InitialNetwork, NetworkOptions, build_untrained, prepare_fine_tuning,
                          train_all_layers)
 from .lbfgs import HeadOptions, LBFGSFit, fit_head
 from .linear_head import LinearHead
@@ -166,6 +166,7 @@ class TrainingResult:
         fit: How the head was trained.
         comparison: The comparison of the fine-tuned and the original network; None without fine-tuning.
         augmented_views: The augmented views that the last layer was trained on; None without augmentation.
+        network: The network with its trained weights; None if the extractor's network was not changed.
     """
 
     extractor: Extractor
@@ -174,6 +175,7 @@ class TrainingResult:
     fit: HeadFit
     comparison: FineTuningComparison | None = None
     augmented_views: AugmentedViewsExtracted | None = None
+    network: Network | None = None
 
 
 @dataclass(frozen=True)
@@ -264,7 +266,7 @@ def _fine_tune(options: FineTuningOptions, original: TrainingResult, context: Tr
     if head_options.refit:
         head_fit = _fit_lbfgs(dataset, head_options)
     return TrainingResult(extractor, dataset, head_fit.head, replace(fit, head=head_fit.head, head_fit=head_fit),
-                          comparison)
+                          comparison, network=initial.network)
 
 
 def _compare(losses_before: np.ndarray, losses_after: np.ndarray, dataset: Dataset, fit: NetworkFit
@@ -288,10 +290,9 @@ def _validation_losses(head: LinearHead, dataset: Dataset) -> np.ndarray:
 def _train_from_scratch(dataset: Dataset, context: TrainingContext) -> TrainingResult:
     options, source = context.options.network, context.extractor_options
     assert options is not None
-    initial = build_from_scratch(options, source.image_size, options.seed, lambda size, pretrained: build_application(
-        "ResNet50V2", size, pretrained, source.model_dir, source.offline))
+    initial = build_untrained(options, source, len(dataset.labels))
     extractor, remaining, fit = _train_all_layers(initial, options, dataset, context)
-    return TrainingResult(extractor, remaining, fit.head, fit)
+    return TrainingResult(extractor, remaining, fit.head, fit, network=initial.network)
 
 
 def _train_all_layers(initial: InitialNetwork, options: FineTuningOptions | NetworkOptions, dataset: Dataset,

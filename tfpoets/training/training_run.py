@@ -42,6 +42,8 @@ class TrainableModel:
         has_batch_effects: Whether the features of a photo in training depend on the rest of its batch, or are random.
             Otherwise a batch can be computed in parts.
         train_step: The training step of a program; None for the usual one, which minimizes the cross-entropy.
+        own_model: The Keras model that the network consists of, if it includes the last layer; the head is then not
+            trained, layers that are not trainable are left unchanged, and the model's own losses are added.
     """
 
     network: TrainableNetwork
@@ -50,6 +52,18 @@ class TrainableModel:
     kind: str
     has_batch_effects: bool = True
     train_step: TrainStep | None = None
+    own_model: Any = None
+
+    def select_trainable(self, variables: Any) -> list[Any]:
+        """Return the variables that are to be trained, in order of creation."""
+        if self.own_model is None:
+            return _by_creation(variables)
+        trainable = {variable.value.ref() for variable in self.own_model.trainable_variables}
+        return _by_creation(variable for variable in variables if variable.ref() in trainable)
+
+    def added_loss(self) -> Any:
+        """Return the sum of the losses that layers have added in the last call, such as regularization."""
+        return sum(self.own_model.losses) if self.own_model is not None else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,12 +106,12 @@ class TrainingRun:
         self._steps_per_epoch = math.ceil(len(train) / options.batch_size)
         graph, depth = self._trace(train.pixels.shape[1:3])
         self._kernel, self._bias = self._create_head(depth, options.seed)
-        weights = _by_creation(graph.trainable_variables)
+        weights = model.select_trainable(graph.trainable_variables)
         self._folder = RunFolder(folder, options.epochs, options.schedule)
         default_rate = EARLIER_LEARNING_RATE if self._folder.is_earlier_version else default_learning_rate(
             sum(math.prod(variable.shape) for variable in weights))
         self.options = replace(options, learning_rate=options.learning_rate or default_rate)
-        self._trainable = [*weights, self._kernel, self._bias]
+        self._trainable = weights if model.own_model is not None else [*weights, self._kernel, self._bias]
         self._optimizer = build_optimizer(self.options, self._steps_per_epoch,
                                           "cosine" if self._folder.is_earlier_version else options.schedule)
         self._optimizer.build(self._trainable)
@@ -279,6 +293,7 @@ class TrainingRun:
             logits = tensorflow.matmul(self.model.network(photos, True), self._kernel) + self._bias
             losses = tensorflow.nn.softmax_cross_entropy_with_logits(smoothed, logits)
             loss = tensorflow.reduce_sum(losses) / tensorflow.cast(batch_size, tensorflow.float32)
+            loss += self.model.added_loss()
         is_correct = tensorflow.argmax(logits, axis=1) == y
         unsmoothed_losses = tensorflow.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
         self._sums.assign_add([tensorflow.reduce_sum(unsmoothed_losses),

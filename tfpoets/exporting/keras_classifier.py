@@ -1,0 +1,114 @@
+"""Build a classifier as a Keras model: its network, its last layer and a softmax."""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfpoets.errors import ExportError, TfpoetsError, one_line
+from tfpoets.extractors import ExtractorOptions, Network, average_keras_views, find_network, load_network
+from tfpoets.graphs import HEAD_SCOPE
+from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
+
+from .metadata import Metadata
+
+if TYPE_CHECKING:
+    from tfpoets.training import Head
+
+WRITE_WHILE_RETRAINING = ("Run `tfpoets retrain` with the same options and the format keras: the training is not "
+                          "repeated.")
+
+
+def check_keras_network(options: ExtractorOptions) -> None:
+    """Raise an ExportError if the pretrained network that the options select is not a Keras model."""
+    # Networks from other providers may lack the attribute.
+    if not getattr(find_network(options.handle, options), "is_keras", False):
+        raise ExportError(f"The network {options.handle} is a TensorFlow graph without Keras layers, so it cannot be "
+                          "written as a .keras file.",
+                          "Use the format saved_model, or train a network that is a Keras model: the default network, "
+                          "keras:NAME, or one that is trained from scratch.")
+
+
+def build_keras_classifier(network: Network | None, options: ExtractorOptions, head: Head, name: str) -> Any:
+    """Return a Keras model from float32 [n, height, width, 3] in [0, 1] to probabilities, float32 [n, n_classes].
+
+    Args:
+        network: The trained network, which must be a Keras model; None for the pretrained one that `options` select.
+        options: The options of the extractor.
+        head: The head; only its probabilities become part of the model.
+        name: The name of the model.
+
+    Raises:
+        ExportError: The network contains code that a .keras file cannot store, or the head is not a linear layer.
+    """
+    linear: Any = getattr(head, "head", head)  # without the unknown score
+    if not hasattr(linear, "weights"):
+        raise ExportError("Only classifiers whose last layer is linear can be written as a .keras file.",
+                          "Train with `solver`=lbfgs.")
+    weights, bias = (values / linear.temperature for values in (linear.weights, linear.bias))
+    return _build(network or load_network(options), options.views, weights, bias, name)
+
+
+def rebuild_keras_classifier(metadata: Metadata, graph_def: Any, name: str) -> Any:
+    """Return the same for a graph that was read from a file, if its network was not changed by training.
+
+    Raises:
+        ExportError: The weights of the network are only in the graph, or the network is not a Keras model.
+    """
+    import_tensorflow()
+    from tensorflow import make_ndarray
+    kind, handle = metadata.network.kind, metadata.network.handle
+    if kind == "wrapped":
+        raise ExportError("The classifier was made from a Keras model.", "Use the file of that model.")
+    if kind != "frozen_features":
+        raise ExportError("The network was trained together with its last layer, and its graph does not contain its "
+                          "Keras layers.", WRITE_WHILE_RETRAINING)
+    constants = {node.name: node.attr["value"].tensor for node in graph_def.node if node.op == "Const"}
+    names = [f"{HEAD_SCOPE}/final_weights", f"{HEAD_SCOPE}/final_biases"]
+    if not constants.keys() >= set(names):
+        raise ExportError("Only classifiers whose last layer is linear can be written as a .keras file.")
+    options = ExtractorOptions(handle, image_size=metadata.input.height, **_stored_options(metadata))
+    check_keras_network(options)
+    weights, bias = (make_ndarray(constants[name]) for name in names)
+    return _build(load_network(options), options.views, weights, bias, name)
+
+
+def _stored_options(metadata: Metadata) -> dict[str, Any]:
+    """Return the stored options of the extractor, which may come from an untrusted source."""
+    stored = metadata.options.get("extractor")
+    values = stored if isinstance(stored, dict) else {}
+    types = {"views": int, "model_dir": str}
+    return {name: values[name] for name, kind in types.items() if isinstance(values.get(name), kind)}
+
+
+def _build(network: Network, views: int, weights: np.ndarray, bias: np.ndarray, name: str) -> Any:
+    import_tensorflow()
+    import keras
+    if not network.is_keras:
+        raise ExportError("The network is a TensorFlow graph without Keras layers, so it cannot be written as a "
+                          ".keras file.", "Use the format saved_model.")
+    pixels = keras.Input((network.height, network.width, 3), name="image")
+    try:
+        with redirect_native_stderr():
+            features = average_keras_views(network, views)(pixels, training=None)
+            logits = _add_last_layer(keras, features, weights, bias)
+            probabilities = keras.layers.Softmax(name="probabilities")(logits)
+            model = keras.Model(pixels, probabilities, name=name)
+    except TfpoetsError as error:
+        raise ExportError(error.problem, error.remedy) from error
+    except Exception as error:  # the code of the network may raise any error
+        raise ExportError(f"The network cannot be written as a .keras file: {one_line(error)}",
+                          "Use only layers and operations of Keras (keras.ops), or the format saved_model.") from error
+    return model
+
+
+def _add_last_layer(keras: Any, features: Any, weights: np.ndarray, bias: np.ndarray) -> Any:
+    """Return the logits for the features of a network."""
+    size = weights.shape[1]
+    if weights.shape[0] == size and not bias.any() and np.array_equal(weights, np.eye(size) * weights[0, 0]):
+        # The features are already logits, so that the last layer remains that of the network.
+        return keras.layers.Rescaling(float(weights[0, 0]), name="temperature")(features)
+    last_layer = keras.layers.Dense(size, name="head")
+    logits = last_layer(features)
+    last_layer.set_weights([weights, bias])
+    return logits

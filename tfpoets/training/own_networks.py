@@ -1,0 +1,128 @@
+"""Networks that the user has written: a function in a Python file, or a .keras file."""
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tfpoets.errors import ExtractorError, TrainingError, one_line
+from tfpoets.extractors import AdaptedModel, ExtractorOptions, adapt_model, load_keras_file
+
+from .convnets import seed_weights
+
+# The size of photos if neither the options nor the function state one.
+DEFAULT_SIZE = 224
+_FUNCTION = re.compile(r"(.+\.py):(\w+)", re.DOTALL)
+
+
+def is_own_network(architecture: str) -> bool:
+    """Return whether an architecture is FILE.py:FUNCTION or FILE.keras."""
+    return bool(_FUNCTION.fullmatch(architecture)) or architecture.endswith(".keras")
+
+
+def own_network_file(architecture: str) -> Path:
+    """Return the path of the file that an own network comes from."""
+    match = _FUNCTION.fullmatch(architecture)
+    return Path(os.path.expanduser(match[1] if match else architecture))
+
+
+def load_own_network(architecture: str, source: ExtractorOptions, n_classes: int, seed: int, channels: int | None
+                     ) -> AdaptedModel:
+    """Build or load an own network.
+
+    Args:
+        architecture: FILE.py:FUNCTION, for a function of height, width and number of classes that returns a Keras
+            model; the file is run. Or FILE.keras.
+        source: `image_size` and `input_range` describe the input of the network.
+        n_classes: The number of classes.
+        seed: The seed of the initial weights.
+        channels: 1 or 3, for a model that has not been called yet; None: 3.
+
+    Raises:
+        TrainingError: The file or the function does not exist, fails, or returns an unsuitable model.
+    """
+    match = _FUNCTION.fullmatch(architecture)
+    path, size = own_network_file(architecture), source.image_size
+    try:
+        if match:
+            function = _load_function(path, match[2])
+            size = size or _default_size(function)
+            seed_weights(seed)
+            model = _run(path, lambda: function(size, size, n_classes))
+            if model is None:
+                raise TrainingError(f"The function of {architecture} returns nothing.", "Return a keras.Model.")
+        else:
+            model = load_keras_file(path)
+        seed_weights(seed)
+        adapted = adapt_model(model, source.input_range, size, channels)
+    except ExtractorError as error:
+        raise TrainingError(error.problem, error.remedy, error.option) from error
+    if adapted.n_classes != n_classes:
+        remedy = ("Use the number of classes that the function receives." if match else
+                  "Train a model with that many outputs, or use its features with `handle`=FILE.keras.")
+        raise TrainingError(f"The model of {architecture} has {adapted.n_outputs} outputs, but there are {n_classes} "
+                            "classes.", remedy)
+    return adapted
+
+
+def own_network_identity(architecture: str, adapted: AdaptedModel, seed: int) -> str:
+    """Return a string that identifies an own network and its initial weights, for the key of its checkpoints."""
+    content = own_network_file(architecture).read_bytes()
+    function = architecture.rpartition(":")[2] if not architecture.endswith(".keras") else ""
+    # The shapes also depend on modules that the file imports.
+    shapes = [list(weight.shape) for weight in adapted.model.weights]
+    return f"own/{hashlib.blake2b(content).hexdigest()}/{function}/{seed}/{adapted.input_range}/{shapes}"
+
+
+def _load_function(path: Path, name: str) -> Callable[..., Any]:
+    """Run a Python file, and return one of its functions."""
+    if not path.is_file():
+        raise TrainingError(f"There is no file {path}, which `architecture` names.",
+                            "Write FILE.py:FUNCTION with the path of a Python file.")
+    module_name = f"tfpoets_architecture_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # Keras and pickle look classes up there
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)  # for the modules that the file imports
+    try:
+        loader = spec.loader
+        _run(path, lambda: loader.exec_module(module))
+    finally:
+        sys.path.remove(folder)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise TrainingError(f"{path} contains no function {name}.",
+                            "Write def build(height, width, n_classes), which returns a Keras model.")
+    return function
+
+
+def _run(path: Path, function: Callable[[], Any]) -> Any:
+    """Call a function of the user, and turn any error into a TrainingError that names the line."""
+    try:
+        return function()
+    except Exception as error:  # the code may raise any error
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
+                 if frame.filename and Path(frame.filename).name == path.name]
+        line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
+        where = f" in line {line}" if line else ""
+        raise TrainingError(f"{path} fails{where}: {type(error).__name__}: {one_line(error)}",
+                            "The function is called with the height, the width and the number of classes, and returns "
+                            "a Keras model.") from error
+
+
+def _default_size(function: Callable[..., Any]) -> int:
+    """Return the default value of the function's first parameter if it is a number, otherwise DEFAULT_SIZE."""
+    try:
+        default = next(iter(inspect.signature(function).parameters.values())).default
+    except (StopIteration, TypeError, ValueError):
+        return DEFAULT_SIZE
+    return default if isinstance(default, int) and default > 0 else DEFAULT_SIZE
