@@ -245,7 +245,7 @@ def train_all_layers(initial: InitialNetwork, dataset: Dataset, options: FineTun
         return PixelData(pixels, examples.y)
     try:
         model = TrainableModel(forward, len(dataset.labels), initial.head, initial.kind, initial.has_batch_effects,
-                               initial.own_model)
+                               own_model=initial.own_model)
         fit = train_network(model, decode(TRAINING), decode(VALIDATION), options, folder, on_epoch)
     except TfpoetsError:
         _delete_pixels(folder)
