@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".exporting": "export wrap",
     ".extractors": "extract_bottlenecks open_extractor",
     ".inference": "load_classifier",
+    ".networks": "ImageClassifier",
     ".pipeline": "retrain",
     ".retrain_options": "RetrainOptions",
     ".training": "fit_head",

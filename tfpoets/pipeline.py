@@ -28,6 +28,7 @@ from tfpoets.extractors import Bottlenecks, Extractor, core_count, extract_bottl
 from tfpoets.files import check_output_folder
 from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, output_columns
 from tfpoets.inference import Classifier, load_classifier
+from tfpoets.networks import build_network
 from tfpoets.options import with_options
 from tfpoets.report import (EvaluatedPhotos, ReportContent, confusion_picture, curves_picture, describe_retraining,
                             write_report)
@@ -192,7 +193,7 @@ def _train(extractor: Extractor | None, dataset: Dataset, options: RetrainOption
     listener = _intermediate_graph_writer(extractor, dataset, options, on_event)
     with stage_events("training", on_event, logs_substages=True):
         return train(extractor, dataset, TrainingContext(options.training, options.extractor, options.bottleneck_dir,
-                                                         listener))
+                                                         listener, build_network))
 
 
 def _intermediate_graph_writer(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions,

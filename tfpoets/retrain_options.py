@@ -12,6 +12,7 @@ from tfpoets.errors import OptionError, check_bool, check_range, check_type
 from tfpoets.exporting import ExportOptions
 from tfpoets.extractors import ExtractorOptions
 from tfpoets.files import check_not_below_image_dir, check_outside_image_dir, convert_to_locations, convert_to_paths
+from tfpoets.networks import check_network_options
 from tfpoets.training import TrainingOptions, check_batch_size
 
 TF_FILES = Path("tf_files")
@@ -118,6 +119,8 @@ class RetrainOptions:
     def _check_training(self) -> None:
         """Check the options of the training against those of the run."""
         training, has_validation_photos = self.training, bool(self.split.validation_percentage)
+        if training.network:
+            check_network_options(training.network)
         if training.all_layers and not has_validation_photos:
             raise OptionError("Training all layers needs validation photos, to choose the best epoch.",
                               "Set `validation_percentage` above 0.", "validation_percentage")

@@ -15,9 +15,9 @@ from tests.shapes import write_shapes
 from tfpoets.cli import evaluate, label_image, retrain
 from tfpoets.data import load_photos, read_dataset
 from tfpoets.events import ChecksSkipped
+from tfpoets.networks import CifarCNN
 from tfpoets.tf_runtime import import_tensorflow
 from tfpoets.training import NetworkOptions
-from tfpoets.training.convnets import PRESETS
 
 EPOCHS, N_KERAS_PHOTOS = 12, 640
 # The maximum time of a complete retraining run, relative to as many epochs of Keras's fit with the same network on the
@@ -43,18 +43,7 @@ def time_keras_epoch() -> float:
     """Return the seconds of one epoch of Keras's fit on N_KERAS_PHOTOS photos, with the layers of cifar_cnn."""
     import_tensorflow()
     import keras
-    preset = PRESETS["cifar_cnn"]
-    model = keras.Sequential([keras.Input((32, 32, 3))])
-    for filters, kernel_size in zip(preset.filters, preset.kernel_sizes):
-        for layer in (keras.layers.Conv2D(filters, kernel_size, padding="same", activation="relu"),
-                      keras.layers.MaxPooling2D(), keras.layers.BatchNormalization()):
-            model.add(layer)
-    model.add(keras.layers.Flatten())
-    for units in preset.dense:
-        for layer in (keras.layers.Dense(units, activation="relu"), keras.layers.BatchNormalization(),
-                      keras.layers.Dropout(preset.dropout)):
-            model.add(layer)
-    model.add(keras.layers.Dense(10))
+    model = CifarCNN().build(32, 32, 10)
     model.compile("adamw", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     rng = np.random.default_rng(0)
     photos, y = rng.random((N_KERAS_PHOTOS, 32, 32, 3), np.float32), rng.integers(0, 10, N_KERAS_PHOTOS)

@@ -20,6 +20,8 @@ NETWORKS = """
 import keras
 from keras import layers
 
+from tfpoets import ImageClassifier
+
 
 def sequential(height, width, n_classes):
     return keras.Sequential([
@@ -71,6 +73,14 @@ def frozen(height, width, n_classes, strength=0.0):
 
 def regularized(height, width, n_classes):
     return frozen(height, width, n_classes, strength=100.0)
+
+
+class AsClass(ImageClassifier):
+    image_size = 20
+
+    def build(self, height, width, n_classes):
+        return keras.Sequential([keras.Input((height, width, self.channels)), layers.Rescaling(1 / 255),
+                                 layers.Flatten(), layers.Dense(n_classes)])
 
 
 def fails(height, width, n_classes):
@@ -151,6 +161,14 @@ def test_gray_networks_work_and_their_scale_must_be_stated(capsys: pytest.Captur
     assert "Set --input_range to 0,1 or 0,255 or -1,1" in error_of(capsys, *network)
     result = retrain_json(capsys, *FLAGS, *network, "--input_range=-1,1")
     assert result["head"]["epochs"] == 1
+
+
+def test_a_subclass_of_image_classifier_is_trained_at_its_own_size(capsys: pytest.CaptureFixture) -> None:
+    network = ("--image_dir=photos", "--nodoctor", "--architecture=my_networks.py:AsClass", "--train_epochs=1")
+    for flags, size in (((), 20), (("--image_size=16",), 16), (("--color_mode=grayscale",), 20)):
+        retrain_json(capsys, *network, *flags)
+        metadata = json.loads(Path("tf_files/retrained_graph.json").read_text("utf-8"))
+        assert metadata["input"]["height"] == size
 
 
 def test_unsuitable_networks_are_named_with_a_remedy(capsys: pytest.CaptureFixture) -> None:

@@ -11,14 +11,12 @@ import pytest
 
 from tfpoets.errors import TfpoetsError
 from tfpoets.tf_runtime import import_tensorflow
-from tfpoets.training import (SCHEDULES, LinearHead, LoopOptions, NetworkFit, PixelData, TrainableModel, build_convnet,
-                              checkpoints, train_network, training_run)
+from tfpoets.training import (SCHEDULES, LinearHead, LoopOptions, NetworkFit, PixelData, TrainableModel,
+                              TrainableNetwork, checkpoints, seed_weights, train_network, training_run)
 from tfpoets.training.checkpoints import Checkpoints, RunFolder
-from tfpoets.training.convnets import ConvNet
 from tfpoets.training.schedules import build_optimizer, count_constant_epochs, default_learning_rate
 from tfpoets.training.training_run import TrainingRun
 
-SMALL_NETWORK = ConvNet(16, (4, 8), (3, 3), (16,))
 OPTIONS = LoopOptions(epochs=3, batch_size=16, optimizer="adam", learning_rate=5e-3, warm_up=5,
                       label_smoothing=0.0, seed=3)
 
@@ -38,9 +36,24 @@ def stripes(count: int, seed: int) -> PixelData:
 TRAIN, VALIDATION, TEST = stripes(160, 0), stripes(40, 1), stripes(100, 2)
 
 
+def build_network(dropout: float = 0.0, batch_norm: bool = False) -> TrainableNetwork:
+    """Return a network of two blocks and a dense layer, always with the same initial weights."""
+    seed_weights(0)
+    from keras import Input, Sequential, layers
+    model = Sequential([Input((16, 16, 3)), layers.Rescaling(2.0, -1.0)])
+    for filters in (4, 8):
+        model.add(layers.Conv2D(filters, 3, padding="same", activation="relu"))
+        model.add(layers.MaxPooling2D())
+        if batch_norm:
+            model.add(layers.BatchNormalization())
+    model.add(layers.Flatten())
+    model.add(layers.Dense(16, activation="relu"))
+    model.add(layers.Dropout(dropout))
+    return lambda photos, training: model(photos, training=training)
+
+
 def build_model(dropout: float = 0.0, initial_head: LinearHead | None = None) -> TrainableModel:
-    network = build_convnet(SMALL_NETWORK, 16, 16, grayscale=False, dropout=dropout, seed=0)
-    return TrainableModel(network, 2, initial_head, "from_scratch")
+    return TrainableModel(build_network(dropout), 2, initial_head, "from_scratch")
 
 
 def compute_bottlenecks(model: TrainableModel, data: PixelData) -> np.ndarray:
@@ -270,9 +283,7 @@ def test_the_parts_in_which_a_batch_is_computed_do_not_change_the_result(
     for pixels in (16 * 256, 7 * 256):  # one part per batch, and three
         monkeypatch.setattr(training_run, "PART_PIXELS", pixels)
         # With batch normalization, parts would change the result, so batches must be computed as a whole.
-        network = build_convnet(replace(SMALL_NETWORK, batch_norm=has_batch_effects), 16, 16, grayscale=False,
-                                dropout=None, seed=0)
-        model = TrainableModel(network, 2, None, "fine_tuned", has_batch_effects)
+        model = TrainableModel(build_network(batch_norm=has_batch_effects), 2, None, "fine_tuned", has_batch_effects)
         fit = train_network(model, TRAIN, VALIDATION, OPTIONS, tmp_path / str(pixels), lambda epoch: None)
         losses.append([[epoch.train_loss, epoch.validation_loss] for epoch in fit.epochs])
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
@@ -337,19 +348,6 @@ def test_a_network_of_constants_cannot_be_trained(tmp_path: Path) -> None:
     with pytest.raises(TfpoetsError, match="only constants"):
         train_network(TrainableModel(lambda pixels, training: tensorflow.reduce_mean(pixels, [1, 2]), 2, None,
                                      "fine_tuned"), TRAIN, VALIDATION, OPTIONS, tmp_path, lambda epoch: None)
-
-
-def test_a_grayscale_network_ignores_colours() -> None:
-    network = build_convnet(SMALL_NETWORK, 16, 16, grayscale=True, dropout=None, seed=0)
-    red, gray = np.zeros((2, 1, 16, 16, 3), np.float32)
-    red[..., 0] = 1.0
-    gray[...] = 0.299
-    np.testing.assert_allclose(network(red, False).numpy(), network(gray, False).numpy(), atol=1e-5)
-
-
-def test_an_input_too_small_for_the_blocks_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 4 x 4"):
-        build_convnet(SMALL_NETWORK, 3, 16, grayscale=False, dropout=None, seed=0)
 
 
 def test_the_epoch_with_the_best_accuracy_is_kept_if_requested(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from tfpoets.errors import ExtractorError, check_range, closest_match
 from tfpoets.exporting import ExportOptions, format_names
 from tfpoets.extractors import ExtractorOptions
 from tfpoets.graphs import architecture_names, find_architecture
+from tfpoets.networks import ARCHITECTURES, CONVNETS, RESNET, is_own_network
 from tfpoets.pipeline import retrain
 from tfpoets.retrain_options import RetrainOptions
-from tfpoets.training import (ARCHITECTURES, CONVNETS, RESNET, FineTuningOptions, HeadOptions, LBFGSTrainer,
-                              NetworkOptions, SGDOptions, SGDTrainer, TrainingOptions, is_own_network, trainer_named)
+from tfpoets.training import (FineTuningOptions, HeadOptions, LBFGSTrainer, NetworkOptions, SGDOptions, SGDTrainer,
+                              TrainingOptions, trainer_named)
 
 from .invocation import command_line
 from .min_accuracy import MIN_ACCURACY, accuracy_exit_code, check_min_accuracy

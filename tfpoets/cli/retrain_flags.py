@@ -5,9 +5,10 @@ import os
 
 from tfpoets.data import SplitOptions
 from tfpoets.exporting import ExportOptions, format_names
-from tfpoets.training import (ARCHITECTURES, BATCH_NORMS, CHECKPOINTS, CLASS_WEIGHTS, COLOR_MODES, CONVNETS,
-                              DEFAULT_AUGMENTED_VIEWS, MONITORS, OPTIMIZERS, RESNET, SCHEDULES, WEIGHTS,
-                              FineTuningOptions, NetworkOptions, SGDOptions, solver_names)
+from tfpoets.networks import ARCHITECTURES, CONVNETS, RESNET
+from tfpoets.training import (BATCH_NORMS, CHECKPOINTS, CLASS_WEIGHTS, COLOR_MODES, DEFAULT_AUGMENTED_VIEWS, MONITORS,
+                              OPTIMIZERS, SCHEDULES, WEIGHTS, FineTuningOptions, NetworkOptions, SGDOptions,
+                              solver_names)
 
 from .min_accuracy import MIN_ACCURACY
 from .parser import Flag, Group, location, names, path

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .targets.saved_model import METADATA_PATH
     from .training_photos import training_photo_mask
     from .verification import ExportedFile, LoadedReference, ReferenceOutputs, verify
-    from .wrapped_model import wrap
+    from .wrapped_model import WrappedModel, check_labels, wrap
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".classifier_files": "ClassifierExport ExportResult export_classifier export_graph",
@@ -37,5 +37,5 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".targets.saved_model": "METADATA_PATH",
     ".training_photos": "training_photo_mask",
     ".verification": "ExportedFile LoadedReference ReferenceOutputs verify",
-    ".wrapped_model": "wrap",
+    ".wrapped_model": "WrappedModel check_labels wrap",
 })

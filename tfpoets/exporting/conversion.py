@@ -142,7 +142,8 @@ def _run_graph(source: Exportable, photos: Sequence[Photo]) -> tuple[ExportedFil
     runner = EngineRunner(TensorFlowEngine(content, *source.nodes.values()))
     labels, threshold = source.metadata.labels, source.metadata.unknown_threshold
     outputs = predict(runner, pixels, len(labels) + (threshold is not None))
-    y = np.array([labels.index(photo.label) for photo in readable_photos], np.int64)
+    is_labelled = all(photo.label in labels for photo in readable_photos)
+    y = np.array([labels.index(photo.label) for photo in readable_photos], np.int64) if is_labelled else None
     reference = LoadedReference(readable_photos, pixels, outputs, y, "the graph")
     comparison = FileComparison(FROZEN_GRAPH.name, source.path, None, threshold)
     return _add_requirement(comparison.measure(runner, outputs, reference), FROZEN_GRAPH), reference

@@ -81,13 +81,18 @@ def check_formats(names: Sequence[str], folder: Path, stem: str) -> None:
     """
     for name in names:
         target = find_target(name)
-        reason, path = target.unavailable_reason(), folder / target.file_name(stem)
-        if reason:
-            raise ExportError(reason)
-        if path.is_file() and not target.may_replace(path):
-            raise ExportError(f"{path} is a file, but a folder must be written there.", "Move the file.")
-        if path.is_dir() and any(path.iterdir()) and not target.may_replace(path):
-            raise ExportError(f"{path} was not written by an export, so it is not replaced.", "Move the folder.")
+        check_destination(target, folder / target.file_name(stem))
+
+
+def check_destination(target: ExportTarget, path: Path) -> None:
+    """Raise an ExportError if a format cannot be written on this machine, or an unrelated file is in the way."""
+    reason = target.unavailable_reason()
+    if reason:
+        raise ExportError(reason)
+    if path.is_file() and not target.may_replace(path):
+        raise ExportError(f"{path} is a file, but a folder must be written there.", "Move the file.")
+    if path.is_dir() and any(path.iterdir()) and not target.may_replace(path):
+        raise ExportError(f"{path} was not written by an export, so it is not replaced.", "Move the folder.")
 
 
 def check_classifier_exists(path: Path) -> None:

@@ -94,12 +94,15 @@ class AdaptedModel:
         Returns:
             float32 [n, n_classes].
         """
+        return self.predict(pixels.astype(np.float32) / 255)
+
+    def predict(self, photos: np.ndarray) -> np.ndarray:
+        """Return the same for photos in [0, 1]: float32 [n, height, width, 3] to float32 [n, n_classes]."""
         low, high = self.input_range
-        values = pixels.astype(np.float32) / 255
         if self.channels == 1:
-            values = values @ np.array(LUMA_WEIGHTS, np.float32)[:, None]
+            photos = photos @ np.array(LUMA_WEIGHTS, np.float32)[:, None]
         with full_precision:
-            outputs = np.asarray(self.model(values * np.float32(high - low) + np.float32(low), training=False))
+            outputs = np.asarray(self.model(photos * np.float32(high - low) + np.float32(low), training=False))
         if self.n_outputs == 1:
             positive = outputs if self.activation == SIGMOID else 1 / (1 + np.exp(-outputs))
             return np.concatenate([1 - positive, positive], 1)

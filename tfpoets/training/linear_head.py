@@ -25,6 +25,11 @@ class LinearHead:
     bias: np.ndarray
     temperature: float = 1.0
 
+    @classmethod
+    def identity(cls, n_classes: int, temperature: float = 1.0) -> LinearHead:
+        """Return the head of a network that contains its last layer: it passes the logits on."""
+        return cls(np.eye(n_classes, dtype=np.float32), np.zeros(n_classes, np.float32), temperature)
+
     def outputs(self, X: np.ndarray) -> dict[str, np.ndarray]:
         """Return the `probabilities` of bottlenecks: float32 [n, depth] to float32 [n, n_classes]."""
         return {PROBABILITIES: self.probabilities(X)}

@@ -8,8 +8,10 @@ from typing import Any
 
 from tfpoets.tf_runtime import import_tensorflow
 
-from .convnets import TrainableNetwork
 from .network_fit import EpochMetrics
+
+# Maps float32 [n, height, width, 3] in [0, 1] to float32 [n, depth]. The second argument is Keras's `training`.
+TrainableNetwork = Callable[[Any, bool], Any]
 
 
 @dataclass(frozen=True, eq=False)

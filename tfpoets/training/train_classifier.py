@@ -10,17 +10,16 @@ from typing import Any
 import numpy as np
 
 from tfpoets.data import (DEFAULT_AUGMENTATION, PARTS, TEST, TRAINING, VALIDATION, AugmentationOptions, Dataset,
-                          Examples, Photo, group_numbers)
+                          Examples, Photo)
 from tfpoets.errors import OptionError, TrainingError, check_range, check_type
-from tfpoets.evaluation import MIN_PROBABILITY, cross_entropy, standard_error
 from tfpoets.extractors import (Extractor, ExtractorOptions, Network, extract_augmented, extract_bottlenecks,
                                 load_network)
 from tfpoets.progress import stage
 
-from .all_layers import (FineTuningOptions, InitialNetwork, NetworkOptions, build_untrained, prepare_fine_tuning,
-                         train_all_layers)
+from .all_layers import FineTuningOptions, NetworkOptions, prepare_fine_tuning, train_all_layers
+from .fine_tuning_comparison import FineTuningComparison, compare_losses, validation_losses
+from .initial_network import InitialNetwork
 from .lbfgs import HeadOptions, LBFGSFit, fit_head
-from .linear_head import LinearHead
 from .network_fit import NetworkFit
 from .sgd import SGDOptions
 from .trainers import Head, HeadFit, trainer_for
@@ -121,40 +120,6 @@ class AugmentedViewsExtracted:
     computed: int
 
 
-@dataclass(frozen=True)
-class FineTuningComparison:
-    """Event: the fine-tuned network has been compared with the original one.
-
-    Attributes:
-        loss_before: The mean cross-entropy of the validation photos with the original network, in nats.
-        loss_after: The same with the fine-tuned network.
-        standard_error: The standard error of the difference; infinite for a single photo or group.
-        checkpoint: The checkpoint of the fine-tuned network, such as "epoch 3".
-    """
-
-    loss_before: float
-    loss_after: float
-    standard_error: float
-    checkpoint: str
-
-    @property
-    def gain(self) -> float:
-        """The decrease of the loss; negative if the fine-tuned network is worse."""
-        return self.loss_before - self.loss_after
-
-    @property
-    def is_better(self) -> bool:
-        """Whether the fine-tuned network is better by more than the standard error, and is therefore used."""
-        return self.gain > self.standard_error
-
-    def summary(self) -> str:
-        """Return the comparison and its outcome as a sentence."""
-        return (f"Validation loss {self.loss_before:.4f} before fine-tuning, {self.loss_after:.4f} after "
-                f"{self.checkpoint}, with the last layer fitted again "
-                f"({'better' if self.gain > 0 else 'worse'} by {abs(self.gain):.4f} ± {self.standard_error:.4f}): "
-                f"the {'fine-tuned' if self.is_better else 'original'} network is kept")
-
-
 @dataclass(frozen=True, eq=False)
 class TrainingResult:
     """A trained classifier, before export.
@@ -187,12 +152,15 @@ class TrainingContext:
         extractor_options: Where pretrained networks come from, and the size of the network's input.
         bottleneck_dir: The folder of the cache and the checkpoints.
         on_event: Called with every event.
+        build_network: Returns the network to train from scratch, given its options, those of its input, and the number
+            of classes.
     """
 
     options: TrainingOptions
     extractor_options: ExtractorOptions
     bottleneck_dir: Path
     on_event: EventCallback
+    build_network: Callable[[NetworkOptions, ExtractorOptions, int], InitialNetwork]
 
 
 def train(extractor: Extractor | None, dataset: Dataset, context: TrainingContext) -> TrainingResult:
@@ -258,8 +226,8 @@ def _fine_tune(options: FineTuningOptions, original: TrainingResult, context: Tr
     # By now the head overfits the training photos. Fitting it again makes it more accurate on new photos.
     head_fit = _fit_lbfgs(dataset, without_refit)
     remaining = _select_common(original.dataset, dataset)
-    comparison = _compare(_validation_losses(original_head, remaining),
-                          _validation_losses(head_fit.head, dataset), dataset, fit)
+    comparison = compare_losses(validation_losses(original_head, remaining),
+                          validation_losses(head_fit.head, dataset), dataset, fit)
     context.on_event(comparison)
     if not comparison.is_better:
         return replace(original, dataset=remaining, comparison=comparison)
@@ -269,28 +237,10 @@ def _fine_tune(options: FineTuningOptions, original: TrainingResult, context: Tr
                           comparison, network=initial.network)
 
 
-def _compare(losses_before: np.ndarray, losses_after: np.ndarray, dataset: Dataset, fit: NetworkFit
-             ) -> FineTuningComparison:
-    """Compare the losses of the validation photos of a dataset: float64 [photos] before and after fine-tuning."""
-    gain = losses_before - losses_after
-    # With few photos or groups the gain may be due to chance, so it must exceed its standard error.
-    error = standard_error(gain, group_numbers(dataset.part(VALIDATION).photos))
-    checkpoint = f"step {fit.n_steps}" if fit.best_epoch is None else f"epoch {fit.best_epoch + 1}"
-    return FineTuningComparison(float(losses_before.mean()), float((losses_before - gain).mean()),
-                                np.inf if np.isnan(error) else error, checkpoint)
-
-
-def _validation_losses(head: LinearHead, dataset: Dataset) -> np.ndarray:
-    """Return the cross-entropy of each validation photo in nats: float64 [photos]."""
-    validation = dataset.part(VALIDATION)
-    log_probabilities = head.log_probabilities(validation.X).astype(np.float64)
-    return np.minimum(cross_entropy(log_probabilities, validation.y), -np.log(MIN_PROBABILITY))
-
-
 def _train_from_scratch(dataset: Dataset, context: TrainingContext) -> TrainingResult:
-    options, source = context.options.network, context.extractor_options
+    options = context.options.network
     assert options is not None
-    initial = build_untrained(options, source, len(dataset.labels))
+    initial = context.build_network(options, context.extractor_options, len(dataset.labels))
     extractor, remaining, fit = _train_all_layers(initial, options, dataset, context)
     return TrainingResult(extractor, remaining, fit.head, fit, network=initial.network)
 

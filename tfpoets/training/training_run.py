@@ -16,11 +16,10 @@ from tfpoets.progress import progress_bar
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr, xla_works
 
 from .checkpoints import Checkpoints, RunFolder
-from .convnets import TrainableNetwork
 from .linear_head import LinearHead
 from .loop_options import EARLIER_LEARNING_RATE, LoopOptions
 from .network_fit import EpochMetrics
-from .own_training import StepModel, TrainStep
+from .own_training import StepModel, TrainableNetwork, TrainStep
 from .schedules import build_optimizer, count_constant_epochs, default_learning_rate
 
 # The number of photos per batch at inference on a GPU.
@@ -28,7 +27,6 @@ INFERENCE_BATCH_SIZE = 64
 # On a CPU, batches are computed in parts of at most this number of pixels (5 photos of 320 x 320), which limits the
 # memory for feature maps. Larger parts are not faster.
 PART_PIXELS = 2 ** 19
-
 
 @dataclass(frozen=True, eq=False)
 class TrainableModel:

@@ -1,4 +1,4 @@
-"""Networks that the user has written: a function in a Python file, or a .keras file."""
+"""Networks that the user has written: a function or a class in a Python file, or a .keras file."""
 from __future__ import annotations
 
 import hashlib
@@ -14,8 +14,9 @@ from typing import Any
 
 from tfpoets.errors import ExtractorError, TrainingError, one_line
 from tfpoets.extractors import AdaptedModel, ExtractorOptions, adapt_model, load_keras_file
+from tfpoets.training import seed_weights
 
-from .convnets import seed_weights
+from .image_classifier import ImageClassifier
 
 # The size of photos if neither the options nor the function state one.
 DEFAULT_SIZE = 224
@@ -38,8 +39,8 @@ def load_own_network(architecture: str, source: ExtractorOptions, n_classes: int
     """Build or load an own network.
 
     Args:
-        architecture: FILE.py:FUNCTION, for a function of height, width and number of classes that returns a Keras
-            model; the file is run. Or FILE.keras.
+        architecture: FILE.py:NAME, for a function of height, width and number of classes that returns a Keras model,
+            or a subclass of ImageClassifier; the file is run. Or FILE.keras.
         source: `image_size` and `input_range` describe the input of the network.
         n_classes: The number of classes.
         seed: The seed of the initial weights.
@@ -52,7 +53,7 @@ def load_own_network(architecture: str, source: ExtractorOptions, n_classes: int
     path, size = own_network_file(architecture), source.image_size
     try:
         if match:
-            function = _load_function(path, match[2])
+            function = _load_function(path, match[2], channels or 3)
             size = size or _default_size(function)
             seed_weights(seed)
             model = _run(path, lambda: function(size, size, n_classes))
@@ -81,8 +82,8 @@ def own_network_identity(architecture: str, adapted: AdaptedModel, seed: int) ->
     return f"own/{hashlib.blake2b(content).hexdigest()}/{function}/{seed}/{adapted.input_range}/{shapes}"
 
 
-def _load_function(path: Path, name: str) -> Callable[..., Any]:
-    """Run a Python file, and return one of its functions."""
+def _load_function(path: Path, name: str, channels: int) -> Callable[..., Any]:
+    """Run a Python file, and return one of its functions, or the method `build` of a subclass of ImageClassifier."""
     if not path.is_file():
         raise TrainingError(f"There is no file {path}, which `architecture` names.",
                             "Write FILE.py:FUNCTION with the path of a Python file.")
@@ -102,7 +103,18 @@ def _load_function(path: Path, name: str) -> Callable[..., Any]:
     if not callable(function):
         raise TrainingError(f"{path} contains no function {name}.",
                             "Write def build(height, width, n_classes), which returns a Keras model.")
+    if isinstance(function, type) and issubclass(function, ImageClassifier):
+        return _run(path, lambda: _build_method(function, channels))
     return function
+
+
+def _build_method(classifier: type[ImageClassifier], channels: int) -> Callable[..., Any]:
+    """Return the method `build` of a classifier; the default value of its first parameter is the size of the class."""
+    instance = classifier(color_mode="grayscale" if channels == 1 else "rgb")
+
+    def build(height: int = instance.image_size, width: int = 0, n_classes: int = 0) -> Any:
+        return instance.build(height, width, n_classes)
+    return build
 
 
 def _run(path: Path, function: Callable[[], Any]) -> Any:
