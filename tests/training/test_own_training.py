@@ -1,8 +1,6 @@
 """A program can replace the training step, and pass epochs on to Keras callbacks."""
 from __future__ import annotations
 
-import re
-import runpy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import write_photos
 from tests.training.test_training_loop import OPTIONS, TEST, TRAIN, VALIDATION, compute_bottlenecks, train
 from tfpoets.tf_runtime import import_tensorflow
 from tfpoets.training import (EpochMetrics, LoopOptions, NetworkFit, StepModel, TrainableModel, keras_callbacks,
@@ -57,20 +54,6 @@ def test_an_own_step_with_the_usual_loss_gives_the_same_result_as_the_usual_step
     for own_epoch, usual_epoch in zip(own_fit.epochs, usual_fit.epochs, strict=True):
         assert own_epoch.train_loss == pytest.approx(usual_epoch.train_loss, abs=1e-3)
         assert own_epoch.train_accuracy == pytest.approx(usual_epoch.train_accuracy, abs=0.01)
-
-
-def test_the_example_in_the_documentation_trains_and_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                          capsys: pytest.CaptureFixture) -> None:
-    monkeypatch.chdir(tmp_path)
-    for hue, label in enumerate(("red", "green", "blue")):
-        write_photos(Path("my_photos", label), 40, hue)
-    text = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text("utf-8")
-    code, = re.findall(r"runs this -->\n```python\n(.*?)```", text, re.DOTALL)
-    script = Path("example.py")
-    script.write_text(code, "utf-8")  # in a file, because autograph reads the source of functions
-    runpy.run_path(str(script))
-    assert 0.5 < float(capsys.readouterr().out.split()[-1]) <= 1
-    assert len(Path("log.csv").read_text("utf-8").splitlines()) == 6 and list(Path("logs").glob("*/events*"))
 
 
 def test_an_own_step_determines_what_is_trained(tmp_path: Path) -> None:

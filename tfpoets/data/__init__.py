@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .split import Split, SplitOptions, check_class_sizes, reserved_parts, split_photos
     from .stored_pixels import store_pixels
     from .text_files import NotTextError, OtherEncodingError, decode_text
+    from .tf_data import to_tf_data
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".augmentation": "DEFAULT_AUGMENTATION AugmentationOptions augment_pixels augment_tensor",
@@ -64,4 +65,5 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".split": "Split SplitOptions check_class_sizes reserved_parts split_photos",
     ".stored_pixels": "store_pixels",
     ".text_files": "NotTextError OtherEncodingError decode_text",
+    ".tf_data": "to_tf_data",
 })
