@@ -86,8 +86,8 @@ def test_the_example_for_custom_networks_writes_its_files(flower_classifier: Non
     model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten(),
                               keras.layers.Dense(2)])
     exec(compile(EXAMPLES[3], "README.md", "exec"), {"model": model, "tfpoets": tfpoets})
-    assert {path.name for path in Path().glob("own*")} == {"own.pb", "own.txt", "own.tflite", "own.json",
-                                                           "own_saved_model"}
+    assert {path.name for path in Path().glob("*m*del*")} == {"my_model.pb", "my_model.txt", "my_model.tflite",
+                                                             "my_model.json", "saved_model"}
 
 
 def test_every_flag_in_the_readme_exists() -> None:
