@@ -123,6 +123,7 @@ def test_every_retraining_run_writes_a_report(photo_folder: Path, tiny_module: P
     page = Elements(Path("out/my_graph.html").read_text("utf-8"))
     assert "Classifier for blue, green, red & <b>bold<" in page.text
     assert "tfpoets label_image --graph=out/my_graph.tflite --image=PHOTO" in page.text
+    assert ("The photos were not examined" in page.text) == ("--nodoctor" in extra)
     assert page.attributes("b") == [] or all("bold" not in str(attributes) for attributes in page.attributes("b"))
 
 

@@ -22,6 +22,8 @@ from .sentences import scene_sentences, unknown_sentences
 MAX_OCCLUSION_MAPS, MAX_MISCLASSIFIED_MAPS = 3, 2
 # The title of a report names at most this many labels.
 MAX_TITLE_LABELS = 6
+NOT_EXAMINED = ("The photos were not examined for wrong labels, duplicates and other problems, because the data doctor did "
+                "not run.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,7 @@ def describe_retraining(dataset: Dataset, test: EvaluatedPhotos, findings: Seque
         unknown=unknown_sentences(test.rejection, "test photos") if test.rejection else (),
         calibration=_calibration(test), misclassified=_misclassified(test, labels),
         occlusion_maps=_occlusion_maps(classifier, test), findings=findings, curves=curves, details=details,
-        notes=split.notes, label_command=label_command)
+        notes=(*split.notes, *(() if findings is not None else [NOT_EXAMINED])), label_command=label_command)
 
 
 def describe_evaluation(classifier: Classifier, graph: Path, evaluated: EvaluatedPhotos, image_dir: Path | str,
