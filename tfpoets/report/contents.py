@@ -22,8 +22,8 @@ from .sentences import scene_sentences, unknown_sentences
 MAX_OCCLUSION_MAPS, MAX_MISCLASSIFIED_MAPS = 3, 2
 # The title of a report names at most this many labels.
 MAX_TITLE_LABELS = 6
-NOT_EXAMINED = ("The photos were not examined for wrong labels, duplicates and other problems, because the data doctor "
-                "did not run.")
+NOT_EXAMINED = ("The photos were not examined for wrong labels, duplicates and other problems, because the data "
+                "doctor did not run.")
 
 
 @dataclass(frozen=True, eq=False)
