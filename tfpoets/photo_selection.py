@@ -104,7 +104,7 @@ def split_dataset(dataset: Dataset, options: RetrainOptions, on_event: EventCall
 def _without_reserved_duplicates(dataset: Dataset) -> Dataset:
     """Return the dataset, keeping photos with the same content in only one part.
 
-    Test photos take precedence over validation photos, and these over training photos.
+    Test photos take precedence over validation photos, and validation photos over training photos.
     """
     reserved = reserved_parts(dataset)
     last_part: dict[str, int] = {}

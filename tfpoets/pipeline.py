@@ -139,7 +139,7 @@ def _publishing_on_error(export: ClassifierExport, findings: Sequence[Finding] |
 
 
 def _start_tensorflow(options: RetrainOptions) -> TensorFlowProcess:
-    """Start the import of TensorFlow in a second process, unless all layers are trained, which needs it here."""
+    """Start importing TensorFlow in a second process, unless this process needs it to train all layers."""
     if options.training.network or options.training.fine_tuning:
         return TensorFlowProcess(None)
     return TensorFlowProcess.start()

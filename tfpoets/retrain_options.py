@@ -117,7 +117,7 @@ class RetrainOptions:
         return folders
 
     def _check_training(self) -> None:
-        """Check the options of the training against those of the run."""
+        """Check the training options against those of the run."""
         training, has_validation_photos = self.training, bool(self.split.validation_percentage)
         if training.network:
             check_network_options(training.network)

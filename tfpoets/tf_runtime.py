@@ -133,7 +133,7 @@ class _TemporarySetting:
 
 
 # By default, NVIDIA GPUs since 2020 multiply float32 matrices with a 10-bit mantissa (TensorFloat-32). Feature vectors
-# then differ from those of a CPU by 0.2 % of the largest value (measured on an H200). TensorFloat-32 is turned off
+# then differ from those of a CPU by 0.2% of the largest value (measured on an H200). TensorFloat-32 is turned off
 # wherever vectors are computed or compared; training keeps the faster default.
 full_precision = _TemporarySetting(
     False, lambda: import_tensorflow().config.experimental.tensor_float_32_execution_enabled(),

@@ -4,7 +4,7 @@
 
 The first table shows what 1, half and all of the cores can do without this project's coordination: separate processes
 that only run LiteRT, only decode, decode and hash, or do all of it. The second shows extraction with an empty cache,
-including the start of workers. With a GPU, the first run also includes TensorFlow's start.
+including the start of workers. With a GPU, the first run also includes starting TensorFlow.
 """
 from __future__ import annotations
 

@@ -254,7 +254,7 @@ def test_resume_continues_a_run_and_never_starts_one(tmp_path: Path, monkeypatch
     assert "is already finished" in capsys.readouterr().err
 
 
-def test_resume_continues_only_a_run_that_this_number_of_epochs_can_use(
+def test_resume_continues_only_a_run_that_can_be_extended_to_this_number_of_epochs(
         monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     command = ["--image_dir=photos", "--architecture=lenet", "--nodoctor"]
     assert retrain.main([*command, "--train_epochs=4"]) == 0

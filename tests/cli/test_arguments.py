@@ -12,7 +12,7 @@ from tfpoets.cli import retrain
 from tfpoets.cli.main import COMMANDS
 from tfpoets.cli.min_accuracy import check_min_accuracy
 from tfpoets.cli.parser import Flag, Group, location, parse_flags, path
-from tfpoets.cli.percentages import fraction, percentage, whole_percentage
+from tfpoets.cli.percentages import fraction, percentage, percentage_or_int
 from tfpoets.cli.run_command import UsageError
 from tfpoets.errors import OptionError
 
@@ -21,7 +21,7 @@ TRAINING = (Group("", (
     Flag("test_dir", "test", parse=path), Flag("output_graph", "graph", parse=path), Flag("solver", "solver"),
     Flag("seed", "seed", parse=int),
     Flag("flip_left_right", "flip", const=True), Flag("nodoctor", "no doctor", const=True),
-    Flag("testing_percentage", "test", parse=percentage), Flag("random_crop", "crop", parse=whole_percentage),
+    Flag("testing_percentage", "test", parse=percentage), Flag("random_crop", "crop", parse=percentage_or_int),
     Flag("unknown_coverage", "unknown", parse=fraction))),)
 LABELLING = (Group("", (Flag("sources", "photos", nargs="*", metavar="PHOTO"), Flag("graph", "graph", parse=path))),)
 ALL_FLAGS = [(command, flag) for command in COMMANDS
@@ -195,7 +195,7 @@ def test_a_fraction_above_one_is_ambiguous() -> None:
 
 
 def test_every_flag_for_a_percentage_or_fraction_accepts_the_sign() -> None:
-    names = {flag.name for _, flag in ALL_FLAGS if flag.parse in (percentage, whole_percentage, fraction)}
+    names = {flag.name for _, flag in ALL_FLAGS if flag.parse in (percentage, percentage_or_int, fraction)}
     assert names >= {"testing_percentage", "validation_percentage", "random_crop", "random_scale", "random_brightness",
                      "unknown_coverage", "dropout", "min_score", "min_accuracy"}
 
@@ -217,7 +217,7 @@ def test_an_argument_that_is_too_long_for_a_path_is_shortened_in_the_message() -
 
 
 def test_values_that_are_not_numbers_are_shown_as_they_were_given() -> None:
-    assert all(math.isnan(parse(text)) for parse in (fraction, percentage, whole_percentage)
+    assert all(math.isnan(parse(text)) for parse in (fraction, percentage, percentage_or_int)
                for text in ("nan", "NaN", "-nan", "nan%"))
     with pytest.raises(OptionError, match="`min_accuracy`=nan is not a number from 0 to 1"):
         check_min_accuracy(fraction("nan"))

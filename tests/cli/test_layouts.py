@@ -44,8 +44,8 @@ def error_of(capsys: pytest.CaptureFixture, arguments: Sequence[str], command=re
     return error
 
 
-def advised_commands(error: str) -> list[list[str]]:
-    """Return the arguments of the commands that an error advises."""
+def suggested_commands(error: str) -> list[list[str]]:
+    """Return the arguments of the commands that an error suggests."""
     value = r"(?:'[^']*'|\"[^\"]*\"|[^ '\"])+"
     commands = re.findall(rf"\bretrain ((?:--\w+={value} ?)+)", error.replace("\n", " "))
     return [shlex.split(command.rstrip(" .;")) for command in commands]
@@ -210,12 +210,12 @@ def write_table(root: Path) -> None:
 
 @pytest.mark.parametrize("write, n_commands", [
     (write_roboflow, 1), (write_unclear_training_folder, 1), (write_pattern, 1), (write_nested, 2), (write_table, 1)])
-def test_the_commands_that_an_error_advises_work_and_never_train_on_test_photos(
+def test_the_commands_that_an_error_suggests_work_and_never_train_on_test_photos(
         write: Callable[[Path], None], n_commands: int, tmp_path: Path, flags: list[str],
         capsys: pytest.CaptureFixture) -> None:
     root = tmp_path / "my photos"
     write(root)
-    commands = advised_commands(error_of(capsys, [f"--image_dir={root}", *flags]))
+    commands = suggested_commands(error_of(capsys, [f"--image_dir={root}", *flags]))
     assert len(commands) == n_commands
     for command in commands:
         capsys.readouterr()

@@ -1,4 +1,4 @@
-"""With --min_accuracy, retrain and evaluate end with exit code 3 if the accuracy is too low."""
+"""With --min_accuracy, retrain and evaluate exit with code 3 if the accuracy is too low."""
 from __future__ import annotations
 
 import json

@@ -35,7 +35,7 @@ def folder(photo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("suffix", [".pb", ".tflite", ".h5"])
-def test_a_file_of_another_kind_is_named_by_commands_that_take_a_classifier(
+def test_a_file_of_another_kind_is_identified_by_commands_that_take_a_classifier(
         kind: str, suffix: str, capsys: pytest.CaptureFixture) -> None:
     file = Path(f"file{suffix}")
     file.write_bytes(EXAMPLES[kind][0]())
@@ -46,7 +46,7 @@ def test_a_file_of_another_kind_is_named_by_commands_that_take_a_classifier(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_of_another_kind_is_named_by_commands_that_take_a_network(
+def test_a_file_of_another_kind_is_identified_by_commands_that_take_a_network(
         kind: str, capsys: pytest.CaptureFixture) -> None:
     file = Path("file.pb")
     file.write_bytes(EXAMPLES[kind][0]())

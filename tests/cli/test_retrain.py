@@ -288,7 +288,7 @@ def test_messy_photos_are_trained_on_and_labelled(shared_data: Path, workspace: 
     assert 10 <= sum("error" in prediction for prediction in predictions) < 20 and "Traceback" not in captured.err
 
 
-def test_flowers_train_with_the_embedded_extractor(
+def test_a_classifier_is_trained_on_flowers_with_the_embedded_extractor(
         flowers: Path, workspace: Path, capsys: pytest.CaptureFixture) -> None:
     result = retrain_json(capsys, f"--image_dir={flowers}", "--image_size=128", "--saved_model_dir=saved")
     # 599, because one photo is in two class folders.

@@ -25,7 +25,7 @@ def test_accuracy_lines_show_interval_baseline_and_caution() -> None:
 
 
 def test_class_lines_are_a_table_and_the_most_frequent_confusions() -> None:
-    lines = class_lines(metrics(), ["a", "b", "a very long label that would fill the terminal alone"])
+    lines = class_lines(metrics(), ["a", "b", "a very long label that would fill the terminal by itself"])
     assert lines[0].split() == ["class", "photos", "recall", "(95%", "interval)", "precision", "f1"]
     assert lines[1].split() == ["a", "20", "90.0%", "(70-97%)", "90.0%", "90.0%"]
     assert lines[4].split() == ["macro", "average", "60", "90.0%", "90.0%", "90.0%"]

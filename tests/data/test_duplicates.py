@@ -27,7 +27,7 @@ def in_digest_order(n_photos: int) -> np.ndarray:
 
 
 def around(center: np.ndarray, n_photos: int) -> np.ndarray:
-    """Return bottlenecks in orthogonal directions from `center`, to which they are similar, but not to each other."""
+    """Return bottlenecks that are similar to `center` but not to each other, in orthogonal directions from it."""
     random = np.random.default_rng(2).standard_normal((len(center), n_photos + 1))
     random[:, 0] = center
     directions = np.linalg.qr(random)[0].T[1:]
@@ -35,7 +35,7 @@ def around(center: np.ndarray, n_photos: int) -> np.ndarray:
 
 
 def planted(n_photos: int, n_pairs: int, depth: int = 200, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return random bottlenecks in which the last ones are close to random others, and these pairs."""
+    """Return random bottlenecks, the last of which are close to randomly chosen others, and the pairs of rows."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n_photos, depth)).astype(np.float32)
     rows = rng.choice(n_photos - n_pairs, n_pairs, replace=False)
@@ -136,7 +136,8 @@ def test_photos_of_one_picture_stay_together_if_a_copy_of_one_of_them_is_reserve
 def test_photos_that_a_reserved_photo_connects_stay_connected_without_it() -> None:
     X, order = planted(5200, 0, 400)[0], in_digest_order(5200)
     X[order[1]] = X[order[0]] + 0.02 * np.random.default_rng(1).standard_normal(400)
-    similar = order[2:127]  # to both of these photos, and more than are paired with the second one
+    # Photos that are similar to the first two, and more of them than can be paired with the second one.
+    similar = order[2:127]
     X[similar] = around(X[order[0]], 125)
     dataset = make_dataset(X)
     dataset = replace(dataset, photos=tuple(replace(photo, part="test" if row == order[0] else "")

@@ -21,9 +21,9 @@ def read(content: bytes) -> list[str]:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("line_break", ["\n", "\r\n"])
-@pytest.mark.parametrize("ending", ["", "end"])
-def test_lists_are_decoded(encoding: str, line_break: str, ending: str) -> None:
-    text = line_break.join(NAMES) + (line_break if ending else "")
+@pytest.mark.parametrize("ends_with_line_break", [False, True])
+def test_lists_are_decoded(encoding: str, line_break: str, ends_with_line_break: bool) -> None:
+    text = line_break.join(NAMES) + (line_break if ends_with_line_break else "")
     assert read(text.encode(encoding)) == NAMES
 
 

@@ -70,7 +70,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
     assert files(tmp_path / "out") == {}
 
 
-def test_a_header_of_megabytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_a_header_of_several_megabytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
     packed = make_archive(tmp_path, (tarfile.TarInfo("a" * 3_000_000), b"x"))
     (tmp_path / "out").mkdir()
     with pytest.raises(TfpoetsError, match=r"contains a header of 3,\d{3},\d{3} bytes"):

@@ -87,7 +87,7 @@ def test_the_numbers_of_the_groups_and_the_order_of_the_photos_do_not_matter() -
         proportion_interval(outcomes, groups))
 
 
-def test_metrics_state_the_number_of_groups_and_use_them_for_every_uncertainty() -> None:
+def test_metrics_state_the_number_of_groups_and_cluster_all_intervals_and_standard_errors_by_group() -> None:
     y = np.repeat([0, 1], 40)
     probabilities, groups = np.eye(2)[np.where(np.arange(80) % 40 < 30, y, 1 - y)], np.arange(80) // 10
     grouped, independent = evaluate(probabilities, y, groups), evaluate(probabilities, y)

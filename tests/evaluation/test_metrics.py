@@ -102,7 +102,7 @@ def test_caution_warns_of_too_few_photos(n_correct: int, count: int, words: str)
     assert words in caution if words else caution == ""
 
 
-def test_many_classes_without_a_correct_prediction_are_not_called_too_few_photos() -> None:
+def test_1200_photos_without_a_correct_prediction_are_not_called_too_few() -> None:
     y = np.arange(1200)
     caution = evaluate(np.eye(1200)[(y + 1) % 1200], y).caution()
     assert caution == ("On new photos the accuracy is 0.3% at most, hardly better than always predicting the most "

@@ -21,7 +21,7 @@ FULL = Metadata(
     unknown=RejectOption(3.5, 0.95, 8, {"count": 4}),
     cross_validation=CrossValidation(5, 0.75, (0.5, 0.875), 10, 0.0625, 3), files={"g.pb": "ef56"},
     options={"split": {"seed": -3}})
-MINIMAL = replace(FULL, network=NetworkInfo("wrapped", "own", "ab12"), head=HeadInfo("none", 1.0), split=None,
+MINIMAL = replace(FULL, network=NetworkInfo("wrapped", "my_model", "ab12"), head=HeadInfo("none", 1.0), split=None,
                   test=None, unknown=None, cross_validation=None, files={}, options={})
 MALFORMED = {
     "labels": [None, "ab", ["one"], ["a", 1], ["a", "\ud800"], {"a": 1, "b": 2}],

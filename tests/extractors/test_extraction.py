@@ -47,7 +47,8 @@ def test_moving_and_renaming_folders_computes_nothing(photo_folder: Path, extrac
     assert bottlenecks.computed == 0 and bottlenecks.dataset.labels == ("blue", "crimson", "green")
 
 
-def test_only_an_edited_photo_is_computed_again(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
+def test_only_the_bottleneck_of_an_edited_photo_is_computed_again(
+        photo_folder: Path, extractor: Extractor, cache: Path) -> None:
     before = extract(photo_folder, extractor, cache)
     edited = photo_folder / "red" / "003.png"
     shutil.copy(photo_folder / "blue" / "000.png", edited)
@@ -72,7 +73,8 @@ def test_an_edit_right_after_a_run_is_noticed_even_if_size_and_time_are_unchange
     assert digests[one] == digests[other]
 
 
-def test_files_with_the_same_bytes_are_computed_once(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
+def test_the_bottleneck_of_files_with_the_same_bytes_is_computed_once(
+        photo_folder: Path, extractor: Extractor, cache: Path) -> None:
     for number in range(10):
         shutil.copy(photo_folder / "red" / "000.png", photo_folder / "blue" / f"copy{number}.png")
     bottlenecks = extract(photo_folder, extractor, cache)

@@ -83,7 +83,7 @@ def test_a_label_file_renames_classes(files: Path, capsys: pytest.CaptureFixture
     (b"a\0\0\nb\nc\n", "The label file new.txt is not a text file."),
     ("a\nb\nc\n".encode("utf-16")[:-1], "The label file new.txt begins like UTF-16, but is not in this encoding."),
     (None, "The label file new.txt cannot be read: it is a folder.")])
-def test_a_label_file_that_cannot_name_the_classes_is_ignored_with_the_reason(
+def test_an_unusable_label_file_is_ignored_and_the_reason_is_printed(
         content: bytes | None, reason: str, files: Path, capsys: pytest.CaptureFixture) -> None:
     Path("new.txt").mkdir() if content is None else Path("new.txt").write_bytes(content)
     assert label_image.main(["photos/blue/000.jpg", "--labels=new.txt"]) == 0
@@ -93,14 +93,15 @@ def test_a_label_file_that_cannot_name_the_classes_is_ignored_with_the_reason(
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_named_pipe_as_label_file_is_ignored_with_the_reason(files: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_named_pipe_as_label_file_is_ignored_and_the_reason_is_printed(
+        files: Path, capsys: pytest.CaptureFixture) -> None:
     os.mkfifo("new.txt")
     assert label_image.main(["photos/blue/000.jpg", "--labels=new.txt"]) == 0
     assert "new.txt cannot be read: it is not a regular file." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
-def test_a_label_file_may_have_any_usual_encoding(encoding: str, files: Path) -> None:
+def test_a_label_file_may_have_any_common_encoding(encoding: str, files: Path) -> None:
     Path("new.txt").write_bytes("blé\r\nvert\r\nroux\r\n".encode(encoding))
     assert load_classifier(files / "retrained_graph.tflite", LegacyGraphOptions(labels="new.txt")
                            ).labels == ("blé", "vert", "roux")

@@ -103,9 +103,10 @@ def test_a_label_file_that_does_not_match_the_graph_is_rejected(shared_data: Pat
 
 @pytest.fixture
 def small_graph(tmp_path: Path) -> Path:
-    """A graph with node names of MobileNet v1, no input size and a pool of 160 x 160 pixels, and its label file.
+    """A graph with node names of MobileNet v1 and no input size, and its label file.
 
-    Its output is the softmax of the means of the three channels, so its input can be computed from the output.
+    It has a pooling window of 160 x 160 pixels. Its output is the softmax of the means of the three channels, so its
+    input can be computed from the output.
     """
     return write_graph(tmp_path / "retrained_graph.pb", "MobilenetV1/maps")
 

@@ -109,7 +109,7 @@ def test_the_page_omits_sections_without_content(tmp_path: Path) -> None:
     page = render(tmp_path, metrics=None, calibration=(), misclassified=[], occlusion_maps=[], findings=None)
     text = Elements(page).text
     assert "Occlusion maps" not in text
-    assert "No photos were held out for the test" in text
+    assert "No photos were held out for testing" in text
     assert "Data doctor" not in text and "Results by class" not in text
 
 

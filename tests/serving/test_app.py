@@ -205,7 +205,7 @@ def test_pixels_that_resampling_moved_a_little_beyond_black_and_white_are_accept
 @pytest.mark.parametrize("n_bytes_after_the_photo", range(3))
 def test_base64_is_accepted_in_all_common_forms(client, photo: bytes, encode: Callable[[bytes], bytes],
                                                 n_bytes_after_the_photo: int) -> None:
-    data = photo + b"\xff" * n_bytes_after_the_photo  # decoders of JPEG ignore them; they change the padding
+    data = photo + b"\xff" * n_bytes_after_the_photo  # JPEG decoders ignore them; they change the padding
     expected = client.post(PREDICT, json={"instances": [b64(photo)]}).json
     response = client.post(PREDICT, json={"instances": [{"b64": encode(data).decode()}]})
     assert response.status_code == 200 and response.json == expected

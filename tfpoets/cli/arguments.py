@@ -258,7 +258,7 @@ def _describe(argument: str, dashes: str) -> str:
 
 
 def _usual_flags(path: str) -> tuple[str, ...]:
-    """Return the names of the flags that take a file or folder of this kind, the most usual one first."""
+    """Return the names of the flags that take a file or folder of this kind, the most likely one first."""
     from tfpoets.data import TABLE_SUFFIXES  # imported here, because it is needed only for a message
     suffix = os.path.splitext(path)[1].lower()
     if os.path.isdir(path):

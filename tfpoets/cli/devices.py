@@ -69,7 +69,7 @@ def devices(options: DevicesOptions) -> int:
 
 
 def _print(name: str, text: str) -> None:
-    """Print a name and a text, in two columns."""
+    """Print a name and its description, in two columns."""
     print(textwrap.fill(text, LINE_WIDTH, initial_indent=f"{name + ':':<10}", subsequent_indent=" " * 10))
 
 
@@ -89,7 +89,7 @@ def _describe_engine(throughput: Throughput) -> str:
     if throughput.plan.uses_gpu:
         return (f"TensorFlow, batches of {engine.batch_size} on the GPU; LiteRT for up to "
                 f"{MAX_PHOTOS_PER_CORE_WITHOUT_GPU * core_count():,} new photos, "
-                "which take less time than TensorFlow's start")
+                "which take less time than starting TensorFlow")
     return f"TensorFlow, batches of {engine.batch_size}, because LiteRT is not installed"
 
 

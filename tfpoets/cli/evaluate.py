@@ -1,4 +1,4 @@
-"""The command `tfpoets evaluate`: measure a classifier on labelled photos."""
+"""The command `tfpoets evaluate`: measure the accuracy of a classifier on labelled photos."""
 from __future__ import annotations
 
 import json
@@ -35,7 +35,8 @@ TOP_K = 5
 # With fewer photos than this, the calibration error is mostly noise, even if the probabilities are perfect.
 MIN_PHOTOS_FOR_CALIBRATION = 200
 ONLY_TRAINING_PHOTOS = ("The classifier was trained on all of these photos, so this accuracy is not an "
-                        "estimate for new photos. Use the final test accuracy of its training instead.")
+                        "estimate for new photos. Use the final test accuracy that was reported after training "
+                        "instead.")
 
 DESCRIPTION = ("Measure the accuracy of a classifier on labelled photos. Photos that it was trained on are left out, "
                "unless there are no others.")

@@ -80,7 +80,7 @@ def print_message(sentence: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Return a text with its control characters escaped, except for line breaks and tabs."""
+    """Return text with its control characters escaped, except for line breaks and tabs."""
     return _CONTROL_CHARACTERS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 

@@ -1,4 +1,4 @@
-"""The flag --min_accuracy, with which continuous integration fails if a classifier is not accurate enough."""
+"""The flag --min_accuracy, which makes continuous integration fail if a classifier is not accurate enough."""
 from __future__ import annotations
 
 from tfpoets.errors import DataError, check_range
@@ -10,7 +10,7 @@ from .parser import Flag
 from .percentages import fraction
 from .run_command import UsageError
 
-MIN_ACCURACY = Flag("min_accuracy", f"end with exit code {BELOW_MINIMUM} if the accuracy on the test photos is below "
+MIN_ACCURACY = Flag("min_accuracy", f"exit with code {BELOW_MINIMUM} if the accuracy on the test photos is below "
                     "A, such as 0.9 or 90%; everything is still written and printed", parse=fraction,
                     metavar="A")
 

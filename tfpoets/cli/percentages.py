@@ -28,7 +28,7 @@ def percentage(text: str) -> float:
     return float(number)
 
 
-def whole_percentage(text: str) -> float:
+def percentage_or_int(text: str) -> float:
     """Convert a percentage like `percentage`, but to an integer if it is one.
 
     The keys of caches contain the value, and an integer and an equal float give different keys.
@@ -37,7 +37,7 @@ def whole_percentage(text: str) -> float:
     return int(number) if number.is_integer() else number
 
 
-whole_percentage.__name__ = percentage.__name__  # argparse shows it for a value that is not a number
+percentage_or_int.__name__ = percentage.__name__  # argparse shows it for a value that is not a number
 
 
 def fraction(text: str) -> float:

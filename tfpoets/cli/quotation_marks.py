@@ -64,6 +64,6 @@ def _name(first: str, last: str) -> str:
 
 def _fail(problem: str, start: str, value: str) -> NoReturn:
     if value.endswith("\\"):
-        value = value.rstrip("\\")  # in double quotes, it would quote the closing quotation mark on Windows
+        value = value.rstrip("\\")  # in double quotes, it would escape the closing quotation mark on Windows
     quoted = f'"{value}"' if re.search(r"\s", value) else value
     raise UsageError(problem, f"Write {start}{quoted}")

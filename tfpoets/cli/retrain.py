@@ -113,7 +113,7 @@ def _doctor_option(args: dict[str, Any]) -> bool | None:
 
 
 def _check_values(args: dict[str, Any], loop: dict[str, Any], sgd_values: dict[str, Any]) -> None:
-    """Raise an error for an invalid value, even if its flag has no effect in this training."""
+    """Raise an error for an invalid value, even if its flag has no effect on this kind of training."""
     SGDOptions(**sgd_values)
     NetworkOptions(architecture=CONVNETS[0], epochs=args.get("train_epochs", SCRATCH.epochs),
                    dropout=args.get("dropout"), **loop)

@@ -9,7 +9,7 @@ from tfpoets.inference import LegacyGraphOptions
 
 from .parser import Flag, Group, option_values, path
 from .paths import DEFAULT_TFLITE
-from .percentages import whole_percentage
+from .percentages import percentage_or_int
 
 EXTRACTOR = ExtractorOptions()
 
@@ -62,7 +62,7 @@ GRAPH_FLAGS = Group("graphs of TensorFlow for Poets", (
 
 AUGMENTATION_FLAGS = (
     Flag("flip_left_right", "augmentation: mirror half of the training photos", const=True),
-    *(Flag(name, f"augmentation: {text}", parse=whole_percentage, metavar="P") for name, text in (
+    *(Flag(name, f"augmentation: {text}", parse=percentage_or_int, metavar="P") for name, text in (
         ("random_crop", "crop a random margin of P percent"),
         ("random_scale", "enlarge by up to P percent"),
         ("random_brightness", "lighten or darken by up to P percent"))))

@@ -9,13 +9,14 @@ from .near_duplicates import connected_groups
 # show the same picture: recoloured, cropped, or taken again from the same place. This does not find all re-encoded or
 # resized photos, whose bottlenecks may be as far apart as those of different photos. The perceptual hash finds those.
 PICTURE_FRACTION = 0.15
-# The number of photos of which the median is taken: the first ones.
+# The median is taken over the nearest distances of at most this many photos, the first ones.
 MAX_MEDIAN_PHOTOS = 1000
 # The number of similarities that are computed at a time for the median, which takes 40 MB.
 CHUNK_SIMILARITIES = 10_000_000
 # Pairs are searched for among random projections of the bottlenecks to this many dimensions (Johnson & Lindenstrauss
 # 1984). Projected squared distances are chi-squared distributed around the true ones, and exceed twice the true
-# distance in about one pair in a million. The true distances of the pairs below that are computed.
+# distance in about one pair in a million. The true distances are computed only for pairs whose projected distances are
+# below twice the limit.
 PROJECTED_DIMENSIONS, PROJECTION_MARGIN = 64, 2.0
 # The projections are compared in blocks of this many rows and columns, which fit into the cache of a core.
 BLOCK_ROWS, BLOCK_COLUMNS = 256, 512
@@ -34,7 +35,7 @@ def find_similar_bottlenecks(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, boo
     Returns:
         int64 [pairs, 2], the row numbers, the smaller one first.
         float64 [pairs], the cosine similarities of the centered bottlenecks.
-        Whether these are all pairs. If not, the photos of the others are connected by these.
+        Whether no pair was left out. The photos of a pair that was left out are connected by the returned pairs.
     """
     from threadpoolctl import threadpool_limits  # imported here, because label_image starts without it
     unit = X
@@ -57,7 +58,10 @@ def _nearest_distances(unit: np.ndarray) -> np.ndarray:
 
 
 def _find_pairs(unit: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Return the pairs of unit vectors whose distance (1 - cosine) is below the limit, as find_similar_bottlenecks."""
+    """Return the pairs of unit vectors whose distance (1 - cosine) is below the limit.
+
+    The results are those of find_similar_bottlenecks.
+    """
     random = np.random.default_rng(0).standard_normal((unit.shape[1], PROJECTED_DIMENSIONS), np.float32)
     projected = unit @ (random / PROJECTED_DIMENSIONS ** 0.5)
     half_squares = (projected ** 2).sum(axis=1, keepdims=True) / 2
@@ -94,7 +98,7 @@ class _Pairs:
         self.rows, self.similarities = [np.empty((0, 2), np.int64)], [np.empty(0)]
         self.are_complete = True
         self._n_matches = np.zeros(n_photos, np.int64)
-        # The group of each photo, as the first arrays of pairs connect them, and the number of these arrays.
+        # The group of each photo according to the first _n_connected arrays of pairs.
         self._groups, self._n_connected = np.arange(n_photos), 0
 
     def add(self, rows: np.ndarray, similarities: np.ndarray) -> None:

@@ -51,7 +51,7 @@ def _pattern_for(first: str, second: str) -> str:
 
 
 def _with_constant_prefix(pattern: str, names: Sequence[str]) -> list[str]:
-    """Return the pattern with the text before the first number of the names, if it is always the same, and without."""
+    """Return the pattern with and without the text before the first number in the names; only without if it varies."""
     (prefix, count), = Counter(re.split("[0-9]", name)[0] for name in names).most_common(1)
     prefix = prefix if count >= MIN_MATCHING * len(names) else ""
     return [prefix + pattern, pattern] if prefix and not _SPECIAL.search(prefix) else [pattern]

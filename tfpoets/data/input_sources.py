@@ -52,7 +52,7 @@ class InputSources:
 
     def _expand_standard_input(self) -> Iterator[str]:
         stream = self._standard_input or sys.stdin
-        if not hasattr(stream, "buffer"):  # replaced by a program with a stream of text
+        if not hasattr(stream, "buffer"):  # a program replaced it with a text stream
             yield from (name for line in stream if (name := line.rstrip("\r\n")))
             return
         content = read_photo_or_list(stream.buffer)

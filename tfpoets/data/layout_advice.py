@@ -35,7 +35,7 @@ def ambiguity_error(tree: FileTree, folders: Sequence[FileTree]) -> DataError:
         folders: The folders that can be used by themselves.
     """
     names = ", ".join(_relative(tree, folder) for folder in folders[:MAX_LISTED_LAYOUTS])
-    # A folder inside a folder for a part is never recommended by itself: it might be that of the test.
+    # A folder inside a folder for a part is never recommended by itself: it might contain the test photos.
     choices = [format_options(image_dir=folder.path) for folder in folders if not _is_in_part(tree, folder)]
     choices = choices[:MAX_LISTED_LAYOUTS]
     if not choices or _may_be_classes(tree, folders):
@@ -74,7 +74,7 @@ def training_folder_error(tree: FileTree, test_folders: Sequence[FileTree], othe
     """Return the error for a folder that contains test photos, and other folders of which one may be for training."""
     test = {"test_dir": test_folders[0].path} if test_folders else {}
     choices = [format_options(image_dir=folder.path, **test) for folder in others[:MAX_LISTED_LAYOUTS]]
-    return DataError(f"{tree.path} contains folders for validation or the test, but it is not clear which folder is "
+    return DataError(f"{tree.path} contains folders for validation or testing, but it is not clear which folder is "
                      "for training.",
                      f"Choose one of: {'; '.join(choices)}." if len(choices) > 1 else f"Use {choices[0]}.")
 
@@ -131,7 +131,7 @@ def _class_folder_remedy(tree: FileTree) -> str:
 
 
 def _training_photos(tree: FileTree) -> Iterator[Path]:
-    """Yield the paths of the photos that are not in a folder for validation or the test."""
+    """Yield the paths of the photos that are not in a folder for validation or testing."""
     yield from (tree.path / name for name in tree.photos)
     parts = parts_of_siblings(folder.name for folder in tree.photo_folders)
     for folder in tree.photo_folders:

@@ -103,7 +103,7 @@ def log_unused_files(tree: FileTree, layout: Layout) -> None:
 
 
 def _log_unused_photos(folder: FileTree, used: set[int], inside_class: set[int]) -> None:
-    """Log the unused photos in a folder and below it, with one message for each folder of which none are used."""
+    """Log the unused photos in and below a folder, with one message for each folder none of whose photos are used."""
     is_used = id(folder) in used
     place = "a folder inside a class folder" if id(folder) in inside_class else "outside the class folders"
     if not is_used and not any(id(inner) in used for inner in folder.walk()):
@@ -135,8 +135,8 @@ def format_photo_count(count: int) -> str:
 def _possible_layouts(tree: FileTree) -> Iterator[Layout]:
     """Yield the possible layouts of a folder.
 
-    They are those of the folders in it if the folder itself has no class folders, or if it has only one class and a
-    folder in it has several.
+    If the folder itself has no class folders, or has only one class while a folder inside it has several, these are
+    the layouts of the folders inside it.
     """
     class_folders = _class_folders_here(tree)
     labels = {folder.label for folder in class_folders}
@@ -188,8 +188,8 @@ def _is_called_test(folder: FileTree) -> bool:
 def _classes_of_parts(folders: Sequence[FileTree], part_of: Mapping[str, str]) -> list[ClassFolder]:
     """Return the class folders in the folders for the parts.
 
-    A single folder in a folder for validation or the test that is not a class of the training photos contains photos
-    without labels (`test/test/1.jpg`).
+    If a folder for validation or testing contains a single folder that is not one of the training classes, the photos
+    in it have no labels (`test/test/1.jpg`).
     """
     classes = {folder.name: _class_folders(_unwrap(folder).photo_folders, part_of[folder.name]) for folder in folders}
     training = {class_folder.label for class_folders in classes.values() for class_folder in class_folders

@@ -138,7 +138,7 @@ def _log_unlisted(manifest: Path, paths: Sequence[str]) -> None:
 
 
 def _without_repeated(photos: Sequence[Photo]) -> list[Photo]:
-    """Return the photos, each only once, in the last of the parts that it is listed with: the test, if it is one.
+    """Return each photo once, in the last of the parts that it is listed with: the test part, if that is one of them.
 
     Raises:
         DataError: A photo is listed with several labels.

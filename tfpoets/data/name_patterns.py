@@ -22,7 +22,8 @@ class NamePattern:
 
     Attributes:
         text: The pattern as the user wrote it.
-        group: The name or number of the group of the regular expression that is the label or group.
+        group: The name or number of the regular expression's capturing group that matches the label or group of a
+            photo.
         regex: The regular expression.
         n_components: The number of path components that the pattern matches. 0 for a regular expression, which is
             searched for in the file name, or, if it contains a slash, in the relative path.

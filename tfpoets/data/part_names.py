@@ -112,7 +112,7 @@ def _join_hold_out(name: str) -> str:
 
 
 def _separate(word: str) -> list[str]:
-    """Separate a part from a filler that is written together with it: `trainset`, `testimages`."""
+    """Remove a filler that is joined to the word for a part without a separator: `trainset`, `testimages`."""
     for part in _WORDS:
         if word.startswith(part) and word[len(part):] in _FILLERS:
             return [part]

@@ -55,7 +55,7 @@ def open_file(source: str | os.PathLike[str] | bytes, allow_pipe: bool = False) 
         allow_pipe: Whether the path may also be that of a pipe that is already open, such as `<(command)` in a shell.
 
     Raises:
-        PhotoError: The file cannot be opened, or is a device or a named pipe, which could be endless or wait for ever;
+        PhotoError: The file cannot be opened, or is a device or a named pipe, which could be endless or block forever;
             the message is the reason.
     """
     if isinstance(source, bytes):

@@ -18,7 +18,10 @@ from .name_patterns import compile_pattern
 
 
 class PhotoSource(FileReader, Protocol):
-    """Labelled photos at one location. It can be pickled, and used by several threads and processes at once."""
+    """A source of labelled photos at one location.
+
+    It can be pickled, and used by several threads and processes at once.
+    """
 
     def dataset(self, min_classes: int = 2) -> Dataset:
         """List the photos, without reading any; the `source` of each photo is this object.

@@ -18,7 +18,7 @@ LIST_REMEDY = "Write one path or URL per line, in UTF-8, or pipe a single photo.
 
 
 def read_photo_or_list(stream: BinaryIO) -> bytes | Iterator[str]:
-    """Return the bytes of the photo on a stream, or the lines of the list on it, without line breaks and empty lines.
+    """Return the bytes of the photo on a stream, or the lines of the list on it, without line breaks or empty lines.
 
     A list in UTF-8 is read line by line, so that a program can write the names as they become known.
 
@@ -50,7 +50,7 @@ def read_photo_or_list(stream: BinaryIO) -> bytes | Iterator[str]:
 
 
 def _read_start(stream: BinaryIO) -> bytes:
-    """Read the first bytes, without waiting for more of them than the first line of a list has."""
+    """Read the first bytes, but do not wait for any beyond the first line of a list."""
     start = b""
     while len(start) < SIGNATURE_BYTES:
         byte = stream.read(1)

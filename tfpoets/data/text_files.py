@@ -6,10 +6,10 @@ import io
 import zipfile
 from collections.abc import Mapping
 
-# The marks at the beginning of a text that state its encoding. UTF-32 precedes UTF-16, whose mark it begins with.
+# The marks at the beginning of text that state its encoding. UTF-32 precedes UTF-16, whose mark it begins with.
 BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
                     (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-# How many bytes at the beginning of a text without a mark determine its encoding.
+# How many bytes at the beginning of text without a mark determine its encoding.
 SAMPLE_BYTES = 16
 # Characters below U+0900 are those of the Latin, Greek, Cyrillic, Hebrew, Arabic and other alphabets.
 _MAX_HIGH_BYTE = 8
@@ -36,7 +36,7 @@ _DOCUMENTS: Mapping[str, str] = {"xl/workbook.xml": "is an Excel workbook (.xlsx
 
 
 class NotTextError(ValueError):
-    """A file is not a text in UTF-8, UTF-16 or UTF-32.
+    """A file is not text in UTF-8, UTF-16 or UTF-32.
 
     Attributes:
         description: What the file is, as the end of a sentence whose subject is the file.
@@ -49,14 +49,14 @@ class NotTextError(ValueError):
 
 
 class OtherEncodingError(NotTextError):
-    """A file may be a text, but in an older encoding, such as Windows-1252."""
+    """A file may be text, but in an older encoding, such as Windows-1252."""
 
 
 def find_encoding(start: bytes) -> tuple[str, int]:
-    """Return the encoding of a text, and the length of its byte order mark in bytes.
+    """Return the encoding of text, and the length of its byte order mark in bytes.
 
-    Without a mark, the encoding is UTF-16 if every second one of the first bytes is zero or, in alphabets other than
-    the Latin one, small; otherwise it is UTF-8.
+    Without a mark, the encoding is UTF-16 if every other byte at the start is zero or, in alphabets other than Latin,
+    has a small value; otherwise it is UTF-8.
 
     Args:
         start: At least the first SAMPLE_BYTES bytes of the text, or all of it.
@@ -74,15 +74,15 @@ def find_encoding(start: bytes) -> tuple[str, int]:
 
 
 def decode_text(data: bytes, is_complete: bool = True) -> str:
-    """Decode a text in UTF-8, or in UTF-16 or UTF-32 with or without a byte order mark, which is removed.
+    """Decode text in UTF-8, or in UTF-16 or UTF-32 with or without a byte order mark, which is removed.
 
     Args:
         data: The bytes of the file, or of its beginning.
         is_complete: Whether the last character must be complete.
 
     Raises:
-        OtherEncodingError: The file may be a text in another encoding.
-        NotTextError: The file is not a text.
+        OtherEncodingError: The file may be text in another encoding.
+        NotTextError: The file is not text.
     """
     encoding, length = find_encoding(data)
     try:

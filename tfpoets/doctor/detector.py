@@ -53,7 +53,7 @@ class Detector(Protocol):
 
     @property
     def measure(self) -> Measure | None:
-        """The measure that the detector needs of each photo, or None.
+        """The measure that the detector needs for each photo, or None.
 
         It is computed once for each photo, while the photo is decoded for the network, and stored in the cache.
         `evidence.dataset.measures` contains the values under the name of the measure.

@@ -35,10 +35,11 @@ def proportion_interval(successes: np.ndarray, groups: np.ndarray | None = None)
     Student's t with one fewer degree of freedom than there are groups (Korn & Graubard 1998; method "wilson" of
     `svyciprop` in the R package survey). Franco et al. 2019 (doi 10.1093/jssam/smy019) compare such intervals,
     recommend Wilson's, and show that all of them are too narrow if the variance is estimated from few groups. For this
-    reason, half a right and half a wrong group of mean size are added before it is estimated, as Agresti & Coull 1998
-    do with trials. If all trials have the same outcome, a group then counts as about one trial. Groups of unequal
-    size count as the square of the number of trials over the sum of the squared sizes (Kish 1965). The interval
-    contains that of independent trials. `tests/evaluation/test_intervals.py` simulates its coverage.
+    reason, half a group of successes and half a group of failures, each of mean size, are added before it is
+    estimated, as Agresti & Coull 1998 do with trials. If all trials have the same outcome, a group then counts as
+    about one trial. Groups of unequal size count as the square of the number of trials over the sum of the squared
+    sizes (Kish 1965). The interval contains that of independent trials. `tests/evaluation/test_intervals.py` simulates
+    its coverage.
 
     Args:
         successes: bool [n], the outcomes of at least one trial.

@@ -209,7 +209,7 @@ def _uri_key(uri: str) -> str:
     absolute = uri if "://" in uri else os.path.abspath(uri)
     try:
         return os.fsencode(absolute).decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # a name in a table that no file can have
+    except UnicodeEncodeError:  # a name from the user's table that is not a possible file name
         return absolute.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 # TensorFlow takes about ten seconds to start on a GPU. With up to this many photos per core, the CPU finishes sooner.
 MAX_PHOTOS_PER_CORE_WITHOUT_GPU = 250
-# With fewer cores, threads hardly wait for the GIL.
+# With fewer cores, threads spend little time waiting for the GIL.
 MIN_PROCESSES = 4
 # Starting a process takes as long as processing about this many photos.
 MIN_PHOTOS_PER_PROCESS = 60

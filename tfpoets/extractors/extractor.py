@@ -71,7 +71,7 @@ def open_extractor(handle_or_options: str | ExtractorOptions = ExtractorOptions(
 
     Args:
         handle_or_options: The options, or just a handle; the other options then have their defaults.
-        **options: Fields of ExtractorOptions that override these, as in
+        **options: Fields of ExtractorOptions, which override those in the first argument, as in
             `open_extractor("efficientnet_lite0", image_size=224)`.
 
     Raises:
@@ -99,7 +99,7 @@ def open_extractor(handle_or_options: str | ExtractorOptions = ExtractorOptions(
 
 
 def load_network(options: ExtractorOptions) -> Network:
-    """Load a network with its variables, for training; it raises the same errors as `open_extractor`."""
+    """Load a network with its variables, for training. The errors are those of `open_extractor`."""
     pretrained = find_network(options.handle, options)
     return pretrained.build(options.image_size or pretrained.default_size)
 

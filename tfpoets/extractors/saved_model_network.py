@@ -15,7 +15,7 @@ from .network import Network
 
 log = logging.getLogger(__name__)
 
-# The input size of a module that takes any size, if neither the options nor its name state one: the size that
+# The input size of a module that takes any size, if neither the options nor its name states one: the size that
 # most ImageNet networks were designed for.
 DEFAULT_IMAGE_SIZE = 224
 INPUT_SIZES = (96, 128, 160, 192, 224, 240, 256, 260, 288, 299, 300, 320, 331, 380, 384, 448, 480, 512)

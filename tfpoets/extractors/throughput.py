@@ -57,8 +57,8 @@ class Throughput:
     Attributes:
         plan: The engine and the workers.
         photos_per_second: The rate after the start.
-        start_seconds: The time until the measurement started: with the first bottleneck, or if the engine takes
-            batches, when the photos that were decoded during its start had been processed.
+        start_seconds: The time until the measurement started: until the first bottleneck or, if the engine takes
+            batches, until the photos that were decoded while it started had been processed.
     """
 
     plan: ExecutionPlan

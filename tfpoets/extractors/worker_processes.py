@@ -190,7 +190,7 @@ class WorkerProcesses:
         return chunk
 
     def _replace(self, worker: WorkerProcess) -> Iterable[tuple[int, PhotoResult]]:
-        """Start a new process in place of one that ended, and return the results of photos that are given up."""
+        """Start a new process in place of one that ended; return results for the photos that are not tried again."""
         worker.stop()
         self._workers.remove(worker)
         if not worker.is_ready:

@@ -23,7 +23,7 @@ _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 # The signature of HDF5 may follow a block of another program (HDF5 file format 3.0, II.A).
 HDF5_OFFSETS = (0, 512, 1024, 2048)
 
-OURS = "Use a .tflite, .pb or SavedModel folder that retrain wrote."
+OURS = "Use a .tflite file, a .pb file or a SavedModel folder that retrain wrote."
 MODULE = "Use the folder of a SavedModel, or omit the option to use the default network."
 PYTORCH, CORE_ML, ONNX = (f"{name} models cannot be used. " for name in ("PyTorch", "Core ML", "ONNX"))
 COPY_AGAIN = "Copy or download it again."

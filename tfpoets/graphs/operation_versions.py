@@ -71,7 +71,7 @@ def graph_nodes(graph_def: Any) -> Iterable[Any]:
 
 
 def oldest_tensorflow(graph_def: Any) -> str:
-    """Return the oldest version of TensorFlow, from 1.13, that has the operations and attributes of a graph.
+    """Return the oldest version of TensorFlow, 1.13 or later, that has the operations and attributes of a graph.
 
     Args:
         graph_def: A GraphDef without attributes that have their default value.

@@ -105,7 +105,7 @@ class Classifier:
         return self.metadata.unknown_threshold if self.metadata else None
 
     def with_labels(self, labels: Sequence[str]) -> Classifier:
-        """Return the same classifier with other labels, also in its metadata, in output order."""
+        """Return a copy of the classifier, and of its metadata, with new labels, which must be in output order."""
         classifier = copy.copy(self)
         classifier.labels = tuple(labels)
         classifier.metadata = self.metadata and replace(self.metadata, labels=list(labels))

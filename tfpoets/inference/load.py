@@ -109,8 +109,8 @@ def _log_renamed_classes(labels: Sequence[str], new_labels: Sequence[str], label
 def _rename_problem(classifier: Classifier, labels: Sequence[str], label_file: Path) -> str:
     """Return why the lines of a label file cannot be new names for the classes of a classifier, or "".
 
-    A file with the same labels in another order, or with another number of labels, was not written for this
-    classifier.
+    A file with the same labels in a different order, or with a different number of labels, was not written for
+    this classifier.
     """
     n_classes = len(classifier.labels)
     if len(labels) != n_classes:

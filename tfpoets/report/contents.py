@@ -148,7 +148,7 @@ def _occlusion_maps(classifier: Classifier, evaluated: EvaluatedPhotos) -> list[
 def _rows_for_occlusion_maps(evaluated: EvaluatedPhotos) -> list[int]:
     """Return the most confident errors, then correct predictions of medium confidence, one for each class.
 
-    Covering parts of a photo hardly changes a probability near 100 %, so the most confident correct predictions
+    Covering parts of a photo hardly changes a probability near 100%, so the most confident correct predictions
     would show nothing.
     """
     order = np.argsort(-evaluated.scores, kind="stable")
@@ -198,6 +198,6 @@ def _flatten(options: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 def _describe_cross_validation(result: CrossValidation) -> str:
     low, high = result.interval
-    groups = f" of {result.groups} groups" if result.groups else ""
+    groups = f" from {result.groups} groups" if result.groups else ""
     return (f"accuracy {result.accuracy:.1%} (95% interval {100 * low:.1f}-{100 * high:.1f}%) on {result.count} "
-            f"photos{groups} in {result.folds} folds; each photo is predicted by a head that was not trained on it")
+            f"photos{groups} in {result.folds} folds; each photo is classified by a head that was not trained on it")

@@ -126,7 +126,7 @@ def write_report(path: Path, content: ReportContent) -> None:
 def _summarize(content: ReportContent) -> str:
     metrics = content.metrics
     if metrics is None:
-        return "No photos were held out for the test, so the accuracy was not measured."
+        return "No photos were held out for testing, so the accuracy was not measured."
     low, high = metrics.interval
     photos = metrics.format_count(" test photos" if content.held_out else " photos")
     photos += ", none of which were used for training" if content.held_out else ""

@@ -60,7 +60,7 @@ def _start_timer() -> None:
 
 
 def _decompress_body() -> None:
-    """Replace a compressed body by its content, to which the limit for uncompressed bodies applies."""
+    """Replace a compressed body with its content, to which the limit for uncompressed bodies applies."""
     encoding = flask.request.headers.get("Content-Encoding", "").strip().lower()
     if encoding in UNCOMPRESSED:
         return

@@ -24,7 +24,8 @@ ARRAY_SIGNATURE, BYTES_SIGNATURE = "serving_default", "predict_bytes"
 INPUT_NAMES = {ARRAY_SIGNATURE: "image", BYTES_SIGNATURE: "image_bytes"}
 # The only version of the model.
 VERSION = "1"
-# The URL-safe alphabet of base64 (RFC 4648, 5) as the usual one, and the white space that TensorFlow Serving ignores.
+# A translation of the URL-safe base64 alphabet (RFC 4648, section 5) to the standard one, and the white space that
+# TensorFlow Serving ignores.
 FROM_URL_SAFE, WHITE_SPACE = bytes.maketrans(b"-_", b"+/"), b" \t\n\v\f\r"
 # Pixels are in [0, 1]. Resampling can overshoot a little, but values such as 255 are on a different scale.
 MIN_PIXEL, MAX_PIXEL = -0.5, 1.5
@@ -132,7 +133,8 @@ def _parse_array(value: Any, number: int, shape: tuple[int, int, int]) -> np.nda
             raise RequestError(f"{problem}: its rows have different lengths.")
         actual_shape += lengths
         values = list(chain.from_iterable(values))
-    if len(values) <= math.prod(shape):  # the numbers; otherwise there are too many values, which may be lists
+    # If there are too many values, they may still be lists; their shape, which is wrong, is reported below.
+    if len(values) <= math.prod(shape):
         _check_types(values, actual_shape, problem)
     actual_shape += _shape(values[0]) if values else []
     if tuple(actual_shape) != shape:

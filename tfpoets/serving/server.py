@@ -14,7 +14,7 @@ from tfpoets.errors import OptionError, TfpoetsError, one_line
 
 from .inference_pool import Limits
 
-# Threads besides those that wait for predictions, for requests that are rejected and for health checks and metrics.
+# Threads besides those that wait for predictions. They handle rejected requests, health checks and metrics.
 SPARE_THREADS = 48
 STOP_SECONDS = 20.0
 

@@ -1,4 +1,4 @@
-"""Out-of-fold predictions: each photo is predicted by a head that was not trained on it.
+"""Out-of-fold predictions: each photo is classified by a head that was not trained on it.
 
 They measure the accuracy on datasets that are too small to hold out test photos, and reveal wrong labels.
 """
@@ -22,7 +22,7 @@ ROUGH_TOLERANCE = 1e-3
 
 def out_of_fold_probabilities(examples: Examples, folds: np.ndarray,
                               fit: Callable[[Examples, Examples], HeadFit] = fit_head) -> np.ndarray:
-    """For each fold, fit a head to the other folds and predict the photos of the fold.
+    """For each fold, fit a head to the other folds and predict the probabilities of the photos in the fold.
 
     The next fold provides the validation photos, so that the predicted fold does not influence any choice.
 
@@ -63,7 +63,7 @@ class OutOfFoldPredictor:
             self._X = compute_principal_axes(examples.X.astype(np.float32)).X
 
     def probabilities(self, trusted: np.ndarray) -> np.ndarray:
-        """Predict all photos.
+        """Predict the probabilities of all photos.
 
         Args:
             trusted: bool [n], the photos to train on. If there are none for a fold, all classes get the same

@@ -30,7 +30,7 @@ class FineTuningComparison:
 
     @property
     def gain(self) -> float:
-        """The decrease of the loss; negative if the fine-tuned network is worse."""
+        """The decrease in the loss; negative if the fine-tuned network is worse."""
         return self.loss_before - self.loss_after
 
     @property

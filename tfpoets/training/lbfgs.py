@@ -16,7 +16,7 @@ from .l2_path import TOLERANCE, FoldPath, PathStep, fit_path_temperature, follow
 from .linear_head import LinearHead
 from .logistic_regression import LogisticObjective, compute_principal_axes, solve
 
-# Three strengths per decade: near the minimum, the validation loss changes by about 1 % from one to the next. The best
+# Three strengths per decade: near the minimum, the validation loss changes by about 1% from one to the next. The best
 # strength is between 0.001 and 0.2 for 600 photos of five classes, and 0.002 for 50,000 photos of ten.
 L2_GRID: tuple[float, ...] = tuple(float(strength) for strength in np.logspace(1, -4, 16))
 CLASS_WEIGHTS = ("none", "balanced")

@@ -79,7 +79,7 @@ def compute_principal_axes(bottlenecks: np.ndarray) -> PrincipalAxes:
     centered = np.subtract(bottlenecks, mean, out=bottlenecks)
     scale = math.sqrt(np.einsum("ij,ij->j", centered, centered, dtype=np.float64).mean() / len(centered)) or 1.0
     centered /= np.float32(scale)
-    # With fewer photos than features, reduce to the space that the photos span first.
+    # With fewer photos than features, first project onto the space that the photos span.
     basis = np.linalg.qr(centered.T)[0] if len(centered) < centered.shape[1] else None
     X = centered if basis is None else centered @ basis
     rotation = eigh(X.T @ X, overwrite_a=True, driver="evd")[1]

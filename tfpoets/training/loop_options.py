@@ -37,7 +37,7 @@ class LoopOptions:
             a quarter of all steps.
         weight_decay: The weight decay of adamw.
         label_smoothing: The fraction of each label that is spread evenly over all classes (Szegedy et al. 2016).
-        patience: The number of epochs without improvement after which the training stops; 0 to never stop early.
+        patience: The number of epochs without improvement after which training stops; 0 to never stop early.
         monitor: The validation metric by which epochs are compared: "loss" or "accuracy".
         augmentation: The augmentation of the training photos, drawn anew in every step.
         seed: The seed of data order, augmentation and initial weights. `retrain` replaces it with the seed of the

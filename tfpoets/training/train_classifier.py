@@ -27,7 +27,7 @@ from .unknown_score import RejectingHead, fit_unknown_score
 
 log = logging.getLogger(__name__)
 
-# With fewer validation photos than this, a threshold with a coverage of about 95 % is unreliable.
+# With fewer validation photos than this, a threshold with a coverage of about 95% is unreliable.
 MIN_PHOTOS_FOR_COVERAGE = 40
 # The number of augmented views of each photo if only `augmentation` is given.
 DEFAULT_AUGMENTED_VIEWS = 4
@@ -167,7 +167,7 @@ def train(extractor: Extractor | None, dataset: Dataset, context: TrainingContex
     """Train the last layer on the extractor's bottlenecks, and all layers if requested.
 
     Args:
-        extractor: The extractor of the bottlenecks; None if only a network from scratch is needed.
+        extractor: The extractor of the bottlenecks; None if only a network trained from scratch is needed.
         dataset: The photos, with bottlenecks and split.
         context: The options and settings for training.
 

@@ -86,7 +86,7 @@ def _log_start(n_steps: int, checkpoint: str, is_finished: bool) -> None:
 
 
 def _calibrated_loss(log_probabilities: np.ndarray, y: np.ndarray) -> float:
-    """Return the mean cross-entropy in nats at the best temperature, which is fitted even to few photos."""
+    """Return the mean cross-entropy in nats at the best temperature, which is fitted however few photos there are."""
     temperature = fit_temperature(log_probabilities, y, 1)
     return float(cross_entropy(log_softmax(log_probabilities.astype(np.float64) / temperature), y).mean())
 

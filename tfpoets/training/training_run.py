@@ -210,7 +210,7 @@ class TrainingRun:
         self._keep_state(len(epochs), is_finished)
 
     def _keep_state(self, n_epochs: int, is_finished: bool = False) -> None:
-        """Keep the current state for longer training runs, if the learning rate will not be constant any longer."""
+        """Keep the current state for longer training runs if this was the last epoch with a constant learning rate."""
         n_constant = count_constant_epochs(self.options.epochs, self.options.schedule)
         if n_epochs == n_constant or is_finished and n_epochs < n_constant:
             self._folder.keep(n_epochs)
