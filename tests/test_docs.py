@@ -144,7 +144,6 @@ def test_a_program_trains_with_its_own_step_and_its_own_loop() -> None:
 @pytest.mark.slow
 def test_a_killed_program_continues_to_the_same_weights() -> None:
     code = python_blocks("training.md")[0].replace("epochs=10", "epochs=60")
-    code = code.replace("import keras\n", "import keras\nkeras.utils.set_random_seed(0)\n", 1)
     Path("program.py").write_text(code, "utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 

@@ -286,7 +286,7 @@ def test_schedule_and_warmup_are_options_of_training_all_layers(capsys: pytest.C
 
 def test_the_layers_of_a_network_are_shown_at_the_level_debug(capsys: pytest.CaptureFixture) -> None:
     command = ["--image_dir=photos", "--architecture=lenet", "--train_epochs=1", "--nodoctor"]
-    assert retrain.main([*command, "--logging_verbosity=DEBUG"]) == 0
+    assert retrain.main([*command, "--verbose"]) == 0
     summary = capsys.readouterr().err
     assert "Conv2D" in summary and "(None, 84)" in summary and "Total params" in summary
     assert retrain.main(command) == 0

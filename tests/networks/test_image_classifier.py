@@ -1,6 +1,7 @@
 """A classifier as an object: it is trained, measured, saved, loaded and exported like one that retrain has trained."""
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,29 +146,6 @@ def test_an_interrupted_run_is_continued(photos: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(continued.predict_bytes(content), whole.predict_bytes(content))
 
 
-def test_another_training_step_does_not_continue_the_checkpoints_of_the_first(photos: Path, tmp_path: Path) -> None:
-    def make_step(factor: float) -> Callable[..., Any]:
-        def train_step(model: Any, x: Any, y: Any) -> Any:
-            tensorflow = import_tensorflow()
-            with tensorflow.GradientTape() as tape:
-                logits = model(x, training=True)
-                loss = tensorflow.reduce_mean(
-                    tensorflow.nn.sparse_softmax_cross_entropy_with_logits(y, logits)) * factor
-            gradients = tape.gradient(loss, model.trainable_variables)
-            model.optimizer.apply_gradients(zip(gradients, model.trainable_variables))
-            return loss, logits
-        return train_step
-
-    def other_step(model: Any, x: Any, y: Any) -> Any:
-        loss, logits = make_step(1.0)(model, x, y)
-        return loss, logits * 1.0
-    options = {**OPTIONS, "epochs": 1}
-    first = SmallNetwork().fit(photos, checkpoint_dir=tmp_path, train_step=make_step(1.0), **options)
-    SmallNetwork().fit(photos, checkpoint_dir=tmp_path, train_step=other_step, **options)
-    assert len(list((tmp_path / "training").iterdir())) == 2
-    assert first.epochs[0].train_loss > 0
-
-
 def test_keras_callbacks_and_functions_end_the_training(photos: Path, tmp_path: Path) -> None:
     import_tensorflow()
     import keras
@@ -194,8 +172,115 @@ def test_the_split_of_the_caller_is_used(photos: Path) -> None:
     (lambda folder: ImageClassifier(build_model(), ["a", "b"]).evaluate(), DataError, "no test photos"),
     (lambda folder: ImageClassifier(build_model(), ["a", "b"]).predict("photo.jpg"), OptionError, "not a list"),
     (lambda folder: ImageClassifier(build_model(), ["a", "b"]).predict_bytes(b"no photo"), PhotoError, ""),
-    (lambda folder: SmallNetwork().fit(folder, epoch=3), OptionError, "epochs")])
+    (lambda folder: SmallNetwork().fit(folder, epoch=3), OptionError, "epochs"),
+    (lambda folder: SmallNetwork().fit(None), OptionError, "folder or a Dataset"),
+    (lambda folder: SmallNetwork().fit(folder, split={"seed": 1}), OptionError, "split"),
+    (lambda folder: SmallNetwork().fit(folder, split=SplitOptions(validation_percentage=0)), OptionError,
+     "needs validation photos"),
+    (lambda folder: SmallNetwork().fit(folder, callbacks=print), OptionError, "not a list of Keras callbacks"),
+    (lambda folder: SmallNetwork().fit(folder, checkpoint_dir=__file__), TfpoetsError, "cannot be created"),
+    (lambda folder: ImageClassifier(build_model(), {"a", "b"}), ExportError, "not a list of strings"),
+    (lambda folder: ImageClassifier(build_model(), 3), ExportError, "not a list of strings"),
+    (lambda folder: ImageClassifier(build_model(), ["a", "b"]).predict([3]), OptionError, "path or the bytes"),
+    (lambda folder: ImageClassifier(build_model(), ["a", "b"]).predict_bytes("a.jpg"), OptionError, "neither bytes"),
+    (lambda folder: ImageClassifier(build_model(), ["a", "b"]).predict_bytes(["a.jpg"]), OptionError, "neither bytes"),
+    (lambda folder: ImageClassifier(build_model(), ["a", "b"]).label(["a.jpg"]), OptionError, "path or the bytes"),
+    (lambda folder: ImageClassifier(build_model(), ["a", "b"]).save("/proc/model"), TfpoetsError, "/proc"),
+    (lambda folder: ImageClassifier.load(None), OptionError, "not a path")])
 def test_errors_state_the_problem(photos: Path, call: Callable[[Path], Any], error: type[TfpoetsError], message: str
                                   ) -> None:
     with pytest.raises(error, match=message):
         call(photos)
+
+
+def test_labels_in_another_order_are_those_of_the_outputs(photos: Path, tmp_path: Path) -> None:
+    import_tensorflow()
+    import keras
+    keras.utils.set_random_seed(0)
+    for labels in (["red", "blue"], ["white", "red", "blue"]):
+        classifier = ImageClassifier(build_model(n_classes=len(labels)), labels)
+        classifier.fit(photos, **OPTIONS)
+        assert classifier.evaluate().accuracy > 0.8
+        assert [classifier.label(next(photos.glob(f"{label}/*"))) for label in ("red", "blue")] == ["red", "blue"]
+        classifier.save(tmp_path / "model")
+        assert ImageClassifier.load(tmp_path / "model").label(next(photos.glob("red/*"))) == "red"
+
+
+def train_and_count_runs(classifier: ImageClassifier, photos: Path, folder: Path, **options: Any) -> int:
+    """Train for one epoch, and return how many different runs have checkpoints in a folder."""
+    classifier.fit(photos, checkpoint_dir=folder, **{**OPTIONS, "epochs": 1, **options})
+    return len(list((folder / "training").iterdir()))
+
+
+def test_only_runs_of_the_same_model_and_step_share_checkpoints(photos: Path, tmp_path: Path) -> None:
+    import_tensorflow()
+    import keras
+
+    class Subclass(keras.Model):
+        def __init__(self, activation: str):
+            super().__init__()
+            self.scale, self.flatten = keras.layers.Rescaling(1 / 255), keras.layers.Flatten()
+            self.hidden, self.out = keras.layers.Dense(4, activation), keras.layers.Dense(2)
+
+        def call(self, x: Any, training: bool = False) -> Any:
+            return self.out(self.hidden(self.flatten(self.scale(x))))
+
+    def make_step(factor: float) -> Callable[..., Any]:
+        def train_step(model: Any, x: Any, y: Any) -> Any:
+            loss, logits = gradient_step(model, x, y)
+            return loss * factor, logits
+        return train_step
+
+    def build(activation: str, seed: int = 0) -> ImageClassifier:
+        keras.utils.set_random_seed(seed)
+        return ImageClassifier(Subclass(activation), image_size=16)
+    assert train_and_count_runs(build("relu"), photos, tmp_path) == 1
+    assert train_and_count_runs(build("relu"), photos, tmp_path) == 1, "another object with the same weights"
+    assert train_and_count_runs(build("sigmoid"), photos, tmp_path) == 2
+    assert train_and_count_runs(build("relu", seed=1), photos, tmp_path) == 3
+    assert train_and_count_runs(build("relu"), photos, tmp_path, train_step=make_step(1.0)) == 4
+    assert train_and_count_runs(build("relu"), photos, tmp_path, train_step=make_step(2.0)) == 5
+    assert train_and_count_runs(build("relu"), photos, tmp_path, train_step=functools.partial(gradient_step)) == 6
+    assert train_and_count_runs(build("relu"), photos, tmp_path, train_step=make_step(2.0)) == 6
+    with pytest.raises(OptionError, match="not a function"):
+        train_and_count_runs(build("relu"), photos, tmp_path, train_step="step")
+
+
+def gradient_step(model: Any, x: Any, y: Any) -> Any:
+    tensorflow = import_tensorflow()
+    with tensorflow.GradientTape() as tape:
+        logits = model(x, training=True)
+        loss = tensorflow.reduce_mean(tensorflow.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    model.optimizer.apply_gradients(zip(gradients, model.trainable_variables))
+    return loss, logits
+
+
+def test_a_second_fit_trains_further(photos: Path, tmp_path: Path) -> None:
+    classifier = SmallNetwork()
+    assert train_and_count_runs(classifier, photos, tmp_path) == 1
+    before = classifier.model.get_weights()
+    assert train_and_count_runs(classifier, photos, tmp_path) == 2
+    assert not np.array_equal(classifier.model.get_weights()[0], before[0])
+
+
+@pytest.mark.parametrize(("train_step", "message"), [
+    (lambda model, x, y: None, "must return the mean loss and the logits"),
+    (lambda model, x, y: (0.0, model(x)[:, :1]), "the shape of its logits"),
+    (lambda model, x, y: (model(x)[:, 0], model(x)), "the shape of its loss"),
+    (lambda model, x: None, "takes 2 positional arguments|given"),
+    (lambda model, x, y: 1 / 0, "division by zero")])
+def test_errors_in_a_training_step_state_the_problem(photos: Path, train_step: Any, message: str) -> None:
+    with pytest.raises(TrainingError, match=message) as error:
+        SmallNetwork().fit(photos, train_step=train_step, **OPTIONS)
+    assert "in user code" not in str(error.value)
+
+
+def test_callbacks_that_read_the_metrics_or_the_optimizer_work(photos: Path) -> None:
+    import_tensorflow()
+    import keras
+    fit = SmallNetwork().fit(photos, callbacks=[keras.callbacks.EarlyStopping("val_accuracy", patience=1),
+                                                keras.callbacks.ReduceLROnPlateau(),
+                                                keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate)],
+                             **OPTIONS)
+    assert 1 <= len(fit.epochs) <= 8

@@ -111,6 +111,7 @@ UNENCODABLE = "tfpoets.unencodable"
 MESSAGES = Group("messages", (
     Flag("logging_verbosity", "lowest level of messages to show: DEBUG, INFO (default), WARN, ERROR or FATAL",
          parse=str.upper, metavar="LEVEL", choices=("DEBUG", "INFO", "WARN", "ERROR", "FATAL")),
+    Flag("verbose", "show more messages, as --logging_verbosity=DEBUG does", const=True),
     Flag("debug", "show the traceback of an error", const=True)),
     "Switches also take the words true and false: --debug=true.")
 
@@ -121,7 +122,7 @@ def parse_flags(command: str, description: str, groups: Sequence[Group], argv: l
     Args:
         command: The name of the command, such as `retrain`.
         description: The description of the command for --help.
-        groups: The flags of the command. --logging_verbosity and --debug are added to them.
+        groups: The flags of the command. --logging_verbosity, --verbose and --debug are added to them.
         argv: The command line without the name of the program (default: `sys.argv[1:]`).
 
     Returns:
@@ -142,7 +143,8 @@ def parse_flags(command: str, description: str, groups: Sequence[Group], argv: l
     set_flags({name: flag.spelling for flag in flags for name in (flag.option_name, *flag.aliases, flag.name)},
               command)
     args = parser.parse(sys.argv[1:] if argv is None else argv, flags)
-    configure_messages(args.pop("logging_verbosity", "INFO"))
+    default_level = "DEBUG" if args.pop("verbose", False) else "INFO"
+    configure_messages(args.pop("logging_verbosity", default_level))
     show_tracebacks(args.pop("debug", False))
     if args.get("format", "text") != "text":
         write_utf8()

@@ -128,6 +128,11 @@ def _scratch_architecture(args: dict[str, Any]) -> str:
     name = args.get("architecture", "")
     if is_own_network(name):
         return name
+    if re.search(r"\.py(:|$)", name, re.IGNORECASE):
+        raise UsageError(f"--architecture={name} does not name a function.",
+                         "Write FILE.py:FUNCTION, such as my_networks.py:build.")
+    if name.lower().endswith((".h5", ".hdf5")):
+        raise UsageError(f"--architecture={name} is an HDF5 file.", "Open it in Keras, and save the model as .keras.")
     return name.lower() if name.lower() in ARCHITECTURES else ""
 
 

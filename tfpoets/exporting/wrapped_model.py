@@ -4,7 +4,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfpoets.data import Photo, load_photos, photo_digest
-from tfpoets.errors import ExportError, ExtractorError, PhotoError, check_choice, check_range
+from tfpoets.errors import ExportError, ExtractorError, PhotoError, check_choice, check_range, os_error_sentence
 from tfpoets.evaluation import log_softmax
 from tfpoets.extractors import (INPUT_NODE, INPUT_RANGES, AdaptedModel, Extractor, ExtractorOptions, Network,
                                 adapt_model, core_count, prepare_extractor)
+from tfpoets.files import check_output_folder
 from tfpoets.tf_runtime import full_precision
 
 from .classifier_files import ExportResult, export_classifier
@@ -120,14 +121,20 @@ class WrappedModel:
     def save(self, folder: Path, photos: Sequence[Path | str | Photo] = ()) -> ExportResult:
         """Write only a SavedModel with both signatures, and verify it; arguments and errors are those of `export`."""
         target = find_target("saved_model")
+        check_output_folder(folder.parent)
         check_destination(target, folder)
+        if not photos:
+            log.warning("No photos are known, so the SavedModel is not verified.")
         reference = self._reference_outputs(photos).sample().load(self.adapted.height, self.adapted.width)
         with self._prepare("final_result") as (extractor, head, metadata):
             source = Exportable(folder.name, metadata, TrainedNetwork(extractor, head, metadata.nodes.output))
-            with StagedFiles(source, [OutputFile(target, folder, "saved_model")]) as staged:
-                staged.write()
-                verified = staged.verify(reference)
-                paths = staged.publish()
+            try:
+                with StagedFiles(source, [OutputFile(target, folder, "saved_model")]) as staged:
+                    staged.write()
+                    verified = staged.verify(reference)
+                    paths = staged.publish()
+            except OSError as error:
+                raise ExportError(f"{folder} cannot be written: {os_error_sentence(error)}") from error
         return ExportResult(tuple(paths), tuple(replace(result, path=paths[0]) for result in verified if result.count))
 
     @contextmanager
@@ -201,8 +208,9 @@ def wrap(model: Any, labels: Sequence[str], *, input_range: str = "", image_size
 
 def check_labels(labels: Sequence[str]) -> None:
     """Raise an ExportError unless the labels are at least two different non-empty strings without line breaks."""
-    if isinstance(labels, str):
-        raise ExportError("The labels are not a list of strings.", "Use one string per class.")
+    if isinstance(labels, str | Set | Mapping) or not isinstance(labels, Sized):
+        raise ExportError("The labels are not a list of strings.", "Use one string per class, in the order of the "
+                          "outputs.")
     if any(not isinstance(label, str) or not label or len(label.splitlines()) > 1 for label in labels):
         raise ExportError("Each label must be a non-empty string without line breaks.")
     if not 2 <= len(set(labels)) == len(labels):

@@ -6,13 +6,14 @@ from typing import Any
 
 from tfpoets.errors import OptionError, check_choice
 from tfpoets.extractors import LUMA_WEIGHTS, ExtractorOptions, Network
-from tfpoets.training import InitialNetwork, LinearHead, NetworkOptions, log_summary, seed_weights
+from tfpoets.training import InitialNetwork, NetworkOptions, log_summary, seed_weights
 
 from .casting_cnn import CastingCNN
 from .cifar_cnn import CifarCNN
 from .image_classifier import ImageClassifier
 from .lenet import LeNet
-from .own_networks import is_own_network, load_own_network, own_network_identity
+from .model_training import describe_initial
+from .own_networks import check_own_network_file, is_own_network, load_own_network
 from .resnet50_v2 import ResNet50V2
 from .small_cnn import SmallCNN
 
@@ -27,9 +28,10 @@ CONVNETS = tuple(name for name in ARCHITECTURES if name != RESNET)
 
 
 def check_network_options(options: NetworkOptions) -> None:
-    """Raise an OptionError if there is no such network, or it does not have one of the options."""
+    """Raise an error if there is no such network or file, or the network does not have one of the options."""
     name = options.architecture
     if is_own_network(name):
+        check_own_network_file(name)
         return
     check_choice("architecture", name, tuple(ARCHITECTURES))
     if options.weights == "imagenet" and name != RESNET:
@@ -94,7 +96,4 @@ def _load_own_network(options: NetworkOptions, source: ExtractorOptions, n_class
     name, channels = options.architecture, 1 if options.color_mode == "grayscale" else None
     adapted = load_own_network(name, source, n_classes, options.seed, channels)
     log.info("%s", adapted.describe_input())
-    # The logits of the model are the bottlenecks, so the head only passes them on.
-    return InitialNetwork(Network(adapted.logits, adapted.height, adapted.width, is_keras=True), name, name,
-                          own_network_identity(name, adapted, options.seed), "from_scratch",
-                          LinearHead.identity(n_classes), own_model=adapted.model)
+    return describe_initial(adapted, name)

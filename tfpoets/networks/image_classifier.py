@@ -5,32 +5,31 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfpoets.data import TEST, TRAINING, Dataset, Photo, SplitOptions, group_numbers, read_dataset
-from tfpoets.errors import (DataError, ExportError, ExtractorError, OptionError, PhotoError, TrainingError,
-                            check_choice, check_range, join_names)
+from tfpoets.data import TEST, TRAINING, Dataset, Photo, SplitOptions, group_numbers
+from tfpoets.errors import (DataError, ExportError, ExtractorError, OptionError, TrainingError, check_choice,
+                            check_range, join_names)
 from tfpoets.evaluation import Metrics, evaluate
 from tfpoets.exporting import (ExportOptions, ExportResult, HeadInfo, WrappedModel, check_labels, evaluation_info,
                                split_info)
 from tfpoets.extractors import INPUT_RANGES, AdaptedModel, adapt_model
+from tfpoets.files import as_path
 from tfpoets.inference import Classifier, PhotoInput, load_classifier
 from tfpoets.options import with_options
 from tfpoets.training import COLOR_MODES, LoopOptions, NetworkFit, TrainStep, fit_network, log_summary, seed_weights
 
 from .model_engine import KerasModelEngine
 from .model_training import (LabelledPhotos, checkpoint_folder, describe_initial, epoch_listener, read_and_split,
-                             select_new_photos)
+                             read_photos, restored_on_error, select_new_photos)
+from .predictions import UnlabelledPhoto, predict_probabilities, to_contents, to_sources
 
 log = logging.getLogger(__name__)
 
 # The options of `fit` that are not set: those of Keras's `fit`, as far as they exist there.
 DEFAULT_OPTIONS = LoopOptions(epochs=20, learning_rate=1e-3, label_smoothing=0.0)
-# A photo to label: its path, or the content of its file.
-UnlabelledPhoto = str | os.PathLike[str] | bytes
 
 
 class ImageClassifier:
@@ -98,6 +97,7 @@ class ImageClassifier:
             check_choice("input_range", input_range, tuple(INPUT_RANGES))
         if labels is not None:
             check_labels(labels)
+            labels = [str(label) for label in labels]
         if model is None and type(self).build is ImageClassifier.build:
             raise OptionError("An ImageClassifier needs a model.", "Pass a keras.Model, or write a subclass with a "
                               "method build(self, height, width, n_classes) that returns one.", "model")
@@ -124,7 +124,7 @@ class ImageClassifier:
             raise TrainingError(f"{type(self).__name__} does not take photos of {size} x {size} pixels: it needs at "
                                 f"least {minimum} x {minimum} pixels.", "Use a larger `image_size`.")
 
-    def fit(self, photos: LabelledPhotos, *, split: SplitOptions = SplitOptions(),
+    def fit(self, photos: LabelledPhotos, *, split: SplitOptions | None = None,
             checkpoint_dir: str | os.PathLike[str] | None = None, train_step: TrainStep | None = None,
             callbacks: Sequence[Any] = (), **options: Any) -> NetworkFit:
         """Train the model on the training photos, and keep the weights of the best epoch.
@@ -133,7 +133,8 @@ class ImageClassifier:
 
         Args:
             photos: A folder with one folder of photos per class, or a dataset.
-            split: How the photos are divided into training, validation and test photos.
+            split: How the photos are divided into training, validation and test photos; None: the default options,
+                or the split that the dataset already has.
             checkpoint_dir: The folder for checkpoints. An interrupted run is continued if `fit` is called again with
                 the same model, photos and options. None: no checkpoints are kept.
             train_step: The training step of the program; see `tfpoets.training.TrainStep`. None: the cross-entropy is
@@ -151,14 +152,18 @@ class ImageClassifier:
             DataError: The photos cannot be used, or their labels are not those of the classifier.
             TrainingError: The model cannot be built or trained.
         """
-        loop = with_options(DEFAULT_OPTIONS, {"seed": split.seed, **options})
+        loop = with_options(DEFAULT_OPTIONS, options)
         if self.model is None and self._classifier is not None:
             raise TrainingError("A loaded classifier cannot be trained further, because its file does not contain the "
                                 "Keras layers.", "Create a new one.")
-        dataset = read_and_split(photos, split)
-        adapted = self._adapt(self._check_labels_of(dataset), loop.seed)
-        with checkpoint_folder(checkpoint_dir) as folder, epoch_listener(callbacks, adapted.model) as on_epoch:
-            fit, _ = fit_network(describe_initial(adapted, train_step), dataset, loop, 1, folder, on_epoch)
+        dataset = self._with_own_labels(read_and_split(photos, split))
+        if split is not None and "seed" not in options:
+            loop = replace(loop, seed=split.seed)
+        adapted = self._adapt(dataset.n_classes, loop.seed)
+        with (checkpoint_folder(checkpoint_dir) as folder, restored_on_error(adapted.model),
+              epoch_listener(callbacks, adapted.model) as on_epoch):
+            initial = describe_initial(adapted, adapted.model.name, train_step)
+            fit, _ = fit_network(initial, dataset, loop, 1, folder, on_epoch)
         self._finish(adapted, fit, dataset)
         return fit
 
@@ -188,10 +193,7 @@ class ImageClassifier:
         Raises:
             PhotoError: A photo cannot be read.
         """
-        if isinstance(photos, str | os.PathLike | bytes):
-            raise OptionError("`photos` is not a list.", "Use a list of paths, also for a single photo.", "photos")
-        return self._probabilities([photo if isinstance(photo, bytes) else Photo(os.fspath(photo), "")
-                                    for photo in photos])
+        return predict_probabilities(self.classifier, to_sources(photos))
 
     def predict_bytes(self, contents: bytes | Sequence[bytes]) -> np.ndarray:
         """Return the probabilities of the labels for the content of a file, or those for a list of them.
@@ -205,13 +207,14 @@ class ImageClassifier:
         Raises:
             PhotoError: A photo cannot be read.
         """
-        if isinstance(contents, bytes):
-            return self.predict([contents])[0]
-        return self.predict(contents)
+        if isinstance(contents, bytes | bytearray | memoryview):
+            return self.predict_bytes([bytes(contents)])[0]
+        return predict_probabilities(self.classifier, to_contents(contents))
 
     def label(self, photo: UnlabelledPhoto) -> str:
         """Return the most likely label of a photo, given its path or its content; raise PhotoError as `predict`."""
-        return self.classifier.label(photo)
+        source, = to_sources([photo])
+        return self.classifier.label(source if isinstance(source, bytes) else source.uri)
 
     def evaluate(self, photos: LabelledPhotos | None = None) -> Metrics:
         """Return the metrics of the predictions for labelled photos.
@@ -225,8 +228,7 @@ class ImageClassifier:
             PhotoError: A photo cannot be read.
         """
         if photos is not None:
-            dataset = photos if isinstance(photos, Dataset) else read_dataset(os.fspath(photos), 1)
-            self._check_labels_of(dataset)
+            dataset = self._with_own_labels(read_photos(photos, 1))
             selected = select_new_photos(dataset.photos, self.classifier.metadata)
         elif self._dataset is None:
             raise DataError("This classifier has no test photos of its own.", "Pass a folder of labelled photos.")
@@ -235,7 +237,7 @@ class ImageClassifier:
         if not selected:
             raise DataError("There are no photos that the classifier was not trained on.", "Use other photos.")
         y = np.array([self.labels.index(photo.label) for photo in selected], np.int64)
-        return evaluate(self._probabilities(selected), y, group_numbers(selected))
+        return evaluate(predict_probabilities(self.classifier, selected), y, group_numbers(selected))
 
     def save(self, folder: str | os.PathLike[str]) -> ExportResult:
         """Write the classifier as a SavedModel, which `load`, TensorFlow Serving and all commands of tfpoets open.
@@ -249,7 +251,7 @@ class ImageClassifier:
         Raises:
             ExportError: The model cannot be exported, or the file does not reproduce its outputs.
         """
-        return self._exportable().save(Path(folder), self._test_photos())
+        return self._exportable().save(as_path("folder", folder), self._test_photos())
 
     def export(self, output_graph: str | os.PathLike[str], **options: Any) -> ExportResult:
         """Write the files that `retrain` writes: a frozen graph (.pb), a .tflite, the labels and the metadata.
@@ -263,7 +265,7 @@ class ImageClassifier:
             OptionError: There is no such option, or a path cannot be used.
             ExportError: The model cannot be exported, or a file does not reproduce its outputs.
         """
-        graph = Path(output_graph)
+        graph = as_path("output_graph", output_graph)
         values = {"output_graph": graph, "output_labels": graph.with_suffix(".txt"), **options}
         training_photos = self._dataset.part(TRAINING).photos if self._dataset else ()
         return self._exportable().export(with_options(ExportOptions, values), self._test_photos(), training_photos)
@@ -275,7 +277,7 @@ class ImageClassifier:
         Raises:
             ModelError: There is no classifier at the path, or it is damaged.
         """
-        classifier = load_classifier(path)
+        classifier = load_classifier(as_path("path", path))
         loaded = cls.__new__(cls)  # without the arguments that the constructor of a subclass may need
         loaded.labels, loaded.image_size, loaded._classifier = classifier.labels, classifier.input.height, classifier
         return loaded
@@ -284,11 +286,13 @@ class ImageClassifier:
         """Return the model with what is known about its input; build it first if there is none yet."""
         size = None if self._is_complete else self.image_size
         channels = 1 if self.channels == 1 else None
-        seed_weights(seed)
-        try:
+        if self.model is None:
+            self.check_size()
+            seed_weights(seed)
+            self.model = self.build(self.image_size, self.image_size, n_classes)
             if self.model is None:
-                self.check_size()
-                self.model = self.build(self.image_size, self.image_size, n_classes)
+                raise TrainingError(f"{type(self).__name__}.build returns nothing.", "Return a keras.Model.")
+        try:
             adapted = adapt_model(self.model, self._input_range, size, channels)
         except ExtractorError as error:
             raise TrainingError(error.problem, error.remedy, error.option) from error
@@ -300,23 +304,17 @@ class ImageClassifier:
         self.image_size, self.channels = adapted.height, adapted.channels
         return adapted
 
-    def _check_labels_of(self, dataset: Dataset) -> int:
-        """Return the number of classes; raise a DataError if a label of the photos is not one of the classifier."""
+    def _with_own_labels(self, dataset: Dataset) -> Dataset:
+        """Return a dataset with the labels of the classifier in their order, if they are known.
+
+        Raises:
+            DataError: A label of the photos is not one of the classifier.
+        """
         other_labels = [label for label in dataset.labels if self.labels and label not in self.labels]
         if other_labels:
             raise DataError(f"{dataset.location} contains photos of {join_names(other_labels)}, but the labels of the "
                             f"classifier are {join_names(self.labels)}.", "Use photos of the same classes.")
-        return len(self.labels or dataset.labels)
-
-    def _probabilities(self, photos: Sequence[Photo | bytes]) -> np.ndarray:
-        """Return the probabilities of photos or their contents: float32 [n, n_classes]."""
-        rows = []
-        for photo, prediction in self.classifier.predict_photos(photos, _read):
-            if prediction.probabilities is None:
-                raise PhotoError(prediction.reason if isinstance(photo, bytes) else
-                                 f"{photo.uri}: {prediction.reason}")
-            rows.append(prediction.probabilities)
-        return np.stack(rows) if rows else np.empty((0, len(self.labels)), np.float32)
+        return replace(dataset, labels=self.labels or dataset.labels)
 
     def _finish(self, adapted: AdaptedModel, fit: NetworkFit, dataset: Dataset) -> None:
         """Use the trained model, and measure it on the test photos."""
@@ -344,7 +342,3 @@ class ImageClassifier:
 
     def _test_photos(self) -> Sequence[Photo]:
         return self._dataset.part(TEST).photos if self._dataset else ()
-
-
-def _read(photo: Photo | bytes) -> bytes:
-    return photo if isinstance(photo, bytes) else photo.read()

@@ -1,7 +1,6 @@
 """Networks that the user has written: a function or a class in a Python file, or a .keras file."""
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import inspect
 import os
@@ -12,11 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tfpoets.errors import ExtractorError, TrainingError, one_line
+from tfpoets.errors import ExtractorError, TfpoetsError, TrainingError, one_line
 from tfpoets.extractors import AdaptedModel, ExtractorOptions, adapt_model, load_keras_file
 from tfpoets.training import seed_weights
 
 from .image_classifier import ImageClassifier
+from .resnet50_v2 import ResNet50V2
 
 # The size of photos if neither the options nor the function state one.
 DEFAULT_SIZE = 224
@@ -32,6 +32,14 @@ def own_network_file(architecture: str) -> Path:
     """Return the path of the file that an own network comes from."""
     match = _FUNCTION.fullmatch(architecture)
     return Path(os.path.expanduser(match[1] if match else architecture))
+
+
+def check_own_network_file(architecture: str) -> None:
+    """Raise a TrainingError if the file of an own network does not exist."""
+    path = own_network_file(architecture)
+    if not path.is_file():
+        raise TrainingError(f"There is no file {path}, which `architecture` names.",
+                            "Write FILE.py:FUNCTION or FILE.keras, with the path of the file.")
 
 
 def load_own_network(architecture: str, source: ExtractorOptions, n_classes: int, seed: int, channels: int | None
@@ -53,12 +61,12 @@ def load_own_network(architecture: str, source: ExtractorOptions, n_classes: int
     path, size = own_network_file(architecture), source.image_size
     try:
         if match:
-            function = _load_function(path, match[2], channels or 3)
+            function = _load_function(path, match[2], source, channels or 3)
             size = size or _default_size(function)
             seed_weights(seed)
             model = _run(path, lambda: function(size, size, n_classes))
             if model is None:
-                raise TrainingError(f"The function of {architecture} returns nothing.", "Return a keras.Model.")
+                raise TrainingError(f"{match[2]} of {path} returns nothing.", "Return a keras.Model.")
         else:
             model = load_keras_file(path)
         seed_weights(seed)
@@ -73,47 +81,37 @@ def load_own_network(architecture: str, source: ExtractorOptions, n_classes: int
     return adapted
 
 
-def own_network_identity(architecture: str, adapted: AdaptedModel, seed: int) -> str:
-    """Return a string that identifies an own network and its initial weights, for the key of its checkpoints."""
-    content = own_network_file(architecture).read_bytes()
-    function = architecture.rpartition(":")[2] if not architecture.endswith(".keras") else ""
-    # The shapes also depend on modules that the file imports.
-    shapes = [list(weight.shape) for weight in adapted.model.weights]
-    return f"own/{hashlib.blake2b(content).hexdigest()}/{function}/{seed}/{adapted.input_range}/{shapes}"
-
-
-def _load_function(path: Path, name: str, channels: int) -> Callable[..., Any]:
+def _load_function(path: Path, name: str, source: ExtractorOptions, channels: int) -> Callable[..., Any]:
     """Run a Python file, and return one of its functions, or the method `build` of a subclass of ImageClassifier."""
-    if not path.is_file():
-        raise TrainingError(f"There is no file {path}, which `architecture` names.",
-                            "Write FILE.py:FUNCTION with the path of a Python file.")
+    check_own_network_file(str(path))
     module_name = f"tfpoets_architecture_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # Keras and pickle look classes up there
     folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)  # for the modules that the file imports
-    try:
-        loader = spec.loader
-        _run(path, lambda: loader.exec_module(module))
-    finally:
-        sys.path.remove(folder)
+    if folder not in sys.path:  # for the modules that the file imports, also within its functions
+        sys.path.insert(0, folder)
+    loader = spec.loader
+    _run(path, lambda: loader.exec_module(module))
     function = getattr(module, name, None)
     if not callable(function):
         raise TrainingError(f"{path} contains no function {name}.",
                             "Write def build(height, width, n_classes), which returns a Keras model.")
     if isinstance(function, type) and issubclass(function, ImageClassifier):
-        return _run(path, lambda: _build_method(function, channels))
+        return _run(path, lambda: _build_method(function, source, channels))
     return function
 
 
-def _build_method(classifier: type[ImageClassifier], channels: int) -> Callable[..., Any]:
+def _build_method(class_: type[ImageClassifier], source: ExtractorOptions, channels: int) -> Callable[..., Any]:
     """Return the method `build` of a classifier; the default value of its first parameter is the size of the class."""
-    instance = classifier(color_mode="grayscale" if channels == 1 else "rgb")
+    classifier = class_(color_mode="grayscale" if channels == 1 else "rgb", image_size=source.image_size)
+    classifier.check_size()
+    if isinstance(classifier, ResNet50V2):
+        classifier.model_dir, classifier.offline = source.model_dir, source.offline
 
-    def build(height: int = instance.image_size, width: int = 0, n_classes: int = 0) -> Any:
-        return instance.build(height, width, n_classes)
+    def build(height: int = classifier.image_size, width: int = 0, n_classes: int = 0) -> Any:
+        return classifier.build(height, width, n_classes)
     return build
 
 
@@ -121,14 +119,26 @@ def _run(path: Path, function: Callable[[], Any]) -> Any:
     """Call a function of the user, and turn any error into a TrainingError that names the line."""
     try:
         return function()
-    except Exception as error:  # the code may raise any error
+    except TfpoetsError:
+        raise
+    except (Exception, SystemExit) as error:  # the code may raise any error
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
                  if frame.filename and Path(frame.filename).name == path.name]
         line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
         where = f" in line {line}" if line else ""
-        raise TrainingError(f"{path} fails{where}: {type(error).__name__}: {one_line(error)}",
-                            "The function is called with the height, the width and the number of classes, and returns "
-                            "a Keras model.") from error
+        problem = ("ends the program" if isinstance(error, SystemExit) else
+                   f"fails{where}: {type(error).__name__}: {one_line(error)}")
+        raise TrainingError(f"{path} {problem}.".replace("..", "."), _remedy(error)) from error
+
+
+def _remedy(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return "Correct the file."
+    if isinstance(error, ImportError):
+        return "Install the package, or put the module into the folder of the file and import it by its name."
+    if isinstance(error, SystemExit):
+        return "Remove calls of sys.exit and the reading of arguments, or put them below if __name__ == '__main__'."
+    return "It is called with the height, the width and the number of classes, and returns a Keras model."
 
 
 def _default_size(function: Callable[..., Any]) -> int:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from tfpoets.errors import TrainingError
 from tfpoets.tf_runtime import import_tensorflow
 
 from .network_fit import EpochMetrics
@@ -43,6 +44,35 @@ class StepModel:
 TrainStep = Callable[[StepModel, Any, Any], tuple[Any, Any]]
 
 
+def check_step_result(result: Any, n_classes: int) -> tuple[Any, Any]:
+    """Return the loss and the logits that a training step has returned; raise a ValueError if they are something else.
+
+    Args:
+        result: What the step has returned.
+        n_classes: The number of classes.
+    """
+    tensorflow = import_tensorflow()
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        raise ValueError("it must return the mean loss and the logits of the batch")
+    loss, logits = (tensorflow.convert_to_tensor(value) for value in result)
+    if loss.shape.rank != 0:
+        raise ValueError(f"the shape of its loss is {loss.shape}, but it must be a single number, the mean")
+    if not logits.shape.is_compatible_with([None, n_classes]):
+        raise ValueError(f"the shape of its logits is {logits.shape}, but it must be [n, {n_classes}]")
+    return loss, logits
+
+
+@contextmanager
+def convert_step_errors() -> Iterator[None]:
+    """Turn errors in a training step into a TrainingError with the last line of their message."""
+    try:
+        yield
+    except Exception as error:  # the code of the program may raise any error
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise TrainingError(f"`train_step` fails: {lines[-1].strip()}", "It is called as train_step(model, x, y), and "
+                            "returns the mean loss and the logits of the batch.", "train_step") from error
+
+
 @contextmanager
 def keras_callbacks(callbacks: Sequence[Any], model: Any) -> Iterator[Callable[[EpochMetrics], bool]]:
     """Return a function that passes epochs on to Keras callbacks, for the argument `on_epoch` of `train_network`.
@@ -53,13 +83,18 @@ def keras_callbacks(callbacks: Sequence[Any], model: Any) -> Iterator[Callable[[
 
     Args:
         callbacks: Instances of `keras.callbacks.Callback`.
-        model: The Keras model of the network, for callbacks that use it. It need not be compiled.
+        model: The Keras model of the network, for callbacks that use it. If it is not compiled, it is compiled with an
+            optimizer that is not used.
     """
     import_tensorflow()
     import keras
     model.stop_training = False
-    if not hasattr(model, "optimizer"):  # TensorBoard reads it
-        model.optimizer = None
+    # EarlyStopping, ReduceLROnPlateau and TensorBoard read the metrics and the optimizer.
+    if callbacks and not getattr(model, "compiled", False):
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    for callback in callbacks:  # Keras derives the mode from metrics that only its own `fit` builds
+        if getattr(callback, "mode", "") == "auto" and "accuracy" in str(getattr(callback, "monitor", "")):
+            callback.mode = "max"
     callback_list = keras.callbacks.CallbackList(list(callbacks), model=model)
 
     def on_epoch(epoch: EpochMetrics) -> bool:

@@ -19,7 +19,7 @@ from .checkpoints import Checkpoints, RunFolder
 from .linear_head import LinearHead
 from .loop_options import EARLIER_LEARNING_RATE, LoopOptions
 from .network_fit import EpochMetrics
-from .own_training import StepModel, TrainableNetwork, TrainStep
+from .own_training import StepModel, TrainableNetwork, TrainStep, check_step_result, convert_step_errors
 from .schedules import build_optimizer, count_constant_epochs, default_learning_rate
 
 # The number of photos per batch at inference on a GPU.
@@ -105,6 +105,8 @@ class TrainingRun:
         graph, depth = self._trace(train.pixels.shape[1:3])
         self._kernel, self._bias = self._create_head(depth, options.seed)
         weights = model.select_trainable(graph.trainable_variables)
+        if model.own_model is not None and not weights:
+            raise TrainingError("The model has no weights that can be trained.", "Set trainable=True in a layer.")
         self._folder = RunFolder(folder, options.epochs, options.schedule)
         default_rate = EARLIER_LEARNING_RATE if self._folder.is_earlier_version else default_learning_rate(
             sum(math.prod(variable.shape) for variable in weights))
@@ -133,6 +135,9 @@ class TrainingRun:
         photos = tensorflow.TensorSpec([None, *self._train.pixels.shape[1:]], tensorflow.uint8)
         targets = tensorflow.TensorSpec([None], tensorflow.int64)
         self._run_train_step = tensorflow.function(self._train_step, input_signature=[photos, targets])
+        if self.model.train_step is not None:
+            with convert_step_errors():
+                self._run_train_step.get_concrete_function()
         self._predict = tensorflow.function(self._inference_step, input_signature=[photos])
 
     def _trace(self, size: tuple[int, int]) -> tuple[Any, int]:
@@ -247,7 +252,7 @@ class TrainingRun:
         """Run the training step of a program, and add its loss and accuracy to the sums."""
         tensorflow = self._tf
         model = StepModel(self.model.network, self._kernel, self._bias, self._trainable, self._optimizer)
-        loss, logits = train_step(model, photos, y)
+        loss, logits = check_step_result(train_step(model, photos, y), self._kernel.shape[1])
         count = tensorflow.cast(tensorflow.shape(y)[0], tensorflow.float32)
         is_correct = tensorflow.argmax(logits, axis=1) == y
         self._sums.assign_add([loss * count, tensorflow.reduce_sum(tensorflow.cast(is_correct, tensorflow.float32))])
