@@ -193,11 +193,13 @@ def test_a_python_file_may_import_its_neighbours_and_must_not_end_the_program(ca
     Path("folder/nets.py").write_text(
         "def build(height, width, n_classes):\n    import neighbour, keras\n    from keras import layers\n"
         "    return keras.Sequential([keras.Input((height, width, 3)), layers.Rescaling(1 / 255),\n"
-        "                             layers.Conv2D(neighbour.FILTERS, 3), layers.Flatten(), layers.Dense(n_classes)])\n"
+        "                             layers.Conv2D(neighbour.FILTERS, 3), layers.Flatten(),\n"
+        "                             layers.Dense(n_classes)])\n"
         "def ends(height, width, n_classes):\n    raise SystemExit(0)\n", "utf-8")
     retrain_json(capsys, *FLAGS, "--architecture=folder/nets.py:build", "--train_epochs=1")
     assert "ends the program. Remove calls of sys.exit" in error_of(capsys, "--architecture=folder/nets.py:ends")
-    for content, remedy in (("import no_such_package\n", "Install the package"), ("def build(:\n", "Correct the file.")):
+    for content, remedy in (("import no_such_package\n", "Install the package"),
+                            ("def build(:\n", "Correct the file.")):
         Path("broken.py").write_text(content, "utf-8")
         assert remedy in error_of(capsys, "--architecture=broken.py:build")
     for name in ("broken.py", "broken.py:", "broken.py:a:b"):
