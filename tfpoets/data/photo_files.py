@@ -16,12 +16,11 @@ from PIL.ImageFile import ImageFile
 
 from tfpoets.errors import PhotoError
 
-from .formats import FORMATS, has_photo_signature
+from .formats import FORMATS
+from .photo_gate import MAX_PIXELS, identify_photo, too_many_pixels_reason
 
 BUILT_IN_FORMATS = [format_.name for format_ in FORMATS if not format_.plugin]
 
-# Phones take photos of 200 million pixels; a file of a few kilobytes can claim far more and fill the memory.
-MAX_PIXELS = 250_000_000
 MAX_BYTES = 512 * 2 ** 20
 # Pillow raises an error at twice its limit. It also warns above the limit; that warning is of no use here.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
@@ -117,17 +116,16 @@ def _load_plugin(plugin: str) -> None:
 
 
 def read_photo_header(file: BinaryIO | bytes) -> PhotoHeader | None:
-    """Return the header of a photo without decoding it, or None if the header cannot be read.
+    """Return the header of a photo, or None if the header cannot be read. Nothing is decoded.
 
     Args:
         file: An open file, or the bytes of a file.
     """
     try:
-        photo = open_image(io.BytesIO(file) if isinstance(file, bytes) else file)
-        format_name = "JPEG" if photo.format == "MPO" else photo.format or ""
-        return PhotoHeader(format_name, photo.height, photo.width)
-    except Exception:  # a damaged file can make Pillow raise nearly anything; see `decode_error_reason`
+        format_, size = identify_photo(io.BytesIO(file) if isinstance(file, bytes) else file)
+    except Exception:  # OSError, or whatever an archive or a network raises
         return None
+    return PhotoHeader(format_.name, size.height, size.width) if format_ and size else None
 
 
 def decode_error_reason(error: Exception) -> str:
@@ -137,7 +135,8 @@ def decode_error_reason(error: Exception) -> str:
     TypeError, ZeroDivisionError, OverflowError, MemoryError, and more.
     """
     if isinstance(error, Image.DecompressionBombError):
-        return _too_many_pixels(str(error))
+        number = re.search(r"\((\d+) pixels\)", str(error))
+        return too_many_pixels_reason(int(number[1]) if number else MAX_PIXELS + 1)
     if isinstance(error, MemoryError):
         return "there is not enough memory to read it"
     # EINVAL is raised for a damaged photo that makes its decoder seek to a position before the start of the file.
@@ -146,18 +145,6 @@ def decode_error_reason(error: Exception) -> str:
     if re.search("truncated|end of file", str(error), re.IGNORECASE) or isinstance(error, EOFError):
         return "the file is cut short"
     return DAMAGED
-
-
-def identify_error_reason(file: BinaryIO) -> str:
-    """Return the reason why Pillow did not recognize an open file as a photo.
-
-    Distinguishes files that are not photos from damaged ones, which begin like a photo.
-    """
-    file.seek(0)
-    first_bytes = file.read(16)
-    if not first_bytes:
-        return "the file is empty"
-    return DAMAGED if has_photo_signature(first_bytes) else "not a photo in a supported format"
 
 
 def _open_error_reason(source: str | os.PathLike[str], error: Exception) -> str:
@@ -170,13 +157,6 @@ def _open_error_reason(source: str | os.PathLike[str], error: Exception) -> str:
     if isinstance(error, PermissionError):
         return "no permission to read it"
     return _input_output_reason(error)
-
-
-def _too_many_pixels(message: str) -> str:
-    limit = f"more than the {MAX_PIXELS // 10**6} million allowed"
-    number = re.search(r"\((\d+) pixels\)", message)
-    n_pixels = f"{-(-int(number[1]) // 10**6):,} million" if number else "too many"
-    return f"it has {n_pixels} pixels, {limit}"
 
 
 def _input_output_reason(error: Exception) -> str:
