@@ -125,6 +125,13 @@ class DecoderPool:
             raise PhotoError(result)
         return result
 
+    def start(self) -> None:
+        """Start a process, so that the first photo need not wait for it; nothing happens if that is impossible."""
+        with contextlib.suppress(DecodersUnavailableError):
+            decoder = _Decoder()
+            with self._lock:
+                self._idle.append(decoder)
+
     def close(self) -> None:
         """End all processes, also those that are decoding a photo; later photos are decoded in new ones."""
         with self._lock:
