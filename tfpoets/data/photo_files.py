@@ -28,6 +28,9 @@ Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 # The names of pipes that are already open, which shells insert for <(command). Opening one does not wait for a writer.
 OPEN_PIPES = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 
+PIECE_BYTES = 2 ** 20
+
+NOT_A_FILE = "it is not a regular file"
 DAMAGED = "the file is damaged or in an unsupported format"
 
 
@@ -62,11 +65,22 @@ def open_file(source: str | os.PathLike[str] | bytes, allow_pipe: bool = False) 
     try:
         mode = os.stat(source).st_mode
         is_open_pipe = stat.S_ISFIFO(mode) and os.fspath(source).startswith(OPEN_PIPES)
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or allow_pipe and is_open_pipe):
-            raise PhotoError("it is not a regular file")
-        return open(source, "rb")
+        if allow_pipe and is_open_pipe:
+            return open(source, "rb")
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise PhotoError(NOT_A_FILE)
+        file = open(source, "rb", opener=_open_without_waiting)
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # replaced since
+            file.close()
+            raise PhotoError(NOT_A_FILE)
+        return file
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise PhotoError(_open_error_reason(source, error)) from error
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open a file. If it has become a named pipe since it was examined, this does not wait for its writer."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_photo_bytes(file: BinaryIO) -> bytes:
@@ -76,13 +90,28 @@ def read_photo_bytes(file: BinaryIO) -> bytes:
         PhotoError: The file cannot be read, or is larger than MAX_BYTES.
     """
     try:
-        too_large = _size_on_disk(file) > MAX_BYTES
-        data = b"" if too_large else file.read()
+        size = _size_on_disk(file)
+        data = b"" if size > MAX_BYTES else _read_all(file, size)
     except Exception as error:  # OSError, or whatever an archive or a network raises
         raise PhotoError(_input_output_reason(error)) from error
-    if too_large or len(data) > MAX_BYTES:
+    if size > MAX_BYTES or len(data) > MAX_BYTES:
         raise PhotoError(too_large_reason())
     return data
+
+
+def _read_all(file: BinaryIO, size: int) -> bytes:
+    """Return the content of a file, or more than MAX_BYTES of it: some files of a system are endless.
+
+    Args:
+        file: The file.
+        size: The expected size in bytes; 0 if it is not known.
+    """
+    pieces = [file.read(size or PIECE_BYTES)]
+    total = len(pieces[0])
+    while pieces[-1] and total <= MAX_BYTES:
+        pieces.append(file.read(PIECE_BYTES) or b"")
+        total += len(pieces[-1])
+    return pieces[0] if len(pieces) <= 2 and not pieces[-1] else b"".join(pieces)
 
 
 def too_large_reason() -> str:
@@ -156,6 +185,8 @@ def _open_error_reason(source: str | os.PathLike[str], error: Exception) -> str:
         return "it is a folder"
     if isinstance(error, PermissionError):
         return "no permission to read it"
+    if getattr(error, "errno", None) == errno.ELOOP:
+        return f"{NOT_A_FILE}, but a link that leads to itself"
     return _input_output_reason(error)
 
 
