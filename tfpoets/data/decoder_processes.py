@@ -44,6 +44,11 @@ class _Decoder:
         """Whether the process has not ended."""
         return self._process.poll() is None
 
+    @property
+    def process_id(self) -> int:
+        """The identifier of the process."""
+        return self._process.pid
+
     def decode(self, function: Callable[[bytes], Any], data: bytes, limits: DecodingLimits) -> tuple[bool, Any]:
         """Return whether `function` returned in the process, and its result or a reason.
 
@@ -131,6 +136,11 @@ class DecoderPool:
             decoder = _Decoder()
             with self._lock:
                 self._idle.append(decoder)
+
+    def process_ids(self) -> list[int]:
+        """Return the identifiers of the processes that are running."""
+        with self._lock:
+            return [decoder.process_id for decoder in [*self._idle, *self._busy] if decoder.is_running]
 
     def close(self) -> None:
         """End all processes, also those that are decoding a photo; later photos are decoded in new ones."""

@@ -27,7 +27,8 @@ class Format:
         cost: A function that estimates from the header what decoding takes, or returns None; None if that cannot be
             estimated for the format.
         min_bytes_per_pixel: The least memory that decoding takes if `cost` does not estimate it.
-        seconds_per_pixel: The most time that decoding may take on one core, several times what it usually takes.
+        seconds_per_pixel, seconds_per_byte: The most time on one core that decoding may take for each pixel, and in
+            addition for each byte of the file; several times what it usually takes.
         brand: Matches the first 64 bytes of all files of the format, if `magic` does not tell it from another.
     """
 
@@ -39,7 +40,8 @@ class Format:
     size: Callable[[BinaryIO], sizes.Size | None] = lambda file: None
     cost: Callable[[BinaryIO, sizes.Size], costs.Cost | None] | None = None
     min_bytes_per_pixel: float = 4.0
-    seconds_per_pixel: float = 1e-7
+    seconds_per_pixel: float = 5e-8
+    seconds_per_byte: float = 1e-7
     brand: re.Pattern[bytes] | None = None
 
     def matches(self, first_bytes: bytes) -> bool:
@@ -71,13 +73,13 @@ FORMATS = (
            min_bytes_per_pixel=9.0, brand=_magic(rb"avi[fs]")),
     Format("HEIF", (".heic", ".heif", ".hif"), _magic(rb".{4}ftyp(hei|hev|mif1|msf1)"),
            "pillow_heif:register_heif_opener", _magic(rb".{4}ftyp"), size=sizes.box_size, min_bytes_per_pixel=7.0,
-           seconds_per_pixel=2e-7),
+           seconds_per_pixel=1e-7, seconds_per_byte=3e-7),
     Format("JPEG2000", (".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c"),
            _magic(rb"\xff\x4f\xff\x51|\x00\x00\x00\x0cjP  \r\n\x87\n"), size=sizes.box_size,
-           min_bytes_per_pixel=8.0, seconds_per_pixel=3e-7),
+           min_bytes_per_pixel=8.0, seconds_per_pixel=1e-7, seconds_per_byte=3e-7),
     # Pillow reads plain text, and samples with unusual maxima, in Python.
     Format("PPM", (".ppm", ".pgm", ".pbm", ".pnm"), _magic(rb"P[0-6fy]"), size=sizes.ppm_size, cost=costs.ppm_cost,
-           seconds_per_pixel=2e-6),
+           seconds_per_byte=1e-6),
     Format("ICO", (".ico",), _magic(rb"\x00\x00\x01\x00"), size=sizes.ico_size, min_bytes_per_pixel=9.0))
 SUFFIXES = frozenset(suffix for format_ in FORMATS for suffix in format_.suffixes)
 

@@ -22,8 +22,9 @@ from .photo_gate import MAX_PIXELS, identify_photo, too_many_pixels_reason
 BUILT_IN_FORMATS = [format_.name for format_ in FORMATS if not format_.plugin]
 
 MAX_BYTES = 512 * 2 ** 20
-# Pillow raises an error at twice its limit. It also warns above the limit; that warning is of no use here.
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+# Pillow warns above its limit, and raises an error at twice as many pixels. Photos whose header states their size have
+# already been checked by `check_photo`.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 # The names of pipes that are already open, which shells insert for <(command). Opening one does not wait for a writer.
 OPEN_PIPES = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")

@@ -69,7 +69,8 @@ def check_photo(data: bytes) -> DecodingLimits:
     if size.pixels > MAX_PIXELS:
         raise PhotoError(too_many_pixels_reason(size.pixels))
     limits = DecodingLimits(size.pixels, EXTRA_BYTES + BYTES_PER_PIXEL * size.pixels,
-                            EXTRA_SECONDS + size.pixels * format_.seconds_per_pixel, False)
+                            EXTRA_SECONDS + size.pixels * format_.seconds_per_pixel
+                            + len(data) * format_.seconds_per_byte, False)
     cost = None
     if format_.cost is not None:
         try:
