@@ -21,7 +21,7 @@ from tfpoets.errors import PhotoError
 from .decoder_processes import DECODERS, DecodersUnavailableError
 from .decoding_limits import limited, may_be_stopped
 from .photo_files import DAMAGED, decode_error_reason, open_file, open_image, read_photo_bytes
-from .photo_gate import check_photo
+from .photo_gate import DecodingLimits, check_photo
 
 Result = TypeVar("Result")
 # The part of a decoded image to resize: left, upper, right and lower edges in pixels.
@@ -172,11 +172,10 @@ def decode_safely(source: str | os.PathLike[str] | bytes, decode: Callable[[Bina
     data = source if isinstance(source, bytes) else _read(source)
     limits = check_photo(data)
     if may_be_stopped():
-        with limited(limits.seconds, limits.memory):
-            return _decode(data, decode, limits.memory_reason)
+        return _decode_within_limits(data, decode, limits)
     if isolated or not limits.is_predictable:
         try:
-            return DECODERS.decode(partial(decode_safely, decode=decode), data, limits)
+            return DECODERS.decode(partial(_decode_within_limits, decode=decode, limits=limits), data, limits)
         except DecodersUnavailableError:  # this program is not run by a Python interpreter that can be started again
             pass
     return _decode(data, decode)
@@ -185,6 +184,11 @@ def decode_safely(source: str | os.PathLike[str] | bytes, decode: Callable[[Bina
 def _read(path: str | os.PathLike[str]) -> bytes:
     with open_file(path) as file:
         return read_photo_bytes(file)
+
+
+def _decode_within_limits(data: bytes, decode: Callable[[BinaryIO], Result], limits: DecodingLimits) -> Result:
+    with limited(limits.seconds, limits.memory):
+        return _decode(data, decode, limits.memory_reason)
 
 
 def _decode(data: bytes, decode: Callable[[BinaryIO], Result], memory_reason: str = "") -> Result:
