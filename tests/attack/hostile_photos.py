@@ -68,13 +68,20 @@ def _segment(marker: int, content: bytes) -> bytes:
 def png_with_many_chunks(rng: random.Random) -> bytes:
     """Return a PNG with many chunks before or after its pixels."""
     bomb = zlib.compress(bytes(1_000_000), 9)
-    chunk = rng.choice((_chunk(b"tEXt", b"a\0b"), _chunk(b"zTXt", b"a\0\0" + bomb), _chunk(b"IDAT", b""),
-                        _chunk(b"iCCP", b"a\0\0" + bomb), _chunk(b"junk", b""), _chunk(b"fcTL", bytes(26)),
-                        _chunk(b"iTXt", b"a\0\1\0\0\0" + bomb)))
+    chunk = rng.choice((png_chunk(b"tEXt", b"a\0b"), png_chunk(b"zTXt", b"a\0\0" + bomb), png_chunk(b"IDAT", b""),
+                        png_chunk(b"iCCP", b"a\0\0" + bomb), png_chunk(b"junk", b""), png_chunk(b"fcTL", bytes(26)),
+                        png_chunk(b"iTXt", b"a\0\1\0\0\0" + bomb)))
     chunks = chunk * min(rng.choice(REPEATS), 8_000_000 // len(chunk))
     content = encode((64, 48), "PNG")
     position = rng.choice((33, len(content) - 12))
     return content[:position] + chunks + content[position:]
+
+
+def png_bomb(count: int = 8000) -> bytes:
+    """Return a PNG of 64 x 48 pixels with colour profiles that take about a millisecond each to decompress."""
+    content = encode((64, 48), "PNG")
+    profile = png_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(1_000_000), 9))
+    return content[:33] + profile * count + content[33:]
 
 
 def png_with_many_pixels(rng: random.Random) -> bytes:
@@ -82,14 +89,15 @@ def png_with_many_pixels(rng: random.Random) -> bytes:
     width, height = _sides(rng)
     bits, colour = rng.choice(((8, 2), (8, 6), (16, 6), (16, 0), (8, 4), (1, 0), (8, 3)))
     header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, rng.choice((0, 1)))
-    palette = _chunk(b"PLTE", bytes(768)) if colour == 3 else b""
-    transparency = _chunk(b"tRNS", bytes(2)) if colour in (0, 3) and rng.random() < 0.5 else b""
+    palette = png_chunk(b"PLTE", bytes(768)) if colour == 3 else b""
+    transparency = png_chunk(b"tRNS", bytes(2)) if colour in (0, 3) and rng.random() < 0.5 else b""
     data = zlib.compress(bytes(10_000_000), 9) * rng.choice((1, 3))
-    return (b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + palette + transparency + _chunk(b"IDAT", data)
-            + _chunk(b"IEND", b""))
+    return (b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + palette + transparency + png_chunk(b"IDAT", data)
+            + png_chunk(b"IEND", b""))
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    """Return a chunk of a PNG."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.attack.hostile_photos import encode
+from tests.attack.hostile_photos import encode, png_bomb, png_chunk
 from tfpoets.data import DECODERS, load_full_size, load_legacy_pixels, load_pixels, photo_files, photo_gate, \
     read_photo_header
 from tfpoets.data.photo_gate import DecodingLimits, check_photo
@@ -44,20 +44,9 @@ def jpeg_with_scans(width: int, height: int, count: int) -> bytes:
     return content[:-2] + scan * count + content[-2:]
 
 
-def png_chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
 def png(width: int, height: int, colour: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(bytes(100)))
-
-
-def png_bomb(count: int = 8000) -> bytes:
-    """Return a PNG of 64 x 48 pixels with colour profiles that take about a millisecond each to decompress."""
-    content = encode((64, 48), "PNG")
-    profile = png_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(1_000_000), 9))
-    return content[:33] + profile * count + content[33:]
 
 
 def avif(width: int, height: int) -> bytes:
@@ -164,10 +153,21 @@ def decode_and_measure_peak(data: bytes) -> int:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_pixels_from_another_process_are_the_same(name: str) -> None:
+def test_pixels_from_another_process_are_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = encode((64, 48), name)
+    monkeypatch.setattr("tfpoets.data.decode.MIN_ISOLATED_PIXELS", 0)
+    DECODERS.close()
     assert np.array_equal(load_pixels(data, 20, 30, isolated=True), load_pixels(data, 20, 30))
     assert np.array_equal(load_legacy_pixels(data, 20, 30, isolated=True), load_legacy_pixels(data, 20, 30))
+    assert DECODERS.process_ids()
+
+
+def test_of_predictable_photos_only_large_ones_are_isolated_if_that_is_requested() -> None:
+    for size, isolated, expected in (((900, 900), True, False), ((1200, 900), True, True),
+                                     ((1200, 900), False, False)):
+        DECODERS.close()
+        load_pixels(encode(size, "JPEG"), 20, 30, isolated=isolated)
+        assert bool(DECODERS.process_ids()) == expected
 
 
 def test_formats_whose_cost_the_header_does_not_show_are_decoded_in_another_process() -> None:

@@ -17,9 +17,14 @@ from tfpoets.errors import PhotoError
 from .decoding_limits import STOP_SIGNALS, clock_seconds
 from .photo_gate import DecodingLimits
 
+if sys.platform != "win32":
+    import fcntl
+
 Result = TypeVar("Result")
 
 WORKER_MODULE = "tfpoets.data.decoder_worker"
+# Most photos fit into the pipe, so that writing one need not wait for the process to read it.
+PIPE_BYTES = 2 ** 20
 
 
 class DecodersUnavailableError(Exception):
@@ -38,6 +43,9 @@ class _Decoder:
             self._process = start_module(WORKER_MODULE, SINGLE_THREADED)
         except OSError as error:
             raise DecodersUnavailableError(str(error)) from error
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(AttributeError, OSError):  # not Linux, or too many large pipes
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)  # type: ignore[arg-type]
 
     @property
     def is_running(self) -> bool:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import struct
 from typing import BinaryIO, NamedTuple
 
-from .image_sizes import PPM_HEADER, PPM_HEADER_BYTES, Size, find_gif_frame
-from .jpeg_header import BASELINE_MARKERS, PROGRESSIVE_MARKERS, read_jpeg_header
+from .image_sizes import PPM_HEADER, PPM_HEADER_BYTES, find_gif_frame
+from .jpeg_header import BASELINE_MARKERS, PROGRESSIVE_MARKERS, JpegHeader
+from .photo_size import Size
 
 # Bytes per pixel. RGB is stored in 4 bytes; other images are converted to it, and transparent ones are put on a white
 # background first.
@@ -40,12 +41,12 @@ class Cost(NamedTuple):
 
 def jpeg_cost(file: BinaryIO, size: Size) -> Cost | None:
     """Estimate the cost of a JPEG: a progressive one needs memory for its coefficients, and time for every scan."""
-    header = read_jpeg_header(file)
-    if (header is None or not header.is_ordinary or header.bits != 8
+    header = size
+    if (not isinstance(header, JpegHeader) or not header.is_ordinary or header.bits != 8
             or header.frame_marker not in BASELINE_MARKERS | PROGRESSIVE_MARKERS):
         return None
-    scale = 1 if min(size) < FULL_SCALE_SIDE else 1 / 4
-    memory = size.pixels * scale * (CMYK if len(header.sampling) == 4 else RGB)
+    scale = 1 if min(header.width, header.height) < FULL_SCALE_SIDE else 1 / 4
+    memory = header.pixels * scale * (CMYK if len(header.sampling) == 4 else RGB)
     if not header.has_several_scans:
         return Cost(memory)
     file.seek(0)

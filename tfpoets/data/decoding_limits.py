@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -66,6 +67,12 @@ def limited(seconds: float, memory: int) -> Iterator[None]:
         _set_timers(0, 0)
 
 
+@functools.cache
+def _open_memory_use() -> int:
+    """Return a descriptor of the file in which Linux tells the memory use of this process, in pages."""
+    return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+
+
 def _set_timers(seconds: float, on_clock: float) -> None:
     signal.setitimer(signal.ITIMER_PROF, seconds)
     signal.setitimer(signal.ITIMER_REAL, on_clock)
@@ -74,10 +81,8 @@ def _set_timers(seconds: float, on_clock: float) -> None:
 def _limit_memory(memory: int) -> Any:
     """Limit the address space to what is used now and `memory`, and return the previous limits; None if impossible."""
     try:
-        with open("/proc/self/statm", "rb") as file:
-            used = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        limit = int(os.pread(_open_memory_use(), 100, 0).split()[0]) * resource.getpagesize() + memory
         soft, hard = previous = resource.getrlimit(resource.RLIMIT_AS)
-        limit = used + memory
         if soft != resource.RLIM_INFINITY:
             limit = min(limit, soft)
         resource.setrlimit(resource.RLIMIT_AS, (limit, hard))

@@ -9,6 +9,8 @@ from typing import BinaryIO
 
 from . import decoding_costs as costs
 from . import image_sizes as sizes
+from .jpeg_header import read_jpeg_header
+from .photo_size import Size
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Format:
     magic: re.Pattern[bytes]
     plugin: str = ""
     plugin_magic: re.Pattern[bytes] | None = None
-    size: Callable[[BinaryIO], sizes.Size | None] = lambda file: None
-    cost: Callable[[BinaryIO, sizes.Size], costs.Cost | None] | None = None
+    size: Callable[[BinaryIO], Size | None] = lambda file: None
+    cost: Callable[[BinaryIO, Size], costs.Cost | None] | None = None
     min_bytes_per_pixel: float = 4.0
     seconds_per_pixel: float = 5e-8
     seconds_per_byte: float = 1e-7
@@ -62,7 +64,7 @@ def _magic(pattern: bytes) -> re.Pattern[bytes]:
 # Ultra HDR.
 FORMATS = (
     Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), _magic(rb"\xff\xd8\xff"),
-           size=sizes.jpeg_size, cost=costs.jpeg_cost),
+           size=read_jpeg_header, cost=costs.jpeg_cost),
     Format("PNG", (".png", ".apng"), _magic(rb"\x89PNG\r\n\x1a\n"), size=sizes.png_size, cost=costs.png_cost),
     Format("WEBP", (".webp",), _magic(rb"RIFF.{4}WEBP"), size=sizes.webp_size, cost=costs.webp_cost),
     Format("GIF", (".gif",), _magic(rb"GIF8[79]a"), size=sizes.gif_size, cost=costs.gif_cost),

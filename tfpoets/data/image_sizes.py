@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
-from .jpeg_header import read_jpeg_header
+from .photo_size import Size
 
 # The boxes of ISO/IEC 14496-12 and ISO/IEC 15444-1 in which the sizes of images are, and the number of bytes before
 # the first box in each.
@@ -24,24 +24,6 @@ TIFF_INTEGERS = {1: "B", 3: "H", 4: "L", 16: "Q"}
 PPM_HEADER = re.compile(rb"P([1-6fy]|0CMYK)(?:[A-Z]{0,4})" + rb"(?:\s+(?:#[^\r\n]{0,200}[\r\n]\s*){0,9}(\d{1,10}))" * 2
                         + rb"(?:\s+(?:#[^\r\n]{0,200}[\r\n]\s*){0,9}(-?[\d.]{1,10})\s)?")
 PPM_HEADER_BYTES = 1024
-
-
-class Size(NamedTuple):
-    """The size of a photo in pixels, before the EXIF orientation is applied."""
-
-    width: int
-    height: int
-
-    @property
-    def pixels(self) -> int:
-        """The number of pixels."""
-        return self.width * self.height
-
-
-def jpeg_size(file: BinaryIO) -> Size | None:
-    """Return the size of a JPEG."""
-    header = read_jpeg_header(file)
-    return Size(header.width, header.height) if header else None
 
 
 def png_size(file: BinaryIO) -> Size | None:

@@ -5,6 +5,8 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from .photo_size import Size
+
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 # The markers SOF0 to SOF15, which are followed by the size; 0xC4, 0xC8 and 0xCC mean something else.
 FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -19,13 +21,12 @@ BLOCK_SIDE = 8
 
 
 @dataclass(frozen=True)
-class JpegHeader:
+class JpegHeader(Size):
     """What precedes the first scan of a JPEG.
 
     Attributes:
         frame_marker: The marker that begins the frame, which states how it is encoded.
         bits: The number of bits of a sample.
-        height, width: The size in pixels.
         sampling: The horizontal and vertical sampling factors of each component.
         scan_components: The number of components in the first scan; 0 if there is no scan.
         is_ordinary: Whether there are as few segments as in the files that cameras and programs write.
@@ -33,8 +34,6 @@ class JpegHeader:
 
     frame_marker: int
     bits: int
-    height: int
-    width: int
     sampling: tuple[tuple[int, int], ...]
     scan_components: int
     is_ordinary: bool
@@ -102,4 +101,4 @@ def _make_header(marker: int, frame: bytes, scan_components: int, is_ordinary: b
         return None
     if not sampling or not all(1 <= factor <= 4 for factors in sampling for factor in factors):
         return None
-    return JpegHeader(marker, bits, height, width, sampling, scan_components, is_ordinary)
+    return JpegHeader(width, height, marker, bits, sampling, scan_components, is_ordinary)

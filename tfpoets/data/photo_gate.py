@@ -9,7 +9,7 @@ from typing import BinaryIO
 from tfpoets.errors import PhotoError
 
 from .formats import FORMATS, Format
-from .image_sizes import Size
+from .photo_size import Size
 
 # Phones take photos of 200 million pixels; a file of a few kilobytes can claim far more and fill the memory.
 MAX_PIXELS = 250_000_000
@@ -101,7 +101,7 @@ def identify_photo(file: BinaryIO) -> tuple[Format | None, Size | None]:
                 size = format_.size(file)
             except HEADER_ERRORS:
                 size = None
-            return format_, size if size and min(size) > 0 else None
+            return format_, size if size and size.width > 0 and size.height > 0 else None
     return None, None
 
 

@@ -61,8 +61,7 @@ class PhotoInput:
 
         Args:
             data: The content of the file.
-            isolated: Whether to decode it in another process in any case, which can neither crash this one nor exceed
-                the photo's limits on memory and time.
+            isolated: Whether to decode it in another process; see `tfpoets.data.load_pixels`.
 
         Returns:
             [height, width, 3], uint8 (version 1) or float32 from 0 to 255 (version 0).
@@ -166,7 +165,7 @@ class Classifier:
 
         Args:
             data: The content of the file.
-            isolated: Whether to decode it in another process in any case; see `PhotoInput.load_pixels`.
+            isolated: Whether to decode it in another process; see `tfpoets.data.load_pixels`.
         """
         return self._predict(data, lambda content: content, isolated)
 

@@ -47,7 +47,8 @@ class BusyError(Exception):
 class InferencePool:
     """Worker threads that classify the photos of all requests.
 
-    Photos are decoded in other processes, so that none can exceed its limits on memory and time, or crash the server.
+    Photos are decoded in other processes, so that none can exceed its limits on memory and time, or crash the server,
+    except for small ones whose header shows that they remain within these limits.
 
     Args:
         classifier: The classifier; it has an interpreter for each thread.
