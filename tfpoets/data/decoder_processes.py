@@ -78,6 +78,14 @@ class _Decoder:
         """End the process."""
         self._process.kill()
         self._process.wait()
+        self._close_pipes()
+
+    def abandon(self) -> None:
+        """Close the pipes of a process that is not a child of this one."""
+        self._process.returncode = 0  # it is not waited for
+        self._close_pipes()
+
+    def _close_pipes(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]
@@ -178,6 +186,8 @@ class DecoderPool:
 
     def _forget(self) -> None:
         """Forget the processes of the process that this one was forked from."""
+        for decoder in [*self._idle, *self._busy]:
+            decoder.abandon()
         self.__init__()  # type: ignore[misc]
 
 

@@ -66,6 +66,8 @@ def png_cost(file: BinaryIO, size: Size) -> Cost | None:
     while position + 12 <= end:
         file.seek(position)
         length, kind = struct.unpack(">I4s", file.read(8))
+        if kind == b"IHDR" and position > 8:  # another size
+            return None
         if kind in PNG_PIXEL_CHUNKS:
             n_pixel_chunks += 1
         else:

@@ -18,11 +18,13 @@ CONTAINER_BOXES = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"jp2h": 0, b"moov": 0, b
 MAX_BOXES = 10_000
 MAX_TAGS = 1000
 MAX_ICONS = 256
+GIF_APPLICATION = 0xFF
 TIFF_WIDTH, TIFF_HEIGHT = 256, 257
 TIFF_INTEGERS = {1: "B", 3: "H", 4: "L", 16: "Q"}
 # A plain header of a netpbm file (https://netpbm.sourceforge.net/doc/ppm.html), with comments between its numbers.
-PPM_HEADER = re.compile(rb"P([1-6fy]|0CMYK)(?:[A-Z]{0,4})" + rb"(?:\s+(?:#[^\r\n]{0,200}[\r\n]\s*){0,9}(\d{1,10}))" * 2
-                        + rb"(?:\s+(?:#[^\r\n]{0,200}[\r\n]\s*){0,9}(-?[\d.]{1,10})\s)?")
+_PPM_SPACE = rb"\s+(?:#[^\r\n]{0,200}[\r\n]\s*){0,9}"
+PPM_HEADER = re.compile(rb"P([1-6fy]|0CMYK)[A-Z]{0,4}" + (_PPM_SPACE + rb"(\d{1,10})(?=\s)") * 2
+                        + rb"(?:" + _PPM_SPACE + rb"(-?[\d.]{1,10})\s)?")
 PPM_HEADER_BYTES = 1024
 
 
@@ -67,24 +69,27 @@ def find_gif_frame(file: BinaryIO, max_blocks: int = 2000) -> tuple[int, int, in
     """
     flags = _read(file, 10, 3)[0]
     file.seek(13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0))
-    kind = file.read(1)
-    for _ in range(max_blocks):
-        if kind == b",":
-            return struct.unpack("<HHHH", file.read(8))
-        if kind == b"!":
-            file.seek(1, 1)
-        elif kind in (b"", b";"):
+    while max_blocks > 0:
+        kind = file.read(2)
+        if kind[:1] == b",":
+            return struct.unpack("<HHHH", kind[1:] + file.read(7))
+        if kind[:1] != b"!" or len(kind) < 2:
             return None
-        else:  # junk, which Pillow skips
-            kind = file.read(1)
-            continue
-        while (length := file.read(1)) not in (b"", b"\0") and max_blocks:
-            file.seek(length[0], 1)
-            max_blocks -= 1
-        kind = file.read(1)
-        if not max_blocks:
+        n_blocks = _skip_blocks(file, max_blocks)
+        # After an extension with fewer blocks than it needs, Pillow reads on elsewhere.
+        if n_blocks < (2 if kind[1] == GIF_APPLICATION else 1):
             return None
+        max_blocks -= n_blocks
     return None
+
+
+def _skip_blocks(file: BinaryIO, max_blocks: int) -> int:
+    """Skip blocks of data up to the empty one that ends them, and return how many there were."""
+    n_blocks = 0
+    while (length := file.read(1)) not in (b"", b"\0") and n_blocks < max_blocks:
+        file.seek(length[0], 1)
+        n_blocks += 1
+    return n_blocks
 
 
 def bmp_size(file: BinaryIO) -> Size | None:

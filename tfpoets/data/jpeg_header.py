@@ -7,12 +7,14 @@ from typing import BinaryIO
 
 from .photo_size import Size
 
-START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
+START_OF_SCAN = 0xDA
 # The markers SOF0 to SOF15, which are followed by the size; 0xC4, 0xC8 and 0xCC mean something else.
 FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE_MARKERS = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 BASELINE_MARKERS = frozenset({0xC0, 0xC1})
 PHOTOSHOP, EXIF = 0xED, 0xE1
+# Tables, application data and comments. Decoders disagree about the other markers, some of which have no length.
+SEGMENT_MARKERS = frozenset({0xC4, 0xCC, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})
 # Cameras write fewer than a hundred segments before the first scan.
 MAX_SEGMENTS = 1000
 # Pillow parses these segments in Python, and copies the EXIF data once for each segment that continues them.
@@ -67,13 +69,13 @@ def read_jpeg_header(file: BinaryIO) -> JpegHeader | None:
     photoshop_bytes = exif_segments = 0
     for _ in range(MAX_SEGMENTS):
         marker, size = _read_marker(file)
-        if marker in FRAME_MARKERS:
+        if marker in FRAME_MARKERS and frame is None:
             frame = marker, file.read(size)
             continue
         if marker == START_OF_SCAN:
             is_ordinary = photoshop_bytes <= MAX_PHOTOSHOP_BYTES and exif_segments <= MAX_EXIF_SEGMENTS
             return frame and _make_header(*frame, (file.read(1) or b"\0")[0], is_ordinary)
-        if size < 0 or marker == END_OF_IMAGE:
+        if size < 0 or marker not in SEGMENT_MARKERS:
             break
         photoshop_bytes += size if marker == PHOTOSHOP else 0
         exif_segments += marker == EXIF
