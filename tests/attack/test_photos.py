@@ -10,7 +10,7 @@ from .hostile_photos import encode
 
 
 def test_damaged_and_hostile_photos_give_pixels_or_a_photo_error_within_their_limits() -> None:
-    assert list(photos.attack(400, 0)) == []
+    assert list(photos.attack(300, 0)) == []
 
 
 @pytest.mark.parametrize("error, expected", [
