@@ -91,6 +91,11 @@ def check_output_folder(folder: Path) -> None:
         raise TfpoetsError(f"The folder {folder} is not writable.", "Choose another one.")
 
 
+def real_path(path: Path) -> Path:
+    """Return a path as absolute and without links; unlike `Path.resolve`, also that of a link that leads to itself."""
+    return Path(os.path.realpath(path))
+
+
 def check_outside_image_dir(folder: Path, option: str, image_dir: Path | str, value: Path) -> None:
     """Raise OptionError if a folder is `image_dir` or lies below it, since every folder in `image_dir` is a class.
 
@@ -100,14 +105,14 @@ def check_outside_image_dir(folder: Path, option: str, image_dir: Path | str, va
         image_dir: The photo folder, or a location with a scheme, which contains no local folder.
         value: The value of the option, for the message: `folder`, or a file in it.
     """
-    if isinstance(image_dir, Path) and folder.resolve() == image_dir.resolve():
+    if isinstance(image_dir, Path) and real_path(folder) == real_path(image_dir):
         raise OptionError(f"`{option}`={value} is the photo folder.", "Choose a different folder.")
     check_not_below_image_dir(folder, option, image_dir, value)
 
 
 def check_not_below_image_dir(folder: Path, option: str, image_dir: Path | str, value: Path) -> None:
     """Raise OptionError if a folder lies below `image_dir`; the arguments are those of `check_outside_image_dir`."""
-    if isinstance(image_dir, Path) and image_dir.resolve() in folder.resolve().parents:
-        photos = image_dir if image_dir.name else image_dir.resolve()
+    if isinstance(image_dir, Path) and real_path(image_dir) in real_path(folder).parents:
+        photos = image_dir if image_dir.name else real_path(image_dir)
         raise OptionError(f"`{option}`={value} is inside the photo folder {photos}.",
                           "Choose a location outside it, or run the command in another folder.")

@@ -18,8 +18,10 @@ import pytest
 from PIL import Image, ImageCms, ImageFile
 
 from tfpoets.data.decode import load_pixels, load_pixels_at_sizes
-from tfpoets.data.photo_files import MAX_PIXELS
+from tfpoets.data.photo_gate import MAX_PIXELS
 from tfpoets.errors import PhotoError
+
+pillow_heif.register_heif_opener()
 
 ROOT = Path(__file__).resolve().parents[2]
 

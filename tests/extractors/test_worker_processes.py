@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.attack.hostile_photos import png_bomb
 from tests.conftest import accept_interrupts, write_photos
-from tfpoets.data import AugmentationOptions, Dataset, LocalFiles, Measure, read_dataset
+from tfpoets.data import AugmentationOptions, Dataset, LocalFiles, Measure, photo_gate, read_dataset
 from tfpoets.extractors import (INPUT_NODE, OUTPUT_NODE, Bottlenecks, ExecutionOptions, Extractor, TensorFlowEngine,
                                 extract_augmented, extract_bottlenecks, open_extractor)
 from tfpoets.progress import listen_to_progress
@@ -68,6 +69,14 @@ class KillingFiles(LocalFiles):
                 if self._marker:
                     self._marker.unlink()
                 os.kill(os.getpid(), signal.SIGKILL)
+        return super().open(uri)
+
+
+class ImpatientFiles(LocalFiles):
+    """Local files whose reader shortens the time for decoding a photo in its process to 0.3 s."""
+
+    def open(self, uri: str) -> BinaryIO:
+        photo_gate.EXTRA_SECONDS = 0.3
         return super().open(uri)
 
 
@@ -161,6 +170,28 @@ def test_a_photo_that_crashes_its_process_is_listed_and_skipped(photo_folder: Pa
     (photo, reason), = bottlenecks.unreadable
     assert photo.uri == str(photo_folder / "red" / "005.png") and "SIGKILL" in reason
     assert bottlenecks.computed == 59
+
+
+@pytest.mark.parametrize("execution", [THREADS, PROCESSES], ids=["threads", "processes"])
+def test_a_photo_that_takes_too_long_to_decode_is_listed_and_the_run_goes_on(
+        execution: ExecutionOptions, photo_folder: Path, extractor: Extractor, cache: Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photo_gate, "EXTRA_SECONDS", 0.3)  # restored after the test
+    (photo_folder / "red" / "bomb.png").write_bytes(png_bomb(1500))
+    dataset = with_source(read_dataset(photo_folder), ImpatientFiles())
+    bottlenecks = extract_bottlenecks(dataset, extractor, cache, execution=execution)
+    (photo, reason), = bottlenecks.unreadable
+    assert photo.name == "bomb.png" and reason.startswith("decoding it takes ") and bottlenecks.computed == 60
+
+
+def test_more_photos_that_take_too_long_than_processes_may_crash_do_not_end_the_run(
+        photo_folder: Path, extractor: Extractor, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tfpoets.extractors.worker_processes.MAX_CRASHES", 0)
+    for number in range(2):
+        (photo_folder / "red" / f"bomb{number}.png").write_bytes(png_bomb(1500) + bytes(number))
+    dataset = with_source(read_dataset(photo_folder), ImpatientFiles())
+    bottlenecks = extract_bottlenecks(dataset, extractor, cache, execution=PROCESSES)
+    assert len(bottlenecks.unreadable) == 2 and bottlenecks.computed == 60
 
 
 def test_copies_of_a_photo_that_crashes_its_process_are_skipped_as_well(photo_folder: Path, extractor: Extractor,

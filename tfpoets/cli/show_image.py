@@ -14,7 +14,7 @@ from PIL import Image
 from tfpoets.data import DatasetOptions, Photo, load_full_size, read_dataset
 from tfpoets.errors import DataError, check_range
 from tfpoets.exporting import training_photo_mask
-from tfpoets.files import check_output_file
+from tfpoets.files import check_output_file, real_path
 from tfpoets.inference import Classifier, LegacyGraphOptions, Prediction, load_classifier
 from tfpoets.report import Answer, answer_grid, sample_grid
 
@@ -177,8 +177,8 @@ def show_image(path: Path | str) -> Image.Image:
 
 def _find_credit(path: Path) -> str:
     """Return the line about a photo in the LICENSE.txt next to its class folder, as in TensorFlow's flower_photos."""
-    licence = path.resolve().parent.parent / "LICENSE.txt"
+    licence = real_path(path).parent.parent / "LICENSE.txt"
     if not licence.is_file():
         return ""
-    name = f"{path.resolve().parent.name}/{path.name}"
+    name = f"{real_path(path).parent.name}/{path.name}"
     return next((line for line in licence.read_text("utf-8", errors="replace").splitlines() if name in line), "")

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from .decode import (PIXELS_VERSION, has_plain_pixels, load_full_size, load_photos, load_pixels,
                          load_pixels_at_sizes, network_input)
     from .decode_tensorflow import decode_tensor
+    from .decoder_processes import DECODERS
+    from .decoding_limits import STOP_SIGNALS, allow_stopping
     from .duplicates import find_duplicates
     from .folds import assign_folds
     from .formats import has_photo_signature, suffixes_for
@@ -42,6 +44,8 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".decode": "PIXELS_VERSION has_plain_pixels load_full_size load_photos load_pixels load_pixels_at_sizes "
                "network_input",
     ".decode_tensorflow": "decode_tensor",
+    ".decoder_processes": "DECODERS",
+    ".decoding_limits": "STOP_SIGNALS allow_stopping",
     ".duplicates": "find_duplicates",
     ".folds": "assign_folds",
     ".formats": "has_photo_signature suffixes_for",

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO, TypeVar
 
 import numpy as np
@@ -17,7 +18,10 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from tfpoets.errors import PhotoError
 
-from .photo_files import decode_error_reason, open_file, open_image, identify_error_reason
+from .decoder_processes import DECODERS, DecodersUnavailableError
+from .decoding_limits import limited, may_be_stopped
+from .photo_files import DAMAGED, decode_error_reason, open_file, open_image, read_photo_bytes
+from .photo_gate import DecodingLimits, check_photo
 
 Result = TypeVar("Result")
 # The part of a decoded image to resize: left, upper, right and lower edges in pixels.
@@ -32,6 +36,10 @@ OVERSAMPLING = 2
 # For every requested size up to 320 this gives the same scale, so that a photo is decoded once for the network and the
 # perceptual hash.
 MIN_DECODED_SIDE = 640
+
+ROWS_AT_A_TIME = 256
+# Sending a smaller photo to another process, on a busy machine, takes as long as decoding it.
+MIN_ISOLATED_PIXELS = 1_000_000
 
 ORIENTATION_TAG = 0x0112
 # The transposition that turns a photo upright, by its EXIF orientation (Exif 2.32, 4.6.4, tag 0x0112). Orientation 1
@@ -49,7 +57,7 @@ UPRIGHT_TRANSPOSITIONS = {
 SIDEWAYS_ORIENTATIONS = (5, 6, 7, 8)
 
 
-def load_pixels(source: str | os.PathLike[str] | bytes, height: int, width: int) -> np.ndarray:
+def load_pixels(source: str | os.PathLike[str] | bytes, height: int, width: int, isolated: bool = False) -> np.ndarray:
     """Load a photo upright and resize all of it (without cropping) with an antialiased bilinear filter.
 
     Only the first frame is used. Transparent pixels are blended with white. Safe to call from several threads at once.
@@ -58,24 +66,29 @@ def load_pixels(source: str | os.PathLike[str] | bytes, height: int, width: int)
         source: The path of a file, or its bytes; the name of the file does not matter.
         height: The height of the result in pixels, at least 1.
         width: The width of the result in pixels, at least 1.
+        isolated: Whether to decode the photo in another process, which can neither crash this one nor exceed the
+            photo's limits on memory and time. A photo whose header does not show that it remains within these limits
+            is always decoded in this way, and another one of less than MIN_ISOLATED_PIXELS pixels never.
 
     Returns:
         uint8 [height, width, 3], sRGB as stored: embedded colour profiles are not applied.
 
     Raises:
-        PhotoError: The file is missing, or is not a photo that can be decoded completely.
+        PhotoError: The file is missing, is not a photo that can be decoded completely, or takes too much memory or
+            time.
         ValueError: `height` or `width` is less than 1.
     """
-    return load_pixels_at_sizes(source, [(height, width)])[0]
+    return load_pixels_at_sizes(source, [(height, width)], isolated)[0]
 
 
-def load_pixels_at_sizes(source: str | os.PathLike[str] | bytes, sizes: Sequence[tuple[int, int]]
-                         ) -> list[np.ndarray]:
+def load_pixels_at_sizes(source: str | os.PathLike[str] | bytes, sizes: Sequence[tuple[int, int]],
+                         isolated: bool = False) -> list[np.ndarray]:
     """Load a photo at several sizes, decoding it once for all sizes that allow it.
 
     Args:
         source: The path of a file, or its bytes.
         sizes: The height and width of each result, in pixels.
+        isolated: Whether to decode the photo in another process; see `load_pixels`.
 
     Returns:
         The pixels for each size, the same as from `load_pixels`.
@@ -87,7 +100,7 @@ def load_pixels_at_sizes(source: str | os.PathLike[str] | bytes, sizes: Sequence
     if any(side < 1 for size in sizes for side in size):
         listed_sizes = " and ".join(f"{height} x {width}" for height, width in sizes)
         raise ValueError(f"height and width must be at least 1, not {listed_sizes}")
-    return _open_and_decode(source, lambda file: _decode_at_sizes(file, sizes))
+    return decode_safely(source, partial(_decode_at_sizes, sizes=tuple(sizes)), isolated)
 
 
 def load_full_size(source: str | os.PathLike[str] | bytes) -> np.ndarray:
@@ -102,7 +115,7 @@ def load_full_size(source: str | os.PathLike[str] | bytes) -> np.ndarray:
     Raises:
         PhotoError: The file is missing, or is not a photo that can be decoded completely.
     """
-    return _open_and_decode(source, _decode_full_size)
+    return decode_safely(source, decode_full_size)
 
 
 def load_photos(sources: Sequence[str | os.PathLike[str] | bytes], height: int, width: int,
@@ -149,17 +162,48 @@ def min_decoded_size(size: tuple[int, int]) -> tuple[int, int]:
     return max(MIN_DECODED_SIDE, OVERSAMPLING * height), max(MIN_DECODED_SIDE, OVERSAMPLING * width)
 
 
-def _open_and_decode(source: str | os.PathLike[str] | bytes, decode: Callable[[BinaryIO], Result]) -> Result:
-    """Open a photo and decode it; turn every error into a PhotoError."""
-    with open_file(source) as file:
+def decode_safely(source: str | os.PathLike[str] | bytes, decode: Callable[[BinaryIO], Result],
+                  isolated: bool = False) -> Result:
+    """Decode a photo within the limits that follow from its header, and turn every error into a PhotoError.
+
+    Args:
+        source: The path of a file, or its bytes.
+        decode: The function that decodes an open file; it can be pickled.
+        isolated: Whether to decode the photo in another process; see `load_pixels`.
+    """
+    data = source if isinstance(source, bytes) else _read(source)
+    limits = check_photo(data)
+    if may_be_stopped():
+        return _decode_within_limits(data, decode, limits)
+    if not limits.is_predictable or isolated and limits.n_pixels >= MIN_ISOLATED_PIXELS:
         try:
-            return decode(file)
-        except PhotoError:
-            raise
-        except UnidentifiedImageError as error:
-            raise PhotoError(identify_error_reason(file)) from error
-        except Exception as error:
-            raise PhotoError(decode_error_reason(error)) from error
+            return DECODERS.decode(partial(_decode_within_limits, decode=decode, limits=limits), data, limits)
+        except DecodersUnavailableError:  # this program is not run by a Python interpreter that can be started again
+            pass
+    return _decode(data, decode)
+
+
+def _read(path: str | os.PathLike[str]) -> bytes:
+    with open_file(path) as file:
+        return read_photo_bytes(file)
+
+
+def _decode_within_limits(data: bytes, decode: Callable[[BinaryIO], Result], limits: DecodingLimits) -> Result:
+    with limited(limits.seconds, limits.memory):
+        return _decode(data, decode, limits.memory_reason)
+
+
+def _decode(data: bytes, decode: Callable[[BinaryIO], Result], memory_reason: str = "") -> Result:
+    try:
+        return decode(io.BytesIO(data))
+    except PhotoError:
+        raise
+    except UnidentifiedImageError as error:
+        raise PhotoError(DAMAGED) from error
+    except MemoryError as error:
+        raise PhotoError(memory_reason or decode_error_reason(error)) from error
+    except Exception as error:
+        raise PhotoError(decode_error_reason(error)) from error
 
 
 @dataclass(frozen=True)
@@ -184,9 +228,15 @@ class _DecodedPhoto:
         return np.array(_turn_upright(resized, self.orientation))
 
 
-def _decode_full_size(file: BinaryIO) -> np.ndarray:
+def decode_full_size(file: BinaryIO) -> np.ndarray:
+    """Return an open photo upright at its full size: uint8 [height, width, 3]."""
     decoded = _DecodedPhoto.load(open_image(file))
-    return np.array(_turn_upright(decoded.rgb, decoded.orientation))
+    upright = _turn_upright(decoded.rgb, decoded.orientation)
+    pixels = np.empty((upright.height, upright.width, 3), np.uint8)
+    for top in range(0, upright.height, ROWS_AT_A_TIME):  # at once, Pillow would make two more copies of the photo
+        bottom = min(top + ROWS_AT_A_TIME, upright.height)
+        pixels[top:bottom] = np.asarray(upright.crop((0, top, upright.width, bottom)))
+    return pixels
 
 
 def _decode_at_sizes(file: BinaryIO, sizes: Sequence[tuple[int, int]]) -> list[np.ndarray]:
@@ -258,7 +308,7 @@ def _to_rgb(photo: Image.Image) -> Image.Image:
     if photo.mode == "La":  # Pillow cannot convert premultiplied gray to RGBA directly
         photo = photo.convert("LA")
     if photo.has_transparency_data:
-        return _blend_with_white(photo.convert("RGBA"))
+        return _blend_with_white(photo if photo.mode == "RGBA" else photo.convert("RGBA"))
     return photo.convert("RGB")  # Lab is converted to sRGB by LittleCMS
 
 

@@ -79,7 +79,7 @@ def list_tree(root: Path) -> FileTree:
 def list_photos(folder: Path) -> list[Path]:
     """Return the paths of the photos directly in a folder."""
     return [folder / entry.name for entry in _list_entries(folder, is_root=True)
-            if not is_junk(entry.name) and not entry.is_dir() and _is_photo(entry)]
+            if not is_junk(entry.name) and not _is_folder(entry) and _is_photo(entry)]
 
 
 def _list_tree(path: Path, ancestors: tuple[str, ...]) -> FileTree:
@@ -89,7 +89,7 @@ def _list_tree(path: Path, ancestors: tuple[str, ...]) -> FileTree:
     for entry in _list_entries(path, is_root=not ancestors):
         if is_junk(entry.name):
             continue
-        if not entry.is_dir():
+        if not _is_folder(entry):
             (tree.photos if _is_photo(entry) else tree.other_files).append(entry.name)
         elif len(ancestors) < MAX_DEPTH:
             tree.folders.append(_list_tree(path / entry.name, (*ancestors, real_path)))
@@ -106,6 +106,13 @@ def _list_entries(path: Path, is_root: bool) -> list[os.DirEntry[str]]:
             raise
         log.warning("The folder %s cannot be read: %s.", path, error.strerror)
         return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or something on a drive that does not respond
+        return False
 
 
 def _is_photo(entry: os.DirEntry[str]) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfpoets.errors import join_names
+from tfpoets.files import real_path
 
 from .file_tree import FileTree, list_tree
 from .layout_advice import (ambiguity_error, nested_classes_error, repeated_classes_error, training_folder_error,
@@ -81,7 +82,7 @@ def recognize_layout(tree: FileTree) -> Layout:
 
 def is_test_folder(folder: Path) -> bool:
     """Return whether a folder contains the test photos of a dataset with photos for training next to it."""
-    folder = folder.resolve()
+    folder = real_path(folder)
     try:
         siblings = [entry for entry in folder.parent.iterdir() if entry.is_dir()]
     except OSError:

@@ -2,21 +2,25 @@
 from __future__ import annotations
 
 import os
+from functools import partial
+from typing import BinaryIO
 
 import numpy as np
 
-from .decode import load_full_size
+from .decode import decode_full_size, decode_safely
 
 LEGACY_PIXELS_VERSION = 0
 
 
-def load_legacy_pixels(source: str | os.PathLike[str] | bytes, height: int, width: int) -> np.ndarray:
+def load_legacy_pixels(source: str | os.PathLike[str] | bytes, height: int, width: int, isolated: bool = False
+                       ) -> np.ndarray:
     """Decode a photo at full size and resize it as TensorFlow 1 did; otherwise the same as `load_pixels`.
 
     Args:
         source: The path of a file, or its bytes.
         height: The height of the result in pixels.
         width: The width of the result in pixels.
+        isolated: Whether to decode the photo in another process; see `load_pixels`.
 
     Returns:
         float32 [height, width, 3], 0 to 255.
@@ -24,7 +28,11 @@ def load_legacy_pixels(source: str | os.PathLike[str] | bytes, height: int, widt
     Raises:
         PhotoError: The file is missing, or is not a photo that can be decoded completely.
     """
-    return resize_bilinear(load_full_size(source), height, width)
+    return decode_safely(source, partial(_decode, height=height, width=width), isolated)
+
+
+def _decode(file: BinaryIO, height: int, width: int) -> np.ndarray:
+    return resize_bilinear(decode_full_size(file), height, width)
 
 
 def resize_bilinear(pixels: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tfpoets.errors import DataError
+from tfpoets.files import real_path
 
 from .dataset import Dataset, Photo, count_photos
 from .file_tree import list_photos, list_tree
@@ -66,7 +67,7 @@ class ManifestSource(LocalFiles):
                         len(table.rows) - len(labelled))
         if table.columns:
             log.info("Columns of %s: %s.", manifest, table.columns)
-        file_part = part_of_file(manifest.resolve())
+        file_part = part_of_file(real_path(manifest))
         default_part = file_part if len(self._manifests) > 1 else ""
         finder = _PhotoFinder(self._folder or manifest.parent)
         paths = [finder.find(row.path, row.part or file_part) for row in labelled]
@@ -160,8 +161,8 @@ def _without_repeated(photos: Sequence[Photo]) -> list[Photo]:
 
 def is_test_manifest(manifest: Path) -> bool:
     """Return whether a manifest lists the test photos of a dataset that has a manifest for training as well."""
-    if part_of_file(manifest.resolve()) != PARTS[TEST]:
+    if part_of_file(real_path(manifest)) != PARTS[TEST]:
         return False
-    folder = manifest.resolve().parent
+    folder = real_path(manifest).parent
     others = [path for pattern in (f"*{manifest.suffix}", f"../*/*{manifest.suffix}") for path in folder.glob(pattern)]
     return any(part_of_file(path) == PARTS[TRAINING] for path in others)

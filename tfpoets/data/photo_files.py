@@ -16,19 +16,22 @@ from PIL.ImageFile import ImageFile
 
 from tfpoets.errors import PhotoError
 
-from .formats import FORMATS, has_photo_signature
+from .formats import FORMATS
+from .photo_gate import MAX_PIXELS, identify_photo, too_many_pixels_reason
 
 BUILT_IN_FORMATS = [format_.name for format_ in FORMATS if not format_.plugin]
 
-# Phones take photos of 200 million pixels; a file of a few kilobytes can claim far more and fill the memory.
-MAX_PIXELS = 250_000_000
 MAX_BYTES = 512 * 2 ** 20
-# Pillow raises an error at twice its limit. It also warns above the limit; that warning is of no use here.
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+# Pillow warns above its limit, and raises an error at twice as many pixels. Photos whose header states their size have
+# already been checked by `check_photo`.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 # The names of pipes that are already open, which shells insert for <(command). Opening one does not wait for a writer.
 OPEN_PIPES = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 
+PIECE_BYTES = 2 ** 20
+
+NOT_A_FILE = "it is not a regular file"
 DAMAGED = "the file is damaged or in an unsupported format"
 
 
@@ -63,11 +66,22 @@ def open_file(source: str | os.PathLike[str] | bytes, allow_pipe: bool = False) 
     try:
         mode = os.stat(source).st_mode
         is_open_pipe = stat.S_ISFIFO(mode) and os.fspath(source).startswith(OPEN_PIPES)
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or allow_pipe and is_open_pipe):
-            raise PhotoError("it is not a regular file")
-        return open(source, "rb")
+        if allow_pipe and is_open_pipe:
+            return open(source, "rb")
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise PhotoError(NOT_A_FILE)
+        file = open(source, "rb", opener=_open_without_waiting)
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # replaced since
+            file.close()
+            raise PhotoError(NOT_A_FILE)
+        return file
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise PhotoError(_open_error_reason(source, error)) from error
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open a file. If it has become a named pipe since it was examined, this does not wait for its writer."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_photo_bytes(file: BinaryIO) -> bytes:
@@ -77,13 +91,28 @@ def read_photo_bytes(file: BinaryIO) -> bytes:
         PhotoError: The file cannot be read, or is larger than MAX_BYTES.
     """
     try:
-        too_large = _size_on_disk(file) > MAX_BYTES
-        data = b"" if too_large else file.read()
+        size = _size_on_disk(file)
+        data = b"" if size > MAX_BYTES else _read_all(file, size)
     except Exception as error:  # OSError, or whatever an archive or a network raises
         raise PhotoError(_input_output_reason(error)) from error
-    if too_large or len(data) > MAX_BYTES:
+    if size > MAX_BYTES or len(data) > MAX_BYTES:
         raise PhotoError(too_large_reason())
     return data
+
+
+def _read_all(file: BinaryIO, size: int) -> bytes:
+    """Return the content of a file, or more than MAX_BYTES of it: some files of a system are endless.
+
+    Args:
+        file: The file.
+        size: The expected size in bytes; 0 if it is not known.
+    """
+    pieces = [file.read(size or PIECE_BYTES)]
+    total = len(pieces[0])
+    while pieces[-1] and total <= MAX_BYTES:
+        pieces.append(file.read(PIECE_BYTES) or b"")
+        total += len(pieces[-1])
+    return pieces[0] if len(pieces) <= 2 and not pieces[-1] else b"".join(pieces)
 
 
 def too_large_reason() -> str:
@@ -117,17 +146,16 @@ def _load_plugin(plugin: str) -> None:
 
 
 def read_photo_header(file: BinaryIO | bytes) -> PhotoHeader | None:
-    """Return the header of a photo without decoding it, or None if the header cannot be read.
+    """Return the header of a photo, or None if the header cannot be read. Nothing is decoded.
 
     Args:
         file: An open file, or the bytes of a file.
     """
     try:
-        photo = open_image(io.BytesIO(file) if isinstance(file, bytes) else file)
-        format_name = "JPEG" if photo.format == "MPO" else photo.format or ""
-        return PhotoHeader(format_name, photo.height, photo.width)
-    except Exception:  # a damaged file can make Pillow raise nearly anything; see `decode_error_reason`
+        format_, size = identify_photo(io.BytesIO(file) if isinstance(file, bytes) else file)
+    except Exception:  # OSError, or whatever an archive or a network raises
         return None
+    return PhotoHeader(format_.name, size.height, size.width) if format_ and size else None
 
 
 def decode_error_reason(error: Exception) -> str:
@@ -137,7 +165,8 @@ def decode_error_reason(error: Exception) -> str:
     TypeError, ZeroDivisionError, OverflowError, MemoryError, and more.
     """
     if isinstance(error, Image.DecompressionBombError):
-        return _too_many_pixels(str(error))
+        number = re.search(r"\((\d+) pixels\)", str(error))
+        return too_many_pixels_reason(int(number[1]) if number else MAX_PIXELS + 1)
     if isinstance(error, MemoryError):
         return "there is not enough memory to read it"
     # EINVAL is raised for a damaged photo that makes its decoder seek to a position before the start of the file.
@@ -146,18 +175,6 @@ def decode_error_reason(error: Exception) -> str:
     if re.search("truncated|end of file", str(error), re.IGNORECASE) or isinstance(error, EOFError):
         return "the file is cut short"
     return DAMAGED
-
-
-def identify_error_reason(file: BinaryIO) -> str:
-    """Return the reason why Pillow did not recognize an open file as a photo.
-
-    Distinguishes files that are not photos from damaged ones, which begin like a photo.
-    """
-    file.seek(0)
-    first_bytes = file.read(16)
-    if not first_bytes:
-        return "the file is empty"
-    return DAMAGED if has_photo_signature(first_bytes) else "not a photo in a supported format"
 
 
 def _open_error_reason(source: str | os.PathLike[str], error: Exception) -> str:
@@ -169,14 +186,9 @@ def _open_error_reason(source: str | os.PathLike[str], error: Exception) -> str:
         return "it is a folder"
     if isinstance(error, PermissionError):
         return "no permission to read it"
+    if getattr(error, "errno", None) == errno.ELOOP:
+        return f"{NOT_A_FILE}, but a link that leads to itself"
     return _input_output_reason(error)
-
-
-def _too_many_pixels(message: str) -> str:
-    limit = f"more than the {MAX_PIXELS // 10**6} million allowed"
-    number = re.search(r"\((\d+) pixels\)", message)
-    n_pixels = f"{-(-int(number[1]) // 10**6):,} million" if number else "too many"
-    return f"it has {n_pixels} pixels, {limit}"
 
 
 def _input_output_reason(error: Exception) -> str:

@@ -107,6 +107,9 @@ def _not_a_folder(path: Path) -> DataError:
     if path.exists():
         return DataError(f"{path} is a file, not a folder of photos.",
                          "If it is an archive, unpack it first; then use the folder that holds one folder per class.")
+    if path.is_symlink():
+        return DataError(f"{path} is a link that does not lead to a folder.",
+                         "Set `image_dir` to the folder that holds one folder of photos per class.")
     siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
     guess = closest_match(path.name, siblings)
     return DataError(f"There is no folder {path}.", f"Did you mean {path.parent / guess}?" if guess else

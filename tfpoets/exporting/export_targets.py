@@ -97,6 +97,11 @@ def check_destination(target: ExportTarget, path: Path) -> None:
 
 def check_classifier_exists(path: Path) -> None:
     """Raise ModelError if there is no file or folder at the path of a classifier."""
+    if path.is_symlink() and not path.exists():
+        raise ModelError(f"{path} is a link that does not lead to a file.", "Set `graph` to the file of a classifier.")
+    if path.exists() and not path.is_file() and not path.is_dir():
+        # A named pipe would be waited for, and a device could be endless.
+        raise ModelError(f"{path} is not a regular file.", "Set `graph` to the file of a classifier.")
     if not path.exists():
         raise ModelError(f"There is no classifier at {path}.",
                          "Create one with: `tfpoets retrain image_dir=FOLDER_OF_CLASS_FOLDERS`")

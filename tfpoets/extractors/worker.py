@@ -12,12 +12,14 @@ import signal
 import sys
 
 from tfpoets.child_process import picklable, send, take_standard_output
+from tfpoets.data import allow_stopping
 
 
 def main() -> None:
     """Do the work that arrives on standard input, until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one handles Ctrl-C
     results = take_standard_output()
+    allow_stopping()
     try:
         try:
             setup = pickle.load(sys.stdin.buffer)

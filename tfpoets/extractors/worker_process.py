@@ -9,15 +9,9 @@ import threading
 from collections import deque
 from typing import Any
 
-from tfpoets.child_process import start_module
+from tfpoets.child_process import SINGLE_THREADED, start_module
 
 from .worker_protocol import WORKER_MODULE, Task
-
-# A worker uses a single thread. With the malloc options, glibc keeps up to 64 MB of freed memory for the next photo.
-# Otherwise the system would clear more than a hundred new memory pages for every photo, which takes a tenth of the
-# time of decoding.
-WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_TRIM_THRESHOLD_": str(2 ** 26),
-                      "MALLOC_MMAP_THRESHOLD_": str(2 ** 26)}
 
 
 class WorkerProcess:
@@ -44,7 +38,7 @@ class WorkerProcess:
         self.is_ready = False
         self.digests: dict[int, str] = {}
         self._messages = messages
-        self._process = start_module(WORKER_MODULE, WORKER_ENVIRONMENT, descriptors)
+        self._process = start_module(WORKER_MODULE, SINGLE_THREADED, descriptors)
         self._reader = threading.Thread(target=self._read, daemon=True)
         try:
             self._reader.start()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import FileReader, Photo
+from tfpoets.data import STOP_SIGNALS, FileReader, Photo
 from tfpoets.errors import ExtractorError
 
 from .batches import MAX_BATCHES_IN_FLIGHT, BatchThreads
@@ -36,8 +36,8 @@ MAX_CRASHES = 20
 class WorkerProcesses:
     """Processes that process photos.
 
-    If a process ends unexpectedly, it is replaced, and the photos of the chunk that it was processing are tried again
-    one by one. A photo that crashes two processes gets a result with a reason.
+    If a process ends unexpectedly, or because a photo takes too long, it is replaced, and the photos of the chunk that
+    it was processing are tried again one by one. A photo that ends two processes gets a result with a reason.
 
     Args:
         photos: The photos to process.
@@ -196,8 +196,12 @@ class WorkerProcesses:
         if not worker.is_ready:
             raise WorkersUnavailableError("a worker process ended while it was starting")
         unfinished = [list(chunk.values()) for chunk in worker.chunks]
-        reason = f"the process that read it ended unexpectedly ({worker.end_reason()})"
-        self._crashes += 1
+        end_reason = worker.end_reason()
+        if end_reason in STOP_SIGNALS:
+            reason = "decoding it takes too long for its number of pixels"
+        else:
+            reason = f"the process that read it ended unexpectedly ({end_reason})"
+            self._crashes += 1
         if self._crashes > MAX_CRASHES and unfinished:
             raise ExtractorError(f"{unfinished[0][0].uri}: {reason}, as did {MAX_CRASHES} others before it.",
                                  "Check that there is enough free memory.")

@@ -57,6 +57,8 @@ def identify_file(source: Path | bytes) -> FileKind | None:
     Args:
         source: The path of the file, or its content.
     """
+    if isinstance(source, Path) and not source.is_file():  # a named pipe would be waited for
+        return None
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
             head = file.read(HEAD_BYTES)

@@ -56,11 +56,12 @@ class PhotoInput:
     mean: float = 0.0
     std: float = 255.0
 
-    def load_pixels(self, data: bytes) -> np.ndarray:
+    def load_pixels(self, data: bytes, isolated: bool = False) -> np.ndarray:
         """Decode and resize a photo.
 
         Args:
             data: The content of the file.
+            isolated: Whether to decode it in another process; see `tfpoets.data.load_pixels`.
 
         Returns:
             [height, width, 3], uint8 (version 1) or float32 from 0 to 255 (version 0).
@@ -69,7 +70,7 @@ class PhotoInput:
             PhotoError: The photo cannot be read.
         """
         load = load_legacy_pixels if self.version == LEGACY_PIXELS_VERSION else load_pixels
-        return load(data, self.height, self.width)
+        return load(data, self.height, self.width, isolated)
 
     def scale(self, pixels: np.ndarray) -> np.ndarray:
         """Return pixels of any number of photos as the network's input: float32 [n, height, width, 3]."""
@@ -159,9 +160,14 @@ class Classifier:
         order = (-prediction.probabilities).argsort(kind="stable")[:k]
         return [(self.labels[index], float(prediction.probabilities[index])) for index in order]
 
-    def predict_photo(self, data: bytes) -> Prediction:
-        """Return the prediction for a photo, given the content of its file."""
-        return self._predict(data, lambda content: content)
+    def predict_photo(self, data: bytes, isolated: bool = False) -> Prediction:
+        """Return the prediction for a photo.
+
+        Args:
+            data: The content of the file.
+            isolated: Whether to decode it in another process; see `tfpoets.data.load_pixels`.
+        """
+        return self._predict(data, lambda content: content, isolated)
 
     def predict_array(self, array: np.ndarray) -> Prediction:
         """Return the prediction for the pixels of one photo, float32 [height, width, 3] in [0, 1]."""
@@ -194,15 +200,16 @@ class Classifier:
                 while batch := list(islice(decoded, self._runner.batch_size)):
                     yield from self._predict_batch(batch)
 
-    def _load_pixels(self, source: Source, read: Callable[[Source], bytes]) -> np.ndarray | str:
+    def _load_pixels(self, source: Source, read: Callable[[Source], bytes], isolated: bool = False
+                     ) -> np.ndarray | str:
         """Return the pixels of a photo, or the reason why it cannot be read."""
         try:
-            return self.input.load_pixels(read(source))
+            return self.input.load_pixels(read(source), isolated)
         except PhotoError as error:
             return str(error)
 
-    def _predict(self, source: Source, read: Callable[[Source], bytes]) -> Prediction:
-        pixels = self._load_pixels(source, read)
+    def _predict(self, source: Source, read: Callable[[Source], bytes], isolated: bool = False) -> Prediction:
+        pixels = self._load_pixels(source, read, isolated)
         if isinstance(pixels, str):
             return Prediction(None, pixels)
         return self._to_prediction(self.outputs(pixels[None])[0])

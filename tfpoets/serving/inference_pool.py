@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfpoets.data import read_photo_header
+from tfpoets.data import DECODERS, read_photo_header
 from tfpoets.inference import Classifier, Prediction
 
 # A photo in a request: the bytes of its file, or its pixels in [0, 1] as float32 [height, width, 3].
@@ -47,6 +47,9 @@ class BusyError(Exception):
 class InferencePool:
     """Worker threads that classify the photos of all requests.
 
+    Photos are decoded in other processes, so that none can exceed its limits on memory and time, or crash the server,
+    except for small ones whose header shows that they remain within these limits.
+
     Args:
         classifier: The classifier; it has an interpreter for each thread.
         workers: The number of threads.
@@ -59,6 +62,7 @@ class InferencePool:
         self._capacity = workers + limits.queued_photos
         self._pending = 0
         self._lock = threading.Lock()
+        DECODERS.start()
 
     @property
     def pending(self) -> int:
@@ -87,8 +91,10 @@ class InferencePool:
             raise BusyError(f"The predictions took longer than {self._limits.prediction_seconds:g} seconds.") from None
 
     def close(self) -> None:
-        """Finish the photos in progress, cancel those that are waiting, and stop the workers."""
-        self._pool.shutdown(cancel_futures=True)
+        """Cancel all photos, also those in progress, and stop the workers."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        DECODERS.close()
+        self._pool.shutdown()
 
     def _count_done(self, _: Future) -> None:
         with self._lock:
@@ -101,4 +107,4 @@ class InferencePool:
         if header is not None and header.height * header.width > limit:
             return Prediction(None, f"it has {header.height * header.width / 1e6:.0f} million pixels, and the limit "
                               f"is {limit / 1e6:.0f} million")
-        return self._classifier.predict_photo(upload)
+        return self._classifier.predict_photo(upload, isolated=True)
