@@ -15,7 +15,7 @@ from tfpoets.files import write_file
 from tfpoets.progress import stage
 from tfpoets.tf_process import TensorFlowProcess
 
-from .export_targets import FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER
+from .export_targets import FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER, remember_models
 from .exportable import Exportable, TrainedNetwork
 from .metadata import Metadata
 from .options import ExportOptions
@@ -134,6 +134,7 @@ class ClassifierExport:
         os.replace(self._staged.staged_path(destinations.output_labels), destinations.output_labels)
         graph, *other_files = self._staged.publish()
         os.replace(self._staged.staged_path(destinations.metadata), destinations.metadata)
+        remember_models([graph, *other_files])
         results = [result for output in self._outputs for result in self._results[output.name]]
         return ExportResult((graph, destinations.output_labels, *other_files, destinations.metadata),
                             tuple(result for result in results if result.count))
@@ -163,6 +164,7 @@ def export_graph(path: Path, extractor: Extractor, head: Head, metadata: Metadat
     metadata = replace(metadata, files={path.name: hashlib.sha256(content).hexdigest()})
     write_file(path, content)
     write_file(path.with_suffix(".json"), metadata.to_json())
+    remember_models([path])
 
 
 def _output_files(destinations: ExportOptions) -> list[OutputFile]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .options import INPUT_RANGES, VIEW_COUNTS, ExtractorOptions
     from .providers import EXTRACTOR_PROVIDERS, find_network
     from .tflite_conversion import INPUT_NODE, OUTPUT_NODE, convert_to_tflite
+    from .tflite_check import check_tflite_file
     from .throughput import Throughput, measure_throughput
     from .views import average_keras_views, average_views
 
@@ -36,6 +37,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".options": "INPUT_RANGES VIEW_COUNTS ExtractorOptions",
     ".providers": "EXTRACTOR_PROVIDERS find_network",
     ".tflite_conversion": "INPUT_NODE OUTPUT_NODE convert_to_tflite",
+    ".tflite_check": "check_tflite_file",
     ".throughput": "Throughput measure_throughput",
     ".views": "average_keras_views average_views",
 })
