@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .extraction import Bottlenecks, extract_augmented, extract_bottlenecks
     from .extractor import Extractor, load_network, open_extractor, prepare_extractor
     from .keras_applications import build_application
-    from .keras_files import load_keras_file
+    from .keras_files import load_keras_file, try_keras_file
     from .keras_models import LUMA_WEIGHTS, AdaptedModel, adapt_model
     from .network import Network, PretrainedNetwork
     from .options import INPUT_RANGES, VIEW_COUNTS, ExtractorOptions
@@ -31,7 +31,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".extraction": "Bottlenecks extract_augmented extract_bottlenecks",
     ".extractor": "Extractor load_network open_extractor prepare_extractor",
     ".keras_applications": "build_application",
-    ".keras_files": "load_keras_file",
+    ".keras_files": "load_keras_file try_keras_file",
     ".keras_models": "LUMA_WEIGHTS AdaptedModel adapt_model",
     ".network": "Network PretrainedNetwork",
     ".options": "INPUT_RANGES VIEW_COUNTS ExtractorOptions",

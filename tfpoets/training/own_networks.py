@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import ExtractorError, TrainingError, one_line
-from tfpoets.extractors import AdaptedModel, ExtractorOptions, adapt_model, load_keras_file
+from tfpoets.extractors import AdaptedModel, ExtractorOptions, adapt_model, load_keras_file, try_keras_file
 
 from .convnets import seed_weights
 
@@ -59,6 +59,8 @@ def load_own_network(architecture: str, source: ExtractorOptions, n_classes: int
             if model is None:
                 raise TrainingError(f"The function of {architecture} returns nothing.", "Return a keras.Model.")
         else:
+            try_keras_file(path)
+            try_keras_file(path)
             model = load_keras_file(path)
         seed_weights(seed)
         adapted = adapt_model(model, source.input_range, size, channels)
