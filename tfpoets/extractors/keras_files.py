@@ -16,9 +16,9 @@ KERAS_SUFFIX = ".keras"
 CONFIG = "config.json"
 # The configuration of a network with a thousand layers has about a megabyte.
 MAX_CONFIG_BYTES = 1 << 26
-# The modules whose classes and functions may be part of a model. Others could read, write or download files when a model
-# is loaded in a version of Keras that does not prevent this (CVE-2025-1550, CVE-2025-8747).
-_MODULES = re.compile(r"builtins|keras(\.src)?\.(activations|backend|constraints|dtype_policies|initializers|layers|losses|"
+# The modules of Keras whose classes and functions may be part of a model. In versions of Keras that do not prevent it,
+# others can read, write or download files when a model is loaded (CVE-2025-1550, CVE-2025-8747).
+_MODULES = re.compile(r"keras(\.src)?\.(activations|backend|constraints|dtype_policies|initializers|layers|losses|"
                       r"metrics|models|ops|optimizers|random|regularizers)(\.\w+)*")
 # The classes that may be named without a module of Keras.
 _TOP_LEVEL = ("DTypePolicy", "DTypePolicyMap", "FloatDTypePolicy", "Functional", "InputSpec", "KerasTensor", "Model",
@@ -93,8 +93,8 @@ def _check_config(path: Path) -> None:
                                  "`architecture`=FILE.py:FUNCTION.")
         module = entry.get("module")
         if name in _REFUSED_LAYERS or isinstance(module, str) and _is_other_keras_module(module, name):
-            raise ExtractorError(f"{path} contains {name!r}, which is not a part of a network for photos, so it is not "
-                                 "loaded.", "Save a model that consists of layers and operations of Keras.")
+            raise ExtractorError(f"{path} contains {name!r}, which is not a part of a network for photos, so it is "
+                                 "not loaded.", "Save a model that consists of layers and operations of Keras.")
         if not isinstance(module, str) or module.split(".")[0] not in ("keras", "builtins"):
             registered = entry.get("registered_name") or name
             raise ExtractorError(f"{path} contains the class {str(registered)!r}, whose code is not in the file.",

@@ -51,9 +51,6 @@ class _TFLiteBase(ExportTarget):
             raise ModelError(f"{path} is damaged: {one_line(error)}", RETRAIN_REMEDY) from error
         if (model.height, model.width) != (metadata.input.height, metadata.input.width):
             raise ModelError(f"{path} does not match the metadata inside it.", RETRAIN_REMEDY)
-        if model.n_outputs != metadata.n_outputs:
-            raise ModelError(f"{path} does not match its labels: it returns {model.n_outputs} numbers for each photo "
-                             f"instead of {metadata.n_outputs}.", RETRAIN_REMEDY)
         return LoadedFile(metadata, _OpenedEngine(content, model))
 
 
