@@ -123,7 +123,9 @@ def main() -> None:
     try:
         outcome: tuple[bool, Any] = True, function(*arguments)
     except Exception as error:
-        outcome = False, error if isinstance(error, MemoryError) else picklable(error)
+        # TensorFlow's error for this cannot be sent to another process.
+        is_memory_error = isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
+        outcome = False, MemoryError() if is_memory_error else picklable(error)
     send(results, outcome)
     os._exit(0)  # does not wait for threads of libraries
 

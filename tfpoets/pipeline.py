@@ -102,7 +102,7 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
             with _publishing_on_error(export, None, options, on_event):
                 if extractor and options.runs_doctor:
                     findings = _examine(dataset, bottlenecks.unreadable, training.extractor, on_event)
-            classifier = load_classifier(export.verified_tflite(), trust_model=True)  # it was written by this run
+            classifier = load_classifier(export.verified_tflite())
             with _publishing_on_error(export, findings, options, on_event), stage_events("report", on_event):
                 report = _describe(training, test, findings, classifier, label_command(options.files.tflite))
             exported = _publish(export, findings, options, on_event)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from tfpoets.errors import ModelError, TfpoetsError, check_range, one_line
 from tfpoets.exporting import Metadata
 from tfpoets.extractors import convert_to_tflite
 from tfpoets.files import check_output_file, write_file
-from tfpoets.graphs import TFPOETS_MARKER, UNKNOWN_SCOPE, import_legacy_graph, round_weights
+from tfpoets.graphs import TFPOETS_MARKER, TRUST_WARNING, UNKNOWN_SCOPE, import_legacy_graph, round_weights
 from tfpoets.inference import LegacyGraphOptions, open_legacy_graph
 
 from .count_ops import check_is_file
@@ -19,6 +20,8 @@ from .invocation import command_line, program_name
 from .parser import Flag, Group, option_values, parse_flags, path
 from .run_command import UsageError, run_command
 from .shared_flags import TRUST_FLAG
+
+log = logging.getLogger(__name__)
 
 # The precision of the .tflite that each of these modes writes.
 TFLITE_MODES = {"tflite": "float32", "tflite_float16": "float16", "tflite_dynamic": "dynamic"}
@@ -93,6 +96,8 @@ def _check_mode(options: QuantizeOptions) -> None:
 
 def quantize(options: QuantizeOptions) -> int:
     """Write the file, print the sizes of both files, and return 0."""
+    if options.trust_model:
+        log.warning(TRUST_WARNING)
     if options.mode == "weights_rounded":
         write_rounded(options.input, options.output, 2 ** options.bitdepth, options.trust_model)
     else:

@@ -121,7 +121,9 @@ class ClassifierExport:
         """Return the path of the .tflite before it is published; wait for it if it needs TensorFlow."""
         if self._destinations.tflite.name not in self._results:
             self._finish()
-        return self._staged.staged_path(self._destinations.tflite)
+        path = self._staged.staged_path(self._destinations.tflite)
+        remember_models([path])
+        return path
 
     def publish(self) -> ExportResult:
         """Wait until all files have been written and verified, and move them to their destinations.

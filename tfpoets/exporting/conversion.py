@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from tfpoets.data import DatasetOptions, Photo, read_dataset
-from tfpoets.errors import ModelError, TfpoetsError
+from tfpoets.errors import ModelError, TfpoetsError, check_bool
 from tfpoets.extractors import EngineRunner, TensorFlowEngine
 from tfpoets.files import as_location, as_path, check_output_folder, check_outside_image_dir
-from tfpoets.graphs import extract_inference_graph, identify_file, read_model_file
+from tfpoets.graphs import TRUST_WARNING, extract_inference_graph, identify_file, read_model_file
 from tfpoets.tf_runtime import import_tensorflow
 
 from .export_targets import (FROZEN_GRAPH, check_classifier_exists, check_format_names, check_formats, find_target,
@@ -55,6 +55,9 @@ def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = P
             already been published are kept.
     """
     check_format_names(formats)
+    check_bool("trust_model", trust_model)
+    if trust_model:
+        log.warning(TRUST_WARNING)
     graph, output_dir = as_path("graph", graph), as_path("output_dir", output_dir)
     if image_dir is not None:
         image_dir = as_location("image_dir", image_dir)

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tfpoets.errors import ExportError, ModelError, OptionError, closest_match
-from tfpoets.graphs import read_model_file, remember_model
+from tfpoets.graphs import FirstRun, read_model_file
 
 from .target import ExportTarget, LoadedFile
 from .targets.frozen_graph import FrozenGraphTarget
@@ -102,7 +102,7 @@ def remember_models(paths: Iterable[Path]) -> None:
     """Remember that files, which were written and verified here, need not be checked when they are loaded."""
     for path in paths:
         if path.suffix in (".pb", ".tflite") or (path / "saved_model.pb").is_file():
-            remember_model(path)
+            FirstRun(path).remember()
 
 
 def open_exported(path: Path, content: bytes | None = None, trust_model: bool = False) -> LoadedFile | None:

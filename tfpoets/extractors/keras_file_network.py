@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfpoets.errors import ExtractorError
-from tfpoets.graphs import is_remembered, model_key, run_first
+from tfpoets.graphs import FirstRun
 from tfpoets.tf_runtime import import_tensorflow
 
 from .keras_files import KERAS_SUFFIX, check_keras_file, load_keras_file
@@ -72,10 +72,10 @@ class KerasFileNetwork:
     def build(self, image_size: int | None) -> Network:
         """Load the model, and find the layer whose input is used as features."""
         check_keras_file(self._path)
-        key = model_key(self._path, detail=f"keras {self._input_range}")
-        if not (self._trust_model or is_remembered(key)):
-            run_first(key, self._path, run_network, KerasFileNetwork(self._path, self._input_range, True), image_size,
-                      library="keras")
+        first_run = FirstRun(self._path, f"network {self._input_range}")
+        if not (self._trust_model or first_run.has_happened()):
+            first_run.run(run_network, KerasFileNetwork(self._path, self._input_range, True), image_size,
+                          library="keras")
         adapted = adapt_model(load_keras_file(self._path), self._input_range, image_size)
         last_layer = _find_last_layer(adapted)
         log.info("%s Its features are %s.", adapted.describe_input(),

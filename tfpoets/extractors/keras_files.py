@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import ExtractorError, one_line
-from tfpoets.graphs import KERAS_MODULE, identify_file, is_remembered, model_key, run_first
+from tfpoets.graphs import KERAS_MODULE, FirstRun, identify_file
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 KERAS_SUFFIX = ".keras"
@@ -66,9 +66,9 @@ def try_keras_file(path: Path) -> None:
         ExtractorError: The errors of `load_keras_file`.
     """
     check_keras_file(path)
-    key = model_key(path, detail="keras")
-    if not is_remembered(key):
-        run_first(key, path, _try, path, library="keras")
+    first_run = FirstRun(path)
+    if not first_run.has_happened():
+        first_run.run(_try, path, library="keras")
 
 
 def _try(path: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tfpoets.errors import ExtractorError
-from tfpoets.graphs import (LEGACY_GRAPH_NAMES, TFPOETS_MARKER, LegacyGraph, architecture_names, find_architecture,
-                            import_legacy_graph, is_remembered, model_key, read_legacy_graph, run_first)
+from tfpoets.graphs import (LEGACY_GRAPH_NAMES, TFPOETS_MARKER, FirstRun, LegacyGraph, architecture_names,
+                            find_architecture, import_legacy_graph, read_legacy_graph)
 from tfpoets.tf_runtime import import_tensorflow
 
 from .hub import fetch_network
@@ -74,12 +74,12 @@ class LegacyGraphNetwork:
     def build(self, image_size: int | None) -> Network:
         """Build a function that imports the graph up to its last pooling layer."""
         tensorflow = import_tensorflow()
-        key = model_key(self.path, detail="network")
-        is_trusted = self._trust_model or is_remembered(key)
+        first_run = FirstRun(self.path, "network")
+        is_trusted = self._trust_model or first_run.has_happened()
         graph = self._read_graph(is_checked=not is_trusted)
         if not is_trusted:
-            run_first(key, self.path, run_network, LegacyGraphNetwork(self.path, self.name, True), image_size,
-                      library="tensorflow")
+            first_run.run(run_network, LegacyGraphNetwork(self.path, self.name, True), image_size,
+                          library="tensorflow")
         if graph.network is None:
             raise ExtractorError(f"{self.path} is neither a MobileNet v1 nor an Inception v3, so its input scaling is "
                                  "unknown.", "Use a SavedModel.")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import ExtractorError, ModelError, one_line
-from tfpoets.graphs import (Signature, check_saved_model, find_inference_graph, format_shape, has_variables,
-                            is_remembered, load_signatures, model_key, read_saved_model, run_first)
+from tfpoets.graphs import (FirstRun, Signature, check_saved_model, find_inference_graph, format_shape, has_variables,
+                            load_signatures, read_saved_model)
 from tfpoets.tf_runtime import import_tensorflow
 
 from .network import Network, run_network
@@ -132,15 +132,14 @@ class SavedModelNetwork:
 
     def _check(self, proto: Any, graph: Any, image_size: int | None) -> None:
         """Check the operations, and run the module in a process of its own if it has not been run before."""
-        key = model_key(self.folder, detail="module")
-        if is_remembered(key):
+        first_run = FirstRun(self.folder, "module")
+        if first_run.has_happened():
             return
         try:
             check_saved_model(proto, graph, SIGNATURES, f"The module {self.folder}")
         except ModelError as error:
             raise ExtractorError(error.problem, error.remedy) from error
-        run_first(key, self.folder, run_network, SavedModelNetwork(self.folder, self.name, True), image_size,
-                  library="tensorflow")
+        first_run.run(run_network, SavedModelNetwork(self.folder, self.name, True), image_size, library="tensorflow")
 
     def _find_feature_signature(self, signatures: dict[str, Signature]) -> tuple[Signature, str]:
         """Return the signature that turns photos into vectors, and the name of its output."""

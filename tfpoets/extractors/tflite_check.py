@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.graphs import check_tflite, is_remembered, model_key, run_first
+from tfpoets.graphs import FirstRun, check_tflite
 
 from .engines import LiteRTModel, NotAnImageNetworkError
 
@@ -22,10 +22,10 @@ def check_tflite_file(path: Path, content: bytes, size: tuple[int, int] | None =
     Raises:
         ModelError: The file is damaged, or contains an operation that is not known to be harmless.
     """
-    key = model_key(path, content, "" if size is None else str(size))
-    if not is_remembered(key):
+    first_run = FirstRun(path, "" if size is None else str(size))
+    if not first_run.has_happened():
         check_tflite(content, str(path))
-        run_first(key, path, run_tflite, content, size, library="litert")
+        first_run.run(run_tflite, content, size, library="litert")
 
 
 def run_tflite(content: bytes, size: tuple[int, int] | None) -> None:

@@ -1,7 +1,8 @@
-"""Run a model from another person for the first time in a process of its own, in case it crashes or never ends.
+"""Run a model of another person for the first time in a process of its own, in case it crashes or never ends.
 
-A model that ran there without a problem is remembered by the hash of its files, so this happens once for each model.
-Models that this program wrote and verified are remembered as well.
+A model that ran there without a problem is remembered, so this happens once for each model. Models that this program
+wrote and verified are remembered as well. They are recognized by the hash of their files. Computing it takes time, so
+files that have not changed since then are recognized by their path, size and times.
 """
 from __future__ import annotations
 
@@ -9,86 +10,101 @@ import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import ModelError, TfpoetsError, one_line
 
-from .safety import DAMAGED_REMEDY, TRUST_REMEDY
+from .model_files import DAMAGED_REMEDY, TRUST_REMEDY
 
-# Part of the key. Increase it if models that ran before must be run in their own process again.
+# Part of the keys. Increase it if models that ran before must be checked and run in their own process again.
 VERSION = 1
-LITERT_SECONDS, TENSORFLOW_SECONDS = 60.0, 180.0
+# The time that a model may take by the library that runs it, and the modules to import before that time starts.
+LIMITS: dict[str, tuple[float, tuple[str, ...]]] = {
+    "litert": (60.0, ()), "tensorflow": (180.0, ("tensorflow",)), "keras": (180.0, ("keras",))}
 # A network for photos needs less than a gigabyte, and a few times the size of its file while it is loaded.
 MEMORY_BYTES, MEMORY_PER_FILE_BYTE = 4 << 30, 8
 _remembered: set[str] = set()
 
 
-def model_key(path: Path, content: bytes | None = None, detail: str = "") -> str:
-    """Return a string that identifies a model by the content of its files.
+class FirstRun:
+    """The first run of a model.
 
     Args:
-        path: A file, or the folder of a SavedModel. The metadata next to a .pb is part of it.
-        content: The content of the file, if it has already been read.
-        detail: Text that determines how the model is run.
+        path: A file, or the folder of a SavedModel. The metadata next to a .pb is part of the model.
+        detail: Text that determines how the model is run, and which checks it must pass.
     """
-    digest = hashlib.blake2b(f"{VERSION}\0{detail}\0".encode(), digest_size=20)
-    if content is not None:
-        digest.update(content)
-    for file in _model_files(path):
-        if file == path and content is not None:
-            continue
-        with contextlib.suppress(OSError), open(file, "rb") as stream:
-            digest.update(b"" if file == path else f"\0{file.name}\0{_size(file)}\0".encode())
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
+    def __init__(self, path: Path, detail: str = ""):
+        self._path, self._detail = path, detail
+        self._files = _model_files(path)
 
-def remember_model(path: Path, detail: str = "") -> None:
-    """Remember that a model, which this program wrote and verified, runs without a problem; see `model_key`."""
-    _remember(model_key(path, detail=detail))
+    def has_happened(self) -> bool:
+        """Return whether the model ran before without a problem, or was written by this program."""
+        if _is_remembered(self._quick_key()):
+            return True
+        if _is_remembered(self._content_key()):
+            _remember(self._quick_key())
+            return True
+        return False
 
+    def remember(self) -> None:
+        """Remember that the model, which this program wrote and verified, runs without a problem."""
+        _remember(self._quick_key())
+        _remember(self._content_key())
 
-def run_first(key: str, source: Path, function: Callable[..., Any], *arguments: Any, library: str) -> None:
-    """Run a function that loads and runs a model in a limited process, unless the model ran before.
+    def run(self, function: Callable[..., Any], *arguments: Any, library: str) -> None:
+        """Run a function that loads and runs the model in a limited process, and remember that it ran.
 
-    Args:
-        key: The key of the model.
-        source: The path of the model.
-        function: A module-level function, which raises an error if the model cannot be used.
-        *arguments: Its arguments, which are pickled.
-        library: The library that it needs: "litert", "tensorflow" or "keras".
+        Args:
+            function: A module-level function, which raises an error if the model cannot be used.
+            *arguments: Its arguments, which are pickled.
+            library: The library that it needs, a key of LIMITS.
 
-    Raises:
-        ModelError: The model crashes, takes too long or needs too much memory.
-        TfpoetsError: The error that the function raised.
-    """
-    if is_remembered(key):
-        return
-    from tfpoets.limited_process import LimitError, run_limited  # imported here because label_image rarely needs it
-    seconds, modules = {"litert": (LITERT_SECONDS, ()), "tensorflow": (TENSORFLOW_SECONDS, ("tensorflow",)),
-                        "keras": (TENSORFLOW_SECONDS, ("keras",))}[library]
-    memory_bytes = MEMORY_BYTES + MEMORY_PER_FILE_BYTE * sum(_size(file) for file in _model_files(source))
-    try:
-        run_limited(function, *arguments, seconds=seconds, memory_bytes=memory_bytes, modules=modules)
-    except LimitError as error:
-        raise ModelError(f"{source} cannot be used: it {error} when it runs for the first time.",
-                         f"{DAMAGED_REMEDY} {TRUST_REMEDY}") from error
-    except OSError as error:
-        raise ModelError(f"No process can be started to run {source} for the first time: {one_line(error)}",
-                         TRUST_REMEDY) from error
-    except TfpoetsError:
-        raise
-    except Exception as error:  # a damaged file can make TensorFlow and LiteRT raise nearly anything
-        raise ModelError(f"{source} is damaged: {one_line(error)}", DAMAGED_REMEDY) from error
-    _remember(key)
+        Raises:
+            ModelError: The model crashes, takes too long or needs too much memory.
+            TfpoetsError: The error that the function raised.
+        """
+        from tfpoets import limited_process  # imported here because label_image rarely needs it
+        seconds, modules = LIMITS[library]
+        memory_bytes = MEMORY_BYTES + MEMORY_PER_FILE_BYTE * sum(_size(file) for file in self._files)
+        key, path = self._content_key(), self._path
+        try:
+            limited_process.run_limited(function, *arguments, seconds=seconds, memory_bytes=memory_bytes,
+                                        modules=modules)
+        except limited_process.LimitError as error:
+            raise ModelError(f"{path} cannot be used: it {error}.", f"{DAMAGED_REMEDY} {TRUST_REMEDY}") from error
+        except OSError as error:
+            raise ModelError(f"No process can be started to run {path} for the first time: {one_line(error)}",
+                             TRUST_REMEDY) from error
+        except TfpoetsError:
+            raise
+        except Exception as error:  # a damaged file can make TensorFlow and LiteRT raise nearly anything
+            raise ModelError(f"{path} is damaged: {one_line(error)}", DAMAGED_REMEDY) from error
+        if key == self._content_key():  # otherwise the files were replaced in the meantime
+            self.remember()
 
+    def _quick_key(self) -> str:
+        """Return a string that changes if the files are replaced or changed, without reading them."""
+        values = [f"{VERSION}\0{self._detail}\0{os.path.abspath(self._path)}"]
+        for file in self._files:
+            with contextlib.suppress(OSError):
+                stat = os.stat(file)
+                values.append(f"{file.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}\0{stat.st_ino}")
+        return hashlib.sha256("\0".join(values).encode("utf-8", "surrogateescape")).hexdigest()
 
-def is_remembered(key: str) -> bool:
-    """Return whether a model ran before without a problem, or was written by this program."""
-    return key in _remembered or (memory_folder() / key).exists()
+    def _content_key(self) -> str:
+        """Return a hash of the content of the files."""
+        digest = hashlib.sha256(f"{VERSION}\0{self._detail}\0".encode())
+        for file in self._files:
+            with contextlib.suppress(OSError), open(file, "rb") as stream:
+                # A copy with another name is the same model.
+                name = "" if file == self._path else file.name
+                digest.update(f"{name}\0{_size(file)}\0".encode("utf-8", "surrogateescape"))
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+        return digest.hexdigest()
 
 
 def memory_folder() -> Path:
@@ -103,6 +119,10 @@ def memory_folder() -> Path:
     return base / "tfpoets" / "models_that_ran"
 
 
+def _is_remembered(key: str) -> bool:
+    return key in _remembered or (memory_folder() / key).exists()
+
+
 def _remember(key: str) -> None:
     _remembered.add(key)
     with contextlib.suppress(OSError):  # a read-only home: the model is run in its own process each time
@@ -110,16 +130,12 @@ def _remember(key: str) -> None:
         (memory_folder() / key).touch()
 
 
-def _model_files(path: Path) -> Iterable[Path]:
+def _model_files(path: Path) -> list[Path]:
     """Return the files that determine what a model computes."""
     if not path.is_dir():
-        return [path, *_metadata_files(path)]
+        return [path, path.with_suffix(".json")] if path.suffix == ".pb" else [path]
     return [path / "saved_model.pb", *sorted((path / "variables").glob("variables.*")),
             *sorted((path / "assets").glob("*")), path / "assets.extra" / "metadata.json"]
-
-
-def _metadata_files(path: Path) -> list[Path]:
-    return [path.with_suffix(".json")] if path.suffix == ".pb" else []
 
 
 def _size(path: Path) -> int:

@@ -8,7 +8,6 @@ import numpy as np
 from tfpoets.tf_runtime import full_precision, import_tensorflow, redirect_native_stderr
 
 from .node_names import PROBABILITIES, UNKNOWN_SCORE
-from .safety import extract_inference_graph
 
 
 def output_columns(outputs: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -30,6 +29,7 @@ def load_frozen_graph(graph: bytes, input_node: str, *output_nodes: str, takes_p
     Returns:
         A function from photos to float32 [n, all columns], the outputs side by side.
     """
+    from .safety import extract_inference_graph  # imported here because label_image does not need it for a .tflite
     tensorflow = import_tensorflow()
     v1 = tensorflow.compat.v1
     graph_def = extract_inference_graph(v1.GraphDef.FromString(graph), input_node, output_nodes, "The graph",

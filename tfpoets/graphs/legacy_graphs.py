@@ -17,7 +17,6 @@ from tfpoets.tf_runtime import full_precision, import_tensorflow, redirect_nativ
 from .file_kinds import identify_file
 from .legacy_names import INCEPTION_GRAPH
 from .node_names import HEAD_SCOPE, LOGITS
-from .safety import extract_inference_graph
 
 LEGACY_GRAPH_NAMES = ("frozen_graph.pb", INCEPTION_GRAPH)
 USE_LEGACY_GRAPH = "Use a frozen graph (.pb) that TensorFlow for Poets wrote."
@@ -108,6 +107,7 @@ def read_legacy_graph(content: bytes, source: str, input_layer: str | None = Non
         ModelError: The content is not a GraphDef, an operation is not allowed, or a node cannot be found. The message
             lists the candidates.
     """
+    from .safety import extract_inference_graph  # imported here because label_image does not need it for a .tflite
     graph_def = parse_graph(content, source)
     nodes = {node.name: node for node in graph_def.node}
     for layer in (input_layer, output_layer):

@@ -7,6 +7,11 @@ from pathlib import Path
 from tfpoets.data import open_file
 from tfpoets.errors import ModelError, PhotoError
 
+TRUST_REMEDY = "Use a model from another source. If you trust its author completely, set `trust_model`."
+TRUST_WARNING = ("`trust_model` is set, so the model is not checked. It can do whatever you can do on this machine, "
+                 "such as reading and deleting your files.")
+DAMAGED_REMEDY = "Copy or download it again."
+
 
 def read_model_file(path: Path, max_bytes: int | None = None) -> bytes:
     """Return the content of a file.

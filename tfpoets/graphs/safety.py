@@ -13,9 +13,8 @@ from typing import Any
 from tfpoets.errors import ModelError
 
 from .allowed_operations import ALLOWED_OPERATIONS, DECODERS, EFFECTS
+from .model_files import DAMAGED_REMEDY, TRUST_REMEDY
 
-TRUST_REMEDY = "Use a model from another source. If you trust its author completely, set `trust_model`."
-DAMAGED_REMEDY = "Copy or download it again."
 # The largest networks for photos have a few ten thousand operations, counted each time that a function is called.
 MAX_OPERATIONS = 1_000_000
 # 2 GiB of float32 numbers, which is more than a file of a graph can contain.

@@ -12,7 +12,8 @@ from typing import Any
 from tfpoets.errors import ModelError
 
 from .allowed_operations import ALLOWED_OPERATIONS, LOADING_OPERATIONS, TRAINING_OPERATIONS
-from .safety import DAMAGED_REMEDY, FunctionLibrary, find_nodes, node_name
+from .model_files import DAMAGED_REMEDY
+from .safety import FunctionLibrary, find_nodes, node_name
 
 # The functions of an object that TensorFlow runs without being asked to (saved_model/load.py, trackable/resource.py).
 LOADING_FUNCTIONS = ("_create_resource", "_initialize", "_destroy_resource", "_restore_from_tensors")

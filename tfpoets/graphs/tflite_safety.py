@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from tfpoets.errors import ModelError
 
-from .safety import DAMAGED_REMEDY, TRUST_REMEDY
+from .model_files import DAMAGED_REMEDY, TRUST_REMEDY
 
 # Values of BuiltinOperator that call other parts of the model, which may then never end, that keep values from one
 # photo to the next, or whose code is not part of LiteRT.

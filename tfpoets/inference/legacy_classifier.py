@@ -14,8 +14,8 @@ from tfpoets.data import LEGACY_PIXELS_VERSION, NotTextError, OtherEncodingError
 from tfpoets.errors import ModelError, OptionError, PhotoError, check_range, one_line
 from tfpoets.extractors import TENSORFLOW_BATCH, LiteRTEngine, LiteRTModel, NotAnImageNetworkError, check_tflite_file
 from tfpoets.files import convert_to_paths
-from tfpoets.graphs import (LegacyGraph, LegacyNetwork, identify_legacy_network, is_remembered, model_key,
-                            read_legacy_graph, run_first, wrap_legacy_graph)
+from tfpoets.graphs import (FirstRun, LegacyGraph, LegacyNetwork, identify_legacy_network, read_legacy_graph,
+                            wrap_legacy_graph)
 
 from .classifier import Classifier, PhotoInput
 
@@ -113,14 +113,19 @@ def open_legacy_graph(path: Path, content: bytes, overrides: LegacyGraphOptions,
         ModelError: The file is not such a graph, its input cannot be determined, or it might do something else than
             label photos.
     """
-    key = model_key(path, content, repr(overrides.specified()))
-    is_trusted = trust_model or is_remembered(key)
+    first_run = FirstRun(path, f"legacy {overrides.specified()}")
+    is_trusted = trust_model or first_run.has_happened()
     graph = read_legacy_graph(content, str(path), overrides.input_layer, overrides.output_layer, not is_trusted)
     if not is_trusted:
-        run_first(key, path, open_legacy_graph, path, content, overrides, True, library="tensorflow")
+        first_run.run(_try_legacy_graph, path, content, overrides, library="tensorflow")
     mean, std = _find_scale(graph.network, overrides, path)
     height, width, batch, n_classes = _find_shape(graph, overrides, path, (127.5 - mean) / std)
     return OpenedLegacyGraph(graph, PhotoInput(height, width, LEGACY_PIXELS_VERSION, mean, std), batch, n_classes)
+
+
+def _try_legacy_graph(path: Path, content: bytes, overrides: LegacyGraphOptions) -> None:
+    """Open a graph, and run it with one size of its input after another until one fits."""
+    open_legacy_graph(path, content, overrides, trust_model=True)
 
 
 def load_legacy_tflite(path: Path, content: bytes, overrides: LegacyGraphOptions, trust_model: bool = False

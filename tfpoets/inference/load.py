@@ -10,7 +10,7 @@ from pathlib import Path
 from tfpoets.errors import ModelError, check_bool, join_names
 from tfpoets.exporting import (METADATA_PATH, RETRAIN_REMEDY, TFLITE_IDENTIFIER, UNKNOWN_LABEL, Metadata,
                                check_classifier_exists, open_exported)
-from tfpoets.graphs import find_placeholder, read_model_file
+from tfpoets.graphs import TRUST_WARNING, find_placeholder, read_model_file
 
 from .classifier import Classifier, PhotoInput
 from .legacy_classifier import LegacyGraphOptions, load_legacy_graph, load_legacy_tflite, read_labels
@@ -40,6 +40,8 @@ def load_classifier(path: str | os.PathLike[str], overrides: LegacyGraphOptions 
     """
     path = Path(path)
     check_bool("trust_model", trust_model)
+    if trust_model:
+        log.warning(TRUST_WARNING)
     classifier = _load(path, overrides, trust_model)
     if classifier.metadata is None:
         return classifier

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from tfpoets.errors import ModelError, OptionError
 from tfpoets.extractors import INPUT_NODE, Engine, TensorFlowEngine
-from tfpoets.graphs import (HEAD_SCOPE, MODULE_SCOPE, TFPOETS_MARKER, UNKNOWN_SCOPE, UNKNOWN_SCORE,
-                            extract_inference_graph, is_remembered, model_key, oldest_tensorflow, parse_graph,
-                            run_first, unsupported_by_opencv)
+from tfpoets.graphs import (HEAD_SCOPE, MODULE_SCOPE, TFPOETS_MARKER, UNKNOWN_SCOPE, UNKNOWN_SCORE, FirstRun,
+                            extract_inference_graph, oldest_tensorflow, parse_graph, unsupported_by_opencv)
 from tfpoets.tf_runtime import import_tensorflow
 
 from ..gray_photo import run_gray_photo
@@ -54,14 +53,14 @@ class FrozenGraphTarget(ExportTarget):
 
     def check(self, path: Path, content: bytes) -> None:
         """Check the operations of a graph, and run it in a process of its own if it has not been run before."""
-        if not is_exported_graph(content) or is_remembered(key := model_key(path, content)):
+        if not is_exported_graph(content) or (first_run := FirstRun(path)).has_happened():
             return
         loaded = self.load(path, content)
         if loaded is not None:
             nodes, size = loaded.metadata.nodes, loaded.metadata.input
             outputs = [nodes.output, UNKNOWN_SCORE] if loaded.metadata.unknown else [nodes.output]
             extract_inference_graph(parse_graph(content, str(path)), nodes.input, outputs, str(path))
-            run_first(key, path, run_gray_photo, loaded.engine, size.height, size.width, library="tensorflow")
+            first_run.run(run_gray_photo, loaded.engine, size.height, size.width, library="tensorflow")
 
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
         """Load a graph and the metadata next to it, and check the hash of the graph in the metadata."""

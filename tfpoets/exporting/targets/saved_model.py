@@ -12,8 +12,8 @@ from tfpoets.data import decode_tensor
 from tfpoets.errors import ModelError
 from tfpoets.extractors import TENSORFLOW_BATCH, Engine
 from tfpoets.files import write_file
-from tfpoets.graphs import (PROBABILITIES, UNKNOWN_SCORE, check_saved_model, is_remembered, load_signature, model_key,
-                            oldest_tensorflow, output_columns, read_saved_model, run_first)
+from tfpoets.graphs import (PROBABILITIES, UNKNOWN_SCORE, FirstRun, check_saved_model, load_signature,
+                            oldest_tensorflow, output_columns, read_saved_model)
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 from ..gray_photo import run_gray_photo
@@ -58,7 +58,7 @@ class SavedModelTarget(ExportTarget):
     def check(self, path: Path, content: bytes) -> None:
         """Check the operations of a SavedModel, and run it in a process of its own if it has not been run before."""
         folder = newest_version(path) if path.is_dir() else path
-        if not (folder / METADATA_PATH).exists() or is_remembered(key := model_key(folder)):
+        if not (folder / METADATA_PATH).exists() or (first_run := FirstRun(folder)).has_happened():
             return
         loaded = self.load(path, content)
         if loaded is not None:
@@ -67,7 +67,7 @@ class SavedModelTarget(ExportTarget):
                 raise ModelError(f"{path} was not written by retrain: it is not a SavedModel of TensorFlow 2.",
                                  RETRAIN_REMEDY)
             check_saved_model(saved_model, saved_model.meta_graphs[0], [SERVING], str(path))
-            run_first(key, folder, run_gray_photo, loaded.engine, size.height, size.width, library="tensorflow")
+            first_run.run(run_gray_photo, loaded.engine, size.height, size.width, library="tensorflow")
 
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
         """Load a SavedModel, or the newest version in a folder of numbered ones."""
