@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tfpoets.errors import ModelError, OptionError
 from tfpoets.extractors import INPUT_NODE, Engine, TensorFlowEngine
 from tfpoets.graphs import (HEAD_SCOPE, MODULE_SCOPE, TFPOETS_MARKER, UNKNOWN_SCOPE, UNKNOWN_SCORE, FirstRun,
-                            extract_inference_graph, oldest_tensorflow, parse_graph, unsupported_by_opencv)
+                            oldest_tensorflow, parse_graph, unsupported_by_opencv)
 from tfpoets.tf_runtime import import_tensorflow
 
 from ..gray_photo import run_gray_photo
@@ -55,6 +55,7 @@ class FrozenGraphTarget(ExportTarget):
         """Check the operations of a graph, and run it in a process of its own if it has not been run before."""
         if not is_exported_graph(content) or (first_run := FirstRun(path)).has_happened():
             return
+        from tfpoets.graphs import extract_inference_graph  # imported here because a .tflite does not need it
         loaded = self.load(path, content)
         if loaded is not None:
             nodes, size = loaded.metadata.nodes, loaded.metadata.input

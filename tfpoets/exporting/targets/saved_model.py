@@ -12,8 +12,8 @@ from tfpoets.data import decode_tensor
 from tfpoets.errors import ModelError
 from tfpoets.extractors import TENSORFLOW_BATCH, Engine
 from tfpoets.files import write_file
-from tfpoets.graphs import (PROBABILITIES, UNKNOWN_SCORE, FirstRun, check_saved_model, load_signature,
-                            oldest_tensorflow, output_columns, read_saved_model)
+from tfpoets.graphs import (PROBABILITIES, UNKNOWN_SCORE, FirstRun, load_signature, oldest_tensorflow,
+                            output_columns)
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 from ..gray_photo import run_gray_photo
@@ -60,6 +60,7 @@ class SavedModelTarget(ExportTarget):
         folder = newest_version(path) if path.is_dir() else path
         if not (folder / METADATA_PATH).exists() or (first_run := FirstRun(folder)).has_happened():
             return
+        from tfpoets.graphs import check_saved_model, read_saved_model  # imported here, see FrozenGraphTarget.check
         loaded = self.load(path, content)
         if loaded is not None:
             saved_model, size = read_saved_model(folder), loaded.metadata.input

@@ -160,7 +160,7 @@ def append_archive(model: bytes, metadata: Metadata) -> bytes:
 
 def is_exported(content: bytes) -> bool:
     """Return whether a file is a .tflite with metadata, or one that tfpoets wrote."""
-    return content[4:8] == TFLITE_IDENTIFIER and (TFPOETS_MARKER.encode() in content or has_archive(content))
+    return content[4:8] == TFLITE_IDENTIFIER and (has_archive(content) or TFPOETS_MARKER.encode() in content)
 
 
 def has_archive(model: bytes) -> bool:
