@@ -27,6 +27,10 @@ class LimitError(Exception):
     """A function was ended because it reached a limit, or it crashed; the message is the end of a sentence."""
 
 
+class StartError(Exception):
+    """No process can be started."""
+
+
 def run_limited(function: Callable[..., Result], *arguments: Any, seconds: float, memory_bytes: int,
                 modules: Sequence[str] = ()) -> Result:
     """Run a function in a new process, and return its result.
@@ -43,10 +47,13 @@ def run_limited(function: Callable[..., Result], *arguments: Any, seconds: float
 
     Raises:
         LimitError: The function reached a limit, or crashed.
+        StartError: No process can be started.
         Exception: The error that the function raised.
-        OSError: The process cannot be started.
     """
-    process = start_module(__name__, ENVIRONMENT)
+    try:
+        process = start_module(__name__, ENVIRONMENT)
+    except OSError as error:
+        raise StartError(str(error)) from error
     timer = _Killer(process, START_SECONDS)
     try:
         assert process.stdin and process.stdout

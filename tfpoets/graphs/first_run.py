@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -26,6 +27,7 @@ LIMITS: dict[str, tuple[float, tuple[str, ...]]] = {
 # A network for photos needs less than a gigabyte, and a few times the size of its file while it is loaded.
 MEMORY_BYTES, MEMORY_PER_FILE_BYTE = 4 << 30, 8
 _remembered: set[str] = set()
+log = logging.getLogger(__name__)
 
 
 class FirstRun:
@@ -75,9 +77,9 @@ class FirstRun:
                                         modules=modules)
         except limited_process.LimitError as error:
             raise ModelError(f"{path} cannot be used: it {error}.", f"{DAMAGED_REMEDY} {TRUST_REMEDY}") from error
-        except OSError as error:
-            raise ModelError(f"No process can be started to run {path} for the first time: {one_line(error)}",
-                             TRUST_REMEDY) from error
+        except limited_process.StartError as error:  # in a program without an interpreter, such as PyInstaller makes
+            log.warning("No process can be started to try %s, so it runs in this one: %s", path, one_line(error))
+            return
         except TfpoetsError:
             raise
         except Exception as error:  # a damaged file can make TensorFlow and LiteRT raise nearly anything
