@@ -115,7 +115,7 @@ def test_files_that_this_program_wrote_are_accepted_on_another_machine(
 @pytest.mark.parametrize("flags", [
     ["--views=4", "--unknown_coverage=0.9"], ["--fine_tune_epochs=1"], ["--solver=sgd", "--how_many_training_steps=5"],
     ["--architecture=lenet", "--image_size=24", "--train_epochs=1", "--color_mode=grayscale"],
-    ["--architecture=resnet50", "--image_size=32", "--train_epochs=1"], ["--tfhub_module=efficientnet_lite0"],
+    ["--architecture=resnet50_v2", "--image_size=32", "--train_epochs=1"], ["--tfhub_module=efficientnet_lite0"],
 ], ids=lambda flags: flags[0])
 def test_networks_of_all_kinds_of_training_are_accepted(flags: list[str], other_machine: Path, tiny_module: Path,
                                                         capsys: pytest.CaptureFixture) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import ExtractorError, ModelError, one_line
-from tfpoets.graphs import (FirstRun, Signature, check_saved_model, find_inference_graph, format_shape, has_variables,
-                            load_signatures, read_saved_model)
+from tfpoets.graphs import FirstRun, Signature, find_inference_graph, format_shape, has_variables, load_signatures
 from tfpoets.tf_runtime import import_tensorflow
 
 from .network import Network, run_network
@@ -84,6 +83,7 @@ class SavedModelNetwork:
 
     def _read_proto(self) -> Any:
         """Return the SavedModel message (tensorflow/core/protobuf/saved_model.proto)."""
+        from tfpoets.graphs import read_saved_model  # imported here because label_image does not need it
         try:
             return read_saved_model(self.folder)
         except ModelError as error:
@@ -135,6 +135,7 @@ class SavedModelNetwork:
         first_run = FirstRun(self.folder, "module")
         if first_run.has_happened():
             return
+        from tfpoets.graphs import check_saved_model  # imported here because label_image does not need it
         try:
             check_saved_model(proto, graph, SIGNATURES, f"The module {self.folder}")
         except ModelError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.graphs import FirstRun, check_tflite
+from tfpoets.graphs import FirstRun
 
 from .engines import LiteRTModel, NotAnImageNetworkError
 
@@ -24,6 +24,7 @@ def check_tflite_file(path: Path, content: bytes, size: tuple[int, int] | None =
     """
     first_run = FirstRun(path, "" if size is None else str(size))
     if not first_run.has_happened():
+        from tfpoets.graphs import check_tflite  # imported here because a file that ran before does not need it
         check_tflite(content, str(path))
         first_run.run(run_tflite, content, size, library="litert")
 
