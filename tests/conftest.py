@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,25 @@ def shared_data() -> Path:
 def flowers(shared_data: Path) -> Path:
     """A folder of 600 flower photos in five classes."""
     return shared_data / "photos" / "flowers"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Remember in a folder of this session, also in other processes, which models ran before."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def first_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run models that were not written here in this process, since starting TensorFlow in another one takes seconds.
+
+    Tests about these processes have the marker `first_run`.
+    """
+    if request.node.get_closest_marker("first_run") is None:
+        monkeypatch.setattr("tfpoets.limited_process.run_limited",
+                            lambda function, *arguments, **limits: function(*arguments))
 
 
 def accept_interrupts() -> None:

@@ -18,7 +18,7 @@ from tfpoets.training import TrainingOptions, check_batch_size
 TF_FILES = Path("tf_files")
 
 # These do not affect the result, so they are not stored with it.
-UNSTORED_OPTIONS = ("offline", "resume")
+UNSTORED_OPTIONS = ("offline", "resume", "trust_model")
 # The percentages, and the class of the group of options that each one belongs to.
 PERCENTAGES = {"testing_percentage": "split=SplitOptions", "validation_percentage": "split=SplitOptions",
                "random_crop": "augmentation=AugmentationOptions", "random_scale": "augmentation=AugmentationOptions",

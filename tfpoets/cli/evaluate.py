@@ -24,7 +24,7 @@ from .min_accuracy import MIN_ACCURACY, accuracy_exit_code, check_min_accuracy
 from .parser import Flag, Group, location, option_values, parse_flags, path
 from .paths import TF_FILES, default_graph
 from .run_command import UsageError, run_command
-from .shared_flags import (CLASSIFIER_HELP, DATASET_FLAGS, GRAPH_FLAGS, IMAGE_DIR_HELP, dataset_options,
+from .shared_flags import (CLASSIFIER_HELP, DATASET_FLAGS, GRAPH_FLAGS, IMAGE_DIR_HELP, TRUST_FLAG, dataset_options,
                            legacy_options)
 from .text import accuracy_lines, class_lines, unknown_lines
 
@@ -44,6 +44,7 @@ FLAGS = (
     Group("", (
         Flag("positional", "same as --graph, as in TensorFlow for Poets", parse=path, metavar="GRAPH", nargs="?"),
         Flag("graph", CLASSIFIER_HELP, parse=path, metavar="FILE"),
+        TRUST_FLAG,
         Flag("image_dir", f"{IMAGE_DIR_HELP} (default: {DEFAULT_PHOTOS})", "image_dir", location, "DIR",
              bare=lambda text: os.path.isdir(text) and not list(Path(text).glob("**/saved_model.pb"))),
         *DATASET_FLAGS,
@@ -65,6 +66,7 @@ class EvaluateOptions:
     format: str = "text"
     report: Path | None = None
     min_accuracy: float | None = None
+    trust_model: bool = False
 
     def __post_init__(self) -> None:
         check_min_accuracy(self.min_accuracy)
@@ -98,7 +100,7 @@ def evaluate_classifier(options: EvaluateOptions) -> int:
     Returns:
         The exit code: 3 if the accuracy is below `min_accuracy`, 0 otherwise.
     """
-    classifier = load_classifier(options.graph, options.legacy)
+    classifier = load_classifier(options.graph, options.legacy, options.trust_model)
     labelled = read_labelled_photos(classifier, options.graph, options.image_dir, options.dataset)
     photos, notes = _exclude_training_photos(classifier, labelled.photos)
     if options.min_accuracy is not None and ONLY_TRAINING_PHOTOS in notes:

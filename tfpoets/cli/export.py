@@ -10,13 +10,14 @@ from tfpoets.exporting import DEFAULT_GRAPH, ExportedFile, export, format_names
 from .parser import Flag, Group, location, names, option_values, parse_flags, path
 from .paths import TF_FILES
 from .run_command import UsageError, run_command
-from .shared_flags import IMAGE_DIR_HELP
+from .shared_flags import IMAGE_DIR_HELP, TRUST_FLAG
 from .text import conversion_header, conversion_notes, conversion_row
 
 DESCRIPTION = ("Convert a retrained graph for phones, browsers and servers, and verify each file on photos that the "
                "classifier was not trained on.")
 FLAGS = (Group("", (
     Flag("graph", f".pb file written by retrain (default: {DEFAULT_GRAPH})", "graph", path, "FILE"),
+    TRUST_FLAG,
     Flag("to", lambda: f"formats to write: {', '.join(format_names())}", "formats", names, "FORMAT[,FORMAT...]",
          required=True),
     Flag("output_dir", "folder for the converted files (default: tf_files/exported)", "output_dir", path, "DIR"),
@@ -32,6 +33,7 @@ class ConversionOptions:
     graph: Path = DEFAULT_GRAPH
     output_dir: Path = TF_FILES / "exported"
     image_dir: Path | str | None = None
+    trust_model: bool = False
 
     def __post_init__(self) -> None:
         if not self.formats:
@@ -50,7 +52,8 @@ def options_from(args: dict[str, Any]) -> ConversionOptions:
 
 def convert(options: ConversionOptions) -> int:
     """Write the files, print how each one compares with the graph, and return 0."""
-    converted = export(options.graph, options.formats, options.output_dir, options.image_dir, _RowPrinter())
+    converted = export(options.graph, options.formats, options.output_dir, options.image_dir, _RowPrinter(),
+                       options.trust_model)
     print(*conversion_notes(converted), sep="\n")
     return 0
 

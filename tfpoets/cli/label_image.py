@@ -22,7 +22,7 @@ from .parser import Flag, Group, option_values, parse_flags, path
 from .paths import default_graph
 from .percentages import fraction
 from .run_command import UsageError, run_command
-from .shared_flags import CLASSIFIER_HELP, GRAPH_FLAGS, legacy_options
+from .shared_flags import CLASSIFIER_HELP, GRAPH_FLAGS, TRUST_FLAG, legacy_options
 
 # The labels to show for a photo, with their scores.
 TopLabels = Sequence[tuple[str, float]]
@@ -36,7 +36,7 @@ FLAGS = (
              "list, one per line", metavar="PHOTO", nargs="*"),
         Flag("image", "photo to label, as in TensorFlow for Poets; may be repeated", metavar="PHOTO",
              repeatable=True))),
-    Group("classifier", (Flag("graph", CLASSIFIER_HELP, "graph", path, "FILE"),)),
+    Group("classifier", (Flag("graph", CLASSIFIER_HELP, "graph", path, "FILE"), TRUST_FLAG)),
     Group("output", (
         Flag("top_k", "number of labels to show, the most likely first (default: 5)", "top_k", int, "K"),
         Flag("min_score", "lowest score of the labels to show, from 0 to 1 (default: 0)", "min_score", fraction, "S"),
@@ -58,6 +58,7 @@ class LabelOptions:
     min_score: float = 0.0
     format: str = "text"
     sort_into: Path | None = None
+    trust_model: bool = False
 
     def __post_init__(self) -> None:
         check_range("top_k", self.top_k, minimum=1, integer=True)
@@ -83,7 +84,7 @@ def label(options: LabelOptions) -> int:
     Returns:
         The exit code: 1 if any photo could not be labelled, 0 otherwise.
     """
-    classifier = load_classifier(options.graph, options.legacy)
+    classifier = load_classifier(options.graph, options.legacy, options.trust_model)
     write = _create_writer(options)
     sources = InputSources(options.sources)
     failed = False

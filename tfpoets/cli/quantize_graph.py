@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +12,16 @@ from tfpoets.errors import ModelError, TfpoetsError, check_range, one_line
 from tfpoets.exporting import Metadata
 from tfpoets.extractors import convert_to_tflite
 from tfpoets.files import check_output_file, write_file
-from tfpoets.graphs import TFPOETS_MARKER, UNKNOWN_SCOPE, import_legacy_graph, round_weights
+from tfpoets.graphs import TFPOETS_MARKER, TRUST_WARNING, UNKNOWN_SCOPE, import_legacy_graph, round_weights
 from tfpoets.inference import LegacyGraphOptions, open_legacy_graph
 
 from .count_ops import check_is_file
 from .invocation import command_line, program_name
 from .parser import Flag, Group, option_values, parse_flags, path
 from .run_command import UsageError, run_command
+from .shared_flags import TRUST_FLAG
+
+log = logging.getLogger(__name__)
 
 # The precision of the .tflite that each of these modes writes.
 TFLITE_MODES = {"tflite": "float32", "tflite_float16": "float16", "tflite_dynamic": "dynamic"}
@@ -29,6 +33,7 @@ DESCRIPTION = ("Reduce the size of a graph file: round its weights, so that it c
                "TensorFlow Lite.")
 FLAGS = (Group("", (
     Flag("input", "frozen graph to read (.pb)", "input", path, "FILE", required=True),
+    TRUST_FLAG,
     Flag("output", "file to write (.pb or .tflite)", "output", path, "FILE", required=True),
     Flag("output_node_names", "name of the output node, if it is not detected automatically", metavar="NAME",
          aliases=("output_layer",)),
@@ -48,6 +53,7 @@ class QuantizeOptions:
     output_node: str | None = None
     mode: str = "weights_rounded"
     bitdepth: int = 8
+    trust_model: bool = False
 
     def __post_init__(self) -> None:
         check_range("bitdepth", self.bitdepth, minimum=1, integer=True)
@@ -90,10 +96,12 @@ def _check_mode(options: QuantizeOptions) -> None:
 
 def quantize(options: QuantizeOptions) -> int:
     """Write the file, print the sizes of both files, and return 0."""
+    if options.trust_model:
+        log.warning(TRUST_WARNING)
     if options.mode == "weights_rounded":
-        write_rounded(options.input, options.output, 2 ** options.bitdepth)
+        write_rounded(options.input, options.output, 2 ** options.bitdepth, options.trust_model)
     else:
-        write_tflite(options.input, options.output, options.mode, options.output_node)
+        write_tflite(options.input, options.output, options.mode, options.output_node, options.trust_model)
     for file in (options.input, options.output):
         print(f"{file}: {_format_sizes(file)}")
     print(f"Reduced precision can lower the accuracy. To measure it, run: {command_line('evaluate', options.output)}")
@@ -105,7 +113,7 @@ def _format_sizes(file: Path) -> str:
     return f"{len(content) / 1e6:.2f} MB, {len(zlib.compress(content)) / 1e6:.2f} MB in a zip archive"
 
 
-def write_rounded(graph: Path, output: Path, levels: int = 256) -> None:
+def write_rounded(graph: Path, output: Path, levels: int = 256, trust_model: bool = False) -> None:
     """Round the weights of a graph file.
 
     If retrain wrote the graph, its metadata is also written next to `output`, without the test metrics, which do not
@@ -115,21 +123,23 @@ def write_rounded(graph: Path, output: Path, levels: int = 256) -> None:
         graph: A frozen GraphDef.
         output: The .pb to write.
         levels: The number of different values that each tensor of weights is rounded to.
+        trust_model: Whether the graph may contain operations that are not known to be harmless.
 
     Raises:
-        ModelError: The file is not a graph, or the metadata would overwrite that of another file.
+        ModelError: The file is not a graph, contains operations that are not known to be harmless, or the metadata
+            would overwrite that of another file.
     """
     content = graph.read_bytes()
     metadata_path, new_metadata_path = graph.with_suffix(".json"), output.with_suffix(".json")
     if TFPOETS_MARKER.encode() not in content or not metadata_path.is_file():
-        write_file(output, round_weights(content, str(graph), levels, keep=UNKNOWN_SCOPE))
+        write_file(output, round_weights(content, str(graph), levels, UNKNOWN_SCOPE, not trust_model))
         return
     if new_metadata_path.resolve() == metadata_path.resolve() or (
             new_metadata_path.exists() and not _is_metadata_for(new_metadata_path, output)):
         raise ModelError(f"The metadata of {output.name} would overwrite {new_metadata_path}, which describes "
                          "other files.", "Choose another name for --output.")
-    metadata = Metadata.from_json(metadata_path.read_bytes(), str(metadata_path))
-    content = round_weights(content, str(graph), levels, keep=UNKNOWN_SCOPE)
+    metadata = Metadata.from_file(metadata_path)
+    content = round_weights(content, str(graph), levels, UNKNOWN_SCOPE, not trust_model)
     write_file(output, content)
     hashes = {output.name: hashlib.sha256(content).hexdigest()}
     write_file(new_metadata_path, replace(metadata, files=hashes, test=None).to_json())
@@ -138,12 +148,13 @@ def write_rounded(graph: Path, output: Path, levels: int = 256) -> None:
 def _is_metadata_for(path: Path, graph: Path) -> bool:
     """Return whether a file is the metadata of this graph and of no other file."""
     try:
-        return list(Metadata.from_json(path.read_bytes(), "").files) == [graph.name]
+        return list(Metadata.from_file(path).files) == [graph.name]
     except (TfpoetsError, OSError):
         return False
 
 
-def write_tflite(graph: Path, output: Path, mode: str, output_node: str | None = None) -> None:
+def write_tflite(graph: Path, output: Path, mode: str, output_node: str | None = None, trust_model: bool = False
+                 ) -> None:
     """Convert a graph of TensorFlow for Poets to TensorFlow Lite, with the same input scaling.
 
     Args:
@@ -151,6 +162,7 @@ def write_tflite(graph: Path, output: Path, mode: str, output_node: str | None =
         output: The .tflite to write.
         mode: A key of `TFLITE_MODES`.
         output_node: The name of the output node, if it cannot be detected.
+        trust_model: Whether the graph is used without checking what it does.
 
     Raises:
         ModelError: The file is not such a graph, or cannot be converted.
@@ -159,7 +171,8 @@ def write_tflite(graph: Path, output: Path, mode: str, output_node: str | None =
     if TFPOETS_MARKER.encode() in content:
         raise ModelError(f"{graph} was written by retrain.",
                          f"Convert it with: {command_line('export', f'--graph={graph}', f'--to={mode}')}")
-    legacy_graph, photo_input, _, _ = open_legacy_graph(graph, content, LegacyGraphOptions(output_layer=output_node))
+    legacy_graph, photo_input, _, _ = open_legacy_graph(graph, content, LegacyGraphOptions(output_layer=output_node),
+                                                        trust_model)
     try:
         model = convert_to_tflite(lambda pixels: import_legacy_graph(legacy_graph, pixels, legacy_graph.output),
                                   photo_input.height, photo_input.width, TFLITE_MODES[mode])

@@ -16,7 +16,7 @@ from tfpoets.inference import Classifier, LegacyGraphOptions, load_classifier
 from .parser import Flag, Group, option_values, parse_flags, path
 from .paths import DEFAULT_TFLITE, default_graph
 from .run_command import UsageError, run_command
-from .shared_flags import GRAPH_FLAGS, legacy_options
+from .shared_flags import GRAPH_FLAGS, TRUST_FLAG, legacy_options
 
 REQUIRED_PACKAGES = ("flask", "waitress", "prometheus_client")
 MAX_PORT = 65535
@@ -26,6 +26,7 @@ FLAGS = (
     Group("", (
         Flag("graph", f"classifier to serve (default: {DEFAULT_TFLITE}, which does not need TensorFlow)", "graph",
              path, "FILE"),
+        TRUST_FLAG,
         Flag("host", "address to listen on (default: 127.0.0.1, this machine only; 0.0.0.0 also accepts "
              "connections from other machines, without a password)", "host", metavar="ADDRESS"),
         Flag("port", "port to listen on, or 0 for any free port (default: 8501)", "port", int, "PORT"),
@@ -42,6 +43,7 @@ class ServeOptions:
     port: int = 8501
     model_name: str = "classifier"
     legacy: LegacyGraphOptions = LegacyGraphOptions()
+    trust_model: bool = False
 
     def __post_init__(self) -> None:
         check_range("port", self.port, minimum=0, maximum=MAX_PORT, integer=True)
@@ -68,7 +70,7 @@ def serve(options: ServeOptions) -> int:
         raise TfpoetsError(f"Serving requires packages that are not installed: {', '.join(missing)}.",
                            "Run: pip install flask waitress prometheus-client")
     from tfpoets.serving import InferencePool, Limits, create_app, run_server
-    classifier = load_classifier(options.graph, options.legacy)
+    classifier = load_classifier(options.graph, options.legacy, options.trust_model)
     limits = Limits()
     _check_prediction(classifier, options.graph)
     inference = InferencePool(classifier, core_count(), limits)
@@ -92,5 +94,7 @@ def _check_prediction(classifier: Classifier, graph: Path) -> None:
     gray = np.full((classifier.input.height, classifier.input.width, 3), 0.5, np.float32)
     try:
         classifier.predict_array(gray)
+    except ModelError as error:
+        raise ModelError(f"{graph} cannot be served. {error.problem}", error.remedy) from error
     except Exception as error:  # a damaged file can make an engine raise anything
         raise ModelError(f"{graph} cannot process a photo: {one_line(error)}") from error

@@ -17,6 +17,10 @@ IMAGE_DIR_HELP = "folder with one subfolder of photos per class"
 CLASSIFIER_HELP = (f".tflite, .pb or SavedModel folder written by retrain (default: {DEFAULT_TFLITE}), or a graph of "
                    "TensorFlow for Poets")
 
+TRUST_HELP = ("use a model of another person without checking that it only computes; it may then read and write "
+              "your files")
+TRUST_FLAG = Flag("trust_model", TRUST_HELP, "trust_model", const=True)
+
 DATASET_FLAGS = (
     Flag("manifest", "table of the photos with columns path and label and, optionally, part (training, validation or "
          "test) and group: CSV, TSV, JSON lines or Parquet; separate several with commas. --image_dir is then the "
@@ -37,6 +41,7 @@ EXTRACTOR_FLAGS = (
          f"{EXTRACTOR.handle}; smaller is faster)", "extractor.image_size", int, "PIXELS"),
     Flag("input_range", "range of the pixels that your own Keras model takes (default: read from its first Rescaling "
          "or Normalization layer)", "extractor.input_range", choices=tuple(INPUT_RANGES)),
+    Flag("trust_model", TRUST_HELP, "extractor.trust_model", const=True),
     Flag("offline", "do not access the internet; fail if a download is needed", "extractor.offline", const=True))
 
 VIEWS_FLAG = Flag("views", "average the features of 2 views of each photo (the whole photo and a closer crop) or of 4 "

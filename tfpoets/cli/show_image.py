@@ -22,7 +22,7 @@ from .labelled_photos import predict_labelled, read_labelled_photos
 from .parser import Flag, Group, location, option_values, parse_flags, path
 from .paths import TF_FILES
 from .run_command import UsageError, run_command
-from .shared_flags import DATASET_FLAGS, GRAPH_FLAGS, IMAGE_DIR_HELP, dataset_options, legacy_options
+from .shared_flags import DATASET_FLAGS, GRAPH_FLAGS, IMAGE_DIR_HELP, TRUST_FLAG, dataset_options, legacy_options
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ ANSWER_FLAGS = Group("answers of a classifier", (
     Flag("graph", "classifier whose answers to show: a .tflite, .pb or SavedModel folder written by retrain, or a "
          "graph of TensorFlow for Poets. The photos are drawn at random, evenly from the classes; those that it was "
          "trained on are left out, unless there are no others", "graph", path, "FILE"),
+    TRUST_FLAG,
     Flag("photos", f"number of photos, at most {MAX_ANSWERS} (default: {DEFAULT_ANSWERS}, or one for each class if "
          f"there are more classes, up to {MAX_DEFAULT_ANSWERS})", "photos", int, "N"),
     Flag("seed", "random seed; another one shows other photos (default: 0)", "seed", int, "N")))
@@ -60,6 +61,7 @@ class ShowOptions:
     legacy: LegacyGraphOptions = LegacyGraphOptions()
     photos: int | None = None
     seed: int = 0
+    trust_model: bool = False
 
     def __post_init__(self) -> None:
         check_range("photos_per_class", self.photos_per_class, minimum=1, integer=True)
@@ -114,7 +116,7 @@ def find_answers(graph: Path, options: ShowOptions) -> list[Answer]:
     Raises:
         DataError: None of the photos has a label of the classifier, or none could be read.
     """
-    classifier = load_classifier(graph, options.legacy)
+    classifier = load_classifier(graph, options.legacy, options.trust_model)
     labelled = read_labelled_photos(classifier, graph, options.image_dir, options.dataset)
     candidates = _exclude_training_photos(classifier, [*labelled.photos, *labelled.unknown_photos])
     count = options.photos or min(max(DEFAULT_ANSWERS, len(labelled.class_indices)), MAX_DEFAULT_ANSWERS)

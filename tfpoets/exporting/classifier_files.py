@@ -15,7 +15,7 @@ from tfpoets.files import write_file
 from tfpoets.progress import stage
 from tfpoets.tf_process import TensorFlowProcess
 
-from .export_targets import FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER
+from .export_targets import FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER, remember_models
 from .exportable import Exportable, TrainedNetwork
 from .metadata import Metadata
 from .options import ExportOptions
@@ -121,7 +121,9 @@ class ClassifierExport:
         """Return the path of the .tflite before it is published; wait for it if it needs TensorFlow."""
         if self._destinations.tflite.name not in self._results:
             self._finish()
-        return self._staged.staged_path(self._destinations.tflite)
+        path = self._staged.staged_path(self._destinations.tflite)
+        remember_models([path])
+        return path
 
     def publish(self) -> ExportResult:
         """Wait until all files have been written and verified, and move them to their destinations.
@@ -134,6 +136,7 @@ class ClassifierExport:
         os.replace(self._staged.staged_path(destinations.output_labels), destinations.output_labels)
         graph, *other_files = self._staged.publish()
         os.replace(self._staged.staged_path(destinations.metadata), destinations.metadata)
+        remember_models([graph, *other_files])
         results = [result for output in self._outputs for result in self._results[output.name]]
         return ExportResult((graph, destinations.output_labels, *other_files, destinations.metadata),
                             tuple(result for result in results if result.count))
@@ -163,6 +166,7 @@ def export_graph(path: Path, extractor: Extractor, head: Head, metadata: Metadat
     metadata = replace(metadata, files={path.name: hashlib.sha256(content).hexdigest()})
     write_file(path, content)
     write_file(path.with_suffix(".json"), metadata.to_json())
+    remember_models([path])
 
 
 def _output_files(destinations: ExportOptions) -> list[OutputFile]:

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from tfpoets.data import DatasetOptions, Photo, read_dataset
-from tfpoets.errors import ModelError, TfpoetsError
+from tfpoets.errors import ModelError, TfpoetsError, check_bool
 from tfpoets.extractors import EngineRunner, TensorFlowEngine
 from tfpoets.files import as_location, as_path, check_output_folder, check_outside_image_dir
-from tfpoets.graphs import identify_file
+from tfpoets.graphs import TRUST_WARNING, extract_inference_graph, identify_file, read_model_file
 from tfpoets.tf_runtime import import_tensorflow
 
 from .export_targets import (FROZEN_GRAPH, check_classifier_exists, check_format_names, check_formats, find_target,
-                             open_exported)
+                             open_exported, remember_models)
 from .exportable import Exportable, load_readable_photos, sample_evenly
-from .metadata import Metadata
+from .metadata import RETRAIN_REMEDY, Metadata
 from .staging import OutputFile, StagedFiles
 from .target import TFLITE_IDENTIFIER, ExportTarget
 from .training_photos import training_photo_mask
@@ -30,8 +30,8 @@ MAX_VERIFICATION_PHOTOS = 500
 
 
 def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = Path("tf_files/exported"),
-           image_dir: Path | str | None = None, on_event: Callable[[ExportedFile], None] = lambda result: None
-           ) -> list[ExportedFile]:
+           image_dir: Path | str | None = None, on_event: Callable[[ExportedFile], None] = lambda result: None,
+           trust_model: bool = False) -> list[ExportedFile]:
     """Convert a retrained graph to other formats, and verify each file.
 
     Photos that were not used for training are preferred for verification.
@@ -43,6 +43,7 @@ def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = P
         image_dir: A folder of class folders, with photos for verification and for the calibration of tflite_int8;
             None: the photos that retrain used.
         on_event: Called with the result for the graph, and with the result for each file once it has been published.
+        trust_model: Whether the graph is used without checking what it does (docs/security.md).
 
     Returns:
         The result for the graph, followed by one for each format.
@@ -54,12 +55,15 @@ def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = P
             already been published are kept.
     """
     check_format_names(formats)
+    check_bool("trust_model", trust_model)
+    if trust_model:
+        log.warning(TRUST_WARNING)
     graph, output_dir = as_path("graph", graph), as_path("output_dir", output_dir)
     if image_dir is not None:
         image_dir = as_location("image_dir", image_dir)
         check_outside_image_dir(output_dir, "output_dir", image_dir, output_dir)
     check_output_folder(output_dir)
-    source = open_graph(graph)
+    source = open_graph(graph, trust_model=trust_model)
     check_formats(formats, output_dir, source.name)
     photos = _list_photos(source.metadata, image_dir)
     is_training_photo = training_photo_mask(source.metadata, photos)
@@ -76,19 +80,20 @@ def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = P
                    new_photos or training_photos, on_event)
 
 
-def open_graph(path: Path | str, training_photos: Sequence[Photo] = ()) -> Exportable:
+def open_graph(path: Path | str, training_photos: Sequence[Photo] = (), trust_model: bool = False) -> Exportable:
     """Open a .pb that retrain wrote, to convert it to other formats.
 
     Raises:
-        ModelError: There is no such file, retrain did not write it, or it does not match its metadata.
+        ModelError: There is no such file, retrain did not write it, it does not match its metadata, or it might do
+            something else than label photos.
     """
     path = Path(path)
     check_classifier_exists(path)
-    content = path.read_bytes() if path.is_file() else b""
+    content = b"" if path.is_dir() else read_model_file(path)
     if path.is_dir() or content[4:8] == TFLITE_IDENTIFIER:
         raise ModelError(f"{path} cannot be converted. Only the .pb that retrain wrote can.",
                          "Set `graph` to that file.")
-    opened = open_exported(path, content)
+    opened = open_exported(path, content, trust_model)
     if opened is None:
         kind = identify_file(content)
         if kind is not None:
@@ -96,7 +101,10 @@ def open_graph(path: Path | str, training_photos: Sequence[Photo] = ()) -> Expor
         raise ModelError(f"{path} was not written by retrain, so its labels and its input are not known.",
                          "For graphs of TensorFlow for Poets, use label_image and quantize_graph.")
     graph_def = import_tensorflow().compat.v1.GraphDef.FromString(content)
-    return Exportable(path.stem, opened.metadata, graph_def, path, training_photos)
+    source = Exportable(path.stem, opened.metadata, graph_def, path, training_photos)
+    input_node, *outputs = source.nodes.values()
+    part = extract_inference_graph(graph_def, input_node, outputs, str(path), is_checked=False)
+    return replace(source, network=part)
 
 
 def convert(source: Exportable, formats: Sequence[str], folder: Path, photos: Sequence[Photo],
@@ -128,6 +136,7 @@ def convert(source: Exportable, formats: Sequence[str], folder: Path, photos: Se
             staged.write()
             verified = staged.verify(reference)
             path, = staged.publish()
+        remember_models([path])
         results.append(_add_requirement(replace(verified[0], path=path) if verified else
                                         FileComparison(name, path, target.tolerance).unverified(), target))
         on_event(results[-1])
@@ -141,7 +150,10 @@ def _run_graph(source: Exportable, photos: Sequence[Photo]) -> tuple[ExportedFil
     content = source.graph_def.SerializeToString(deterministic=True)
     runner = EngineRunner(TensorFlowEngine(content, *source.nodes.values()))
     labels, threshold = source.metadata.labels, source.metadata.unknown_threshold
-    outputs = predict(runner, pixels, len(labels) + (threshold is not None))
+    outputs = predict(runner, pixels, source.metadata.n_outputs)
+    if outputs.shape[1] != source.metadata.n_outputs or not np.isfinite(outputs).all():
+        raise ModelError(f"{source.path} does not match its labels, or returns numbers that are not finite.",
+                         RETRAIN_REMEDY)
     is_labelled = all(photo.label in labels for photo in readable_photos)
     y = np.array([labels.index(photo.label) for photo in readable_photos], np.int64) if is_labelled else None
     reference = LoadedReference(readable_photos, pixels, outputs, y, "the graph")

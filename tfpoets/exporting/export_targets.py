@@ -24,6 +24,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tfpoets.errors import ExportError, ModelError, OptionError, closest_match
+from tfpoets.graphs import FirstRun, read_model_file
 
 from .target import ExportTarget, LoadedFile
 from .targets.frozen_graph import FrozenGraphTarget
@@ -107,23 +108,33 @@ def check_classifier_exists(path: Path) -> None:
                          "Create one with: `tfpoets retrain image_dir=FOLDER_OF_CLASS_FOLDERS`")
 
 
-def open_exported(path: Path, content: bytes | None = None) -> LoadedFile | None:
+def remember_models(paths: Iterable[Path]) -> None:
+    """Remember that files, which were written and verified here, need not be checked when they are loaded."""
+    for path in paths:
+        if path.suffix in (".pb", ".tflite") or (path / "saved_model.pb").is_file():
+            FirstRun(path).remember()
+
+
+def open_exported(path: Path, content: bytes | None = None, trust_model: bool = False) -> LoadedFile | None:
     """Open an exported classifier.
 
     Args:
         path: The path of the file or the SavedModel folder. In a folder of numbered versions, the highest one is
             opened.
         content: The content of the file, if it has already been read.
+        trust_model: Whether the file is loaded without checking what it does.
 
     Returns:
         None if no export wrote the file.
 
     Raises:
-        ModelError: The file is damaged, or does not match its metadata.
+        ModelError: The file is damaged, does not match its metadata, or might do something else than label photos.
     """
     if content is None:
-        content = b"" if path.is_dir() else path.read_bytes()
+        content = b"" if path.is_dir() else read_model_file(path)
     for target in EXPORT_TARGETS:
+        if not trust_model:
+            target.check(path, content)
         loaded = target.load(path, content)
         if loaded is not None:
             return loaded

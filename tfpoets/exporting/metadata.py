@@ -4,11 +4,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfpoets import __version__
 from tfpoets.errors import ModelError, one_line
 from tfpoets.extractors import INPUT_NODE
+from tfpoets.graphs import read_model_file
 
 from .metadata_sections import (CrossValidation, EvaluationInfo, FieldReader, HeadInfo, InputInfo, NetworkInfo,
                                 NodeNames, RejectOption, RepeatedScenes, Section, SplitInfo, is_text)
@@ -27,6 +29,8 @@ VERSION_1_FORMAT = "poets-classifier-1"
 RETRAIN_REMEDY = "Run `tfpoets retrain` to write the classifier's files again."
 # The label of photos that are unlike all training photos.
 UNKNOWN_LABEL = "unknown"
+# Metadata has about 10 bytes for each training photo.
+MAX_METADATA_BYTES = 1 << 26
 # The number of hexadecimal digits of each photo's digest that are stored. With 10 digits and a million training
 # photos, about one in a million new photos is mistaken for a training photo.
 DIGEST_PREFIX_LENGTH = 10
@@ -71,6 +75,16 @@ class Metadata:
         return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
+    def from_file(cls, path: Path, source: str = "") -> Metadata:
+        """Read and check the metadata in a file; see `from_json`.
+
+        Args:
+            path: The path of the file.
+            source: The name in messages, if not that of the file.
+        """
+        return cls.from_json(read_model_file(path, MAX_METADATA_BYTES), source or str(path))
+
+    @classmethod
     def from_json(cls, text: str | bytes, source: str) -> Metadata:
         """Read and check metadata.
 
@@ -95,6 +109,11 @@ class Metadata:
     def unknown_threshold(self) -> float | None:
         """The score above which a photo is labelled unknown; None if the classifier has no such score."""
         return self.unknown.threshold if self.unknown else None
+
+    @property
+    def n_outputs(self) -> int:
+        """The number of outputs for each photo: the probabilities, and the unknown score if there is one."""
+        return len(self.labels) + (self.unknown is not None)
 
     def training_digest_mask(self, digests: Sequence[str]) -> list[bool]:
         """Return for each digest (see `photo_digest`) whether its photo was used for training or validation."""

@@ -13,6 +13,8 @@ from tfpoets.data import PIXELS_VERSION
 
 # Numbers must be below this limit in absolute value, because integers in JSON may be too large for a float.
 MAX_NUMBER = 1e300
+# The largest height and width of an input, in pixels. No classifier of photos comes near it.
+MAX_INPUT_SIZE = 8192
 
 
 class FieldReader:
@@ -122,6 +124,8 @@ class InputInfo:
         """Read the section "input"."""
         fields = FieldReader("input", values)
         info = cls(fields.integer("height", 1), fields.integer("width", 1), fields.integer("pixels"))
+        if max(info.height, info.width) > MAX_INPUT_SIZE:
+            raise ValueError(f"its input has more than {MAX_INPUT_SIZE} pixels on a side")
         if info.pixels != PIXELS_VERSION:
             raise ValueError(f"its input requires version {info.pixels} of the pixel preprocessing, not "
                              f"{PIXELS_VERSION}")

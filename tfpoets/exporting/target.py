@@ -108,6 +108,19 @@ class ExportTarget(ABC):
         """
         return None
 
+    def check(self, path: Path, content: bytes) -> None:
+        """Check a file that may come from another person, before it is loaded; nothing in this process runs it.
+
+        A file that this target did not write is not checked.
+
+        Args:
+            path: The path of the file or folder.
+            content: The content of the file; empty for a folder.
+
+        Raises:
+            ModelError: The file is damaged, or might do something else than label photos.
+        """
+
     def requirement(self, path: Path) -> Requirement:
         """Return what a program needs to load a written file, as far as the file shows it."""
         return Requirement()

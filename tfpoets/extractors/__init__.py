@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from .extraction import Bottlenecks, extract_augmented, extract_bottlenecks
     from .extractor import Extractor, load_network, open_extractor, prepare_extractor
     from .keras_applications import build_application
-    from .keras_files import load_keras_file
+    from .keras_files import load_keras_file, try_keras_file
     from .keras_models import LUMA_WEIGHTS, AdaptedModel, adapt_model
     from .network import Network, PretrainedNetwork
     from .options import INPUT_RANGES, VIEW_COUNTS, ExtractorOptions
     from .providers import EXTRACTOR_PROVIDERS, find_network
     from .tflite_conversion import INPUT_NODE, OUTPUT_NODE, convert_to_tflite
+    from .tflite_check import check_tflite_file
     from .throughput import Throughput, measure_throughput
     from .views import average_keras_views, average_views
 
@@ -30,12 +31,13 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".extraction": "Bottlenecks extract_augmented extract_bottlenecks",
     ".extractor": "Extractor load_network open_extractor prepare_extractor",
     ".keras_applications": "build_application",
-    ".keras_files": "load_keras_file",
+    ".keras_files": "load_keras_file try_keras_file",
     ".keras_models": "LUMA_WEIGHTS AdaptedModel adapt_model",
     ".network": "Network PretrainedNetwork",
     ".options": "INPUT_RANGES VIEW_COUNTS ExtractorOptions",
     ".providers": "EXTRACTOR_PROVIDERS find_network",
     ".tflite_conversion": "INPUT_NODE OUTPUT_NODE convert_to_tflite",
+    ".tflite_check": "check_tflite_file",
     ".throughput": "Throughput measure_throughput",
     ".views": "average_keras_views average_views",
 })

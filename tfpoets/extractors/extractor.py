@@ -15,6 +15,7 @@ import numpy as np
 
 from tfpoets.data import PIXELS_VERSION
 from tfpoets.errors import ExtractorError, one_line
+from tfpoets.graphs import TRUST_WARNING
 from tfpoets.tf_runtime import full_precision, import_tensorflow, redirect_native_stderr
 
 from .engines import LiteRTModel
@@ -91,6 +92,8 @@ def open_extractor(handle_or_options: str | ExtractorOptions = ExtractorOptions(
     folder = chosen.model_dir / f"{name}-{key[:12]}"
     description = _read_description(folder)
     if description is None:
+        if chosen.trust_model:
+            log.warning(TRUST_WARNING)
         log.info("Preparing the extractor %s (only once; it is saved in %s)", pretrained.name, folder)
         return prepare_extractor(pretrained.build(image_size), pretrained.name, chosen.handle, identity, folder,
                                  chosen.views)

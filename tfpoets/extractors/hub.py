@@ -48,7 +48,8 @@ class HubProvider:
 
 def fetch_network(address: str, options: ExtractorOptions) -> SavedModelNetwork:
     """Return the network at an address, after downloading it if necessary; errors are those of `fetch_module`."""
-    return SavedModelNetwork(fetch_module(address, options.model_dir, options.offline), module_name(address))
+    return SavedModelNetwork(fetch_module(address, options.model_dir, options.offline), module_name(address),
+                             options.trust_model)
 
 
 def hub_address(handle: str) -> str | None:

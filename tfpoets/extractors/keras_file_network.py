@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from tfpoets.errors import ExtractorError
+from tfpoets.graphs import FirstRun
 from tfpoets.tf_runtime import import_tensorflow
 
-from .keras_files import KERAS_SUFFIX, load_keras_file
+from .keras_files import KERAS_SUFFIX, check_keras_file, load_keras_file
 from .keras_layers import describe_layer, intercept_layers, record_layers
 from .keras_models import AdaptedModel, adapt_model
-from .network import Network
+from .network import Network, run_network
 from .options import ExtractorOptions
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class KerasFileProvider:
         path = Path(os.path.expanduser(handle))
         if not path.is_file():
             raise ExtractorError(f"There is no file {path}.", "Write it with model.save(FILE).")
-        return KerasFileNetwork(path, options.input_range)
+        return KerasFileNetwork(path, options.input_range, options.trust_model)
 
     def names(self) -> Sequence[str]:
         """Return an empty tuple, since paths cannot be listed."""
@@ -53,13 +54,14 @@ class KerasFileNetwork:
     Args:
         path: The path of the file.
         input_range: The range of the model's pixels, a key of INPUT_RANGES; "": read from its first layers.
+        trust_model: Whether the file need not be loaded in a process of its own first. Code in it is never run.
     """
 
     default_size: int | None = None
     is_keras = True
 
-    def __init__(self, path: Path, input_range: str):
-        self.name = path.stem
+    def __init__(self, path: Path, input_range: str, trust_model: bool = False):
+        self.name, self._trust_model = path.stem, trust_model
         self._path, self._input_range = path, input_range
 
     def identity(self) -> str:
@@ -69,6 +71,11 @@ class KerasFileNetwork:
 
     def build(self, image_size: int | None) -> Network:
         """Load the model, and find the layer whose input is used as features."""
+        check_keras_file(self._path)
+        first_run = FirstRun(self._path, f"network {self._input_range}")
+        if not (self._trust_model or first_run.has_happened()):
+            first_run.run(run_network, KerasFileNetwork(self._path, self._input_range, True), image_size,
+                          library="keras")
         adapted = adapt_model(load_keras_file(self._path), self._input_range, image_size)
         last_layer = _find_last_layer(adapted)
         log.info("%s Its features are %s.", adapted.describe_input(),

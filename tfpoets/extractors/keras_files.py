@@ -2,19 +2,30 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import ExtractorError, one_line
-from tfpoets.graphs import KERAS_MODULE, identify_file
+from tfpoets.graphs import KERAS_MODULE, FirstRun, identify_file
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 KERAS_SUFFIX = ".keras"
 CONFIG = "config.json"
 # The configuration of a network with a thousand layers has about a megabyte.
 MAX_CONFIG_BYTES = 1 << 26
+# The modules of Keras whose classes and functions may be part of a model. In versions of Keras that do not prevent it,
+# others can read, write or download files when a model is loaded (CVE-2025-1550, CVE-2025-8747).
+_MODULES = re.compile(r"keras(\.src)?\.(activations|backend|constraints|dtype_policies|initializers|layers|losses|"
+                      r"metrics|models|ops|optimizers|random|regularizers)(\.\w+)*")
+# The classes that may be named without a module of Keras.
+_TOP_LEVEL = ("DTypePolicy", "DTypePolicyMap", "FloatDTypePolicy", "Functional", "InputSpec", "KerasTensor", "Model",
+              "QuantizedDTypePolicy", "Sequential")
+# Layers that read files or run code of other libraries, although they are part of Keras.
+_REFUSED_LAYERS = ("FlaxLayer", "HashedCrossing", "Hashing", "IntegerLookup", "JaxLayer", "StringLookup", "TFSMLayer",
+                   "TextVectorization", "TorchModuleWrapper")
 
 
 def load_keras_file(path: Path) -> Any:
@@ -26,12 +37,7 @@ def load_keras_file(path: Path) -> Any:
     Raises:
         ExtractorError: The file is missing or damaged, or needs code to be loaded.
     """
-    if not path.is_file():
-        raise ExtractorError(f"There is no file {path}.", "Write it with model.save(FILE).")
-    kind = identify_file(path)
-    if kind is not None and kind.extractor_remedy != KERAS_MODULE:
-        raise ExtractorError(f"{path} is not a Keras model (.keras): it {kind.description}.", kind.extractor_remedy)
-    _check_config(path)
+    check_keras_file(path)
     import_tensorflow()
     import keras
     try:
@@ -42,6 +48,33 @@ def load_keras_file(path: Path) -> Any:
             from error
 
 
+def check_keras_file(path: Path) -> None:
+    """Raise an ExtractorError if a .keras file is missing, is something else, or needs code to be loaded."""
+    if not path.is_file():
+        raise ExtractorError(f"There is no file {path}.", "Write it with model.save(FILE).")
+    kind = identify_file(path)
+    if kind is not None and kind.extractor_remedy != KERAS_MODULE:
+        raise ExtractorError(f"{path} is not a Keras model (.keras): it {kind.description}.", kind.extractor_remedy)
+    _check_config(path)
+
+
+def try_keras_file(path: Path) -> None:
+    """Load a .keras file in a process of its own, unless it has been loaded before.
+
+    Raises:
+        ModelError: The process crashes, takes too long or needs too much memory.
+        ExtractorError: The errors of `load_keras_file`.
+    """
+    check_keras_file(path)
+    first_run = FirstRun(path)
+    if not first_run.has_happened():
+        first_run.run(_try, path, library="keras")
+
+
+def _try(path: Path) -> None:
+    load_keras_file(path)
+
+
 def _check_config(path: Path) -> None:
     """Raise an ExtractorError unless the configuration of a .keras file consists only of classes of Keras."""
     try:
@@ -49,7 +82,7 @@ def _check_config(path: Path) -> None:
             if archive.getinfo(CONFIG).file_size > MAX_CONFIG_BYTES:
                 raise ValueError(f"its {CONFIG} is too large")
             objects = list(_objects(json.loads(archive.read(CONFIG))))
-    except (OSError, KeyError, ValueError, RuntimeError, RecursionError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged archive can make zipfile raise nearly anything
         raise ExtractorError(f"{path} is not a Keras model (.keras): {one_line(error)}",
                              "Save it again with model.save(FILE).") from error
     for entry in objects:
@@ -59,11 +92,21 @@ def _check_config(path: Path) -> None:
                                  "Use layers of Keras instead, or give the Python file that builds the model: "
                                  "`architecture`=FILE.py:FUNCTION.")
         module = entry.get("module")
+        if name in _REFUSED_LAYERS or isinstance(module, str) and _is_other_keras_module(module, name):
+            raise ExtractorError(f"{path} contains {name!r}, which is not a part of a network for photos, so it is "
+                                 "not loaded.", "Save a model that consists of layers and operations of Keras.")
         if not isinstance(module, str) or module.split(".")[0] not in ("keras", "builtins"):
             registered = entry.get("registered_name") or name
             raise ExtractorError(f"{path} contains the class {str(registered)!r}, whose code is not in the file.",
                                  "Save a model that consists of layers of Keras, or give the Python file that builds "
                                  "it: `architecture`=FILE.py:FUNCTION.")
+
+
+def _is_other_keras_module(module: str, name: str) -> bool:
+    """Return whether a class belongs to a part of Keras that does not consist of layers, operations and the like."""
+    if module.split(".")[0] != "keras":
+        return False
+    return name not in _TOP_LEVEL if module == "keras" else _MODULES.fullmatch(module) is None
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:

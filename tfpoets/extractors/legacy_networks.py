@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from tfpoets.errors import ExtractorError
-from tfpoets.graphs import (LEGACY_GRAPH_NAMES, TFPOETS_MARKER, LegacyGraph, architecture_names, find_architecture,
-                            import_legacy_graph, read_legacy_graph)
+from tfpoets.graphs import (LEGACY_GRAPH_NAMES, TFPOETS_MARKER, FirstRun, LegacyGraph, architecture_names,
+                            find_architecture, import_legacy_graph, read_legacy_graph)
 from tfpoets.tf_runtime import import_tensorflow
 
 from .hub import fetch_network
-from .network import Network, PretrainedNetwork
+from .network import Network, PretrainedNetwork, run_network
 from .options import ExtractorOptions
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class LegacyNameProvider:
         graph = options.model_dir / architecture.graph_file
         if graph.is_file():
             log.info("%s: the graph %s is used.", architecture.name, graph)
-            return LegacyGraphNetwork(graph)
+            return LegacyGraphNetwork(graph, None, options.trust_model)
         return fetch_network(architecture.address, options)
 
     def names(self) -> Sequence[str]:
@@ -56,12 +56,13 @@ class LegacyGraphNetwork:
     Args:
         path: The path of the frozen graph.
         name: The name in messages and folder names; None: derived from the path.
+        trust_model: Whether the graph is used without checking what it does.
     """
 
     default_size: int | None = None
 
-    def __init__(self, path: Path, name: str | None = None):
-        self.path = path
+    def __init__(self, path: Path, name: str | None = None, trust_model: bool = False):
+        self.path, self._trust_model = path, trust_model
         # Graphs of different networks have the same file name, so the folder's name is added to it.
         is_standard_name = path.name in LEGACY_GRAPH_NAMES
         self.name = name or (f"{path.resolve().parent.name}_{path.stem}" if is_standard_name else path.stem)
@@ -73,7 +74,12 @@ class LegacyGraphNetwork:
     def build(self, image_size: int | None) -> Network:
         """Build a function that imports the graph up to its last pooling layer."""
         tensorflow = import_tensorflow()
-        graph = self._read_graph()
+        first_run = FirstRun(self.path, "network")
+        is_trusted = self._trust_model or first_run.has_happened()
+        graph = self._read_graph(is_checked=not is_trusted)
+        if not is_trusted:
+            first_run.run(run_network, LegacyGraphNetwork(self.path, self.name, True), image_size,
+                          library="tensorflow")
         if graph.network is None:
             raise ExtractorError(f"{self.path} is neither a MobileNet v1 nor an Inception v3, so its input scaling is "
                                  "unknown.", "Use a SavedModel.")
@@ -88,13 +94,13 @@ class LegacyGraphNetwork:
             return tensorflow.reshape(maps, [-1, int(np.prod(maps.shape[1:]))])
         return Network(features, size, size)
 
-    def _read_graph(self) -> LegacyGraph:
-        """Read the graph; raise an ExtractorError if it cannot be used as an extractor."""
+    def _read_graph(self, is_checked: bool) -> LegacyGraph:
+        """Read the graph, and check it if requested; raise an ExtractorError if it cannot be used as an extractor."""
         content = self.path.read_bytes()
         if TFPOETS_MARKER.encode() in content:
             raise ExtractorError(f"{self.path} is a classifier that this program wrote, not an extractor.",
                                  "Use the module that it was trained with.")
-        graph = read_legacy_graph(content, str(self.path))
+        graph = read_legacy_graph(content, str(self.path), is_checked=is_checked)
         if graph.is_quantized:
             raise ExtractorError(f"{self.path} is an 8-bit graph, whose features are needlessly imprecise.",
                                  "Use the float graph, frozen_graph.pb.")

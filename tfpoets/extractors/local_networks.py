@@ -27,25 +27,25 @@ class LocalFileProvider:
         """Return the network in a file or folder, or None if the path does not exist."""
         path = Path(os.path.expanduser(handle))
         if path.is_dir():
-            return _open_folder(path)
-        return _open_file(path, options.model_dir) if path.is_file() else None
+            return _open_folder(path, None, options.trust_model)
+        return _open_file(path, options) if path.is_file() else None
 
     def names(self) -> Sequence[str]:
         """Return an empty tuple, since paths cannot be listed."""
         return ()
 
 
-def _open_folder(folder: Path, name: str | None = None) -> PretrainedNetwork:
+def _open_folder(folder: Path, name: str | None, trust_model: bool) -> PretrainedNetwork:
     graph = next((folder / name for name in LEGACY_GRAPH_NAMES if (folder / name).is_file()), None)
     if graph and not (folder / "saved_model.pb").exists():
         _check_kind(graph)
-        return LegacyGraphNetwork(graph, name)
+        return LegacyGraphNetwork(graph, name, trust_model)
     placeholder = find_placeholder(folder)
     if placeholder:
         file, kind = placeholder
         raise ExtractorError(f"The module {folder} is incomplete: {file.relative_to(folder)} {kind.description}.",
                              kind.extractor_remedy)
-    return SavedModelNetwork(folder, name)
+    return SavedModelNetwork(folder, name, trust_model)
 
 
 def _check_kind(path: Path) -> None:
@@ -56,15 +56,15 @@ def _check_kind(path: Path) -> None:
                              kind.extractor_remedy)
 
 
-def _open_file(path: Path, model_dir: Path) -> PretrainedNetwork:
+def _open_file(path: Path, options: ExtractorOptions) -> PretrainedNetwork:
     """Return the network in a file of any supported kind."""
     if path.name == "saved_model.pb":
-        return _open_folder(path.parent)
+        return _open_folder(path.parent, None, options.trust_model)
     if is_gzip(path):
         name = path.name.removesuffix(".gz").removesuffix(".tar").removesuffix(".tgz")
-        return _open_folder(unpack_module(path, model_dir), name)
+        return _open_folder(unpack_module(path, options.model_dir), name, options.trust_model)
     _check_kind(path)
     if path.suffix == ".pb":
-        return LegacyGraphNetwork(path)
+        return LegacyGraphNetwork(path, None, options.trust_model)
     raise ExtractorError(f"The file {path} is neither a .tar.gz nor a frozen graph (.pb).",
                          "Use a folder that contains saved_model.pb, or an archive of one.")

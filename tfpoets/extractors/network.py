@@ -5,6 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
+from tfpoets.tf_runtime import import_tensorflow
+
 from .options import ExtractorOptions
 
 
@@ -56,6 +60,13 @@ class PretrainedNetwork(Protocol):
         Raises:
             ExtractorError: The network cannot be loaded, or does not take photos of that size.
         """
+
+
+def run_network(pretrained: PretrainedNetwork, image_size: int | None) -> None:
+    """Load a network, and run it on a gray photo, to see whether it works."""
+    network = pretrained.build(image_size)
+    run = import_tensorflow().function(lambda pixels: network(pixels))  # old graphs cannot run outside of a graph
+    run(np.full((1, network.height, network.width, 3), 0.5, np.float32))
 
 
 class ExtractorProvider(Protocol):

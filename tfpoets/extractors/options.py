@@ -30,6 +30,7 @@ class ExtractorOptions:
         views: The number of views of each photo whose features are averaged; one of VIEW_COUNTS.
         input_range: The range of the pixels that a Keras model of the user takes: "0,1", "0,255" or "-1,1"; "" to read
             it from the first layer of the model.
+        trust_model: Whether a network from another person is used without checking what it does (docs/security.md).
     """
 
     handle: str = EMBEDDED
@@ -38,10 +39,12 @@ class ExtractorOptions:
     offline: bool = False
     views: int = 1
     input_range: str = ""
+    trust_model: bool = False
 
     def __post_init__(self) -> None:
         convert_to_paths(self, "model_dir")
         check_bool("offline", self.offline)
+        check_bool("trust_model", self.trust_model)
         if not isinstance(self.handle, str):
             raise OptionError(f"`handle`={self.handle!r} is not the name, path or address of a network.")
         check_range("image_size", self.image_size, minimum=1, maximum=MAX_IMAGE_SIZE, integer=True)

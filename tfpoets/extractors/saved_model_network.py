@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tfpoets.errors import ExtractorError, one_line
-from tfpoets.graphs import Signature, find_inference_graph, format_shape, has_variables, load_signatures
+from tfpoets.errors import ExtractorError, ModelError, one_line
+from tfpoets.graphs import FirstRun, Signature, find_inference_graph, format_shape, has_variables, load_signatures
 from tfpoets.tf_runtime import import_tensorflow
 
-from .network import Network
+from .network import Network, run_network
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 DEFAULT_IMAGE_SIZE = 224
 INPUT_SIZES = (96, 128, 160, 192, 224, 240, 256, 260, 288, 299, 300, 320, 331, 380, 384, 448, 480, 512)
 CHOOSE_FEATURE_VECTOR = "Choose a module whose name ends in feature_vector."
+# The names of signatures that may return feature vectors; the first one that does is used.
+SIGNATURES = ("serving_default", "default")
 DOWNLOAD_AGAIN = "Copy or download the whole module again."
 
 
@@ -32,6 +34,7 @@ class SavedModelNetwork:
     Args:
         folder: The folder that contains saved_model.pb.
         name: The name in messages and folder names; None: the name of the folder.
+        trust_model: Whether the module is used without checking what it does.
 
     Raises:
         ExtractorError: A file is missing. The message names it.
@@ -39,8 +42,8 @@ class SavedModelNetwork:
 
     default_size: int | None = None
 
-    def __init__(self, folder: Path, name: str | None = None):
-        self.folder = folder
+    def __init__(self, folder: Path, name: str | None = None, trust_model: bool = False):
+        self.folder, self._trust_model = folder, trust_model
         self.name = name or folder.resolve().name
         self._check_files()
 
@@ -80,12 +83,11 @@ class SavedModelNetwork:
 
     def _read_proto(self) -> Any:
         """Return the SavedModel message (tensorflow/core/protobuf/saved_model.proto)."""
-        from tensorflow.core.protobuf import saved_model_pb2
+        from tfpoets.graphs import read_saved_model  # imported here because label_image does not need it
         try:
-            return saved_model_pb2.SavedModel.FromString((self.folder / "saved_model.pb").read_bytes())
-        except Exception as error:  # protobuf moved its DecodeError between versions
-            raise ExtractorError(f"The module {self.folder} is damaged: saved_model.pb cannot be read: "
-                                 f"{one_line(error)}", DOWNLOAD_AGAIN) from error
+            return read_saved_model(self.folder)
+        except ModelError as error:
+            raise ExtractorError(f"The module {error.problem}", error.remedy) from error
 
     def _check_variables(self, proto: Any) -> None:
         """Raise an ExtractorError if the module has variables, but the files with their values are missing."""
@@ -108,6 +110,8 @@ class SavedModelNetwork:
         proto = self._read_proto()
         self._check_variables(proto)
         graph = self._find_inference_graph(proto)
+        if not self._trust_model:
+            self._check(proto, graph, image_size)
         try:
             signatures = load_signatures(self.folder, graph)
         except Exception as error:  # a damaged file can make TensorFlow raise nearly anything
@@ -126,9 +130,21 @@ class SavedModelNetwork:
             return signature.call_training(pixels)
         return Network(features, height, width)
 
+    def _check(self, proto: Any, graph: Any, image_size: int | None) -> None:
+        """Check the operations, and run the module in a process of its own if it has not been run before."""
+        first_run = FirstRun(self.folder, "module")
+        if first_run.has_happened():
+            return
+        from tfpoets.graphs import check_saved_model  # imported here because label_image does not need it
+        try:
+            check_saved_model(proto, graph, SIGNATURES, f"The module {self.folder}")
+        except ModelError as error:
+            raise ExtractorError(error.problem, error.remedy) from error
+        first_run.run(run_network, SavedModelNetwork(self.folder, self.name, True), image_size, library="tensorflow")
+
     def _find_feature_signature(self, signatures: dict[str, Signature]) -> tuple[Signature, str]:
         """Return the signature that turns photos into vectors, and the name of its output."""
-        for key in ("serving_default", "default"):
+        for key in SIGNATURES:
             signature = signatures.get(key)
             if signature and len(signature.inputs) == 1:
                 output = "default" if "default" in signature.outputs else next(iter(signature.outputs))

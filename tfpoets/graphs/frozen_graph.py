@@ -29,15 +29,18 @@ def load_frozen_graph(graph: bytes, input_node: str, *output_nodes: str, takes_p
     Returns:
         A function from photos to float32 [n, all columns], the outputs side by side.
     """
+    from .safety import extract_inference_graph  # imported here because label_image does not need it for a .tflite
     tensorflow = import_tensorflow()
     v1 = tensorflow.compat.v1
+    graph_def = extract_inference_graph(v1.GraphDef.FromString(graph), input_node, output_nodes, "The graph",
+                                        is_checked=False)
     with redirect_native_stderr(), tensorflow.Graph().as_default():
         fed = f"{input_node}:0"
         replaced = {}
         if takes_pixels:
             fed = v1.placeholder(tensorflow.uint8, [None, None, None, 3])
             replaced = {input_node: tensorflow.cast(fed, tensorflow.float32) / 255}
-        v1.import_graph_def(v1.GraphDef.FromString(graph), replaced, name="")
+        v1.import_graph_def(graph_def, replaced, name="")
         # A session starts in half the time of a tf.function of the same graph, and runs at least as fast.
         session = v1.Session()
     output_tensors = [f"{node}:0" for node in output_nodes]

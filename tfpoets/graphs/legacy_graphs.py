@@ -93,18 +93,21 @@ class LegacyGraph:
 
 
 def read_legacy_graph(content: bytes, source: str, input_layer: str | None = None,
-                      output_layer: str | None = None) -> LegacyGraph:
-    """Read a frozen GraphDef and find its input and output.
+                      output_layer: str | None = None, is_checked: bool = True) -> LegacyGraph:
+    """Read a frozen GraphDef, find its input and output, and remove what the output does not need.
 
     Args:
         content: The bytes of the file.
         source: The name of the graph in error messages.
         input_layer: The name of the input node; None: search for it.
         output_layer: The name of the output node; None: search for it.
+        is_checked: Whether the operations are checked.
 
     Raises:
-        ModelError: The content is not a GraphDef, or a node cannot be found. The message lists the candidates.
+        ModelError: The content is not a GraphDef, an operation is not allowed, or a node cannot be found. The message
+            lists the candidates.
     """
+    from .safety import extract_inference_graph  # imported here because label_image does not need it for a .tflite
     graph_def = parse_graph(content, source)
     nodes = {node.name: node for node in graph_def.node}
     for layer in (input_layer, output_layer):
@@ -112,8 +115,9 @@ def read_legacy_graph(content: bytes, source: str, input_layer: str | None = Non
             raise ModelError(f"{source} has no node {layer!r}.", f"Its last node is {graph_def.node[-1].name!r}.")
     input_name = input_layer or _find_input(nodes, source)
     output_name = output_layer or _find_output(nodes, input_name, source)
-    return LegacyGraph(graph_def, identify_legacy_network(content), input_name, _placeholder_shape(nodes[input_name]),
-                       output_name)
+    shape = _placeholder_shape(nodes[input_name])
+    graph_def = extract_inference_graph(graph_def, input_name, (output_name,), source, is_checked)
+    return LegacyGraph(graph_def, identify_legacy_network(content), input_name, shape, output_name)
 
 
 def parse_graph(content: bytes, source: str) -> Any:

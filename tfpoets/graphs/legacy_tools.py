@@ -8,9 +8,10 @@ import numpy as np
 from tfpoets.tf_runtime import import_tensorflow
 
 from .legacy_graphs import parse_graph
+from .safety import check_whole_graph
 
 
-def round_weights(content: bytes, source: str, levels: int = 256, keep: str = "") -> bytes:
+def round_weights(content: bytes, source: str, levels: int = 256, keep: str = "", is_checked: bool = True) -> bytes:
     """Round every float constant of a graph to the nearest of `levels` values, evenly spaced over its range.
 
     TensorFlow for Poets' quantize_graph did the same with `mode`=weights_rounded
@@ -21,15 +22,18 @@ def round_weights(content: bytes, source: str, levels: int = 256, keep: str = ""
         source: The name of the graph in error messages.
         levels: The number of different values of each constant.
         keep: The name of a scope whose constants are not rounded, or "" for none.
+        is_checked: Whether the operations and the size of the constants are checked.
 
     Returns:
         The rounded GraphDef, serialized.
 
     Raises:
-        ModelError: The content is not a GraphDef.
+        ModelError: The content is not a GraphDef, or an operation is not allowed.
     """
     tensorflow = import_tensorflow()
     graph_def = parse_graph(content, source)
+    if is_checked:
+        check_whole_graph(graph_def, source)
     for node in graph_def.node:
         tensor = node.attr["value"].tensor if node.op == "Const" else None
         if tensor is None or tensor.dtype != tensorflow.float32.as_datatype_enum \

@@ -13,8 +13,8 @@ from typing import TypeVar
 import numpy as np
 
 from tfpoets.data import LEGACY_PIXELS_VERSION, PIXELS_VERSION, Photo, load_legacy_pixels, load_pixels, network_input
-from tfpoets.errors import PhotoError
-from tfpoets.exporting import UNKNOWN_LABEL, Metadata
+from tfpoets.errors import ModelError, PhotoError
+from tfpoets.exporting import RETRAIN_REMEDY, UNKNOWN_LABEL, Metadata
 from tfpoets.extractors import Engine, EngineRunner, core_count
 
 Source = TypeVar("Source")
@@ -132,7 +132,21 @@ class Classifier:
         Returns:
             float32 [n, columns].
         """
-        return self._runner.run_all(pixels, self.input.scale)
+        return self._check_outputs(self._runner.run_all(pixels, self.input.scale))
+
+    def _check_outputs(self, outputs: np.ndarray) -> np.ndarray:
+        """Return outputs unchanged; raise a ModelError if their number does not fit the labels, or one is not finite.
+
+        This is checked on each photo, because a file that was made elsewhere may contain anything.
+        """
+        n_expected = len(self.labels) + (self.unknown_threshold is not None)
+        if outputs.ndim != 2 or outputs.shape[1] != n_expected:
+            shape = " x ".join(map(str, outputs.shape[1:])) or "1"
+            raise ModelError(f"The classifier does not match its labels: it returns {shape} numbers for each photo "
+                             f"instead of {n_expected}.", RETRAIN_REMEDY)
+        if not np.isfinite(outputs).all():
+            raise ModelError("The classifier returns numbers that are not finite.", RETRAIN_REMEDY)
+        return outputs
 
     def label(self, photo: str | os.PathLike[str] | bytes) -> str:
         """Return the most likely label of a photo, or "unknown" if the classifier rejects it.
@@ -173,7 +187,7 @@ class Classifier:
         """Return the prediction for the pixels of one photo, float32 [height, width, 3] in [0, 1]."""
         legacy = self.input.version == LEGACY_PIXELS_VERSION
         scaled = self.input.scale(array[None] * np.float32(255)) if legacy else array[None]
-        return self._to_prediction(self._runner.run(scaled)[0])
+        return self._to_prediction(self._check_outputs(self._runner.run(scaled))[0])
 
     def predict_photos(self, sources: Iterable[Source], read: Callable[[Source], bytes],
                        workers: int | None = None) -> Iterator[tuple[Source, Prediction]]:
@@ -226,8 +240,7 @@ class Classifier:
         if threshold is None:
             return Prediction(probabilities)
         score = float(row[len(self.labels)])
-        # Not "score > threshold", so that a photo with a NaN score is unknown.
-        return Prediction(probabilities, unknown_score=score, unknown=not score <= threshold)
+        return Prediction(probabilities, unknown_score=score, unknown=score > threshold)
 
 
 def _map_in_order(pool: ThreadPoolExecutor, function: Callable[[Source], Result], sources: Iterable[Source],

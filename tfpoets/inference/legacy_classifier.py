@@ -12,9 +12,10 @@ import numpy as np
 
 from tfpoets.data import LEGACY_PIXELS_VERSION, NotTextError, OtherEncodingError, decode_text, open_file
 from tfpoets.errors import ModelError, OptionError, PhotoError, check_range, one_line
-from tfpoets.extractors import TENSORFLOW_BATCH, LiteRTEngine, LiteRTModel, NotAnImageNetworkError
+from tfpoets.extractors import TENSORFLOW_BATCH, LiteRTEngine, LiteRTModel, NotAnImageNetworkError, check_tflite_file
 from tfpoets.files import convert_to_paths
-from tfpoets.graphs import LegacyGraph, LegacyNetwork, identify_legacy_network, read_legacy_graph, wrap_legacy_graph
+from tfpoets.graphs import (FirstRun, LegacyGraph, LegacyNetwork, identify_legacy_network, read_legacy_graph,
+                            wrap_legacy_graph)
 
 from .classifier import Classifier, PhotoInput
 
@@ -78,48 +79,64 @@ class OpenedLegacyGraph(NamedTuple):
     n_classes: int
 
 
-def load_legacy_graph(path: Path, content: bytes, overrides: LegacyGraphOptions) -> Classifier:
+def load_legacy_graph(path: Path, content: bytes, overrides: LegacyGraphOptions, trust_model: bool = False
+                      ) -> Classifier:
     """Load a frozen GraphDef (.pb) of TensorFlow for Poets as a classifier.
 
     Args:
         path: The path of the file, for messages and to find the label file.
         content: The content of the file.
         overrides: Values that take precedence over those determined from the file.
+        trust_model: Whether the graph is used without checking what it does.
 
     Raises:
         ModelError: The file is not such a graph, its labels are missing or do not match it, or its input cannot be
             determined.
     """
-    opened = open_legacy_graph(path, content, overrides)
+    opened = open_legacy_graph(path, content, overrides, trust_model)
     engine = _LoadedGraphEngine(wrap_legacy_graph(opened.graph, opened.batch),
                                 1 if opened.batch == 1 else TENSORFLOW_BATCH)
     return Classifier(_find_labels(path, overrides.labels, opened.n_classes), opened.input, engine)
 
 
-def open_legacy_graph(path: Path, content: bytes, overrides: LegacyGraphOptions) -> OpenedLegacyGraph:
+def open_legacy_graph(path: Path, content: bytes, overrides: LegacyGraphOptions, trust_model: bool = False
+                      ) -> OpenedLegacyGraph:
     """Open a frozen GraphDef (.pb) of TensorFlow for Poets, without its labels.
 
     Args:
         path: The path of the file, for messages.
         content: The content of the file.
         overrides: Values that take precedence over those determined from the file.
+        trust_model: Whether the graph is used without checking what it does.
 
     Raises:
-        ModelError: The file is not such a graph, or its input cannot be determined.
+        ModelError: The file is not such a graph, its input cannot be determined, or it might do something else than
+            label photos.
     """
-    graph = read_legacy_graph(content, str(path), overrides.input_layer, overrides.output_layer)
+    first_run = FirstRun(path, f"legacy {overrides.specified()}")
+    is_trusted = trust_model or first_run.has_happened()
+    graph = read_legacy_graph(content, str(path), overrides.input_layer, overrides.output_layer, not is_trusted)
+    if not is_trusted:
+        first_run.run(_try_legacy_graph, path, content, overrides, library="tensorflow")
     mean, std = _find_scale(graph.network, overrides, path)
     height, width, batch, n_classes = _find_shape(graph, overrides, path, (127.5 - mean) / std)
     return OpenedLegacyGraph(graph, PhotoInput(height, width, LEGACY_PIXELS_VERSION, mean, std), batch, n_classes)
 
 
-def load_legacy_tflite(path: Path, content: bytes, overrides: LegacyGraphOptions) -> Classifier:
+def _try_legacy_graph(path: Path, content: bytes, overrides: LegacyGraphOptions) -> None:
+    """Open a graph, and run it with one size of its input after another until one fits."""
+    open_legacy_graph(path, content, overrides, trust_model=True)
+
+
+def load_legacy_tflite(path: Path, content: bytes, overrides: LegacyGraphOptions, trust_model: bool = False
+                       ) -> Classifier:
     """Load a .tflite (or .lite) that was converted from a graph of TensorFlow for Poets, without TensorFlow.
 
     Args:
         path: The path of the file, for messages and to find the label file.
         content: The content of the file.
         overrides: Values that take precedence over those determined from the file.
+        trust_model: Whether the file is used without checking what it does.
 
     Raises:
         ModelError: The file is damaged or not an image classifier, its labels are missing or do not match it, or its
@@ -127,6 +144,8 @@ def load_legacy_tflite(path: Path, content: bytes, overrides: LegacyGraphOptions
     """
     height, width = overrides.input_height, overrides.input_width
     size = (height, width) if height and width else None
+    if not trust_model:
+        check_tflite_file(path, content, size)
     try:
         model = LiteRTModel(content, size)
     except NotAnImageNetworkError as error:

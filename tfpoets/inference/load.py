@@ -7,10 +7,10 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfpoets.errors import ModelError, join_names
+from tfpoets.errors import ModelError, check_bool, join_names
 from tfpoets.exporting import (METADATA_PATH, RETRAIN_REMEDY, TFLITE_IDENTIFIER, UNKNOWN_LABEL, Metadata,
                                check_classifier_exists, open_exported)
-from tfpoets.graphs import find_placeholder
+from tfpoets.graphs import TRUST_WARNING, find_placeholder, read_model_file
 
 from .classifier import Classifier, PhotoInput
 from .legacy_classifier import LegacyGraphOptions, load_legacy_graph, load_legacy_tflite, read_labels
@@ -22,7 +22,8 @@ MAX_RENAMED_LABELS = 5
 MAX_LABEL_FILE_BYTES = 1 << 20
 
 
-def load_classifier(path: str | os.PathLike[str], overrides: LegacyGraphOptions = LegacyGraphOptions()) -> Classifier:
+def load_classifier(path: str | os.PathLike[str], overrides: LegacyGraphOptions = LegacyGraphOptions(),
+                    trust_model: bool = False) -> Classifier:
     """Load a classifier from a .tflite (without TensorFlow), a .pb, or a SavedModel folder.
 
     Args:
@@ -31,12 +32,17 @@ def load_classifier(path: str | os.PathLike[str], overrides: LegacyGraphOptions 
         overrides: Labels and input of a graph of TensorFlow for Poets. For a file that retrain wrote, `labels`
             contains new names for the same classes, and the other values are ignored, because the metadata contains
             them. A value that is ignored is logged.
+        trust_model: Whether the classifier is loaded without checking what it does (docs/security.md).
 
     Raises:
-        ModelError: There is no classifier at the path, it is damaged, or its files do not match each other.
+        ModelError: There is no classifier at the path, it is damaged, its files do not match each other, or it might
+            do something else than label photos.
     """
     path = Path(path)
-    classifier = _load(path, overrides)
+    check_bool("trust_model", trust_model)
+    if trust_model:
+        log.warning(TRUST_WARNING)
+    classifier = _load(path, overrides, trust_model)
     if classifier.metadata is None:
         return classifier
     if overrides.labels is None:
@@ -49,13 +55,13 @@ def load_classifier(path: str | os.PathLike[str], overrides: LegacyGraphOptions 
     return classifier.with_labels(labels)
 
 
-def _load(path: Path, overrides: LegacyGraphOptions) -> Classifier:
+def _load(path: Path, overrides: LegacyGraphOptions, trust_model: bool) -> Classifier:
     """Load a classifier without logging anything."""
     check_classifier_exists(path)
     if path.is_dir():
         _check_folder(path)
-    content = b"" if path.is_dir() else path.read_bytes()
-    opened = open_exported(path, content)
+    content = b"" if path.is_dir() else read_model_file(path)
+    opened = open_exported(path, content, trust_model)
     if opened is not None:
         metadata, engine = opened
         return Classifier(metadata.labels, PhotoInput(metadata.input.height, metadata.input.width), engine, metadata)
@@ -63,7 +69,7 @@ def _load(path: Path, overrides: LegacyGraphOptions) -> Classifier:
         raise ModelError(f"{path} is not a SavedModel that retrain wrote: {METADATA_PATH.as_posix()} is missing.",
                          RETRAIN_REMEDY)
     load = load_legacy_tflite if content[4:8] == TFLITE_IDENTIFIER else load_legacy_graph
-    return load(path, content, overrides)
+    return load(path, content, overrides, trust_model)
 
 
 def _check_folder(folder: Path) -> None:

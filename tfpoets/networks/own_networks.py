@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import ExtractorError, TfpoetsError, TrainingError, one_line
-from tfpoets.extractors import AdaptedModel, ExtractorOptions, adapt_model, load_keras_file
+from tfpoets.extractors import AdaptedModel, ExtractorOptions, adapt_model, load_keras_file, try_keras_file
 from tfpoets.training import seed_weights
 
 from .image_classifier import ImageClassifier
@@ -68,6 +68,7 @@ def load_own_network(architecture: str, source: ExtractorOptions, n_classes: int
             if model is None:
                 raise TrainingError(f"{match[2]} of {path} returns nothing.", "Return a keras.Model.")
         else:
+            try_keras_file(path)
             model = load_keras_file(path)
         seed_weights(seed)
         adapted = adapt_model(model, source.input_range, size, channels)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from tfpoets.errors import ModelError, OptionError
 from tfpoets.extractors import INPUT_NODE, Engine, TensorFlowEngine
-from tfpoets.graphs import (HEAD_SCOPE, MODULE_SCOPE, TFPOETS_MARKER, UNKNOWN_SCOPE, UNKNOWN_SCORE, oldest_tensorflow,
-                            unsupported_by_opencv)
+from tfpoets.graphs import (HEAD_SCOPE, MODULE_SCOPE, TFPOETS_MARKER, UNKNOWN_SCOPE, UNKNOWN_SCORE, FirstRun,
+                            oldest_tensorflow, parse_graph, unsupported_by_opencv)
 from tfpoets.tf_runtime import import_tensorflow
 
+from ..gray_photo import run_gray_photo
 from ..metadata import RETRAIN_REMEDY, Metadata
 from ..target import SERVING, ExportTarget, LoadedFile, Requirement
 
@@ -50,20 +51,37 @@ class FrozenGraphTarget(ExportTarget):
             f"OpenCV's dnn module cannot read the .pb, because it does not support {', '.join(unsupported)}."
             if unsupported else "OpenCV's dnn module reads the .pb as well."))
 
+    def check(self, path: Path, content: bytes) -> None:
+        """Check the operations of a graph, and run it in a process of its own if it has not been run before."""
+        if not is_exported_graph(content) or (first_run := FirstRun(path)).has_happened():
+            return
+        from tfpoets.graphs import extract_inference_graph  # imported here because a .tflite does not need it
+        loaded = self.load(path, content)
+        if loaded is not None:
+            nodes, size = loaded.metadata.nodes, loaded.metadata.input
+            outputs = [nodes.output, UNKNOWN_SCORE] if loaded.metadata.unknown else [nodes.output]
+            extract_inference_graph(parse_graph(content, str(path)), nodes.input, outputs, str(path))
+            first_run.run(run_gray_photo, loaded.engine, size.height, size.width, library="tensorflow")
+
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
         """Load a graph and the metadata next to it, and check the hash of the graph in the metadata."""
-        # Files of other formats contain the marker, too. A GraphDef begins with field 1, its nodes (graph.proto).
-        if content[:1] != b"\n" or TFPOETS_MARKER.encode() not in content:
+        if not is_exported_graph(content):
             return None
         metadata_path = path.with_suffix(".json")
         if not metadata_path.exists():
             raise ModelError(f"The metadata of {path} is missing: there is no {metadata_path.name} next to it.",
                              RETRAIN_REMEDY)
-        metadata = Metadata.from_json(metadata_path.read_bytes(), str(metadata_path))
+        metadata = Metadata.from_file(metadata_path)
         if metadata.files.get(path.name) != hashlib.sha256(content).hexdigest():
             raise ModelError(f"{path} is not the file that {metadata_path.name} describes. One of the two is older or "
                              "damaged.", RETRAIN_REMEDY)
         return LoadedFile(metadata, self.open(path, metadata)[SERVING])
+
+
+def is_exported_graph(content: bytes) -> bool:
+    """Return whether a file is a GraphDef that tfpoets wrote."""
+    # Files of other formats contain the marker, too. A GraphDef begins with field 1, its nodes (graph.proto).
+    return content[:1] == b"\n" and TFPOETS_MARKER.encode() in content
 
 
 def check_output_name(name: str) -> None:

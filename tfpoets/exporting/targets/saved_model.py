@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfpoets.data import decode_tensor
+from tfpoets.errors import ModelError
 from tfpoets.extractors import TENSORFLOW_BATCH, Engine
 from tfpoets.files import write_file
-from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, load_signature, oldest_tensorflow, output_columns
+from tfpoets.graphs import (PROBABILITIES, UNKNOWN_SCORE, FirstRun, load_signature, oldest_tensorflow,
+                            output_columns)
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
+from ..gray_photo import run_gray_photo
 from ..metadata import RETRAIN_REMEDY, UNKNOWN_LABEL, Metadata
 from ..target import PREDICT_BYTES, SERVING, ExportTarget, LoadedFile, Requirement
 
@@ -52,6 +55,21 @@ class SavedModelTarget(ExportTarget):
         version = oldest_tensorflow(saved_model.meta_graphs[0].graph_def)
         return Requirement(f"TF {version}" if version else "")
 
+    def check(self, path: Path, content: bytes) -> None:
+        """Check the operations of a SavedModel, and run it in a process of its own if it has not been run before."""
+        folder = newest_version(path) if path.is_dir() else path
+        if not (folder / METADATA_PATH).exists() or (first_run := FirstRun(folder)).has_happened():
+            return
+        from tfpoets.graphs import check_saved_model, read_saved_model  # imported here, see FrozenGraphTarget.check
+        loaded = self.load(path, content)
+        if loaded is not None:
+            saved_model, size = read_saved_model(folder), loaded.metadata.input
+            if len(saved_model.meta_graphs) != 1 or not saved_model.meta_graphs[0].object_graph_def.nodes:
+                raise ModelError(f"{path} was not written by retrain: it is not a SavedModel of TensorFlow 2.",
+                                 RETRAIN_REMEDY)
+            check_saved_model(saved_model, saved_model.meta_graphs[0], [SERVING], str(path))
+            first_run.run(run_gray_photo, loaded.engine, size.height, size.width, library="tensorflow")
+
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
         """Load a SavedModel, or the newest version in a folder of numbered ones."""
         if not path.is_dir():
@@ -59,8 +77,7 @@ class SavedModelTarget(ExportTarget):
         path = newest_version(path)
         if not (path / METADATA_PATH).exists():
             return None
-        return LoadedFile(Metadata.from_json((path / METADATA_PATH).read_bytes(), str(path)),
-                          SignatureEngine(path, SERVING))
+        return LoadedFile(Metadata.from_file(path / METADATA_PATH, str(path)), SignatureEngine(path, SERVING))
 
     def may_replace(self, path: Path) -> bool:
         """Return whether a folder contains the metadata of a classifier."""

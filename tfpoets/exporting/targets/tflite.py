@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from tfpoets.errors import ModelError, one_line
-from tfpoets.extractors import Engine, LiteRTEngine, LiteRTModel, convert_to_tflite
+from tfpoets.extractors import Engine, LiteRTEngine, LiteRTModel, check_tflite_file, convert_to_tflite
 from tfpoets.graphs import PROBABILITIES, TFPOETS_MARKER
 
 from ..exportable import Exportable
-from ..metadata import RETRAIN_REMEDY, Metadata
+from ..metadata import MAX_METADATA_BYTES, RETRAIN_REMEDY, Metadata
 from ..target import SERVING, TFLITE_IDENTIFIER, TOLERANCE, ExportTarget, LoadedFile, Requirement
 from .tflite_head import append_head, can_append_head
 from .tflite_metadata import add_tflite_metadata, min_runtime_version
@@ -36,14 +35,19 @@ class _TFLiteBase(ExportTarget):
         version = min_runtime_version(path.read_bytes())
         return Requirement(f"TFLite {version}" if version else "")
 
+    def check(self, path: Path, content: bytes) -> None:
+        """Check the operations of a .tflite, and run it in a process of its own if it has not been run before."""
+        if is_exported(content):
+            check_tflite_file(path, content)
+
     def load(self, path: Path, content: bytes) -> LoadedFile | None:
         """Load a .tflite with the metadata inside it."""
-        if content[4:8] != TFLITE_IDENTIFIER or not (TFPOETS_MARKER.encode() in content or has_archive(content)):
+        if not is_exported(content):
             return None
         metadata = read_metadata(content, str(path))
         try:
             model = LiteRTModel(content)
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:
             raise ModelError(f"{path} is damaged: {one_line(error)}", RETRAIN_REMEDY) from error
         if (model.height, model.width) != (metadata.input.height, metadata.input.width):
             raise ModelError(f"{path} does not match the metadata inside it.", RETRAIN_REMEDY)
@@ -154,12 +158,17 @@ def append_archive(model: bytes, metadata: Metadata) -> bytes:
     return content.getvalue()
 
 
+def is_exported(content: bytes) -> bool:
+    """Return whether a file is a .tflite with metadata, or one that tfpoets wrote."""
+    return content[4:8] == TFLITE_IDENTIFIER and (has_archive(content) or TFPOETS_MARKER.encode() in content)
+
+
 def has_archive(model: bytes) -> bool:
     """Return whether a .tflite ends with an archive that contains metadata."""
     try:
         with zipfile.ZipFile(io.BytesIO(model)) as archive:
             return METADATA_ENTRY in archive.namelist()
-    except zipfile.BadZipFile:
+    except Exception:  # a damaged archive can make zipfile raise nearly anything
         return False
 
 
@@ -174,8 +183,11 @@ def read_metadata(model: bytes, source: str) -> Metadata:
         ModelError: There is no metadata, or it cannot be used.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(model)) as archive:
-            return Metadata.from_json(archive.read(METADATA_ENTRY), source)
-    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, NotImplementedError, RuntimeError):
+        with zipfile.ZipFile(io.BytesIO(model)) as archive, archive.open(METADATA_ENTRY) as entry:
+            text = entry.read(MAX_METADATA_BYTES + 1)
+    except Exception:  # a damaged archive can make zipfile raise nearly anything
         raise ModelError(f"{source} does not contain labels and metadata. It is incomplete, or was not written by "
                          "tfpoets.", RETRAIN_REMEDY) from None
+    if len(text) > MAX_METADATA_BYTES:
+        raise ModelError(f"The metadata of {source} has more than {MAX_METADATA_BYTES:,} bytes.", RETRAIN_REMEDY)
+    return Metadata.from_json(text, source)

@@ -1,0 +1,159 @@
+"""Models of other people are refused if they do more than compute; all others are accepted without --trust_model."""
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.attack import hostile_models, hostile_saved_models
+from tests.attack.models import disguise, recompute_hash
+from tests.conftest import write_photos
+from tfpoets.cli import evaluate, export, label_image, quantize_graph, retrain, serve, show_image
+from tfpoets.extractors import open_extractor
+from tfpoets.graphs import first_run
+from tfpoets.inference import LegacyGraphOptions, load_classifier
+
+CANARY = Path(hostile_models.CANARY)
+# The graphs of TensorFlow for Poets that do not have a label file of their own.
+IMAGENET = ("frozen_graph.pb", "quantized_graph.pb")
+
+
+@pytest.fixture
+def other_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder, on a machine that has not seen any model yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(first_run, "_remembered", set())
+    monkeypatch.chdir(tmp_path)
+    for hue, label in enumerate("abc"):
+        write_photos(Path("photos") / label, 20, hue, suffix=".jpg")
+    return tmp_path
+
+
+@pytest.fixture
+def hostile_graph(other_machine: Path) -> Path:
+    """A graph that writes a file when it is run."""
+    return hostile_models.write_graph(other_machine, hostile_models.frozen_graph(hostile_models.write_file))
+
+
+@pytest.fixture
+def hostile_classifier(hostile_graph: Path, retrained: Path) -> Path:
+    """The same graph with the metadata of a classifier that retrain wrote."""
+    graph_def = hostile_models.frozen_graph(hostile_models.write_file)
+    shutil.copy(retrained / "tf_files" / "retrained_graph.json", "g.json")
+    path = disguise(graph_def, hostile_graph.parent, hostile_graph)
+    recompute_hash(path)
+    return path
+
+
+def assert_refused(code: int, capsys: pytest.CaptureFixture) -> None:
+    error, = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert code == 1 and "WriteFile" in error and "can write files" in error and "--trust_model" in error
+    assert not CANARY.exists()
+
+
+@pytest.mark.parametrize("name", ["hostile_graph", "hostile_classifier"])
+def test_each_command_refuses_a_graph_that_writes_files(name: str, request: pytest.FixtureRequest,
+                                                        capsys: pytest.CaptureFixture) -> None:
+    graph = request.getfixturevalue(name)
+    commands = {label_image: ["photos"], evaluate: ["--image_dir=photos"], serve: ["--port=0"],
+                show_image: ["photos"]}
+    for command, arguments in commands.items():
+        assert_refused(command.main([f"--graph={graph}", *arguments]), capsys)
+    assert_refused(quantize_graph.main([f"--input={graph}", "--output=q.pb"]), capsys)
+    assert not Path("q.pb").exists()
+    if name == "hostile_graph":
+        assert_refused(quantize_graph.main([f"--input={graph}", "--output=q.tflite", "--mode=tflite"]), capsys)
+        assert_refused(retrain.main(["--image_dir=photos", f"--tfhub_module={graph}"]), capsys)
+    else:
+        assert_refused(export.main([f"--graph={graph}", "--to=tflite"]), capsys)
+
+
+def test_retrain_refuses_a_module_that_writes_files_while_it_is_loaded(other_machine: Path,
+                                                                       capsys: pytest.CaptureFixture) -> None:
+    module = hostile_saved_models.in_main_op(other_machine / "module")
+    assert_refused(retrain.main(["--image_dir=photos", f"--tfhub_module={module}", "--nodoctor"]), capsys)
+
+
+def test_a_trusted_model_runs_with_a_warning(hostile_graph: Path, capsys: pytest.CaptureFixture) -> None:
+    assert label_image.main([f"--graph={hostile_graph}", "photos", "--trust_model"]) == 0
+    assert "Warning: --trust_model is set" in capsys.readouterr().err and CANARY.exists()
+    assert label_image.main([f"--graph={hostile_graph}", "photos"]) == 1  # the choice is not remembered
+
+
+def test_a_classifier_that_answers_nan_is_neither_used_nor_served(other_machine: Path,
+                                                                  capsys: pytest.CaptureFixture) -> None:
+    graph = hostile_models.write_graph(other_machine, hostile_models.nan_graph())
+    for command, arguments in ((label_image, ["photos"]), (evaluate, ["--image_dir=photos"]), (serve, ["--port=0"])):
+        assert command.main([f"--graph={graph}", *arguments]) == 1
+        assert "returns numbers that are not finite" in capsys.readouterr().err
+
+
+def exported_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.suffix in (".pb", ".tflite")
+                  or (path / "saved_model.pb").exists())
+
+
+def test_files_that_this_program_wrote_are_accepted_on_another_machine(
+        other_machine: Path, retrained: Path, capsys: pytest.CaptureFixture) -> None:
+    for source in (retrained / "tf_files", retrained / "unknown", retrained / "saved"):
+        shutil.copytree(source, source.name)
+    formats = "tflite,tflite_float16,tflite_dynamic,tflite_int8,saved_model"
+    assert export.main(["--graph=tf_files/retrained_graph.pb", "--output_dir=exported",
+                        f"--image_dir={retrained}/photos", f"--to={formats}"]) == 0
+    first_run._remembered.clear()
+    shutil.rmtree("cache")
+    files = [path for name in ("tf_files", "unknown", "saved", "exported") for path in exported_files(Path(name))]
+    assert len(files) == 10
+    for path in files:
+        assert label_image.main([f"--graph={path}", str(retrained / "photos" / "red" / "000.jpg"), "--top_k=1"]) == 0
+        assert "red" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [
+    ["--views=4", "--unknown_coverage=0.9"], ["--fine_tune_epochs=1"], ["--solver=sgd", "--how_many_training_steps=5"],
+    ["--architecture=lenet", "--image_size=24", "--train_epochs=1", "--color_mode=grayscale"],
+    ["--architecture=resnet50_v2", "--image_size=32", "--train_epochs=1"], ["--tfhub_module=efficientnet_lite0"],
+], ids=lambda flags: flags[0])
+def test_networks_of_all_kinds_of_training_are_accepted(flags: list[str], other_machine: Path, tiny_module: Path,
+                                                        capsys: pytest.CaptureFixture) -> None:
+    module = [] if "=" in flags[0] and flags[0].split("=")[0] in ("--architecture", "--tfhub_module") \
+        else [f"--tfhub_module={tiny_module}"]
+    assert retrain.main(["--image_dir=photos", *module, "--nodoctor", "--testing_percentage=20", *flags,
+                         "--validation_percentage=20", "--saved_model_dir=saved"]) == 0
+    first_run._remembered.clear()
+    shutil.rmtree("cache")
+    for path in ("tf_files/retrained_graph.pb", "tf_files/retrained_graph.tflite", "saved/1"):
+        assert label_image.main([f"--graph={path}", "photos/a/000.jpg"]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.first_run
+def test_modules_and_graphs_of_other_people_are_accepted(other_machine: Path, shared_data: Path) -> None:
+    photo = Image.open("photos/a/000.jpg")
+    for module in sorted((shared_data / "modules").iterdir()):
+        assert open_extractor(str(module), model_dir=other_machine / "models").depth >= 256
+    graphs = shared_data / "poets_graphs"
+    files = [path for path in graphs.glob("*/*") if path.suffix in (".pb", ".tflite", ".lite")]
+    assert len(files) >= 9
+    for path in files:
+        labels = graphs / "imagenet_labels.txt" if path.name in IMAGENET else None
+        classifier = load_classifier(path, LegacyGraphOptions(labels=labels))
+        assert classifier.label(Path(photo.filename)) in classifier.labels
+
+
+@pytest.mark.first_run
+def test_a_tflite_that_crashes_is_refused_with_one_sentence(other_machine: Path, retrained: Path,
+                                                            monkeypatch: pytest.MonkeyPatch,
+                                                            capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr("tfpoets.extractors.tflite_check.run_tflite", _crash)
+    shutil.copy(retrained / "tf_files" / "retrained_graph.tflite", "g.tflite")
+    assert label_image.main(["--graph=g.tflite", "photos/a/000.jpg"]) == 1
+    assert "g.tflite cannot be used: it crashes (SIGSEGV)" in capsys.readouterr().err
+
+
+def _crash(content: bytes, size: object) -> None:
+    import ctypes
+    ctypes.string_at(1)
