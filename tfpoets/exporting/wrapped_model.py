@@ -22,7 +22,7 @@ from tfpoets.tf_runtime import full_precision
 
 from .classifier_files import ExportResult, export_classifier
 from .conversion import convert, open_graph
-from .export_targets import check_destination, check_formats, find_target
+from .export_targets import check_destination, check_formats, find_target, remember_models
 from .exportable import Exportable, TrainedNetwork
 from .keras_classifier import build_keras_classifier
 from .metadata import Metadata
@@ -133,6 +133,7 @@ class WrappedModel:
                     staged.write()
                     verified = staged.verify(reference)
                     paths = staged.publish()
+                remember_models(paths)
             except OSError as error:
                 raise ExportError(f"{folder} cannot be written: {os_error_sentence(error)}") from error
         return ExportResult(tuple(paths), tuple(replace(result, path=paths[0]) for result in verified if result.count))
