@@ -7,6 +7,7 @@ from typing import Any
 
 from tfpoets.exporting import DEFAULT_GRAPH, ExportedFile, export, format_names
 
+from .messages import print_lines
 from .parser import Flag, Group, location, names, option_values, parse_flags, path
 from .paths import TF_FILES
 from .run_command import UsageError, run_command
@@ -51,7 +52,7 @@ def options_from(args: dict[str, Any]) -> ConversionOptions:
 def convert(options: ConversionOptions) -> int:
     """Write the files, print how each one compares with the graph, and return 0."""
     converted = export(options.graph, options.formats, options.output_dir, options.image_dir, _RowPrinter())
-    print(*conversion_notes(converted), sep="\n")
+    print_lines(*conversion_notes(converted))
     return 0
 
 
@@ -63,6 +64,6 @@ class _RowPrinter:
 
     def __call__(self, converted: ExportedFile) -> None:
         if not self._header_printed:
-            print(conversion_header())
+            print_lines(conversion_header())
         self._header_printed = True
-        print(conversion_row(converted), flush=True)
+        print_lines(conversion_row(converted))

@@ -13,6 +13,7 @@ from tfpoets.errors import ModelError, TfpoetsError, check_range, one_line
 from tfpoets.extractors import core_count
 from tfpoets.inference import Classifier, LegacyGraphOptions, load_classifier
 
+from .messages import print_lines
 from .parser import Flag, Group, option_values, parse_flags, path
 from .paths import DEFAULT_TFLITE, default_graph
 from .run_command import UsageError, run_command
@@ -75,15 +76,15 @@ def serve(options: ServeOptions) -> int:
     app = create_app(classifier, inference, options.model_name, limits)
 
     def print_addresses(port: int) -> None:
-        print(f"{options.graph}: {len(classifier.labels)} labels")
+        print_lines(f"{options.graph}: {len(classifier.labels)} labels")
         host = f"[{options.host}]" if ":" in options.host else options.host
-        print(f"Page:    http://{host}:{port}/")
-        print(f"Predict: http://{host}:{port}/v1/models/{options.model_name}:predict", flush=True)
+        print_lines(f"Page:    http://{host}:{port}/",
+                    f"Predict: http://{host}:{port}/v1/models/{options.model_name}:predict")
     try:
         run_server(app, options.host, options.port, limits, print_addresses)
     finally:
         inference.close()
-    print("Stopped.")
+    print_lines("Stopped.")
     return 0
 
 

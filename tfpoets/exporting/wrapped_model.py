@@ -13,6 +13,7 @@ import numpy as np
 
 from tfpoets.data import Photo, load_photos, photo_digest
 from tfpoets.errors import ExportError, ExtractorError, OptionError, PhotoError, check_choice, check_range
+from tfpoets.escaping import has_unsafe_characters
 from tfpoets.extractors import (INPUT_NODE, INPUT_RANGES, AdaptedModel, Network, adapt_model, core_count,
                                 prepare_extractor)
 
@@ -136,7 +137,8 @@ def wrap(model: Any, labels: Sequence[str], *, input_range: str = "", image_size
 def _check_labels(labels: Sequence[str]) -> None:
     if isinstance(labels, str):
         raise ExportError("The labels are not a list of strings.", "Use one string per class.")
-    if any(not isinstance(label, str) or not label or len(label.splitlines()) > 1 for label in labels):
-        raise ExportError("Each label must be a non-empty string without line breaks.")
+    if any(not isinstance(label, str) or not label or has_unsafe_characters(label) for label in labels):
+        raise ExportError("Each label must be a non-empty string without line breaks, control characters and "
+                          "invisible characters.")
     if not 2 <= len(set(labels)) == len(labels):
         raise ExportError("A classifier needs at least two labels, without duplicates.")
