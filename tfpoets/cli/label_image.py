@@ -12,13 +12,13 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from tfpoets.data import STANDARD_INPUT, InputSources, is_url, read_photo_header, suffixes_for
-from tfpoets.errors import ExportError, check_range
+from tfpoets.errors import ExportError, PhotoError, check_range
 from tfpoets.escaping import escape_for_csv
 from tfpoets.exporting import UNKNOWN_LABEL
 from tfpoets.inference import LegacyGraphOptions, Prediction, load_classifier
 
 from .invocation import command_line
-from .messages import print_json, print_lines
+from .messages import print_json, print_lines, print_message
 from .parser import Flag, Group, option_values, parse_flags, path
 from .paths import default_graph
 from .percentages import fraction
@@ -95,7 +95,11 @@ def label(options: LabelOptions) -> int:
         failed = failed or bool(prediction.reason)
         if options.sort_into and (top_labels or prediction.unknown):
             label_name = UNKNOWN_LABEL if prediction.unknown else top_labels[0][0]
-            _copy_photo(source, sources.read(source), label_name, options.sort_into)
+            try:
+                _copy_photo(source, sources.read(source), label_name, options.sort_into)
+            except PhotoError as error:  # it was deleted, or a second download has failed
+                print_message(f"{source} is not copied: {error}.")
+                failed = True
     return 1 if failed else 0
 
 
