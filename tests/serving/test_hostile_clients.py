@@ -82,6 +82,31 @@ def test_health_is_answered_while_all_threads_are_busy(start_server, retrained: 
         assert slowest < 1
 
 
+def test_health_is_answered_while_the_largest_bodies_are_parsed(start_server) -> None:
+    body = b'{"instances": [[' + b"0.5," * (7 * 10 ** 6) + b"1]]}"
+    with start_server() as running, ThreadPoolExecutor(4) as pool:
+        statuses = [pool.submit(lambda: post(running.port, PREDICT, body)[0]) for _ in range(4)]
+        slowest = 0.0
+        while not all(status.done() for status in statuses):
+            slowest = max(slowest, health_seconds(running.port))
+            time.sleep(0.02)
+        assert {status.result() for status in statuses} <= {400, 503}
+        assert slowest < 1
+
+
+def test_many_values_get_the_same_answer_as_few(server: Server, client) -> None:
+    instances = np.random.default_rng(0).random((40, 32, 32, 3)).round(3).tolist()
+    body = json.dumps({"instances": instances}).encode()
+    assert body.count(b",") > 100_000
+    for _ in range(2):
+        status, content = post(server.port, PREDICT, body)
+        single = [client.post(PREDICT, json={"instances": [array]}).json["predictions"][0] for array in instances]
+        assert (status, json.loads(content)) == (200, {"predictions": single})
+    instances[39][31][31][2] = 2
+    status, content = post(server.port, PREDICT, json.dumps({"instances": instances}).encode())
+    assert status == 400 and "Instance 39 contains 2 at [31, 31, 2]" in json.loads(content)["error"]
+
+
 @pytest.mark.slow
 def test_an_idle_or_slow_connection_is_closed_even_if_it_sends_blank_lines(own_server: Server) -> None:
     def seconds_until_closed(content: bytes) -> float:
@@ -134,7 +159,7 @@ def test_the_server_stops_within_5_seconds_of_sigterm(content: bytes, photos: in
 STUCK = """
 import sys, time
 from tfpoets.inference import Classifier
-Classifier.predict_photo = lambda self, data: time.sleep(1000)
+Classifier.predict_photo = lambda self, data, **_: time.sleep(1000)
 from tfpoets.cli.main import main
 sys.exit(main(["serve", "--port=0", "--graph=" + sys.argv[1]]))
 """

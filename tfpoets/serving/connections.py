@@ -156,7 +156,11 @@ class Server(TcpWSGIServer):
             min(waiting, key=lambda channel: (-counts[channel.addr[0]], channel.client_time)).handle_close()
 
     def maintenance(self, now: float) -> None:
+        """Do nothing: waitress calls this while it polls, when a new connection could replace a closed one."""
+
+    def close_expired(self) -> None:
         """Close the connections whose client, or whose request, has taken too long."""
+        now = time.time()
         idle, processing = self._limits.idle_seconds, self._limits.prediction_seconds + self._limits.idle_seconds
         for channel in list(self.active_channels.values()):
             if now > (channel.start_time + processing if channel.is_busy else channel.client_time + idle):

@@ -74,7 +74,8 @@ def _create_server(app: Any, host: str, port: int, limits: Limits) -> Server:
 
 
 def _poll(server: Server, timeout: float) -> None:
-    """Send and receive what is possible, or wait."""
+    """Send and receive what is possible, or wait; close the connections that have taken too long."""
+    server.close_expired()
     wasyncore.loop(timeout=timeout, use_poll=True, map=server._map, count=1)
 
 
