@@ -45,7 +45,8 @@ METADATA: dict[str, Any] = {
     "network": {"kind": "frozen_features", "handle": "n", "digest": "0" * 32}, "files": {"graph": "0" * 64},
     "head": {"solver": "lbfgs", "temperature": 1.0, "l2": 0.1, "refitted": True}, "options": {"split": {"seed": 1}},
     "split": {"seed": 0, "digest": "0" * 32, "counts": {"training": 6, "validation": 2, "test": 2},
-              "trained_on": "00"}, "unknown": None, "test": None, "cross_validation": None, "made_with": {"tfpoets": "3"}}
+              "trained_on": "00"}, "unknown": None, "test": None, "cross_validation": None,
+    "made_with": {"tfpoets": "3"}}
 # A section with one field of another type, or another section.
 CHANGED_METADATA = st.one_of(
     st.dictionaries(st.sampled_from(sorted(METADATA)), VALUES, max_size=2),
