@@ -17,7 +17,7 @@ from tfpoets.download import download_file, fetch_bytes
 from tfpoets.errors import DownloadError
 
 OK = b"HTTP/1.1 200 OK\r\n"
-SECONDS = 0.6
+SECONDS = 0.4
 
 
 def raw(parts: Iterable[bytes], pause: float = 0.0) -> Callable[[BaseHTTPRequestHandler], None]:
@@ -60,7 +60,7 @@ def test_an_endless_response_ends_at_the_deadline(reply) -> None:
 
 def test_the_deadline_includes_slow_redirects() -> None:
     def slow_redirect(location: str) -> Callable[[BaseHTTPRequestHandler], None]:
-        return raw([b"HTTP/1.1 302 Found\r\n", f"Location: {location}\r\n\r\n".encode()], pause=0.25)
+        return raw([b"HTTP/1.1 302 Found\r\n", f"Location: {location}\r\n\r\n".encode()], pause=0.15)
     with serving({f"/{number}": slow_redirect(f"/{number + 1}") for number in range(6)}) as server:
         with pytest.raises(DownloadError, match="did not arrive within"):
             fetch_bytes(f"{server.url}/0", 10 ** 6, deadline=SECONDS)

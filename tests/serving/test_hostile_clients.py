@@ -72,8 +72,8 @@ def test_health_and_predictions_are_answered_despite_220_slow_connections(conten
 def test_health_is_answered_while_all_threads_are_busy(start_server, retrained: Path) -> None:
     photo = base64.b64encode((retrained / "photos" / "red" / "003.jpg").read_bytes()).decode()
     bodies = [json.dumps({"instances": [{"b64": photo}] * 60}).encode(),
-              json.dumps({"instances": [np.zeros((32, 32, 3)).tolist()] * 60}).encode()] * 40
-    with start_server() as running, ThreadPoolExecutor(80) as pool:
+              json.dumps({"instances": [np.zeros((32, 32, 3)).tolist()] * 60}).encode()] * 20
+    with start_server() as running, ThreadPoolExecutor(40) as pool:
         statuses = [pool.submit(lambda body: post(running.port, PREDICT, body)[0], body) for body in bodies]
         slowest = 0.0
         while not all(status.done() for status in statuses):
