@@ -44,7 +44,7 @@ FLAGS = (
         Flag("positional", "same as --graph, as in TensorFlow for Poets", parse=path, metavar="GRAPH", nargs="?"),
         Flag("graph", CLASSIFIER_HELP, parse=path, metavar="FILE"),
         Flag("image_dir", f"{IMAGE_DIR_HELP} (default: {DEFAULT_PHOTOS})", "image_dir", location, "DIR",
-             bare=lambda text: os.path.isdir(text) and not list(Path(text).glob("**/saved_model.pb"))),
+             bare=lambda text: os.path.isdir(text) and not _is_saved_model(text)),
         *DATASET_FLAGS,
         Flag("format", "text (default), or json to print all metrics as one object", "format",
              choices=("text", "json")),
@@ -67,6 +67,11 @@ class EvaluateOptions:
 
     def __post_init__(self) -> None:
         check_min_accuracy(self.min_accuracy)
+
+
+def _is_saved_model(folder: str) -> bool:
+    """Return whether a folder is a SavedModel, or contains numbered versions of one."""
+    return any(True for pattern in ("saved_model.pb", "*/saved_model.pb") for _ in Path(folder).glob(pattern))
 
 
 def main(argv: list[str] | None = None) -> int:
