@@ -64,6 +64,7 @@ def start_server(retrained: Path) -> Callable[..., contextlib.AbstractContextMan
         finally:
             process.kill()
             process.wait()
+            process.stdout.close()
     return start
 
 

@@ -250,7 +250,8 @@ def test_a_full_queue_tells_the_client_when_to_retry(classifier: Classifier, pho
 
 def test_every_response_has_the_security_headers(client) -> None:
     for address in ("/", "/page/page.js", "/healthz", "/nowhere"):
-        headers = client.get(address).headers
+        with client.get(address) as response:
+            headers = response.headers
         assert "default-src 'self'" in headers["Content-Security-Policy"]
         assert headers["X-Content-Type-Options"] == "nosniff" and headers["X-Frame-Options"] == "DENY"
 

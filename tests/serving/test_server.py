@@ -61,7 +61,7 @@ def test_32_simultaneous_clients_get_the_labels_of_their_photos(server: Server, 
 
 def test_a_slow_client_is_disconnected_and_others_are_served(server: Server, body: bytes) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as slow:
-        slow.sendall(b"POST /label HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        slow.sendall(b"POST /label HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
         start = time.monotonic()
         while time.monotonic() - start < 40:
             try:
@@ -78,11 +78,11 @@ def test_a_slow_client_is_disconnected_and_others_are_served(server: Server, bod
 
 
 @pytest.mark.parametrize("request_text, status", [
-    (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000 + b"\r\n\r\n", b"431"),
-    (b"nonsense\r\n\r\n", b"400"), (b"GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", b"404"),
-    (b"GET /page/../app.py HTTP/1.1\r\nHost: x\r\n\r\n", b"404"),
-    (b"POST /label HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n", b"413"),
-    (b"POST /label HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
+    (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 100_000 + b"\r\n\r\n", b"431"),
+    (b"nonsense\r\n\r\n", b"400"), (b"GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", b"404"),
+    (b"GET /page/../app.py HTTP/1.1\r\nHost: localhost\r\n\r\n", b"404"),
+    (b"POST /label HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n", b"413"),
+    (b"POST /label HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
 ])
 def test_malformed_requests_get_a_4xx_without_path_or_traceback(request_text: bytes, status: bytes, server: Server
                                                                ) -> None:

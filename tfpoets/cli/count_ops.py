@@ -6,6 +6,7 @@ from pathlib import Path
 from tfpoets.errors import ModelError
 from tfpoets.graphs import group_nodes_by_operation, identify_file
 
+from .messages import print_lines
 from .parser import Flag, Group, parse_flags, path
 from .run_command import run_command
 
@@ -32,11 +33,11 @@ def print_counts(graph: Path, name: str | None = None) -> int:
     names_by_type = group_nodes_by_operation(graph.read_bytes(), str(graph))
     if name is not None:
         n_named = sum(names.count(name) for names in names_by_type.values())
-        print(f"{n_named or len(names_by_type.get(name, []))} {name}")
+        print_lines(f"{n_named or len(names_by_type.get(name, []))} {name}")
         return 0
-    print(f"{sum(map(len, names_by_type.values()))} operations")
+    print_lines(f"{sum(map(len, names_by_type.values()))} operations")
     for type_, names in names_by_type.items():
-        print(f"{len(names):>6} {type_}")
+        print_lines(f"{len(names):>6} {type_}")
     return 0
 
 

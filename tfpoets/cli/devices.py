@@ -1,7 +1,6 @@
 """The command `tfpoets devices`: show the cores and GPUs that would be used, and how fast they are."""
 from __future__ import annotations
 
-import json
 import textwrap
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from tfpoets.extractors import (MAX_PHOTOS_PER_CORE_WITHOUT_GPU, ExtractorOptions, Throughput, core_count, gpu_names,
                                 has_nvidia_driver, measure_throughput, min_photos_for_processes, open_extractor)
 
-from .messages import LINE_WIDTH
+from .messages import LINE_WIDTH, print_json, print_lines
 from .parser import Flag, Group, option_values, parse_flags, path
 from .run_command import run_command
 from .shared_flags import EXTRACTOR_FLAGS, VIEWS_FLAG, extractor_options
@@ -51,12 +50,12 @@ def devices(options: DevicesOptions) -> int:
     throughput, gpus = measure_throughput(extractor), gpu_names()
     if options.format == "json":
         plan = throughput.plan
-        print(json.dumps({"cores": core_count(), "gpus": gpus, "engine": plan.engine.name,
+        print_json({"cores": core_count(), "gpus": gpus, "engine": plan.engine.name,
                           "batch_size": plan.engine.batch_size, "workers": plan.n_workers,
                           "worker_kind": "process" if plan.uses_processes else "thread", "extractor": extractor.name,
                           "image_size": [extractor.height, extractor.width],
                           "photos_per_second": round(throughput.photos_per_second, 1),
-                          "start_seconds": round(throughput.start_seconds, 2)}))
+                          "start_seconds": round(throughput.start_seconds, 2)})
         return 0
     _print("Cores", str(core_count()))
     _print("GPU", _describe_gpus(gpus))
@@ -70,7 +69,7 @@ def devices(options: DevicesOptions) -> int:
 
 def _print(name: str, text: str) -> None:
     """Print a name and its description, in two columns."""
-    print(textwrap.fill(text, LINE_WIDTH, initial_indent=f"{name + ':':<10}", subsequent_indent=" " * 10))
+    print_lines(*textwrap.wrap(text, LINE_WIDTH, initial_indent=f"{name + ':':<10}", subsequent_indent=" " * 10))
 
 
 def _describe_gpus(gpus: list[str]) -> str:

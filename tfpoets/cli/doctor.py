@@ -12,6 +12,7 @@ from tfpoets.errors import DataError
 from tfpoets.extractors import ExtractorOptions, extract_bottlenecks, open_extractor
 from tfpoets.files import check_not_below_image_dir, check_output_folder
 
+from .messages import print_lines
 from .parser import Flag, Group, location, option_values, parse_flags, path
 from .paths import TF_FILES
 from .run_command import run_command
@@ -61,13 +62,13 @@ def doctor(options: DoctorOptions) -> int:
     """Examine the photos, write all findings, print the first few of each kind, and return 0."""
     dataset = read_dataset(options.image_dir, options=options.dataset)
     check_output_folder(options.output_dir)
-    print(*photo_lines(dataset), sep="\n", flush=True)
+    print_lines(*photo_lines(dataset))
     extractor = open_extractor(options.extractor)
     bottlenecks = extract_bottlenecks(dataset, extractor, options.bottleneck_dir, measures=required_measures())
     findings = examine(_split_like_retrain(bottlenecks.dataset), bottlenecks.unreadable, extractor.height)
     file = options.output_dir / "findings.csv"
     write_findings(file, findings)
-    print(*finding_lines(findings, file, MAX_FINDINGS_PER_KIND), sep="\n")
+    print_lines(*finding_lines(findings, file, MAX_FINDINGS_PER_KIND))
     return 0
 
 

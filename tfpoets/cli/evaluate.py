@@ -1,7 +1,6 @@
 """The command `tfpoets evaluate`: measure the accuracy of a classifier on labelled photos."""
 from __future__ import annotations
 
-import json
 import logging
 import os
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from tfpoets.report import EvaluatedPhotos, describe_evaluation, write_report
 
 from .invocation import command_line
 from .labelled_photos import predict_labelled, read_labelled_photos
+from .messages import print_json, print_lines
 from .min_accuracy import MIN_ACCURACY, accuracy_exit_code, check_min_accuracy
 from .parser import Flag, Group, location, option_values, parse_flags, path
 from .paths import TF_FILES, default_graph
@@ -46,7 +46,7 @@ FLAGS = (
         Flag("graph", CLASSIFIER_HELP, parse=path, metavar="FILE"),
         TRUST_FLAG,
         Flag("image_dir", f"{IMAGE_DIR_HELP} (default: {DEFAULT_PHOTOS})", "image_dir", location, "DIR",
-             bare=lambda text: os.path.isdir(text) and not list(Path(text).glob("**/saved_model.pb"))),
+             bare=lambda text: os.path.isdir(text) and not _is_saved_model(text)),
         *DATASET_FLAGS,
         Flag("format", "text (default), or json to print all metrics as one object", "format",
              choices=("text", "json")),
@@ -70,6 +70,11 @@ class EvaluateOptions:
 
     def __post_init__(self) -> None:
         check_min_accuracy(self.min_accuracy)
+
+
+def _is_saved_model(folder: str) -> bool:
+    """Return whether a folder is a SavedModel, or contains numbered versions of one."""
+    return any(True for pattern in ("saved_model.pb", "*/saved_model.pb") for _ in Path(folder).glob(pattern))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -120,26 +125,25 @@ def evaluate_classifier(options: EvaluateOptions) -> int:
             classifier, options.graph, EvaluatedPhotos(photos, y, probabilities, metrics, rejection),
             labelled.dataset.location, notes, command))
     if options.format == "json":
-        print(json.dumps({**metrics.to_dict(classifier.labels), "unknown": rejection and rejection.to_dict()},
-                         ensure_ascii=False))
+        print_json({**metrics.to_dict(classifier.labels), "unknown": rejection and rejection.to_dict()})
     else:
         _print_metrics(classifier, metrics, rejection)
         if options.report:
-            print(f"Report: {options.report}")
+            print_lines(f"Report: {options.report}")
     return accuracy_exit_code(metrics, options.min_accuracy, "accuracy")
 
 
 def _print_metrics(classifier: Classifier, metrics: Metrics, rejection: Rejection | None) -> None:
     """Print the metrics as text."""
-    print(*accuracy_lines(metrics, classifier.labels, "Accuracy"), sep="\n")
+    print_lines(*accuracy_lines(metrics, classifier.labels, "Accuracy"))
     if rejection:
-        print(*unknown_lines(rejection, "photos"), sep="\n")
-    print(f"Cross entropy = {metrics.cross_entropy:.4f} ± {metrics.cross_entropy_standard_error:.4f}")
+        print_lines(*unknown_lines(rejection, "photos"))
+    print_lines(f"Cross entropy = {metrics.cross_entropy:.4f} ± {metrics.cross_entropy_standard_error:.4f}")
     caution = " (few photos: mostly noise)" if metrics.count < MIN_PHOTOS_FOR_CALIBRATION else ""
-    print(f"Expected calibration error = {metrics.expected_calibration_error:.1%}{caution}")
+    print_lines(f"Expected calibration error = {metrics.expected_calibration_error:.1%}{caution}")
     if len(classifier.labels) > TOP_K:
-        print(f"Top-{TOP_K} accuracy = {metrics.top_k(TOP_K):.1%}")
-    print(*class_lines(metrics, classifier.labels), sep="\n")
+        print_lines(f"Top-{TOP_K} accuracy = {metrics.top_k(TOP_K):.1%}")
+    print_lines(*class_lines(metrics, classifier.labels))
 
 
 def _evaluate_rejection(classifier: Classifier, predictions: list[Prediction], metrics: Metrics,

@@ -7,6 +7,7 @@ from typing import Any
 
 from tfpoets.exporting import DEFAULT_GRAPH, ExportedFile, export, format_names
 
+from .messages import print_lines
 from .parser import Flag, Group, location, names, option_values, parse_flags, path
 from .paths import TF_FILES
 from .run_command import UsageError, run_command
@@ -54,7 +55,7 @@ def convert(options: ConversionOptions) -> int:
     """Write the files, print how each one compares with the graph, and return 0."""
     converted = export(options.graph, options.formats, options.output_dir, options.image_dir, _RowPrinter(),
                        options.trust_model)
-    print(*conversion_notes(converted), sep="\n")
+    print_lines(*conversion_notes(converted))
     return 0
 
 
@@ -66,6 +67,6 @@ class _RowPrinter:
 
     def __call__(self, converted: ExportedFile) -> None:
         if not self._header_printed:
-            print(conversion_header())
+            print_lines(conversion_header())
         self._header_printed = True
-        print(conversion_row(converted), flush=True)
+        print_lines(conversion_row(converted))

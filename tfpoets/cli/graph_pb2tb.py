@@ -7,6 +7,7 @@ from tfpoets.files import check_output_folder
 from tfpoets.graphs import write_for_tensorboard
 
 from .count_ops import check_is_file
+from .messages import print_lines
 from .parser import Flag, Group, parse_flags, path
 from .run_command import run_command
 
@@ -26,5 +27,5 @@ def write_log(output_dir: Path, graph: Path) -> int:
     check_is_file(graph)
     check_output_folder(output_dir)
     write_for_tensorboard(graph, output_dir)
-    print(f"View the graph with: tensorboard --logdir {output_dir}")
+    print_lines(f"View the graph with: tensorboard --logdir {output_dir}")
     return 0

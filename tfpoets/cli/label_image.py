@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shutil
 import sys
@@ -13,11 +12,13 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from tfpoets.data import STANDARD_INPUT, InputSources, is_url, read_photo_header, suffixes_for
-from tfpoets.errors import ExportError, check_range
+from tfpoets.errors import ExportError, PhotoError, check_range
+from tfpoets.escaping import escape_for_csv
 from tfpoets.exporting import UNKNOWN_LABEL
 from tfpoets.inference import LegacyGraphOptions, Prediction, load_classifier
 
 from .invocation import command_line
+from .messages import print_json, print_lines, print_message
 from .parser import Flag, Group, option_values, parse_flags, path
 from .paths import default_graph
 from .percentages import fraction
@@ -95,7 +96,11 @@ def label(options: LabelOptions) -> int:
         failed = failed or bool(prediction.reason)
         if options.sort_into and (top_labels or prediction.unknown):
             label_name = UNKNOWN_LABEL if prediction.unknown else top_labels[0][0]
-            _copy_photo(source, sources.read(source), label_name, options.sort_into)
+            try:
+                _copy_photo(source, sources.read(source), label_name, options.sort_into)
+            except PhotoError as error:  # it was deleted, or a second download has failed
+                print_message(f"{source} is not copied: {error}.")
+                failed = True
     return 1 if failed else 0
 
 
@@ -119,19 +124,19 @@ class _TextWriter:
 
     def __call__(self, source: str, labels: TopLabels, prediction: Prediction) -> None:
         if prediction.reason:
-            print(f"{source}: {prediction.reason}", file=sys.stderr)
+            print_lines(f"{source}: {prediction.reason}", stream=sys.stderr)
             return
         indent = ""
         if source != self._single_source:
-            print(source)
+            print_lines(source)
             indent = "  "
         if prediction.unknown:
-            print(f"{indent}{UNKNOWN_LABEL} (unlike the training photos; the most similar classes:)")
+            print_lines(f"{indent}{UNKNOWN_LABEL} (unlike the training photos; the most similar classes:)")
             indent += "  "
         for name, score in labels:
-            print(f"{indent}{name} (score={score:.5f})", flush=True)
+            print_lines(f"{indent}{name} (score={score:.5f})")
         if not labels:
-            print(f"{indent}(no label reaches the minimum score)", flush=True)
+            print_lines(f"{indent}(no label reaches the minimum score)")
 
 
 def _write_json(source: str, labels: TopLabels, prediction: Prediction) -> None:
@@ -139,7 +144,7 @@ def _write_json(source: str, labels: TopLabels, prediction: Prediction) -> None:
         "labels": [{"label": name, "score": score} for name, score in labels]}
     if prediction.unknown_score is not None:
         values.update(unknown=prediction.unknown, unknown_score=prediction.unknown_score)
-    print(json.dumps({"image": source, **values}, ensure_ascii=False), flush=True)
+    print_json({"image": source, **values})
 
 
 class _CSVWriter:
@@ -151,14 +156,15 @@ class _CSVWriter:
         self._rows.writerow(["image", "rank", "label", "score", "error"])
 
     def __call__(self, source: str, labels: TopLabels, prediction: Prediction) -> None:
+        image = escape_for_csv(source)
         if prediction.reason or not (labels or prediction.unknown):
-            self._rows.writerow([source, "", "", "", prediction.reason])
+            self._rows.writerow([image, "", "", "", escape_for_csv(prediction.reason)])
         if prediction.unknown:
-            self._rows.writerow([source, 1, UNKNOWN_LABEL, "", ""])
+            self._rows.writerow([image, 1, UNKNOWN_LABEL, "", ""])
         # The row for `unknown` counts towards --top_k, so that --top_k=1 always gives one row per photo.
         first_rank = 2 if prediction.unknown else 1
         for rank, (name, score) in enumerate(labels[:self._top_k + 1 - first_rank], first_rank):
-            self._rows.writerow([source, rank, name, f"{score:.5f}", ""])
+            self._rows.writerow([image, rank, escape_for_csv(name), f"{score:.5f}", ""])
         sys.stdout.flush()
 
 

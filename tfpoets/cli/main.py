@@ -72,9 +72,11 @@ def _format_help() -> str:
 
 def _format_unknown_command(name: str) -> str:
     from tfpoets.errors import closest_match
+    from tfpoets.escaping import escape_for_terminal
 
     from .invocation import program_name
     if name.startswith("-") and len(name) > 1:
+        name = escape_for_terminal(name)
         return (f"Error: The name of a command comes before its flags (as in {program_name('retrain')} {name}). "
                 f"Run {program_name('--help')} to see all commands.")
     guess = closest_match(name.replace("-", "_"), COMMANDS)

@@ -1,15 +1,18 @@
 """Errors, notes and progress bars on standard error."""
 from __future__ import annotations
 
+import json
 import logging
 import re
 import shutil
 import sys
 import textwrap
+import traceback
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
+from tfpoets.escaping import escape_for_terminal, escape_json
 from tfpoets.progress import ProgressBar, show_progress
 from tfpoets.tf_runtime import hide_native_messages
 
@@ -23,8 +26,6 @@ LINE_WIDTH = 79
 _VALUE = "(?:'[^']*'|\"[^\"]*\"|[^ '\"`])+"
 _QUOTED = re.compile(rf"`(?:tfpoets (?P<command>[a-z_0-9]+)(?P<options>(?: [a-z_]+={_VALUE})*)|"
                      rf"(?P<assignments>[a-z_]+={_VALUE}(?: [a-z_]+={_VALUE})*)|(?P<option>[a-z_0-9]+))`")
-# Control characters except line breaks and tabs; names of files may contain them, and terminals obey them.
-_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _flags: dict[str, str] = {}
 _command: list[str] = []
 _shows_tracebacks = False
@@ -76,12 +77,34 @@ def shows_tracebacks() -> bool:
 
 def print_message(sentence: str) -> None:
     """Print a sentence to standard error."""
-    print(wrap_for_terminal(printable(sentence)), file=sys.stderr, flush=True)
+    print(wrap_for_terminal(escape_for_terminal(sentence)), file=sys.stderr, flush=True)
 
 
-def printable(text: str) -> str:
-    """Return text with its control characters escaped, except for line breaks and tabs."""
-    return _CONTROL_CHARACTERS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+def print_traceback() -> None:
+    """Print the traceback of the exception that is being handled to standard error."""
+    print(escape_for_terminal(traceback.format_exc(), keep="\n"), end="", file=sys.stderr)
+
+
+def print_lines(*lines: str, stream: TextIO | None = None) -> None:
+    """Print lines for people to read; a name in them cannot control the terminal or look like another line.
+
+    Args:
+        lines: The lines, without line breaks.
+        stream: The stream to print to (default: standard output).
+    """
+    for line in lines:
+        print(escape_for_terminal(line), file=stream)
+    (stream or sys.stdout).flush()
+
+
+def print_json(value: Any, **options: Any) -> None:
+    """Print a value as JSON on one line, for programs to read; it is safe to show on a terminal, too.
+
+    Args:
+        value: The value.
+        options: Options of `json.dumps`.
+    """
+    print(escape_json(json.dumps(value, **{"ensure_ascii": False, **options})), flush=True)
 
 
 def wrap_for_terminal(sentence: str) -> str:
@@ -93,7 +116,7 @@ def wrap_for_terminal(sentence: str) -> str:
 
 class _MessageHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        text = printable(as_flags(self.format(record)))
+        text = escape_for_terminal(as_flags(self.format(record)), keep="\n" if record.exc_info else "")
         if record.levelno >= logging.WARNING:
             text = f"Warning: {text}"
         from tqdm import tqdm  # imported here, so that label_image starts faster

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tfpoets.escaping import has_unsafe_characters
+
 from .arguments import ArgumentChecker
 from .interrupts import set_command
 from .invocation import program_name
@@ -164,10 +166,11 @@ def _encode_surrogates(error: UnicodeError) -> tuple[str | bytes, int]:
         raise error
     try:
         content = error.object[error.start:error.end].encode("ascii", "surrogateescape")
-        content.decode("utf-8")
-        return content, error.end
+        if not has_unsafe_characters(content.decode("utf-8")):
+            return content, error.end
     except UnicodeError:
-        return codecs.backslashreplace_errors(error)
+        pass
+    return codecs.backslashreplace_errors(error)
 
 
 def option_values(args: dict[str, Any], groups: Sequence[Group]) -> dict[str, Any]:

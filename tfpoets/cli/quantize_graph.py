@@ -17,6 +17,7 @@ from tfpoets.inference import LegacyGraphOptions, open_legacy_graph
 
 from .count_ops import check_is_file
 from .invocation import command_line, program_name
+from .messages import print_lines
 from .parser import Flag, Group, option_values, parse_flags, path
 from .run_command import UsageError, run_command
 from .shared_flags import TRUST_FLAG
@@ -103,8 +104,9 @@ def quantize(options: QuantizeOptions) -> int:
     else:
         write_tflite(options.input, options.output, options.mode, options.output_node, options.trust_model)
     for file in (options.input, options.output):
-        print(f"{file}: {_format_sizes(file)}")
-    print(f"Reduced precision can lower the accuracy. To measure it, run: {command_line('evaluate', options.output)}")
+        print_lines(f"{file}: {_format_sizes(file)}")
+    print_lines("Reduced precision can lower the accuracy. To measure it, run: "
+                f"{command_line('evaluate', options.output)}")
     return 0
 
 

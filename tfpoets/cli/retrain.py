@@ -1,7 +1,6 @@
 """The command `tfpoets retrain`: train an image classifier on one folder of photos per class."""
 from __future__ import annotations
 
-import json
 import logging
 import re
 import sys
@@ -20,6 +19,7 @@ from tfpoets.training import (FineTuningOptions, HeadOptions, LBFGSTrainer, Netw
                               TrainingOptions, trainer_named)
 
 from .invocation import command_line
+from .messages import print_json, print_lines
 from .min_accuracy import MIN_ACCURACY, accuracy_exit_code, check_min_accuracy
 from .parser import option_values, parse_flags
 from .paths import DEFAULT_TFLITE
@@ -59,9 +59,9 @@ def _run(argv: list[str] | None) -> int:
     check_min_accuracy(min_accuracy, has_test=bool(options.split.testing_percentage or options.test_dir
                                                    or options.dataset.manifest))
     result = retrain(options, on_event=printer, label_command=label_command)
-    print(f"Label a photo:  {label_command(options.files.tflite)}", file=stream)
+    print_lines(f"Label a photo:  {label_command(options.files.tflite)}", stream=stream)
     if as_json:  # in ASCII, so that it is the same in every encoding
-        print(json.dumps(result.to_dict(), allow_nan=False))
+        print_json(result.to_dict(), ensure_ascii=True, allow_nan=False)
     return accuracy_exit_code(result.metrics, min_accuracy, "test accuracy")
 
 

@@ -11,7 +11,7 @@ from tfpoets.data import Photo
 from tfpoets.exporting import ExportedFile
 from tfpoets.training import AugmentedViewsExtracted, EpochMetrics, FineTuningComparison, HeadFitted, StepMetrics
 
-from .messages import LINE_WIDTH, printable
+from .messages import LINE_WIDTH, print_lines
 from .text import (accuracy_lines, conversion_header, conversion_notes, conversion_row, cross_validation_lines,
                    finding_lines, photo_lines, scene_lines, unknown_lines)
 
@@ -62,7 +62,7 @@ class EventPrinter:
     def __call__(self, event: Any) -> None:
         """Print the lines of an event. Events of other types are ignored."""
         for line in self._lines.get(type(event), lambda _: ())(event):
-            print(line, file=self._stream)
+            print_lines(line, stream=self._stream)
         self._stream.flush()
 
     def _evaluation_lines(self, event: events.Evaluated) -> list[str]:
@@ -95,7 +95,7 @@ def _unreadable_lines(unreadable: Sequence[tuple[Photo, str]]) -> list[str]:
         return []
     lines = ["1 file cannot be used and is left out:" if len(unreadable) == 1 else
              f"{len(unreadable)} files cannot be used and are left out:"]
-    lines += [f"  {printable(photo.uri)}: {reason}" for photo, reason in unreadable[:MAX_UNREADABLE]]
+    lines += [f"  {photo.uri}: {reason}" for photo, reason in unreadable[:MAX_UNREADABLE]]
     more = len(unreadable) - MAX_UNREADABLE
     return lines + ([f"  and {more} more"] if more > 0 else [])
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 import io
 import os
 import sys
-import traceback
 from collections.abc import Callable
 
 from tfpoets.errors import OptionError, TfpoetsError, one_line, os_error_sentence
 
 from .exit_codes import FAILED, INTERRUPTED, INVALID_COMMAND_LINE
 from .interrupts import raise_interrupts, report_interrupt, was_interrupted
-from .messages import as_flags, print_message, show_tracebacks, shows_tracebacks
+from .messages import as_flags, print_message, print_traceback, show_tracebacks, shows_tracebacks
 
 
 class UsageError(TfpoetsError):
@@ -48,7 +47,7 @@ def run_command(command: Callable[[list[str] | None], int], argv: list[str] | No
             report_interrupt(print_message)
             return INTERRUPTED
         if shows_tracebacks():
-            traceback.print_exc()
+            print_traceback()
         print_message(f"Error: {_format_error(error)}")
         return INVALID_COMMAND_LINE if isinstance(error, (UsageError, OptionError)) else FAILED
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from tfpoets.data import samples
 
 from .invocation import command_line, program_name
+from .messages import print_lines
 from .parser import Flag, Group, help_hint, parse_flags, path
 from .paths import TF_FILES
 from .run_command import UsageError, run_command
@@ -42,9 +43,9 @@ def write_sample(sample: str = "digits", output_dir: Path | None = None) -> int:
     written = WRITERS[sample](output_dir or TF_FILES / FOLDERS[sample])
     photos = f"{sum(written.counts.values()):,} photos"
     if written.already_existed:
-        print(f"{written.folder} is already complete: {photos}.")
+        print_lines(f"{written.folder} is already complete: {photos}.")
     else:
-        print(f"Wrote {photos} in {len(written.counts)} class folders to {written.folder}.")
-    print("Retrain on them with:")
-    print(f"    {command_line('retrain', f'--image_dir={written.folder}')}")
+        print_lines(f"Wrote {photos} in {len(written.counts)} class folders to {written.folder}.")
+    print_lines("Retrain on them with:")
+    print_lines(f"    {command_line('retrain', f'--image_dir={written.folder}')}")
     return 0

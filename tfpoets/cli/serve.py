@@ -2,7 +2,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from tfpoets.errors import ModelError, TfpoetsError, check_range, one_line
 from tfpoets.extractors import core_count
 from tfpoets.inference import Classifier, LegacyGraphOptions, load_classifier
 
+from .messages import print_lines
 from .parser import Flag, Group, option_values, parse_flags, path
 from .paths import DEFAULT_TFLITE, default_graph
 from .run_command import UsageError, run_command
@@ -20,6 +24,11 @@ from .shared_flags import GRAPH_FLAGS, TRUST_FLAG, legacy_options
 
 REQUIRED_PACKAGES = ("flask", "waitress", "prometheus_client")
 MAX_PORT = 65535
+# How long a thread may keep Python's lock while others wait for it; the default is 5 ms. It limits how long a client
+# waits while many threads are busy.
+SWITCH_SECONDS = 0.001
+# How long photos that are being classified when the server stops may take.
+CLOSE_SECONDS = 0.3
 DESCRIPTION = ("Serve a classifier over HTTP, with a web page, a URL to which programs upload photos, and the "
                "REST API of TensorFlow Serving.")
 FLAGS = (
@@ -30,7 +39,9 @@ FLAGS = (
         Flag("host", "address to listen on (default: 127.0.0.1, this machine only; 0.0.0.0 also accepts "
              "connections from other machines, without a password)", "host", metavar="ADDRESS"),
         Flag("port", "port to listen on, or 0 for any free port (default: 8501)", "port", int, "PORT"),
-        Flag("model_name", "name of the model in URLs (default: classifier)", "model_name", metavar="NAME"))),
+        Flag("model_name", "name of the model in URLs (default: classifier)", "model_name", metavar="NAME"),
+        Flag("allow_origin", "origin of a site whose pages may use the server and under whose name it may be reached, "
+             "such as https://example.org; may be repeated", "allow_origin", metavar="ORIGIN", repeatable=True))),
     GRAPH_FLAGS)
 
 
@@ -42,6 +53,7 @@ class ServeOptions:
     host: str = "127.0.0.1"
     port: int = 8501
     model_name: str = "classifier"
+    allow_origin: Sequence[str] = ()
     legacy: LegacyGraphOptions = LegacyGraphOptions()
     trust_model: bool = False
 
@@ -69,32 +81,40 @@ def serve(options: ServeOptions) -> int:
     if missing:
         raise TfpoetsError(f"Serving requires packages that are not installed: {', '.join(missing)}.",
                            "Run: pip install flask waitress prometheus-client")
-    from tfpoets.serving import InferencePool, Limits, create_app, run_server
+    from tfpoets.serving import AccessRules, InferencePool, Limits, create_app, run_server
+    access = AccessRules(options.host, tuple(options.allow_origin))
     classifier = load_classifier(options.graph, options.legacy, options.trust_model)
     limits = Limits()
     _check_prediction(classifier, options.graph)
     inference = InferencePool(classifier, core_count(), limits)
-    app = create_app(classifier, inference, options.model_name, limits)
+    app = create_app(classifier, inference, options.model_name, limits, access)
 
     def print_addresses(port: int) -> None:
-        print(f"{options.graph}: {len(classifier.labels)} labels")
+        print_lines(f"{options.graph}: {len(classifier.labels)} labels")
         host = f"[{options.host}]" if ":" in options.host else options.host
-        print(f"Page:    http://{host}:{port}/")
-        print(f"Predict: http://{host}:{port}/v1/models/{options.model_name}:predict", flush=True)
+        print_lines(f"Page:    http://{host}:{port}/",
+                    f"Predict: http://{host}:{port}/v1/models/{options.model_name}:predict")
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
-        run_server(app, options.host, options.port, limits, print_addresses)
+        run_server(app, (options.host, options.port), limits, print_addresses, inference.stop)
     finally:
-        inference.close()
-    print("Stopped.")
+        has_stopped = inference.close(timeout=CLOSE_SECONDS)
+    print_lines("Stopped.")
+    if not has_stopped:
+        # The interpreter would wait for the photos that are still being classified.
+        os._exit(0)
     return 0
 
 
 def _check_prediction(classifier: Classifier, graph: Path) -> None:
-    """Raise a ModelError if the classifier cannot process a gray photo."""
-    gray = np.full((classifier.input.height, classifier.input.width, 3), 0.5, np.float32)
-    try:
-        classifier.predict_array(gray)
-    except ModelError as error:
-        raise ModelError(f"{graph} cannot be served. {error.problem}", error.remedy) from error
-    except Exception as error:  # a damaged file can make an engine raise anything
-        raise ModelError(f"{graph} cannot process a photo: {one_line(error)}") from error
+    """Raise a ModelError if the classifier cannot process a photo, or gives no finite probabilities for it."""
+    shape = (classifier.input.height, classifier.input.width, 3)
+    photos = [np.full(shape, level, np.float32) for level in (0.5, 0.0, 1.0)]
+    photos.append(np.random.default_rng(0).random(shape, np.float32))
+    for photo in photos:
+        try:
+            classifier.predict_array(photo)
+        except ModelError as error:
+            raise ModelError(f"{graph} cannot be served. {error.problem}", error.remedy) from error
+        except Exception as error:  # a damaged file can make an engine raise anything
+            raise ModelError(f"{graph} cannot process a photo: {one_line(error)}") from error

@@ -19,6 +19,7 @@ from tfpoets.inference import Classifier, LegacyGraphOptions, Prediction, load_c
 from tfpoets.report import Answer, answer_grid, sample_grid
 
 from .labelled_photos import predict_labelled, read_labelled_photos
+from .messages import print_lines
 from .parser import Flag, Group, location, option_values, parse_flags, path
 from .paths import TF_FILES
 from .run_command import UsageError, run_command
@@ -106,7 +107,7 @@ def write_picture(options: ShowOptions) -> int:
         picture = answer_grid(answers)
         result = f", {sum(answer.is_correct for answer in answers)} of {len(answers)} right"
     picture.save(options.output)
-    print(f"{options.output}: {picture.width} x {picture.height} pixels{result}")
+    print_lines(f"{options.output}: {picture.width} x {picture.height} pixels{result}")
     return 0
 
 
@@ -173,7 +174,7 @@ def show_image(path: Path | str) -> Image.Image:
     path = Path(path)
     credit = _find_credit(path)
     if credit:
-        print(credit)
+        print_lines(credit)
     return Image.fromarray(load_full_size(path))
 
 

@@ -10,11 +10,12 @@ import numpy as np
 from tfpoets.data import Dataset
 from tfpoets.doctor import Finding, finding_kinds
 from tfpoets.errors import join_names
+from tfpoets.escaping import escape_for_terminal
 from tfpoets.evaluation import AverageMetrics, ClassMetrics, Metrics, Rejection
 from tfpoets.exporting import ExportedFile, RepeatedScenes
 from tfpoets.report import scene_sentences, unknown_sentences
 
-from .messages import LINE_WIDTH, as_flags, printable
+from .messages import LINE_WIDTH, as_flags
 
 MAX_COUNTED_CLASSES = 10
 MAX_CLASSES = 50
@@ -44,6 +45,7 @@ def class_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:
 
     If there are more than MAX_CLASSES classes, those with the lowest recall are shown. The averages are over all.
     """
+    labels = [escape_for_terminal(label) for label in labels]  # before the width of the column is computed
     averages = {"macro average": metrics.macro_average, "weighted average": metrics.weighted_average}
     width = min(max(map(len, [*averages, *labels])), MAX_LABEL_LENGTH)
     rows = [(label, result) for label, result in zip(labels, metrics.per_class) if result.support or result.predicted]
@@ -170,7 +172,7 @@ def finding_lines(findings: Sequence[Finding], path: Path, max_per_kind: int) ->
         if kind_findings:
             lines.append(f"{len(kind_findings):>6} {kind}")
         for finding in kind_findings[:max_per_kind]:
-            lines.append(_truncate(printable(f"       {finding.short_name} {finding.suggestion}")))
+            lines.append(_truncate(escape_for_terminal(f"       {finding.short_name} {finding.suggestion}")))
     return lines
 
 

@@ -5,6 +5,7 @@ import unicodedata
 from pathlib import Path
 
 from tfpoets.errors import DataError
+from tfpoets.escaping import has_unsafe_characters
 
 # The characters at which str.splitlines breaks a line.
 LINE_BREAKS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
@@ -40,6 +41,8 @@ def label_of_text(text: str, place: str) -> str:
 def _check_label(label: str, subject: str, remedy: str) -> str:
     if any(character in label for character in LINE_BREAKS):
         raise DataError(f"{subject} contains a line break, but the label file has one label per line.", remedy)
+    if has_unsafe_characters(label):
+        raise DataError(f"{subject} contains a control character or an invisible character.", remedy)
     try:
         label.encode("utf-8")
     except UnicodeEncodeError:

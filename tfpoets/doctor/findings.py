@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.data import Photo
+from tfpoets.escaping import escape_for_csv
 from tfpoets.files import write_file
 
 
@@ -59,6 +60,7 @@ def write_findings(path: Path, findings: Iterable[Finding]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["kind", "file", "score", "suggestion", "other"])
     for finding in findings:
-        writer.writerow([finding.kind, finding.file, f"{finding.score:.4g}", finding.suggestion,
-                         finding.other.uri if finding.other else ""])
+        other = finding.other.uri if finding.other else ""
+        writer.writerow([finding.kind, escape_for_csv(finding.file), f"{finding.score:.4g}",
+                         escape_for_csv(finding.suggestion), escape_for_csv(other)])
     write_file(path, text.getvalue())

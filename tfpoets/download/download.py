@@ -14,7 +14,6 @@ import string
 import time
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,8 @@ from typing import BinaryIO
 
 from tfpoets.errors import DownloadError, one_line
 from tfpoets.progress import progress_bar
+
+from .connections import Deadline, RefusedAddressError, Scope, send_request
 
 log = logging.getLogger(__name__)
 
@@ -33,20 +34,27 @@ MIN_BYTES_PER_SECOND = 1000
 # left by a killed run.
 ABANDONED_SECONDS = 3600
 CHUNK_BYTES = 1 << 16
-USER_AGENT = "tfpoets (Python urllib)"
+# The time for all that precedes the body of a large file, and the average speed at which the body must arrive.
+HEADER_SECONDS = 60.0
+MIN_AVERAGE_BYTES_PER_SECOND = 20_000
+
+# Longer addresses that a server sends are cut off in messages.
+MAX_SHOWN = 200
 
 CHECK_ADDRESS = "Check the address."
 CHECK_NETWORK = "Check the address and the network, including http_proxy and https_proxy if a proxy is needed."
 TRY_AGAIN = "Try again later."
 
 
-def fetch_bytes(url: str, max_bytes: int, timeout: float = 30.0) -> bytes:
+def fetch_bytes(url: str, max_bytes: int, timeout: float = 30.0, deadline: float = 60.0) -> bytes:
     """Download a small file, such as a photo, to memory.
 
     Args:
-        url: An http or https URL. At most 5 redirects are followed, to such URLs only.
+        url: An http or https URL. At most 5 redirects are followed, to such URLs only, and not from a public server to
+            an address in a private network or on this machine.
         max_bytes: The maximum size in bytes.
         timeout: How long the server may be silent, in seconds; also the interval at which the speed is checked.
+        deadline: How long the whole transfer may take, in seconds.
 
     Returns:
         The contents of the file.
@@ -54,7 +62,7 @@ def fetch_bytes(url: str, max_bytes: int, timeout: float = 30.0) -> bytes:
     Raises:
         DownloadError: The file could not be downloaded completely; the message names the URL.
     """
-    with _open(url, timeout) as response:
+    with _open(url, timeout, deadline) as response:
         return b"".join(response.chunks(max_bytes))
 
 
@@ -63,12 +71,13 @@ def download_file(url: str, destination: Path, *, description: str, max_bytes: i
     """Download a file to disk; `destination` is created or replaced only if the file is complete and its hash matches.
 
     Args:
-        url: An http or https URL. At most 5 redirects are followed, to such URLs only.
+        url: An http or https URL. At most 5 redirects are followed, as in `fetch_bytes`.
         destination: The path of the file to write; its folder is created if it is missing.
         description: The text of the progress bar.
         max_bytes: The maximum size in bytes.
         sha256: The expected SHA-256 as 64 hexadecimal digits, or None if it is not known.
-        timeout: How long the server may be silent, in seconds; also the interval at which the speed is checked.
+        timeout: How long the server may be silent, in seconds; also the interval at which the speed is checked. The
+            response must begin within HEADER_SECONDS, and arrive at MIN_AVERAGE_BYTES_PER_SECOND or more.
 
     Returns:
         `destination`.
@@ -79,7 +88,9 @@ def download_file(url: str, destination: Path, *, description: str, max_bytes: i
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
-    with _open(url, timeout) as response, _open_atomically(destination) as file:
+    with _open(url, timeout, HEADER_SECONDS) as response, _open_atomically(destination) as file:
+        size_limit = max_bytes if response.size is None else min(response.size, max_bytes)
+        response.deadline.restart(HEADER_SECONDS + size_limit / MIN_AVERAGE_BYTES_PER_SECOND)
         size = "" if response.size is None else f", {_format_size(response.size)}"
         log.info("Downloading %s%s", response.name, size)
         with progress_bar(response.size, description, "byte", bytes_=True) as bar:
@@ -102,11 +113,13 @@ class _Response:
         http_response: The response from urllib.
         name: The name in messages: the requested URL and, after a redirect, the host to which it leads.
         timeout: The timeout in seconds.
+        deadline: When the transfer has to end.
     """
 
     http_response: http.client.HTTPResponse
     name: str
     timeout: float
+    deadline: Deadline
 
     @property
     def size(self) -> int | None:
@@ -120,7 +133,7 @@ class _Response:
             raise self._too_large(max_bytes)
         received = 0
         stall_detector = _StallDetector(self.timeout)
-        while chunk := self._read():
+        while chunk := self._read(received != expected):
             received += len(chunk)
             # The Content-Length may be missing or wrong, so the received bytes are counted.
             if received > max_bytes:
@@ -131,12 +144,16 @@ class _Response:
         if expected is not None and received < expected:
             raise _failure(self.name, f"only {_format_progress(received, expected)} arrived", "Try again.")
 
-    def _read(self) -> bytes:
+    def _read(self, is_incomplete: bool) -> bytes:
         try:
             # read1 returns what one system call receives; read would wait for a full chunk and hide a stall.
-            return self.http_response.read1(CHUNK_BYTES)
-        except (OSError, http.client.HTTPException) as error:
-            raise _failure(self.name, *_reason(error, self.timeout)) from error
+            chunk = self.http_response.read1(CHUNK_BYTES)
+            if self.deadline.is_expired and is_incomplete:  # closed connections look as if the body had ended
+                raise TimeoutError
+            return chunk
+        # ValueError: a chunk whose size is not a number.
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise _failure(self.name, *_reason(error, self.timeout, self.deadline)) from error
 
     def _too_large(self, max_bytes: int) -> DownloadError:
         return _failure(self.name, f"it is larger than the {_format_size(max_bytes)} allowed", CHECK_ADDRESS)
@@ -166,20 +183,23 @@ class _StallDetector:
 
 
 @contextlib.contextmanager
-def _open(url: str, timeout: float) -> Iterator[_Response]:
+def _open(url: str, timeout: float, seconds: float) -> Iterator[_Response]:
     """Send the request, follow redirects, and yield the response with status 200."""
     # Redirects are followed here, because urllib would also follow them to ftp:// and would read their whole bodies.
     name = address = _normalize_url(url.strip(), url)
     visited: list[str] = []
-    while True:
-        visited.append(address)
-        with contextlib.closing(_request(name, address, timeout)) as response:
-            if response.status not in (301, 302, 303, 307, 308):
-                _check_status(name, response.status)
-                yield _Response(response, name, timeout)
-                return
-            address = _redirect_target(name, address, response, visited)
-        name = f"{visited[0]} (redirected to {urllib.parse.urlsplit(address).netloc})"
+    scope = Scope.LOOPBACK  # the user may name any server
+    with Deadline(seconds) as deadline:
+        while True:
+            visited.append(address)
+            response, scope = _request(name, address, timeout, deadline, scope)
+            with contextlib.closing(response):
+                if response.status not in (301, 302, 303, 307, 308):
+                    _check_status(name, response.status)
+                    yield _Response(response, name, timeout, deadline)
+                    return
+                address = _redirect_target(name, address, response, visited)
+            name = f"{visited[0]} (redirected to {urllib.parse.urlsplit(address).netloc})"
 
 
 def _normalize_url(url: str, name: str) -> str:
@@ -210,10 +230,14 @@ def _redirect_target(name: str, address: str, response: http.client.HTTPResponse
         raise _failure(name, "the server sent a redirect without a destination", TRY_AGAIN)
     # http.client decodes headers as Latin-1, but servers that send other characters send UTF-8.
     location = location.encode("latin-1", "replace").decode("utf-8", "replace")
-    target = urllib.parse.urljoin(address, location)
+    try:
+        target = urllib.parse.urljoin(address, location)
+    except ValueError:
+        raise _failure(name, "it redirects to an address that is not valid", CHECK_ADDRESS) from None
     if target.partition(":")[0].lower() not in SCHEMES:
-        raise _failure(name, f"it redirects to {target}, which is neither an http nor an https address", CHECK_ADDRESS)
-    target = _normalize_url(target, target)
+        raise _failure(name, f"it redirects to {target[:MAX_SHOWN]}, which is neither an http nor an https address",
+                       CHECK_ADDRESS)
+    target = _normalize_url(target, target[:MAX_SHOWN])
     if target in visited:
         raise _failure(name, "its redirects form a loop", CHECK_ADDRESS)
     if len(visited) > MAX_REDIRECTS:
@@ -221,20 +245,18 @@ def _redirect_target(name: str, address: str, response: http.client.HTTPResponse
     return target
 
 
-def _request(name: str, address: str, timeout: float) -> http.client.HTTPResponse:
-    """Send a GET request and return the response, whatever its status."""
-    # Without urllib's handlers for errors, redirects, files and FTP, every status is returned, and only http and https
-    # addresses are opened.
-    opener = urllib.request.OpenerDirector()
-    for handler in (urllib.request.ProxyHandler(), urllib.request.UnknownHandler(), urllib.request.HTTPHandler(),
-                    urllib.request.HTTPSHandler()):
-        opener.add_handler(handler)
+def _request(name: str, address: str, timeout: float, deadline: Deadline, max_scope: Scope
+             ) -> tuple[http.client.HTTPResponse, Scope]:
+    """Send a GET request as `send_request` does; raise a DownloadError if it fails."""
     try:
-        request = urllib.request.Request(address, headers={"User-Agent": USER_AGENT})
-        return opener.open(request, timeout=timeout)
+        response, scope = send_request(address, timeout, deadline, max_scope)
+        if deadline.is_expired:  # the closed connection looks as if the header had ended
+            response.close()
+            raise TimeoutError
+        return response, scope
     # ValueError: an invalid host name that is detected only when it is resolved.
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _failure(name, *_reason(error, timeout)) from error
+        raise _failure(name, *_reason(error, timeout, deadline)) from error
 
 
 def _check_status(name: str, status: int) -> None:
@@ -255,10 +277,14 @@ def _check_status(name: str, status: int) -> None:
     raise _failure(name, f"the server sent status {status} instead of the file", CHECK_ADDRESS)
 
 
-def _reason(error: Exception, timeout: float) -> tuple[str, str]:
+def _reason(error: Exception, timeout: float, deadline: Deadline) -> tuple[str, str]:
     """Return the reason for a network error, and a remedy."""
     if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception):
         error = error.reason
+    if isinstance(error, RefusedAddressError):
+        return "the address is in a private network, to which a public server must not redirect", CHECK_ADDRESS
+    if deadline.is_expired:
+        return f"it did not arrive within {deadline.seconds:g} seconds", TRY_AGAIN
     if isinstance(error, TimeoutError):
         return f"nothing arrived for {timeout:g} seconds", CHECK_NETWORK
     if isinstance(error, socket.gaierror):

@@ -14,6 +14,7 @@ import numpy as np
 
 from tfpoets.data import Photo, load_photos, photo_digest
 from tfpoets.errors import ExportError, ExtractorError, PhotoError, check_choice, check_range, os_error_sentence
+from tfpoets.escaping import has_unsafe_characters
 from tfpoets.evaluation import log_softmax
 from tfpoets.extractors import (INPUT_NODE, INPUT_RANGES, AdaptedModel, Extractor, ExtractorOptions, Network,
                                 adapt_model, core_count, prepare_extractor)
@@ -208,11 +209,12 @@ def wrap(model: Any, labels: Sequence[str], *, input_range: str = "", image_size
 
 
 def check_labels(labels: Sequence[str]) -> None:
-    """Raise an ExportError unless the labels are at least two different non-empty strings without line breaks."""
+    """Raise an ExportError unless the labels are at least two different printable strings."""
     if isinstance(labels, str | Set | Mapping) or not isinstance(labels, Sized):
         raise ExportError("The labels are not a list of strings.", "Use one string per class, in the order of the "
                           "outputs.")
-    if any(not isinstance(label, str) or not label or len(label.splitlines()) > 1 for label in labels):
-        raise ExportError("Each label must be a non-empty string without line breaks.")
+    if any(not isinstance(label, str) or not label or has_unsafe_characters(label) for label in labels):
+        raise ExportError("Each label must be a non-empty string without line breaks, control characters and "
+                          "invisible characters.")
     if not 2 <= len(set(labels)) == len(labels):
         raise ExportError("A classifier needs at least two labels, without duplicates.")

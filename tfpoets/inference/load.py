@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfpoets.errors import ModelError, check_bool, join_names
+from tfpoets.escaping import has_unsafe_characters
 from tfpoets.exporting import (METADATA_PATH, RETRAIN_REMEDY, TFLITE_IDENTIFIER, UNKNOWN_LABEL, Metadata,
                                check_classifier_exists, open_exported)
 from tfpoets.graphs import TRUST_WARNING, find_placeholder, read_model_file
@@ -125,6 +126,9 @@ def _rename_problem(classifier: Classifier, labels: Sequence[str], label_file: P
     empty = next((number for number, label in enumerate(labels, 1) if not label.strip()), None)
     if empty:
         return f"Line {empty} of {label_file} is empty."
+    unsafe = next((number for number, label in enumerate(labels, 1) if has_unsafe_characters(label)), None)
+    if unsafe:
+        return f"Line {unsafe} of {label_file} contains a control character or an invisible character."
     if len(set(labels)) < n_classes:
         repeated = next(label for label in labels if labels.count(label) > 1)
         return f"{label_file} contains {repeated} more than once."

@@ -42,6 +42,8 @@ ERROR = _object({"error": {"type": "string"}})
 CONTENT_ENCODING = {"name": "Content-Encoding", "in": "header", "description": "How the body is compressed, if it is.",
                     "schema": {"type": "string", "enum": ["gzip", "deflate", "identity"]}}
 ERRORS = {"400": {"description": "The request is invalid.", "content": _json(ERROR)},
+          "403": {"description": "The request names another host, or was sent by a page of another site.",
+                  "content": _json(ERROR)},
           "413": {"description": "The body of the request is too large, before or after decompression.",
                   "content": _json(ERROR)},
           "415": {"description": "The Content-Encoding is not supported.", "content": _json(ERROR),

@@ -30,23 +30,39 @@ FROM_URL_SAFE, WHITE_SPACE = bytes.maketrans(b"-_", b"+/"), b" \t\n\v\f\r"
 # Pixels are in [0, 1]. Resampling can overshoot a little, but values such as 255 are on a different scale.
 MIN_PIXEL, MAX_PIXEL = -0.5, 1.5
 MAX_QUOTED_LENGTH = 40
+# As many lists as this take little memory.
+MIN_LIMIT_OF_LISTS = 2 ** 20
 
 
 class RequestError(ValueError):
     """A request is invalid; the message is the reason."""
 
 
-def parse_predict_request(request: Any, classifier: Classifier, max_photos: int) -> tuple[list[Upload], bool]:
+def parse_predict_request(body: bytes, size: tuple[int, int], max_photos: int) -> tuple[list[Upload], bool]:
     """Return the photos of a predict request, and whether it is columnar.
 
     Args:
-        request: The request, parsed from JSON.
-        classifier: The classifier; arrays must have the shape of its input.
+        body: The body of the request.
+        size: The height and width of the classifier's input, which arrays must have.
         max_photos: The maximum number of photos in a request.
 
     Raises:
         RequestError: The request does not follow the protocol.
     """
+    # Millions of empty objects or lists would exhaust the memory before they could be counted. Each photo in a request
+    # takes at most two JSON objects, or a list for each pixel, each row and the photo itself.
+    max_lists = max(max_photos * (size[0] * (size[1] + 1) + 1) + 10, MIN_LIMIT_OF_LISTS)
+    if body.count(b"{") > 2 * max_photos + 10 or body.count(b"[") > max_lists:
+        raise RequestError(f"The request contains too many photos; the limit is {max_photos}.")
+    try:
+        return _parse_values(json.loads(body), size, max_photos)
+    except RequestError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"The request is not valid JSON: {str(error)[:100]}.") from None
+
+
+def _parse_values(request: Any, size: tuple[int, int], max_photos: int) -> tuple[list[Upload], bool]:
     if not isinstance(request, dict):
         raise RequestError("The request must be a JSON object.")
     columnar = "inputs" in request
@@ -64,8 +80,7 @@ def parse_predict_request(request: Any, classifier: Classifier, max_photos: int)
         raise RequestError(f"There is no signature {signature!r}; use {ARRAY_SIGNATURE} or {BYTES_SIGNATURE}.")
     if signature == BYTES_SIGNATURE:
         return [_decode_base64(value, number) for number, value in enumerate(values)], columnar
-    shape = (classifier.input.height, classifier.input.width, 3)
-    return [_parse_array(value, number, shape) for number, value in enumerate(values)], columnar
+    return [_parse_array(value, number, (*size, 3)) for number, value in enumerate(values)], columnar
 
 
 def _columnar_input(inputs: Any) -> Any:

@@ -1,8 +1,6 @@
 """The routes of the server: the page, the form, TensorFlow Serving's REST API, health checks and metrics."""
 from __future__ import annotations
 
-import json
-import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +12,13 @@ from tfpoets.inference import Classifier, Prediction
 from . import protocol
 from .inference_pool import InferencePool, Limits
 from .openapi import describe_api
+from .request_parser import RequestParser
 from .statistics import Statistics
 
 blueprint = flask.Blueprint("views", __name__)
 
 EXTENSION = "tfpoets"
 DEFAULT_TOP_K, MAX_TOP_K = 5, 1_000_000
-# Parsed JSON takes many times the memory of its text, so only a few large bodies (in bytes) are parsed at a time.
-LARGE_BODY, MAX_LARGE_BODIES = 2 ** 20, 2
 
 
 class _PathPart(BaseConverter):
@@ -40,7 +37,7 @@ class Service:
         model_name: The name of the model in the URLs.
         limits: The limits of the server.
         statistics: The metrics of the server.
-        large_bodies: Limits how many large bodies are parsed at a time.
+        parser: Parses the bodies of predict requests.
     """
 
     classifier: Classifier
@@ -48,15 +45,15 @@ class Service:
     model_name: str
     limits: Limits
     statistics: Statistics
-    large_bodies: threading.Semaphore
+    parser: RequestParser
 
 
 def init_app(app: flask.Flask, classifier: Classifier, inference_pool: InferencePool, model_name: str, limits: Limits
              ) -> None:
     """Add the routes to an application."""
     statistics = Statistics(lambda: inference_pool.pending)
-    app.extensions[EXTENSION] = Service(classifier, inference_pool, model_name, limits, statistics,
-                                        threading.Semaphore(MAX_LARGE_BODIES))
+    parser = RequestParser((classifier.input.height, classifier.input.width), limits)
+    app.extensions[EXTENSION] = Service(classifier, inference_pool, model_name, limits, statistics, parser)
     app.url_map.converters["default"] = _PathPart
     app.register_blueprint(blueprint)
 
@@ -114,8 +111,8 @@ def model_predict(model: str, version: int | None = None) -> dict[str, Any]:
     """Return predictions for the photos in a JSON body, as TensorFlow Serving does."""
     _check_model(model, version)
     service = get_service()
-    uploads, columnar = protocol.parse_predict_request(_read_json(), service.classifier,
-                                                       service.limits.photos_per_request)
+    # Whatever the content type is, as in TensorFlow Serving.
+    uploads, columnar = service.parser.parse(flask.request.get_data(cache=False))
     return protocol.predict_response(service.inference_pool.predict(uploads), service.classifier, columnar)
 
 
@@ -143,23 +140,6 @@ def _check_model(model: str, version: int | None) -> None:
     if model != get_service().model_name or version not in (None, int(protocol.VERSION)):
         servable = f"Specific({model}, {version})" if version is not None else f"Latest({model})"
         flask.abort(404, f"Servable not found for request: {servable}")
-
-
-def _read_json() -> Any:
-    """Parse the body of the request as JSON, whatever its content type is, as TensorFlow Serving does."""
-    service, body = get_service(), flask.request.get_data(cache=False)
-    # Millions of empty objects would exhaust the memory before they could be counted. Each photo in a request takes at
-    # most two JSON objects.
-    if body.count(b"{") > 2 * service.limits.photos_per_request + 10:
-        raise protocol.RequestError("The request contains too many photos; the limit is "
-                                    f"{service.limits.photos_per_request}.")
-    try:
-        if len(body) < LARGE_BODY:
-            return json.loads(body)
-        with service.large_bodies:
-            return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise protocol.RequestError(f"The request is not valid JSON: {str(error)[:100]}.") from None
 
 
 def _parse_top_k(text: str | None) -> int:
