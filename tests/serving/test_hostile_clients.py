@@ -244,4 +244,4 @@ def test_a_classifier_that_gives_no_finite_probabilities_is_refused_at_the_start
         monkeypatch.setattr("tfpoets.extractors.EngineRunner.run",
                             lambda self, pixels: np.full((len(pixels), 3), wrong))
         assert serve.main([f"--graph={retrained / 'tf_files' / 'retrained_graph.tflite'}", "--port=0"]) == 1
-        assert "gives probabilities that are not finite numbers" in capsys.readouterr().err
+        assert "cannot be served. The classifier returns numbers that are not finite" in capsys.readouterr().err
