@@ -2,20 +2,22 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tfpoets.errors import OptionError
+from tfpoets.errors import OptionError, join_names
 from tfpoets.extractors import Extractor
-from tfpoets.files import write_file
+from tfpoets.files import remove_abandoned_parts, write_file
+from tfpoets.locks import lock_destination
 from tfpoets.progress import stage
+from tfpoets.publication import publish_together
 from tfpoets.tf_process import TensorFlowProcess
 
-from .export_targets import FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER
+from .export_targets import FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER, stale_formats
 from .exportable import Exportable, TrainedNetwork
 from .metadata import Metadata
 from .options import ExportOptions
@@ -24,6 +26,8 @@ from .verification import ExportedFile, LoadedReference, ReferenceOutputs
 
 if TYPE_CHECKING:
     from tfpoets.training import Head
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -126,17 +130,41 @@ class ClassifierExport:
     def publish(self) -> ExportResult:
         """Wait until all files have been written and verified, and move them to their destinations.
 
+        Reports and further formats that belong to the previous graph are removed first. If the process is killed, the
+        next run finishes what it has begun.
+
         Raises:
             ExportError: A file does not reproduce the outputs. In this case, no existing file is replaced.
         """
         self._finish()
         destinations = self._destinations
-        os.replace(self._staged.staged_path(destinations.output_labels), destinations.output_labels)
-        graph, *other_files = self._staged.publish()
-        os.replace(self._staged.staged_path(destinations.metadata), destinations.metadata)
+        with ExitStack() as stack:
+            for path in filter(None, (destinations.output_graph, destinations.saved_model_dir)):
+                stack.enter_context(lock_destination(path))
+            staged_graph = self._staged.staged_path(destinations.output_graph)
+            moves = [(self._staged.staged_path(destinations.output_labels), destinations.output_labels),
+                     *self._staged.moves(),
+                     (self._staged.staged_path(destinations.metadata), destinations.metadata)]
+            publish_together(staged_graph.parent, moves, destinations.output_graph.name,
+                             _stale_paths(destinations, staged_graph))
         results = [result for output in self._outputs for result in self._results[output.name]]
-        return ExportResult((graph, destinations.output_labels, *other_files, destinations.metadata),
-                            tuple(result for result in results if result.count))
+        files = [path for _, path in moves]
+        return ExportResult((files[1], files[0], *files[2:]), tuple(result for result in results if result.count))
+
+
+def _stale_paths(destinations: ExportOptions, new_graph: Path) -> list[Path]:
+    """Return the files next to a graph that belong to the graph that is about to be replaced."""
+    graph = destinations.output_graph
+    stale = [path for path in (destinations.report, destinations.findings) if path.is_file()]
+    if not graph.is_file() or graph.read_bytes() != new_graph.read_bytes():
+        formats = stale_formats(graph.parent, graph.stem)
+        if formats:
+            log.info("Removing files that were made from the previous graph: %s.",
+                     join_names([path.relative_to(graph.parent).as_posix() for path in formats]))
+        stale += formats
+    for path in (graph, destinations.report, destinations.findings):
+        remove_abandoned_parts(path)
+    return stale
 
 
 def _write_and_verify(source: Exportable, outputs: Sequence[OutputFile], hashes: dict[str, str], metadata_path: Path,

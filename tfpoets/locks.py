@@ -1,0 +1,99 @@
+"""Locks that let one run at a time write to a place; a process that ends, or is killed, releases its locks."""
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+# The paths that this thread has locked, so that it can lock them again.
+_held = threading.local()
+
+
+@contextmanager
+def lock_destination(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Let one thread of one process at a time write a file or folder, or the files that are named after it.
+
+    The lock is a hidden file next to the path, which is removed afterwards. It also excludes other machines if the
+    file system shares locks between them (see docs/shared_folders.md). The thread that holds the lock can lock the
+    path again.
+
+    Args:
+        path: The destination. Its folder must exist.
+        wait: Whether to wait for the lock.
+
+    Yields:
+        Whether the path has been locked; always true if `wait` is true.
+    """
+    path = path.parent.resolve() / path.name
+    lock_path = path.with_name(f".{path.name}.lock")
+    held: set[Path] = _held.__dict__.setdefault("paths", set())
+    if lock_path in held:
+        yield True
+        return
+    descriptor = acquire(lock_path, path.name if wait else None)
+    if descriptor is None:
+        yield False
+        return
+    held.add(lock_path)
+    try:
+        yield True
+    finally:
+        held.discard(lock_path)
+        # Removed while it is locked; runs that were waiting for this file notice that it is gone.
+        with contextlib.suppress(OSError):  # Windows cannot remove open files
+            lock_path.unlink()
+        os.close(descriptor)
+
+
+def acquire(lock_path: Path, waiting_for: str | None) -> int | None:
+    """Create and lock a lock file.
+
+    Args:
+        lock_path: The lock file.
+        waiting_for: What the message says that another run is writing while this one waits; None to not wait.
+
+    Returns:
+        The descriptor of the file, which holds the lock until it is closed; None if another process holds the lock.
+
+    Raises:
+        OSError: The file cannot be created.
+    """
+    while True:
+        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if not _lock(descriptor, lock_path, waiting_for):
+                os.close(descriptor)
+                return None
+            if _is_file_at(descriptor, lock_path):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # the process that held the lock has removed the file
+
+
+def _lock(descriptor: int, lock_path: Path, waiting_for: str | None) -> bool:
+    from filelock import lock_descriptor  # imported here because label_image does not need it
+    try:
+        if lock_descriptor(descriptor, blocking=False):
+            return True
+        if waiting_for is None:
+            return False
+        log.info("Another run is writing %s; waiting for it.", waiting_for)
+        return lock_descriptor(descriptor)
+    except OSError:
+        log.warning("The file system of %s has no locks. Let only one run at a time write there.", lock_path.parent)
+        return True
+
+
+def _is_file_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
