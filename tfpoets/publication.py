@@ -183,7 +183,7 @@ def replace_path(staged: Path, destination: Path) -> None:
     A file is replaced in one step, and so is a folder where the system can exchange two names (Linux, macOS).
     Elsewhere, the old folder is first moved away. It is left at `staged`, or next to it.
     """
-    if not destination.is_dir() or destination.is_symlink():
+    if not (staged.is_dir() and os.path.lexists(destination) or destination.is_dir()):
         os.replace(staged, destination)
     elif not _exchange(staged, destination):
         os.rename(destination, staged.with_name(f"{staged.name}.old-{secrets.token_hex(4)}"))

@@ -162,8 +162,8 @@ def _read_stamps(photos: Sequence[Photo]) -> dict[str, str]:
     return stamps
 
 
-def _extract_missing(photos: Sequence[Photo], job: ExtractionJob, cache: BottleneckCache,  # noqa: PLR0913 - internal
-                     files: _Files, execution: ExecutionOptions, damaged: Set[str]) -> int:
+def _extract_missing(photos: Sequence[Photo], job: ExtractionJob, cache: BottleneckCache, files: _Files,
+                     execution: ExecutionOptions, damaged: Set[str]) -> int:
     """Compute the values that are missing from the cache or damaged, and update `files`.
 
     Returns:

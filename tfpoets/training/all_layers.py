@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from tfpoets.data import DEFAULT_AUGMENTATION, TRAINING, VALIDATION, AugmentationOptions, Dataset, store_pixels
-from tfpoets.errors import OptionError, TfpoetsError, TrainingError, check_choice, check_range
+from tfpoets.errors import OptionError, TfpoetsError, TrainingError, check_choice, check_range, one_line
 from tfpoets.extractors import (Extractor, ExtractorOptions, Network, average_views, build_application, core_count,
                                 prepare_extractor)
+from tfpoets.locks import lock_destination
 
 from .checkpoints import COSINE_LOOP_VERSION, LOOP_VERSION, RunFolder
 from .convnets import PRESETS, build_convnet, log_summary, seed_weights
@@ -227,15 +229,53 @@ def train_all_layers(initial: InitialNetwork, dataset: Dataset, options: FineTun
     Raises:
         TrainingError: There is no checkpoint to resume from, or training fails.
     """
-    key = _find_key(initial, dataset, options, views, work_dir)
-    folder = work_dir / "training" / key
-    run_folder = RunFolder(folder, options.epochs, options.schedule)
-    if (options.resume or options.checkpoint) and not run_folder.can_continue():
-        option = "resume" if options.resume else "checkpoint"
-        raise TrainingError("There is no checkpoint: no training run with these photos and options was started.",
-                            f"Use the same photos and options as in the first run, or omit `{option}`.")
-    network = average_views(initial.network, views)
+    with ExitStack() as locks:
+        key = _lock_run(initial, dataset, options, views, work_dir, locks)
+        folder = work_dir / "training" / key
+        network = average_views(initial.network, views)
+        try:
+            fit = _train(initial, network, dataset, options, folder, on_epoch)
+        except TfpoetsError:
+            _delete_pixels(folder)
+            raise
+        _delete_pixels(folder)
+        own_weights = initial.own_model.get_weights() if initial.own_model is not None else ()
+        weights = _digest(fit.head.weights, *own_weights)
+        extractor = prepare_extractor(network, initial.name, initial.handle, f"{initial.kind}/{key}/{weights}",
+                                      folder / f"extractor-{weights[:12]}")
+    return extractor, fit
 
+
+def _lock_run(initial: InitialNetwork, dataset: Dataset, options: FineTuningOptions | NetworkOptions, views: int,
+              work_dir: Path, locks: ExitStack) -> str:
+    """Wait until no other run uses the folder of a training run, and return the name of the folder.
+
+    Raises:
+        TrainingError: There is no checkpoint to resume from, or nothing can be written to the folder.
+    """
+    while True:
+        key = _find_key(initial, dataset, options, views, work_dir)
+        folder = work_dir / "training" / key
+        run_folder = RunFolder(folder, options.epochs, options.schedule)
+        if (options.resume or options.checkpoint) and not run_folder.can_continue():
+            option = "resume" if options.resume else "checkpoint"
+            raise TrainingError("There is no checkpoint: no training run with these photos and options was started.",
+                                f"Use the same photos and options as in the first run, or omit `{option}`.")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            locks.enter_context(lock_destination(folder / "run"))
+        except OSError as error:
+            raise TrainingError(f"Checkpoints cannot be written to {folder}: {one_line(error)}",
+                                "Choose another `bottleneck_dir`.") from error
+        run_folder.remove_parts()
+        # The next one is not that of an earlier version.
+        if not (run_folder.is_earlier_version and run_folder.set_damaged_aside()):
+            return key
+
+
+def _train(initial: InitialNetwork, network: Network, dataset: Dataset, options: FineTuningOptions | NetworkOptions,
+           folder: Path, on_epoch: Callable[[EpochMetrics], None]) -> NetworkFit:
+    """Train a network; `network` is the one for inference, which averages the views."""
     def forward(pixels: Any, training: bool) -> Any:
         return initial.network(pixels, True) if training else network(pixels)
 
@@ -243,23 +283,14 @@ def train_all_layers(initial: InitialNetwork, dataset: Dataset, options: FineTun
         examples = dataset.part(part)
         pixels = store_pixels(examples.photos, network.height, network.width, folder, core_count())
         return PixelData(pixels, examples.y)
-    try:
-        model = TrainableModel(forward, len(dataset.labels), initial.head, initial.kind, initial.has_batch_effects,
-                               initial.own_model)
-        fit = train_network(model, decode(TRAINING), decode(VALIDATION), options, folder, on_epoch)
-    except TfpoetsError:
-        _delete_pixels(folder)
-        raise
-    _delete_pixels(folder)
-    own_weights = initial.own_model.get_weights() if initial.own_model is not None else ()
-    weights = _digest(fit.head.weights, *own_weights)
-    extractor = prepare_extractor(network, initial.name, initial.handle, f"{initial.kind}/{key}/{weights}",
-                                  folder / f"extractor-{weights[:12]}")
-    return extractor, fit
+    model = TrainableModel(forward, len(dataset.labels), initial.head, initial.kind, initial.has_batch_effects,
+                           initial.own_model)
+    return train_network(model, decode(TRAINING), decode(VALIDATION), options, folder, on_epoch)
 
 
 def _delete_pixels(folder: Path) -> None:
-    for path in folder.glob("pixels-*"):
+    """Delete the decoded photos, and those that killed runs have left incomplete."""
+    for path in (*folder.glob("pixels-*"), *folder.glob(".pixels-*.part")):
         with contextlib.suppress(OSError):  # Windows cannot delete memory-mapped files
             path.unlink()
 

@@ -108,6 +108,8 @@ class TrainingRun:
         self._kernel, self._bias = self._create_head(depth, options.seed)
         weights = model.select_trainable(graph.trainable_variables)
         self._folder = RunFolder(folder, options.epochs, options.schedule)
+        if self._folder.set_damaged_aside():
+            self._folder = RunFolder(folder, options.epochs, options.schedule)
         default_rate = EARLIER_LEARNING_RATE if self._folder.is_earlier_version else default_learning_rate(
             sum(math.prod(variable.shape) for variable in weights))
         self.options = replace(options, learning_rate=options.learning_rate or default_rate)
