@@ -170,7 +170,7 @@ def prepare_extractor(network: Network, name: str, handle: str, identity: str, f
             folder is not writable.
     """
     frozen, depth = _freeze(average_views(network, views), name)
-    graph_def = frozen.graph.as_graph_def()
+    graph_def = _rename_counted_nodes(frozen.graph.as_graph_def())
     tflite = _convert(graph_def, network, name)
     _check_engines_agree(frozen, tflite, network, name)
     files = {GRAPH_FILE: graph_def.SerializeToString(deterministic=True), TFLITE_FILE: tflite}
@@ -237,6 +237,16 @@ def _freeze(network: Network, name: str) -> tuple[Any, int]:
                              f"{output.shape}, not one float32 vector of fixed length per photo.",
                              "Choose a module whose name ends in feature_vector.")
     return frozen, int(output.shape[1])
+
+
+def _rename_counted_nodes(graph_def: Any) -> Any:
+    """Rename nodes that are named after a counter of the process, so that the graph is always the same."""
+    counted = [node.name for node in graph_def.node if node.name.isdecimal()]
+    names = {name: f"captured_{index}" for index, name in enumerate(counted)}
+    for node in graph_def.node:
+        node.name = names.get(node.name, node.name)
+        node.input[:] = [names.get(name, name) for name in node.input]
+    return graph_def
 
 
 def _convert(graph_def: Any, network: Network, name: str) -> bytes:
