@@ -25,6 +25,8 @@ from tfpoets.files import sync_file, write_file
 from tfpoets.locks import acquire, lock_destination
 
 LOCK_NAME, RECORD_NAME, STAGING_SUFFIX = ".lock", ".publication.json", ".partial"
+# A staging folder that is being removed. Its lock may be gone already.
+REMOVED_SUFFIX = ".removed"
 # A folder without a lock that is newer than this may belong to a run that has just created it. An older one was left
 # by a run that was killed before it could create the lock.
 MIN_ABANDONED_SECONDS = 60.0
@@ -55,7 +57,7 @@ def staging_folder(parent: Path, name: str) -> Iterator[Path]:
         yield folder
     finally:
         os.close(lock)
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove_staging(folder)
 
 
 def clean_up(parent: Path, name: str) -> None:
@@ -65,20 +67,24 @@ def clean_up(parent: Path, name: str) -> None:
         parent: The folder of the destinations.
         name: The name of what was staged.
     """
-    for folder in _staging_folders(parent, name):
+    for folder in parent.glob(f".{glob.escape(name)}*{REMOVED_SUFFIX}"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in parent.glob(f".{glob.escape(name)}*{STAGING_SUFFIX}"):
         with contextlib.suppress(OSError):  # another process has removed the folder
             _clean_up_folder(folder)
 
 
-def _staging_folders(parent: Path, name: str) -> list[Path]:
-    return sorted(parent.glob(f".{glob.escape(name)}*{STAGING_SUFFIX}"))
+def _remove_staging(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # another process has removed it
+        folder = folder.rename(folder.with_suffix(REMOVED_SUFFIX))
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _clean_up_folder(folder: Path) -> None:
     """Finish a publication and remove its staging folder, unless a running process uses it."""
     if not (folder / LOCK_NAME).exists():
         if time.time() - os.stat(folder).st_mtime > MIN_ABANDONED_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove_staging(folder)
         return
     lock = acquire(folder / LOCK_NAME, None)
     if lock is None:
@@ -90,7 +96,7 @@ def _clean_up_folder(folder: Path) -> None:
                 if not is_locked:  # the run that holds the lock finishes this publication
                     return
                 _finish(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove_staging(folder)
     finally:
         os.close(lock)
 
