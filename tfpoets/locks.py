@@ -5,11 +5,15 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 log = logging.getLogger(__name__)
+
+# Most locks are held for a moment only, so a run that waits for one says so only after a second.
+SILENT_ATTEMPTS, SECONDS_BETWEEN_ATTEMPTS = 20, 0.05
 
 # The paths that this thread has locked, so that it can lock them again.
 _held = threading.local()
@@ -30,33 +34,37 @@ def lock_destination(path: Path, wait: bool = True) -> Iterator[bool]:
     Yields:
         Whether the path has been locked; always true if `wait` is true.
     """
-    path = path.parent.resolve() / path.name
-    lock_path = path.with_name(f".{path.name}.lock")
+    file = lock_path(path)
     held: set[Path] = _held.__dict__.setdefault("paths", set())
-    if lock_path in held:
+    if file in held:
         yield True
         return
-    descriptor = acquire(lock_path, path.name if wait else None)
+    descriptor = acquire(file, str(path) if wait else None)
     if descriptor is None:
         yield False
         return
-    held.add(lock_path)
+    held.add(file)
     try:
         yield True
     finally:
-        held.discard(lock_path)
+        held.discard(file)
         # Removed while it is locked; runs that were waiting for this file notice that it is gone.
         with contextlib.suppress(OSError):  # Windows cannot remove open files
-            lock_path.unlink()
+            file.unlink()
         os.close(descriptor)
 
 
-def acquire(lock_path: Path, waiting_for: str | None) -> int | None:
+def lock_path(path: Path) -> Path:
+    """Return the path of the file that `lock_destination` locks."""
+    return path.parent.resolve() / f".{path.name}.lock"
+
+
+def acquire(file: Path, waiting_for: str | None) -> int | None:
     """Create and lock a lock file.
 
     Args:
-        lock_path: The lock file.
-        waiting_for: What the message says that another run is writing while this one waits; None to not wait.
+        file: The path of the lock file.
+        waiting_for: What the message says that another run is using while this one waits; None to not wait.
 
     Returns:
         The descriptor of the file, which holds the lock until it is closed; None if another process holds the lock.
@@ -65,12 +73,12 @@ def acquire(lock_path: Path, waiting_for: str | None) -> int | None:
         OSError: The file cannot be created.
     """
     while True:
-        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            if not _lock(descriptor, lock_path, waiting_for):
+            if not _lock(descriptor, file, waiting_for):
                 os.close(descriptor)
                 return None
-            if _is_file_at(descriptor, lock_path):
+            if _is_file_at(descriptor, file):
                 return descriptor
         except BaseException:
             os.close(descriptor)
@@ -78,17 +86,19 @@ def acquire(lock_path: Path, waiting_for: str | None) -> int | None:
         os.close(descriptor)  # the process that held the lock has removed the file
 
 
-def _lock(descriptor: int, lock_path: Path, waiting_for: str | None) -> bool:
+def _lock(descriptor: int, file: Path, waiting_for: str | None) -> bool:
     from filelock import lock_descriptor  # imported here because label_image does not need it
     try:
-        if lock_descriptor(descriptor, blocking=False):
-            return True
+        for _ in range(1 if waiting_for is None else SILENT_ATTEMPTS):
+            if lock_descriptor(descriptor, blocking=False):
+                return True
+            time.sleep(0 if waiting_for is None else SECONDS_BETWEEN_ATTEMPTS)
         if waiting_for is None:
             return False
-        log.info("Another run is writing %s; waiting for it.", waiting_for)
+        log.info("Another run is using %s; waiting for it.", waiting_for)
         return lock_descriptor(descriptor)
     except OSError:
-        log.warning("The file system of %s has no locks. Let only one run at a time write there.", lock_path.parent)
+        log.warning("The file system of %s has no locks. Let only one run at a time write there.", file.parent)
         return True
 
 

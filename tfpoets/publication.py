@@ -22,7 +22,7 @@ from typing import Any
 
 from tfpoets.errors import TfpoetsError, os_error_sentence
 from tfpoets.files import sync_file, write_file
-from tfpoets.locks import acquire, lock_destination
+from tfpoets.locks import acquire, lock_destination, lock_path
 
 LOCK_NAME, RECORD_NAME, STAGING_SUFFIX = ".lock", ".publication.json", ".partial"
 # A staging folder that is being removed. Its lock may be gone already.
@@ -67,6 +67,9 @@ def clean_up(parent: Path, name: str) -> None:
         parent: The folder of the destinations.
         name: The name of what was staged.
     """
+    if lock_path(parent / name).exists():
+        with contextlib.suppress(OSError), lock_destination(parent / name, wait=False):
+            pass  # a lock that no process holds is removed
     for folder in parent.glob(f".{glob.escape(name)}*{REMOVED_SUFFIX}"):
         shutil.rmtree(folder, ignore_errors=True)
     for folder in parent.glob(f".{glob.escape(name)}*{STAGING_SUFFIX}"):

@@ -63,10 +63,9 @@ def is_damage(error: Exception, paths: Sequence[Path]) -> bool:
     if code is None:  # raised by the module sqlite3 itself
         return not isinstance(error, sqlite3.ProgrammingError)
     kind = code & 0xFF
-    if kind == sqlite3.SQLITE_IOERR:
-        return code == sqlite3.SQLITE_IOERR_SHORT_READ
-    if kind == sqlite3.SQLITE_CANTOPEN:
-        return any(os.path.lexists(path) and not path.is_file() for path in paths)
+    if kind in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+        return code == sqlite3.SQLITE_IOERR_SHORT_READ or any(
+            os.path.lexists(path) and not path.is_file() for path in paths)
     if kind == sqlite3.SQLITE_READONLY:  # the header may say so
         return all(os.access(path, os.W_OK) for path in (paths[0], paths[0].parent))
     return kind not in _OTHER_REASONS

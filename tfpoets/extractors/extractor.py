@@ -16,7 +16,7 @@ import numpy as np
 from tfpoets.data import PIXELS_VERSION
 from tfpoets.errors import ExtractorError, TfpoetsError, one_line
 from tfpoets.locks import lock_destination
-from tfpoets.publication import publish_together, staging_folder
+from tfpoets.publication import clean_up, publish_together, staging_folder
 from tfpoets.tf_runtime import full_precision, import_tensorflow, redirect_native_stderr
 
 from .engines import LiteRTModel
@@ -92,6 +92,7 @@ def open_extractor(handle_or_options: str | ExtractorOptions = ExtractorOptions(
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", pretrained.name) + (f"-{image_size}" if image_size else "")
     folder = chosen.model_dir / f"{name}-{key[:12]}"
     identity_with_views = f"{identity}{_views_suffix(chosen.views)}"
+    clean_up(folder.parent, folder.name)
     description = _read_description(folder, identity_with_views)
     if description is None:
         with _lock(folder):  # another run may be preparing it

@@ -263,7 +263,7 @@ def _lock_run(initial: InitialNetwork, dataset: Dataset, options: FineTuningOpti
                                 f"Use the same photos and options as in the first run, or omit `{option}`.")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            locks.enter_context(lock_destination(folder / "run"))
+            locks.enter_context(lock_destination(folder / "checkpoints"))
         except OSError as error:
             raise TrainingError(f"Checkpoints cannot be written to {folder}: {one_line(error)}",
                                 "Choose another `bottleneck_dir`.") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import TrainingError, one_line
+from tfpoets.publication import clean_up
 from tfpoets.tf_runtime import import_tensorflow
 
 from .checkpoint_damage import is_intact, write_checksums
@@ -59,6 +60,7 @@ class RunFolder:
 
     def remove_parts(self) -> None:
         """Remove what a killed run left unfinished; no other run may use the shared folder."""
+        clean_up(self.shared, "extractor-")
         for part in (*self.shared.glob("*.part"), *self.shared.glob("**/*_temp")):
             shutil.rmtree(part, ignore_errors=True)
 
