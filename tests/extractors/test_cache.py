@@ -138,7 +138,6 @@ def damage(path: Path, seed: int) -> None:
 @pytest.mark.parametrize("seeds", [range(25), pytest.param(range(25, 250), marks=pytest.mark.slow)])
 def test_a_damaged_cache_never_returns_wrong_values_and_can_be_filled_again(seeds: range, filled: Path, tmp_path: Path
                                                                             ) -> None:
-    n_set_aside = 0
     for seed in seeds:
         folder = tmp_path / str(seed)
         shutil.copytree(filled, folder)
@@ -147,9 +146,7 @@ def test_a_damaged_cache_never_returns_wrong_values_and_can_be_filled_again(seed
         use_cache(folder, count_right_values)
         use_cache(folder, fill_completely)
         assert use_cache(folder, count_right_values) == 4 * len(DIGESTS)
-        n_set_aside += bool(list(folder.glob("*.broken-*")))
         shutil.rmtree(folder)
-    assert n_set_aside > len(seeds) / 10
 
 
 @pytest.mark.parametrize("names", [["-wal"], ["-shm"], ["-wal", "-shm"], [""], ["", "-wal", "-shm"]])

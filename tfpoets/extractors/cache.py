@@ -21,7 +21,7 @@ from tfpoets.data import HASH_BYTES
 from tfpoets.errors import ExtractorError, one_line
 from tfpoets.locks import lock_destination
 
-from .cache_schema import Damaged, checksum_of, check_schema, is_damage
+from .cache_schema import SQLITE_ERRORS, Damaged, check_schema, checksum_of, is_damage
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class BottleneckCache:
             with lock_destination(self.path):
                 self._database = self._open()
                 self._inode = os.stat(self.path).st_ino
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, *SQLITE_ERRORS) as error:
             raise ExtractorError(f"The cache {self.path} cannot be opened: {one_line(error)}",
                                  "Choose another folder with `bottleneck_dir`.") from error
 
@@ -116,7 +116,7 @@ class BottleneckCache:
         """Connect to the database; set a damaged one aside and create a new one."""
         try:
             return self._connect()
-        except (Damaged, sqlite3.Error) as error:
+        except (Damaged, *SQLITE_ERRORS) as error:
             if not is_damage(error, self._paths()):
                 raise  # locked, read-only or no space left: the file itself may be intact
             self._rename()
@@ -132,7 +132,7 @@ class BottleneckCache:
             # Written only if there is something to change: another run may hold the lock for a long time.
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=NORMAL")
-        except (sqlite3.Error, Damaged, ExtractorError):
+        except BaseException:
             database.close()
             raise
         return database
@@ -169,10 +169,10 @@ class BottleneckCache:
         """Yield the rows that a SELECT statement returns."""
         try:
             yield from self._database.execute(statement, values)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise self._error(error, "read") from error
 
-    def _error(self, error: sqlite3.Error, verb: str) -> ExtractorError:
+    def _error(self, error: Exception, verb: str) -> ExtractorError:
         """Return the error to raise for an error of SQLite."""
         problem = f"The cache {self.path} cannot be {verb}: {one_line(error)}"
         if is_damage(error, self._paths()):
@@ -249,7 +249,7 @@ class BottleneckCache:
             for statement, rows in self._rows.items():
                 self._database.executemany(statement, rows)
             self._database.commit()
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise self._error(error, "written") from error
         finally:
             self._rows.clear()

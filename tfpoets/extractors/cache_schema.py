@@ -34,6 +34,8 @@ _EARLIER_ROWS = {
         "looks": "SELECT digest, look FROM looks"},
     1: {"stamps": "SELECT uri, stamp, digest FROM stamps", "looks": "SELECT digest, look FROM looks",
         "measures": "SELECT name, digest, value FROM measures"}}
+# A message of SQLite can contain damaged text, which is then reported as a UnicodeError.
+SQLITE_ERRORS = (sqlite3.Error, UnicodeError)
 # Errors that have other reasons than damaged content.
 _OTHER_REASONS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_PERM,
                   sqlite3.SQLITE_AUTH, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_PROTOCOL)
