@@ -14,7 +14,7 @@ from tfpoets.extractors import Extractor
 from tfpoets.files import remove_abandoned_parts, write_file
 from tfpoets.locks import lock_destination
 from tfpoets.progress import stage
-from tfpoets.publication import publish_together
+from tfpoets.publication import publish_together, staging_folder
 from tfpoets.tf_process import TensorFlowProcess
 
 from .export_targets import FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER, stale_formats
@@ -187,10 +187,17 @@ def _write_and_verify(source: Exportable, outputs: Sequence[OutputFile], hashes:
 def export_graph(path: Path, extractor: Extractor, head: Head, metadata: Metadata) -> None:
     """Write only a graph and its metadata, without verification, while training is still running."""
     graph_def = TrainedNetwork(extractor, head, metadata.nodes.output).graph_def
-    content = graph_def.SerializeToString(deterministic=True)
+    publish_graph(path, graph_def.SerializeToString(deterministic=True), metadata)
+
+
+def publish_graph(path: Path, content: bytes, metadata: Metadata) -> None:
+    """Write a graph and its metadata, which get its hash; if the process is killed, both are the old or the new ones."""
     metadata = replace(metadata, files={path.name: hashlib.sha256(content).hexdigest()})
-    write_file(path, content)
-    write_file(path.with_suffix(".json"), metadata.to_json())
+    with staging_folder(path.parent, path.stem) as staging, lock_destination(path):
+        moves = [(staging / file.name, file) for file in (path, path.with_suffix(".json"))]
+        write_file(moves[0][0], content)
+        write_file(moves[1][0], metadata.to_json())
+        publish_together(staging, moves, path.name)
 
 
 def _output_files(destinations: ExportOptions) -> list[OutputFile]:
