@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tfpoets.errors import one_line
+
 log = logging.getLogger(__name__)
 
 # Most locks are held for a moment only, so a run that waits for one says so only after a second.
@@ -97,8 +99,9 @@ def _lock(descriptor: int, file: Path, waiting_for: str | None) -> bool:
             return False
         log.info("Another run is using %s; waiting for it.", waiting_for)
         return lock_descriptor(descriptor)
-    except OSError:
-        log.warning("The file system of %s has no locks. Let only one run at a time write there.", file.parent)
+    except OSError as error:
+        log.warning("Files in %s cannot be locked: %s Let only one run at a time write there.", file.parent,
+                    one_line(error))
         return True
 
 

@@ -191,7 +191,7 @@ def export_graph(path: Path, extractor: Extractor, head: Head, metadata: Metadat
 
 
 def publish_graph(path: Path, content: bytes, metadata: Metadata) -> None:
-    """Write a graph and its metadata, which get its hash; if the process is killed, both are the old or the new ones."""
+    """Write a graph and its metadata, which gets its hash; a killed process leaves both old or both new files."""
     metadata = replace(metadata, files={path.name: hashlib.sha256(content).hexdigest()})
     with staging_folder(path.parent, path.stem) as staging, lock_destination(path):
         moves = [(staging / file.name, file) for file in (path, path.with_suffix(".json"))]
