@@ -191,6 +191,7 @@ def test_a_damaged_version_number_is_not_taken_for_that_of_a_newer_version(tmp_p
     assert use_cache(tmp_path, count_right_values) == 0 and list(tmp_path.glob("*.broken-*"))
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_of_an_earlier_version_ends_in_the_same_bottlenecks(shared_data: Path, flowers: Path,
                                                                             model_dir: Path, tmp_path: Path) -> None:
     """The index of this cache lacks rows that its table contains, so they were never replaced."""
