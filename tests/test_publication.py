@@ -108,6 +108,24 @@ def test_a_staging_folder_in_use_is_not_removed(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_staging_folders_that_are_created_while_others_are_cleaned_up_stay(tmp_path: Path) -> None:
+    ended = threading.Event()
+
+    def clean() -> None:
+        while not ended.is_set():
+            clean_up(tmp_path, "model")
+    thread = threading.Thread(target=clean)
+    thread.start()
+    try:
+        for _ in range(300):
+            with staging_folder(tmp_path, "model") as staging:
+                (staging / "file").touch()
+                assert (staging / ".lock").exists()
+    finally:
+        ended.set()
+        thread.join()
+
+
 def test_a_folder_exists_at_every_moment_while_it_is_replaced(tmp_path: Path) -> None:
     destination, missing, ended = tmp_path / "folder", [], threading.Event()
     destination.mkdir()

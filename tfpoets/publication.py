@@ -50,14 +50,23 @@ def staging_folder(parent: Path, name: str) -> Iterator[Path]:
     """
     parent.mkdir(parents=True, exist_ok=True)
     clean_up(parent, name)
-    folder = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=STAGING_SUFFIX, dir=parent))
-    lock = acquire(folder / LOCK_NAME, name)
-    assert lock is not None
+    folder, lock = _create_locked(parent, name)
     try:
         yield folder
     finally:
         os.close(lock)
         _remove_staging(folder)
+
+
+def _create_locked(parent: Path, name: str) -> tuple[Path, int]:
+    """Create and lock a staging folder, and return its path and the descriptor of the lock."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=STAGING_SUFFIX, dir=parent))
+        # Between the creation of the lock and its acquisition, another run may take the folder for an abandoned one.
+        with contextlib.suppress(FileNotFoundError):
+            lock = acquire(folder / LOCK_NAME, str(folder))
+            assert lock is not None
+            return folder, lock
 
 
 def clean_up(parent: Path, name: str) -> None:
