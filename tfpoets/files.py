@@ -1,12 +1,19 @@
 """Paths as option values, checks of output paths before any work is done, and atomic writing of files."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import glob
 import os
+import secrets
+import time
 from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import OptionError, TfpoetsError
+
+# A temporary file that is older than this was left behind by a run that was killed.
+ABANDONED_SECONDS = 60.0
 
 
 def as_path(option: str, value: object) -> Path:
@@ -52,15 +59,42 @@ def write_file(path: Path, content: str | bytes) -> None:
         TfpoetsError: The file cannot be written.
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    partial = path.with_name(f".{path.name}.part")
+    partial = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned_parts(path, ABANDONED_SECONDS)
         partial.write_bytes(data)
+        sync_file(partial)
         os.replace(partial, path)
     except OSError as error:
-        if partial.is_file():
-            partial.unlink()
         raise TfpoetsError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def partial_path(path: Path) -> Path:
+    """Return a hidden path next to a file, for its content while it is incomplete; it differs in every call."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+
+
+def remove_abandoned_parts(path: Path, min_age: float = 0.0) -> None:
+    """Remove the incomplete files that killed runs left behind at a `partial_path`.
+
+    Args:
+        path: The file that they would have become.
+        min_age: How old they must be, in seconds; 0 if no other run can be writing the file.
+    """
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime >= min_age:
+                part.unlink()
+
+
+def sync_file(path: Path) -> None:
+    """Write a file to the disk, since a file that is renamed before this can be empty after a power failure."""
+    with contextlib.suppress(OSError), path.open("rb+") as file:  # some file systems cannot do this
+        os.fsync(file.fileno())
 
 
 def check_output_file(path: Path, option: str, image_dir: Path | str | None = None) -> None:

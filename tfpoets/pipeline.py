@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from tfpoets.extractors import Bottlenecks, Extractor, core_count, extract_bottl
 from tfpoets.files import check_output_folder
 from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, output_columns
 from tfpoets.inference import Classifier, load_classifier
+from tfpoets.locks import lock_destination
 from tfpoets.networks import build_network
 from tfpoets.options import with_options
 from tfpoets.report import (EvaluatedPhotos, ReportContent, confusion_picture, curves_picture, describe_retraining,
@@ -98,7 +99,7 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
         metadata = _build_metadata(training, dataset, test, cross_validation, options)
         with stage_events("files", on_event, logs_substages=True):
             export = ClassifierExport(training.extractor, training.head, metadata, options.files, reference, process)
-        with export:  # meanwhile, the other process imports TensorFlow and verifies the graph
+        with export, ExitStack() as locks:  # meanwhile, the other process imports TensorFlow and verifies the graph
             findings = None
             with _publishing_on_error(export, None, options, on_event):
                 if extractor and options.runs_doctor:
@@ -106,9 +107,11 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
             classifier = load_classifier(export.verified_tflite())
             with _publishing_on_error(export, findings, options, on_event), stage_events("report", on_event):
                 report = _describe(training, test, findings, classifier, label_command(options.files.tflite))
+            # Until everything that belongs to the graph has been written, no other run replaces the graph.
+            locks.enter_context(lock_destination(options.files.output_graph))
             exported = _publish(export, findings, options, on_event)
-    _write_report(report, training, test, options, on_event)
-    converted = _convert(training, options, on_event)
+            _write_report(report, training, test, options, on_event)
+            converted = _convert(training, options, on_event)
     return RetrainResult(
         classifier=classifier, listed_dataset=listed_dataset, unreadable=bottlenecks.unreadable,
         n_computed_bottlenecks=bottlenecks.computed, extractor=extractor, training=training, metadata=metadata,
@@ -118,12 +121,13 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
 def _publish(export: ClassifierExport, findings: Sequence[Finding] | None, options: RetrainOptions,
              on_event: EventCallback) -> ExportResult:
     """Publish the files of the classifier, and write the findings."""
-    with stage_events("publication", on_event, logs_substages=True):
-        exported = export.publish()
-    on_event(FilesWritten(exported))
-    if findings is not None:
-        write_findings(options.files.findings, findings)
-        on_event(PhotosExamined(findings, options.files.findings))
+    with lock_destination(options.files.output_graph):
+        with stage_events("publication", on_event, logs_substages=True):
+            exported = export.publish()
+        on_event(FilesWritten(exported))
+        if findings is not None:
+            write_findings(options.files.findings, findings)
+            on_event(PhotosExamined(findings, options.files.findings))
     return exported
 
 

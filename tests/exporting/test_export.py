@@ -1,6 +1,7 @@
 """Every exported file reproduces the outputs of the trained classifier, or is discarded."""
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,11 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tfpoets import publication
 from tfpoets.data import Examples, Photo, load_pixels
 from tfpoets.errors import TfpoetsError
 from tfpoets.exporting import (FROZEN_GRAPH, TFLITE_CLASSIFIER, ClassifierExport, ExportOptions, ExportResult,
                                Exportable, NodeNames, ReferenceOutputs, RejectOption, TrainedNetwork,
-                               check_destinations, check_output_name, export_classifier, verify)
+                               check_destinations, check_output_name, convert, export_classifier, find_target,
+                               open_graph, verify)
 from tfpoets.graphs import output_columns
 from tfpoets.inference import load_classifier
 from tfpoets.tf_process import TensorFlowProcess
@@ -196,6 +199,78 @@ def test_a_file_without_the_unknown_score_is_discarded(trained: ExportInputs, de
 
 def test_saved_models_are_numbered(exported: ExportResult, destinations: ExportOptions, trained: ExportInputs) -> None:
     assert export_classifier(*trained[:3], destinations, trained.reference).files[3].name == "2"
+
+
+class Killed(BaseException):
+    """Stands for the end of a process that cannot clean up."""
+
+
+@pytest.mark.parametrize("n_moves", range(5))
+def test_after_a_kill_the_files_are_the_old_or_the_new_ones_and_the_next_run_finishes(
+        n_moves: int, exported: ExportResult, destinations: ExportOptions, trained: ExportInputs,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    files = replace(destinations, saved_model_dir=None)
+    old = files.output_graph.read_bytes()
+    metadata = replace(trained.metadata, labels=["x", "y", "z"])
+    head = LinearHead(trained.head.weights * 2, trained.head.bias)
+    reference = replace(trained.reference, outputs=head.probabilities(trained.test.X))
+    moved: list[Path] = []
+
+    def move(staged: Path, destination: Path) -> None:
+        if len(moved) == n_moves:
+            raise Killed
+        os.replace(staged, destination)
+        moved.append(destination)
+    with monkeypatch.context() as patch:
+        patch.setattr(publication, "replace_path", move)
+        patch.setattr(publication, "_remove_staging", lambda folder: None)
+        with pytest.raises(Killed) if n_moves < 4 else contextlib.nullcontext():
+            export_classifier(trained.extractor, head, metadata, files, reference)
+    is_new = files.output_graph.read_bytes() != old
+    assert is_new == (n_moves >= 2)
+    assert load_classifier(files.output_graph).labels == (("x", "y", "z") if is_new else exported_labels())
+    check_destinations(files)  # the next run begins with this
+    hashes = json.loads(files.metadata.read_text("utf-8"))["files"]
+    assert load_classifier(files.output_graph).labels == load_classifier(files.tflite).labels == ("x", "y", "z")
+    assert hashes == {name: hashlib.sha256((files.metadata.parent / name).read_bytes()).hexdigest() for name in hashes}
+    assert not list(files.output_graph.parent.glob(".*"))
+
+
+def exported_labels() -> tuple[str, ...]:
+    return "C++", "blå", "日本"
+
+
+def test_what_was_made_from_the_previous_graph_is_removed_and_other_files_are_kept(
+        exported: ExportResult, destinations: ExportOptions, trained: ExportInputs) -> None:
+    folder = destinations.output_graph.parent
+    formats = ["tflite_dynamic", "tfjs", "saved_model", "onnx"]
+    convert(open_graph(destinations.output_graph), formats, folder, trained.reference.photos)
+    own = [folder / name for name in ("graph.keras", "graph_float32.tflite", "graph_tfjs/notes.txt")]
+    for path in (destinations.report, destinations.findings, *own):
+        path.write_text("content")
+    files = replace(destinations, saved_model_dir=None)
+    export_classifier(*trained[:3], files, trained.reference)  # the same graph again
+    assert not destinations.report.exists() and not destinations.findings.exists()
+    assert all((folder / find_target(name).file_name("graph")).exists() for name in formats)
+    head = LinearHead(trained.head.weights * 2, trained.head.bias)
+    export_classifier(trained.extractor, head, trained.metadata, files,
+                      replace(trained.reference, outputs=head.probabilities(trained.test.X)))
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("graph*")) == sorted([
+        "graph.pb", "graph.json", "graph.tflite", "graph.keras", "graph_float32.tflite", "graph_tfjs"])
+    assert [path.name for path in (folder / "graph_tfjs").iterdir()] == ["notes.txt"]
+
+
+def test_a_form_is_not_put_next_to_a_graph_that_was_replaced_meanwhile(
+        exported: ExportResult, destinations: ExportOptions, trained: ExportInputs) -> None:
+    source = open_graph(destinations.output_graph)
+    head = LinearHead(trained.head.weights * 2, trained.head.bias)
+    export_classifier(trained.extractor, head, trained.metadata, replace(destinations, saved_model_dir=None),
+                      replace(trained.reference, outputs=head.probabilities(trained.test.X)))
+    folder = destinations.output_graph.parent
+    with pytest.raises(TfpoetsError, match="Another run has replaced .* Run the same command again"):
+        convert(source, ["tflite"], folder, trained.reference.photos)
+    assert not (folder / "graph_float32.tflite").exists()
+    convert(source, ["tflite"], folder / "elsewhere", trained.reference.photos)
 
 
 def test_a_graph_that_does_not_match_its_metadata_is_rejected(exported: ExportResult, destinations: ExportOptions

@@ -381,12 +381,57 @@ def test_metrics_are_correct_for_batches_larger_than_the_dataset(tmp_path: Path)
     assert fit.epochs[-1].train_accuracy > 0.5 and fit.epochs[0].train_loss > 0.5
 
 
-def test_a_missing_best_checkpoint_is_reported(tmp_path: Path) -> None:
-    train(tmp_path)
-    for path in (tmp_path / "epochs-3" / "best").iterdir():
+def damage(path: Path, kind: str) -> None:
+    content = bytearray(path.read_bytes())
+    if kind == "flipped":
+        content[len(content) // 2] ^= 1
+    elif kind == "zeroed":
+        content = bytearray(len(content))
+    path.write_bytes(content[:len(content) // 2] if kind == "truncated" else content)
+    if kind == "missing":
         path.unlink()
-    with pytest.raises(TfpoetsError, match=f"best cannot be read: it is missing. Delete {tmp_path} to"):
-        train(tmp_path)
+
+
+@pytest.mark.parametrize("pattern, kind", [
+    ("last/*.data*", "flipped"), ("last/*.index", "zeroed"), ("last/checkpoint", "truncated"), ("best/*", "missing"),
+    ("last/checksums.json", "missing")])
+def test_damaged_checkpoints_are_renamed_and_the_result_is_the_same(
+        pattern: str, kind: str, finished: tuple[Path, np.ndarray], tmp_path: Path, caplog: pytest.LogCaptureFixture
+        ) -> None:
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "constant-2")
+    for path in list((tmp_path / "epochs-3").glob(pattern)):
+        damage(path, kind)
+    _, probabilities = train(tmp_path)
+    # The weights are still readable, and have checksums of their own, if only the file of hashes is missing.
+    assert ("were damaged" in caplog.text) == ((pattern, kind) != ("last/checksums.json", "missing"))
+    np.testing.assert_allclose(probabilities, finished[1], atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
+    """The folder of a finished training run, and the probabilities of the test photos."""
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, train(folder)[1]
+
+
+def test_a_damaged_state_of_a_shorter_run_is_not_used(finished: tuple[Path, np.ndarray], tmp_path: Path,
+                                                      caplog: pytest.LogCaptureFixture) -> None:
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    damage(next(tmp_path.glob("constant-2/last/*.data*")), "flipped")
+    options = replace(OPTIONS, epochs=5)
+    _, probabilities = train(tmp_path, options)
+    assert "constant-2 were damaged" in caplog.text
+    np.testing.assert_allclose(probabilities, train(tmp_path / "new", options)[1], atol=1e-5)
+
+
+def test_a_damaged_run_of_an_earlier_version_is_replaced_by_a_new_one(finished: tuple[Path, np.ndarray],
+                                                                      tmp_path: Path) -> None:
+    shutil.copytree(finished[0] / "epochs-3", tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.glob("*/checksums.json"):  # earlier versions did not write them
+        path.unlink()
+    damage(next(tmp_path.glob("last/*.data*")), "flipped")
+    np.testing.assert_allclose(train(tmp_path)[1], finished[1], atol=1e-5)
 
 
 def test_a_checkpoint_that_does_not_exist_is_reported(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The command `tfpoets quantize_graph`: reduce the size of a graph file."""
 from __future__ import annotations
 
-import hashlib
 import logging
 import zlib
 from dataclasses import dataclass, replace
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import ModelError, TfpoetsError, check_range, one_line
-from tfpoets.exporting import Metadata
+from tfpoets.exporting import Metadata, publish_graph
 from tfpoets.extractors import convert_to_tflite
 from tfpoets.files import check_output_file, write_file
 from tfpoets.graphs import TFPOETS_MARKER, TRUST_WARNING, UNKNOWN_SCOPE, import_legacy_graph, round_weights
@@ -142,9 +141,7 @@ def write_rounded(graph: Path, output: Path, levels: int = 256, trust_model: boo
                          "other files.", "Choose another name for --output.")
     metadata = Metadata.from_file(metadata_path)
     content = round_weights(content, str(graph), levels, UNKNOWN_SCOPE, not trust_model)
-    write_file(output, content)
-    hashes = {output.name: hashlib.sha256(content).hexdigest()}
-    write_file(new_metadata_path, replace(metadata, files=hashes, test=None).to_json())
+    publish_graph(output, content, replace(metadata, test=None))
 
 
 def _is_metadata_for(path: Path, graph: Path) -> bool:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 from tfpoets.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from .classifier_files import ClassifierExport, ExportResult, export_classifier, export_graph
+    from .classifier_files import ClassifierExport, ExportResult, export_classifier, export_graph, publish_graph
     from .conversion import convert, export, open_graph
     from .export_targets import (EXPORT_TARGETS, FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER,
                                  check_classifier_exists, check_formats, find_target, format_names, open_exported)
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .wrapped_model import WrappedModel, check_labels, wrap
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
-    ".classifier_files": "ClassifierExport ExportResult export_classifier export_graph",
+    ".classifier_files": "ClassifierExport ExportResult export_classifier export_graph publish_graph",
     ".conversion": "convert export open_graph",
     ".export_targets": "EXPORT_TARGETS FROZEN_GRAPH NUMBERED_SAVED_MODEL TFLITE_CLASSIFIER check_classifier_exists "
                        "check_formats find_target format_names open_exported",

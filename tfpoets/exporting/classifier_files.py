@@ -2,20 +2,23 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tfpoets.errors import OptionError
+from tfpoets.errors import OptionError, join_names
 from tfpoets.extractors import Extractor
-from tfpoets.files import write_file
+from tfpoets.files import remove_abandoned_parts, write_file
+from tfpoets.locks import lock_destination
 from tfpoets.progress import stage
+from tfpoets.publication import publish_together, staging_folder
 from tfpoets.tf_process import TensorFlowProcess
 
-from .export_targets import FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER, remember_models
+from .export_targets import (FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER, remember_models,
+                             stale_formats)
 from .exportable import Exportable, TrainedNetwork
 from .metadata import Metadata
 from .options import ExportOptions
@@ -24,6 +27,8 @@ from .verification import ExportedFile, LoadedReference, ReferenceOutputs
 
 if TYPE_CHECKING:
     from tfpoets.training import Head
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -128,18 +133,42 @@ class ClassifierExport:
     def publish(self) -> ExportResult:
         """Wait until all files have been written and verified, and move them to their destinations.
 
+        Reports and further formats that belong to the previous graph are removed first. If the process is killed, the
+        next run finishes what it has begun.
+
         Raises:
             ExportError: A file does not reproduce the outputs. In this case, no existing file is replaced.
         """
         self._finish()
         destinations = self._destinations
-        os.replace(self._staged.staged_path(destinations.output_labels), destinations.output_labels)
-        graph, *other_files = self._staged.publish()
-        os.replace(self._staged.staged_path(destinations.metadata), destinations.metadata)
-        remember_models([graph, *other_files])
+        with ExitStack() as stack:
+            for path in filter(None, (destinations.output_graph, destinations.saved_model_dir)):
+                stack.enter_context(lock_destination(path))
+            staged_graph = self._staged.staged_path(destinations.output_graph)
+            moves = [(self._staged.staged_path(destinations.output_labels), destinations.output_labels),
+                     *self._staged.moves(),
+                     (self._staged.staged_path(destinations.metadata), destinations.metadata)]
+            publish_together(staged_graph.parent, moves, destinations.output_graph.name,
+                             _stale_paths(destinations, staged_graph))
+        remember_models([path for _, path in moves[1:-1]])
         results = [result for output in self._outputs for result in self._results[output.name]]
-        return ExportResult((graph, destinations.output_labels, *other_files, destinations.metadata),
-                            tuple(result for result in results if result.count))
+        files = [path for _, path in moves]
+        return ExportResult((files[1], files[0], *files[2:]), tuple(result for result in results if result.count))
+
+
+def _stale_paths(destinations: ExportOptions, new_graph: Path) -> list[Path]:
+    """Return the files next to a graph that belong to the graph that is about to be replaced."""
+    graph = destinations.output_graph
+    stale = [path for path in (destinations.report, destinations.findings) if path.is_file()]
+    if not graph.is_file() or graph.read_bytes() != new_graph.read_bytes():
+        formats = stale_formats(graph.parent, graph.stem)
+        if formats:
+            log.info("Removing files that were made from the previous graph: %s.",
+                     join_names([path.relative_to(graph.parent).as_posix() for path in formats]))
+        stale += formats
+    for path in (graph, destinations.report, destinations.findings):
+        remove_abandoned_parts(path)
+    return stale
 
 
 def _write_and_verify(source: Exportable, outputs: Sequence[OutputFile], hashes: dict[str, str], metadata_path: Path,
@@ -162,10 +191,17 @@ def _write_and_verify(source: Exportable, outputs: Sequence[OutputFile], hashes:
 def export_graph(path: Path, extractor: Extractor, head: Head, metadata: Metadata) -> None:
     """Write only a graph and its metadata, without verification, while training is still running."""
     graph_def = TrainedNetwork(extractor, head, metadata.nodes.output).graph_def
-    content = graph_def.SerializeToString(deterministic=True)
+    publish_graph(path, graph_def.SerializeToString(deterministic=True), metadata)
+
+
+def publish_graph(path: Path, content: bytes, metadata: Metadata) -> None:
+    """Write a graph and its metadata, which gets its hash; a killed process leaves both old or both new files."""
     metadata = replace(metadata, files={path.name: hashlib.sha256(content).hexdigest()})
-    write_file(path, content)
-    write_file(path.with_suffix(".json"), metadata.to_json())
+    with staging_folder(path.parent, path.stem) as staging, lock_destination(path):
+        moves = [(staging / file.name, file) for file in (path, path.with_suffix(".json"))]
+        write_file(moves[0][0], content)
+        write_file(moves[1][0], metadata.to_json())
+        publish_together(staging, moves, path.name)
     remember_models([path])
 
 

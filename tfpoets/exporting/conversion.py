@@ -1,18 +1,22 @@
 """Convert a retrained graph to other formats, and verify each file on photos."""
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from tfpoets.data import DatasetOptions, Photo, read_dataset
-from tfpoets.errors import ModelError, TfpoetsError, check_bool
+from tfpoets.errors import ExportError, ModelError, TfpoetsError, check_bool
 from tfpoets.extractors import EngineRunner, TensorFlowEngine
 from tfpoets.files import as_location, as_path, check_output_folder, check_outside_image_dir
 from tfpoets.graphs import TRUST_WARNING, extract_inference_graph, identify_file, read_model_file
+from tfpoets.locks import lock_destination
+from tfpoets.publication import clean_up, publish_together
 from tfpoets.tf_runtime import import_tensorflow
 
 from .export_targets import (FROZEN_GRAPH, check_classifier_exists, check_format_names, check_formats, find_target,
@@ -88,8 +92,19 @@ def open_graph(path: Path | str, training_photos: Sequence[Photo] = (), trust_mo
             something else than label photos.
     """
     path = Path(path)
+    clean_up(path.parent, path.stem)
     check_classifier_exists(path)
-    content = b"" if path.is_dir() else read_model_file(path)
+    while True:
+        content = b"" if path.is_dir() else read_model_file(path)
+        try:
+            return _open_graph(path, content, training_photos, trust_model)
+        except ModelError:
+            if not path.is_file() or path.read_bytes() == content:
+                raise  # otherwise another run replaced the graph before its metadata was read
+
+
+def _open_graph(path: Path, content: bytes, training_photos: Sequence[Photo], trust_model: bool) -> Exportable:
+    """Open a graph with this content; see `open_graph`."""
     if path.is_dir() or content[4:8] == TFLITE_IDENTIFIER:
         raise ModelError(f"{path} cannot be converted. Only the .pb that retrain wrote can.",
                          "Set `graph` to that file.")
@@ -131,16 +146,42 @@ def convert(source: Exportable, formats: Sequence[str], folder: Path, photos: Se
     on_event(graph_result)
     results = [graph_result]
     for name in formats:
-        target = find_target(name)
-        with StagedFiles(source, [OutputFile(target, folder / target.file_name(source.name), name)]) as staged:
-            staged.write()
-            verified = staged.verify(reference)
-            path, = staged.publish()
-        remember_models([path])
-        results.append(_add_requirement(replace(verified[0], path=path) if verified else
-                                        FileComparison(name, path, target.tolerance).unverified(), target))
+        results.append(_convert_to(find_target(name), source, folder, reference))
         on_event(results[-1])
     return results
+
+
+def _convert_to(target: ExportTarget, source: Exportable, folder: Path, reference: LoadedReference) -> ExportedFile:
+    """Write a graph in one format, verify the file, and publish it; errors are those of `convert`."""
+    destination = folder / target.file_name(source.name)
+    with StagedFiles(source, [OutputFile(target, destination, target.name)]) as staged:
+        staged.write()
+        verified = staged.verify(reference)
+        staged_path = staged.staged_path(destination)
+        result = verified[0] if verified else FileComparison(target.name, staged_path, target.tolerance).unverified()
+        result = _add_requirement(replace(result, path=staged_path), target)
+        with _lock_next_to_graph(source, folder), lock_destination(destination):
+            (_, path), = moves = staged.moves()
+            publish_together(staged_path.parent, moves, destination.name)
+    remember_models([path])
+    return replace(result, path=path)
+
+
+@contextmanager
+def _lock_next_to_graph(source: Exportable, folder: Path) -> Iterator[None]:
+    """Make sure that no other graph is written while a file that was made from a graph is published next to it.
+
+    Raises:
+        ExportError: The graph has already been replaced by another one.
+    """
+    if source.path is None or source.path.parent.resolve() != folder.resolve():
+        yield
+        return
+    with lock_destination(source.path):
+        if hashlib.sha256(source.path.read_bytes()).hexdigest() != source.metadata.files.get(source.path.name):
+            raise ExportError(f"Another run has replaced {source.path} while it was being converted.",
+                              "Run the same command again.")
+        yield
 
 
 def _run_graph(source: Exportable, photos: Sequence[Photo]) -> tuple[ExportedFile, LoadedReference]:

@@ -96,6 +96,17 @@ def check_destination(target: ExportTarget, path: Path) -> None:
         raise ExportError(f"{path} was not written by an export, so it is not replaced.", "Move the folder.")
 
 
+def stale_formats(folder: Path, stem: str) -> list[Path]:
+    """Return the files that were made from a graph and become obsolete when it is replaced; see `stale_paths`.
+
+    Args:
+        folder: The folder of the graph.
+        stem: The file name of the graph without its suffix.
+    """
+    paths = [(target, folder / target.file_name(stem)) for target in EXPORT_TARGETS if target.selectable]
+    return [stale for target, path in paths if path.exists() for stale in target.stale_paths(path)]
+
+
 def check_classifier_exists(path: Path) -> None:
     """Raise ModelError if there is no file or folder at the path of a classifier."""
     if path.is_symlink() and not path.exists():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tfpoets.errors import OptionError
 from tfpoets.files import check_output_file, check_output_folder, convert_to_paths
+from tfpoets.publication import clean_up
 
 from .export_targets import check_format_names
 from .targets.frozen_graph import check_output_name
@@ -61,6 +62,8 @@ class ExportOptions:
 def check_destinations(destinations: ExportOptions) -> None:
     """Create the folders of the files, and check before any work is done that all files can be written.
 
+    The publication of a killed run is finished first.
+
     Raises:
         OptionError: Two files have the same path, or a path is a folder.
         TfpoetsError: A folder cannot be created, or is not writable.
@@ -82,3 +85,4 @@ def check_destinations(destinations: ExportOptions) -> None:
         check_output_file(path, "output_graph")
     if destinations.saved_model_dir:
         check_output_folder(destinations.saved_model_dir)
+    clean_up(destinations.output_graph.parent, destinations.output_graph.stem)

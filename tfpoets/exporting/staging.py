@@ -1,28 +1,17 @@
 """Stage an export: write its files to hidden folders, verify them there, and move them into place."""
 from __future__ import annotations
 
-import contextlib
-import glob
-import os
-import shutil
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tfpoets.progress import stage
+from tfpoets.publication import staging_folder
 
 from .exportable import Exportable
 from .target import ExportTarget
 from .verification import ExportedFile, LoadedReference, verify
-
-LOCK_NAME = ".lock"
-# A folder without a lock that is newer than this may belong to a run that has just created it. An older one was left
-# by a run that was killed before it could create the lock.
-MIN_ABANDONED_SECONDS = 60.0
-
 
 @dataclass(frozen=True)
 class OutputFile:
@@ -87,10 +76,13 @@ class StagedFiles:
         return [result for results in verify_outputs(self._source, self.staged_outputs(), reference)
                 for result in results]
 
-    def publish(self) -> list[Path]:
-        """Move all files to their destinations, and return their final paths."""
-        return [output.target.publish(self.staged_path(output.destination), output.destination)
-                for output in self._outputs]
+    def moves(self) -> list[tuple[Path, Path]]:
+        """Return the staged path and the final path of each file, in the order in which they are to be published.
+
+        The destinations must be locked until the files have been published.
+        """
+        return [(staged, output.target.final_path(staged, output.destination))
+                for output in self._outputs for staged in [self.staged_path(output.destination)]]
 
 
 def write_outputs(source: Exportable, outputs: Sequence[OutputFile]) -> None:
@@ -106,43 +98,3 @@ def verify_outputs(source: Exportable, outputs: Sequence[OutputFile], reference:
     with stage("verification"):
         return [list(verify(output.name, output.target, output.destination, source.metadata, reference))
                 for output in outputs]
-
-
-@contextmanager
-def staging_folder(parent: Path, name: str) -> Iterator[Path]:
-    """Create a hidden folder that no other run uses, and remove it on exit.
-
-    The folder is next to the destinations of its files, on the same disk, so that renaming is atomic. Folders that
-    killed runs left behind are removed. They are recognized by their lock, which is released when a process ends.
-
-    Args:
-        parent: The folder of the destinations. It is created if it does not exist.
-        name: The name of the classifier, which the name of the folder contains.
-
-    Yields:
-        The path of the new folder.
-    """
-    from filelock import FileLock  # imported here because label_image does not need it
-    parent.mkdir(parents=True, exist_ok=True)
-    for existing in parent.glob(f".{glob.escape(name)}*.partial"):
-        _remove_if_abandoned(existing)
-    folder = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".partial", dir=parent))
-    lock = FileLock(folder / LOCK_NAME)
-    lock.acquire()
-    try:
-        yield folder
-    finally:
-        lock.release()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove_if_abandoned(folder: Path) -> None:
-    """Remove a staging folder unless a running process uses it."""
-    from filelock import FileLock, Timeout
-    with contextlib.suppress(OSError, Timeout):  # another process has removed the folder, or is using it
-        if (folder / LOCK_NAME).exists():
-            with FileLock(folder / LOCK_NAME, timeout=0):
-                pass
-        elif time.time() - os.stat(folder).st_mtime < MIN_ABANDONED_SECONDS:
-            return
-        shutil.rmtree(folder, ignore_errors=True)

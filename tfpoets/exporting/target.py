@@ -1,14 +1,13 @@
 """The interface of export targets, which write a classifier in one format and run the written file."""
 from __future__ import annotations
 
-import contextlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tfpoets.extractors import Engine
+from tfpoets.publication import replace_path
 
 from .metadata import Metadata
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 # The file identifier of a TensorFlow Lite flatbuffer, which follows the first offset, at bytes 4 to 7.
 TFLITE_IDENTIFIER = b"TFL3"
-MAX_PUBLISH_ATTEMPTS = 20
 # Names of signatures. The input of SERVING is pixels, float32 [n, height, width, 3] in [0, 1]; that of PREDICT_BYTES
 # is encoded photos.
 SERVING, PREDICT_BYTES = "serving_default", "predict_bytes"
@@ -136,23 +134,28 @@ class ExportTarget(ABC):
         """
         return path.is_file()
 
-    def publish(self, staged: Path, destination: Path) -> Path:
-        """Move a staged file or folder to its destination, replace an existing one, and return the final path.
+    def stale_paths(self, path: Path) -> list[Path]:
+        """Return what is to be removed when the graph that a file or folder was made from is replaced.
 
-        A file is replaced in one step. A folder takes two: the existing one is first moved to the staging folder, and
-        is deleted with it.
+        Args:
+            path: The path of the file or folder.
+
+        Returns:
+            An empty list unless it is certain that tfpoets wrote the file or folder.
         """
-        if not destination.is_dir():
-            os.replace(staged, destination)
-            return destination
-        # Between the two steps, another run may publish its folder.
-        for attempt in range(MAX_PUBLISH_ATTEMPTS):
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(destination, staged.with_name(f"{staged.name}.old{attempt}"))
-            try:
-                os.replace(staged, destination)
-                break
-            except OSError:
-                if attempt == MAX_PUBLISH_ATTEMPTS - 1:
-                    raise
+        return []
+
+    def final_path(self, staged: Path, destination: Path) -> Path:
+        """Prepare a staged file or folder for its publication, and return its final path.
+
+        Args:
+            staged: The staged file or folder, which a target can still change.
+            destination: The destination, which is locked. A target can choose another name in the same folder.
+        """
         return destination
+
+    def publish(self, staged: Path, destination: Path) -> Path:
+        """Move a staged file or folder to its destination, replace an existing one, and return the final path."""
+        path = self.final_path(staged, destination)
+        replace_path(staged, path)
+        return path

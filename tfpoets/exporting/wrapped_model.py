@@ -19,6 +19,8 @@ from tfpoets.evaluation import log_softmax
 from tfpoets.extractors import (INPUT_NODE, INPUT_RANGES, AdaptedModel, Extractor, ExtractorOptions, Network,
                                 adapt_model, core_count, prepare_extractor)
 from tfpoets.files import check_output_folder
+from tfpoets.locks import lock_destination
+from tfpoets.publication import publish_together
 from tfpoets.tf_runtime import full_precision
 
 from .classifier_files import ExportResult, export_classifier
@@ -133,11 +135,13 @@ class WrappedModel:
                 with StagedFiles(source, [OutputFile(target, folder, "saved_model")]) as staged:
                     staged.write()
                     verified = staged.verify(reference)
-                    paths = staged.publish()
-                remember_models(paths)
+                    with lock_destination(folder):
+                        moves = staged.moves()
+                        publish_together(staged.staged_path(folder).parent, moves, folder.name)
+                remember_models([folder])
             except OSError as error:
                 raise ExportError(f"{folder} cannot be written: {os_error_sentence(error)}") from error
-        return ExportResult(tuple(paths), tuple(replace(result, path=paths[0]) for result in verified if result.count))
+        return ExportResult((folder,), tuple(replace(result, path=folder) for result in verified if result.count))
 
     @contextmanager
     def _prepare(self, final_tensor_name: str) -> Iterator[tuple[Extractor, LinearHead, Metadata]]:

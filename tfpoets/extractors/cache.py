@@ -1,46 +1,77 @@
-"""Cache bottlenecks on disk, so that no photo is processed twice."""
+"""Cache bottlenecks on disk, so that no photo is processed twice.
+
+Every row has a checksum of its key and its values, because SQLite does not notice changed bytes within a value.
+"""
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import re
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from tfpoets.data import HASH_BYTES
 from tfpoets.errors import ExtractorError, one_line
+from tfpoets.locks import lock_destination
+
+from .cache_schema import SQLITE_ERRORS, Damaged, check_schema, checksum_of, is_damage
 
 log = logging.getLogger(__name__)
 
 CACHE_NAME = "bottlenecks.sqlite"
 MAX_UNCOMMITTED = 512
 COMMIT_SECONDS = 0.25
-# Version 0, written by commit f862d5e, has a table `files` with path, size and mtime_ns instead of `stamps` with URI
-# and stamp.
-SCHEMA_VERSION = 1
+# How often a run sets a damaged cache aside before it gives up.
+MAX_ATTEMPTS = 3
+# The database, its write-ahead log with its index, and the journal of a database without a log.
+_SUFFIXES = ("", "-wal", "-shm", "-journal")
+_DIGEST = re.compile(r"[0-9a-f]{32}")
 
-# The table `looks` holds the perceptual hashes; its name dates from version 0.
-_TABLES = """
-CREATE TABLE IF NOT EXISTS stamps (uri TEXT PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS looks (digest TEXT PRIMARY KEY, look BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS vectors (
-    extractor TEXT NOT NULL, digest TEXT NOT NULL, view INTEGER NOT NULL, vector BLOB NOT NULL,
-    checksum INTEGER NOT NULL, engine TEXT NOT NULL, PRIMARY KEY (extractor, digest, view));
-CREATE TABLE IF NOT EXISTS measures (
-    name TEXT NOT NULL, digest TEXT NOT NULL, value REAL NOT NULL, PRIMARY KEY (name, digest)) WITHOUT ROWID;
-"""
-_MIGRATION_FROM_VERSION_0 = (
-    "INSERT OR IGNORE INTO stamps SELECT path, size || ' ' || mtime_ns, digest FROM files", "DROP TABLE files")
+Result = TypeVar("Result")
+
+
+class DamagedCacheError(ExtractorError):
+    """The cache turned out to be damaged while it was used; it must be set aside."""
+
+
+def use_cache(folder: Path | str, function: Callable[[BottleneckCache], Result]) -> Result:
+    """Call a function with the cache; if the cache is damaged, set it aside and call the function with an empty one.
+
+    Args:
+        folder: The folder of the cache (`bottleneck_dir`).
+        function: The function. It raises DamagedCacheError if values in the cache cannot be replaced.
+
+    Returns:
+        The result of the function.
+
+    Raises:
+        ExtractorError: The cache cannot be opened or written, or a new one is damaged at once.
+    """
+    for _ in range(MAX_ATTEMPTS):
+        with contextlib.closing(BottleneckCache(folder)) as cache:
+            try:
+                result = function(cache)
+                cache.commit()
+                return result
+            except DamagedCacheError:
+                cache.set_aside()
+    raise ExtractorError(f"The cache {cache.path} is damaged again and again.",
+                         "Check the disk, or choose another folder with `bottleneck_dir`.")
 
 
 class BottleneckCache:
     """A SQLite file of bottlenecks, keyed by photo content and extractor; a context manager.
 
     Only the thread that opened the cache can use it. Changes are committed after 512 values or 0.25 s, so a killed
-    run loses no more than that. Other processes can use the file at the same time (write-ahead log).
+    run loses no more than that. Other processes can use the file at the same time (write-ahead log). A damaged row is
+    treated as missing; all methods raise DamagedCacheError if SQLite cannot use the file.
 
     Args:
         folder: The folder of the cache (`bottleneck_dir`); created if missing.
@@ -57,8 +88,11 @@ class BottleneckCache:
         self._rows: dict[str, list[tuple]] = {}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = self._open()
-        except (OSError, sqlite3.Error) as error:
+            # Locked, so that no other run renames the file while SQLite opens it and its log.
+            with lock_destination(self.path):
+                self._database = self._open()
+                self._inode = os.stat(self.path).st_ino
+        except (OSError, *SQLITE_ERRORS) as error:
             raise ExtractorError(f"The cache {self.path} cannot be opened: {one_line(error)}",
                                  "Choose another folder with `bottleneck_dir`.") from error
 
@@ -72,40 +106,78 @@ class BottleneckCache:
             if error_type is None:  # otherwise the first error is raised
                 raise
         finally:
-            self._database.close()
+            self.close()
+
+    def close(self) -> None:
+        """Close the database; changes that were not committed are lost."""
+        self._database.close()
 
     def _open(self) -> sqlite3.Connection:
         """Connect to the database; set a damaged one aside and create a new one."""
         try:
             return self._connect()
-        except sqlite3.OperationalError:
-            raise  # locked, read-only or no space left: the file itself may be intact
-        except sqlite3.DatabaseError:
-            broken = self.path.with_name(f"{CACHE_NAME}.broken-{time.strftime('%Y%m%d-%H%M%S')}")
-            os.replace(self.path, broken)
-            for suffix in ("-wal", "-shm"):
-                self.path.with_name(CACHE_NAME + suffix).unlink(missing_ok=True)
-            log.warning("The cache %s was damaged. It was renamed to %s, and a new one was created.", self.path,
-                        broken.name)
+        except (Damaged, *SQLITE_ERRORS) as error:
+            if not is_damage(error, self._paths()):
+                raise  # locked, read-only or no space left: the file itself may be intact
+            self._rename()
             return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
         """Connect to the database and migrate it to the current schema version."""
         database = sqlite3.connect(self.path, timeout=60)
         try:
-            # Write only if there is something to change: another run may hold the lock for a long time.
-            version, = database.execute("PRAGMA user_version").fetchone()
-            if version > SCHEMA_VERSION:
-                raise ExtractorError(f"The cache {self.path} was written by a newer version of this program.",
-                                     "Choose another folder with `bottleneck_dir`.")
+            # Undecodable text differs from every key, and does not match its checksum.
+            database.text_factory = lambda data: data.decode("utf-8", "replace")
+            check_schema(database, self.path)
+            # Written only if there is something to change: another run may hold the lock for a long time.
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=NORMAL")
-            if version < SCHEMA_VERSION:
-                _migrate(database)
-        except (sqlite3.Error, ExtractorError):
+        except BaseException:
             database.close()
             raise
         return database
+
+    def set_aside(self) -> None:
+        """Close the damaged database and rename it, unless another run has done so; then open a new cache.
+
+        Runs that use the damaged file continue to use it under its new name.
+        """
+        self.close()
+        try:
+            with lock_destination(self.path):
+                if self.path.exists() and os.stat(self.path).st_ino == self._inode:
+                    self._rename()
+        except OSError as error:
+            raise ExtractorError(f"The cache {self.path} is damaged, and cannot be renamed: {one_line(error)}",
+                                 "Delete it, or choose another folder with `bottleneck_dir`.") from error
+
+    def _rename(self) -> None:
+        """Rename the damaged database and its log, and remove those that were renamed before."""
+        for earlier in self.path.parent.glob(f"{CACHE_NAME}.broken-*"):
+            with contextlib.suppress(OSError):
+                earlier.unlink()
+        broken = f"{CACHE_NAME}.broken-{time.strftime('%Y%m%d-%H%M%S')}"
+        for path, suffix in zip(self._paths(), _SUFFIXES):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(path, path.with_name(broken + suffix))
+        log.warning("The cache %s was damaged. It was renamed to %s, and a new one was created.", self.path, broken)
+
+    def _paths(self) -> list[Path]:
+        return [self.path.with_name(CACHE_NAME + suffix) for suffix in _SUFFIXES]
+
+    def _select(self, statement: str, *values: object) -> Iterator[tuple]:
+        """Yield the rows that a SELECT statement returns."""
+        try:
+            yield from self._database.execute(statement, values)
+        except SQLITE_ERRORS as error:
+            raise self._error(error, "read") from error
+
+    def _error(self, error: Exception, verb: str) -> ExtractorError:
+        """Return the error to raise for an error of SQLite."""
+        problem = f"The cache {self.path} cannot be {verb}: {one_line(error)}"
+        if is_damage(error, self._paths()):
+            return DamagedCacheError(problem)
+        return ExtractorError(problem, "Free some disk space, or choose another folder with `bottleneck_dir`.")
 
     def known_digests(self, stamps: Mapping[str, str]) -> dict[str, str]:
         """Return the digests of the files that have not changed since they were last read.
@@ -116,49 +188,52 @@ class BottleneckCache:
         Returns:
             The digests by URI, without files that are new or whose stamp has changed.
         """
-        cached = {uri: (stamp, digest) for uri, stamp, digest in
-                  self._database.execute("SELECT uri, stamp, digest FROM stamps")}
+        cached = {uri: values for uri, *values in self._select("SELECT uri, stamp, digest, checksum FROM stamps")}
         digests = {}
         for uri, stamp in stamps.items():
-            cached_stamp, digest = cached.get(_uri_key(uri), ("", ""))
-            if stamp and stamp == cached_stamp:
+            key = _uri_key(uri)
+            cached_stamp, digest, checksum = cached.get(key, ("", "", 0))
+            if stamp and stamp == cached_stamp and checksum == checksum_of(key, stamp, digest):
                 digests[uri] = digest
         return digests
 
     def digests_with_vector(self, extractor: str, view: int = 0) -> set[str]:
-        """Return the digests of the photos that have both a bottleneck for this view and a perceptual hash."""
-        return {digest for digest, in self._database.execute(
-            "SELECT digest FROM vectors JOIN looks USING (digest) WHERE extractor = ? AND view = ?",
-            (extractor, view))}
-
-    def digests_with_measure(self, name: str) -> set[str]:
-        """Return the digests of the photos that have a value for this measure."""
-        return {digest for digest, in self._database.execute("SELECT digest FROM measures WHERE name = ?", (name,))}
+        """Return the digests of the photos that have a bottleneck for this view; some of them may be damaged."""
+        return {digest for digest, in self._select("SELECT digest FROM vectors WHERE extractor = ? AND view = ?",
+                                                   extractor, view) if _is_digest(digest)}
 
     def add_digest(self, uri: str, digest: str, stamp: str) -> None:
         """Store the digest of a file with the stamp from before it was read; nothing is stored if the stamp is ""."""
         if stamp:
-            self._write("INSERT OR REPLACE INTO stamps VALUES (?, ?, ?)", (_uri_key(uri), stamp, digest))
+            self._write("INSERT OR REPLACE INTO stamps VALUES (?, ?, ?, ?)", _uri_key(uri), stamp, digest)
 
     def add_measure(self, name: str, digest: str, value: float) -> None:
         """Store the value of a measure for one photo."""
-        self._write("INSERT OR REPLACE INTO measures VALUES (?, ?, ?)", (name, digest, value))
+        self._write("INSERT OR REPLACE INTO measures VALUES (?, ?, ?, ?)", name, digest, float(value))
         self._uncommitted += 1
         self.commit_if_due()
 
     def measures(self, name: str) -> dict[str, float]:
-        """Return all values of a measure, by digest."""
-        return dict(self._database.execute("SELECT digest, value FROM measures WHERE name = ?", (name,)))
+        """Return the undamaged values of a measure, by digest."""
+        return {digest: value for digest, value, checksum in self._select(
+                    "SELECT digest, value, checksum FROM measures WHERE name = ?", name)
+                if _is_digest(digest) and checksum == checksum_of(name, digest, value)}
 
     def add_hash(self, digest: str, hash_: bytes) -> None:
         """Store the perceptual hash of one photo."""
-        self._write("INSERT OR REPLACE INTO looks VALUES (?, ?)", (digest, hash_))
+        self._write("INSERT OR REPLACE INTO looks VALUES (?, ?, ?)", digest, hash_)
+
+    def hashes(self) -> dict[str, bytes]:
+        """Return the undamaged perceptual hashes, by digest."""
+        return {digest: hash_ for digest, hash_, checksum in self._select("SELECT digest, look, checksum FROM looks")
+                if (_is_digest(digest) and isinstance(hash_, bytes) and len(hash_) == HASH_BYTES
+                    and checksum == checksum_of(digest, hash_))}
 
     def add_vector(self, extractor: str, digest: str, vector: np.ndarray, engine: str, view: int = 0) -> None:
         """Store the bottleneck of one photo, float32 [depth]."""
         blob = np.ascontiguousarray(vector, "<f4").tobytes()
-        self._write("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?, ?, ?)",
-                    (extractor, digest, view, blob, zlib.crc32(blob), engine))
+        self._rows.setdefault("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?, ?, ?)", []).append(
+            (extractor, digest, view, blob, checksum_of(extractor, digest, view, blob), engine))
         self._uncommitted += 1
         self.commit_if_due()
 
@@ -174,34 +249,34 @@ class BottleneckCache:
             for statement, rows in self._rows.items():
                 self._database.executemany(statement, rows)
             self._database.commit()
-        except sqlite3.Error as error:
-            raise ExtractorError(f"The cache {self.path} cannot be written: {one_line(error)}",
-                                 "Free some disk space, or choose another folder with `bottleneck_dir`.") from error
+        except SQLITE_ERRORS as error:
+            raise self._error(error, "written") from error
         finally:
             self._rows.clear()
         self._uncommitted = 0
         self._committed_at = time.monotonic()
 
-    def read_vectors(self, extractor: str, depth: int, view: int = 0) -> Iterator[tuple[str, bytes, np.ndarray]]:
+    def read_vectors(self, extractor: str, depth: int, view: int = 0) -> Iterator[tuple[str, np.ndarray]]:
         """Yield the undamaged bottlenecks of an extractor in arbitrary order.
 
         Yields:
-            (digest, perceptual hash, bottleneck float32 [depth])
+            (digest, bottleneck float32 [depth])
         """
-        for digest, hash_, blob, checksum in self._database.execute(
-                "SELECT digest, look, vector, checksum FROM vectors JOIN looks USING (digest) "
-                "WHERE extractor = ? AND view = ?", (extractor, view)):
-            if len(blob) == 4 * depth and zlib.crc32(blob) == checksum:
-                yield digest, hash_, np.frombuffer(blob, "<f4")
+        # Without the index, key and vector come from the same row, even if the index is damaged.
+        for digest, blob, checksum in self._select("SELECT digest, vector, checksum FROM vectors NOT INDEXED "
+                                                   "WHERE extractor = ? AND view = ?", extractor, view):
+            # Before version 2, the checksums did not cover the key.
+            if (isinstance(blob, bytes) and len(blob) == 4 * depth
+                    and checksum in (checksum_of(extractor, digest, view, blob), zlib.crc32(blob))):
+                yield digest, np.frombuffer(blob, "<f4")
 
-    def delete_vectors(self, extractor: str, digests: Iterable[str]) -> None:
-        """Delete damaged bottlenecks, so that they are computed again."""
-        for digest in digests:
-            self._write("DELETE FROM vectors WHERE extractor = ? AND digest = ?", (extractor, digest))
-        self.commit()
+    def _write(self, statement: str, *values: object) -> None:
+        """Write a row and its checksum, which is the last column, with the next commit."""
+        self._rows.setdefault(statement, []).append((*values, checksum_of(*values)))
 
-    def _write(self, statement: str, values: tuple) -> None:
-        self._rows.setdefault(statement, []).append(values)
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and bool(_DIGEST.fullmatch(value))
 
 
 def _uri_key(uri: str) -> str:
@@ -211,15 +286,3 @@ def _uri_key(uri: str) -> str:
         return os.fsencode(absolute).decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # a name from the user's table that is not a possible file name
         return absolute.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _migrate(database: sqlite3.Connection) -> None:
-    """Create the tables and copy the data of version 0, in one transaction that no other run can interrupt."""
-    database.execute("BEGIN IMMEDIATE")
-    for statement in _TABLES.split(";"):
-        database.execute(statement)
-    if database.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'files'").fetchone():
-        for statement in _MIGRATION_FROM_VERSION_0:
-            database.execute(statement)
-    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    database.commit()

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,8 +13,8 @@ from tfpoets.data import HASH_BYTES, AugmentationOptions, Dataset, Measure, Phot
 from tfpoets.progress import progress_bar
 
 from .batches import PhotoAndResult, complete_results
-from .cache import BottleneckCache
-from .cached_values import CachedValues
+from .cache import BottleneckCache, DamagedCacheError, use_cache
+from .cached_values import CachedValues, ValueKey
 from .engines import NoGPUError
 from .execution import ExecutionOptions, ExecutionPlan
 from .extractor import Extractor
@@ -22,6 +22,9 @@ from .photo_processor import ExtractionJob, PhotoResult
 from .worker_protocol import WorkersUnavailableError
 
 log = logging.getLogger(__name__)
+
+# How often values are computed before a cache that does not return them is set aside.
+MAX_ROUNDS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,18 +67,21 @@ def extract_bottlenecks(dataset: Dataset, extractor: Extractor, bottleneck_dir: 
         ExtractorError: The cache cannot be written.
     """
     job = ExtractionJob(extractor, extractor.digest, measures=measures)
-    with BottleneckCache(bottleneck_dir) as cache:
-        files = _Files(_read_stamps(dataset.photos))
-        files.digests = cache.known_digests(files.stamps)
-        computed = 0
-        while True:
-            computed += _extract_missing(dataset.photos, job, cache, files, execution)
-            bottlenecks, incomplete = _collect(dataset, job, cache, files)
-            if not incomplete:
-                return replace(bottlenecks, computed=computed)
-            log.warning("Photos with missing or damaged values in the cache, which are computed again: %d.",
-                        len(incomplete))
-            cache.delete_vectors(extractor.digest, incomplete)
+    return use_cache(bottleneck_dir, lambda cache: _extract(dataset, job, cache, execution))
+
+
+def _extract(dataset: Dataset, job: ExtractionJob, cache: BottleneckCache, execution: ExecutionOptions) -> Bottlenecks:
+    """Return the bottlenecks of a dataset; raise DamagedCacheError if they cannot be stored."""
+    files = _Files(_read_stamps(dataset.photos))
+    files.digests = cache.known_digests(files.stamps)
+    computed, damaged = 0, set[str]()
+    for _ in range(MAX_ROUNDS):
+        computed += _extract_missing(dataset.photos, job, cache, files, execution, damaged)
+        bottlenecks, damaged = _collect(dataset, job, cache, files)
+        if not damaged:
+            return replace(bottlenecks, computed=computed)
+        log.warning("Photos with missing or damaged values in the cache, which are computed again: %d.", len(damaged))
+    raise DamagedCacheError(f"Values in {cache.path} cannot be replaced.")
 
 
 def extract_augmented(photos: Sequence[Photo], extractor: Extractor, bottleneck_dir: Path | str,
@@ -99,21 +105,27 @@ def extract_augmented(photos: Sequence[Photo], extractor: Extractor, bottleneck_
         ExtractorError: The cache cannot be written.
     """
     job = ExtractionJob(extractor, f"{extractor.digest}/{augmentation.key}", range(1, n_views + 1), augmentation)
-    features = np.full((len(photos), n_views, extractor.depth), np.nan, np.float32)
+    return use_cache(bottleneck_dir, lambda cache: _extract_views(photos, job, cache, execution))
+
+
+def _extract_views(photos: Sequence[Photo], job: ExtractionJob, cache: BottleneckCache, execution: ExecutionOptions
+                   ) -> tuple[np.ndarray, int]:
+    """Return what `extract_augmented` returns; raise DamagedCacheError if the bottlenecks cannot be stored."""
+    features = np.full((len(photos), len(job.views), job.extractor.depth), np.nan, np.float32)
     rows = _rows_by_digest(photos)
-    with BottleneckCache(bottleneck_dir) as cache:
-        computed = 0
-        for _ in range(2):  # a second time if rows in the cache are damaged
-            files = _Files(_read_stamps(photos), {photo.uri: photo.digest for photo in photos})
-            computed += _extract_missing(photos, job, cache, files, execution)
-            for view in job.views:
-                for digest, _, vector in cache.read_vectors(job.key, extractor.depth, view):
-                    features[rows.get(digest, []), view - 1] = vector
-            incomplete = np.flatnonzero(np.isnan(features).any((1, 2)))
-            if not len(incomplete):
-                break
-            cache.delete_vectors(job.key, {photos[int(row)].digest for row in incomplete})
-    return features, computed
+    files = _Files(_read_stamps(photos), {photo.uri: photo.digest for photo in photos})
+    computed, damaged = 0, set[str]()
+    for _ in range(MAX_ROUNDS):
+        computed += _extract_missing(photos, job, cache, files, execution, damaged)
+        for view in job.views:
+            for digest, vector in cache.read_vectors(job.key, job.extractor.depth, view):
+                features[rows.get(digest, []), view - 1] = vector
+        incomplete = [photos[int(row)] for row in np.flatnonzero(np.isnan(features).any((1, 2)))]
+        damaged = {photo.digest for photo in incomplete
+                   if photo.uri not in files.reasons and files.digests[photo.uri] == photo.digest}
+        if not damaged:  # the files of the other photos have been deleted or changed
+            return features, computed
+    raise DamagedCacheError(f"Values in {cache.path} cannot be replaced.")
 
 
 def _rows_by_digest(photos: Sequence[Photo]) -> dict[str, list[int]]:
@@ -151,12 +163,15 @@ def _read_stamps(photos: Sequence[Photo]) -> dict[str, str]:
 
 
 def _extract_missing(photos: Sequence[Photo], job: ExtractionJob, cache: BottleneckCache, files: _Files,
-                     execution: ExecutionOptions) -> int:
-    """Compute the values missing from the cache, update `files`, and return the number of computed bottlenecks."""
+                     execution: ExecutionOptions, damaged: Set[str]) -> int:
+    """Compute the values that are missing from the cache or damaged, and update `files`.
+
+    Returns:
+        The number of computed bottlenecks.
+    """
     computed, plan = 0, None
     while True:
-        cached = CachedValues({**{view: cache.digests_with_vector(job.key, view) for view in job.views},
-                               **{measure.name: cache.digests_with_measure(measure.name) for measure in job.measures}})
+        cached = CachedValues({key: digests - damaged for key, digests in _cached_digests(job, cache).items()})
         missing = [photo for photo in photos if photo.uri not in files.reasons
                    and not cached.are_complete(files.digests.get(photo.uri))]
         plan = plan or execution.plan(job.extractor, len(missing))
@@ -175,6 +190,15 @@ def _extract_missing(photos: Sequence[Photo], job: ExtractionJob, cache: Bottlen
     files.reasons.update({uri: files.unreadable[digest] for uri, digest in files.digests.items()
                           if digest in files.unreadable})
     return computed
+
+
+def _cached_digests(job: ExtractionJob, cache: BottleneckCache) -> dict[ValueKey, set[str]]:
+    """Return the digests of the photos that have each value."""
+    digests: dict[ValueKey, set[str]] = {view: cache.digests_with_vector(job.key, view) for view in job.views}
+    if job.augmentation is None:  # the perceptual hash is computed together with the bottleneck
+        hashes = cache.hashes().keys()
+        digests = {view: members & hashes for view, members in digests.items()}
+    return {**digests, **{measure.name: set(cache.measures(measure.name)) for measure in job.measures}}
 
 
 def _compute(plan: ExecutionPlan, photos: Sequence[Photo], cached: CachedValues, job: ExtractionJob,
@@ -208,7 +232,7 @@ def _store(photo: Photo, result: PhotoResult, files: _Files, cache: BottleneckCa
 
 
 def _collect(dataset: Dataset, job: ExtractionJob, cache: BottleneckCache, files: _Files
-             ) -> tuple[Bottlenecks, list[str]]:
+             ) -> tuple[Bottlenecks, set[str]]:
     """Return the contents of the cache for a dataset, and the digests of photos whose values are incomplete.
 
     The bottleneck of such a photo is missing or damaged, or it lacks a measure.
@@ -219,13 +243,15 @@ def _collect(dataset: Dataset, job: ExtractionJob, cache: BottleneckCache, files
     rows = _rows_by_digest(photos)
     features = np.empty((len(photos), job.extractor.depth), np.float32)
     hashes = np.empty((len(photos), HASH_BYTES), np.uint8)
-    for digest, hash_, vector in cache.read_vectors(job.key, job.extractor.depth):
-        for row in rows.pop(digest, ()):
-            features[row], hashes[row] = vector, np.frombuffer(hash_, np.uint8)
+    cached_hashes = cache.hashes()
+    for digest, vector in cache.read_vectors(job.key, job.extractor.depth):
+        if digest in cached_hashes:
+            for row in rows.pop(digest, ()):
+                features[row], hashes[row] = vector, np.frombuffer(cached_hashes[digest], np.uint8)
     values = {measure.name: cache.measures(measure.name) for measure in job.measures}
     measures = {name: np.array([by_digest.get(photo.digest, np.nan) for photo in photos])
                 for name, by_digest in values.items()}
     without_measure = {photo.digest for by_digest in values.values() for photo in photos
                        if photo.digest not in by_digest}
     loaded = replace(with_readable_photos(dataset, photos, hashes), X=features, measures=measures)
-    return Bottlenecks(loaded, unreadable), sorted(rows.keys() | without_measure)
+    return Bottlenecks(loaded, unreadable), rows.keys() | without_measure

@@ -5,8 +5,8 @@ import hashlib
 import json
 import logging
 import re
-import shutil
-import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from tfpoets.data import PIXELS_VERSION
-from tfpoets.errors import ExtractorError, one_line
+from tfpoets.errors import ExtractorError, TfpoetsError, one_line
 from tfpoets.graphs import TRUST_WARNING
+from tfpoets.locks import lock_destination
+from tfpoets.publication import clean_up, publish_together, staging_folder
 from tfpoets.tf_runtime import full_precision, import_tensorflow, redirect_native_stderr
 
 from .engines import LiteRTModel
@@ -90,13 +92,19 @@ def open_extractor(handle_or_options: str | ExtractorOptions = ExtractorOptions(
     key = _digest(f"{FORMAT_VERSION}/{identity}{_views_suffix(chosen.views)}/{image_size}/{PIXELS_VERSION}".encode())
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", pretrained.name) + (f"-{image_size}" if image_size else "")
     folder = chosen.model_dir / f"{name}-{key[:12]}"
-    description = _read_description(folder)
+    identity_with_views = f"{identity}{_views_suffix(chosen.views)}"
+    clean_up(folder.parent, folder.name)
+    description = _read_description(folder, identity_with_views)
     if description is None:
-        if chosen.trust_model:
-            log.warning(TRUST_WARNING)
-        log.info("Preparing the extractor %s (only once; it is saved in %s)", pretrained.name, folder)
-        return prepare_extractor(pretrained.build(image_size), pretrained.name, chosen.handle, identity, folder,
-                                 chosen.views)
+        with _lock(folder):  # another run may be preparing it
+            description = _read_description(folder, identity_with_views)
+            if description is None:
+                reason = "again: its files are damaged" if folder.exists() else "only once; it is saved"
+                if chosen.trust_model:
+                    log.warning(TRUST_WARNING)
+                log.info("Preparing the extractor %s (%s in %s)", pretrained.name, reason, folder)
+                return prepare_extractor(pretrained.build(image_size), pretrained.name, chosen.handle, identity,
+                                         folder, chosen.views)
     return Extractor(chosen.handle, pretrained.name, description["digest"], description["height"],
                      description["width"], description["depth"], folder)
 
@@ -116,14 +124,37 @@ def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def _read_description(folder: Path) -> dict[str, Any] | None:
-    """Return the description of a prepared folder, or None if a file is missing, damaged or of a different version."""
+def _read_description(folder: Path, identity: str) -> dict[str, Any] | None:
+    """Return the description of a prepared folder, or None if a file is missing, damaged or of a different version.
+
+    Args:
+        folder: The folder.
+        identity: A string that identifies the network, its weights and its views.
+    """
     try:
         description = json.loads((folder / DESCRIPTION_FILE).read_text("utf-8"))
-        intact = all(_digest((folder / name).read_bytes()) == digest for name, digest in description["files"].items())
-        return description if intact and description["format"] == FORMAT_VERSION else None
-    except (OSError, ValueError, KeyError):
+        contents = {name: (folder / name).read_bytes() for name in (GRAPH_FILE, TFLITE_FILE)}
+        height, width, depth = (description[name] for name in ("height", "width", "depth"))
+        intact = (description["format"] == FORMAT_VERSION
+                  and all(type(number) is int for number in (height, width, depth))
+                  and description["files"] == {name: _digest(content) for name, content in contents.items()}
+                  and description["digest"] == _extractor_digest(identity, height, width))
+        if intact and "checksum" in description:
+            return description if description["checksum"] == _checksum(description) else None
+        # Earlier versions wrote no checksum.
+        return description if intact and LiteRTModel(contents[TFLITE_FILE]).n_outputs == depth else None
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, RecursionError, TfpoetsError):
         return None
+
+
+def _extractor_digest(identity: str, height: int, width: int) -> str:
+    return _digest(f"{identity}/{height}/{width}/pixels-{PIXELS_VERSION}".encode())
+
+
+def _checksum(description: dict[str, Any]) -> str:
+    """Return a hash of everything in a description except the hash itself."""
+    values = {name: value for name, value in description.items() if name != "checksum"}
+    return _digest(json.dumps(values, sort_keys=True).encode())
 
 
 def prepare_extractor(network: Network, name: str, handle: str, identity: str, folder: Path, views: int = 1
@@ -143,37 +174,50 @@ def prepare_extractor(network: Network, name: str, handle: str, identity: str, f
             folder is not writable.
     """
     frozen, depth = _freeze(average_views(network, views), name)
-    graph_def = frozen.graph.as_graph_def()
+    graph_def = _rename_counted_nodes(frozen.graph.as_graph_def())
     tflite = _convert(graph_def, network, name)
     _check_engines_agree(frozen, tflite, network, name)
     files = {GRAPH_FILE: graph_def.SerializeToString(deterministic=True), TFLITE_FILE: tflite}
     height, width = network.height, network.width
-    digest = _digest(f"{identity}{_views_suffix(views)}/{height}/{width}/pixels-{PIXELS_VERSION}".encode())
-    description = {"format": FORMAT_VERSION, "handle": handle, "height": height, "width": width, "depth": depth,
-                   "digest": digest, "files": {file: _digest(data) for file, data in files.items()}}
-    files[DESCRIPTION_FILE] = json.dumps(description, indent=1).encode()
-    try:
-        _write_folder(folder, files)
-    except OSError as error:
-        raise ExtractorError(f"The extractor cannot be saved in {folder}: {one_line(error)}",
-                             "Choose another folder with `model_dir`.") from error
+    identity_with_views = f"{identity}{_views_suffix(views)}"
+    digest = _extractor_digest(identity_with_views, height, width)
+    description: dict[str, Any] = {
+        "format": FORMAT_VERSION, "handle": handle, "height": height, "width": width, "depth": depth, "digest": digest,
+        "files": {file: _digest(data) for file, data in files.items()}}
+    files[DESCRIPTION_FILE] = json.dumps({**description, "checksum": _checksum(description)}, indent=1).encode()
+    with _lock(folder):
+        if _read_description(folder, identity_with_views) is None:  # otherwise it has already been written
+            _write_folder(folder, files)
     return Extractor(handle, name, digest, height, width, depth, folder)
 
 
-def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    """Write a temporary folder next to the destination and rename it, so that no incomplete folder is ever visible."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".preparing-"))
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Let one run at a time prepare an extractor; raise ExtractorError if nothing can be written there."""
+    lock = lock_destination(folder)
     try:
-        for name, data in files.items():
-            (temporary / name).write_bytes(data)
-        temporary.chmod(0o755)  # mkdtemp makes folders private; this one need not be
-        if folder.exists() and _read_description(folder) is None:
-            shutil.rmtree(folder)
-        if not folder.exists():  # otherwise another process has already written the same content
-            temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock.__enter__()
+    except OSError as error:
+        raise ExtractorError(f"The extractor cannot be saved in {folder}: {one_line(error)}",
+                             "Choose another folder with `model_dir`.") from error
+    with ExitStack() as stack:
+        stack.push(lock)
+        yield
+
+
+def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
+    """Write a folder, which appears under its name when it is complete, and replaces a damaged one."""
+    try:
+        with staging_folder(folder.parent, folder.name) as staging:
+            staged = staging / folder.name
+            staged.mkdir()
+            for name, data in files.items():
+                (staged / name).write_bytes(data)
+            publish_together(staging, [(staged, folder)], folder.name)
+    except OSError as error:
+        raise ExtractorError(f"The extractor cannot be saved in {folder}: {one_line(error)}",
+                             "Choose another folder with `model_dir`.") from error
 
 
 def _freeze(network: Network, name: str) -> tuple[Any, int]:
@@ -197,6 +241,16 @@ def _freeze(network: Network, name: str) -> tuple[Any, int]:
                              f"{output.shape}, not one float32 vector of fixed length per photo.",
                              "Choose a module whose name ends in feature_vector.")
     return frozen, int(output.shape[1])
+
+
+def _rename_counted_nodes(graph_def: Any) -> Any:
+    """Rename nodes that are named after a counter of the process, so that the graph is always the same."""
+    counted = [node.name for node in graph_def.node if node.name.isdecimal()]
+    names = {name: f"captured_{index}" for index, name in enumerate(counted)}
+    for node in graph_def.node:
+        node.name = names.get(node.name, node.name)
+        node.input[:] = [names.get(name, name) for name in node.input]
+    return graph_def
 
 
 def _convert(graph_def: Any, network: Network, name: str) -> bytes:

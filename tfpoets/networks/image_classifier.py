@@ -163,7 +163,7 @@ class ImageClassifier:
         with (checkpoint_folder(checkpoint_dir) as folder, restored_on_error(adapted.model),
               epoch_listener(callbacks, adapted.model) as on_epoch):
             initial = describe_initial(adapted, adapted.model.name, train_step)
-            fit, _ = fit_network(initial, dataset, loop, 1, folder, on_epoch)
+            fit = fit_network(initial, dataset, loop, folder, on_epoch)
         self._finish(adapted, fit, dataset)
         return fit
 

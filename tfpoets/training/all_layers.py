@@ -5,7 +5,8 @@ import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from tfpoets.data import DEFAULT_AUGMENTATION, TRAINING, VALIDATION, AugmentationOptions, Dataset, store_pixels
-from tfpoets.errors import OptionError, TfpoetsError, TrainingError, check_choice, check_range
+from tfpoets.errors import OptionError, TfpoetsError, TrainingError, check_choice, check_range, one_line
 from tfpoets.extractors import Extractor, Network, average_views, core_count, prepare_extractor
+from tfpoets.locks import lock_destination
 
 from .checkpoints import COSINE_LOOP_VERSION, LOOP_VERSION, RunFolder
 from .initial_network import InitialNetwork
@@ -109,48 +111,76 @@ def train_all_layers(initial: InitialNetwork, dataset: Dataset, options: LoopOpt
         dataset: The photos, with digests and split.
         options: The options for training.
         views: The number of views of each photo that are averaged at inference; training uses one.
-        work_dir: The folder for checkpoints, decoded photos and the extractor; see `fit_network`.
+        work_dir: The folder for checkpoints, decoded photos and the extractor. An interrupted training run is resumed
+            from its checkpoints there.
         on_epoch: Called with the metrics of each epoch.
 
     Raises:
         TrainingError: There is no checkpoint to resume from, or training fails.
     """
-    fit, folder = fit_network(initial, dataset, options, views, work_dir, on_epoch)
-    own_weights = initial.own_model.get_weights() if initial.own_model is not None else ()
-    weights = _digest(fit.head.weights, *own_weights)
-    extractor = prepare_extractor(average_views(initial.network, views), initial.name, initial.handle,
-                                  f"{initial.kind}/{folder.name}/{weights}", folder / f"extractor-{weights[:12]}")
+    with _trained(initial, dataset, options, views, work_dir, on_epoch) as (fit, folder):
+        own_weights = initial.own_model.get_weights() if initial.own_model is not None else ()
+        weights = _digest(fit.head.weights, *own_weights)
+        extractor = prepare_extractor(average_views(initial.network, views), initial.name, initial.handle,
+                                      f"{initial.kind}/{folder.name}/{weights}", folder / f"extractor-{weights[:12]}")
     return extractor, fit
 
 
-def fit_network(initial: InitialNetwork, dataset: Dataset, options: LoopOptions, views: int, work_dir: Path,
-                on_epoch: Callable[[EpochMetrics], bool | None]) -> tuple[NetworkFit, Path]:
-    """Train a network on the training photos.
+def fit_network(initial: InitialNetwork, dataset: Dataset, options: LoopOptions, work_dir: Path,
+                on_epoch: Callable[[EpochMetrics], bool | None]) -> NetworkFit:
+    """Train a network on the training photos; arguments and errors are those of `train_all_layers`.
 
-    Args:
-        initial: The network to train; changed in place.
-        dataset: The photos, with digests and split.
-        options: The options for training.
-        views: The number of views of each photo that are averaged at inference; training uses one.
-        work_dir: The folder for checkpoints and decoded photos. An interrupted training run is resumed from its
-            checkpoints there.
-        on_epoch: Called with the metrics of each epoch; if it returns True, the training ends after this epoch.
+    If `on_epoch` returns True, the training ends after that epoch.
+    """
+    with _trained(initial, dataset, options, 1, work_dir, on_epoch) as (fit, _):
+        return fit
 
-    Returns:
-        The head and the metrics of the epochs, and the folder of the checkpoints, which only runs with the same
-        network, photos and options use.
+
+@contextlib.contextmanager
+def _trained(initial: InitialNetwork, dataset: Dataset, options: LoopOptions, views: int, work_dir: Path,
+             on_epoch: Callable[[EpochMetrics], bool | None]) -> Iterator[tuple[NetworkFit, Path]]:
+    """Train a network, and yield the result and the folder of the run, which no other process uses meanwhile."""
+    with ExitStack() as locks:
+        folder = work_dir / "training" / _lock_run(initial, dataset, options, views, work_dir, locks)
+        try:
+            fit = _train(initial, average_views(initial.network, views), dataset, options, folder, on_epoch)
+        except TfpoetsError:
+            _delete_pixels(folder)
+            raise
+        _delete_pixels(folder)
+        yield fit, folder
+
+
+def _lock_run(initial: InitialNetwork, dataset: Dataset, options: LoopOptions, views: int, work_dir: Path,
+              locks: ExitStack) -> str:
+    """Wait until no other run uses the folder of a training run, and return the name of the folder.
 
     Raises:
-        TrainingError: There is no checkpoint to resume from, or training fails.
+        TrainingError: There is no checkpoint to resume from, or nothing can be written to the folder.
     """
-    folder = work_dir / "training" / _find_key(initial, dataset, options, views, work_dir)
-    run_folder = RunFolder(folder, options.epochs, options.schedule)
-    if (options.resume or options.checkpoint) and not run_folder.can_continue():
-        option = "resume" if options.resume else "checkpoint"
-        raise TrainingError("There is no checkpoint: no training run with these photos and options was started.",
-                            f"Use the same photos and options as in the first run, or omit `{option}`.")
-    network = average_views(initial.network, views)
+    while True:
+        key = _find_key(initial, dataset, options, views, work_dir)
+        folder = work_dir / "training" / key
+        run_folder = RunFolder(folder, options.epochs, options.schedule)
+        if (options.resume or options.checkpoint) and not run_folder.can_continue():
+            option = "resume" if options.resume else "checkpoint"
+            raise TrainingError("There is no checkpoint: no training run with these photos and options was started.",
+                                f"Use the same photos and options as in the first run, or omit `{option}`.")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            locks.enter_context(lock_destination(folder / "checkpoints"))
+        except OSError as error:
+            raise TrainingError(f"Checkpoints cannot be written to {folder}: {one_line(error)}",
+                                "Choose another `bottleneck_dir`.") from error
+        run_folder.remove_parts()
+        # The next one is not that of an earlier version.
+        if not (run_folder.is_earlier_version and run_folder.set_damaged_aside()):
+            return key
 
+
+def _train(initial: InitialNetwork, network: Network, dataset: Dataset, options: LoopOptions, folder: Path,
+           on_epoch: Callable[[EpochMetrics], bool | None]) -> NetworkFit:
+    """Train a network; `network` is the one for inference, which averages the views."""
     def forward(pixels: Any, training: bool) -> Any:
         return initial.network(pixels, True) if training else network(pixels)
 
@@ -160,17 +190,12 @@ def fit_network(initial: InitialNetwork, dataset: Dataset, options: LoopOptions,
         return PixelData(pixels, examples.y)
     model = TrainableModel(forward, len(dataset.labels), initial.head, initial.kind, initial.has_batch_effects,
                            initial.train_step, initial.own_model)
-    try:
-        fit = train_network(model, decode(TRAINING), decode(VALIDATION), options, folder, on_epoch)
-    except TfpoetsError:
-        _delete_pixels(folder)
-        raise
-    _delete_pixels(folder)
-    return fit, folder
+    return train_network(model, decode(TRAINING), decode(VALIDATION), options, folder, on_epoch)
 
 
 def _delete_pixels(folder: Path) -> None:
-    for path in folder.glob("pixels-*"):
+    """Delete the decoded photos, and those that killed runs have left incomplete."""
+    for path in (*folder.glob("pixels-*"), *folder.glob(".pixels-*.part")):
         with contextlib.suppress(OSError):  # Windows cannot delete memory-mapped files
             path.unlink()
 

@@ -1,6 +1,7 @@
 """Checkpoints of a training run: the last state, to resume from, and the weights of the best epoch."""
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 import time
@@ -9,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import TrainingError, one_line
+from tfpoets.publication import clean_up
 from tfpoets.tf_runtime import import_tensorflow
 
+from .checkpoint_damage import is_intact, write_checksums
 from .schedules import count_constant_epochs
+
+log = logging.getLogger(__name__)
 
 SAVE_SECONDS = 30.0
 # Increase this when the meaning of steps, metrics or variables changes. Checkpoints of other versions are not resumed,
@@ -36,6 +41,29 @@ class RunFolder:
         self.is_earlier_version = (folder / "last").is_dir()
         self.path = folder if self.is_earlier_version else folder / f"epochs-{epochs}"
 
+    def set_damaged_aside(self) -> bool:
+        """Rename the state of this run, or the one from which it would continue, if it is damaged.
+
+        No other run may use the shared folder.
+
+        Returns:
+            Whether the state of this run was renamed. An object for the folder must then be created again.
+        """
+        while not self.path.is_dir() and (shorter := self._shorter()) and not is_intact(shorter):
+            _rename_damaged(shorter)
+        if not self.path.is_dir() or is_intact(self.path):
+            return False
+        states = [self.path / name for name in ("last", "best")] if self.is_earlier_version else [self.path]
+        for state in states:
+            _rename_damaged(state)
+        return True
+
+    def remove_parts(self) -> None:
+        """Remove what a killed run left unfinished; no other run may use the shared folder."""
+        clean_up(self.shared, "extractor-")
+        for part in (*self.shared.glob("*.part"), *self.shared.glob("**/*_temp")):
+            shutil.rmtree(part, ignore_errors=True)
+
     def can_continue(self) -> bool:
         """Return whether this training run, or a shorter one from which it continues, has saved its state."""
         return (self.path / "last" / "checkpoint").is_file() or not self.path.is_dir() and self._shorter() is not None
@@ -57,6 +85,20 @@ class RunFolder:
 
     def _kept(self, epochs: int) -> Path:
         return self.shared / f"constant-{epochs}"
+
+
+def _rename_damaged(folder: Path) -> None:
+    """Rename a folder of damaged checkpoints, if it exists, and remove the one that was renamed before."""
+    if not folder.is_dir():
+        return
+    for earlier in folder.parent.glob(f"{folder.name}.broken-*"):
+        shutil.rmtree(earlier, ignore_errors=True)
+    broken = folder.with_name(f"{folder.name}.broken-{time.strftime('%Y%m%d-%H%M%S')}")
+    try:
+        folder.rename(broken)
+    except OSError as error:
+        raise _write_error(folder) from error
+    log.warning("The checkpoints in %s were damaged. They were renamed to %s, and are not used.", folder, broken.name)
 
 
 def _copy_folder(source: Path, destination: Path) -> None:
@@ -128,6 +170,7 @@ class Checkpoints:
     def _save(self, manager: Any) -> None:
         try:
             manager.save()
+            write_checksums(Path(manager.directory), Path(manager.latest_checkpoint).name)
         except (OSError, self._tf.errors.OpError) as error:
             raise _write_error(Path(manager.directory)) from error
 

@@ -108,6 +108,8 @@ class TrainingRun:
         if model.own_model is not None and not weights:
             raise TrainingError("The model has no weights that can be trained.", "Set trainable=True in a layer.")
         self._folder = RunFolder(folder, options.epochs, options.schedule)
+        if self._folder.set_damaged_aside():
+            self._folder = RunFolder(folder, options.epochs, options.schedule)
         default_rate = EARLIER_LEARNING_RATE if self._folder.is_earlier_version else default_learning_rate(
             sum(math.prod(variable.shape) for variable in weights))
         self.options = replace(options, learning_rate=options.learning_rate or default_rate)

@@ -1,6 +1,7 @@
 """The frozen GraphDef (.pb), with the nodes that TensorFlow for Poets wrote: `input` and `final_tensor_name`."""
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from tfpoets.errors import ModelError, OptionError
 from tfpoets.extractors import INPUT_NODE, Engine, TensorFlowEngine
 from tfpoets.graphs import (HEAD_SCOPE, MODULE_SCOPE, TFPOETS_MARKER, UNKNOWN_SCOPE, UNKNOWN_SCORE, FirstRun,
                             oldest_tensorflow, parse_graph, unsupported_by_opencv)
+from tfpoets.publication import pending_path
 from tfpoets.tf_runtime import import_tensorflow
 
 from ..gray_photo import run_gray_photo
@@ -67,15 +69,40 @@ class FrozenGraphTarget(ExportTarget):
         """Load a graph and the metadata next to it, and check the hash of the graph in the metadata."""
         if not is_exported_graph(content):
             return None
-        metadata_path = path.with_suffix(".json")
-        if not metadata_path.exists():
-            raise ModelError(f"The metadata of {path} is missing: there is no {metadata_path.name} next to it.",
-                             RETRAIN_REMEDY)
-        metadata = Metadata.from_file(metadata_path)
-        if metadata.files.get(path.name) != hashlib.sha256(content).hexdigest():
-            raise ModelError(f"{path} is not the file that {metadata_path.name} describes. One of the two is older or "
-                             "damaged.", RETRAIN_REMEDY)
-        return LoadedFile(metadata, self.open(path, metadata)[SERVING])
+        metadata = _find_metadata(path, hashlib.sha256(content).hexdigest())
+        # The engine does not read the file again, because another run may replace it.
+        outputs = [metadata.nodes.output] + ([UNKNOWN_SCORE] if metadata.unknown else [])
+        return LoadedFile(metadata, TensorFlowEngine(content, metadata.nodes.input, *outputs))
+
+
+def _find_metadata(path: Path, digest: str) -> Metadata:
+    """Return the metadata of a graph.
+
+    While the files of a classifier are replaced, or after a run was killed in that moment, the new graph can be next
+    to the old metadata; the new metadata is then still in the staging folder.
+
+    Args:
+        path: The path of the graph.
+        digest: The SHA-256 of its content.
+
+    Raises:
+        ModelError: There is no metadata, it cannot be used, or it describes another graph.
+    """
+    metadata_path = path.with_suffix(".json")
+    pending = pending_path(metadata_path)
+    if pending is not None:
+        with contextlib.suppress(OSError, ModelError):
+            metadata = Metadata.from_json(pending.read_bytes(), str(metadata_path))
+            if metadata.files.get(path.name) == digest:
+                return metadata
+    if not metadata_path.exists():
+        raise ModelError(f"The metadata of {path} is missing: there is no {metadata_path.name} next to it.",
+                         RETRAIN_REMEDY)
+    metadata = Metadata.from_file(metadata_path)
+    if metadata.files.get(path.name) != digest:
+        raise ModelError(f"{path} is not the file that {metadata_path.name} describes. One of the two is older or "
+                         "damaged.", RETRAIN_REMEDY)
+    return metadata
 
 
 def is_exported_graph(content: bytes) -> bool:

@@ -1,6 +1,8 @@
 """A .keras file, which `keras.models.load_model` opens."""
 from __future__ import annotations
 
+import json
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,9 @@ from ..target import SERVING, ExportTarget, Requirement
 
 if TYPE_CHECKING:
     from ..exportable import Exportable
+
+# An entry of the zip archive, which Keras ignores.
+DESCRIPTION_ENTRY = "tfpoets.json"
 
 
 class KerasTarget(ExportTarget):
@@ -38,6 +43,17 @@ class KerasTarget(ExportTarget):
             raise ExportError(f"The network cannot be written as a .keras file: {one_line(error)}",
                               "Use only layers and operations of Keras (keras.ops), or the format "
                               "saved_model.") from error
+
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(DESCRIPTION_ENTRY, json.dumps(source.description()))
+
+    def stale_paths(self, path: Path) -> list[Path]:
+        """Return the file if tfpoets wrote it; an earlier version did not mark its files."""
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return [path] if DESCRIPTION_ENTRY in archive.namelist() else []
+        except (OSError, zipfile.BadZipFile):
+            return []
 
     def open(self, path: Path, metadata: Metadata) -> Mapping[str, Engine]:
         """Return an engine that runs the file in Keras."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ..exportable import Exportable
 
 OPSET = 15
+# The metadata property that contains the description, and the beginning of its entry in a serialized model.
+PROPERTY = "tfpoets"
+_SERIALIZED_PROPERTY = b"\n" + bytes([len(PROPERTY)]) + PROPERTY.encode() + b"\x12"
 # The first version of ONNX Runtime with each operator set (onnxruntime.ai/docs/reference/compatibility.html).
 FIRST_RUNTIMES = {13: "1.6", 14: "1.8", 15: "1.9"}
 INSTALL_REMEDY = "Run: pip install tf2onnx onnxruntime"
@@ -42,6 +45,10 @@ class ONNXTarget(ExportTarget):
     def file_name(self, stem: str) -> str:
         """Return the name of the .onnx file."""
         return f"{stem}.onnx"
+
+    def stale_paths(self, path: Path) -> list[Path]:
+        """Return the file if it contains the description that tfpoets writes."""
+        return [path] if path.is_file() and _SERIALIZED_PROPERTY in path.read_bytes() else []
 
     def unavailable_reason(self) -> str:
         """Return which packages are missing; "" if all are installed."""
@@ -90,7 +97,7 @@ def convert_to_onnx(graph_def: Any, nodes: dict[str, str], description: dict[str
         raise ExportError(f"The graph cannot be converted to ONNX: {one_line(error)}") from error
     _rename_tensors(model.graph, {f"{node}:0": name for name, node in nodes.items()})
     entry = model.metadata_props.add()
-    entry.key, entry.value = "tfpoets", json.dumps(description)
+    entry.key, entry.value = PROPERTY, json.dumps(description)
     return model.SerializeToString(deterministic=True)
 
 

@@ -1,7 +1,6 @@
 """A SavedModel with two signatures: one for pixels, and one for photos as JPEG or PNG bytes."""
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +82,10 @@ class SavedModelTarget(ExportTarget):
         """Return whether a folder contains the metadata of a classifier."""
         return (path / METADATA_PATH).exists()
 
+    def stale_paths(self, path: Path) -> list[Path]:
+        """Return the folder if it contains the metadata of a classifier."""
+        return [path] if self.may_replace(path) else []
+
 
 class NumberedSavedModelTarget(SavedModelTarget):
     """The target for a SavedModel as the next numbered version in a folder; TensorFlow Serving loads the highest."""
@@ -90,13 +93,11 @@ class NumberedSavedModelTarget(SavedModelTarget):
     name = "SavedModel"
     selectable = False
 
-    def publish(self, staged: Path, destination: Path) -> Path:
-        """Move the SavedModel to the next free version number in the parent folder of `destination`."""
+    def final_path(self, staged: Path, destination: Path) -> Path:
+        """Return the next free version number in the parent folder of `destination`."""
         folder = destination.parent
         numbers = [int(version.name) for version in folder.iterdir() if version.name.isdecimal()]
-        path = folder / str(max(numbers, default=0) + 1)
-        os.replace(staged, path)
-        return path
+        return folder / str(max(numbers, default=0) + 1)
 
 
 def newest_version(folder: Path) -> Path:

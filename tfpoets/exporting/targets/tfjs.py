@@ -7,7 +7,6 @@ dependencies pins an old TensorFlow.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from ..exportable import Exportable
 
 MODEL_FILE, SHARD_PATTERN, PAGE_FILE = "model.json", "group1-shard*of*.bin", "index.html"
+_PAGE = Path(__file__).with_name("tfjs_page.html")
 # Values of `generatedBy` in models that tfpoets wrote. Commit f862d5e wrote "poets".
 GENERATORS = ("tfpoets", "poets")
 # Browsers cache files of up to 4 MiB.
@@ -55,7 +55,7 @@ class TFJSTarget(ExportTarget):
         """Write the model and the page."""
         path.mkdir()
         write_tfjs(path, source.graph_def, source.nodes, source.size, source.description())
-        shutil.copy(Path(__file__).with_name("tfjs_page.html"), path / PAGE_FILE)
+        shutil.copy(_PAGE, path / PAGE_FILE)
 
     def open(self, path: Path, metadata: Metadata) -> dict[str, Engine]:
         """Return a TensorFlow engine for the graph in the files."""
@@ -74,16 +74,29 @@ class TFJSTarget(ExportTarget):
         except (OSError, ValueError, AttributeError):
             return False
 
-    def publish(self, staged: Path, destination: Path) -> Path:
-        """Move the model into place; keep an existing page and any other files in the folder."""
-        if not self.may_replace(destination):
-            return super().publish(staged, destination)
-        for old_shard in destination.glob(SHARD_PATTERN):
-            old_shard.unlink()
-        for file in sorted(staged.iterdir(), key=lambda path: path.name == MODEL_FILE):  # the model last
-            if file.name != PAGE_FILE or not (destination / PAGE_FILE).exists():
-                os.replace(file, destination / file.name)
+    def stale_paths(self, path: Path) -> list[Path]:
+        """Return the model, its shards and an unchanged page; or the folder if it contains nothing else."""
+        if not self.may_replace(path):
+            return []
+        stale = [file for file in path.iterdir() if _is_model_file(file) or _is_unchanged_page(file)]
+        return [path] if len(stale) == len(list(path.iterdir())) else stale
+
+    def final_path(self, staged: Path, destination: Path) -> Path:
+        """Copy an existing page and any other files in the existing folder to the staged one."""
+        if self.may_replace(destination):
+            for file in destination.iterdir():
+                if not _is_model_file(file):
+                    copy = shutil.copytree if file.is_dir() else shutil.copy2
+                    copy(file, staged / file.name)
         return destination
+
+
+def _is_model_file(file: Path) -> bool:
+    return file.name == MODEL_FILE or file.match(SHARD_PATTERN)
+
+
+def _is_unchanged_page(file: Path) -> bool:
+    return file.name == PAGE_FILE and file.read_bytes() == _PAGE.read_bytes()
 
 
 def write_tfjs(folder: Path, graph_def: Any, nodes: dict[str, str], size: tuple[int, int],

@@ -122,6 +122,10 @@ class TFLiteTarget(_TFLiteBase):
         """Return the name of the .tflite file."""
         return f"{stem}{self._suffix}"
 
+    def stale_paths(self, path: Path) -> list[Path]:
+        """Return the file if it ends with an archive that contains metadata."""
+        return [path] if path.is_file() and has_archive(path.read_bytes()) else []
+
     def write(self, source: Exportable, path: Path) -> None:
         """Write the graph as TensorFlow Lite, without an unknown score, because programs on phones expect one output.
 
