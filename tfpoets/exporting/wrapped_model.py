@@ -193,8 +193,8 @@ def wrap(model: Any, labels: Sequence[str], *, input_range: str = "", image_size
     except ExtractorError as error:
         raise ExportError(error.problem, error.remedy, error.option) from error
     if adapted.n_classes != len(labels):
-        raise ExportError(f"The shape of the model's output is [None, {adapted.n_outputs}]. For {len(labels)} labels, "
-                          f"it must be [n, {len(labels)}].")
+        raise ExportError(f"The model {adapted.model.name} has {adapted.describe_outputs()}, but there are "
+                          f"{len(labels)} labels.", "Use one label for each output.")
     log.info("%s", adapted.describe_input())
     return WrappedModel(adapted, tuple(labels))
 
