@@ -70,7 +70,9 @@ def rebuild_keras_classifier(metadata: Metadata, graph_def: Any, name: str) -> A
     names = [f"{HEAD_SCOPE}/final_weights", f"{HEAD_SCOPE}/final_biases"]
     if not constants.keys() >= set(names):
         raise ExportError("Only classifiers whose last layer is linear can be written as a .keras file.")
-    options = ExtractorOptions(handle, image_size=metadata.input.height, **_stored_options(metadata))
+    height, width = metadata.input.height, metadata.input.width
+    # A network that is not square does not take `image_size`.
+    options = ExtractorOptions(handle, image_size=height if height == width else None, **_stored_options(metadata))
     check_keras_network(options)
     weights, bias = (make_ndarray(constants[name]) for name in names)
     return _build(load_network(options), options.views, weights, bias, name)
@@ -80,7 +82,7 @@ def _stored_options(metadata: Metadata) -> dict[str, Any]:
     """Return the stored options of the extractor, which may come from an untrusted source."""
     stored = metadata.options.get("extractor")
     values = stored if isinstance(stored, dict) else {}
-    types = {"views": int, "model_dir": str}
+    types = {"views": int, "model_dir": str, "input_range": str}
     return {name: values[name] for name, kind in types.items() if isinstance(values.get(name), kind)}
 
 
