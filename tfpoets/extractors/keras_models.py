@@ -230,9 +230,10 @@ def adapt_model(model: Any, input_range: str = "", image_size: int | None = None
 
 def _find_scale(model: Any, shape: tuple[int, int, int], dtype: str, input_range: str) -> InputScale:
     """Return the range of a model's pixels, which it shows or `input_range` states."""
-    found = InputScale(INPUT_RANGES["0,255"], f"its input of type {dtype}", (INPUT_RANGES["0,255"],))
     if dtype == "float32":
         found = read_input_scale(model, shape)
+    else:
+        found = InputScale(INPUT_RANGES["0,255"], f"its input of type {dtype}", (INPUT_RANGES["0,255"],))
     stated = INPUT_RANGES[input_range] if input_range else None
     if stated and found and stated not in found.possible:
         low, high = found.range
