@@ -120,6 +120,7 @@ def test_outputs_without_an_activation_are_logits(build: Callable[[], Any]) -> N
      "its outputs do not sum to 1"),
     (lambda: network(1, "tanh"), "always between -1 and 1.*End the model in a softmax, in sigmoids, or without"),
     (lambda: network(1, "relu"), "never below 0"),
+    (lambda: network(3, "softmax", last=lambda: [layer("Rescaling", 2.0)]), "always between 0 and 2"),
     (lambda: network(1, "log_sigmoid"), "never above 0"),
     (lambda: network(3, "relu", last=lambda: [layer("Lambda", lambda outputs: outputs / (1 + outputs))]),
      "logits or probabilities is not known.*End the model in a softmax"),
@@ -190,6 +191,8 @@ def test_half_precision_is_rejected(policy: str, dtype: str) -> None:
     with pytest.raises(ExtractorError, match=rf"The layer 'rescaling\w*' \(Rescaling\) .* computes in {dtype}.*"
                                              'Call keras.config.set_dtype_policy'):
         adapt_model(model)
+    with pytest.raises(ExtractorError, match=rf"\(InputLayer\) .* computes in {dtype}"):
+        adapt_model(network(3, dtype=dtype))
 
 
 def subclass(call: Callable[..., Any]) -> Any:

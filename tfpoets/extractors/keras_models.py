@@ -326,9 +326,10 @@ def _check_precision(model: Any) -> None:
     """Raise an ExtractorError if a layer of a model computes in half precision."""
     from keras.layers import InputLayer
     for layer in model._flatten_layers(include_self=False):
-        if layer.compute_dtype in HALF_PRECISION and not isinstance(layer, InputLayer):
-            raise ExtractorError(f"The layer {describe_layer(layer)} of the model {model.name} computes in "
-                                 f"{layer.compute_dtype}, but all layers must compute in float32.",
+        dtype = layer.dtype if isinstance(layer, InputLayer) else layer.compute_dtype
+        if dtype in HALF_PRECISION:
+            raise ExtractorError(f"The layer {describe_layer(layer)} of the model {model.name} computes in {dtype}, "
+                                 "but all layers must compute in float32.",
                                  'Call keras.config.set_dtype_policy("float32") before you build the model.')
 
 

@@ -79,7 +79,8 @@ def _check_end(name: str, end: str, bounds: Bounds, outputs: np.ndarray) -> str:
         return SIGMOID
     if 0 <= low and high <= 1 + TOLERANCE:
         return PROBABILITIES
-    if -1 <= low and high <= 1 or single and (low >= 0 or high <= 0):
+    is_sum = low >= 0 and high < math.inf  # of probabilities
+    if is_sum or -1 <= low and high <= 1 or single and (low >= 0 or high <= 0):
         raise ExtractorError(f"The outputs of the model {name} are {_describe_bounds(low, high)}, so they are neither "
                              "logits nor probabilities.", ENDS_THAT_WORK)
     if bounds != UNBOUNDED and (outputs >= 0).all() and (outputs <= 1).all():
