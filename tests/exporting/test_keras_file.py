@@ -127,7 +127,7 @@ def model_named_like_other_layers(name: str) -> Any:
 
 
 @pytest.mark.parametrize("build", [
-    model_with_blocks, *(pytest.param(partial(model_named_like_other_layers, name), marks=pytest.mark.slow)
+    model_with_blocks, *(partial(model_named_like_other_layers, name)
                          for name in ("temperature", "image", "probabilities", "tfpoets_scale"))])
 def test_names_of_layers_that_occur_twice_are_changed_in_the_file_only(build: Callable[[], Any]) -> None:
     model = build()
