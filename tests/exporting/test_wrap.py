@@ -58,9 +58,9 @@ def test_all_files_reproduce_the_outputs_of_the_model(tmp_path: Path, photos: li
 
 
 @pytest.mark.parametrize("model, labels, message", [
-    (lambda: build_model(2), ["a", "b", "c"], r"output is \[None, 2\]. For 3 labels"),
+    (lambda: build_model(2), ["a", "b", "c"], "has 2 outputs, but there are 3 labels"),
     (lambda: build_model(2), ["a", "a"], "at least two labels"),
-    (lambda: build_model(2, dtype="float16"), ["a", "b"], "output is float16"),
+    (lambda: build_model(2, dtype="float16"), ["a", "b"], "computes in float16"),
     (lambda: build_model(2), "ab", "not a list"),
     (lambda: build_model(2), ["a", "b\nc"], "string without line breaks"),
     (lambda: build_model(2), [1, 2], "string without line breaks"),

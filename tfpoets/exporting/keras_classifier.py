@@ -1,6 +1,9 @@
 """Build a classifier as a Keras model: its network, its last layer and a softmax."""
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,7 +70,9 @@ def rebuild_keras_classifier(metadata: Metadata, graph_def: Any, name: str) -> A
     names = [f"{HEAD_SCOPE}/final_weights", f"{HEAD_SCOPE}/final_biases"]
     if not constants.keys() >= set(names):
         raise ExportError("Only classifiers whose last layer is linear can be written as a .keras file.")
-    options = ExtractorOptions(handle, image_size=metadata.input.height, **_stored_options(metadata))
+    height, width = metadata.input.height, metadata.input.width
+    # A network that is not square does not take `image_size`.
+    options = ExtractorOptions(handle, image_size=height if height == width else None, **_stored_options(metadata))
     check_keras_network(options)
     weights, bias = (make_ndarray(constants[name]) for name in names)
     return _build(load_network(options), options.views, weights, bias, name)
@@ -77,7 +82,7 @@ def _stored_options(metadata: Metadata) -> dict[str, Any]:
     """Return the stored options of the extractor, which may come from an untrusted source."""
     stored = metadata.options.get("extractor")
     values = stored if isinstance(stored, dict) else {}
-    types = {"views": int, "model_dir": str}
+    types = {"views": int, "model_dir": str, "input_range": str}
     return {name: values[name] for name, kind in types.items() if isinstance(values.get(name), kind)}
 
 
@@ -87,19 +92,59 @@ def _build(network: Network, views: int, weights: np.ndarray, bias: np.ndarray, 
     if not network.is_keras:
         raise ExportError("The network is a TensorFlow graph without Keras layers, so it cannot be written as a "
                           ".keras file.", "Use the format saved_model.")
-    pixels = keras.Input((network.height, network.width, 3), name="image")
+    pixels = keras.Input((network.height, network.width, 3), name="image", dtype="float32")
     try:
         with redirect_native_stderr():
             features = average_keras_views(network, views)(pixels, training=None)
             logits = _add_last_layer(keras, features, weights, bias)
-            probabilities = keras.layers.Softmax(name="probabilities")(logits)
-            model = keras.Model(pixels, probabilities, name=name)
+            probabilities = keras.layers.Softmax(name="probabilities", dtype="float32")(logits)
+            with unique_layer_names(probabilities):
+                return keras.Model(pixels, probabilities, name=name)
     except TfpoetsError as error:
         raise ExportError(error.problem, error.remedy) from error
     except Exception as error:  # the code of the network may raise any error
         raise ExportError(f"The network cannot be written as a .keras file: {one_line(error)}",
                           "Use only layers and operations of Keras (keras.ops), or the format saved_model.") from error
-    return model
+
+
+@contextmanager
+def unique_layer_names(outputs: Any) -> Iterator[None]:
+    """Rename, within the block, layers and operations with equal names, which a .keras file cannot contain.
+
+    Layers of users have equal names if they are in different blocks of a network. The names of layers that this module
+    adds do not change. After the block, all layers have their own names again, since they belong to the user.
+
+    Args:
+        outputs: The KerasTensor that the layers compute.
+    """
+    operations = _operations(outputs)
+    names = [operation.name for operation in operations]
+    used = set[str]()
+    try:
+        for operation, name in zip(operations, names):
+            new_names = (f"{name}_{number}" for number in itertools.count(1))
+            if name in used:
+                operation.name = next(new for new in new_names if new not in used and new not in names)
+            used.add(operation.name)
+        yield
+    finally:
+        for operation, name in zip(operations, names):
+            operation.name = name
+
+
+def _operations(outputs: Any) -> list[Any]:
+    """Return the layers and operations that compute a KerasTensor: the inputs, then the others from last to first."""
+    import keras
+    operations: dict[int, Any] = {}
+    visited, waiting = set(), [outputs]
+    while waiting:
+        history = waiting.pop()._keras_history
+        node = history.operation._inbound_nodes[history.node_index]
+        if id(node) not in visited:
+            visited.add(id(node))
+            operations[id(history.operation)] = history.operation
+            waiting.extend(node.input_tensors)
+    return sorted(operations.values(), key=lambda operation: not isinstance(operation, keras.layers.InputLayer))
 
 
 def _add_last_layer(keras: Any, features: Any, weights: np.ndarray, bias: np.ndarray) -> Any:
@@ -107,8 +152,8 @@ def _add_last_layer(keras: Any, features: Any, weights: np.ndarray, bias: np.nda
     size = weights.shape[1]
     if weights.shape[0] == size and not bias.any() and np.array_equal(weights, np.eye(size) * weights[0, 0]):
         # The features are already logits, so that the last layer remains that of the network.
-        return keras.layers.Rescaling(float(weights[0, 0]), name="temperature")(features)
-    last_layer = keras.layers.Dense(size, name="head")
+        return keras.layers.Rescaling(float(weights[0, 0]), name="temperature", dtype="float32")(features)
+    last_layer = keras.layers.Dense(size, name="head", dtype="float32")
     logits = last_layer(features)
     last_layer.set_weights([weights, bias])
     return logits

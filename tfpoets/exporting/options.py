@@ -8,7 +8,7 @@ from tfpoets.errors import OptionError
 from tfpoets.files import check_output_file, check_output_folder, convert_to_paths
 from tfpoets.publication import clean_up
 
-from .export_targets import check_format_names
+from .export_targets import check_format_names, find_target, format_names
 from .targets.frozen_graph import check_output_name
 
 DEFAULT_GRAPH = Path("tf_files/retrained_graph.pb")
@@ -72,6 +72,12 @@ def check_destinations(destinations: ExportOptions) -> None:
     if suffix in (".tflite", ".json", ".html"):
         raise OptionError(f"`output_graph`={destinations.output_graph} must not end in {suffix}, because another "
                           "file is written under that name.", "Use the suffix .pb.")
+    stem, name = destinations.output_graph.stem, destinations.output_graph.name
+    for other_format in format_names():
+        if find_target(other_format).file_name(stem) == name:
+            raise OptionError(f"`output_graph`={destinations.output_graph} must not end in {suffix}, because it is "
+                              "the path of the frozen graph.", "Use the suffix .pb, and write the other file with "
+                              f"`formats`={other_format}.", "output_graph")
     check_output_file(destinations.output_graph, "output_graph")
     check_output_file(destinations.output_labels, "output_labels")
     contents: dict[Path, str] = {}

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfpoets.data import Photo, load_photos, photo_digest
-from tfpoets.errors import ExportError, ExtractorError, PhotoError, check_choice, check_range, os_error_sentence
+from tfpoets.errors import (ExportError, ExtractorError, OptionError, PhotoError, check_choice, check_range,
+                            os_error_sentence)
 from tfpoets.escaping import has_unsafe_characters
 from tfpoets.evaluation import log_softmax
 from tfpoets.extractors import (INPUT_NODE, INPUT_RANGES, AdaptedModel, Extractor, ExtractorOptions, Network,
@@ -104,13 +105,16 @@ class WrappedModel:
             The files, those of further formats last.
 
         Raises:
-            OptionError: A path cannot be used.
+            OptionError: A path cannot be used, or that of the graph does not end in .pb.
             ExportError: A photo cannot be read, the model cannot be frozen or converted, or a file cannot be written
                 or does not reproduce the outputs. In this case, no existing file is replaced, except that those of
                 further formats are published one by one.
         """
         check_destinations(destinations)
         graph, folder = destinations.output_graph, destinations.output_graph.parent
+        if graph.suffix != ".pb":
+            raise OptionError(f"`output_graph`={graph} does not end in .pb.", f"Use {graph.with_suffix('.pb')}.",
+                              "output_graph")
         check_formats(destinations.formats, folder, graph.stem)
         reference = self._reference_outputs(photos)
         with self._prepare(destinations.final_tensor_name) as (extractor, head, metadata):
@@ -206,8 +210,8 @@ def wrap(model: Any, labels: Sequence[str], *, input_range: str = "", image_size
     except ExtractorError as error:
         raise ExportError(error.problem, error.remedy, error.option) from error
     if adapted.n_classes != len(labels):
-        raise ExportError(f"The shape of the model's output is [None, {adapted.n_outputs}]. For {len(labels)} labels, "
-                          f"it must be [n, {len(labels)}].")
+        raise ExportError(f"The model {adapted.model.name} has {adapted.describe_outputs()}, but there are "
+                          f"{len(labels)} labels.", "Use one label for each output.")
     log.info("%s", adapted.describe_input())
     return WrappedModel(adapted, tuple(labels))
 

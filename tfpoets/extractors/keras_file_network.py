@@ -76,7 +76,7 @@ class KerasFileNetwork:
         if not (self._trust_model or first_run.has_happened()):
             first_run.run(run_network, KerasFileNetwork(self._path, self._input_range, True), image_size,
                           library="keras")
-        adapted = adapt_model(load_keras_file(self._path), self._input_range, image_size)
+        adapted = adapt_model(load_keras_file(self._path), self._input_range, image_size, is_classifier=False)
         last_layer = _find_last_layer(adapted)
         log.info("%s Its features are %s.", adapted.describe_input(),
                  f"the input of its last layer, {describe_layer(last_layer)}" if last_layer else "its output")
@@ -92,7 +92,7 @@ def _find_last_layer(adapted: AdaptedModel) -> Any:
     """Return the Dense layer that computes the logits of a model, or None if its output does not come from one."""
     import keras
     with record_layers() as calls:
-        adapted.model(np.zeros((1, adapted.height, adapted.width, adapted.channels), np.float32), training=False)
+        adapted.model(np.zeros((1, adapted.height, adapted.width, adapted.channels), adapted.dtype), training=False)
     for call in reversed([call for call in calls if call.is_leaf]):
         if isinstance(call.layer, keras.layers.Dense):
             return call.layer if call.layer.activation.__name__ in CLASSIFIER_ACTIVATIONS else None

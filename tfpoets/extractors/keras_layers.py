@@ -4,7 +4,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -43,10 +43,12 @@ class InputScale(NamedTuple):
     Attributes:
         range: The lowest and the highest value of a pixel.
         layer: The name and class of the layer, for messages.
+        possible: All ranges that the layer may have been made for, including `range`; () if there is no layer.
     """
 
     range: tuple[float, float]
     layer: str
+    possible: tuple[tuple[float, float], ...] = ()
 
 
 # A function that is called instead of a layer, with the layer's own `__call__`, the layer and the arguments.
@@ -119,11 +121,18 @@ def read_input_scale(model: Any, shape: tuple[int, int, int]) -> InputScale | No
             continue
         before = _fit_affine(pixels, np.asarray(call.input))
         if before is not None and not _is_identity(before):
-            return _scale(_range_of_scaling(*before), f"the arithmetic before {describe_layer(call.layer)}")
+            return _scale(_ranges_of_scaling(*before), f"the arithmetic before {describe_layer(call.layer)}")
         is_scaling = isinstance(call.layer, (keras.layers.Rescaling, keras.layers.Normalization))
-        if is_scaling or not _keeps_scale(call):
+        keeps_scale = _keeps_pixels(call) if is_scaling else _keeps_scale(call)
+        if not keeps_scale:
             return _read_layer(call)
     return None
+
+
+def _keeps_pixels(call: LayerCall) -> bool:
+    """Return whether a layer returns its input, such as Rescaling(1.0)."""
+    fitted = _fit_affine(np.asarray(call.input), np.asarray(call.output))
+    return fitted is not None and _is_identity(fitted)
 
 
 def _read_layer(call: LayerCall) -> InputScale | None:
@@ -133,12 +142,12 @@ def _read_layer(call: LayerCall) -> InputScale | None:
     if fitted is None or isinstance(call.layer, keras.layers.BatchNormalization):
         return None
     is_normalization = isinstance(call.layer, keras.layers.Normalization)
-    found = _range_of_normalization(*fitted) if is_normalization else _range_of_scaling(*fitted)
+    found = _ranges_of_normalization(*fitted) if is_normalization else _ranges_of_scaling(*fitted)
     return _scale(found, f"the layer {describe_layer(call.layer)}")
 
 
-def _scale(found: tuple[float, float] | None, layer: str) -> InputScale | None:
-    return None if found is None else InputScale(found, layer)
+def _scale(found: Sequence[tuple[float, float]], layer: str) -> InputScale | None:
+    return InputScale(found[0], layer, tuple(found)) if found else None
 
 
 def _fit_affine(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -182,15 +191,18 @@ def _keeps_scale(call: LayerCall) -> bool:
                for brightness in (0.25, 0.75))
 
 
-def _range_of_scaling(scale: np.ndarray, offset: np.ndarray) -> tuple[float, float] | None:
-    """Return the only range of pixels that an affine function maps to a range that networks usually compute on."""
+def _ranges_of_scaling(scale: np.ndarray, offset: np.ndarray) -> Sequence[tuple[float, float]]:
+    """Return the range of pixels that an affine function maps to a range that networks usually compute on.
+
+    If several ranges are equally plausible, return none.
+    """
     images = {pixels: np.sort([float((scale * end + offset).mean()) for end in pixels])
               for pixels in INPUT_RANGES.values()}
     for matches in (_is_usual, _is_plausible):
         found = [pixels for pixels, (low, high) in images.items() if matches(low, high)]
         if found:
-            return found[0] if len(found) == 1 else None
-    return None
+            return found if len(found) == 1 else []
+    return []
 
 
 def _is_usual(low: float, high: float) -> bool:
@@ -202,17 +214,18 @@ def _is_plausible(low: float, high: float) -> bool:
     return (0.4 <= width <= 8 or 128 <= width <= 512) and abs(center) <= 0.8 * width
 
 
-def _range_of_normalization(scale: np.ndarray, offset: np.ndarray) -> tuple[float, float] | None:
-    """Return the range of the pixels whose mean and standard deviation a Normalization layer removes."""
+def _ranges_of_normalization(scale: np.ndarray, offset: np.ndarray) -> Sequence[tuple[float, float]]:
+    """Return the ranges of pixels that a Normalization layer may have been made for, the most plausible first."""
     if not (scale > 0).all():
-        return None
+        return []
     mean, deviation = -offset / scale, 1 / scale
     if (deviation > 2).all() and (mean > -1).all() and (mean < 256).all():
-        return INPUT_RANGES["0,255"]
+        return [INPUT_RANGES["0,255"]]
+    ranges = []
     # In a range, the standard deviation is largest if all pixels are at its ends.
     largest = np.sqrt(np.clip(mean * (1 - mean), 0, None))
     if (mean >= 0).all() and (mean <= 1).all() and (deviation <= largest + 0.05).all():
-        return INPUT_RANGES["0,1"]
+        ranges.append(INPUT_RANGES["0,1"])
     if (np.abs(mean) < 1).all() and (deviation < 0.95).all():
-        return INPUT_RANGES["-1,1"]
-    return None
+        ranges.append(INPUT_RANGES["-1,1"])
+    return ranges

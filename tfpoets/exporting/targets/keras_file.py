@@ -13,6 +13,7 @@ from tfpoets.errors import ExportError, one_line
 from tfpoets.extractors import TENSORFLOW_BATCH, Engine
 from tfpoets.tf_runtime import full_precision, import_tensorflow, redirect_native_stderr
 
+from ..keras_classifier import unique_layer_names
 from ..metadata import Metadata
 from ..target import SERVING, ExportTarget, Requirement
 
@@ -37,7 +38,7 @@ class KerasTarget(ExportTarget):
         """Write the network and its last layer as a Keras model."""
         model = source.build_keras_model()
         try:
-            with redirect_native_stderr():
+            with redirect_native_stderr(), unique_layer_names(model.outputs[0]):
                 model.save(path)
         except Exception as error:  # layers of other libraries may raise any error
             raise ExportError(f"The network cannot be written as a .keras file: {one_line(error)}",
