@@ -297,7 +297,7 @@ class ImageClassifier:
         except ExtractorError as error:
             raise TrainingError(error.problem, error.remedy, error.option) from error
         if adapted.n_classes != n_classes:
-            raise TrainingError(f"The model has {adapted.n_outputs} outputs, but there are {n_classes} classes.",
+            raise TrainingError(f"The model has {adapted.describe_outputs()}, but there are {n_classes} classes.",
                                 "Use a model with one output for each class.")
         log.info("%s", adapted.describe_input())
         log_summary(self.model)

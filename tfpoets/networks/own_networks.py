@@ -77,7 +77,7 @@ def load_own_network(architecture: str, source: ExtractorOptions, n_classes: int
     if adapted.n_classes != n_classes:
         remedy = ("Use the number of classes that the function receives." if match else
                   "Train a model with that many outputs, or use its features with `handle`=FILE.keras.")
-        raise TrainingError(f"The model of {architecture} has {adapted.n_outputs} outputs, but there are {n_classes} "
+        raise TrainingError(f"The model of {architecture} has {adapted.describe_outputs()}, but there are {n_classes} "
                             "classes.", remedy)
     return adapted
 
