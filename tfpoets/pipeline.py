@@ -20,10 +20,9 @@ from tfpoets.evaluation import Metrics, evaluate, evaluate_rejection
 from tfpoets.events import (BatchAccuracy, BottlenecksExtracted, ChecksSkipped, ConversionEnded, ConversionStarted,
                             CrossValidated, Evaluated, FilesWritten, IntermediateExportStarted, PhotosExamined,
                             ReportWritten, notes_and_progress, stage_events)
-from tfpoets.exporting import (ClassifierExport, CrossValidation, ExportedFile, ExportResult, HeadInfo, Metadata,
-                               NetworkInfo, ReferenceOutputs, RejectOption, build_keras_classifier, check_destinations,
-                               check_formats, check_keras_network, convert, describe_classifier, evaluation_info,
-                               export_graph, open_graph, split_info)
+from tfpoets.exporting import (ClassifierExport, CrossValidation, ExportedFile, ExportResult, HeadInfo,
+                               ReferenceOutputs, build_keras_classifier, check_destinations, check_formats,
+                               check_keras_network, convert, describe_classifier, export_graph, open_graph)
 from tfpoets.extractors import Bottlenecks, Extractor, core_count, extract_bottlenecks, open_extractor
 from tfpoets.files import check_output_folder
 from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, output_columns
@@ -36,11 +35,12 @@ from tfpoets.report import (EvaluatedPhotos, ReportContent, confusion_picture, c
 from tfpoets.photo_selection import list_photos, split_dataset
 from tfpoets.retrain_options import RetrainOptions, check_percentages
 from tfpoets.retrain_result import RetrainResult
+from tfpoets.run_metadata import build_metadata, unknown_score
 from tfpoets.scene_check import with_repeated_scenes
 from tfpoets.tf_process import TensorFlowProcess
 from tfpoets.training import (EventCallback, FineTuningOptions, HeadOptions, IntermediateFit, NetworkFit,
-                              NetworkOptions, RejectingHead, SGDOptions, TrainingContext, TrainingResult, UnknownScore,
-                              draw_balanced, make_rng, out_of_fold_probabilities, train, trainer_for, write_summaries)
+                              NetworkOptions, SGDOptions, TrainingContext, TrainingResult, draw_balanced, make_rng,
+                              out_of_fold_probabilities, train, trainer_for, write_summaries)
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
         training = _train(extractor, dataset, options, on_event)
         test, reference = _evaluate(training, dataset, options, on_event)
         cross_validation = None if folds is None else _cross_validate(training, folds, options, on_event)
-        metadata = _build_metadata(training, dataset, test, cross_validation, options)
+        metadata = build_metadata(training, dataset, test, cross_validation, options)
         with stage_events("files", on_event, logs_substages=True):
             export = ClassifierExport(training.extractor, training.head, metadata, options.files, reference, process)
         with export, ExitStack() as locks:  # meanwhile, the other process imports TensorFlow and verifies the graph
@@ -237,7 +237,7 @@ def _evaluate(training: TrainingResult, dataset: Dataset, options: RetrainOption
 def _evaluate_test_photos(training: TrainingResult, test: Examples, outputs: dict[str, np.ndarray],
                           options: RetrainOptions) -> Evaluated:
     """Return the metrics of the test photos for the outputs of the head."""
-    labels, probabilities, unknown = training.dataset.labels, outputs[PROBABILITIES], _unknown_score(training)
+    labels, probabilities, unknown = training.dataset.labels, outputs[PROBABILITIES], unknown_score(training)
     if not len(test):
         return Evaluated(labels, test.photos, probabilities, None)
     metrics, balanced_batch = evaluate(probabilities, test.y, group_numbers(test.photos)), None
@@ -249,10 +249,6 @@ def _evaluate_test_photos(training: TrainingResult, test: Examples, outputs: dic
         rejection = evaluate_rejection(outputs[UNKNOWN_SCORE], metrics.predicted == test.y, unknown.threshold,
                                        groups=metrics.groups)
     return Evaluated(labels, test.photos, probabilities, metrics, balanced_batch, rejection)
-
-
-def _unknown_score(training: TrainingResult) -> UnknownScore | None:
-    return training.head.unknown_score if isinstance(training.head, RejectingHead) else None
 
 
 def _cross_validate(training: TrainingResult, folds: np.ndarray, options: RetrainOptions, on_event: EventCallback
@@ -280,32 +276,6 @@ def _cross_validate(training: TrainingResult, folds: np.ndarray, options: Retrai
     on_event(CrossValidated(metrics, accuracies))
     return CrossValidation(len(accuracies), metrics.accuracy, metrics.interval, metrics.count,
                            float(np.std(accuracies, ddof=1)), metrics.n_groups)
-
-
-def _build_metadata(training: TrainingResult, dataset: Dataset, evaluated: Evaluated,
-                    cross_validation: CrossValidation | None, options: RetrainOptions) -> Metadata:
-    """Return the metadata of the classifier.
-
-    Args:
-        training: The trained classifier. Its dataset lacks photos that were deleted or changed during training.
-        dataset: The dataset before training. All its training and validation photos are recorded as seen, because
-            training may have used those that are missing now.
-        evaluated: The final evaluation.
-        cross_validation: The results of the cross-validation, if there was one.
-        options: The options of the run.
-    """
-    extractor, unknown, rejection = training.extractor, _unknown_score(training), evaluated.rejection
-    kind = training.fit.kind if isinstance(training.fit, NetworkFit) else "frozen_features"
-    assert dataset.split is not None
-    return describe_classifier(
-        extractor, training.dataset, HeadInfo.from_dict(training.fit.description()), options.files.final_tensor_name,
-        network=NetworkInfo(kind, extractor.handle, extractor.digest,
-                            training.comparison.summary() if training.comparison else ""),
-        split=split_info(training.dataset, dataset.split.seen_digests(dataset.photos)),
-        test=evaluated.metrics and evaluation_info(evaluated.metrics, evaluated.repeated_scenes),
-        unknown=unknown and RejectOption(unknown.threshold, unknown.coverage, len(unknown.references),
-                                         rejection.to_dict() if rejection else None),
-        cross_validation=cross_validation, options=options.to_dict())
 
 
 def _examine(dataset: Dataset, unreadable: Sequence[tuple[Photo, str]], extractor: Extractor, on_event: EventCallback
