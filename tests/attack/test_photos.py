@@ -1,6 +1,8 @@
 """A small part of the attack with damaged and hostile photos."""
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tfpoets.errors import PhotoError
@@ -27,10 +29,17 @@ def test_the_attack_notices_errors_and_crashes(error: Exception, expected: str,
 
 
 def test_the_attack_notices_memory_above_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = []
-    monkeypatch.setattr(photos, "load_pixels", lambda *arguments: kept.append(b"\1" * 2 ** 26))
+    peaks = iter([2 ** 28, 2 ** 28 + 2 ** 26])
+    monkeypatch.setattr(photos, "peak_memory", lambda process: next(peaks, 0))
     monkeypatch.setattr(photos, "MAX_EXTRA_BYTES", 2 ** 24)
-    assert "MB for 3072 pixels" in photos.examine(encode((64, 48), "PNG"))
+    assert "64 MB for 3072 pixels" in photos.examine(encode((64, 48), "PNG"))
+
+
+def test_the_attack_measures_the_memory_of_a_process() -> None:
+    photos.reset_peak_memory()
+    before = photos.peak_memory(os.getpid())
+    kept = b"\1" * 2 ** 27
+    assert photos.peak_memory(os.getpid()) - before > len(kept) / 2
 
 
 def test_the_photos_depend_on_the_seed_alone() -> None:
