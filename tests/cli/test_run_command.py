@@ -106,8 +106,8 @@ def test_every_option_in_a_message_is_a_flag_of_a_command() -> None:
                 mentioned |= set(re.findall(r"`([a-z_]+)`", text))
     assert len(mentioned) > 20
     # Arguments of Python functions that have no flag.
-    assert mentioned - names == {"head", "augmentation", "network", "callbacks", "checkpoint_dir", "contents", "predict",
-                                 "split", "train_step"}
+    assert mentioned - names == {"head", "augmentation", "network", "callbacks", "checkpoint_dir", "contents",
+                                 "predict", "split", "train_step"}
 
 
 def test_a_script_prints_commands_in_the_form_in_which_it_was_run() -> None:
