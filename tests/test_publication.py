@@ -108,6 +108,16 @@ def test_a_staging_folder_in_use_is_not_removed(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_without_locks_no_staging_folder_of_another_run_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+                                                                   ) -> None:
+    def fail(*arguments: object, **options: object) -> bool:
+        raise OSError("No locks available")
+    monkeypatch.setattr("filelock.lock_descriptor", fail)
+    with staging_folder(tmp_path, "graph") as first:
+        with staging_folder(tmp_path, "graph") as second:
+            assert first.is_dir() and second.is_dir() and first != second
+
+
 def test_staging_folders_that_are_created_while_others_are_cleaned_up_stay(tmp_path: Path) -> None:
     ended = threading.Event()
 

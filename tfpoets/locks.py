@@ -100,6 +100,8 @@ def _lock(descriptor: int, file: Path, waiting_for: str | None) -> bool:
         log.info("Another run is using %s; waiting for it.", waiting_for)
         return lock_descriptor(descriptor)
     except OSError as error:
+        if waiting_for is None:  # whether another process holds the lock is not known
+            return False
         log.warning("Files in %s cannot be locked: %s Let only one run at a time write there.", file.parent,
                     one_line(error))
         return True

@@ -112,6 +112,15 @@ def test_photos_are_sorted_into_folders_and_nothing_is_overwritten(capsys: pytes
     assert labels == {path.parent.name for path in files}
 
 
+@pytest.mark.parametrize("label", ["C:x", "a:stream", "CON", "com1.txt", "..", " . ", "a/b"])
+def test_labels_that_are_no_folder_names_on_some_system_are_not_sorted(label: str, tmp_path: Path,
+                                                                       monkeypatch: pytest.MonkeyPatch,
+                                                                       capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr("tfpoets.inference.Classifier.top_labels", lambda self, prediction, k: [(label, 0.9)])
+    assert label_image.main(["photos/red/000.png", f"--sort_into={tmp_path / 'sorted'}"]) == 1
+    assert "cannot be the name of a folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("more, ignored", [
     (["--input_mean=0", "--input_std=255"], "Ignored: --input_mean, --input_std."),
     (["--input_height=224", "--input_width=224"], "Ignored: --input_height, --input_width."),

@@ -1,8 +1,10 @@
 """The command `tfpoets label_image`: label photos. TensorFlow is not imported for a .tflite file."""
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -170,7 +172,7 @@ class _CSVWriter:
 
 def _copy_photo(source: str, content: bytes, label: str, folder: Path) -> None:
     """Copy a photo into the folder of its label, under an unused name, unless an identical copy is already there."""
-    if label in (".", "..") or any(character in label for character in "/\\\0"):
+    if not _is_folder_name(label):
         raise ExportError(f"The label {label!r} cannot be the name of a folder.", "Omit --sort_into.")
     file_name = Path(unquote(urlsplit(source).path) if is_url(source) else source).name or "photo"
     if source == STANDARD_INPUT:
@@ -179,12 +181,23 @@ def _copy_photo(source: str, content: bytes, label: str, folder: Path) -> None:
     target = folder / label / file_name
     target.parent.mkdir(parents=True, exist_ok=True)
     number = 1
-    while target.exists():
-        if target.read_bytes() == content:
-            return
-        number += 1
-        target = target.with_name(f"{Path(file_name).stem}-{number}{Path(file_name).suffix}")
-    if is_url(source) or source == STANDARD_INPUT:
-        target.write_bytes(content)
-    else:
-        shutil.copy2(source, target)
+    while True:
+        try:
+            with target.open("xb") as file:  # neither replaces a file nor follows a link
+                file.write(content)
+            break
+        except FileExistsError:
+            if target.is_file() and target.read_bytes() == content:
+                return
+            number += 1
+            target = target.with_name(f"{Path(file_name).stem}-{number}{Path(file_name).suffix}")
+    if not (is_url(source) or source == STANDARD_INPUT):
+        with contextlib.suppress(OSError):  # the time of the photo is not essential
+            shutil.copystat(source, target)
+
+
+def _is_folder_name(label: str) -> bool:
+    """Return whether a label can be the name of a folder on every system, and stays inside the folder it is in."""
+    # A colon separates a drive or a stream on Windows, where some names stand for devices.
+    is_device = re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)", label.split(".")[0].strip(), re.IGNORECASE)
+    return bool(label.strip(" .")) and not is_device and not any(character in label for character in "/\\:\0")

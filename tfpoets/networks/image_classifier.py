@@ -271,13 +271,17 @@ class ImageClassifier:
         return self._exportable().export(with_options(ExportOptions, values), self._test_photos(), training_photos)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> ImageClassifier:
+    def load(cls, path: str | os.PathLike[str], trust_model: bool = False) -> ImageClassifier:
         """Load a classifier from a SavedModel, a .tflite or a .pb. It can label photos, but not be trained further.
+
+        Args:
+            path: The path of the file or folder.
+            trust_model: Whether to run it without checking what it does; see docs/security.md.
 
         Raises:
             ModelError: There is no classifier at the path, or it is damaged.
         """
-        classifier = load_classifier(as_path("path", path))
+        classifier = load_classifier(as_path("path", path), trust_model=trust_model)
         loaded = cls.__new__(cls)  # without the arguments that the constructor of a subclass may need
         loaded.labels, loaded.image_size, loaded._classifier = classifier.labels, classifier.input.height, classifier
         return loaded

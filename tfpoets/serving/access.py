@@ -1,6 +1,7 @@
 """Which web pages may use the server, and under which names."""
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 import socket
@@ -14,7 +15,7 @@ from tfpoets.errors import OptionError
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(:(?P<port>[0-9]{1,5}))?")
 # The ends of names that nobody can register on the internet: of local networks, and of containers.
-PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".svc", ".home.arpa")
+PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home", ".corp", ".svc", ".home.arpa")
 # Pages may send these requests to other sites without asking, so they must change nothing.
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -51,7 +52,7 @@ class AccessRules:
             return _is_loopback(name)
         # An address cannot be rebound, and neither can a name that only this network knows.
         return (_ip_address(name) is not None or "." not in name or name.endswith(PRIVATE_SUFFIXES)
-                or name in (self.host.lower(), socket.gethostname().lower()))
+                or name in (self.host.lower(), socket.gethostname().lower(), _full_name()))
 
     def allows_origin(self, headers: Headers, method: str) -> bool:
         """Return whether the page that sends a request may use the server, according to the request's headers."""
@@ -66,6 +67,12 @@ class AccessRules:
             return normalize_origin(origin) in self.allowed_origins
         except OptionError:
             return False
+
+
+@functools.cache
+def _full_name() -> str:
+    """Return the full name of this machine, which may take a look-up."""
+    return socket.getfqdn().lower()
 
 
 def normalize_origin(origin: str) -> str:

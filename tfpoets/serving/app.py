@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'; "
                                "base-uri 'none'; form-action 'self'",
-    "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin",
     "Permissions-Policy": "geolocation=(), microphone=()", "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin", "Vary": "Origin"}
 # What the pages of other sites that are allowed to use the server may send, and for how long browsers remember it.
@@ -83,8 +83,8 @@ def _check_access(access: AccessRules) -> None:
     if host is None and environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
         raise RequestError("The request has no Host header.")
     if host is not None and not access.allows_host(host):
-        raise Forbidden("This server is not known under the name in the Host header. Set allow_origin to the origin "
-                        "with that name when starting the server.")
+        raise Forbidden("This server does not accept the name in the Host header. Start it with "
+                        "--allow_origin=https://NAME to accept it.")
     if not access.allows_origin(headers, flask.request.method):
         raise Forbidden("Pages of other sites may not use this server. Set allow_origin to the origin of the page "
                         "when starting the server.")
