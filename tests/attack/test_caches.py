@@ -11,10 +11,10 @@ from .small_runs import working_folder
 
 def test_damaged_files_do_not_change_what_is_written(tmp_path: Path) -> None:
     with working_folder(tmp_path):
-        assert attack_all(6, 0) == {}
+        assert attack_all(4, 0) == {}
 
 
 @pytest.mark.slow
 def test_many_damaged_files_do_not_change_what_is_written(tmp_path: Path) -> None:
     with working_folder(tmp_path):
-        assert attack_all(60, 100) == {}
+        assert attack_all(25, 100) == {}

@@ -94,7 +94,13 @@ class Channel(HTTPChannel):
     def service(self) -> None:
         """Process a request, and record when the response was handed over to the connection."""
         self.start_time = time.time()
-        super().service()
+        try:
+            super().service()
+        except AttributeError:
+            # After the response, waitress reads attributes of the next request, which another thread may have just
+            # removed because the client has disconnected.
+            if self.connected:
+                raise
         self._is_receiving = self.request is not None
         self.client_time = self.start_time = time.time()
 
