@@ -59,6 +59,7 @@ def test_a_network_from_scratch_gives_the_same_answers_in_keras() -> None:
         tfpoets.export("tf_files/retrained_graph.pb", ["keras"])
 
 
+@pytest.mark.slow
 def test_the_default_network_is_rebuilt_from_the_graph() -> None:
     tfpoets.retrain("photos", image_size=64, views=4, formats=["keras"], doctor=False, unknown_coverage=0.8)
     pixels = load_pixels(64)
