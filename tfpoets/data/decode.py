@@ -68,7 +68,8 @@ def load_pixels(source: str | os.PathLike[str] | bytes, height: int, width: int,
         width: The width of the result in pixels, at least 1.
         isolated: Whether to decode the photo in another process, which can neither crash this one nor exceed the
             photo's limits on memory and time. A photo whose header does not show that it remains within these limits
-            is always decoded in this way, and another one of less than MIN_ISOLATED_PIXELS pixels never.
+            is always decoded in this way, and another one of less than MIN_ISOLATED_PIXELS pixels only if it is a JPEG
+            with several scans.
 
     Returns:
         uint8 [height, width, 3], sRGB as stored: embedded colour profiles are not applied.
@@ -175,7 +176,7 @@ def decode_safely(source: str | os.PathLike[str] | bytes, decode: Callable[[Bina
     limits = check_photo(data)
     if may_be_stopped():
         return _decode_within_limits(data, decode, limits)
-    if not limits.is_predictable or isolated and limits.n_pixels >= MIN_ISOLATED_PIXELS:
+    if not limits.is_predictable or isolated and (limits.n_pixels >= MIN_ISOLATED_PIXELS or limits.has_several_scans):
         try:
             return DECODERS.decode(partial(_decode_within_limits, decode=decode, limits=limits), data, limits)
         except DecodersUnavailableError:  # this program is not run by a Python interpreter that can be started again

@@ -3,12 +3,13 @@ from __future__ import annotations
 
 import io
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from tfpoets.errors import PhotoError
 
 from .formats import FORMATS, Format
+from .jpeg_header import JpegHeader
 from .photo_size import Size
 
 # Phones take photos of 200 million pixels; a file of a few kilobytes can claim far more and fill the memory.
@@ -32,12 +33,14 @@ class DecodingLimits:
         seconds: The time that decoding it may take on one core, in seconds.
         is_predictable: Whether the header shows that decoding the photo remains within these limits. Otherwise, it is
             decoded in a process that is stopped if it does not.
+        has_several_scans: Whether it is a JPEG whose number of scans determines how long decoding it takes.
     """
 
     n_pixels: int
     memory: int
     seconds: float
     is_predictable: bool
+    has_several_scans: bool = False
 
     @property
     def memory_reason(self) -> str:
@@ -84,7 +87,8 @@ def check_photo(data: bytes) -> DecodingLimits:
         return limits
     if cost.extra_seconds > EXTRA_SECONDS:
         raise PhotoError(limits.time_reason)
-    return DecodingLimits(limits.n_pixels, limits.memory, limits.seconds, True)
+    return replace(limits, is_predictable=cost.max_extra_seconds <= limits.seconds,
+                   has_several_scans=isinstance(size, JpegHeader) and size.has_several_scans)
 
 
 def identify_photo(file: BinaryIO) -> tuple[Format | None, Size | None]:
