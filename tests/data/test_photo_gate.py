@@ -147,6 +147,22 @@ def test_a_small_file_that_needs_much_memory_or_time_is_refused_from_its_header(
 
 
 @linux_only
+@pytest.mark.parametrize("data", [jpeg(12_000, 9_000), jpeg(12_000, 9_000, "L"),
+                                  jpeg(7_000, 7_000, progressive=True, subsampling=0),
+                                  jpeg(15_800, 15_800, "L"), jpeg(15_800, 15_800)],
+                         ids=["RGB", "gray", "progressive", "large gray", "large RGB"])
+@pytest.mark.parametrize("load", ["load_full_size(data)", "load_legacy_pixels(data, 32, 32)"])
+def test_a_photo_at_full_size_takes_at_most_512_mb_more_than_its_pixels(data: bytes, load: str) -> None:
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"  # turned by 90 degrees
+    data = data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:]
+    n_pixels = check_photo(data).n_pixels
+    program = MEASURE_PEAK.replace("load_pixels(data, 32, 32)", load).replace(" load_pixels", " " + load.split("(")[0])
+    process = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True, check=True)
+    refused = int(process.stdout) < n_pixels
+    assert refused == (n_pixels > 110e6) and int(process.stdout) < 512 * 2 ** 20 + 3 * n_pixels
+
+
+@linux_only
 @pytest.mark.parametrize("data", [jpeg(12_000, 12_000, "L", progressive=True), png(15_000, 14_000, 2),
                                   jpeg(8_000, 8_000, progressive=True, subsampling=0)],
                          ids=["progressive gray", "PNG", "progressive"])

@@ -35,11 +35,13 @@ class Cost(NamedTuple):
         memory: The memory in bytes.
         extra_seconds: The least time in seconds that does not depend on the number of pixels alone.
         max_extra_seconds: The most such time in seconds.
+        full_size_memory: The memory in bytes if the photo is not decoded at a reduced scale; 0 if it never is.
     """
 
     memory: float
     extra_seconds: float = 0.0
     max_extra_seconds: float = 0.0
+    full_size_memory: float = 0.0
 
 
 def jpeg_cost(file: BinaryIO, size: Size) -> Cost | None:
@@ -49,14 +51,15 @@ def jpeg_cost(file: BinaryIO, size: Size) -> Cost | None:
             or header.frame_marker not in HUFFMAN_DCT_MARKERS):
         return None
     scale = 1 if min(header.width, header.height) < FULL_SCALE_SIDE else 1 / 4
-    memory = header.pixels * scale * (CMYK if len(header.sampling) == 4 else RGB)
+    full = header.pixels * {1: GRAY, 4: CMYK}.get(len(header.sampling), RGB)
     if not header.has_several_scans:
-        return Cost(memory)
+        return Cost(full * scale, full_size_memory=full)
     file.seek(0)
     n_scans = file.read().count(b"\xff\xda")
     least, most = (n_scans * (header.n_blocks * seconds_per_block + SECONDS_PER_SCAN)
                    for seconds_per_block in (SECONDS_PER_BLOCK, MAX_SECONDS_PER_BLOCK))
-    return Cost(memory + header.n_blocks * BYTES_PER_BLOCK, least, most)
+    coefficients = header.n_blocks * BYTES_PER_BLOCK
+    return Cost(full * scale + coefficients, least, most, full + coefficients)
 
 
 def png_cost(file: BinaryIO, size: Size) -> Cost | None:

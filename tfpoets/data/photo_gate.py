@@ -17,8 +17,8 @@ MAX_PIXELS = 250_000_000
 # Decoding a photo may take this much more than its pixels need. The other 64 MB of the 512 MB that it may take are for
 # the process that decodes it.
 EXTRA_BYTES, EXTRA_SECONDS = 448 * 2 ** 20, 2.0
-# The decoded photo: three bytes per pixel.
-BYTES_PER_PIXEL = 3
+# The decoded photo: three bytes per pixel. At full size, Pillow's copy with four exists at the same time.
+BYTES_PER_PIXEL, FULL_SIZE_BYTES_PER_PIXEL = 3, 7.3
 # The errors that a damaged header may raise.
 HEADER_ERRORS = (struct.error, IndexError, KeyError, ValueError, OverflowError, OSError)
 
@@ -54,11 +54,12 @@ class DecodingLimits:
         return f"decoding it takes more than the {self.seconds:.1f} s allowed for {_describe_pixels(self.n_pixels)}"
 
 
-def check_photo(data: bytes) -> DecodingLimits:
+def check_photo(data: bytes, is_full_size: bool = False) -> DecodingLimits:
     """Return the limits within which a photo is decoded, estimated from its header.
 
     Args:
         data: The bytes of the file.
+        is_full_size: Whether the result of decoding it has the photo's full size.
 
     Raises:
         PhotoError: The photo has too many pixels, or decoding it would exceed the limits; the message is the reason.
@@ -81,6 +82,8 @@ def check_photo(data: bytes) -> DecodingLimits:
         except HEADER_ERRORS:
             pass
     memory = size.pixels * format_.min_bytes_per_pixel if cost is None else cost.memory
+    if is_full_size:
+        memory = max(memory, size.pixels * FULL_SIZE_BYTES_PER_PIXEL, cost.full_size_memory if cost else 0)
     if memory > limits.memory:
         raise PhotoError(limits.memory_reason)
     if cost is None:
