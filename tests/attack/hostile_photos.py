@@ -45,6 +45,42 @@ def jpeg_with_many_pixels(rng: random.Random) -> bytes:
     return _with_jpeg_size(content, _sides(rng))
 
 
+def jpeg_with_scans_of_zeros(count: int, side: int, frame_marker: int) -> bytes:
+    """Return a square gray JPEG with scans of a few bytes each that take long, since they refine blocks of zeros.
+
+    Args:
+        count: The number of scans.
+        side: The side that the photo claims to have, in pixels.
+        frame_marker: How it claims to be encoded: 0xC2 is progressive, 0xCA the same with arithmetic coding.
+    """
+    content = encode((64, 48), "JPEG", "L", progressive=True)
+    head = _with_jpeg_size(content[:content.index(b"\xff\xc4")], (side, side))
+    head = head.replace(b"\xff\xc2\x00", bytes([0xFF, frame_marker, 0]))
+    # The only code of each Huffman table is one bit long. For coefficients, it means that 16,384 blocks or more end.
+    tables = b"".join(_segment(0xC4, bytes([kind, 1, *bytes(15), symbol])) for kind, symbol in ((0, 0), (0x10, 0xE0)))
+    n_blocks = (-(-side // 8)) ** 2
+    data = bytes(-(-15 * -(-n_blocks // 16_384) // 8))
+    refine = _scan(1, 63, 0x10) + data
+    return head + tables + _scan(0, 0, 0) + _scan(1, 63, 0x01) + data + refine * count + b"\xff\xd9"
+
+
+def _scan(first: int, last: int, bits: int) -> bytes:
+    return _segment(0xDA, bytes([1, 1, 0, first, last, bits]))
+
+
+def jpeg_with_slow_scans(rng: random.Random) -> bytes:
+    """Return a JPEG with scans of a few bytes each that take long, with Huffman or arithmetic coding."""
+    return jpeg_with_scans_of_zeros(rng.choice(REPEATS[:2]), rng.choice((255, 999, 4_000)), rng.choice((0xC2, 0xCA)))
+
+
+def jpeg_with_another_frame_marker(rng: random.Random) -> bytes:
+    """Return a JPEG of any size that claims to be encoded in another way."""
+    content = jpeg_with_many_pixels(rng) if rng.random() < 0.5 else jpeg_with_many_scans(rng)
+    frame = max(content.find(marker) for marker in (b"\xff\xc0\x00", b"\xff\xc2\x00"))
+    marker = rng.choice((0xC1, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF))
+    return content[:frame + 1] + bytes([marker]) + content[frame + 2:]
+
+
 def _with_jpeg_size(content: bytes, size: tuple[int, int]) -> bytes:
     frame = max(content.find(marker) for marker in (b"\xff\xc0\x00", b"\xff\xc2\x00"))
     return content[:frame + 5] + struct.pack(">HH", size[1], size[0]) + content[frame + 9:]
@@ -201,6 +237,7 @@ def jpeg_2000_with_any_layout(rng: random.Random) -> bytes:
 
 
 HOSTILE: tuple[Callable[[random.Random], bytes], ...] = (
-    jpeg_with_many_scans, jpeg_with_many_pixels, jpeg_with_many_segments, png_with_many_chunks, png_with_many_pixels,
+    jpeg_with_many_scans, jpeg_with_slow_scans, jpeg_with_another_frame_marker, jpeg_with_many_pixels,
+    jpeg_with_many_segments, png_with_many_chunks, png_with_many_pixels,
     icon_with_a_large_image, gif_with_many_blocks, compressed_bitmap, plain_netpbm, tiff_with_any_layout,
     webp_with_a_large_canvas, avif_that_claims_another_size, jpeg_2000_with_any_layout)

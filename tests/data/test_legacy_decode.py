@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tfpoets.data import load_full_size, load_legacy_pixels, resize_bilinear
 from tfpoets.errors import PhotoError
@@ -32,6 +32,16 @@ def test_a_photo_is_decoded_at_full_size_and_upright() -> None:
     decoded = np.asarray(Image.open(io.BytesIO(file.getvalue())))
     assert np.array_equal(whole, np.rot90(decoded, -1))
     assert np.array_equal(load_legacy_pixels(file.getvalue(), 64, 32), resize_bilinear(whole, 64, 32))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_at_full_size_is_turned_upright_from_every_orientation(orientation: int) -> None:
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (600, 70, 3), dtype=np.uint8))
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    picture.save(file, "PNG", exif=exif)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(file)))
+    assert np.array_equal(load_full_size(file.getvalue()), upright)
 
 
 def test_unreadable_files_give_the_same_reasons(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.attack.hostile_photos import encode, png_bomb, png_chunk
+from tests.attack.hostile_photos import encode, jpeg_with_scans_of_zeros, png_bomb, png_chunk
 from tfpoets.data import DECODERS, load_full_size, load_legacy_pixels, load_pixels, photo_files, photo_gate, \
     read_photo_header
 from tfpoets.data.photo_gate import DecodingLimits, check_photo
@@ -147,6 +147,22 @@ def test_a_small_file_that_needs_much_memory_or_time_is_refused_from_its_header(
 
 
 @linux_only
+@pytest.mark.parametrize("data", [jpeg(12_000, 9_000), jpeg(12_000, 9_000, "L"),
+                                  jpeg(7_000, 7_000, progressive=True, subsampling=0),
+                                  jpeg(15_800, 15_800, "L"), jpeg(15_800, 15_800)],
+                         ids=["RGB", "gray", "progressive", "large gray", "large RGB"])
+@pytest.mark.parametrize("load", ["load_full_size(data)", "load_legacy_pixels(data, 32, 32)"])
+def test_a_photo_at_full_size_takes_at_most_512_mb_more_than_its_pixels(data: bytes, load: str) -> None:
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"  # turned by 90 degrees
+    data = data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:]
+    n_pixels = check_photo(data).n_pixels
+    program = MEASURE_PEAK.replace("load_pixels(data, 32, 32)", load).replace(" load_pixels", " " + load.split("(")[0])
+    process = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True, check=True)
+    refused = int(process.stdout) < n_pixels
+    assert refused == (n_pixels > 110e6) and int(process.stdout) < 512 * 2 ** 20 + 3 * n_pixels
+
+
+@linux_only
 @pytest.mark.parametrize("data", [jpeg(12_000, 12_000, "L", progressive=True), png(15_000, 14_000, 2),
                                   jpeg(8_000, 8_000, progressive=True, subsampling=0)],
                          ids=["progressive gray", "PNG", "progressive"])
@@ -173,6 +189,32 @@ def test_of_predictable_photos_only_large_ones_are_isolated_if_that_is_requested
         DECODERS.close()
         load_pixels(encode(size, "JPEG"), 20, 30, isolated=isolated)
         assert bool(DECODERS.process_ids()) == expected
+
+
+def test_a_small_jpeg_with_several_scans_is_isolated_if_that_is_requested() -> None:
+    data = encode((640, 480), "JPEG", progressive=True)
+    for isolated in (False, True):
+        DECODERS.close()
+        load_pixels(data, 20, 30, isolated=isolated)
+        assert bool(DECODERS.process_ids()) == isolated
+
+
+@pytest.mark.parametrize("marker", sorted({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}))
+def test_only_jpegs_with_huffman_coded_blocks_of_8_bits_are_predictable(marker: int) -> None:
+    data = encode((64, 48), "JPEG").replace(b"\xff\xc0\x00", bytes([0xFF, marker, 0]))
+    assert check_photo(data).is_predictable == (marker in (0xC0, 0xC1, 0xC2))
+
+
+@pytest.mark.parametrize("frame_marker", [0xC2, 0xCA], ids=["Huffman", "arithmetic"])
+@pytest.mark.parametrize("side, count", [(999, 2_000), (4_000, 150)])
+def test_scans_of_a_few_bytes_that_take_long_are_decoded_in_a_process_that_is_stopped(
+        side: int, count: int, frame_marker: int, impatient: None) -> None:
+    data, started = jpeg_with_scans_of_zeros(count, side, frame_marker), time.process_time()
+    monotonic = time.monotonic()
+    with pytest.raises(PhotoError, match=r"decoding it takes more than the \d.\d s allowed"):
+        load_pixels(data, 32, 32)
+    assert time.process_time() - started < 0.5
+    assert time.monotonic() - monotonic < 20  # on a busy machine; about 1 s otherwise
 
 
 def test_formats_whose_cost_the_header_does_not_show_are_decoded_in_another_process() -> None:

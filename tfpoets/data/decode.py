@@ -55,6 +55,8 @@ UPRIGHT_TRANSPOSITIONS = {
 }
 # The orientations in which height and width are swapped.
 SIDEWAYS_ORIENTATIONS = (5, 6, 7, 8)
+# The orientations in which the first stored row is the last row or column of the upright photo.
+FROM_THE_END = (3, 4, 6, 7)
 
 
 def load_pixels(source: str | os.PathLike[str] | bytes, height: int, width: int, isolated: bool = False) -> np.ndarray:
@@ -68,7 +70,8 @@ def load_pixels(source: str | os.PathLike[str] | bytes, height: int, width: int,
         width: The width of the result in pixels, at least 1.
         isolated: Whether to decode the photo in another process, which can neither crash this one nor exceed the
             photo's limits on memory and time. A photo whose header does not show that it remains within these limits
-            is always decoded in this way, and another one of less than MIN_ISOLATED_PIXELS pixels never.
+            is always decoded in this way, and another one of less than MIN_ISOLATED_PIXELS pixels only if it is a JPEG
+            with several scans.
 
     Returns:
         uint8 [height, width, 3], sRGB as stored: embedded colour profiles are not applied.
@@ -115,7 +118,7 @@ def load_full_size(source: str | os.PathLike[str] | bytes) -> np.ndarray:
     Raises:
         PhotoError: The file is missing, or is not a photo that can be decoded completely.
     """
-    return decode_safely(source, decode_full_size)
+    return decode_safely(source, decode_full_size, is_full_size=True)
 
 
 def load_photos(sources: Sequence[str | os.PathLike[str] | bytes], height: int, width: int,
@@ -163,19 +166,20 @@ def min_decoded_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def decode_safely(source: str | os.PathLike[str] | bytes, decode: Callable[[BinaryIO], Result],
-                  isolated: bool = False) -> Result:
+                  isolated: bool = False, is_full_size: bool = False) -> Result:
     """Decode a photo within the limits that follow from its header, and turn every error into a PhotoError.
 
     Args:
         source: The path of a file, or its bytes.
         decode: The function that decodes an open file; it can be pickled.
         isolated: Whether to decode the photo in another process; see `load_pixels`.
+        is_full_size: Whether `decode` decodes the photo with `decode_full_size`.
     """
     data = source if isinstance(source, bytes) else _read(source)
-    limits = check_photo(data)
+    limits = check_photo(data, is_full_size)
     if may_be_stopped():
         return _decode_within_limits(data, decode, limits)
-    if not limits.is_predictable or isolated and limits.n_pixels >= MIN_ISOLATED_PIXELS:
+    if not limits.is_predictable or isolated and (limits.n_pixels >= MIN_ISOLATED_PIXELS or limits.has_several_scans):
         try:
             return DECODERS.decode(partial(_decode_within_limits, decode=decode, limits=limits), data, limits)
         except DecodersUnavailableError:  # this program is not run by a Python interpreter that can be started again
@@ -231,11 +235,15 @@ class _DecodedPhoto:
 def decode_full_size(file: BinaryIO) -> np.ndarray:
     """Return an open photo upright at its full size: uint8 [height, width, 3]."""
     decoded = _DecodedPhoto.load(open_image(file))
-    upright = _turn_upright(decoded.rgb, decoded.orientation)
-    pixels = np.empty((upright.height, upright.width, 3), np.uint8)
-    for top in range(0, upright.height, ROWS_AT_A_TIME):  # at once, Pillow would make two more copies of the photo
-        bottom = min(top + ROWS_AT_A_TIME, upright.height)
-        pixels[top:bottom] = np.asarray(upright.crop((0, top, upright.width, bottom)))
+    rgb, orientation = decoded.rgb, decoded.orientation
+    pixels = np.empty((*(rgb.size if orientation in SIDEWAYS_ORIENTATIONS else rgb.size[::-1]), 3), np.uint8)
+    # The stored rows are rows or columns of the upright photo.
+    rows = pixels.swapaxes(0, 1) if orientation in SIDEWAYS_ORIENTATIONS else pixels
+    for top in range(0, rgb.height, ROWS_AT_A_TIME):  # at once, Pillow would make more copies of the photo
+        bottom = min(top + ROWS_AT_A_TIME, rgb.height)
+        strip = np.asarray(_turn_upright(rgb.crop((0, top, rgb.width, bottom)), orientation))
+        start, end = (rgb.height - bottom, rgb.height - top) if orientation in FROM_THE_END else (top, bottom)
+        rows[start:end] = strip.swapaxes(0, 1) if orientation in SIDEWAYS_ORIENTATIONS else strip
     return pixels
 
 

@@ -10,7 +10,7 @@ import struct
 from typing import BinaryIO, NamedTuple
 
 from .image_sizes import PPM_HEADER, PPM_HEADER_BYTES, find_gif_frame
-from .jpeg_header import BASELINE_MARKERS, PROGRESSIVE_MARKERS, JpegHeader
+from .jpeg_header import HUFFMAN_DCT_MARKERS, JpegHeader
 from .photo_size import Size
 
 # Bytes per pixel. RGB is stored in 4 bytes; other images are converted to it, and transparent ones are put on a white
@@ -18,8 +18,9 @@ from .photo_size import Size
 RGB, GRAY, GRAY_16_BIT, GRAY_32_BIT, CMYK = 4.3, 5.3, 7.3, 18.0, 8.3
 RGBA, CONVERTED_TO_RGBA, PALETTE_WITH_TRANSPARENCY, WEBP = 9.3, 13.3, 10.3, 17.5
 
-# A block has 64 coefficients of 2 bytes. In 20,000 empty scans of 766,000 blocks, each block took 7 ns.
-BYTES_PER_BLOCK, SECONDS_PER_BLOCK, SECONDS_PER_SCAN = 128, 7e-9, 5e-6
+# A block has 64 coefficients of 2 bytes. In 20,000 empty scans of 766,000 blocks, each block took 7 ns; in scans that
+# refine blocks of zeros, whose data take three bytes for 16,000 blocks, 53 ns, and on a slow machine twice that.
+BYTES_PER_BLOCK, SECONDS_PER_BLOCK, MAX_SECONDS_PER_BLOCK, SECONDS_PER_SCAN = 128, 7e-9, 1e-7, 5e-6
 # A JPEG whose sides are at least twice as long as this is decoded at half the size or less.
 FULL_SCALE_SIDE = 1280
 # Pillow reads chunks in Python. Encoders write the pixels in chunks of 8 KB or more, or one for each row.
@@ -32,27 +33,33 @@ class Cost(NamedTuple):
 
     Attributes:
         memory: The memory in bytes.
-        extra_seconds: The time in seconds that does not depend on the number of pixels alone.
+        extra_seconds: The least time in seconds that does not depend on the number of pixels alone.
+        max_extra_seconds: The most such time in seconds.
+        full_size_memory: The memory in bytes if the photo is not decoded at a reduced scale; 0 if it never is.
     """
 
     memory: float
     extra_seconds: float = 0.0
+    max_extra_seconds: float = 0.0
+    full_size_memory: float = 0.0
 
 
 def jpeg_cost(file: BinaryIO, size: Size) -> Cost | None:
     """Estimate the cost of a JPEG: a progressive one needs memory for its coefficients, and time for every scan."""
     header = size
     if (not isinstance(header, JpegHeader) or not header.is_ordinary or header.bits != 8
-            or header.frame_marker not in BASELINE_MARKERS | PROGRESSIVE_MARKERS):
+            or header.frame_marker not in HUFFMAN_DCT_MARKERS):
         return None
     scale = 1 if min(header.width, header.height) < FULL_SCALE_SIDE else 1 / 4
-    memory = header.pixels * scale * (CMYK if len(header.sampling) == 4 else RGB)
+    full = header.pixels * {1: GRAY, 4: CMYK}.get(len(header.sampling), RGB)
     if not header.has_several_scans:
-        return Cost(memory)
+        return Cost(full * scale, full_size_memory=full)
     file.seek(0)
     n_scans = file.read().count(b"\xff\xda")
-    return Cost(memory + header.n_blocks * BYTES_PER_BLOCK,
-                n_scans * (header.n_blocks * SECONDS_PER_BLOCK + SECONDS_PER_SCAN))
+    least, most = (n_scans * (header.n_blocks * seconds_per_block + SECONDS_PER_SCAN)
+                   for seconds_per_block in (SECONDS_PER_BLOCK, MAX_SECONDS_PER_BLOCK))
+    coefficients = header.n_blocks * BYTES_PER_BLOCK
+    return Cost(full * scale + coefficients, least, most, full + coefficients)
 
 
 def png_cost(file: BinaryIO, size: Size) -> Cost | None:

@@ -11,7 +11,9 @@ START_OF_SCAN = 0xDA
 # The markers SOF0 to SOF15, which are followed by the size; 0xC4, 0xC8 and 0xCC mean something else.
 FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE_MARKERS = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
-BASELINE_MARKERS = frozenset({0xC0, 0xC1})
+# Baseline, sequential and progressive photos with Huffman coding. The time that arithmetic decoding takes does not
+# depend on the size of the file: after the data of a scan, decoders continue with zeros.
+HUFFMAN_DCT_MARKERS = frozenset({0xC0, 0xC1, 0xC2})
 PHOTOSHOP, EXIF = 0xED, 0xE1
 # Tables, application data and comments. Decoders disagree about the other markers, some of which have no length.
 SEGMENT_MARKERS = frozenset({0xC4, 0xCC, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})

@@ -28,7 +28,7 @@ def load_legacy_pixels(source: str | os.PathLike[str] | bytes, height: int, widt
     Raises:
         PhotoError: The file is missing, or is not a photo that can be decoded completely.
     """
-    return decode_safely(source, partial(_decode, height=height, width=width), isolated)
+    return decode_safely(source, partial(_decode, height=height, width=width), isolated, is_full_size=True)
 
 
 def _decode(file: BinaryIO, height: int, width: int) -> np.ndarray:

@@ -3,12 +3,13 @@ from __future__ import annotations
 
 import io
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from tfpoets.errors import PhotoError
 
 from .formats import FORMATS, Format
+from .jpeg_header import JpegHeader
 from .photo_size import Size
 
 # Phones take photos of 200 million pixels; a file of a few kilobytes can claim far more and fill the memory.
@@ -16,8 +17,8 @@ MAX_PIXELS = 250_000_000
 # Decoding a photo may take this much more than its pixels need. The other 64 MB of the 512 MB that it may take are for
 # the process that decodes it.
 EXTRA_BYTES, EXTRA_SECONDS = 448 * 2 ** 20, 2.0
-# The decoded photo: three bytes per pixel.
-BYTES_PER_PIXEL = 3
+# The decoded photo: three bytes per pixel. At full size, Pillow's copy with four exists at the same time.
+BYTES_PER_PIXEL, FULL_SIZE_BYTES_PER_PIXEL = 3, 7.3
 # The errors that a damaged header may raise.
 HEADER_ERRORS = (struct.error, IndexError, KeyError, ValueError, OverflowError, OSError)
 
@@ -32,12 +33,14 @@ class DecodingLimits:
         seconds: The time that decoding it may take on one core, in seconds.
         is_predictable: Whether the header shows that decoding the photo remains within these limits. Otherwise, it is
             decoded in a process that is stopped if it does not.
+        has_several_scans: Whether it is a JPEG whose number of scans determines how long decoding it takes.
     """
 
     n_pixels: int
     memory: int
     seconds: float
     is_predictable: bool
+    has_several_scans: bool = False
 
     @property
     def memory_reason(self) -> str:
@@ -51,11 +54,12 @@ class DecodingLimits:
         return f"decoding it takes more than the {self.seconds:.1f} s allowed for {_describe_pixels(self.n_pixels)}"
 
 
-def check_photo(data: bytes) -> DecodingLimits:
+def check_photo(data: bytes, is_full_size: bool = False) -> DecodingLimits:
     """Return the limits within which a photo is decoded, estimated from its header.
 
     Args:
         data: The bytes of the file.
+        is_full_size: Whether the result of decoding it has the photo's full size.
 
     Raises:
         PhotoError: The photo has too many pixels, or decoding it would exceed the limits; the message is the reason.
@@ -78,13 +82,16 @@ def check_photo(data: bytes) -> DecodingLimits:
         except HEADER_ERRORS:
             pass
     memory = size.pixels * format_.min_bytes_per_pixel if cost is None else cost.memory
+    if is_full_size:
+        memory = max(memory, size.pixels * FULL_SIZE_BYTES_PER_PIXEL, cost.full_size_memory if cost else 0)
     if memory > limits.memory:
         raise PhotoError(limits.memory_reason)
     if cost is None:
         return limits
     if cost.extra_seconds > EXTRA_SECONDS:
         raise PhotoError(limits.time_reason)
-    return DecodingLimits(limits.n_pixels, limits.memory, limits.seconds, True)
+    return replace(limits, is_predictable=cost.max_extra_seconds <= limits.seconds,
+                   has_several_scans=isinstance(size, JpegHeader) and size.has_several_scans)
 
 
 def identify_photo(file: BinaryIO) -> tuple[Format | None, Size | None]:
