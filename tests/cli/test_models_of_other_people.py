@@ -82,6 +82,30 @@ def test_a_trusted_model_runs_with_a_warning(hostile_graph: Path, capsys: pytest
     assert label_image.main([f"--graph={hostile_graph}", "photos"]) == 1  # the choice is not remembered
 
 
+@pytest.mark.parametrize("command", ["export", "quantize_graph"])
+def test_a_file_that_was_made_from_a_trusted_model_is_checked(command: str, hostile_classifier: Path,
+                                                              capsys: pytest.CaptureFixture) -> None:
+    if command == "export":
+        assert export.main([f"--graph={hostile_classifier}", "--to=saved_model", "--output_dir=out",
+                            "--image_dir=photos", "--trust_model"]) == 0
+        made, = Path("out").glob("*_saved_model")
+    else:
+        made = Path("q.pb")
+        assert quantize_graph.main([f"--input={hostile_classifier}", f"--output={made}", "--trust_model"]) == 0
+    CANARY.unlink(missing_ok=True)
+    assert_refused(label_image.main([f"--graph={made}", "photos"]), capsys)
+
+
+def test_a_rounded_graph_is_tried_before_it_is_used(other_machine: Path, retrained: Path,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(retrained / "tf_files", "tf_files")
+    assert quantize_graph.main(["--input=tf_files/retrained_graph.pb", "--output=q.pb"]) == 0
+    tried: list[object] = []
+    monkeypatch.setattr("tfpoets.limited_process.run_limited", lambda *arguments, **limits: tried.append(arguments))
+    load_classifier("q.pb")
+    assert tried
+
+
 def test_a_classifier_that_answers_nan_is_neither_used_nor_served(other_machine: Path,
                                                                   capsys: pytest.CaptureFixture) -> None:
     graph = hostile_models.write_graph(other_machine, hostile_models.nan_graph())

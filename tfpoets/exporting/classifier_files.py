@@ -195,14 +195,16 @@ def export_graph(path: Path, extractor: Extractor, head: Head, metadata: Metadat
 
 
 def publish_graph(path: Path, content: bytes, metadata: Metadata) -> None:
-    """Write a graph and its metadata, which gets its hash; a killed process leaves both old or both new files."""
+    """Write a graph and its metadata, which gets its hash; a killed process leaves both old or both new files.
+
+    The graph has not been run, so it is checked and tried like one of another person when it is used.
+    """
     metadata = replace(metadata, files={path.name: hashlib.sha256(content).hexdigest()})
     with staging_folder(path.parent, path.stem) as staging, lock_destination(path):
         moves = [(staging / file.name, file) for file in (path, path.with_suffix(".json"))]
         write_file(moves[0][0], content)
         write_file(moves[1][0], metadata.to_json())
         publish_together(staging, moves, path.name)
-    remember_models([path])
 
 
 def _output_files(destinations: ExportOptions) -> list[OutputFile]:

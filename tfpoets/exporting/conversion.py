@@ -14,7 +14,7 @@ from tfpoets.data import DatasetOptions, Photo, read_dataset
 from tfpoets.errors import ExportError, ModelError, TfpoetsError, check_bool
 from tfpoets.extractors import EngineRunner, TensorFlowEngine
 from tfpoets.files import as_location, as_path, check_output_folder, check_outside_image_dir
-from tfpoets.graphs import TRUST_WARNING, extract_inference_graph, identify_file, read_model_file
+from tfpoets.graphs import TRUST_WARNING, FirstRun, extract_inference_graph, identify_file, read_model_file
 from tfpoets.locks import lock_destination
 from tfpoets.publication import clean_up, publish_together
 from tfpoets.tf_runtime import import_tensorflow
@@ -163,7 +163,8 @@ def _convert_to(target: ExportTarget, source: Exportable, folder: Path, referenc
         with _lock_next_to_graph(source, folder), lock_destination(destination):
             (_, path), = moves = staged.moves()
             publish_together(staged_path.parent, moves, destination.name)
-    remember_models([path])
+    if source.path is None or FirstRun(source.path).has_happened():  # otherwise it was opened with `trust_model`
+        remember_models([path])
     return replace(result, path=path)
 
 
