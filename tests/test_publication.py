@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -182,6 +183,35 @@ def test_a_killed_process_releases_its_lock(tmp_path: Path) -> None:
     with lock_destination(tmp_path / "graph.pb", wait=False) as is_locked:
         assert is_locked
     assert not list(tmp_path.iterdir())
+
+
+def test_locks_of_killed_runs_are_removed_unless_they_are_held(tmp_path: Path) -> None:
+    (tmp_path / ".graph.pb.lock").touch()
+    (tmp_path / ".other.pb.lock").touch()
+    holder = ("import sys; from pathlib import Path; from tfpoets.locks import lock_destination\n"
+              "with lock_destination(Path(sys.argv[1])): print(flush=True); input()")
+    with subprocess.Popen([sys.executable, "-c", holder, tmp_path / "graph.tflite"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        clean_up(tmp_path, "graph")
+        assert {path.name for path in tmp_path.iterdir()} == {".graph.tflite.lock", ".other.pb.lock"}
+        process.communicate(b"\n")
+
+
+@pytest.mark.parametrize("change", [{"name": "m" * 70_000}, {"moves": [[".x.partial/a", "a", n] for n in range(2)]}],
+                         ids=["too long", "one file twice"])
+def test_a_record_that_no_run_writes_is_ignored(change: dict[str, object], tmp_path: Path) -> None:
+    folder = tmp_path / ".x.partial"
+    folder.mkdir()
+    (folder / "a").write_text("staged")
+    record = {"name": "m", "moves": [[".x.partial/a", "a", os.stat(folder / "a").st_ino]], "stale": []}
+    for move in change.get("moves", []):  # type: ignore[attr-defined]
+        move[2] += os.stat(folder / "a").st_ino
+    (folder / RECORD_NAME).write_text(json.dumps(record))
+    assert pending_path(tmp_path / "a") == folder / "a"
+    (folder / RECORD_NAME).write_text(json.dumps({**record, **change}))
+    assert pending_path(tmp_path / "a") is None
 
 
 def test_two_threads_can_write_the_same_file_at_once(tmp_path: Path) -> None:

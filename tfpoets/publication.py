@@ -22,9 +22,11 @@ from typing import Any
 
 from tfpoets.errors import TfpoetsError, os_error_sentence
 from tfpoets.files import sync_file, write_file
-from tfpoets.locks import acquire, lock_destination, lock_path
+from tfpoets.locks import acquire, lock_destination
 
 LOCK_NAME, RECORD_NAME, STAGING_SUFFIX = ".lock", ".publication.json", ".partial"
+# A record with a few hundred names is smaller.
+MAX_RECORD_BYTES = 1 << 16
 # A staging folder that is being removed. Its lock may be gone already.
 REMOVED_SUFFIX = ".removed"
 # A folder without a lock that is newer than this may belong to a run that has just created it. An older one was left
@@ -76,8 +78,8 @@ def clean_up(parent: Path, name: str) -> None:
         parent: The folder of the destinations.
         name: The name of what was staged.
     """
-    if lock_path(parent / name).exists():
-        with contextlib.suppress(OSError), lock_destination(parent / name, wait=False):
+    for lock in parent.glob(f".{glob.escape(name)}*{LOCK_NAME}"):  # also of files with suffixes, such as name.pb
+        with contextlib.suppress(OSError), lock_destination(parent / lock.name[1:-len(LOCK_NAME)], wait=False):
             pass  # a lock that no process holds is removed
     for folder in parent.glob(f".{glob.escape(name)}*{REMOVED_SUFFIX}"):
         shutil.rmtree(folder, ignore_errors=True)
@@ -147,7 +149,7 @@ def publish_together(staging: Path, moves: Sequence[tuple[Path, Path]], name: st
 
 def pending_path(destination: Path) -> Path | None:
     """Return where a file is that a running or killed run has not yet moved to its destination; None if nowhere."""
-    for staging in destination.parent.glob(f".*{STAGING_SUFFIX}"):
+    for staging in sorted(destination.parent.glob(f".*{STAGING_SUFFIX}")):
         for staged, target in _remaining_moves(staging):
             if target.name == destination.name and target.parent == staging.parent:
                 return staged
@@ -167,12 +169,17 @@ def _finish(staging: Path) -> None:
 def _read_record(staging: Path) -> dict[str, Any] | None:
     """Return the record in a staging folder; None if there is none, or it cannot be used."""
     try:
-        record = json.loads((staging / RECORD_NAME).read_text("utf-8"))
+        with open(staging / RECORD_NAME, "rb") as stream:
+            content = stream.read(MAX_RECORD_BYTES + 1)
+        if len(content) > MAX_RECORD_BYTES:
+            return None
+        record = json.loads(content)
         names = [record["name"], *(name for _, name, _ in record["moves"])]
         stale = [Path(name).parts for name in record["stale"]]
         # Each staged file is moved to the folder of its staging folder, and nothing outside of it is removed.
         folders = [Path(staged).parent.name for staged, _, _ in record["moves"]]
         is_valid = (all(name and Path(name).name == name for name in names)
+                    and len({staged for staged, _, _ in record["moves"]}) == len(record["moves"])
                     and all(1 <= len(parts) <= 2 and not {"..", os.sep} & {*parts} for parts in stale)
                     and all(folder.startswith(".") and folder.endswith(STAGING_SUFFIX) for folder in folders))
         return record if is_valid else None

@@ -1,6 +1,7 @@
 """Models of other people are refused if they do more than compute; all others are accepted without --trust_model."""
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from tests.attack import hostile_models, hostile_saved_models
 from tests.attack.models import disguise, recompute_hash
 from tests.conftest import write_photos
 from tfpoets.cli import evaluate, export, label_image, quantize_graph, retrain, serve, show_image
+from tfpoets.errors import DataError
 from tfpoets.extractors import open_extractor
 from tfpoets.graphs import first_run
 from tfpoets.inference import LegacyGraphOptions, load_classifier
+from tfpoets.publication import RECORD_NAME
 
 CANARY = Path(hostile_models.CANARY)
 # The graphs of TensorFlow for Poets that do not have a label file of their own.
@@ -80,6 +83,109 @@ def test_a_trusted_model_runs_with_a_warning(hostile_graph: Path, capsys: pytest
     assert label_image.main([f"--graph={hostile_graph}", "photos", "--trust_model"]) == 0
     assert "Warning: --trust_model is set" in capsys.readouterr().err and CANARY.exists()
     assert label_image.main([f"--graph={hostile_graph}", "photos"]) == 1  # the choice is not remembered
+
+
+def graph_with_two_outputs(folder: Path, graph_name: str, metadata: Path) -> Path:
+    """Write a graph with the harmless output final_result, and the output `evil`, which writes a file."""
+    folder.mkdir()
+    graph_def = hostile_models.frozen_graph(hostile_models.write_file)
+    for node in graph_def.node:
+        if node.name == "final_result":
+            node.name = "evil"
+    harmless = hostile_models.frozen_graph()
+    names = {node.name for node in graph_def.node}
+    for node in harmless.node:
+        if node.name != "input":
+            node.name = f"harmless/{node.name}" if node.name in names else node.name
+            node.input[:] = [f"harmless/{name}" if name in names and name != "input" else name for name in node.input]
+            graph_def.node.append(node)
+    (folder / "own").mkdir()
+    shutil.copy(metadata, folder / "own" / "g.json")
+    path = disguise(graph_def, folder / "own", folder / graph_name)
+    recompute_hash(path)
+    return path
+
+
+@pytest.mark.parametrize("attack", ["metadata of a publication", "metadata behind that of a publication",
+                                    "another ending"])
+def test_other_metadata_makes_a_graph_another_model(attack: str, other_machine: Path, retrained: Path,
+                                                    capsys: pytest.CaptureFixture) -> None:
+    metadata = retrained / "tf_files" / "retrained_graph.json"
+    ending = ".graph" if attack == "another ending" else ".pb"
+    first = graph_with_two_outputs(other_machine / "1", f"g{ending}", metadata)
+    shutil.copytree("1", "2")
+    second = other_machine / "2" / first.name
+    harmless = second.with_suffix(".json").read_text()
+    evil = json.dumps({**json.loads(harmless), "nodes": {"input": "input", "output": "evil"}})
+    if attack == "metadata of a publication":
+        stage_metadata(second, evil)
+    else:
+        second.with_suffix(".json").write_text(evil)
+        if attack == "metadata behind that of a publication":
+            first.with_suffix(".json").write_text(evil)
+            stage_metadata(first, harmless)
+    assert label_image.main([f"--graph={first}", "photos"]) == 0
+    capsys.readouterr()
+    assert_refused(label_image.main([f"--graph={second}", "photos"]), capsys)
+
+
+@pytest.mark.parametrize("options", [
+    {"image_dir": "{outside}"}, {"image_dir": "inside/../../outside"},
+    {"image_dir": "photos", "test_dir": "{outside}"}, {"dataset": {"manifest": ["{outside}/list.csv"]}},
+    {"image_dir": "//host/share"}, {"image_dir": "\\\\host\\share"}, {"image_dir": "C:\\photos"},
+    {"image_dir": "http://127.0.0.1/photos"}, {"image_dir": "~/photos"}],
+    ids=lambda options: "-".join(map(str, options.values())))
+def test_export_opens_no_locations_of_other_people(options: dict[str, object], other_machine: Path, retrained: Path,
+                                                   tmp_path_factory: pytest.TempPathFactory,
+                                                   monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+                                                   ) -> None:
+    text = json.dumps(options).replace("{outside}", str(tmp_path_factory.mktemp("outside")))
+    shutil.copytree(retrained / "tf_files", "tf_files")
+    metadata = Path("tf_files/retrained_graph.json")
+    metadata.write_text(json.dumps({**json.loads(metadata.read_text()), "options": json.loads(text)}))
+    opened: list[object] = []
+
+    def read_dataset(location: object, *arguments: object) -> object:
+        opened.append(location)
+        raise DataError("Nothing is read in this test.")
+    monkeypatch.setattr("tfpoets.exporting.conversion.read_dataset", read_dataset)
+    for _ in range(2):  # that it ran here does not make it a graph of this machine
+        assert export.main(["--graph=tf_files/retrained_graph.pb", "--to=tflite_float16"]) == 0
+        assert "was not written on this machine" in capsys.readouterr().err
+    assert set(opened) <= {"photos"}
+
+
+def stage_metadata(graph: Path, text: str) -> None:
+    """Write metadata as a run leaves it that is killed before it moves the metadata to its destination."""
+    staging = graph.parent / ".x.partial"
+    staging.mkdir()
+    (staging / "g.json").write_text(text)
+    (staging / RECORD_NAME).write_text(json.dumps({"name": "q", "stale": [], "moves": [
+        [".x.partial/g.json", "g.json", (staging / "g.json").stat().st_ino]]}))
+
+
+@pytest.mark.parametrize("command", ["export", "quantize_graph"])
+def test_a_file_that_was_made_from_a_trusted_model_is_checked(command: str, hostile_classifier: Path,
+                                                              capsys: pytest.CaptureFixture) -> None:
+    if command == "export":
+        assert export.main([f"--graph={hostile_classifier}", "--to=saved_model", "--output_dir=out",
+                            "--image_dir=photos", "--trust_model"]) == 0
+        made, = Path("out").glob("*_saved_model")
+    else:
+        made = Path("q.pb")
+        assert quantize_graph.main([f"--input={hostile_classifier}", f"--output={made}", "--trust_model"]) == 0
+    CANARY.unlink(missing_ok=True)
+    assert_refused(label_image.main([f"--graph={made}", "photos"]), capsys)
+
+
+def test_a_rounded_graph_is_tried_before_it_is_used(other_machine: Path, retrained: Path,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(retrained / "tf_files", "tf_files")
+    assert quantize_graph.main(["--input=tf_files/retrained_graph.pb", "--output=q.pb"]) == 0
+    tried: list[object] = []
+    monkeypatch.setattr("tfpoets.limited_process.run_limited", lambda *arguments, **limits: tried.append(arguments))
+    load_classifier("q.pb")
+    assert tried
 
 
 def test_a_classifier_that_answers_nan_is_neither_used_nor_served(other_machine: Path,

@@ -5,6 +5,7 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,11 @@ import pytest
 from tests.conftest import retrain_json, write_photos
 from tfpoets.cli import retrain
 from tfpoets.data import load_photos
-from tfpoets.extractors import LiteRTModel, open_extractor
+from tfpoets.errors import TfpoetsError
+from tfpoets.extractors import ExtractorOptions, LiteRTModel, open_extractor
 from tfpoets.inference import load_classifier
+from tfpoets.limited_process import LimitError
+from tfpoets.networks.own_networks import load_own_network
 from tfpoets.tf_runtime import import_tensorflow
 
 NETWORKS = """
@@ -139,6 +143,48 @@ def test_a_keras_file_is_trained_further(capsys: pytest.CaptureFixture) -> None:
     after = retrain_json(capsys, *FLAGS, "--architecture=model.keras", "--train_epochs=1", "--learning_rate=1e-6")
     assert after["test"]["accuracy"] == before["test"]["accuracy"]
     assert after["network"]["handle"] == "model.keras"
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """The functions that are run in a limited process, with their arguments; each one fails."""
+    calls: list[tuple[Any, ...]] = []
+
+    def run_limited(*call: Any, **limits: Any) -> None:
+        calls.append(call)
+        raise LimitError("needs too much memory")
+    monkeypatch.setattr("tfpoets.limited_process.run_limited", run_limited)
+    return calls
+
+
+def save_keras_file(path: Path) -> Path:
+    import_tensorflow()
+    import keras
+    keras.Sequential([keras.Input((24, 24, 3)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten(),
+                      keras.layers.Dense(3)]).save(path)
+    return path
+
+
+def test_a_keras_file_that_exceeds_the_limits_is_refused_unless_it_is_trusted(tried: list[tuple[Any, ...]]) -> None:
+    path = str(save_keras_file(Path("large.keras")))
+    with pytest.raises(TfpoetsError, match="needs too much memory"):
+        load_own_network(path, ExtractorOptions(), 3, 0, None)
+    assert load_own_network(path, ExtractorOptions(trust_model=True), 3, 0, None).n_classes == 3
+
+
+def test_the_first_run_of_a_keras_file_calls_the_model(tried: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+                                                       ) -> None:
+    path = save_keras_file(Path("called.keras"))
+    with pytest.raises(TfpoetsError):
+        load_own_network(str(path), ExtractorOptions(), 3, 0, None)
+    (function, *arguments), = tried
+    import keras
+    shapes: list[tuple[int, ...]] = []
+    call = keras.layers.Dense.call
+    monkeypatch.setattr(keras.layers.Dense, "call", lambda layer, x, *rest, **options: (
+        shapes.append(tuple(x.shape)), call(layer, x, *rest, **options))[1])
+    function(*arguments)
+    assert (1, 24 * 24 * 3) in shapes
 
 
 def test_frozen_layers_keep_their_weights_and_regularization_is_applied(capsys: pytest.CaptureFixture) -> None:

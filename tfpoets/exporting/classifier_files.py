@@ -18,7 +18,7 @@ from tfpoets.publication import publish_together, staging_folder
 from tfpoets.tf_process import TensorFlowProcess
 
 from .export_targets import (FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER, remember_models,
-                             stale_formats)
+                             remember_own_graph, stale_formats)
 from .exportable import Exportable, TrainedNetwork
 from .metadata import Metadata
 from .options import ExportOptions
@@ -151,6 +151,7 @@ class ClassifierExport:
             publish_together(staged_graph.parent, moves, destinations.output_graph.name,
                              _stale_paths(destinations, staged_graph))
         remember_models([path for _, path in moves[1:-1]])
+        remember_own_graph(destinations.output_graph)
         results = [result for output in self._outputs for result in self._results[output.name]]
         files = [path for _, path in moves]
         return ExportResult((files[1], files[0], *files[2:]), tuple(result for result in results if result.count))
@@ -192,17 +193,20 @@ def export_graph(path: Path, extractor: Extractor, head: Head, metadata: Metadat
     """Write only a graph and its metadata, without verification, while training is still running."""
     graph_def = TrainedNetwork(extractor, head, metadata.nodes.output).graph_def
     publish_graph(path, graph_def.SerializeToString(deterministic=True), metadata)
+    remember_own_graph(path)
 
 
 def publish_graph(path: Path, content: bytes, metadata: Metadata) -> None:
-    """Write a graph and its metadata, which gets its hash; a killed process leaves both old or both new files."""
+    """Write a graph and its metadata, which gets its hash; a killed process leaves both old or both new files.
+
+    The graph has not been run, so it is checked and tried like one of another person when it is used.
+    """
     metadata = replace(metadata, files={path.name: hashlib.sha256(content).hexdigest()})
     with staging_folder(path.parent, path.stem) as staging, lock_destination(path):
         moves = [(staging / file.name, file) for file in (path, path.with_suffix(".json"))]
         write_file(moves[0][0], content)
         write_file(moves[1][0], metadata.to_json())
         publish_together(staging, moves, path.name)
-    remember_models([path])
 
 
 def _output_files(destinations: ExportOptions) -> list[OutputFile]:

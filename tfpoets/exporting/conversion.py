@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,13 +15,13 @@ from tfpoets.data import DatasetOptions, Photo, read_dataset
 from tfpoets.errors import ExportError, ModelError, TfpoetsError, check_bool
 from tfpoets.extractors import EngineRunner, TensorFlowEngine
 from tfpoets.files import as_location, as_path, check_output_folder, check_outside_image_dir
-from tfpoets.graphs import TRUST_WARNING, extract_inference_graph, identify_file, read_model_file
+from tfpoets.graphs import TRUST_WARNING, FirstRun, extract_inference_graph, identify_file, read_model_file
 from tfpoets.locks import lock_destination
 from tfpoets.publication import clean_up, publish_together
 from tfpoets.tf_runtime import import_tensorflow
 
 from .export_targets import (FROZEN_GRAPH, check_classifier_exists, check_format_names, check_formats, find_target,
-                             open_exported, remember_models)
+                             has_own_metadata, open_exported, remember_models)
 from .exportable import Exportable, load_readable_photos, sample_evenly
 from .metadata import RETRAIN_REMEDY, Metadata
 from .staging import OutputFile, StagedFiles
@@ -69,7 +70,7 @@ def export(graph: Path | str, formats: Sequence[str], output_dir: Path | str = P
     check_output_folder(output_dir)
     source = open_graph(graph, trust_model=trust_model)
     check_formats(formats, output_dir, source.name)
-    photos = _list_photos(source.metadata, image_dir)
+    photos = _list_photos(source, image_dir)
     is_training_photo = training_photo_mask(source.metadata, photos)
     training_photos = [photo for photo, is_training in zip(photos, is_training_photo) if is_training]
     new_photos = [photo for photo, is_training in zip(photos, is_training_photo) if not is_training]
@@ -163,7 +164,8 @@ def _convert_to(target: ExportTarget, source: Exportable, folder: Path, referenc
         with _lock_next_to_graph(source, folder), lock_destination(destination):
             (_, path), = moves = staged.moves()
             publish_together(staged_path.parent, moves, destination.name)
-    remember_models([path])
+    if source.path is None or FirstRun(source.path).has_happened():  # otherwise it was opened with `trust_model`
+        remember_models([path])
     return replace(result, path=path)
 
 
@@ -207,14 +209,39 @@ def _add_requirement(result: ExportedFile, target: ExportTarget) -> ExportedFile
     return replace(result, oldest_runtime=runtime, runtime_note=note)
 
 
-def _list_photos(metadata: Metadata, image_dir: Path | str | None) -> list[Photo]:
+def _list_photos(source: Exportable, image_dir: Path | str | None) -> list[Photo]:
     """List the photos of the classifier's labels in a folder, by default those that retrain used."""
+    metadata = source.metadata
     if image_dir is not None:
         photos = list(read_dataset(image_dir, min_classes=1).photos)
     else:
-        photos = [photo for location, options in _stored_datasets(metadata)
+        photos = [photo for location, options in _permitted_datasets(source)
                   for photo in _list_if_possible(location, options)]
     return [photo for photo in photos if photo.label in metadata.labels]
+
+
+def _permitted_datasets(source: Exportable) -> list[tuple[str | None, DatasetOptions]]:
+    """Return the locations of the photos that retrain used, without those that another person may have chosen.
+
+    If the metadata was not written on this machine, only locations in the working folder are used.
+    """
+    assert source.path is not None  # set by `open_graph`
+    datasets = list(_stored_datasets(source.metadata))
+    if has_own_metadata(source.path):
+        return datasets
+    permitted = [(location, options) for location, options in datasets
+                 if all(_is_in_working_folder(str(path)) for path in (*options.manifest, location or "."))]
+    if len(permitted) < len(datasets):
+        log.warning("%s was not written on this machine, so the locations of photos that its metadata names outside "
+                    "of the working folder are not opened. Set `image_dir` to use photos there.", source.path)
+    return permitted
+
+
+def _is_in_working_folder(location: str) -> bool:
+    """Return whether a location is a relative path that does not lead out of the working folder."""
+    parts = re.split(r"[/\\]", location)
+    # A colon is part of a URL or of a Windows drive; a path that begins with a separator may name another computer.
+    return bool(parts[0]) and ".." not in parts and ":" not in location and not location.startswith("~")
 
 
 def _stored_datasets(metadata: Metadata) -> Iterator[tuple[str | None, DatasetOptions]]:

@@ -39,6 +39,8 @@ FROZEN_GRAPH, TFLITE_CLASSIFIER, NUMBERED_SAVED_MODEL = (
     FrozenGraphTarget(), TFLiteClassifierTarget(), NumberedSavedModelTarget())
 EXPORT_TARGETS: list[ExportTarget] = [FROZEN_GRAPH, TFLITE_CLASSIFIER, NUMBERED_SAVED_MODEL, *TFLITE_TARGETS,
                                       TFJSTarget(), SavedModelTarget(), ONNXTarget(), KerasTarget()]
+# Part of the key of graphs whose metadata was written on this machine.
+OWN_METADATA = "own metadata"
 
 
 def format_names() -> list[str]:
@@ -124,6 +126,16 @@ def remember_models(paths: Iterable[Path]) -> None:
     for path in paths:
         if path.suffix in (".pb", ".tflite") or (path / "saved_model.pb").is_file():
             FirstRun(path).remember()
+
+
+def remember_own_graph(path: Path) -> None:
+    """Remember that the metadata of a graph was written here, so that the locations in it are those of this user."""
+    FirstRun(path, OWN_METADATA).remember()
+
+
+def has_own_metadata(path: Path) -> bool:
+    """Return whether the metadata of a graph was written on this machine."""
+    return FirstRun(path, OWN_METADATA).has_happened()
 
 
 def open_exported(path: Path, content: bytes | None = None, trust_model: bool = False) -> LoadedFile | None:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tfpoets.errors import ExtractorError, one_line
 from tfpoets.graphs import KERAS_MODULE, FirstRun, identify_file
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
@@ -58,21 +60,29 @@ def check_keras_file(path: Path) -> None:
     _check_config(path)
 
 
-def try_keras_file(path: Path) -> None:
-    """Load a .keras file in a process of its own, unless it has been loaded before.
+def try_keras_file(path: Path, input_range: str = "", size: int | None = None, channels: int | None = None) -> None:
+    """Load a .keras file and run it on a gray photo in a process of its own, unless this has been done before.
+
+    Args:
+        path: The path of the file.
+        input_range: The range of the model's pixels, as in `adapt_model`.
+        size: The size of the photos for a model that does not state it, as in `adapt_model`.
+        channels: 1 or 3 for a model that does not state it, as in `adapt_model`.
 
     Raises:
         ModelError: The process crashes, takes too long or needs too much memory.
-        ExtractorError: The errors of `load_keras_file`.
+        ExtractorError: The errors of `load_keras_file` and `adapt_model`.
     """
     check_keras_file(path)
-    first_run = FirstRun(path)
+    first_run = FirstRun(path, f"classifier {input_range} {size} {channels}")
     if not first_run.has_happened():
-        first_run.run(_try, path, library="keras")
+        first_run.run(_try, path, input_range, size, channels, library="keras")
 
 
-def _try(path: Path) -> None:
-    load_keras_file(path)
+def _try(path: Path, input_range: str, size: int | None, channels: int | None) -> None:
+    from .keras_models import adapt_model  # imported here because other commands do not need it
+    adapted = adapt_model(load_keras_file(path), input_range, size, channels)
+    adapted.outputs(np.full((1, adapted.height, adapted.width, 3), 128, np.uint8))
 
 
 def _check_config(path: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import ModelError, TfpoetsError, one_line
+from tfpoets.publication import pending_path
 
 from .model_files import DAMAGED_REMEDY, TRUST_REMEDY
 
@@ -26,6 +27,8 @@ LIMITS: dict[str, tuple[float, tuple[str, ...]]] = {
     "litert": (60.0, ()), "tensorflow": (180.0, ("tensorflow",)), "keras": (180.0, ("keras",))}
 # A network for photos needs less than a gigabyte, and a few times the size of its file while it is loaded.
 MEMORY_BYTES, MEMORY_PER_FILE_BYTE = 4 << 30, 8
+# The first byte of a GraphDef: the tag of its nodes (graph.proto).
+GRAPH_START = b"\n"
 _remembered: set[str] = set()
 log = logging.getLogger(__name__)
 
@@ -34,7 +37,8 @@ class FirstRun:
     """The first run of a model.
 
     Args:
-        path: A file, or the folder of a SavedModel. The metadata next to a .pb is part of the model.
+        path: A file, or the folder of a SavedModel. The metadata next to a .pb is part of the model, and so is that
+            of a publication that was not finished (see `pending_path`).
         detail: Text that determines how the model is run, and which checks it must pass.
     """
 
@@ -84,7 +88,7 @@ class FirstRun:
             raise
         except Exception as error:  # a damaged file can make TensorFlow and LiteRT raise nearly anything
             raise ModelError(f"{path} is damaged: {one_line(error)}", DAMAGED_REMEDY) from error
-        if key == self._content_key():  # otherwise the files were replaced in the meantime
+        if key == FirstRun(path, self._detail)._content_key():  # otherwise the files were replaced in the meantime
             self.remember()
 
     def _quick_key(self) -> str:
@@ -135,9 +139,20 @@ def _remember(key: str) -> None:
 def _model_files(path: Path) -> list[Path]:
     """Return the files that determine what a model computes."""
     if not path.is_dir():
-        return [path, path.with_suffix(".json")] if path.suffix == ".pb" else [path]
+        return [path, *_metadata_files(path)]
     return [path / "saved_model.pb", *sorted((path / "variables").glob("variables.*")),
             *sorted((path / "assets").glob("*")), path / "assets.extra" / "metadata.json"]
+
+
+def _metadata_files(path: Path) -> list[Path]:
+    """Return the files with metadata that may be used for a graph, whatever its name ends in."""
+    if path.suffix != ".pb":
+        with contextlib.suppress(OSError), open(path, "rb") as stream:
+            if stream.read(1) != GRAPH_START:
+                return []
+    metadata = path.with_suffix(".json")
+    pending = pending_path(metadata)
+    return [metadata] if pending is None else [metadata, pending]
 
 
 def _size(path: Path) -> int:

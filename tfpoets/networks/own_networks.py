@@ -68,7 +68,8 @@ def load_own_network(architecture: str, source: ExtractorOptions, n_classes: int
             if model is None:
                 raise TrainingError(f"{match[2]} of {path} returns nothing.", "Return a keras.Model.")
         else:
-            try_keras_file(path)
+            if not source.trust_model:
+                try_keras_file(path, source.input_range, size, channels)
             model = load_keras_file(path)
         seed_weights(seed)
         adapted = adapt_model(model, source.input_range, size, channels)
