@@ -104,7 +104,8 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
             with _publishing_on_error(export, None, options, on_event):
                 if extractor and options.runs_doctor:
                     findings = _examine(dataset, bottlenecks.unreadable, training.extractor, on_event)
-            classifier = load_classifier(export.verified_tflite())
+            is_trusted = options.extractor.trust_model
+            classifier = load_classifier(export.verified_tflite(not is_trusted), trust_model=is_trusted)
             with _publishing_on_error(export, findings, options, on_event), stage_events("report", on_event):
                 report = _describe(training, test, findings, classifier, label_command(options.files.tflite))
             # Until everything that belongs to the graph has been written, no other run replaces the graph.
@@ -123,7 +124,7 @@ def _publish(export: ClassifierExport, findings: Sequence[Finding] | None, optio
     """Publish the files of the classifier, and write the findings."""
     with lock_destination(options.files.output_graph):
         with stage_events("publication", on_event, logs_substages=True):
-            exported = export.publish()
+            exported = export.publish(remember=not options.extractor.trust_model)
         on_event(FilesWritten(exported))
         if findings is not None:
             write_findings(options.files.findings, findings)
@@ -318,7 +319,8 @@ def _convert(training: TrainingResult, options: RetrainOptions, on_event: EventC
         return ()
     on_event(ConversionStarted())
     with stage_events("export of further formats", on_event):
-        graph = replace(open_graph(files.output_graph, training.dataset.part(TRAINING).photos),
+        graph = replace(open_graph(files.output_graph, training.dataset.part(TRAINING).photos,
+                                   options.extractor.trust_model),
                         keras_model=lambda: build_keras_classifier(training.network, options.extractor, training.head,
                                                                    files.output_graph.stem))
         converted = convert(graph, files.formats, files.output_graph.parent, training.dataset.part(TEST).photos,

@@ -14,7 +14,7 @@ from tests.conftest import write_photos
 from tfpoets.cli import evaluate, export, label_image, quantize_graph, retrain, serve, show_image
 from tfpoets.errors import DataError
 from tfpoets.extractors import open_extractor
-from tfpoets.graphs import first_run
+from tfpoets.graphs import FirstRun, first_run
 from tfpoets.inference import LegacyGraphOptions, load_classifier
 from tfpoets.publication import RECORD_NAME
 
@@ -83,6 +83,16 @@ def test_a_trusted_model_runs_with_a_warning(hostile_graph: Path, capsys: pytest
     assert label_image.main([f"--graph={hostile_graph}", "photos", "--trust_model"]) == 0
     assert "Warning: --trust_model is set" in capsys.readouterr().err and CANARY.exists()
     assert label_image.main([f"--graph={hostile_graph}", "photos"]) == 1  # the choice is not remembered
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_a_classifier_with_a_trusted_network_is_checked(is_trusted: bool, other_machine: Path, tiny_module: Path
+                                                        ) -> None:
+    flags = ["--trust_model"] if is_trusted else []
+    assert retrain.main(["--image_dir=photos", f"--tfhub_module={tiny_module}", "--model_dir=models", "--nodoctor",
+                         "--export=tflite_float16", *flags]) == 0
+    files = [Path("tf_files") / f"retrained_graph{ending}" for ending in (".pb", ".tflite", "_float16.tflite")]
+    assert [FirstRun(path).has_happened() for path in files] == [not is_trusted] * 3
 
 
 def graph_with_two_outputs(folder: Path, graph_name: str, metadata: Path) -> Path:

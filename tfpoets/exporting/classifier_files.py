@@ -122,19 +122,28 @@ class ClassifierExport:
                 self._results.update(self._wait())
             self._wait = None
 
-    def verified_tflite(self) -> Path:
-        """Return the path of the .tflite before it is published; wait for it if it needs TensorFlow."""
+    def verified_tflite(self, remember: bool = True) -> Path:
+        """Return the path of the .tflite before it is published; wait for it if it needs TensorFlow.
+
+        Args:
+            remember: As in `publish`.
+        """
         if self._destinations.tflite.name not in self._results:
             self._finish()
         path = self._staged.staged_path(self._destinations.tflite)
-        remember_models([path])
+        if remember:
+            remember_models([path])
         return path
 
-    def publish(self) -> ExportResult:
+    def publish(self, remember: bool = True) -> ExportResult:
         """Wait until all files have been written and verified, and move them to their destinations.
 
         Reports and further formats that belong to the previous graph are removed first. If the process is killed, the
         next run finishes what it has begun.
+
+        Args:
+            remember: Whether the files need not be checked when they are used; false if they contain a network that
+                was not checked.
 
         Raises:
             ExportError: A file does not reproduce the outputs. In this case, no existing file is replaced.
@@ -150,7 +159,8 @@ class ClassifierExport:
                      (self._staged.staged_path(destinations.metadata), destinations.metadata)]
             publish_together(staged_graph.parent, moves, destinations.output_graph.name,
                              _stale_paths(destinations, staged_graph))
-        remember_models([path for _, path in moves[1:-1]])
+        if remember:
+            remember_models([path for _, path in moves[1:-1]])
         remember_own_graph(destinations.output_graph)
         results = [result for output in self._outputs for result in self._results[output.name]]
         files = [path for _, path in moves]
