@@ -131,9 +131,12 @@ def _is_remembered(key: str) -> bool:
 
 def _remember(key: str) -> None:
     _remembered.add(key)
-    with contextlib.suppress(OSError):  # a read-only home: the model is run in its own process each time
+    try:
         memory_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
         (memory_folder() / key).touch()
+    except OSError as error:  # a read-only home
+        log.debug("%s cannot be written (%s), so models are tried in a process of their own each time.",
+                  memory_folder(), error.strerror)
 
 
 def _model_files(path: Path) -> list[Path]:
