@@ -83,8 +83,8 @@ def _check_access(access: AccessRules) -> None:
     if host is None and environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
         raise RequestError("The request has no Host header.")
     if host is not None and not access.allows_host(host):
-        raise Forbidden("This server does not accept the name in the Host header. Start it with "
-                        "--allow_origin=https://NAME to accept it.")
+        raise Forbidden("This server does not accept the name in the Host header. To accept it, set allow_origin to "
+                        "https://NAME when starting the server.")
     if not access.allows_origin(headers, flask.request.method):
         raise Forbidden("Pages of other sites may not use this server. Set allow_origin to the origin of the page "
                         "when starting the server.")
