@@ -137,3 +137,9 @@ def test_only_the_command_line_package_mentions_flags() -> None:
                 for path in sorted((ROOT / "tfpoets").rglob("*.py")) if "cli" not in path.parts
                 if (flags := set(flag.findall(path.read_text("utf-8"))))}
     assert mentions == {}
+
+
+def test_loading_a_classifier_imports_no_code_for_networks_and_downloads() -> None:
+    script = ("import sys, tfpoets.inference.load; from tfpoets.cli import label_image\n"
+              "assert not {'tfpoets.download', 'tfpoets.extractors.hub', 'ssl', 'tensorflow'} & set(sys.modules)")
+    subprocess.run([sys.executable, "-c", script], check=True)

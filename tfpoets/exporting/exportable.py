@@ -16,7 +16,6 @@ from tfpoets.extractors import INPUT_NODE, OUTPUT_NODE, core_count
 from tfpoets.graphs import MODULE_SCOPE, PROBABILITIES, UNKNOWN_SCORE, make_portable
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
-from .keras_classifier import rebuild_keras_classifier
 from .metadata import Metadata
 
 if TYPE_CHECKING:
@@ -116,6 +115,7 @@ class Exportable:
         """
         if self.keras_model is not None:
             return self.keras_model()
+        from .keras_classifier import rebuild_keras_classifier  # imported here because label_image does not need it
         return rebuild_keras_classifier(self.metadata, self.graph_def, self.name)
 
     def description(self) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from tfpoets.errors import ExportError, one_line
 from tfpoets.extractors import TENSORFLOW_BATCH, Engine
 from tfpoets.tf_runtime import full_precision, import_tensorflow, redirect_native_stderr
 
-from ..keras_classifier import unique_layer_names
 from ..metadata import Metadata
 from ..target import SERVING, ExportTarget, Requirement
 
@@ -36,6 +35,7 @@ class KerasTarget(ExportTarget):
 
     def write(self, source: Exportable, path: Path) -> None:
         """Write the network and its last layer as a Keras model."""
+        from ..keras_classifier import unique_layer_names  # imported here because label_image does not need it
         model = source.build_keras_model()
         try:
             with redirect_native_stderr(), unique_layer_names(model.outputs[0]):
