@@ -1,11 +1,12 @@
 """Start Python processes that do part of the work of this one, and return their errors."""
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, BinaryIO
 
 
@@ -43,6 +44,21 @@ def start_module(module: str, environment: Mapping[str, str], descriptors: Seque
         # -P: without the current folder, whose files the user may not trust.
         [sys.executable, "-P", "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, env={**os.environ, **environment, "PYTHONPATH": paths}, **options)
+
+
+def end_process(process: subprocess.Popen[bytes], join_reader: Callable[[], object] = lambda: None) -> None:
+    """End a process if it is still running, wait for it, and close its pipes.
+
+    Args:
+        process: The process.
+        join_reader: Waits for the thread that reads the output of the process, before the pipes are closed.
+    """
+    process.kill()
+    process.wait()
+    join_reader()
+    for pipe in (process.stdin, process.stdout):
+        with contextlib.suppress(OSError):  # data that the process did not read before it ended
+            pipe and pipe.close()
 
 
 def picklable(error: BaseException) -> BaseException:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from tfpoets.child_process import picklable, send, start_module, take_standard_output
+from tfpoets.child_process import end_process, picklable, send, start_module, take_standard_output
 
 Result = TypeVar("Result")
 
@@ -68,11 +68,7 @@ def run_limited(function: Callable[..., Result], *arguments: Any, seconds: float
             raise LimitError(_end_reason(process, timer)) from None
     finally:
         timer.cancel()
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            with contextlib.suppress(OSError):  # data that the process did not read
-                pipe and pipe.close()
+        end_process(process)
     if not returned:
         raise LimitError("needs too much memory") if isinstance(value, MemoryError) else value
     return value

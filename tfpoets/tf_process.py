@@ -4,7 +4,6 @@ The import takes seconds and holds Python's global interpreter lock, so a thread
 """
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
 import subprocess
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from tfpoets.child_process import picklable, send, start_module, take_standard_output
+from tfpoets.child_process import end_process, picklable, send, start_module, take_standard_output
 from tfpoets.tf_runtime import import_tensorflow
 
 Result = TypeVar("Result")
@@ -49,13 +48,10 @@ class TensorFlowProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-        self._pool.shutdown()
-        for pipe in (self._process.stdin, self._process.stdout) if self._process else ():
-            with contextlib.suppress(OSError):  # data that the process did not read before it ended
-                pipe and pipe.close()
+        if self._process is None:
+            self._pool.shutdown()
+        else:
+            end_process(self._process, self._pool.shutdown)
 
     def submit(self, function: Callable[..., Result], *arguments: Any) -> Callable[[], Result]:
         """Run a function in the process; call this once.

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from tfpoets.child_process import SINGLE_THREADED, send, start_module
+from tfpoets.child_process import SINGLE_THREADED, end_process, send, start_module
 from tfpoets.errors import PhotoError
 
 from .decoding_limits import STOP_SIGNALS, clock_seconds
@@ -76,16 +76,11 @@ class _Decoder:
 
     def stop(self) -> None:
         """End the process."""
-        self._process.kill()
-        self._process.wait()
-        self._close_pipes()
+        end_process(self._process)
 
     def abandon(self) -> None:
         """Close the pipes of a process that is not a child of this one."""
         self._process.returncode = 0  # it is not waited for
-        self._close_pipes()
-
-    def _close_pipes(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]

@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from typing import Any
 
-from tfpoets.child_process import SINGLE_THREADED, start_module
+from tfpoets.child_process import SINGLE_THREADED, end_process, start_module
 
 from .worker_protocol import WORKER_MODULE, Task
 
@@ -68,12 +68,7 @@ class WorkerProcess:
 
     def stop(self) -> None:
         """End the process if it is still running, and wait for it."""
-        self._process.kill()
-        with contextlib.suppress(OSError):  # buffered data can no longer be written
-            self._process.stdin.close()  # type: ignore[union-attr]
-        self._process.wait()
-        self._reader.join()
-        self._process.stdout.close()  # type: ignore[union-attr]
+        end_process(self._process, self._reader.join)
 
     def _write(self, data: bytes) -> None:
         with contextlib.suppress(OSError):  # the process has ended, which `_read` notices as well

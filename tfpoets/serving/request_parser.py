@@ -13,7 +13,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 
-from tfpoets.child_process import send, start_module
+from tfpoets.child_process import end_process, send, start_module
 
 from .inference_pool import BusyError, Limits, Upload
 from .protocol import RequestError, parse_predict_request
@@ -105,8 +105,4 @@ class _ParserProcess:
         """End the process if it is running."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                with contextlib.suppress(OSError):  # buffered data can no longer be written
-                    pipe and pipe.close()
+            end_process(process)
