@@ -248,6 +248,7 @@ def test_a_python_file_may_import_its_neighbours_and_must_not_end_the_program(ca
                             ("def build(:\n", "Correct the file.")):
         Path("broken.py").write_text(content, "utf-8")
         assert remedy in error_of(capsys, "--architecture=broken.py:build")
+    assert "folder/../broken.py fails in line 1" in error_of(capsys, "--architecture=folder/../broken.py:build")
     for name in ("broken.py", "broken.py:", "broken.py:a:b"):
         assert "does not name a function" in error_of(capsys, f"--architecture={name}")
 

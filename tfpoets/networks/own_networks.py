@@ -129,8 +129,8 @@ def _run(path: Path, function: Callable[[], Any]) -> Any:
         line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
         where = f" in line {line}" if line else ""
         problem = ("ends the program" if isinstance(error, SystemExit) else
-                   f"fails{where}: {type(error).__name__}: {one_line(error)}")
-        raise TrainingError(f"{path} {problem}.".replace("..", "."), _remedy(error)) from error
+                   f"fails{where}: {type(error).__name__}: {one_line(error).removesuffix('.')}")
+        raise TrainingError(f"{path} {problem}.", _remedy(error)) from error
 
 
 def _remedy(error: BaseException) -> str:
