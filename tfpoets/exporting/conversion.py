@@ -147,26 +147,40 @@ def convert(source: Exportable, formats: Sequence[str], folder: Path, photos: Se
     on_event(graph_result)
     results = [graph_result]
     for name in formats:
-        results.append(_convert_to(find_target(name), source, folder, reference))
+        target = find_target(name)
+        results.append(write_format(target, source, folder / target.file_name(source.name), reference)[0])
         on_event(results[-1])
     return results
 
 
-def _convert_to(target: ExportTarget, source: Exportable, folder: Path, reference: LoadedReference) -> ExportedFile:
-    """Write a graph in one format, verify the file, and publish it; errors are those of `convert`."""
-    destination = folder / target.file_name(source.name)
+def write_format(target: ExportTarget, source: Exportable, destination: Path, reference: LoadedReference
+                 ) -> list[ExportedFile]:
+    """Write a classifier in one format, verify the file or folder, and publish it.
+
+    Args:
+        target: The target of the format.
+        source: The classifier.
+        destination: The path of the file or folder.
+        reference: Photos and the outputs that the file must reproduce.
+
+    Returns:
+        A result for each signature that was compared, or a single one that states that nothing was.
+
+    Raises:
+        ExportError: The format cannot be written, or the file does not reproduce the outputs.
+    """
     with StagedFiles(source, [OutputFile(target, destination, target.name)]) as staged:
         staged.write()
-        verified = staged.verify(reference)
         staged_path = staged.staged_path(destination)
-        result = verified[0] if verified else FileComparison(target.name, staged_path, target.tolerance).unverified()
-        result = _add_requirement(replace(result, path=staged_path), target)
-        with _lock_next_to_graph(source, folder), lock_destination(destination):
+        first, *others = staged.verify(reference) or [
+            FileComparison(target.name, staged_path, target.tolerance).unverified()]
+        results = [_add_requirement(replace(first, path=staged_path), target), *others]
+        with _lock_next_to_graph(source, destination.parent), lock_destination(destination):
             (_, path), = moves = staged.moves()
             publish_together(staged_path.parent, moves, destination.name)
     if source.path is None or FirstRun(source.path).has_happened():  # otherwise it was opened with `trust_model`
         remember_models([path])
-    return replace(result, path=path)
+    return [replace(result, path=path) for result in results]
 
 
 @contextmanager

@@ -20,19 +20,16 @@ from tfpoets.evaluation import log_softmax
 from tfpoets.extractors import (INPUT_NODE, INPUT_RANGES, AdaptedModel, Extractor, ExtractorOptions, Network,
                                 adapt_model, core_count, prepare_extractor)
 from tfpoets.files import check_output_folder
-from tfpoets.locks import lock_destination
-from tfpoets.publication import publish_together
 from tfpoets.tf_runtime import full_precision
 
 from .classifier_files import ExportResult, export_classifier
-from .conversion import convert, open_graph
-from .export_targets import check_destination, check_formats, find_target, remember_models
+from .conversion import convert, open_graph, write_format
+from .export_targets import check_destination, check_formats, find_target
 from .exportable import Exportable, TrainedNetwork
 from .keras_classifier import build_keras_classifier
 from .metadata import Metadata
 from .metadata_sections import HeadInfo, InputInfo, NetworkInfo, NodeNames
 from .options import ExportOptions, check_destinations
-from .staging import OutputFile, StagedFiles
 from .verification import ReferenceOutputs
 
 if TYPE_CHECKING:
@@ -136,16 +133,10 @@ class WrappedModel:
         with self._prepare("final_result") as (extractor, head, metadata):
             source = Exportable(folder.name, metadata, TrainedNetwork(extractor, head, metadata.nodes.output))
             try:
-                with StagedFiles(source, [OutputFile(target, folder, "saved_model")]) as staged:
-                    staged.write()
-                    verified = staged.verify(reference)
-                    with lock_destination(folder):
-                        moves = staged.moves()
-                        publish_together(staged.staged_path(folder).parent, moves, folder.name)
-                remember_models([folder])
+                results = write_format(target, source, folder, reference)
             except OSError as error:
                 raise ExportError(f"{folder} cannot be written: {os_error_sentence(error)}") from error
-        return ExportResult((folder,), tuple(replace(result, path=folder) for result in verified if result.count))
+        return ExportResult((folder,), tuple(result for result in results if result.count))
 
     @contextmanager
     def _prepare(self, final_tensor_name: str) -> Iterator[tuple[Extractor, LinearHead, Metadata]]:
