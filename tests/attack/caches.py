@@ -7,14 +7,11 @@ not those that a run without any kept files writes.
 """
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import shutil
 import sqlite3
 import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -24,7 +21,8 @@ import numpy as np
 from tfpoets.extractors import CACHE_NAME
 from tfpoets.training import NetworkOptions, all_layers
 
-from .small_runs import MODELS, make_inputs, read_files, replace_folder, report, retrain, time_limit, working_folder
+from .small_runs import (MODELS, make_inputs, read_files, replace_folder, retrain, run_attack, time_limit,
+                         working_folder)
 
 KEPT, RESULT = Path("kept"), Path("out")
 PAGE = 4096
@@ -158,19 +156,13 @@ def attack_all(count: int, seed: int) -> dict[str, str]:
     return failures
 
 
-def main() -> int:
-    """Run the attack, print the number of cases and the failures, and return 1 if there were any."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=0)
-    flags = parser.parse_args()
+def attack_in(count: int, seed: int, folder: Path) -> dict[str, str]:
+    """Run cases in a folder without messages, and return the failures."""
     logging.disable(logging.CRITICAL)
-    start = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, working_folder(Path(folder)):
-        failures = attack_all(flags.count, flags.seed)
-    return report(flags.count, failures, time.monotonic() - start)
+    with working_folder(folder):
+        return attack_all(count, seed)
 
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.exit(main())
+    sys.exit(run_attack(__doc__, 300, attack_in))

@@ -8,12 +8,10 @@ next run fails, writes different files or leaves hidden files behind.
 """
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -31,7 +29,7 @@ from tfpoets.inference import load_classifier
 from tfpoets.tf_runtime import import_tensorflow
 from tfpoets.training import FineTuningOptions
 
-from .small_runs import PHOTOS, leftovers, make_inputs, read_files, replace_folder, report, retrain, run
+from .small_runs import PHOTOS, leftovers, make_inputs, read_files, replace_folder, retrain, run_attack, run
 
 RESULT, OLD, NEW = Path("out"), Path("old"), Path("new")
 FORMATS = ("tflite_dynamic", "tfjs", "saved_model")
@@ -192,17 +190,5 @@ def attack_all(count: int, seed: int, folder: Path) -> dict[str, str]:
     return failures
 
 
-def main() -> int:
-    """Run the attack, print the number of cases and the failures, and return 1 if there were any."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
-    flags = parser.parse_args()
-    start = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        failures = attack_all(flags.count, flags.seed, Path(folder))
-    return report(flags.count, failures, time.monotonic() - start)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_attack(__doc__, 100, attack_all))

@@ -16,10 +16,9 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +34,7 @@ from tfpoets.inference import load_classifier
 
 from . import hostile_models, hostile_saved_models
 from .damaged_metadata import damaged_archives, damaged_texts
+from .small_runs import working_folder
 
 KINDS = ("tflite", "pb")
 # Far above the limits of the processes in which models are run for the first time.
@@ -64,18 +64,6 @@ def make_classifier(folder: Path) -> Path:
                         testing_percentage=20, validation_percentage=20, output_graph="own/g.pb",
                         output_labels="own/l.txt", saved_model_dir="own/saved")
     return folder / "own"
-
-
-@contextmanager
-def working_folder(folder: Path) -> Iterator[None]:
-    """Work in a folder, which is created if it does not exist."""
-    folder.mkdir(parents=True, exist_ok=True)
-    previous = os.getcwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(previous)
 
 
 def all_cases(count: int, seed: int, kinds: Iterable[str] = KINDS) -> list[Case]:

@@ -6,12 +6,10 @@ A case fails if one of the runs fails, or if the files that they leave do not be
 """
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +23,7 @@ from tfpoets.inference import load_classifier
 from tfpoets.tf_runtime import import_tensorflow
 from tfpoets.training import FineTuningOptions, NetworkOptions
 
-from .small_runs import (PHOTOS, leftovers, make_inputs, replace_folder, report, retrain, run, start, wait,
+from .small_runs import (PHOTOS, leftovers, make_inputs, replace_folder, retrain, run_attack, run, start, wait,
                          working_folder)
 
 RESULT, FORMATS = Path("out"), ("tflite_dynamic", "tfjs", "saved_model")
@@ -127,17 +125,5 @@ def attack_all(count: int, seed: int, folder: Path) -> dict[str, str]:
     return failures
 
 
-def main() -> int:
-    """Run the attack, print the number of cases and the failures, and return 1 if there were any."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0)
-    flags = parser.parse_args()
-    begin = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        failures = attack_all(flags.count, flags.seed, Path(folder))
-    return report(flags.count, failures, time.monotonic() - begin)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_attack(__doc__, 50, attack_all))

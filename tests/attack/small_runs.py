@@ -1,10 +1,13 @@
 """Runs of the commands that take about a second: few photos, and a module with random weights."""
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import signal
 import sys
+import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +28,8 @@ class TimeLimitExceeded(Exception):
 
 @contextmanager
 def working_folder(folder: Path) -> Iterator[None]:
-    """Make a folder the working folder for a block."""
+    """Make a folder, which is created if it does not exist, the working folder for a block."""
+    folder.mkdir(parents=True, exist_ok=True)
     previous = os.getcwd()
     os.chdir(folder)
     try:
@@ -120,6 +124,24 @@ def run(function: Callable[[], object], folder: Path) -> str:
 def leftovers(folder: Path) -> list[str]:
     """Return the hidden files and folders below a folder, which runs use only while they work."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob(".*"))
+
+
+def run_attack(description: str | None, count: int, attack_all: Callable[[int, int, Path], dict[str, str]]) -> int:
+    """Run an attack as its flags request, print the number of cases and the failures, and return the exit code.
+
+    Args:
+        description: The description for --help.
+        count: The default number of cases.
+        attack_all: Runs cases in a folder, given their number and the seed, and returns the failures.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--count", type=int, default=count)
+    parser.add_argument("--seed", type=int, default=0)
+    flags = parser.parse_args()
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        failures = attack_all(flags.count, flags.seed, Path(folder))
+    return report(flags.count, failures, time.monotonic() - start)
 
 
 def report(tried: int, failures: dict[str, str], seconds: float) -> int:

@@ -171,7 +171,7 @@ def test_a_graph_exists_at_every_moment_while_it_is_replaced(tmp_path: Path) -> 
     for number in range(2000):
         staged = tmp_path / f"staged{number}"
         staged.write_bytes(b"new")
-        FROZEN_GRAPH.publish(staged, destination)
+        publication.replace_path(staged, destination)
     ended.set()
     thread.join()
     assert not missing

@@ -12,6 +12,7 @@ from PIL import Image
 
 import tfpoets
 from tests.conftest import write_photos
+from tests.training.test_own_training import gradient_tape_step
 from tfpoets import ImageClassifier
 from tfpoets.data import SplitOptions
 from tfpoets.errors import DataError, ExportError, OptionError, PhotoError, TfpoetsError, TrainingError
@@ -227,7 +228,7 @@ def test_only_runs_of_the_same_model_and_step_share_checkpoints(photos: Path, tm
 
     def make_step(factor: float) -> Callable[..., Any]:
         def train_step(model: Any, x: Any, y: Any) -> Any:
-            loss, logits = gradient_step(model, x, y)
+            loss, logits = gradient_tape_step(model, x, y)
             return loss * factor, logits
         return train_step
 
@@ -240,20 +241,10 @@ def test_only_runs_of_the_same_model_and_step_share_checkpoints(photos: Path, tm
     assert train_and_count_runs(build("relu", seed=1), photos, tmp_path) == 3
     assert train_and_count_runs(build("relu"), photos, tmp_path, train_step=make_step(1.0)) == 4
     assert train_and_count_runs(build("relu"), photos, tmp_path, train_step=make_step(2.0)) == 5
-    assert train_and_count_runs(build("relu"), photos, tmp_path, train_step=functools.partial(gradient_step)) == 6
+    assert train_and_count_runs(build("relu"), photos, tmp_path, train_step=functools.partial(gradient_tape_step)) == 6
     assert train_and_count_runs(build("relu"), photos, tmp_path, train_step=make_step(2.0)) == 6
     with pytest.raises(OptionError, match="not a function"):
         train_and_count_runs(build("relu"), photos, tmp_path, train_step="step")
-
-
-def gradient_step(model: Any, x: Any, y: Any) -> Any:
-    tensorflow = import_tensorflow()
-    with tensorflow.GradientTape() as tape:
-        logits = model(x, training=True)
-        loss = tensorflow.reduce_mean(tensorflow.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
-    gradients = tape.gradient(loss, model.trainable_variables)
-    model.optimizer.apply_gradients(zip(gradients, model.trainable_variables))
-    return loss, logits
 
 
 def test_a_second_fit_trains_further(photos: Path, tmp_path: Path) -> None:

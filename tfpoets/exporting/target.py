@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tfpoets.extractors import Engine
-from tfpoets.publication import replace_path
 
 from .metadata import Metadata
 
@@ -153,9 +152,3 @@ class ExportTarget(ABC):
             destination: The destination, which is locked. A target can choose another name in the same folder.
         """
         return destination
-
-    def publish(self, staged: Path, destination: Path) -> Path:
-        """Move a staged file or folder to its destination, replace an existing one, and return the final path."""
-        path = self.final_path(staged, destination)
-        replace_path(staged, path)
-        return path
