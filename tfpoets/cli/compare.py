@@ -103,6 +103,9 @@ def options_from(args: dict[str, Any]) -> CompareOptions | CompareRunsOptions:
             raise UsageError("--label_pattern and --group_pattern need --image_dir.",
                              "Add it, or omit them to use those of the runs.")
         return CompareRunsOptions(runs=tuple(args["runs"]), image_dir=args.get("image_dir"), dataset=dataset)
+    if "image_dir" not in args and not dataset.manifest:
+        raise UsageError("Neither photos nor earlier runs were given.", "Set --image_dir to the photo folder, or give "
+                         "the metadata files (.json) of two runs.")
     values = option_values(args, FLAGS)
     values["split"] = SplitOptions(**values.get("split", {}))
     values["extractor"] = ExtractorOptions(**values.get("extractor", {}))

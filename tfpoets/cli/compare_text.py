@@ -36,7 +36,7 @@ def _row(comparison: Comparison, index: int) -> str:
     behind, p_value = "", ""
     if index:
         pair = comparison.pairs_with_best[index - 1]
-        behind = f"{100 * pair.difference.difference:.1f} ± {100 * pair.difference.standard_error:.1f}"
+        behind = pair.difference.format_points()
         p_value = "<.001" if pair.adjusted_p_value < 0.001 else f"{pair.adjusted_p_value:.3f}".lstrip("0")
     time, rate = classifier.median_milliseconds, classifier.photos_per_second
     megabytes = "-" if classifier.size is None else f"{classifier.size / 1e6:.1f}"
@@ -66,20 +66,20 @@ def _long_names(comparison: Comparison) -> list[str]:
 def _explanation(comparison: Comparison) -> str:
     """Return what the columns of the table mean."""
     best = comparison.metrics.accuracy
-    clustered = "" if comparison.metrics.groups is None else ", over groups"
+    clustered, test = ("", "McNemar") if comparison.metrics.groups is None else (" over groups", "randomization")
     text = [f"behind best: difference in accuracy from the best one on the same photos, in points ± standard error"
             f"{clustered}. p: of this difference, adjusted for all {len(comparison.pairs)} pairs (Holm)."
             if len(comparison.pairs) > 1 else
             f"behind best: difference in accuracy on the same photos, in points ± standard error{clustered}. "
-            "p: of this difference (McNemar)."]
+            f"p: of this difference ({test})."]
     text.append("ms, MB: time for one photo on one thread of this machine, without decoding, and size of the .tflite.")
     if any(classifier.photos_per_second for classifier in comparison.classifiers):
         text.append("ph/s: photos per second when features are computed, on all cores.")
-    if any(comparison.front):
+    if sum(classifier.median_milliseconds is not None for classifier in comparison.classifiers) > 1:
         text.append("*: no other one is both faster and more accurate (Pareto front).")
     if best - comparison.accuracy_after_choice >= 0.0005:
-        text.append(f"The best of {len(comparison.classifiers)} is often a lucky one: corrected for the choice "
-                    f"(bootstrap), its accuracy is {comparison.accuracy_after_choice:.1%}.")
+        text.append("The accuracy of the best one tends to be too high, because it was chosen as the highest; "
+                    f"corrected for that (bootstrap), it is {comparison.accuracy_after_choice:.1%}.")
     return " ".join(text)
 
 

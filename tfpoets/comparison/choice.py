@@ -21,8 +21,8 @@ class Choice:
 
     Attributes:
         accuracy: The most accurate one.
-        speed: The fastest one; None if no time was measured.
-        size: The smallest one; None without files.
+        speed: The fastest one; None if fewer than two of them could be timed.
+        size: The smallest one; None if fewer than two of them have a size.
         equal: Those whose difference in accuracy from the most accurate one may be chance.
         sentence: A sentence that states all of this.
     """
@@ -57,9 +57,12 @@ def _size(classifier: ComparedClassifier) -> float | None:
 
 
 def _lowest(comparison: Comparison, indices: range | tuple[int, ...], key: Key) -> int | None:
-    """Return the first, and so the most accurate, of the classifiers whose value is about the lowest."""
+    """Return the first, and so the most accurate, of the classifiers whose value is about the lowest.
+
+    None is returned if fewer than two of them have a value, so that there is nothing to compare.
+    """
     values = {index: value for index in indices if (value := key(comparison.classifiers[index])) is not None}
-    if not values:
+    if len(values) < 2:
         return None
     return next(index for index, value in values.items() if value <= (1 + TOLERANCE) * min(values.values()))
 
@@ -85,8 +88,7 @@ def _pick(comparison: Comparison, index: int, purposes: list[str]) -> str:
         difference = comparison.pairs_with_best[index - 1].difference
         details = [f"{describe(classifier)} instead of {describe(best).split()[0]}"
                    for purpose, describe in (("speed", _milliseconds), ("size", _megabytes)) if purpose in purposes]
-        details.append(f"{100 * difference.difference:.1f} ± {100 * difference.standard_error:.1f} points less "
-                       "accurate")
+        details.append(f"{difference.format_points()} points less accurate")
     return f"{classifier.name} if {' or '.join(purposes)} matters ({', '.join(details)})"
 
 
@@ -95,7 +97,8 @@ def _join(texts: list[str]) -> str:
 
 
 def _milliseconds(classifier: ComparedClassifier) -> str:
-    return f"{classifier.median_milliseconds:.1f} ms"
+    time = classifier.median_milliseconds or 0.0
+    return f"{time:.1f} ms" if time >= 1 else f"{time:.2f} ms"
 
 
 def _megabytes(classifier: ComparedClassifier) -> str:
@@ -109,6 +112,8 @@ def _chance(comparison: Comparison, equal: tuple[int, ...]) -> str:
     if n_pairs > 1:
         correction += f" with Holm's correction for all {n_pairs} pairs"
     level, best = f"({correction}, 5% level)", classifiers[0].name
+    if not any(pair.difference.difference for pair in comparison.pairs_with_best):
+        return "on these photos, all of them are equally accurate"
     if not equal:
         return f"the lead of {best} is more than chance {level}"
     if len(equal) == len(classifiers) - 1:

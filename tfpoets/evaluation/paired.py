@@ -1,6 +1,7 @@
 """Compare the accuracies of several classifiers on the same photos."""
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,11 @@ class PairedDifference:
     p_value: float
     only_first: int
     only_second: int
+
+    def format_points(self) -> str:
+        """Return the difference with its standard error, in percentage points."""
+        error = "?" if math.isnan(self.standard_error) else f"{100 * self.standard_error:.1f}"
+        return f"{100 * self.difference:.1f} ± {error}"
 
 
 def paired_difference(first: np.ndarray, second: np.ndarray, groups: np.ndarray | None = None) -> PairedDifference:

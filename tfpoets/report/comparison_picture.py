@@ -11,6 +11,8 @@ SIZE_INCHES, DPI = (10, 4.8), 120
 # Left, lower, right and upper edge of the chart, as fractions of the picture. The names are to the right of it.
 MARGINS = 0.07, 0.12, 0.62, 0.93
 MAX_NAME_LENGTH = 44
+# The ticks of a decade: at least one of them is in every range from x to 2.25 x.
+TICKS = (1.0, 2.0, 3.0, 5.0, 7.0)
 FRONT_COLOUR, OTHER_COLOUR = "#22624a", "#9a9a9a"
 
 
@@ -44,24 +46,28 @@ def comparison_picture(points: Sequence[ComparisonPoint]) -> Image.Image:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # imported here because it takes a third of a second
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
     figure = Figure(figsize=SIZE_INCHES, dpi=DPI)
     figure.subplots_adjust(*MARGINS)
     canvas, axes = FigureCanvasAgg(figure), figure.subplots()
     front = sorted((point for point in points if point.on_front), key=lambda point: point.milliseconds)
     axes.step([point.milliseconds for point in front], [100 * point.accuracy for point in front], where="post",
-              color=FRONT_COLOUR, linewidth=1, label="Pareto front")
+              color=FRONT_COLOUR, linewidth=1, linestyle="--", label="Pareto front")
     for number, point in enumerate(points, 1):
         colour = FRONT_COLOUR if point.on_front else OTHER_COLOUR
         low, high = point.interval
         axes.errorbar(point.milliseconds, 100 * point.accuracy, color=colour, marker="o", capsize=3,
-                      yerr=[[100 * (point.accuracy - low)], [100 * (high - point.accuracy)]], elinewidth=1)
+                      # At 0% and 100%, rounding can make a difference negative, which is not allowed.
+                      yerr=[[100 * max(0.0, point.accuracy - low)], [100 * max(0.0, high - point.accuracy)]],
+                      elinewidth=1)
         axes.annotate(str(number), (point.milliseconds, 100 * point.accuracy), (6, 5), textcoords="offset points",
                       color=colour, weight="bold")
     axes.set_xscale("log")
-    # A logarithmic axis of less than a decade would have only one label.
+    times = [point.milliseconds for point in points]
+    axes.set_xlim(min(times) / 1.5, 1.5 * max(times))
+    axes.xaxis.set_major_locator(LogLocator(subs=TICKS))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("{x:g}")
-    axes.tick_params(axis="x", which="minor", labelsize=7)
     axes.set_xlabel("milliseconds per photo on one thread, without decoding (logarithmic)")
     axes.set_title("accuracy in percent, with 95% intervals", loc="left", fontsize=10)
     axes.grid(alpha=0.3)
