@@ -102,7 +102,7 @@ def test_the_table_fits_the_terminal_and_the_suggested_command_trains_the_best_n
     lines = output.splitlines()
     assert max(len(line) for line in lines if not line.startswith("Train it:")) < 80
     assert "90 photos of 3 classes" in output and "3 folds" in output and "retrain tests on" not in output
-    for number, name in ((32, "flexible 32"), (32, "flexible 32, 2 views"), (48, "flexible 48")):
+    for number, name in ((32, "flexible 32"), (32, "flexible 32 (2 views)"), (48, "flexible 48")):
         assert any(f"{name} " in line for line in lines), number
     assert "adjusted for all 6 pairs (Holm)" in " ".join(output.split())
     command = next(line for line in lines if line.startswith("Train it:")).split()

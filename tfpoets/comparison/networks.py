@@ -104,7 +104,7 @@ class _Candidate:
             size += f"x{extractor.width}"
         # The names of many networks end with their size.
         name = extractor.name if extractor.name.endswith(f"_{size}") else f"{extractor.name} {size}"
-        return name if self.options.views == 1 else f"{name}, {self.options.views} views"
+        return name if self.options.views == 1 else f"{name} ({self.options.views} views)"
 
 
 def compare_networks(options: CompareOptions) -> Comparison:
