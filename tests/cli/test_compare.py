@@ -193,9 +193,9 @@ def test_photos_that_moved_are_recognized_and_those_that_are_gone_are_counted(ru
         path.unlink()
     photos = run("good.json", "poor.json", "--image_dir=elsewhere")["photos"]
     n_gone = metadata.split.counts["test"] - photos["count"]
-    assert n_gone > 0 and f"{n_gone} of the {before} photos that good.json tested are gone" in photos["notes"][0]
+    assert n_gone > 0 and photos["notes"][0].endswith(f"or changed: {n_gone} of {before}.")
     write_photos(Path("elsewhere/red"), 40, 0, seed=7)
-    assert "count as tested" in run("good.json", "poor.json", "--image_dir=elsewhere")["photos"]["notes"][0]
+    assert "but count as tested" in run("good.json", "poor.json", "--image_dir=elsewhere")["photos"]["notes"][0]
 
 
 def test_without_a_photo_that_both_tested_the_error_says_so(capsys: pytest.CaptureFixture) -> None:
@@ -256,3 +256,16 @@ def test_the_numbers_in_the_table_are_those_of_the_json(run: Callable[..., dict[
     for number in (other["accuracy"], *other["interval"], versus["difference"], versus["standard_error"]):
         assert f"{100 * number:.1f}" in row
     assert np.isclose(other["bytes"] / 1e6, float(row.split()[-2]), atol=0.06)
+
+
+def test_test_photos_in_a_second_folder_are_used_and_a_copy_among_the_training_photos_is_not_counted_twice(
+        run: Callable[..., dict[str, Any]], tiny_module: Path, model_dir: Path) -> None:
+    for hue, label in enumerate(LABELS):
+        write_photos(Path("more") / label, 6, hue, seed=5)
+    shutil.copy("more/red/000.png", "photos/red/copy.png")
+    for name in ("first", "second"):
+        assert retrain.main(["--image_dir=photos", "--test_dir=more", f"--tfhub_module={tiny_module}", "--nodoctor",
+                             f"--model_dir={model_dir}", f"--output_graph={name}.pb", f"--output_labels={name}.txt"]
+                            ) == 0
+    photos = run("first.json", "second.json")["photos"]
+    assert photos["count"] == 18 and photos["notes"] == []

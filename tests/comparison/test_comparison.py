@@ -66,8 +66,8 @@ def test_with_groups_the_sentence_names_the_test_over_groups() -> None:
 def test_the_pareto_front_contains_what_nothing_else_beats_in_both() -> None:
     comparison = compare(make_classifier("a", 190, 20.0), make_classifier("b", 180, 30.0),
                          make_classifier("c", 170, 5.0), make_classifier("d", 170, 5.0),
-                         make_classifier("e", 160, 5.0))
-    assert comparison.front == (True, False, True, True, False)
+                         make_classifier("e", 160, 5.0), make_classifier("f", 190, 21.0))
+    assert comparison.front == (True, False, True, True, False, False)
 
 
 def test_json_contains_all_pairs_and_no_number_that_json_lacks() -> None:

@@ -18,6 +18,7 @@ from tfpoets.report import ComparisonPoint, comparison_picture
 
 from .compare_text import comparison_lines
 from .invocation import command_line
+from .messages import printable
 from .parser import Flag, Group, location, option_values, parse_flags, path
 from .paths import TF_FILES
 from .percentages import percentage
@@ -136,9 +137,9 @@ def compare(args: dict[str, Any]) -> int:
         return 0
     print(*comparison_lines(comparison, choice), sep="\n")
     if isinstance(options, CompareOptions):
-        print(f"Train it:  {retrain_command(comparison, options)}")
+        print(f"Train it:  {printable(retrain_command(comparison, options))}")
     if has_picture:
-        print(f"Picture:   {picture}")
+        print(f"Picture:   {printable(str(picture))}")
     return 0
 
 

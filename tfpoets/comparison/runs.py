@@ -6,13 +6,13 @@ import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfpoets.data import Dataset, DatasetOptions, Photo, group_numbers, photo_digest, read_dataset
+from tfpoets.data import PARTS, TEST, Dataset, DatasetOptions, Photo, group_numbers, photo_digest, read_dataset
 from tfpoets.errors import DataError, ModelError, OptionError, PhotoError, join_names
 from tfpoets.evaluation import evaluate
 from tfpoets.exporting import Metadata
@@ -60,6 +60,11 @@ class _Run:
     classifier: Classifier
     metadata: Metadata
 
+    @property
+    def is_tflite(self) -> bool:
+        """Whether the file is a .tflite, whose size and time can be compared with those of another one."""
+        return self.file.suffix.lower() == TFLITE_SUFFIX
+
 
 def compare_runs(options: CompareRunsOptions) -> Comparison:
     """Compare the classifiers of earlier runs on the photos that all of them tested.
@@ -78,15 +83,14 @@ def compare_runs(options: CompareRunsOptions) -> Comparison:
     photos, notes = _find_common_photos(runs, options)
     photos, probabilities = _predict(runs, photos)
     labels = [label for label in runs[0].classifier.labels if any(photo.label == label for photo in photos)]
-    times = iter(measure_milliseconds([run.file for run in runs if run.file.suffix == TFLITE_SUFFIX]))
+    times = iter(measure_milliseconds([run.file for run in runs if run.is_tflite]))
     classifiers = []
     for run, rows in zip(runs, probabilities):
         y = np.array([run.classifier.labels.index(photo.label) for photo in photos], np.int64)
-        has_time = run.file.suffix == TFLITE_SUFFIX
         classifiers.append(ComparedClassifier(
             str(run.path), str(run.file), run.classifier.input.height, run.classifier.input.width,
-            evaluate(rows, y, group_numbers(photos)), run.file.stat().st_size if has_time else None,
-            next(times) if has_time else np.empty(0), _stored_views(run.metadata)))
+            evaluate(rows, y, group_numbers(photos)), run.file.stat().st_size if run.is_tflite else None,
+            next(times) if run.is_tflite else np.empty(0), _stored_views(run.metadata)))
     return Comparison(rank(classifiers), tuple(labels), tuple(notes))
 
 
@@ -142,6 +146,9 @@ def _find_common_photos(runs: Sequence[_Run], options: CompareRunsOptions) -> tu
         known = [photo for photo in photos if digests[photo.uri]]
         is_seen = run.metadata.training_digest_mask([digests[photo.uri] for photo in known])
         unseen = [photo for photo, seen in zip(known, is_seen) if not seen]
+        # Of a photo that is also among those reserved for the test, retrain uses only that copy.
+        reserved = {digests[photo.uri] for photo in unseen if photo.part == PARTS[TEST]}
+        unseen = [photo for photo in unseen if photo.part == PARTS[TEST] or digests[photo.uri] not in reserved]
         notes += _count_note(run, len(unseen))
         tested.append(unseen)
     in_all = set.intersection(*({digests[photo.uri] for photo in photos} for photos in tested))
@@ -166,8 +173,9 @@ def _read_own_photos(run: _Run) -> list[Photo]:
         test_dir = _location(stored, "test_dir")
         if test_dir is not None:
             locations.append((test_dir, DatasetOptions((), options.label_pattern, options.group_pattern)))
-        return [photo for location, dataset_options in locations
-                for photo in _list(location, dataset_options).photos]
+        photos = list(_list(*locations[0]).photos)
+        return photos + [replace(photo, part=PARTS[TEST]) for location in locations[1:]
+                         for photo in _list(*location).photos]
     except (DataError, OptionError, TypeError) as error:
         problem = error.problem if isinstance(error, DataError | OptionError) else "its options are damaged."
         raise DataError(f"The photos of {run.path} cannot be listed: {problem}",
@@ -202,11 +210,11 @@ def _count_note(run: _Run, n_found: int) -> list[str]:
     assert run.metadata.split is not None
     n_tested = run.metadata.split.counts.get("test", 0)
     if n_found < n_tested:
-        return [f"{n_tested - n_found} of the {n_tested} photos that {run.path} tested are gone: deleted, moved or "
-                "changed."]
+        return [f"Photos that {run.path} tested, but that were deleted, moved or changed: {n_tested - n_found} of "
+                f"{n_tested}."]
     if n_found > n_tested:
-        return [f"{n_found - n_tested} photos that are not among the {n_tested} that {run.path} tested were not used "
-                "for its training either, so they count as tested."]
+        return [f"Photos that are not among the {n_tested} that {run.path} tested, but count as tested, because it "
+                f"was not trained on them either: {n_found - n_tested}."]
     return []
 
 

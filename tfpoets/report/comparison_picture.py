@@ -1,7 +1,7 @@
 """A picture of compared classifiers: accuracy against the time for one photo."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,9 +46,11 @@ def comparison_picture(points: Sequence[ComparisonPoint]) -> Image.Image:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # imported here because it takes a third of a second
     from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties, findfont, get_font
     from matplotlib.ticker import LogLocator, NullLocator
     figure = Figure(figsize=SIZE_INCHES, dpi=DPI)
     figure.subplots_adjust(*MARGINS)
+    known_characters = get_font(findfont(FontProperties())).get_charmap()
     canvas, axes = FigureCanvasAgg(figure), figure.subplots()
     front = sorted((point for point in points if point.on_front), key=lambda point: point.milliseconds)
     axes.step([point.milliseconds for point in front], [100 * point.accuracy for point in front], where="post",
@@ -72,13 +74,16 @@ def comparison_picture(points: Sequence[ComparisonPoint]) -> Image.Image:
     axes.set_title("accuracy in percent, with 95% intervals", loc="left", fontsize=10)
     axes.grid(alpha=0.3)
     for row, (number, point) in enumerate(enumerate(points, 1)):
-        axes.text(1.03, 0.98 - 0.06 * row, f"{number}  {_shorten(point.name)}", transform=axes.transAxes, va="top",
-                  fontsize=9, color=FRONT_COLOUR if point.on_front else OTHER_COLOUR)
+        axes.text(1.03, 0.98 - 0.06 * row, f"{number}  {_shorten(point.name, known_characters)}",
+                  transform=axes.transAxes, va="top", fontsize=9, parse_math=False,
+                  color=FRONT_COLOUR if point.on_front else OTHER_COLOUR)
     axes.legend(loc="lower right", fontsize=8)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3].copy())
 
 
-def _shorten(name: str) -> str:
+def _shorten(name: str, known_characters: Container[int]) -> str:
     """Return a name of at most MAX_NAME_LENGTH characters; the end of a path says more than its beginning."""
+    # Matplotlib would warn of each character that the font lacks.
+    name = "".join(character if ord(character) in known_characters else "?" for character in name)
     return name if len(name) <= MAX_NAME_LENGTH else f"…{name[1 - MAX_NAME_LENGTH:]}"
