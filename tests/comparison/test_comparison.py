@@ -37,7 +37,7 @@ def test_differences_that_may_be_chance_are_named_with_the_fastest_of_them() -> 
     choice = choose(compare(make_classifier("first", 190, 20.0), make_classifier("second", 188, 9.0),
                             make_classifier("third", 186, 2.0), make_classifier("last", 100, 1.0)))
     assert choice.equal == (1, 2) and choice.speed == 3
-    assert "the lead of first over second, third may be chance" in choice.sentence
+    assert "the lead of first over second and third may be chance" in choice.sentence
     assert choice.sentence.endswith("third is the fastest of these.")
 
 

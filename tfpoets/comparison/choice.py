@@ -11,6 +11,7 @@ from .result import ComparedClassifier, Comparison
 
 # Times or sizes that differ by less than this fraction count as equal, and the more accurate classifier is chosen.
 TOLERANCE = 0.05
+MAX_NAMES = 4
 SUPERLATIVES = {"accuracy": "the most accurate", "speed": "the fastest", "size": "the smallest"}
 Key = Callable[[ComparedClassifier], float | None]
 
@@ -120,7 +121,9 @@ def _chance(comparison: Comparison, equal: tuple[int, ...]) -> str:
         text = "the differences in accuracy may all be chance" if len(equal) > 1 else \
             "the difference in accuracy may be chance"
     else:
-        text = f"the lead of {best} over {join_names([classifiers[index].name for index in equal], 4)} may be chance"
+        others = [classifiers[index].name for index in equal]
+        listed = _join(others) if len(others) <= MAX_NAMES else join_names(others, MAX_NAMES)
+        text = f"the lead of {best} over {listed} may be chance"
     fastest = _lowest(comparison, (0, *equal), _time)
     faster = f"; {classifiers[fastest].name} is the fastest of these" if fastest and len(equal) > 1 else ""
     return f"{text} {level}{faster}"
