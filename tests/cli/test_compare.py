@@ -70,8 +70,8 @@ def run(capsys: pytest.CaptureFixture) -> Callable[..., dict[str, Any]]:
 @pytest.fixture
 def quick_throughput(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not spend two seconds on the throughput of each network."""
-    monkeypatch.setattr("tfpoets.comparison.networks.measure_throughput",
-                        lambda extractor: Throughput(None, 100.0, 0.0))  # type: ignore[arg-type]
+    monkeypatch.setattr("tfpoets.comparison.speed.measure_throughput",
+                        lambda extractor, seconds: Throughput(None, 100.0, 0.0))  # type: ignore[arg-type]
 
 
 def test_networks_are_compared_in_accuracy_speed_and_size(run: Callable[..., dict[str, Any]], tiny_module: Path,

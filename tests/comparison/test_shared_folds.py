@@ -10,6 +10,7 @@ import pytest
 
 from tfpoets.comparison.shared_folds import SharedFolds, share_folds
 from tfpoets.data import TEST, Dataset, SplitOptions, hash_photos, read_dataset, split_photos
+from tfpoets.errors import DataError
 from tfpoets.retrain_options import RetrainOptions
 
 
@@ -53,6 +54,16 @@ def test_pictures_that_any_network_considers_the_same_share_a_fold_and_the_order
     assert by_name["copy.png"] == by_name["003.png"]
     assert (share(dataset, matrices[::-1], testing_percentage=0).folds == folds).all()
     assert all(other.X is not None and len(other) == len(folds) for other in shared.datasets)
+
+
+def test_if_too_few_photos_remain_the_error_says_how_to_use_those_that_retrain_tests_on(dataset: Dataset) -> None:
+    few = dataset.select(np.arange(len(dataset)) % 6 == 0)
+    with pytest.raises(DataError, match="too few .*`testing_percentage=0`, to include the . photos"):
+        share(few, [draw_features(few)] * 2, testing_percentage=50)
+    with pytest.raises(DataError, match="`cross_validate`=[34]") as caught:
+        share_folds(few, [draw_features(few)] * 2, 9,
+                    RetrainOptions(image_dir=few.location, split=SplitOptions(testing_percentage=0)))
+    assert "retrain would test" not in str(caught.value)
 
 
 def test_photos_of_a_test_folder_are_not_used(photo_folder: Path) -> None:

@@ -10,10 +10,10 @@ from scipy.stats import binomtest
 from tfpoets.evaluation import accuracy_after_choice, holm_adjusted, paired_difference, paired_p_value
 
 
-def draw_correct(rng: np.random.Generator, accuracies: list[float], n_photos: int, group_size: int = 1) -> np.ndarray:
-    """Draw bool [classifiers, n_photos]: correlated between the classifiers and, with groups, within each group."""
-    shared = rng.normal(0, 1, (1, n_photos))
-    own = rng.normal(0, 1, (len(accuracies), n_photos // group_size)).repeat(group_size, axis=1)
+def draw_correct(rng: np.random.Generator, accuracies: list[float], groups: np.ndarray) -> np.ndarray:
+    """Draw bool [classifiers, n_photos]: correlated between the classifiers, and within each group."""
+    shared = rng.normal(0, 1, (1, len(groups)))
+    own = rng.normal(0, 1, (len(accuracies), groups.max() + 1))[:, groups]
     values = 0.8 * shared + 0.6 * own
     return values < np.quantile(rng.normal(0, 1, 100_000), accuracies)[:, None]
 
@@ -47,8 +47,8 @@ def test_photos_of_one_group_count_as_one_observation() -> None:
 
 def test_the_standard_error_is_clustered_and_a_single_group_has_none() -> None:
     rng = np.random.default_rng(0)
-    first, second = draw_correct(rng, [0.8, 0.7], 400, group_size=20)
     groups = np.arange(400) // 20
+    first, second = draw_correct(rng, [0.8, 0.7], groups)
     clustered, independent = paired_difference(first, second, groups), paired_difference(first, second)
     assert clustered.difference == independent.difference
     assert clustered.standard_error > 1.5 * independent.standard_error and clustered.p_value > independent.p_value
@@ -61,13 +61,14 @@ def test_holms_adjustment_of_a_known_example() -> None:
     assert holm_adjusted([0.7, 0.6]) == [1, 1] and holm_adjusted([0.2]) == [0.2] and holm_adjusted([]) == []
 
 
-@pytest.mark.parametrize("group_size", [1, 10])
-def test_equally_accurate_classifiers_rarely_seem_different_and_different_ones_usually_do(group_size: int) -> None:
-    rng, groups = np.random.default_rng(1), np.arange(600) // group_size if group_size > 1 else None
+@pytest.mark.parametrize("sizes", [[1] * 600, [10] * 60, [1, 5, 20, 4] * 20], ids=["none", "equal", "unequal"])
+def test_equally_accurate_classifiers_rarely_seem_different_and_different_ones_usually_do(sizes: list[int]) -> None:
+    rng, groups = np.random.default_rng(1), np.repeat(np.arange(len(sizes)), sizes)
 
     def smallest(accuracies: list[float]) -> float:
-        correct = draw_correct(rng, accuracies, 600, group_size)
-        return min(holm_adjusted([paired_difference(correct[first], correct[second], groups).p_value
+        correct = draw_correct(rng, accuracies, groups)
+        return min(holm_adjusted([paired_difference(correct[first], correct[second],
+                                                    None if max(sizes) == 1 else groups).p_value
                                   for first, second in combinations(range(len(accuracies)), 2)]))
     false_alarms = np.mean([smallest([0.85] * 4) < 0.05 for _ in range(60)])
     found = np.mean([smallest([0.85, 0.85, 0.65]) < 0.05 for _ in range(20)])
@@ -77,7 +78,7 @@ def test_equally_accurate_classifiers_rarely_seem_different_and_different_ones_u
 def test_the_accuracy_of_the_best_of_many_equal_classifiers_is_corrected() -> None:
     rng, best, corrected = np.random.default_rng(2), [], []
     for _ in range(40):
-        correct = draw_correct(rng, [0.8] * 8, 200)
+        correct = draw_correct(rng, [0.8] * 8, np.arange(200))
         best.append(correct.mean(axis=1).max())
         corrected.append(accuracy_after_choice(correct))
         assert corrected[-1] <= best[-1]

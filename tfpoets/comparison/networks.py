@@ -15,7 +15,7 @@ from tfpoets.evaluation import evaluate
 from tfpoets.exporting import (TFLITE_CLASSIFIER, Exportable, ExportOptions, HeadInfo, TrainedNetwork,
                                describe_classifier)
 from tfpoets.extractors import (Bottlenecks, Extractor, ExtractorOptions, extract_bottlenecks, find_network,
-                                measure_throughput, open_extractor)
+                                open_extractor)
 from tfpoets.files import check_outside_image_dir, convert_to_locations, convert_to_paths
 from tfpoets.photo_selection import list_photos
 from tfpoets.progress import progress_bar
@@ -24,7 +24,7 @@ from tfpoets.training import LBFGSFit, fit_head, out_of_fold_probabilities
 
 from .result import ComparedClassifier, Comparison, rank
 from .shared_folds import SharedFolds, share_folds
-from .speed import measure_milliseconds
+from .speed import measure_milliseconds, measure_photos_per_second
 
 log = logging.getLogger(__name__)
 
@@ -204,6 +204,7 @@ def _test(candidates: Sequence[_Candidate], shared: SharedFolds, folder: Path) -
             paths.append(folder / f"{len(paths)}.tflite")
             _write_tflite(candidate.extractor, dataset, fits[-1], paths[-1])
     milliseconds = measure_milliseconds(paths)
+    rates = measure_photos_per_second([candidate.extractor for candidate in candidates])
     results = []
     for index, (candidate, dataset) in enumerate(zip(candidates, shared.datasets)):
         extractor = candidate.extractor
@@ -211,7 +212,7 @@ def _test(candidates: Sequence[_Candidate], shared: SharedFolds, folder: Path) -
         results.append(ComparedClassifier(
             candidate.name, candidate.options.handle, extractor.height, extractor.width, metrics,
             paths[index].stat().st_size, milliseconds[index], candidate.options.views,
-            measure_throughput(extractor).photos_per_second, candidate.options))
+            rates[index], candidate.options))
     return results
 
 

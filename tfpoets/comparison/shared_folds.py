@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tfpoets.data import (TEST, TRAINING, Dataset, assign_folds, connected_groups, find_scene_matches, split_photos)
+from tfpoets.errors import DataError
 from tfpoets.photo_selection import split_dataset
 from tfpoets.retrain_options import RetrainOptions
 
@@ -70,8 +71,15 @@ def share_folds(dataset: Dataset, bottlenecks: Sequence[np.ndarray], n_folds: in
     selected = tuple(other.select(~is_unused) for other in datasets)
     split = selected[0].split
     assert split is not None
-    folds = assign_folds(replace(selected[0], split=replace(split, groups=groups[~is_unused])), n_folds)
-    return SharedFolds(selected, folds, int(is_unused.sum()))
+    n_unused = int(is_unused.sum())
+    try:
+        folds = assign_folds(replace(selected[0], split=replace(split, groups=groups[~is_unused])), n_folds)
+    except DataError as error:
+        if not n_unused:
+            raise
+        raise DataError(error.problem, f"{error.remedy} Or use `testing_percentage=0`, to include the {n_unused} "
+                        "photos that retrain would test on.") from None
+    return SharedFolds(selected, folds, n_unused)
 
 
 def _shared_groups(datasets: Sequence[Dataset], seed: int) -> np.ndarray:

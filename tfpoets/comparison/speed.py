@@ -1,4 +1,4 @@
-"""Measure the speed of .tflite files, so that their ratios are right even if other programs slow the machine down."""
+"""Measure speeds in turns, so that their ratios are right even if other programs slow the machine down."""
 from __future__ import annotations
 
 import time
@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.extractors import LiteRTModel
+from tfpoets.extractors import Extractor, LiteRTModel, measure_throughput
 
 N_ROUNDS = 15
+N_THROUGHPUT_ROUNDS, THROUGHPUT_SECONDS = 2, 1.0
 
 
 def measure_milliseconds(paths: Sequence[Path]) -> list[np.ndarray]:
@@ -35,3 +36,13 @@ def measure_milliseconds(paths: Sequence[Path]) -> list[np.ndarray]:
             model.run(photo)
             times[row, turn] = 1000 * (time.perf_counter() - start)
     return list(times)
+
+
+def measure_photos_per_second(extractors: Sequence[Extractor]) -> list[float]:
+    """Return how many photos per second each extractor processes, with decoding, on the whole machine.
+
+    The extractors take turns, for the same reason as the files in `measure_milliseconds`.
+    """
+    rates = [[measure_throughput(extractor, THROUGHPUT_SECONDS).photos_per_second for extractor in extractors]
+             for _ in range(N_THROUGHPUT_ROUNDS)]
+    return np.mean(rates, axis=0).tolist()
