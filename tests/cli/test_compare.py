@@ -114,12 +114,14 @@ def test_the_table_fits_the_terminal_and_the_suggested_command_trains_the_best_n
 def test_a_network_that_takes_none_of_the_sizes_is_compared_at_its_own(
         run: Callable[..., dict[str, Any]], tiny_module: Path, any_size_module: Path, model_dir: Path,
         quick_throughput: None, capsys: pytest.CaptureFixture) -> None:
+    Path("photos/red/broken.jpg").write_bytes(b"no photo")
     capsys.readouterr()
     assert compare.main(["--image_dir=photos", f"--tfhub_module={tiny_module}", f"--tfhub_module={any_size_module}",
                          f"--model_dir={model_dir}", "--image_size=48"]) == 0
     captured = capsys.readouterr()
     assert f"Left out: {tiny_module} at 48 pixels" in captured.err and "its own size, 32 pixels" in captured.err
     assert "tiny 32" in captured.out and "flexible 48" in captured.out
+    assert "1 of 91 photos could not be read" in captured.out
 
 
 def test_with_groups_folds_and_intervals_follow_the_groups(run: Callable[..., dict[str, Any]], tiny_module: Path,

@@ -11,6 +11,8 @@ SIZE_INCHES, DPI = (10, 4.8), 120
 # Left, lower, right and upper edge of the chart, as fractions of the picture. The names are to the right of it.
 MARGINS = 0.07, 0.12, 0.62, 0.93
 MAX_NAME_LENGTH = 44
+# As a fraction of the chart.
+MAX_ROW_HEIGHT = 0.06
 # The ticks of a decade: at least one of them is in every range from x to 2.25 x.
 TICKS = (1.0, 2.0, 3.0, 5.0, 7.0)
 FRONT_COLOUR, OTHER_COLOUR = "#22624a", "#9a9a9a"
@@ -74,7 +76,7 @@ def comparison_picture(points: Sequence[ComparisonPoint]) -> Image.Image:
     axes.set_title("accuracy in percent, with 95% intervals", loc="left", fontsize=10)
     axes.grid(alpha=0.3)
     for row, (number, point) in enumerate(enumerate(points, 1)):
-        axes.text(1.03, 0.98 - 0.06 * row, f"{number}  {_shorten(point.name, known_characters)}",
+        axes.text(1.03, 0.98 - min(MAX_ROW_HEIGHT, 1 / len(points)) * row, f"{number}  {_shorten(point.name, known_characters)}",
                   transform=axes.transAxes, va="top", fontsize=9, parse_math=False,
                   color=FRONT_COLOUR if point.on_front else OTHER_COLOUR)
     axes.legend(loc="lower right", fontsize=8)
