@@ -75,8 +75,9 @@ def comparison_picture(points: Sequence[ComparisonPoint]) -> Image.Image:
     axes.set_xlabel("milliseconds per photo on one thread, without decoding (logarithmic)")
     axes.set_title("accuracy in percent, with 95% intervals", loc="left", fontsize=10)
     axes.grid(alpha=0.3)
-    for row, (number, point) in enumerate(enumerate(points, 1)):
-        axes.text(1.03, 0.98 - min(MAX_ROW_HEIGHT, 1 / len(points)) * row, f"{number}  {_shorten(point.name, known_characters)}",
+    row_height = min(MAX_ROW_HEIGHT, 1 / len(points))
+    for row, point in enumerate(points):
+        axes.text(1.03, 0.98 - row_height * row, f"{row + 1}  {_shorten(point.name, known_characters)}",
                   transform=axes.transAxes, va="top", fontsize=9, parse_math=False,
                   color=FRONT_COLOUR if point.on_front else OTHER_COLOUR)
     axes.legend(loc="lower right", fontsize=8)
