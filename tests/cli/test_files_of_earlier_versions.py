@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tfpoets.cli import evaluate, export, label_image, retrain
+from tfpoets.cli import compare, evaluate, export, label_image, retrain
 from tfpoets.cli.parser import parse_flags
 from tfpoets.cli.retrain import options_from
 
@@ -100,3 +100,12 @@ def test_training_photos_are_recognized(graph: str, capsys: pytest.CaptureFixtur
 def test_a_graph_is_exported_and_verified_on_its_test_photos(capsys: pytest.CaptureFixture) -> None:
     assert export.main(["--graph=classifier/g.pb", "--to=tflite", "--output_dir=exported"]) == 0
     assert "5 of 5" in capsys.readouterr().out
+
+
+def test_a_run_is_compared_with_another_on_the_photos_that_both_tested(capsys: pytest.CaptureFixture) -> None:
+    shutil.copytree("classifier", "copy")
+    assert compare.main(["classifier/g.json", "copy/g.pb", "--format=json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    split = json.loads(Path("classifier/g.json").read_text("utf-8"))["split"]
+    assert result["photos"]["count"] == split["counts"]["test"] == 5 and result["photos"]["notes"] == []
+    assert result["pairs"][0]["difference"] == 0

@@ -11,6 +11,7 @@ from .interrupts import run_process, set_command
 COMMANDS = {
     "retrain": "train an image classifier on one folder of photos per class",
     "label_image": "label photos with a classifier",
+    "compare": "compare pretrained networks, or earlier runs, on the same photos",
     "evaluate": "measure the accuracy of a classifier on labelled photos",
     "export": "convert a classifier for phones, browsers and servers",
     "serve": "serve a classifier over HTTP, with a web page to try it",

@@ -1,10 +1,11 @@
 """The HTML report, and pictures of photos, confusion matrices and training curves."""
 from .answer_grid import Answer, answer_grid
+from .comparison_picture import ComparisonPoint, comparison_picture
 from .contents import EvaluatedPhotos, describe_evaluation, describe_retraining
 from .page import Misclassification, OcclusionMap, ReportContent, write_report
 from .pictures import confusion_picture, curves_picture, sample_grid
 from .sentences import scene_sentences, unknown_sentences
 
-__all__ = ["Answer", "EvaluatedPhotos", "Misclassification", "OcclusionMap", "ReportContent", "answer_grid",
-           "confusion_picture", "curves_picture", "describe_evaluation", "describe_retraining", "sample_grid",
-           "scene_sentences", "unknown_sentences", "write_report"]
+__all__ = ["Answer", "ComparisonPoint", "EvaluatedPhotos", "Misclassification", "OcclusionMap", "ReportContent",
+           "answer_grid", "comparison_picture", "confusion_picture", "curves_picture", "describe_evaluation",
+           "describe_retraining", "sample_grid", "scene_sentences", "unknown_sentences", "write_report"]
