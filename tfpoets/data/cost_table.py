@@ -19,8 +19,8 @@ MAX_BYTES = 50_000_000
 # The names of the columns, ignoring case, spaces, hyphens and underscores.
 COLUMNS = (("true", "truelabel", "trueclass", "truth", "actual", "label"),
            ("predicted", "predictedlabel", "predictedclass", "prediction", "answer"), ("cost", "costs", "price"))
-REMEDY = ("Write a CSV file with the columns true, predicted and cost, and a line for each confusion whose cost is not 1; "
-          "or a table with the true labels in the first column and the predicted labels in the first line.")
+REMEDY = ("Write a CSV file with the columns true, predicted and cost, and a line for each confusion whose cost is "
+          "not 1; or a table with the true labels in the first column and the predicted labels in the first line.")
 # The cost of a wrong answer that a list of confusions does not contain.
 DEFAULT_COST = 1.0
 
@@ -130,6 +130,6 @@ def _cost(path: Path, number: int, text: str) -> float:
     except ValueError:
         cost = math.nan
     if not 0 <= cost < 1e9:
-        raise DataError(f"Line {number} of the cost table {path} has the cost {text!r}, which is not a number from 0 to a "
-                        "billion.", "Use a decimal point, and no currency sign.")
+        raise DataError(f"Line {number} of the cost table {path} has the cost {text!r}, which is not a number from 0 "
+                        "to a billion.", "Use a decimal point, and no currency sign.")
     return cost

@@ -60,10 +60,10 @@ class PowerLaw:
 
         e(n) = level * (floor + (1 - floor) * (n / largest) ** -exponent).
 
-    This form, with three parameters, describes most learning curves well (Viering & Loog 2021, arXiv 2103.10948). But a
-    few doublings hardly tell a low exponent from a high floor, and the best pair alone would make forecasts look
-    too certain. They are therefore averaged over all pairs, which are weighted by how well they fit: a Bayesian
-    fit on a grid, in which the level has a normal distribution for each pair.
+    This form, with three parameters, describes most learning curves well (Viering & Loog 2021, arXiv 2103.10948). But
+    a few doublings hardly tell a low exponent from a high floor, and the best pair alone would make forecasts look too
+    certain. They are therefore averaged over all pairs, weighted by how well they fit: a Bayesian fit on a grid, in
+    which the level has a normal distribution for each pair.
 
     Forecasts are for photos that include those of the largest point, and only the new photos add to the variance.
 
@@ -100,7 +100,8 @@ class PowerLaw:
         means = self._levels * shapes
         new_fraction = max(0.0, 1 - self._largest / size)
         variances = self._level_variances * shapes ** 2 + self._variance * (new_fraction + MISFIT)
-        low, high = _mixture_quantiles(self._weights.ravel(), means.ravel(), np.sqrt(variances).ravel(), (0.025, 0.975))
+        low, high = _mixture_quantiles(self._weights.ravel(), means.ravel(), np.sqrt(variances).ravel(),
+                                       (0.025, 0.975))
         mean = float((self._weights * means).sum())
         accuracy, lowest, highest = (min(max(1 - error, 0.0), 1.0) for error in (mean, high, low))
         return Forecast(size, accuracy, (lowest, highest))

@@ -84,7 +84,7 @@ class Metrics:
 
     Attributes:
         count: The number of photos.
-        correct: The number of photos whose answer (the most probable class, or the least costly one) is the true class.
+        correct: The number of photos whose answer, the most probable class or the least costly one, is right.
         cross_entropy: The mean negative natural logarithm of the probability of the true class.
         cross_entropy_standard_error: The standard error of that mean; NaN for a single photo or group.
         expected_calibration_error: The mean absolute difference between the confidence and the accuracy of a bin,

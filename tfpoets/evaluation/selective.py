@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 
 from .intervals import proportion_interval, wilson_interval
+from .metrics import Metrics
 
-# A threshold is chosen so that the accuracy above it is at least the target with a confidence of 80%: a one-sided bound,
-# at this quantile of the normal distribution. The lowest threshold that reaches the target on the photos that it is
-# chosen on misses it on about half of all sets of new photos. With a confidence of 90%, 300 photos are too few for a
-# target of 99%.
+# A threshold is chosen so that the accuracy above it is at least the target with a confidence of 80%: a one-sided
+# bound, at this quantile of the normal distribution. The lowest threshold that reaches the target on the photos that
+# it is chosen on misses it on about half of all sets of new photos. With a confidence of 90%, 300 photos are too few
+# for a target of 99%.
 TARGET_Z = 0.8416212335729143
+# The fractions of photos with an answer for which the accuracy is listed.
+COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,18 @@ class CoverageCurve:
         thresholds: float64 [points], the smallest confidences that are answered, in descending order.
         answered: int64 [points], the number of answers.
         correct: int64 [points], the number of correct ones.
-        count: The number of photos.
+        confidences: float [count], the confidence of each photo's answer.
     """
 
     thresholds: np.ndarray
     answered: np.ndarray
     correct: np.ndarray
-    count: int
+    confidences: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """The number of photos."""
+        return len(self.confidences)
 
     @property
     def coverage(self) -> np.ndarray:
@@ -99,13 +107,17 @@ class CoverageCurve:
         """Return the highest threshold with at least this coverage, which is above 0."""
         return float(self.thresholds[np.searchsorted(self.answered, coverage * self.count - 1e-9)])
 
-    def threshold_for_accuracy(self, target: float) -> float | None:
+    def threshold_for_accuracy(self, target: float, trials_per_photo: float = 1.0) -> float | None:
         """Return the lowest threshold above which the accuracy is at least `target`, with a confidence of 80%.
+
+        Args:
+            target: The accuracy, 0 to 1.
+            trials_per_photo: How many independent trials each photo is worth; less than 1 for grouped photos.
 
         Returns:
             The threshold, or None if there is none: the photos are too few, or the classifier is not accurate enough.
         """
-        bounds = np.array([wilson_interval(correct, answered, TARGET_Z)[0]
+        bounds = np.array([wilson_interval(correct * trials_per_photo, answered * trials_per_photo, TARGET_Z)[0]
                            for correct, answered in zip(self.correct, self.answered)])
         reached = np.flatnonzero(bounds >= target)
         return float(self.thresholds[reached[-1]]) if len(reached) else None
@@ -121,4 +133,27 @@ def coverage_curve(confidences: np.ndarray, correct: np.ndarray) -> CoverageCurv
     order = np.argsort(-confidences, kind="stable")
     ordered = confidences[order].astype(np.float64)
     last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
-    return CoverageCurve(ordered[last], last + 1, np.cumsum(correct[order])[last].astype(np.int64), len(ordered))
+    return CoverageCurve(ordered[last], last + 1, np.cumsum(correct[order])[last].astype(np.int64),
+                         confidences)
+
+
+def coverage_of(probabilities: np.ndarray, metrics: Metrics) -> CoverageCurve:
+    """Return the accuracy for every coverage of evaluated answers.
+
+    Args:
+        probabilities: float [n, n_classes], the probabilities of the evaluated photos.
+        metrics: The metrics of the answers.
+    """
+    return coverage_curve(probabilities[np.arange(metrics.count), metrics.predicted], metrics.predicted == metrics.y)
+
+
+def answered_at(curve: CoverageCurve, metrics: Metrics, coverage: float) -> SelectiveMetrics:
+    """Return the metrics of the most certain answers.
+
+    Args:
+        curve: The result of `coverage_of`.
+        metrics: The metrics of all answers.
+        coverage: The fraction of photos with an answer.
+    """
+    return evaluate_answered(curve.confidences >= curve.threshold_for_coverage(coverage),
+                             metrics.predicted == metrics.y, metrics.groups)

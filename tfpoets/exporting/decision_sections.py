@@ -22,8 +22,8 @@ class UnsureOption:
     """The section about answers that are left to a person.
 
     Attributes:
-        threshold: An answer with a lower probability is replaced by `unsure`. It is above 1 if no threshold reaches the
-            target, so that there are no answers.
+        threshold: An answer with a lower probability is replaced by `unsure`. It is above 1 if no threshold reaches
+            the target, so that there are no answers.
         accuracy_target: The accuracy of the answers that was asked for, 0 to 1.
         count: The number of photos that the threshold was chosen on.
         coverage: The fraction of these photos that get an answer, 0 to 1.

@@ -15,7 +15,6 @@ import numpy as np
 
 from tfpoets.data import LEGACY_PIXELS_VERSION, PIXELS_VERSION, Photo, load_legacy_pixels, load_pixels, network_input
 from tfpoets.errors import PhotoError
-from tfpoets.evaluation import choose_classes
 from tfpoets.exporting import UNKNOWN_LABEL, UNSURE_LABEL, Metadata
 from tfpoets.extractors import Engine, EngineRunner, core_count
 
@@ -126,6 +125,9 @@ class Classifier:
 
         It is the most likely label or, if the classifier has costs, the one with the lowest expected cost.
         """
+        if self.costs is None:
+            return int(probabilities.argmax())
+        from tfpoets.evaluation import choose_classes  # imported here, because few classifiers need it
         return int(choose_classes(probabilities[None], self.costs)[0])
 
     def with_labels(self, labels: Sequence[str]) -> Classifier:

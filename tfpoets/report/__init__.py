@@ -1,10 +1,12 @@
 """The HTML report, and pictures of photos, confusion matrices and training curves."""
 from .answer_grid import Answer, answer_grid
 from .contents import EvaluatedPhotos, describe_evaluation, describe_retraining
+from .forecast_sentences import class_gain_sentence, cost_sentence, doubling_sentence, target_sentences
 from .page import Misclassification, OcclusionMap, ReportContent, write_report
 from .pictures import confusion_picture, curves_picture, sample_grid
 from .sentences import scene_sentences, unknown_sentences
 
 __all__ = ["Answer", "EvaluatedPhotos", "Misclassification", "OcclusionMap", "ReportContent", "answer_grid",
-           "confusion_picture", "curves_picture", "describe_evaluation", "describe_retraining", "sample_grid",
-           "scene_sentences", "unknown_sentences", "write_report"]
+           "class_gain_sentence", "confusion_picture", "cost_sentence", "curves_picture", "describe_evaluation",
+           "describe_retraining", "doubling_sentence", "sample_grid", "scene_sentences", "target_sentences",
+           "unknown_sentences", "write_report"]

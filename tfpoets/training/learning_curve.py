@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from tfpoets.data import Examples
-from tfpoets.evaluation import Z_95, CurvePoint, PowerLaw, standard_error
+from tfpoets.evaluation import (Z_95, CurvePoint, Forecast, PowerLaw, choose_classes, log_softmax, standard_error)
 
-from .linear_head import LinearHead
+from .lbfgs import LBFGSFit
 from .logistic_regression import LogisticObjective, compute_principal_axes, predict_log_proba, solve
 
 # The tolerance for `solve`. With 1e-4, no accuracy differs by more than the chance of a draw.
@@ -29,9 +31,9 @@ MIN_PHOTOS, MIN_PHOTOS_PER_CLASS, MIN_TEST_PHOTOS = 40, 6, 20
 MIN_DRAWN_PER_CLASS = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CurveOptions:
-    """How thoroughly a learning curve is measured.
+    """How a learning curve is measured.
 
     Attributes:
         sizes: The number of sizes, from a fraction of the photos to all of them.
@@ -39,6 +41,8 @@ class CurveOptions:
         draws: The number of draws of each size except the largest.
         class_draws: The number of draws of half the photos of each class.
         max_classes: With more classes, the gain from more photos of each class is not measured.
+        balanced: Whether all classes have the same total weight in training.
+        costs: The costs of the answers, float64 [n_classes, n_classes], or None for the most probable classes.
     """
 
     sizes: int = 8
@@ -46,6 +50,8 @@ class CurveOptions:
     draws: int = 5
     class_draws: int = 5
     max_classes: int = 100
+    balanced: bool = False
+    costs: np.ndarray | None = None
 
 
 QUICK_CURVE = CurveOptions(sizes=4, smallest=0.125, draws=2, class_draws=1, max_classes=12)
@@ -85,10 +91,40 @@ class LearningCurve:
     class_gains: tuple[ClassGain, ...] = ()
 
     @property
+    def now(self) -> float:
+        """The accuracy with all training photos, 0 to 1."""
+        return self.points[-1].accuracy
+
+    @cached_property
+    def doubled(self) -> Forecast:
+        """The forecast for twice as many training photos."""
+        return self.law.forecast(2 * self.points[-1].size)
+
+    @property
     def best_class(self) -> int | None:
-        """The index of the class that gains most, or None if no gain is distinguishable from chance."""
-        gains = [gain.accuracy if gain.interval[0] > 0 else 0.0 for gain in self.class_gains]
-        return int(np.argmax(gains)) if any(gain > 0 for gain in gains) else None
+        """The index of the class that gains most, or None if no gain is distinguishable from chance.
+
+        Since it is the best of all classes, its gain must exceed 0 by the quantile for 5% over the number of classes
+        (Bonferroni).
+        """
+        if not self.class_gains:
+            return None
+        from scipy.special import ndtri  # imported here because label_image starts without SciPy
+        best = int(np.argmax([gain.accuracy for gain in self.class_gains]))
+        gain = self.class_gains[best]
+        half_width = (gain.interval[1] - gain.accuracy) * ndtri(1 - 0.025 / len(self.class_gains)) / Z_95
+        return best if gain.accuracy > half_width else None
+
+    def to_dict(self, labels: Sequence[str]) -> dict[str, Any]:
+        """Return the curve for JSON."""
+        best, doubled = self.best_class, self.doubled
+        return {"points": [{"photos": point.size, "accuracies": list(point.accuracies)} for point in self.points],
+                "test_photos": self.n_test, "exponent": self.law.exponent, "accuracy": self.now,
+                "forecast": {"photos": doubled.size, "accuracy": doubled.accuracy, "interval": list(doubled.interval)},
+                "ten_more_photos": {label: {"photos": gain.photos, "gain": gain.accuracy,
+                                            "gain_interval": list(gain.interval), "recall_gain": gain.recall}
+                                    for label, gain in zip(labels, self.class_gains)},
+                "best_class": None if best is None else labels[best]}
 
 
 def explain_missing_curve(train: Examples, test: Examples) -> str:
@@ -101,35 +137,33 @@ def explain_missing_curve(train: Examples, test: Examples) -> str:
     return ""
 
 
-def measure_learning_curve(train: Examples, test: Examples, head: LinearHead, l2: float,
-                           groups: tuple[np.ndarray, np.ndarray | None], balanced: bool = False,
-                           options: CurveOptions = CurveOptions(), seed: int = 0) -> LearningCurve:
+def measure_learning_curve(train: Examples, test: Examples, fit: LBFGSFit,
+                           groups: tuple[np.ndarray, np.ndarray | None], options: CurveOptions = CurveOptions()
+                           ) -> LearningCurve:
     """Measure the accuracy for several numbers of training photos, and what more photos of each class would gain.
 
     Args:
         train: All photos that the head was trained on.
         test: The test photos.
-        head: The head that was trained on all photos, whose accuracy is the last point.
-        l2: The L2 strength of the head.
+        fit: The head that was trained on all photos, whose accuracy is the last point, with its L2 strength.
         groups: The number of each training photo's group, int64 [n_train], since a group is drawn as a whole; and that
             of each test photo, int64 [n_test], or None if the test photos are independent.
-        balanced: Whether all classes have the same total weight.
-        options: How many heads to train.
-        seed: The seed of the draws.
+        options: How many heads to train, and how.
     """
     train_groups, test_groups = groups
-    sizes, final = _sizes(len(train), train.n_classes, options), _accuracy(head.probabilities(test.X), test.y)
+    sizes = _sizes(len(train), train.n_classes, options)
+    final = float((choose_classes(fit.head.probabilities(test.X), options.costs) == test.y).mean())
     with threadpool_limits(1, user_api="blas"):  # as in `fit_head`
-        heads = _SubsetHeads(train, test, head, l2, balanced)
+        heads = _SubsetHeads(train, test, fit, options)
         draws = [heads.accuracies(_draw_order(train.y, train_groups, rng), sizes)
-                 for rng in _generators(seed, options.draws)]
+                 for rng in _generators(0, options.draws)]
         points = (*(CurvePoint(size, accuracies) for size, accuracies in zip(sizes, zip(*draws))),
                   CurvePoint(len(train), (final,)))
         law = PowerLaw(points, len(test))
         changes: list[np.ndarray] = []
         if train.n_classes <= options.max_classes:
             changes = [heads.changes_without_halves(train_groups, rng)
-                       for rng in _generators(seed + 1, options.class_draws)]
+                       for rng in _generators(1, options.class_draws)]
     gains = [_class_gain(change, test, test_groups, label, int((train.y == label).sum()), law.exponent)
              for label, change in enumerate(np.mean(changes, axis=0))] if changes else ()
     return LearningCurve(points, law, len(test), tuple(gains))
@@ -139,24 +173,25 @@ class _SubsetHeads:
     """Heads for subsets of the training photos, all in the principal axes of all training photos.
 
     Args:
-        train, test, head, l2, balanced: As in `measure_learning_curve`.
+        train, test, fit, options: As in `measure_learning_curve`.
     """
 
-    def __init__(self, train: Examples, test: Examples, head: LinearHead, l2: float, balanced: bool):
+    def __init__(self, train: Examples, test: Examples, fit: LBFGSFit, options: CurveOptions):
         self._axes = compute_principal_axes(train.X.astype(np.float32))
         self._test_X = self._axes.transform(test.X)
-        self._train, self._test, self._head, self._l2, self._balanced = train, test, head, l2, balanced
+        self._train, self._test, self._fit, self._options = train, test, fit, options
 
     def _solve(self, rows: np.ndarray, initial_coef: np.ndarray) -> np.ndarray:
         """Return the coefficients for some of the training photos."""
         train = self._train
-        objective = LogisticObjective(self._axes.X[rows], train.y[rows], train.n_classes, self._balanced,
+        objective = LogisticObjective(self._axes.X[rows], train.y[rows], train.n_classes, self._options.balanced,
                                       train.X.shape[1])
-        return solve(objective, self._l2 * len(train) / len(rows), initial_coef, CURVE_TOLERANCE)[0]
+        return solve(objective, self._fit.l2 * len(train) / len(rows), initial_coef, CURVE_TOLERANCE)[0]
 
     def _correct(self, coef: np.ndarray) -> np.ndarray:
         """Return which test photos are classified correctly: bool [n_test]."""
-        return predict_log_proba(self._test_X, coef).argmax(axis=1) == self._test.y
+        logits = predict_log_proba(self._test_X, coef) / self._fit.head.temperature
+        return choose_classes(np.exp(log_softmax(logits)), self._options.costs) == self._test.y
 
     def accuracies(self, order: np.ndarray, sizes: Sequence[int]) -> tuple[float, ...]:
         """Return the accuracy with the first photos of an order, for each number of photos in ascending order."""
@@ -175,7 +210,7 @@ class _SubsetHeads:
             without them, and 0 otherwise.
         """
         y = self._train.y
-        complete = self._solve(np.arange(len(y)), self._axes.to_coef(self._head))
+        complete = self._solve(np.arange(len(y)), self._axes.to_coef(self._fit.head))
         is_correct = self._correct(complete).astype(float)
         order = _draw_order(y, groups, rng)
         changes = []
@@ -190,10 +225,6 @@ def _generators(seed: int, count: int) -> list[np.random.Generator]:
     return [np.random.default_rng([seed, number]) for number in range(count)]
 
 
-def _accuracy(probabilities: np.ndarray, y: np.ndarray) -> float:
-    return float((probabilities.argmax(axis=1) == y).mean())
-
-
 def _sizes(n_train: int, n_classes: int, options: CurveOptions) -> list[int]:
     """Return the sizes of the draws, in equal ratios up to all photos, which are not included."""
     smallest = max(options.smallest * n_train, MIN_DRAWN_PER_CLASS * n_classes)
@@ -202,7 +233,7 @@ def _sizes(n_train: int, n_classes: int, options: CurveOptions) -> list[int]:
 
 
 def _draw_order(y: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the photos in a random order that keeps groups together and mixes the classes in proportion: int64 [n]."""
+    """Return the photos in a random order, int64 [n], that keeps groups together and mixes the classes evenly."""
     numbers = np.unique(groups, return_inverse=True)[1]
     first_rows = np.unique(numbers, return_index=True)[1]
     shuffled = rng.permutation(len(first_rows))
@@ -223,7 +254,8 @@ def _class_gain(change: np.ndarray, test: Examples, test_groups: np.ndarray | No
 
     Args:
         change: float64 [n_test], the mean contribution of the second half to each test photo.
-        test, test_groups: As in `measure_learning_curve`.
+        test: The test photos.
+        test_groups: The number of each test photo's group, or None.
         label: The class.
         photos: The number of its training photos.
         exponent: The exponent of the power law.

@@ -1,0 +1,63 @@
+"""When a classifier gives no answer (`accuracy_target`), and which answer it gives (`costs`)."""
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from tfpoets.data import Dataset, group_numbers, read_costs
+from tfpoets.evaluation import CoverageCurve, choose_classes, coverage_curve, design_effect
+from tfpoets.events import stage_events
+from tfpoets.exporting import UnsureOption
+from tfpoets.retrain_options import RetrainOptions
+from tfpoets.training import EventCallback, TrainingResult, predict_held_out
+
+log = logging.getLogger(__name__)
+
+# A threshold that no probability reaches.
+NO_ANSWERS = 2.0
+# The smallest coverage for which the highest accuracy that can be reached is reported.
+MIN_COVERAGE = 0.1
+
+
+def read_cost_matrix(dataset: Dataset, options: RetrainOptions) -> np.ndarray | None:
+    """Return the costs by true class (rows) and answer (columns), float64 [n_classes, n_classes], or None."""
+    return None if options.costs is None else read_costs(options.costs, dataset.labels)
+
+
+def choose_threshold(training: TrainingResult, costs: np.ndarray | None, options: RetrainOptions,
+                     on_event: EventCallback) -> UnsureOption | None:
+    """Choose the probability below which answers are replaced by `unsure`, on photos that are not test photos.
+
+    Args:
+        training: The trained classifier.
+        costs: The costs, or None.
+        options: The options of the run.
+        on_event: Receives the events of the stage.
+
+    Returns:
+        The threshold, or None without an accuracy target. If no threshold reaches the target, a warning is logged, and
+        the classifier gives no answers.
+    """
+    target = options.accuracy_target
+    if target is None:
+        return None
+    with stage_events("accuracy target", on_event):
+        probabilities, examples = predict_held_out(training, options.training)
+        answers = choose_classes(probabilities, costs)
+        confidences, correct = probabilities[np.arange(len(answers)), answers], answers == examples.y
+        curve = coverage_curve(confidences, correct)
+        trials = 1 / design_effect(correct, group_numbers(examples.photos))
+        threshold = curve.threshold_for_accuracy(target, trials)
+    if threshold is None:
+        _warn_about_target(target, curve)
+        return UnsureOption(NO_ANSWERS, target, len(answers), 0.0)
+    return UnsureOption(threshold, target, len(answers), float((confidences >= threshold).mean()))
+
+
+def _warn_about_target(target: float, curve: CoverageCurve) -> None:
+    usable = curve.coverage >= MIN_COVERAGE
+    log.warning("No threshold reaches `accuracy_target`=%g with enough certainty on these %d photos: of the most "
+                "certain answers, for a tenth of the photos or more, %.1f%% are right at best. Every photo is labelled "
+                "unsure. Use a lower target, or more photos.", target, curve.count,
+                100 * float(curve.accuracy[usable].max()))
