@@ -58,6 +58,6 @@ def choose_threshold(training: TrainingResult, costs: np.ndarray | None, options
 def _warn_about_target(target: float, curve: CoverageCurve) -> None:
     usable = curve.coverage >= MIN_COVERAGE
     log.warning("No threshold reaches `accuracy_target`=%g with enough certainty on these %d photos: of the most "
-                "certain answers, for a tenth of the photos or more, %.1f%% are right at best. Every photo is labelled "
-                "unsure. Use a lower target, or more photos.", target, curve.count,
+                "certain answers, for a tenth of the photos or more, %.1f%% are right at best. Every photo is "
+                "labelled unsure. Use a lower target, or more photos.", target, curve.count,
                 100 * float(curve.accuracy[usable].max()))

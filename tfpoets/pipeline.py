@@ -100,8 +100,9 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
         unsure = choose_threshold(training, costs, options, on_event)
         test, reference = _evaluate(training, dataset, options, on_event, costs, unsure)
         cross_validation = None if folds is None else _cross_validate(training, folds, options, on_event)
-        metadata = replace(_build_metadata(training, dataset, test, cross_validation, options),
-                           unsure=unsure and replace(unsure, test=test.selective.to_dict() if test.selective else None),
+        if unsure and test.selective:
+            unsure = replace(unsure, test=test.selective.to_dict())
+        metadata = replace(_build_metadata(training, dataset, test, cross_validation, options), unsure=unsure,
                            costs=None if costs is None else CostTable.from_matrix(costs))
         with stage_events("files", on_event, logs_substages=True):
             export = ClassifierExport(training.extractor, training.head, metadata, options.files, reference, process)

@@ -88,8 +88,10 @@ def label(options: LabelOptions) -> int:
     sources = InputSources(options.sources)
     failed = False
     for source, prediction in classifier.predict_photos(sources, sources.read):
-        top_labels = [(name, score) for name, score in classifier.top_labels(prediction, options.top_k)
-                      if score >= options.min_score]
+        top_labels = classifier.top_labels(prediction, options.top_k)
+        if top_labels and top_labels[0][1] < options.min_score:  # with costs, other labels may have higher scores
+            top_labels = []
+        top_labels = [(name, score) for name, score in top_labels if score >= options.min_score]
         write(source, top_labels, prediction)
         failed = failed or bool(prediction.reason)
         if options.sort_into and (top_labels or prediction.unknown or prediction.unsure):

@@ -12,9 +12,9 @@ EXPONENTS = np.geomspace(0.05, 1.2, 12)
 FLOORS = np.linspace(0, 0.9, 10)
 # The variance of the error rate e between training sets of n photos is typically e (1 - e) times
 # FLIPS / n_test + LUCK / n ** 1.5. This was measured with three networks on draws of 9 to 707 flower photos.
-FLIPS, LUCK = 0.5, 1.3
+FLIPS, LUCK = 0.6, 1.3
 # The measured variance is averaged with the typical one, which counts as this many draws.
-PRIOR_DRAWS = 20
+PRIOR_DRAWS = 12
 # The variance that is added to each point, as a fraction of the variance between training sets of the largest size,
 # because a power law is only an approximation.
 MISFIT = 0.1
