@@ -9,8 +9,8 @@ import numpy as np
 from tfpoets.data import TEST, TRAINING, VALIDATION, group_numbers
 from tfpoets.events import LearningCurveMeasured, stage_events
 from tfpoets.retrain_options import RetrainOptions
-from tfpoets.training import (QUICK_CURVE, CurveOptions, EventCallback, HeadOptions, LBFGSFit, LearningCurve,
-                              NetworkFit, TrainingResult, explain_missing_curve, fit_head, measure_learning_curve)
+from tfpoets.training import (QUICK_CURVE, CurveOptions, EventCallback, LBFGSFit, LearningCurve, TrainingResult,
+                              explain_missing_curve, measure_learning_curve)
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +19,7 @@ def measure_curve(training: TrainingResult, costs: np.ndarray | None, options: R
                   on_event: EventCallback) -> LearningCurve | None:
     """Measure the learning curve of the last layer: quickly, or thoroughly with `advice`.
 
-    The photos are those that the head was trained on. With another solver than L-BFGS, the curve is that of heads
-    fitted by L-BFGS.
+    The photos are those that the head was trained on.
 
     Args:
         training: The trained classifier.
@@ -29,32 +28,26 @@ def measure_curve(training: TrainingResult, costs: np.ndarray | None, options: R
         on_event: Receives the event LearningCurveMeasured.
 
     Returns:
-        The curve; None if there are too few photos, or if the network was trained on the photos, so that its features
-        for them say nothing about fewer photos.
+        The curve, or None if there are too few photos or another kind of training. If a network was trained on the
+        photos, its features for them say nothing about fewer photos. Other solvers are too slow, and the bottlenecks
+        of augmented views are not kept.
     """
-    if isinstance(training.fit, NetworkFit):
-        if options.advice:
-            log.info("No learning curve: it is measured only if the last layer alone is trained.")
-        return None
-    dataset, fit = training.dataset, training.fit
+    dataset, fit, head_options = training.dataset, training.fit, options.training.head
     assert dataset.split is not None
-    test, head_options = dataset.part(TEST), options.training.head
-    if not isinstance(head_options, HeadOptions):
-        head_options = HeadOptions()
     is_used = dataset.split.parts == TRAINING
-    if head_options.refit:
+    if isinstance(fit, LBFGSFit) and fit.refitted:
         is_used |= dataset.split.parts == VALIDATION
-    examples = dataset.examples().select(is_used)
+    examples, test = dataset.examples().select(is_used), dataset.part(TEST)
     reason = explain_missing_curve(examples, test)
-    if reason:
+    if not isinstance(fit, LBFGSFit) or training.augmented_views:
+        reason = ("No learning curve: it is measured only if the last layer alone is trained, by the default solver "
+                  "and without augmented views.")
+    if reason or not isinstance(fit, LBFGSFit):
         log.log(logging.INFO if options.advice else logging.DEBUG, reason)
         return None
     with stage_events("learning curve", on_event):
-        if not isinstance(fit, LBFGSFit):
-            fit = fit_head(dataset.part(TRAINING), dataset.part(VALIDATION), head_options)
-        groups = dataset.split.groups[is_used], group_numbers(test.photos)
-        curve_options = replace(CurveOptions() if options.advice else QUICK_CURVE, balanced=head_options.balanced,
-                                costs=costs)
-        curve = measure_learning_curve(examples, test, fit, groups, curve_options)
+        curve = measure_learning_curve(
+            examples, test, fit, (dataset.split.groups[is_used], group_numbers(test.photos)),
+            replace(CurveOptions() if options.advice else QUICK_CURVE, balanced=head_options.balanced, costs=costs))
     on_event(LearningCurveMeasured(curve, dataset.labels, options.advice))
     return curve

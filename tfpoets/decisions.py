@@ -52,7 +52,10 @@ def choose_threshold(training: TrainingResult, costs: np.ndarray | None, options
     if threshold is None:
         _warn_about_target(target, curve)
         return UnsureOption(NO_ANSWERS, target, len(answers), 0.0)
-    return UnsureOption(threshold, target, len(answers), float((confidences >= threshold).mean()))
+    coverage = float((confidences >= threshold).mean())
+    log.info("Accuracy target: labels with a probability below %.3f are replaced by unsure, as for %.0f%% of the %d "
+             "photos that the threshold was chosen on.", threshold, 100 * (1 - coverage), len(answers))
+    return UnsureOption(threshold, target, len(answers), coverage)
 
 
 def _warn_about_target(target: float, curve: CoverageCurve) -> None:

@@ -42,7 +42,10 @@ def evaluate_test_photos(training: TrainingResult, test: Examples, outputs: dict
         rejection = evaluate_rejection(outputs[UNKNOWN_SCORE], correct, unknown.threshold, groups=metrics.groups)
     if unsure is not None:
         confidences = probabilities[np.arange(len(test)), metrics.predicted]
-        selective = evaluate_answered(confidences >= unsure.threshold, correct, metrics.groups)
+        is_answered = confidences >= unsure.threshold
+        if unknown is not None:
+            is_answered &= outputs[UNKNOWN_SCORE] <= unknown.threshold
+        selective = evaluate_answered(is_answered, correct, metrics.groups)
     cost_metrics = None if costs is None else evaluate_costs(probabilities, test.y, costs, metrics.groups)
     return Evaluated(labels, test.photos, probabilities, metrics, balanced_batch, rejection, selective=selective,
                      accuracy_target=options.accuracy_target, costs=cost_metrics)

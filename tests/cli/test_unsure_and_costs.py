@@ -1,4 +1,4 @@
-"""--accuracy_target and --costs: which answers retrain stores the rules for, and which ones the other commands give."""
+"""--accuracy_target and --costs: the rules that retrain stores, and the answers that the other commands give."""
 from __future__ import annotations
 
 import csv
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import write_photos
+from tests.conftest import retrain_json, write_photos
 from tfpoets.cli import evaluate, label_image, retrain, show_image
 from tfpoets.inference import load_classifier
 from tfpoets.serving import InferencePool, Limits, create_app
@@ -145,6 +145,15 @@ def test_the_report_shows_the_curves(trained: Path) -> None:
     page = Path("tf_files/retrained_graph.html").read_text("utf-8")
     assert "More photos" in page and "Twice as many photos:" in page
     assert "Answers left to you" in page and "If the classifier may leave" in page
+
+
+def test_a_solver_that_keeps_the_validation_photos_chooses_its_threshold_on_them(
+        tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
+    result = retrain_json(capsys, "--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
+                          "--how_many_training_steps=300", "--accuracy_target=0.6", "--output_graph=sgd/g.pb",
+                          "--output_labels=sgd/l.txt", "--nodoctor", "--validation_percentage=30")
+    assert result["unsure"]["count"] == result["split"]["counts"]["validation"]
+    assert 0 < result["unsure"]["threshold"] < 1 and result["learning_curve"] is None
 
 
 @pytest.mark.parametrize(("arguments", "words"), [

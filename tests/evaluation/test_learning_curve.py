@@ -60,5 +60,6 @@ def test_the_interval_contains_the_accuracy_of_most_simulated_classifiers() -> N
 
 def test_a_curve_that_reaches_100_percent_gives_intervals_within_0_and_1() -> None:
     accuracies = (0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0, 1.0)
-    forecast = PowerLaw([CurvePoint(size, (accuracy,)) for size, accuracy in zip(SIZES, accuracies)], 60).forecast(9999)
+    points = [CurvePoint(size, (accuracy,)) for size, accuracy in zip(SIZES, accuracies)]
+    forecast = PowerLaw(points, 60).forecast(9999)
     assert 0 <= forecast.interval[0] <= forecast.accuracy <= forecast.interval[1] <= 1

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tfpoets.errors import ModelError
-from tfpoets.exporting import (CostTable, CrossValidation, EvaluationInfo, HeadInfo, InputInfo, Metadata, NetworkInfo, NodeNames,
-                               RejectOption, RepeatedScenes, SplitInfo, UnsureOption)
+from tfpoets.exporting import (CostTable, CrossValidation, EvaluationInfo, HeadInfo, InputInfo, Metadata, NetworkInfo,
+                               NodeNames, RejectOption, RepeatedScenes, SplitInfo, UnsureOption)
 
 FULL = Metadata(
     labels=["blå", "日本"], input=InputInfo(224, 192), nodes=NodeNames("input", "final_result"),

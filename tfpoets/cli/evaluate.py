@@ -154,7 +154,7 @@ def _evaluate_decisions(classifier: Classifier, probabilities: np.ndarray, predi
     """Return the metrics of the accuracy target and of the costs, each None if the classifier has none."""
     metadata, selective, costs = classifier.metadata, None, None
     if metadata and metadata.unsure:
-        is_answered = np.array([not prediction.unsure for prediction in predictions])
+        is_answered = np.array([not (prediction.unsure or prediction.unknown) for prediction in predictions])
         selective = evaluate_answered(is_answered, metrics.predicted == metrics.y, metrics.groups)
     if classifier.costs is not None:
         costs = evaluate_costs(probabilities, metrics.y, classifier.costs, metrics.groups)

@@ -24,11 +24,9 @@ CHECKS_SKIPPED = ("Skipped: the data doctor (wrong labels, duplicates and other 
                   "check whether test photos repeat the scenes of training photos. They need the features of a "
                   "pretrained network, which take longer than training a small one. Add --doctor to run them.")
 
-# Which programs take the costs into account.
-COSTS_ELSEWHERE = textwrap.wrap(
-    "The costs are in the metadata. The commands of tfpoets, and the output `label` of a SavedModel, apply them. "
-    "Other programs that read the .pb, the .tflite or another format get probabilities, and must apply the costs "
-    "themselves; a .keras file does not contain them.", LINE_WIDTH, initial_indent="  ", subsequent_indent="  ")
+# Which programs apply the threshold and the costs.
+APPLIED_BY = ("in the metadata. The commands of tfpoets, and the output `label` of a SavedModel, apply {them}. Other "
+              "programs get probabilities, and must apply {them} themselves; a .keras file does not contain {them}.")
 
 
 class EventPrinter:
@@ -89,11 +87,23 @@ class EventPrinter:
         if event.selective and event.accuracy_target:
             lines += target_lines(event.selective, event.accuracy_target, "test photos")
         if event.costs:
-            lines += [*cost_lines(event.costs), *COSTS_ELSEWHERE]
+            lines += cost_lines(event.costs)
+        lines += _application_lines(event)
         if self._list_misclassified:
             lines.append("=== MISCLASSIFIED TEST IMAGES ===")
             lines += [f"{error.photo.uri:>70}  {error.predicted}" for error in event.misclassified()]
         return lines
+
+
+def _application_lines(event: events.Evaluated) -> list[str]:
+    """Return lines on which programs apply the threshold of the accuracy target and the costs."""
+    subjects = [name for name, is_set in (("threshold", event.selective), ("costs", event.costs)) if is_set]
+    if not subjects:
+        return []
+    is_one = subjects == ["threshold"]
+    text = f"The {' and the '.join(subjects)} {'is' if is_one else 'are'} "
+    return textwrap.wrap(text + APPLIED_BY.format(them="it" if is_one else "them"), LINE_WIDTH, initial_indent="  ",
+                         subsequent_indent="  ")
 
 
 def _extraction_lines(event: events.BottlenecksExtracted) -> list[str]:

@@ -57,7 +57,7 @@ def target_sentences(metrics: SelectiveMetrics, target: float, photos: str) -> l
     """
     low, high = metrics.coverage_interval
     sentences = [f"Answered: {metrics.coverage:.1%} (95% interval {100 * low:.1f}-{100 * high:.1f}%) of the {photos}; "
-                 "the others are labelled unsure."]
+                 "the others get no label."]
     if metrics.accuracy_interval is not None:
         low, high = metrics.accuracy_interval
         verdict = "which the interval contains" if low <= target <= high else (
