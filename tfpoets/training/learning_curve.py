@@ -181,11 +181,20 @@ class _SubsetHeads:
         self._test_X = self._axes.transform(test.X)
         self._train, self._test, self._fit, self._options = train, test, fit, options
 
-    def _solve(self, rows: np.ndarray, initial_coef: np.ndarray) -> np.ndarray:
-        """Return the coefficients for some of the training photos."""
+    def _solve(self, rows: np.ndarray, initial_coef: np.ndarray, factors: np.ndarray | None = None) -> np.ndarray:
+        """Return the coefficients for some of the training photos.
+
+        Args:
+            rows: int64 [n], the photos.
+            initial_coef: The coefficients to start from.
+            factors: float64 [n], by which the weights of these photos are multiplied, or None.
+        """
         train = self._train
         objective = LogisticObjective(self._axes.X[rows], train.y[rows], train.n_classes, self._options.balanced,
                                       train.X.shape[1])
+        if factors is not None:
+            weights = objective.sample_weight * factors
+            objective.sample_weight = weights / weights.sum()
         return solve(objective, self._fit.l2 * len(train) / len(rows), initial_coef, CURVE_TOLERANCE)[0]
 
     def _correct(self, coef: np.ndarray) -> np.ndarray:
@@ -203,7 +212,10 @@ class _SubsetHeads:
         return tuple(accuracies)
 
     def changes_without_halves(self, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return what the photos that are left out, half of those of one class, contribute to each test photo.
+        """Return what half of the photos of each class contribute to each test photo.
+
+        The other half of the class gets the weight of both. Otherwise the class would become rare in the training
+        photos, and what this costs is not what more photos of the class would gain.
 
         Returns:
             float64 [n_classes, n_test], 1 if the test photo is classified correctly only with the photos, -1 if only
@@ -217,7 +229,8 @@ class _SubsetHeads:
         for label in range(self._train.n_classes):
             of_class = order[y[order] == label]
             rows = np.setdiff1d(np.arange(len(y)), of_class[:len(of_class) // 2])
-            changes.append(is_correct - self._correct(self._solve(rows, complete)))
+            factors = np.where(y[rows] == label, len(of_class) / (y[rows] == label).sum(), 1.0)
+            changes.append(is_correct - self._correct(self._solve(rows, complete, factors)))
         return np.array(changes)
 
 
