@@ -2,8 +2,8 @@
 
 python -m tests.benchmarks.class_gains --image_dir=PHOTOS [--photos=300] [--added=60] [--seeds=10]
 
-For each seed, the gains are measured on a random draw of photos. Then new photos of one class at a time are added, and the
-accuracy on 770 other photos is compared. The promise for ten photos is extrapolated to the added ones by the power law.
+For each seed, the gains are measured on a random draw of photos. Then new photos of one class at a time are added, and
+the accuracy on 770 other photos is compared. The promise for ten photos is extrapolated by the power law.
 """
 from __future__ import annotations
 
