@@ -19,10 +19,11 @@ import numpy as np
 
 from tfpoets.data import Dataset, Photo, Split
 from tfpoets.doctor import Finding
-from tfpoets.evaluation import Metrics, Rejection
+from tfpoets.evaluation import CostMetrics, Metrics, Rejection, SelectiveMetrics
 from tfpoets.exporting import ExportResult, ExportedFile, RepeatedScenes
 from tfpoets.extractors import Bottlenecks, Extractor
 from tfpoets.progress import listen_to_progress, stage
+from tfpoets.training import LearningCurve
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,9 @@ class Evaluated:
         rejection: The metrics of the reject option, or None without one.
         repeated_scenes: How many test photos show the same scene as a training photo, and the accuracy on the others;
             None if there are hardly any, or if this is not known.
+        selective: The metrics of the answers that are certain enough for the accuracy target, or None without one.
+        accuracy_target: The accuracy target, 0 to 1, or None.
+        costs: What the answers cost, or None without costs.
     """
 
     labels: Sequence[str]
@@ -182,10 +186,13 @@ class Evaluated:
     balanced_batch: BatchAccuracy | None = None
     rejection: Rejection | None = None
     repeated_scenes: RepeatedScenes | None = None
+    selective: SelectiveMetrics | None = None
+    accuracy_target: float | None = None
+    costs: CostMetrics | None = None
 
     def misclassified(self) -> list[Misclassified]:
         """Return the misclassified photos, in the order of `photos`."""
-        predictions = self.probabilities.argmax(axis=1) if len(self.photos) else ()
+        predictions = () if self.metrics is None else self.metrics.predicted
         return [Misclassified(photo, self.labels[prediction], float(row[prediction]))
                 for photo, row, prediction in zip(self.photos, self.probabilities, predictions)
                 if self.labels[prediction] != photo.label]
@@ -197,6 +204,21 @@ class CrossValidated:
 
     metrics: Metrics
     fold_accuracies: Sequence[float]
+
+
+@dataclass(frozen=True)
+class LearningCurveMeasured:
+    """Event: the learning curve has been measured.
+
+    Attributes:
+        curve: The curve.
+        labels: The labels, in output order.
+        is_complete: Whether it was measured thoroughly (the option `advice`).
+    """
+
+    curve: LearningCurve
+    labels: Sequence[str]
+    is_complete: bool
 
 
 @dataclass(frozen=True)

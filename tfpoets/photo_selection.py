@@ -12,7 +12,7 @@ from tfpoets.data import (PARTS, TEST, TRAINING, VALIDATION, Dataset, check_clas
                           with_test_photos)
 from tfpoets.errors import DataError, OptionError, join_names
 from tfpoets.events import PhotosListed, PhotosSplit, stage_events
-from tfpoets.exporting import UNKNOWN_LABEL
+from tfpoets.exporting import UNKNOWN_LABEL, UNSURE_LABEL
 from tfpoets.retrain_options import RetrainOptions
 from tfpoets.training import EventCallback
 
@@ -40,6 +40,8 @@ def list_photos(options: RetrainOptions, on_event: EventCallback) -> Dataset:
         check_class_sizes(dataset, options.split)
         if options.training.unknown_coverage:
             _check_no_class_named_unknown(dataset)
+        if options.accuracy_target:
+            _check_no_class_named_unsure(dataset)
     on_event(PhotosListed(dataset))
     return dataset
 
@@ -82,6 +84,13 @@ def _check_no_class_named_unknown(dataset: Dataset) -> None:
                               f"also a class named {label}.",
                               "Remove this class from the dataset; evaluate can report how many of its photos are "
                               "recognized as unknown.")
+
+
+def _check_no_class_named_unsure(dataset: Dataset) -> None:
+    for label in dataset.labels:
+        if label.casefold() == UNSURE_LABEL:
+            raise OptionError(f"With `accuracy_target`, photos without an answer are labelled {UNSURE_LABEL}, but "
+                              f"there is also a class named {label}.", "Rename this class.")
 
 
 def split_dataset(dataset: Dataset, options: RetrainOptions, on_event: EventCallback) -> Dataset:

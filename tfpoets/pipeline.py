@@ -12,20 +12,24 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import (TEST, TRAINING, AugmentationOptions, Dataset, Examples, Photo, assign_folds,
+from tfpoets.advice import measure_curve
+from tfpoets.data import (TEST, TRAINING, AugmentationOptions, Dataset, Photo, assign_folds,
                           group_numbers, hash_photos)
 from tfpoets.doctor import Finding, examine, required_measures, write_findings
 from tfpoets.errors import OptionError
-from tfpoets.evaluation import Metrics, evaluate, evaluate_rejection
-from tfpoets.events import (BatchAccuracy, BottlenecksExtracted, ChecksSkipped, ConversionEnded, ConversionStarted,
+from tfpoets.decisions import choose_threshold, read_cost_matrix, with_decisions
+from tfpoets.evaluation import Metrics, evaluate
+from tfpoets.events import (BottlenecksExtracted, ChecksSkipped, ConversionEnded, ConversionStarted,
                             CrossValidated, Evaluated, FilesWritten, IntermediateExportStarted, PhotosExamined,
                             ReportWritten, notes_and_progress, stage_events)
 from tfpoets.exporting import (ClassifierExport, CrossValidation, ExportedFile, ExportResult, HeadInfo,
-                               ReferenceOutputs, build_keras_classifier, check_destinations, check_formats,
-                               check_keras_network, convert, describe_classifier, export_graph, open_graph)
+                               ReferenceOutputs, UnsureOption, build_keras_classifier, check_destinations,
+                               check_formats, check_keras_network, convert, describe_classifier, export_graph,
+                               open_graph)
 from tfpoets.extractors import Bottlenecks, Extractor, core_count, extract_bottlenecks, open_extractor
 from tfpoets.files import check_output_folder
-from tfpoets.graphs import PROBABILITIES, UNKNOWN_SCORE, output_columns
+from tfpoets.final_test import evaluate_test_photos
+from tfpoets.graphs import output_columns
 from tfpoets.inference import Classifier, load_classifier
 from tfpoets.locks import lock_destination
 from tfpoets.networks import build_network
@@ -35,12 +39,12 @@ from tfpoets.report import (EvaluatedPhotos, ReportContent, confusion_picture, c
 from tfpoets.photo_selection import list_photos, split_dataset
 from tfpoets.retrain_options import RetrainOptions, check_percentages
 from tfpoets.retrain_result import RetrainResult
-from tfpoets.run_metadata import build_metadata, unknown_score
+from tfpoets.run_metadata import build_metadata
 from tfpoets.scene_check import with_repeated_scenes
 from tfpoets.tf_process import TensorFlowProcess
 from tfpoets.training import (EventCallback, FineTuningOptions, HeadOptions, IntermediateFit, NetworkFit,
-                              NetworkOptions, SGDOptions, TrainingContext, TrainingResult, draw_balanced, make_rng,
-                              out_of_fold_probabilities, train, trainer_for, write_summaries)
+                              NetworkOptions, SGDOptions, TrainingContext, TrainingResult, out_of_fold_probabilities,
+                              train, trainer_for, write_summaries)
 
 log = logging.getLogger(__name__)
 
@@ -88,26 +92,31 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
     """Run all steps in order."""
     _check_destinations(options)
     listed_dataset = list_photos(options, on_event)
+    costs = read_cost_matrix(listed_dataset, options)
     extractor, bottlenecks = _extract_bottlenecks(listed_dataset, options, on_event)
     with _start_tensorflow(options) as process:
         dataset = split_dataset(bottlenecks.dataset, options, on_event)
         # The folds are assigned before training, so that too few photos are reported before any long computation.
         folds = assign_folds(dataset, options.cross_validate) if options.cross_validate else None
         training = _train(extractor, dataset, options, on_event)
-        test, reference = _evaluate(training, dataset, options, on_event)
+        unsure = choose_threshold(training, costs, options, on_event)
+        test, reference = _evaluate(training, dataset, options, on_event, costs, unsure)
         cross_validation = None if folds is None else _cross_validate(training, folds, options, on_event)
         metadata = build_metadata(training, dataset, test, cross_validation, options)
+        metadata = with_decisions(metadata, costs, unsure, test)
         with stage_events("files", on_event, logs_substages=True):
             export = ClassifierExport(training.extractor, training.head, metadata, options.files, reference, process)
         with export, ExitStack() as locks:  # meanwhile, the other process imports TensorFlow and verifies the graph
             findings = None
             with _publishing_on_error(export, None, options, on_event):
+                curve = measure_curve(training, costs, options, on_event)
                 if extractor and options.runs_doctor:
                     findings = _examine(dataset, bottlenecks.unreadable, training.extractor, on_event)
             is_trusted = options.extractor.trust_model
             classifier = load_classifier(export.verified_tflite(not is_trusted), trust_model=is_trusted)
             with _publishing_on_error(export, findings, options, on_event), stage_events("report", on_event):
-                report = _describe(training, test, findings, classifier, label_command(options.files.tflite))
+                report = replace(_describe(training, test, findings, classifier, label_command(options.files.tflite)),
+                                 learning_curve=curve)
             # Until everything that belongs to the graph has been written, no other run replaces the graph.
             locks.enter_context(lock_destination(options.files.output_graph))
             exported = _publish(export, findings, options, on_event)
@@ -116,7 +125,8 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
     return RetrainResult(
         classifier=classifier, listed_dataset=listed_dataset, unreadable=bottlenecks.unreadable,
         n_computed_bottlenecks=bottlenecks.computed, extractor=extractor, training=training, metadata=metadata,
-        test=test, findings=findings, exported=exported, converted=tuple(converted), report=options.files.report)
+        test=test, findings=findings, exported=exported, converted=tuple(converted), report=options.files.report,
+        learning_curve=curve)
 
 
 def _publish(export: ClassifierExport, findings: Sequence[Finding] | None, options: RetrainOptions,
@@ -219,7 +229,8 @@ def _intermediate_graph_writer(extractor: Extractor | None, dataset: Dataset, op
     return listen
 
 
-def _evaluate(training: TrainingResult, dataset: Dataset, options: RetrainOptions, on_event: EventCallback
+def _evaluate(training: TrainingResult, dataset: Dataset, options: RetrainOptions,  # noqa: PLR0913 - all differ
+              on_event: EventCallback, costs: np.ndarray | None, unsure: UnsureOption | None
               ) -> tuple[Evaluated, ReferenceOutputs]:
     """Return the evaluation on the test photos, and the outputs that the exported files must reproduce.
 
@@ -229,27 +240,10 @@ def _evaluate(training: TrainingResult, dataset: Dataset, options: RetrainOption
         test = training.dataset.part(TEST)
         outputs = training.head.outputs(test.X)
         reference = ReferenceOutputs(test.photos, output_columns(outputs))
-        evaluated = _evaluate_test_photos(training, test, outputs, options)
+        evaluated = evaluate_test_photos(training, test, outputs, options, costs, unsure)
     evaluated = with_repeated_scenes(evaluated, dataset, on_event)
     on_event(evaluated)
     return evaluated, reference
-
-
-def _evaluate_test_photos(training: TrainingResult, test: Examples, outputs: dict[str, np.ndarray],
-                          options: RetrainOptions) -> Evaluated:
-    """Return the metrics of the test photos for the outputs of the head."""
-    labels, probabilities, unknown = training.dataset.labels, outputs[PROBABILITIES], unknown_score(training)
-    if not len(test):
-        return Evaluated(labels, test.photos, probabilities, None)
-    metrics, balanced_batch = evaluate(probabilities, test.y, group_numbers(test.photos)), None
-    if options.training.sgd and options.test_batch_size != -1:
-        rows = draw_balanced(test.y, options.test_batch_size, make_rng(options.split.seed))
-        balanced_batch = BatchAccuracy(evaluate(probabilities[rows], test.y[rows]).accuracy, len(rows))
-    rejection = None
-    if unknown is not None:
-        rejection = evaluate_rejection(outputs[UNKNOWN_SCORE], metrics.predicted == test.y, unknown.threshold,
-                                       groups=metrics.groups)
-    return Evaluated(labels, test.photos, probabilities, metrics, balanced_batch, rejection)
 
 
 def _cross_validate(training: TrainingResult, folds: np.ndarray, options: RetrainOptions, on_event: EventCallback
@@ -290,7 +284,7 @@ def _describe(training: TrainingResult, test: Evaluated, findings: Sequence[Find
               label_command: str) -> ReportContent:
     """Return the contents of the report."""
     evaluated = EvaluatedPhotos(test.photos, training.dataset.part(TEST).y, test.probabilities, test.metrics,
-                                test.rejection, test.repeated_scenes)
+                                test.rejection, test.repeated_scenes, test.selective, test.accuracy_target, test.costs)
     return describe_retraining(training.dataset, evaluated, findings, training.fit.curves(), classifier, label_command)
 
 

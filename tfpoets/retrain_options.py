@@ -18,7 +18,7 @@ from tfpoets.training import TrainingOptions, check_batch_size
 TF_FILES = Path("tf_files")
 
 # These do not affect the result, so they are not stored with it.
-UNSTORED_OPTIONS = ("offline", "resume", "trust_model")
+UNSTORED_OPTIONS = ("offline", "resume", "trust_model", "advice")
 # The percentages, and the class of the group of options that each one belongs to.
 PERCENTAGES = {"testing_percentage": "split=SplitOptions", "validation_percentage": "split=SplitOptions",
                "random_crop": "augmentation=AugmentationOptions", "random_scale": "augmentation=AugmentationOptions",
@@ -46,6 +46,11 @@ class RetrainOptions:
         extractor: Which pretrained network is used.
         training: What is trained, and how.
         files: Which files are written.
+        accuracy_target: The accuracy that the answers must have, 0 to 1; photos whose answer is too uncertain for it
+            are labelled unsure. None: every photo gets an answer.
+        costs: A table (CSV) of what each confusion costs; the answer is then the label with the lowest expected cost.
+            None: the answer is the most likely label.
+        advice: Whether to measure thoroughly what would improve the classifier, which takes some seconds more.
         cross_validate: The number of folds for a cross-validation of the last layer; None: no cross-validation.
         doctor: Whether to look for problems in the photos, and for scenes of training photos in the test photos. Both
             need the bottlenecks of a pretrained network. None: yes, unless a network is trained from scratch, which
@@ -63,6 +68,9 @@ class RetrainOptions:
     extractor: ExtractorOptions = ExtractorOptions()
     training: TrainingOptions = TrainingOptions()
     files: ExportOptions = ExportOptions()
+    accuracy_target: float | None = None
+    costs: Path | None = None
+    advice: bool = False
     cross_validate: int | None = None
     doctor: bool | None = None
     bottleneck_dir: Path = TF_FILES / "bottlenecks"
@@ -79,7 +87,9 @@ class RetrainOptions:
         if self.image_dir is None and not self.dataset.manifest:
             raise OptionError("`image_dir` is missing.", "Set it to the photo folder.")
         convert_to_locations(self, "image_dir", "test_dir")
-        convert_to_paths(self, "bottleneck_dir", "summaries_dir", "intermediate_output_graphs_dir")
+        check_range("accuracy_target", self.accuracy_target, above=0, below=1)
+        check_bool("advice", self.advice)
+        convert_to_paths(self, "costs", "bottleneck_dir", "summaries_dir", "intermediate_output_graphs_dir")
         # At least three folds: one is held out, one is used for validation, and the others for training.
         check_range("cross_validate", self.cross_validate, minimum=3, maximum=100, integer=True)
         check_batch_size("test_batch_size", self.test_batch_size)
@@ -127,6 +137,9 @@ class RetrainOptions:
         if training.unknown_coverage and not has_validation_photos:
             raise OptionError("`unknown_coverage` needs validation photos, to choose its threshold.",
                               "Set `validation_percentage` above 0.")
+        if self.accuracy_target and (training.all_layers or training.sgd) and not has_validation_photos:
+            raise OptionError("`accuracy_target` needs validation photos for this kind of training, to choose its "
+                              "threshold.", "Set `validation_percentage` above 0.")
         if training.all_layers and self.cross_validate:
             raise OptionError("`cross_validate` is only for training the last layer: a network trained on the photos "
                               "has seen the photos of every fold.", "Omit it.")

@@ -11,12 +11,12 @@ import numpy as np
 
 from tfpoets.data import Dataset, Photo
 from tfpoets.doctor import Finding
-from tfpoets.evaluation import Metrics, Rejection
+from tfpoets.evaluation import COVERAGES, Metrics, Rejection, answered_at, coverage_of
 from tfpoets.events import Evaluated, Misclassified
 from tfpoets.exporting import CrossValidation, ExportResult, ExportedFile, Metadata
 from tfpoets.extractors import Extractor
 from tfpoets.inference import Classifier
-from tfpoets.training import TrainingResult
+from tfpoets.training import LearningCurve, TrainingResult
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -37,6 +37,8 @@ class RetrainResult:
         exported: The classifier's files, and how their predictions compare with those of the trained head.
         converted: The files in further formats, starting with the graph itself; empty if none were requested.
         report: The HTML report.
+        learning_curve: The accuracy against the number of training photos, with a forecast; None if there are too few
+            photos, or if the network was trained on them.
     """
 
     classifier: Classifier
@@ -51,6 +53,7 @@ class RetrainResult:
     exported: ExportResult
     converted: Sequence[ExportedFile]
     report: Path
+    learning_curve: LearningCurve | None = None
 
     @property
     def dataset(self) -> Dataset:
@@ -91,8 +94,9 @@ class RetrainResult:
         """Return the result for JSON, with paths as strings and None for numbers that are not finite.
 
         The sections are `labels`, `photos` (listed and unreadable), `bottlenecks`, `augmented`, `split`, `network`,
-        `head`, `fine_tuning`, `curves`, `test`, `misclassified`, `unknown`, `cross_validation`, `findings`, `files`,
-        `proof`, `converted` and `report`. A section is None, or an empty list, if the run had no such step.
+        `head`, `fine_tuning`, `curves`, `test`, `misclassified`, `unknown`, `unsure`, `cross_validation`,
+        `learning_curve`, `findings`, `files`, `proof`, `converted` and `report`. A section is None, or an empty list,
+        if the run had no such step.
         """
         metadata = self.metadata
         return _non_finite_to_none({
@@ -111,6 +115,8 @@ class RetrainResult:
             "misclassified": [{"file": error.photo.uri, "label": error.photo.label, "answer": error.predicted,
                                "score": error.score} for error in self.misclassified],
             "unknown": metadata.unknown and asdict(metadata.unknown),
+            "unsure": metadata.unsure and asdict(metadata.unsure),
+            "learning_curve": self.learning_curve and self.learning_curve.to_dict(self.labels),
             "cross_validation": self.cross_validation and asdict(self.cross_validation),
             "findings": None if self.findings is None else [finding.to_dict() for finding in self.findings],
             "files": [str(path) for path in self.files],
@@ -144,10 +150,13 @@ class RetrainResult:
     def _test(self) -> dict[str, Any] | None:
         if self.metrics is None:
             return None
+        coverage = coverage_of(self.test.probabilities, self.metrics)
         batch, repeated_scenes = self.test.balanced_batch, self.test.repeated_scenes
         return {**self.metrics.to_dict(self.labels), "majority_label": self.labels[self.metrics.majority],
                 "majority_accuracy": self.metrics.majority_accuracy,
                 "repeated_scenes": repeated_scenes and asdict(repeated_scenes),
+                "coverage": [answered_at(coverage, self.metrics, fraction).to_dict() for fraction in COVERAGES],
+                "costs": self.test.costs and asdict(self.test.costs),
                 "drawn": batch and {"accuracy": batch.accuracy, "count": batch.count}}
 
     def _converted(self, file: ExportedFile) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from tfpoets.data import Dataset
 from tfpoets.events import Evaluated
 from tfpoets.exporting import (CrossValidation, HeadInfo, Metadata, NetworkInfo, RejectOption, describe_classifier,
                                evaluation_info, split_info)
+from tfpoets.final_test import unknown_score
 from tfpoets.retrain_options import RetrainOptions
-from tfpoets.training import NetworkFit, RejectingHead, TrainingResult, UnknownScore
+from tfpoets.training import NetworkFit, TrainingResult
 
 
 def build_metadata(training: TrainingResult, dataset: Dataset, evaluated: Evaluated,
@@ -33,8 +34,3 @@ def build_metadata(training: TrainingResult, dataset: Dataset, evaluated: Evalua
         unknown=unknown and RejectOption(unknown.threshold, unknown.coverage, len(unknown.references),
                                          rejection.to_dict() if rejection else None),
         cross_validation=cross_validation, options=options.to_dict())
-
-
-def unknown_score(training: TrainingResult) -> UnknownScore | None:
-    """Return the unknown score of a classifier, or None if it has no reject option."""
-    return training.head.unknown_score if isinstance(training.head, RejectingHead) else None

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tfpoets.errors import ModelError
-from tfpoets.exporting import (CrossValidation, EvaluationInfo, HeadInfo, InputInfo, Metadata, NetworkInfo, NodeNames,
-                               RejectOption, RepeatedScenes, SplitInfo)
+from tfpoets.exporting import (CostTable, CrossValidation, EvaluationInfo, HeadInfo, InputInfo, Metadata, NetworkInfo,
+                               NodeNames, RejectOption, RepeatedScenes, SplitInfo, UnsureOption)
 
 FULL = Metadata(
     labels=["blå", "日本"], input=InputInfo(224, 192), nodes=NodeNames("input", "final_result"),
@@ -19,10 +19,11 @@ FULL = Metadata(
     split=SplitInfo(-3, "cd34", {"training": 8, "validation": 1, "test": 1}, "0123456789"),
     test=EvaluationInfo(0.75, (0.5, 0.875), 4, 0.25, 0.125, 2, RepeatedScenes(4, 3, 1.0, (0.25, 1.0), "v{group}_*")),
     unknown=RejectOption(3.5, 0.95, 8, {"count": 4}),
+    unsure=UnsureOption(0.875, 0.99, 40, 0.75, {"count": 4}), costs=CostTable(1.0, ((0, 1, 2.5),)),
     cross_validation=CrossValidation(5, 0.75, (0.5, 0.875), 10, 0.0625, 3), files={"g.pb": "ef56"},
     options={"split": {"seed": -3}})
 MINIMAL = replace(FULL, network=NetworkInfo("wrapped", "my_model", "ab12"), head=HeadInfo("none", 1.0), split=None,
-                  test=None, unknown=None, cross_validation=None, files={}, options={})
+                  test=None, unknown=None, unsure=None, costs=None, cross_validation=None, files={}, options={})
 MALFORMED = {
     "labels": [None, "ab", ["one"], ["a", 1], ["a", "\ud800"], {"a": 1, "b": 2}],
     "input": [None, [], 3, {}],
@@ -53,6 +54,13 @@ MALFORMED = {
     "unknown.threshold": [None, "3", float("nan"), float("-inf"), 10 ** 400],
     "unknown.coverage": [None, 2],
     "unknown.test": [4, []],
+    "unsure": [1, [], {}],
+    "unsure.threshold": [None, "0.9", -1, float("nan")],
+    "unsure.accuracy_target": [None, 2],
+    "unsure.test": [4, []],
+    "costs": [1, [], {}],
+    "costs.default": [None, -1, float("inf")],
+    "costs.listed": [None, 3, {}, [[0, 1]], [[0, 2, 1.0]], [[-1, 0, 1.0]], [[0, 1, -1.0]], [[0.5, 1, 1.0]], [None]],
     "cross_validation": [1, {}],
     "cross_validation.spread": [None, float("nan")],
     "files": [None, [], {"g.pb": 1}],

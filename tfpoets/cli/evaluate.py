@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from tfpoets.data import DatasetOptions, Photo, group_numbers
 from tfpoets.errors import DataError
-from tfpoets.evaluation import Metrics, Rejection, evaluate, evaluate_rejection
+from tfpoets.evaluation import (Metrics, Rejection, evaluate, evaluate_answered, evaluate_costs,
+                                evaluate_rejection)
 from tfpoets.exporting import training_photo_mask
 from tfpoets.files import check_output_file
 from tfpoets.inference import Classifier, LegacyGraphOptions, Prediction, load_classifier
@@ -26,7 +27,7 @@ from .paths import TF_FILES, default_graph
 from .run_command import UsageError, run_command
 from .shared_flags import (CLASSIFIER_HELP, DATASET_FLAGS, GRAPH_FLAGS, IMAGE_DIR_HELP, TRUST_FLAG, dataset_options,
                            legacy_options)
-from .text import accuracy_lines, class_lines, unknown_lines
+from .text import accuracy_lines, class_lines, cost_lines, target_lines, unknown_lines
 
 log = logging.getLogger(__name__)
 
@@ -117,33 +118,54 @@ def evaluate_classifier(options: EvaluateOptions) -> int:
     probabilities = np.stack([prediction.probabilities for prediction in predictions
                               if prediction.probabilities is not None])
     y = np.array([labelled.class_indices[photo.label] for photo in photos])
-    metrics = evaluate(probabilities, y, group_numbers(photos))
+    metrics = evaluate(probabilities, y, group_numbers(photos), classifier.costs)
+    decisions = _evaluate_decisions(classifier, probabilities, predictions, metrics)
     rejection = _evaluate_rejection(classifier, predictions, metrics, labelled.unknown_photos)
     if options.report:
         command = f"{command_line('label_image', f'--graph={options.graph}')} --image=PHOTO"
         write_report(options.report, describe_evaluation(
-            classifier, options.graph, EvaluatedPhotos(photos, y, probabilities, metrics, rejection),
+            classifier, options.graph, EvaluatedPhotos(photos, y, probabilities, metrics, rejection, **decisions),
             labelled.dataset.location, notes, command))
     if options.format == "json":
-        print_json({**metrics.to_dict(classifier.labels), "unknown": rejection and rejection.to_dict()})
+        selective, costs = decisions["selective"], decisions["costs"]
+        print_json({**metrics.to_dict(classifier.labels), "unknown": rejection and rejection.to_dict(),
+                    "unsure": selective and selective.to_dict(), "costs": costs and asdict(costs)})
     else:
-        _print_metrics(classifier, metrics, rejection)
+        _print_metrics(classifier, metrics, rejection, decisions)
         if options.report:
             print_lines(f"Report: {options.report}")
     return accuracy_exit_code(metrics, options.min_accuracy, "accuracy")
 
 
-def _print_metrics(classifier: Classifier, metrics: Metrics, rejection: Rejection | None) -> None:
+def _print_metrics(classifier: Classifier, metrics: Metrics, rejection: Rejection | None, decisions: dict[str, Any]
+                   ) -> None:
     """Print the metrics as text."""
     print_lines(*accuracy_lines(metrics, classifier.labels, "Accuracy"))
     if rejection:
         print_lines(*unknown_lines(rejection, "photos"))
+    if decisions["selective"]:
+        print_lines(*target_lines(decisions["selective"], decisions["accuracy_target"], "photos"))
+    if decisions["costs"]:
+        print_lines(*cost_lines(decisions["costs"]))
     print_lines(f"Cross entropy = {metrics.cross_entropy:.4f} ± {metrics.cross_entropy_standard_error:.4f}")
     caution = " (few photos: mostly noise)" if metrics.count < MIN_PHOTOS_FOR_CALIBRATION else ""
     print_lines(f"Expected calibration error = {metrics.expected_calibration_error:.1%}{caution}")
     if len(classifier.labels) > TOP_K:
         print_lines(f"Top-{TOP_K} accuracy = {metrics.top_k(TOP_K):.1%}")
     print_lines(*class_lines(metrics, classifier.labels))
+
+
+def _evaluate_decisions(classifier: Classifier, probabilities: np.ndarray, predictions: list[Prediction],
+                        metrics: Metrics) -> dict[str, Any]:
+    """Return the metrics of the accuracy target and of the costs, each None if the classifier has none."""
+    metadata, selective, costs = classifier.metadata, None, None
+    if metadata and metadata.unsure:
+        is_answered = np.array([not (prediction.unsure or prediction.unknown) for prediction in predictions])
+        selective = evaluate_answered(is_answered, metrics.predicted == metrics.y, metrics.groups)
+    if classifier.costs is not None:
+        costs = evaluate_costs(probabilities, metrics.y, classifier.costs, metrics.groups)
+    return {"selective": selective, "costs": costs,
+            "accuracy_target": metadata.unsure.accuracy_target if metadata and metadata.unsure else None}
 
 
 def _evaluate_rejection(classifier: Classifier, predictions: list[Prediction], metrics: Metrics,

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from tfpoets.data import STANDARD_INPUT, InputSources, is_url, read_photo_header, suffixes_for
 from tfpoets.errors import ExportError, PhotoError, check_range
 from tfpoets.escaping import escape_for_csv
-from tfpoets.exporting import UNKNOWN_LABEL
+from tfpoets.exporting import UNKNOWN_LABEL, UNSURE_LABEL
 from tfpoets.inference import LegacyGraphOptions, Prediction, load_classifier
 
 from .invocation import command_line
@@ -45,7 +45,7 @@ FLAGS = (
         Flag("min_score", "lowest score of the labels to show, from 0 to 1 (default: 0)", "min_score", fraction, "S"),
         Flag("format", "text (default), csv, or jsonl with one JSON object per photo", "format",
              choices=("text", "csv", "jsonl")),
-        Flag("sort_into", "copy each photo into the subfolder of DIR named after its top label; no file is "
+        Flag("sort_into", "copy each photo into the subfolder of DIR named after its label; no file is "
              "overwritten", "sort_into", path, "DIR"))),
     GRAPH_FLAGS)
 
@@ -92,12 +92,14 @@ def label(options: LabelOptions) -> int:
     sources = InputSources(options.sources)
     failed = False
     for source, prediction in classifier.predict_photos(sources, sources.read):
-        top_labels = [(name, score) for name, score in classifier.top_labels(prediction, options.top_k)
-                      if score >= options.min_score]
+        top_labels = classifier.top_labels(prediction, options.top_k)
+        if top_labels and top_labels[0][1] < options.min_score:  # with costs, other labels may have higher scores
+            top_labels = []
+        top_labels = [(name, score) for name, score in top_labels if score >= options.min_score]
         write(source, top_labels, prediction)
         failed = failed or bool(prediction.reason)
-        if options.sort_into and (top_labels or prediction.unknown):
-            label_name = UNKNOWN_LABEL if prediction.unknown else top_labels[0][0]
+        if options.sort_into and (top_labels or prediction.unknown or prediction.unsure):
+            label_name = classifier.predicted_label(prediction)
             try:
                 _copy_photo(source, sources.read(source), label_name, options.sort_into)
             except PhotoError as error:  # it was deleted, or a second download has failed
@@ -135,6 +137,9 @@ class _TextWriter:
         if prediction.unknown:
             print_lines(f"{indent}{UNKNOWN_LABEL} (unlike the training photos; the most similar classes:)")
             indent += "  "
+        elif prediction.unsure:
+            print_lines(f"{indent}{UNSURE_LABEL} (too uncertain for the accuracy target; the classes:)")
+            indent += "  "
         for name, score in labels:
             print_lines(f"{indent}{name} (score={score:.5f})")
         if not labels:
@@ -146,6 +151,8 @@ def _write_json(source: str, labels: TopLabels, prediction: Prediction) -> None:
         "labels": [{"label": name, "score": score} for name, score in labels]}
     if prediction.unknown_score is not None:
         values.update(unknown=prediction.unknown, unknown_score=prediction.unknown_score)
+    if prediction.unsure is not None:
+        values.update(unsure=prediction.unsure)
     print_json({"image": source, **values})
 
 
@@ -159,12 +166,13 @@ class _CSVWriter:
 
     def __call__(self, source: str, labels: TopLabels, prediction: Prediction) -> None:
         image = escape_for_csv(source)
-        if prediction.reason or not (labels or prediction.unknown):
+        no_answer = UNKNOWN_LABEL if prediction.unknown else UNSURE_LABEL if prediction.unsure else ""
+        if prediction.reason or not (labels or no_answer):
             self._rows.writerow([image, "", "", "", escape_for_csv(prediction.reason)])
-        if prediction.unknown:
-            self._rows.writerow([image, 1, UNKNOWN_LABEL, "", ""])
-        # The row for `unknown` counts towards --top_k, so that --top_k=1 always gives one row per photo.
-        first_rank = 2 if prediction.unknown else 1
+        if no_answer:
+            self._rows.writerow([image, 1, no_answer, "", ""])
+        # The row for `unknown` or `unsure` counts towards --top_k, so that --top_k=1 always gives one row per photo.
+        first_rank = 2 if no_answer else 1
         for rank, (name, score) in enumerate(labels[:self._top_k + 1 - first_rank], first_rank):
             self._rows.writerow([image, rank, escape_for_csv(name), f"{score:.5f}", ""])
         sys.stdout.flush()

@@ -94,6 +94,12 @@ EVALUATION = Group("evaluation", (
     Flag("cross_validate", "also measure the accuracy by K-fold cross-validation, which is more precise if there are "
          "few photos", "cross_validate", int, "K"),
     MIN_ACCURACY,
+    Flag("accuracy_target", "label photos as `unsure` where the label is too uncertain, so that the other labels have "
+         "this accuracy, such as 0.99 or 99% (default: off)", "accuracy_target", fraction, "A"),
+    Flag("costs", "table (CSV) of what each confusion costs, with the columns true, predicted and cost (default of a "
+         "confusion: 1); the label with the lowest expected cost is given", "costs", path, "FILE"),
+    Flag("advice", "measure more thoroughly what more photos would gain, which takes some seconds", "advice",
+         const=True),
     Flag("doctor", "search the photos for wrong labels, duplicates and other problems, and for scenes that are in "
          "training and test photos (default, except for networks trained from scratch, which do not need the features "
          "of a pretrained network otherwise)", const=True),

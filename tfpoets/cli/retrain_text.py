@@ -12,8 +12,9 @@ from tfpoets.exporting import ExportedFile
 from tfpoets.training import AugmentedViewsExtracted, EpochMetrics, FineTuningComparison, HeadFitted, StepMetrics
 
 from .messages import LINE_WIDTH, print_lines
-from .text import (accuracy_lines, conversion_header, conversion_notes, conversion_row, cross_validation_lines,
-                   finding_lines, photo_lines, scene_lines, unknown_lines)
+from .text import (accuracy_lines, conversion_header, conversion_notes, conversion_row, cost_lines,
+                   cross_validation_lines, finding_lines, learning_curve_lines, photo_lines, scene_lines, target_lines,
+                   unknown_lines)
 
 # The number of unreadable files that are listed by name. The report contains all of them.
 MAX_UNREADABLE = 50
@@ -22,6 +23,10 @@ MAX_FINDINGS_PER_KIND = 1
 CHECKS_SKIPPED = ("Skipped: the data doctor (wrong labels, duplicates and other problems in the photos), and the "
                   "check whether test photos repeat the scenes of training photos. They need the features of a "
                   "pretrained network, which take longer than training a small one. Add --doctor to run them.")
+
+# Which programs apply the threshold and the costs.
+APPLIED_BY = ("in the metadata. The commands of tfpoets, and the output `label` of a SavedModel, apply {them}. Other "
+              "programs get probabilities, and must apply {them} themselves; a .keras file does not contain {them}.")
 
 
 class EventPrinter:
@@ -50,6 +55,8 @@ class EventPrinter:
             FineTuningComparison: lambda event: textwrap.wrap(event.summary(), LINE_WIDTH, subsequent_indent="  "),
             events.IntermediateExportStarted: lambda event: [f"Save intermediate result to : {event.path}"],
             events.Evaluated: self._evaluation_lines,
+            events.LearningCurveMeasured: lambda event: learning_curve_lines(event.curve, event.labels,
+                                                                             event.is_complete),
             events.CrossValidated: lambda event: cross_validation_lines(event.metrics, event.fold_accuracies,
                                                                         self._has_repeated_scenes),
             events.FilesWritten: _file_lines,
@@ -77,10 +84,26 @@ class EventPrinter:
         lines += accuracy_lines(event.metrics, event.labels, "Final test accuracy")
         if event.rejection:
             lines += unknown_lines(event.rejection, "test photos")
+        if event.selective and event.accuracy_target:
+            lines += target_lines(event.selective, event.accuracy_target, "test photos")
+        if event.costs:
+            lines += cost_lines(event.costs)
+        lines += _application_lines(event)
         if self._list_misclassified:
             lines.append("=== MISCLASSIFIED TEST IMAGES ===")
             lines += [f"{error.photo.uri:>70}  {error.predicted}" for error in event.misclassified()]
         return lines
+
+
+def _application_lines(event: events.Evaluated) -> list[str]:
+    """Return lines on which programs apply the threshold of the accuracy target and the costs."""
+    subjects = [name for name, is_set in (("threshold", event.selective), ("costs", event.costs)) if is_set]
+    if not subjects:
+        return []
+    is_one = subjects == ["threshold"]
+    text = f"The {' and the '.join(subjects)} {'is' if is_one else 'are'} "
+    return textwrap.wrap(text + APPLIED_BY.format(them="it" if is_one else "them"), LINE_WIDTH, initial_indent="  ",
+                         subsequent_indent="  ")
 
 
 def _extraction_lines(event: events.BottlenecksExtracted) -> list[str]:

@@ -153,11 +153,15 @@ def _draw(photos: Sequence[Photo], count: int, seed: int) -> list[Photo]:
 
 def _make_answer(classifier: Classifier, photo: Photo, prediction: Prediction, class_indices: dict[str, int]
                  ) -> Answer:
-    """Return the answer that a prediction gives. "unknown" is right for the photos whose label is no class."""
-    if prediction.unknown:
-        return Answer(photo, classifier.predicted_label(prediction), None, photo.label not in class_indices)
+    """Return the answer that a prediction gives.
+
+    "unknown" is right for the photos whose label is no class, and "unsure" is never right.
+    """
+    if prediction.unknown or prediction.unsure:
+        is_right = prediction.unknown and photo.label not in class_indices
+        return Answer(photo, classifier.predicted_label(prediction), None, is_right)
     assert prediction.probabilities is not None
-    index = int(prediction.probabilities.argmax())
+    index = classifier.answer(prediction.probabilities)
     return Answer(photo, classifier.labels[index], float(prediction.probabilities[index]),
                   class_indices.get(photo.label) == index)
 

@@ -11,9 +11,11 @@ from tfpoets.data import Dataset
 from tfpoets.doctor import Finding, finding_kinds
 from tfpoets.errors import join_names
 from tfpoets.escaping import escape_for_terminal
-from tfpoets.evaluation import AverageMetrics, ClassMetrics, Metrics, Rejection
+from tfpoets.evaluation import AverageMetrics, ClassMetrics, CostMetrics, Metrics, Rejection, SelectiveMetrics
 from tfpoets.exporting import ExportedFile, RepeatedScenes
-from tfpoets.report import scene_sentences, unknown_sentences
+from tfpoets.report import (class_gain_sentence, cost_sentence, doubling_sentence, scene_sentences, target_sentences,
+                            unknown_sentences)
+from tfpoets.training import LearningCurve
 
 from .messages import LINE_WIDTH, as_flags
 
@@ -72,6 +74,26 @@ def _class_row(name: str, result: ClassMetrics | AverageMetrics, recall_interval
 def unknown_lines(rejection: Rejection, photos: str) -> list[str]:
     """Return the results of the reject option. `photos` is the term for the photos, such as "test photos"."""
     return [line for sentence in unknown_sentences(rejection, photos) for line in _wrap(sentence)]
+
+
+def target_lines(selective: SelectiveMetrics, target: float, photos: str) -> list[str]:
+    """Return the results of the accuracy target. `photos` is the term for the photos, such as "test photos"."""
+    return [line for sentence in target_sentences(selective, target, photos) for line in _wrap(sentence)]
+
+
+def cost_lines(costs: CostMetrics) -> list[str]:
+    """Return what the answers cost."""
+    return _wrap(cost_sentence(costs))
+
+
+def learning_curve_lines(curve: LearningCurve, labels: Sequence[str], is_complete: bool) -> list[str]:
+    """Return the forecast for twice as many photos and, if it is complete, the curve and the gains of the classes."""
+    if not is_complete:
+        return textwrap.wrap(doubling_sentence(curve), LINE_WIDTH, subsequent_indent="  ")
+    lines = ["Learning curve (accuracy on the test photos, by number of training photos):"]
+    lines += [f"  {point.size:>9,}  {point.accuracy:6.1%}" for point in curve.points]
+    lines += _wrap(doubling_sentence(curve))
+    return lines + _wrap(class_gain_sentence(curve, labels))
 
 
 def _confusion_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:

@@ -27,19 +27,36 @@ def assign_folds(dataset: Dataset, n_folds: int) -> np.ndarray:
         DataError: A class would be in fewer than three folds, or there are too few photos for `n_folds` folds.
     """
     assert dataset.split is not None
-    y, photo_groups = dataset.targets, dataset.split.groups
-    folds = np.full(len(dataset.photos), -1)
+    y = dataset.targets
+    folds = spread_over_folds(y, dataset.split.groups, n_folds)
     for class_index, label in enumerate(dataset.labels):
-        groups = np.unique(photo_groups[y == class_index])
-        for position, group in enumerate(groups):  # in the order of their hashes
-            rows = photo_groups == group
-            if folds[rows][0] < 0:  # otherwise the group has photos of two classes and is already assigned
-                folds[rows] = position % n_folds
         if len(np.unique(folds[y == class_index])) < MIN_FOLDS:
-            raise DataError(f"The class {label} has too few independent photos for cross-validation: {len(groups)}.",
+            n_groups = len(np.unique(dataset.split.groups[y == class_index]))
+            raise DataError(f"The class {label} has too few independent photos for cross-validation: {n_groups}.",
                             f"It needs at least {MIN_FOLDS}.")
     n_used = len(np.unique(folds))
     if n_used < n_folds:
         raise DataError(f"There are too few photos for cross-validation with {n_folds} folds: only "
                         f"{n_used} would contain photos.", f"Use `cross_validate`={n_used}.")
+    return folds
+
+
+def spread_over_folds(y: np.ndarray, photo_groups: np.ndarray, n_folds: int) -> np.ndarray:
+    """Assign photos to folds like `assign_folds`, but without raising an error for small classes.
+
+    Args:
+        y: int64 [n], the class of each photo.
+        photo_groups: int64 [n], the group of each photo; the groups of a class are distributed in the order of their
+            numbers.
+        n_folds: The number of folds.
+
+    Returns:
+        int64 [n], the fold of each photo, 0 to n_folds - 1.
+    """
+    folds = np.full(len(y), -1)
+    for class_index in np.unique(y):
+        for position, group in enumerate(np.unique(photo_groups[y == class_index])):
+            rows = photo_groups == group
+            if folds[rows][0] < 0:  # otherwise the group has photos of two classes and is already assigned
+                folds[rows] = position % n_folds
     return folds

@@ -82,6 +82,21 @@ def _effective_trials(correct: np.ndarray, sizes: np.ndarray, effective_groups: 
     return float(min(max(proportion * (1 - proportion) / variance, effective_groups), count))
 
 
+def design_effect(successes: np.ndarray, groups: np.ndarray | None) -> float:
+    """Return the number of grouped trials that are worth as much as one independent trial: at least 1.
+
+    Args:
+        successes: bool [n], the outcomes of at least one trial.
+        groups: int64 [n], the number of each trial's group, or None for independent trials.
+    """
+    if groups is None:
+        return 1.0
+    numbers = np.unique(groups, return_inverse=True)[1]
+    sizes = np.bincount(numbers).astype(float)
+    effective_groups = len(successes) ** 2 / float((sizes ** 2).sum())
+    return len(successes) / _effective_trials(np.bincount(numbers, successes), sizes, effective_groups)
+
+
 def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> float:
     """Return the standard error of a mean; that of a cluster sample (Cochran 1977, chapter 9A.2) with groups.
 

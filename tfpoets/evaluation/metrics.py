@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .costs import choose_classes
 from .cross_entropy import MIN_PROBABILITY, cross_entropy
 from .intervals import proportion_interval, standard_error
 
@@ -83,7 +84,7 @@ class Metrics:
 
     Attributes:
         count: The number of photos.
-        correct: The number of photos whose most probable class is the true one.
+        correct: The number of photos whose answer, the most probable class or the least costly one, is right.
         cross_entropy: The mean negative natural logarithm of the probability of the true class.
         cross_entropy_standard_error: The standard error of that mean; NaN for a single photo or group.
         expected_calibration_error: The mean absolute difference between the confidence and the accuracy of a bin,
@@ -224,14 +225,16 @@ class Metrics:
                 "confusion_matrix": self.confusion.tolist(), "labels": list(labels)}
 
 
-def evaluate(probabilities: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> Metrics:
-    """Evaluate predicted probabilities against the true classes.
+def evaluate(probabilities: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None,
+             costs: np.ndarray | None = None) -> Metrics:
+    """Evaluate predicted probabilities, and the answers that follow from them, against the true classes.
 
     Args:
         probabilities: float [n, n_classes]; each row sums to 1.
         y: int64 [n], the true classes.
         groups: int64 [n], the number of each photo's group, if the photos are not independent (frames of videos,
             several photos of each object); None if they are.
+        costs: float64 [n_classes, n_classes], for answers with the lowest expected cost; see `choose_classes`.
 
     Raises:
         ValueError: There are no photos.
@@ -239,7 +242,7 @@ def evaluate(probabilities: np.ndarray, y: np.ndarray, groups: np.ndarray | None
     if len(y) == 0:
         raise ValueError("there are no photos to evaluate")
     n_classes = probabilities.shape[1]
-    predicted = probabilities.argmax(1)
+    predicted = choose_classes(probabilities, costs)
     counts = np.bincount(y, minlength=n_classes)
     confusion = np.bincount(y * n_classes + predicted, minlength=n_classes ** 2).reshape(n_classes, n_classes)
     # Ties are ranked as argmax breaks them: the class with the smaller index comes first.

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .conversion import convert, export, open_graph
     from .export_targets import (EXPORT_TARGETS, FROZEN_GRAPH, NUMBERED_SAVED_MODEL, TFLITE_CLASSIFIER,
                                  check_classifier_exists, check_formats, find_target, format_names, open_exported)
+    from .decision_sections import UNSURE_LABEL, CostTable, UnsureOption
     from .exportable import Exportable, TrainedNetwork, sample_evenly
     from .keras_classifier import build_keras_classifier, check_keras_network
     from .metadata import RETRAIN_REMEDY, UNKNOWN_LABEL, Metadata, describe_classifier, evaluation_info, split_info
@@ -26,6 +27,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".conversion": "convert export open_graph",
     ".export_targets": "EXPORT_TARGETS FROZEN_GRAPH NUMBERED_SAVED_MODEL TFLITE_CLASSIFIER check_classifier_exists "
                        "check_formats find_target format_names open_exported",
+    ".decision_sections": "UNSURE_LABEL CostTable UnsureOption",
     ".exportable": "Exportable TrainedNetwork sample_evenly",
     ".keras_classifier": "build_keras_classifier check_keras_network",
     ".metadata": "RETRAIN_REMEDY UNKNOWN_LABEL Metadata describe_classifier evaluation_info split_info",

@@ -16,6 +16,7 @@ from tfpoets.extractors import INPUT_NODE, OUTPUT_NODE, core_count
 from tfpoets.graphs import MODULE_SCOPE, PROBABILITIES, UNKNOWN_SCORE, make_portable
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
+from .decision_sections import describe_decisions
 from .metadata import Metadata
 
 if TYPE_CHECKING:
@@ -119,9 +120,10 @@ class Exportable:
         return rebuild_keras_classifier(self.metadata, self.graph_def, self.name)
 
     def description(self) -> dict[str, Any]:
-        """Return labels, input size and unknown threshold as JSON values, for programs that run an exported file."""
+        """Return labels, input size, thresholds and costs as JSON values, for programs that run an exported file."""
         threshold = {"unknown_threshold": self.metadata.unknown.threshold} if self.metadata.unknown else {}
-        return {"labels": self.metadata.labels, "height": self.size[0], "width": self.size[1], **threshold}
+        return {"labels": self.metadata.labels, "height": self.size[0], "width": self.size[1], **threshold,
+                **describe_decisions(self.metadata)}
 
     def load_calibration_pixels(self) -> np.ndarray:
         """Load training photos for calibration, about the same number of each class.

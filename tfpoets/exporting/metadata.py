@@ -12,6 +12,7 @@ from tfpoets.errors import ModelError, one_line
 from tfpoets.extractors import INPUT_NODE
 from tfpoets.graphs import read_model_file
 
+from .decision_sections import CostTable, UnsureOption
 from .metadata_sections import (CrossValidation, EvaluationInfo, FieldReader, HeadInfo, InputInfo, NetworkInfo,
                                 NodeNames, RejectOption, RepeatedScenes, Section, SplitInfo, is_text)
 
@@ -49,6 +50,8 @@ class Metadata:
         split: The section about the split of the photos; None for a network that was trained elsewhere.
         test: The section about the evaluation on the test photos; None without test photos.
         unknown: The section about the reject option; None without one.
+        unsure: The section about answers that are left to a person; None if every photo gets an answer.
+        costs: The section about the costs of wrong answers; None if all of them cost the same.
         cross_validation: The section about the cross-validation; None without one.
         files: The SHA-256 of each exported file, by file name.
         made_with: The versions of Python and of the libraries.
@@ -63,6 +66,8 @@ class Metadata:
     split: SplitInfo | None = None
     test: EvaluationInfo | None = None
     unknown: RejectOption | None = None
+    unsure: UnsureOption | None = None
+    costs: CostTable | None = None
     cross_validation: CrossValidation | None = None
     files: dict[str, str] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=lambda: library_versions())
@@ -138,7 +143,8 @@ def _from_dict(values: Any, source: str) -> Metadata:
         labels=labels, input=InputInfo.from_dict(values.get("input")), nodes=NodeNames.from_dict(values.get("nodes")),
         network=NetworkInfo.from_dict(values.get("network")), head=HeadInfo.from_dict(values.get("head")),
         split=optional(SplitInfo, "split"), test=optional(EvaluationInfo, "test"),
-        unknown=optional(RejectOption, "unknown"),
+        unknown=optional(RejectOption, "unknown"), unsure=optional(UnsureOption, "unsure"),
+        costs=None if values.get("costs") is None else CostTable.from_dict(values["costs"], len(labels)),
         cross_validation=optional(CrossValidation, "cross_validation"),
         files=_read_strings("files", values.get("files", {})),
         made_with=_read_strings("made_with", values.get("made_with", {})),

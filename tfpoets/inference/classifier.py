@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from tfpoets.data import LEGACY_PIXELS_VERSION, PIXELS_VERSION, Photo, load_legacy_pixels, load_pixels, network_input
 from tfpoets.errors import ModelError, PhotoError
-from tfpoets.exporting import RETRAIN_REMEDY, UNKNOWN_LABEL, Metadata
+from tfpoets.exporting import RETRAIN_REMEDY, UNKNOWN_LABEL, UNSURE_LABEL, Metadata
 from tfpoets.extractors import Engine, EngineRunner, core_count
 
 Source = TypeVar("Source")
@@ -32,12 +33,15 @@ class Prediction:
         reason: Why the photo cannot be read; otherwise "".
         unknown_score: How much the photo differs from the training photos; None if the classifier has no such score.
         unknown: Whether the score is above the threshold, so that no label can be trusted.
+        unsure: Whether the probability of the answer is too low for the accuracy that was asked for; None if the
+            classifier always answers.
     """
 
     probabilities: np.ndarray | None
     reason: str = ""
     unknown_score: float | None = None
     unknown: bool = False
+    unsure: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,28 @@ class Classifier:
         """The score above which a photo is labelled unknown; None if the classifier has no such score."""
         return self.metadata.unknown_threshold if self.metadata else None
 
+    @property
+    def unsure_threshold(self) -> float | None:
+        """The probability below which an answer is replaced by "unsure"; None if every photo gets an answer."""
+        return self.metadata.unsure.threshold if self.metadata and self.metadata.unsure else None
+
+    @cached_property
+    def costs(self) -> np.ndarray | None:
+        """The costs by true class (rows) and answer (columns), float64 [n_classes, n_classes]; None without costs."""
+        if self.metadata is None or self.metadata.costs is None:
+            return None
+        return self.metadata.costs.matrix(len(self.labels))
+
+    def answer(self, probabilities: np.ndarray) -> int:
+        """Return the index of the answer for the probabilities of one photo, float32 [n_classes].
+
+        It is the most likely label or, if the classifier has costs, the one with the lowest expected cost.
+        """
+        if self.costs is None:
+            return int(probabilities.argmax())
+        from tfpoets.evaluation import choose_classes  # imported here, because few classifiers need it
+        return int(choose_classes(probabilities[None], self.costs)[0])
+
     def with_labels(self, labels: Sequence[str]) -> Classifier:
         """Return a copy of the classifier, and of its metadata, with new labels, which must be in output order."""
         classifier = copy.copy(self)
@@ -149,7 +175,9 @@ class Classifier:
         return outputs
 
     def label(self, photo: str | os.PathLike[str] | bytes) -> str:
-        """Return the most likely label of a photo, or "unknown" if the classifier rejects it.
+        """Return the label of a photo, "unknown" if the classifier rejects it, or "unsure".
+
+        The label is the most likely one or, if the classifier has costs, the one with the lowest expected cost.
 
         Args:
             photo: The path of the photo, or its content.
@@ -164,15 +192,23 @@ class Classifier:
         return self.predicted_label(prediction)
 
     def predicted_label(self, prediction: Prediction) -> str:
-        """Return the most likely label of a prediction with probabilities, or "unknown" if it was rejected."""
-        return UNKNOWN_LABEL if prediction.unknown else self.top_labels(prediction, 1)[0][0]
+        """Return the label of a prediction with probabilities, or "unknown" or "unsure"; see `label`."""
+        if prediction.unknown:
+            return UNKNOWN_LABEL
+        return UNSURE_LABEL if prediction.unsure else self.top_labels(prediction, 1)[0][0]
 
     def top_labels(self, prediction: Prediction, k: int) -> list[tuple[str, float]]:
-        """Return the k most likely labels with their scores, the most likely first; empty without probabilities."""
+        """Return k labels with their scores: the answer, then the others, the most likely first.
+
+        The answer is the most likely label, unless the classifier has costs. The list is empty without probabilities.
+        """
         if prediction.probabilities is None:
             return []
-        order = (-prediction.probabilities).argsort(kind="stable")[:k]
-        return [(self.labels[index], float(prediction.probabilities[index])) for index in order]
+        order = (-prediction.probabilities).argsort(kind="stable")
+        if self.costs is not None:
+            answer = self.answer(prediction.probabilities)
+            order = np.concatenate([[answer], order[order != answer]])
+        return [(self.labels[index], float(prediction.probabilities[index])) for index in order[:k]]
 
     def predict_photo(self, data: bytes, isolated: bool = False) -> Prediction:
         """Return the prediction for a photo.
@@ -236,11 +272,13 @@ class Classifier:
 
     def _to_prediction(self, row: np.ndarray) -> Prediction:
         """Convert one row of `outputs`, float32 [columns]."""
-        probabilities, threshold = row[:len(self.labels)], self.unknown_threshold
-        if threshold is None:
-            return Prediction(probabilities)
+        probabilities, unsure = row[:len(self.labels)], None
+        if self.unsure_threshold is not None:
+            unsure = bool(probabilities[self.answer(probabilities)] < self.unsure_threshold)
+        if self.unknown_threshold is None:
+            return Prediction(probabilities, unsure=unsure)
         score = float(row[len(self.labels)])
-        return Prediction(probabilities, unknown_score=score, unknown=score > threshold)
+        return Prediction(probabilities, unknown_score=score, unknown=score > self.unknown_threshold, unsure=unsure)
 
 
 def _map_in_order(pool: ThreadPoolExecutor, function: Callable[[Source], Result], sources: Iterable[Source],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tfpoets.errors import ModelError, check_bool, join_names
 from tfpoets.escaping import has_unsafe_characters
-from tfpoets.exporting import (METADATA_PATH, RETRAIN_REMEDY, TFLITE_IDENTIFIER, UNKNOWN_LABEL, Metadata,
+from tfpoets.exporting import (METADATA_PATH, RETRAIN_REMEDY, TFLITE_IDENTIFIER, UNKNOWN_LABEL, UNSURE_LABEL, Metadata,
                                check_classifier_exists, open_exported)
 from tfpoets.graphs import TRUST_WARNING, find_placeholder, read_model_file
 
@@ -136,6 +136,8 @@ def _rename_problem(classifier: Classifier, labels: Sequence[str], label_file: P
         return f"{label_file} contains the labels of the classifier in another order."
     if classifier.unknown_threshold is not None and UNKNOWN_LABEL in labels:
         return f"{label_file} contains {UNKNOWN_LABEL}, which stands for photos of none of the classes."
+    if classifier.unsure_threshold is not None and UNSURE_LABEL in labels:
+        return f"{label_file} contains {UNSURE_LABEL}, which stands for photos without an answer."
     return ""
 
 

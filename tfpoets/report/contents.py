@@ -11,7 +11,8 @@ import numpy as np
 from tfpoets.data import Dataset, Photo
 from tfpoets.doctor import Finding
 from tfpoets.errors import PhotoError
-from tfpoets.evaluation import CalibrationBin, Metrics, Rejection, calibration_bins
+from tfpoets.evaluation import (CalibrationBin, CostMetrics, Metrics, Rejection, SelectiveMetrics, calibration_bins,
+                                coverage_of)
 from tfpoets.exporting import CrossValidation, Metadata, RepeatedScenes
 from tfpoets.inference import Classifier, occlusion_maps
 
@@ -38,6 +39,9 @@ class EvaluatedPhotos:
         rejection: The metrics of the reject option; None if the classifier has none.
         repeated_scenes: How many of the photos show the same scene as a training photo; None if there are hardly any,
             or if this is not known.
+        selective: The metrics of the answers that are certain enough for `accuracy_target`; None without one.
+        accuracy_target: The accuracy target, 0 to 1, or None.
+        costs: What the answers cost, or None without costs.
     """
 
     photos: Sequence[Photo]
@@ -46,16 +50,25 @@ class EvaluatedPhotos:
     metrics: Metrics | None
     rejection: Rejection | None
     repeated_scenes: RepeatedScenes | None = None
+    selective: SelectiveMetrics | None = None
+    accuracy_target: float | None = None
+    costs: CostMetrics | None = None
 
     @property
     def predicted(self) -> np.ndarray:
         """The predicted class of each photo: int64 [photos]."""
-        return self.probabilities.argmax(axis=1)
+        return np.empty(0, np.int64) if self.metrics is None else self.metrics.predicted
+
+    @property
+    def decision_contents(self) -> dict[str, Any]:
+        """The fields of the report about the certainty and the costs of the answers."""
+        return {"coverage": coverage_of(self.probabilities, self.metrics) if self.metrics else None,
+                "selective": self.selective, "accuracy_target": self.accuracy_target, "costs": self.costs}
 
     @property
     def scores(self) -> np.ndarray:
         """The probability of the predicted class of each photo: float32 [photos]."""
-        return self.probabilities.max(axis=1, initial=0)
+        return self.probabilities[np.arange(len(self.predicted)), self.predicted]
 
     @property
     def correct(self) -> np.ndarray:
@@ -89,7 +102,8 @@ def describe_retraining(dataset: Dataset, test: EvaluatedPhotos, findings: Seque
         unknown=unknown_sentences(test.rejection, "test photos") if test.rejection else (),
         calibration=_calibration(test), misclassified=_misclassified(test, labels),
         occlusion_maps=_occlusion_maps(classifier, test), findings=findings, curves=curves, details=details,
-        notes=(*split.notes, *(() if findings is not None else [NOT_EXAMINED])), label_command=label_command)
+        notes=(*split.notes, *(() if findings is not None else [NOT_EXAMINED])), label_command=label_command,
+        **test.decision_contents)
 
 
 def describe_evaluation(classifier: Classifier, graph: Path, evaluated: EvaluatedPhotos, image_dir: Path | str,
@@ -112,7 +126,7 @@ def describe_evaluation(classifier: Classifier, graph: Path, evaluated: Evaluate
         unknown=unknown_sentences(evaluated.rejection, "photos") if evaluated.rejection else (),
         calibration=_calibration(evaluated), misclassified=_misclassified(evaluated, classifier.labels),
         occlusion_maps=_occlusion_maps(classifier, evaluated), findings=None, curves={}, details=details, notes=notes,
-        label_command=label_command)
+        label_command=label_command, **evaluated.decision_contents)
 
 
 def _calibration(evaluated: EvaluatedPhotos) -> tuple[CalibrationBin, ...]:

@@ -11,10 +11,14 @@ import numpy as np
 
 from tfpoets.data import Photo
 from tfpoets.doctor import Finding, finding_kinds
-from tfpoets.evaluation import CalibrationBin, Metrics
+from tfpoets.evaluation import CalibrationBin, CostMetrics, CoverageCurve, Metrics, SelectiveMetrics
 from tfpoets.files import write_file
+from tfpoets.training import LearningCurve
 
 from .charts import calibration_points, curve_charts
+from .forecast_charts import coverage_chart, learning_chart
+from .forecast_sentences import (class_gain_sentence, cost_sentence, coverage_sentence, doubling_sentence,
+                                 target_sentences)
 from .thumbnails import occlusion_thumbnail, thumbnail
 
 MAX_MISCLASSIFIED = 60
@@ -78,6 +82,11 @@ class ReportContent:
         details: The data, options and versions that were used, by name.
         notes: Sentences on the split or the evaluation.
         label_command: The command that labels a photo with the classifier.
+        learning_curve: The learning curve, or None.
+        coverage: The accuracy of the most certain answers; None without metrics.
+        selective: The metrics of the answers that are certain enough for `accuracy_target`; None without one.
+        accuracy_target: The accuracy target, 0 to 1, or None.
+        costs: What the answers cost, or None.
     """
 
     title: str
@@ -94,6 +103,11 @@ class ReportContent:
     details: dict[str, Any]
     notes: Sequence[str]
     label_command: str
+    learning_curve: LearningCurve | None = None
+    coverage: CoverageCurve | None = None
+    selective: SelectiveMetrics | None = None
+    accuracy_target: float | None = None
+    costs: CostMetrics | None = None
 
 
 @dataclass(frozen=True)
@@ -119,8 +133,26 @@ def write_report(path: Path, content: ReportContent) -> None:
                          float(occlusion.drops.max())) for occlusion in content.occlusion_maps],
         finding_groups=_group_findings(content.findings or ()),
         line_charts=curve_charts(content.curves) if content.curves else [],
-        calibration_points=calibration_points(content.calibration))
+        calibration_points=calibration_points(content.calibration), max_classes=MAX_MATRIX_CLASSES,
+        **_forecasts(content))
     write_file(path, page)
+
+
+def _forecasts(content: ReportContent) -> dict[str, Any]:
+    """Return the charts and sentences about more photos, and about answers that are left to a person."""
+    curve, coverage, metrics = content.learning_curve, content.coverage, content.metrics
+    values: dict[str, Any] = {"learning_chart": None, "coverage_chart": None}
+    if curve is not None:
+        values.update(learning_chart=learning_chart(curve), doubling=doubling_sentence(curve),
+                      class_gain=class_gain_sentence(curve, content.labels))
+    if coverage is not None and metrics is not None:
+        target, sentences = content.accuracy_target, []
+        if content.selective and target:
+            sentences = target_sentences(content.selective, target, "test photos" if content.held_out else "photos")
+        values.update(
+            coverage_chart=coverage_chart(coverage, target), coverage=coverage_sentence(coverage, metrics),
+            target_sentences=sentences, cost=cost_sentence(content.costs) if content.costs else "")
+    return values
 
 
 def _summarize(content: ReportContent) -> str:

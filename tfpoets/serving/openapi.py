@@ -97,7 +97,8 @@ def _label(limits: Limits) -> dict[str, Any]:
     labels = {"type": "array", "items": _object({"label": {"type": "string"}, "score": {"type": "number"}})}
     result = {"type": "object", "required": ["file"], "properties": {
         "file": {"type": "string"}, "labels": labels, "error": {"type": "string"}, "unknown": {"type": "boolean"},
-        "unknown_score": {"type": "number"}}}
+        "unknown_score": {"type": "number"},
+        "unsure": {"type": "boolean", "description": "Whether the first label is too uncertain to be used."}}}
     return {"summary": "Label one or more photos", "parameters": [CONTENT_ENCODING],
             "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}},
             "responses": {"200": {"description": "A result for each photo. If a photo cannot be used, its result has "

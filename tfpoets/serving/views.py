@@ -154,6 +154,9 @@ def _label_result(prediction: Prediction, classifier: Classifier, top_k: int) ->
     if prediction.probabilities is None:
         return {"error": prediction.reason}
     labels = [{"label": name, "score": score} for name, score in classifier.top_labels(prediction, top_k)]
-    if prediction.unknown_score is None:
-        return {"labels": labels}
-    return {"labels": labels, "unknown": prediction.unknown, "unknown_score": prediction.unknown_score}
+    result: dict[str, Any] = {"labels": labels}
+    if prediction.unknown_score is not None:
+        result.update(unknown=prediction.unknown, unknown_score=prediction.unknown_score)
+    if prediction.unsure is not None:
+        result.update(unsure=prediction.unsure)
+    return result

@@ -54,9 +54,13 @@ class OutOfFoldPredictor:
         examples: All photos.
         folds: int [n], the fold of each photo. A class may be missing from a fold.
         l2: The L2 strength.
+        balanced: Whether all classes have the same total weight.
+        tolerance: The tolerance for `solve`.
     """
 
-    def __init__(self, examples: Examples, folds: np.ndarray, l2: float):
+    def __init__(self, examples: Examples, folds: np.ndarray, l2: float, balanced: bool = False,  # noqa: PLR0913 - two
+                 tolerance: float = ROUGH_TOLERANCE):  # of them are seldom given
+        self._balanced, self._tolerance = balanced, tolerance
         self._y, self._n_classes, self._n_features = examples.y, examples.n_classes, examples.X.shape[1]
         self._folds, self._l2 = folds, l2
         with threadpool_limits(1, user_api="blas"):
@@ -82,7 +86,7 @@ class OutOfFoldPredictor:
                 if not train.any():
                     probabilities[predicted] = 1 / n_classes
                     continue
-                objective = LogisticObjective(X[train], y[train], n_classes, False, self._n_features)
-                coef, _ = solve(objective, self._l2, coef, ROUGH_TOLERANCE)
+                objective = LogisticObjective(X[train], y[train], n_classes, self._balanced, self._n_features)
+                coef, _ = solve(objective, self._l2, coef, self._tolerance)
                 probabilities[predicted] = np.exp(predict_log_proba(X[predicted], coef))
         return probabilities

@@ -53,6 +53,16 @@ class PrincipalAxes:
     mean: np.ndarray
     scale: float
 
+    def transform(self, bottlenecks: np.ndarray) -> np.ndarray:
+        """Return other bottlenecks in the same axes: float32 [n, n_features] to [n, n_axes], in the dtype of `X`."""
+        return ((bottlenecks - self.mean) / np.float32(self.scale) @ self.components).astype(self.X.dtype)
+
+    def to_coef(self, head: LinearHead) -> np.ndarray:
+        """Convert a head for raw bottlenecks to coefficients for `X`, float64 [n_classes, n_axes + 1]."""
+        weights = self.scale * (head.weights.astype(np.float64).T @ self.components)
+        intercept = head.bias.astype(np.float64) + self.mean @ head.weights.astype(np.float64)
+        return np.column_stack([weights, intercept])
+
     def to_head(self, coef: np.ndarray, temperature: float) -> LinearHead:
         """Convert coefficients for `X` to the equivalent head for raw bottlenecks."""
         coef = coef - coef.mean(axis=0)  # softmax ignores a shift that all classes share

@@ -15,6 +15,7 @@ from tfpoets.graphs import (PROBABILITIES, UNKNOWN_SCORE, FirstRun, load_signatu
                             output_columns)
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
+from ..decision_sections import add_label_to_graph
 from ..gray_photo import run_gray_photo
 from ..metadata import RETRAIN_REMEDY, UNKNOWN_LABEL, Metadata
 from ..target import PREDICT_BYTES, SERVING, ExportTarget, LoadedFile, Requirement
@@ -136,7 +137,8 @@ def write_saved_model(source: Exportable, folder: Path) -> None:
       white background, before they send them.
 
     With a reject option, both also return `unknown_score`, float32 [n], and the label of photos with a score above the
-    threshold is `unknown`.
+    threshold is `unknown`. The label is also `unsure` where the metadata says so, and the least costly one if the
+    metadata contains costs.
 
     Example:
         classifier = tf.saved_model.load("retrained_graph_saved_model")
@@ -166,8 +168,7 @@ def _predict(source: Exportable, pixels: Any) -> dict[str, Any]:
     tensorflow = import_tensorflow()
     threshold = source.metadata.unknown_threshold
     outputs = source.add_to_graph(pixels)
-    predicted = tensorflow.argmax(outputs[PROBABILITIES], axis=1)
-    label = tensorflow.gather(tensorflow.constant(source.metadata.labels), predicted)
+    label = add_label_to_graph(source.metadata, outputs[PROBABILITIES])
     if threshold is not None:
         label = tensorflow.where(outputs[UNKNOWN_SCORE] > threshold, UNKNOWN_LABEL, label)
     return {**outputs, "label": label}

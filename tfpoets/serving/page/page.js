@@ -29,7 +29,8 @@ const createResult = (file, result) => {
       createElement("h2", {className: "error"}, "This file cannot be labelled", fileName),
       createElement("p", {textContent: reason})));
   }
-  const title = result.unknown ? "Unknown: unlike the training photos" : result.labels[0].label;
+  const title = result.unknown ? "Unknown: unlike the training photos"
+    : result.unsure ? "Unsure: no label is certain enough" : result.labels[0].label;
   return createElement("li", {className: "result"}, image, createElement("div", {},
     createElement("h2", {}, title, fileName),
     createElement("table", {}, createElement("tbody", {}, ...result.labels.map(createRow)))));
