@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.advice import measure_curve
+from tfpoets.advice import advise, measure
 from tfpoets.data import (TEST, TRAINING, AugmentationOptions, Dataset, Photo, assign_folds,
                           group_numbers, hash_photos)
 from tfpoets.doctor import Finding, examine, required_measures, write_findings
@@ -58,9 +58,19 @@ def python_label_command(classifier: Path) -> str:
     return f"tfpoets.load_classifier({str(classifier)!r}).label(PHOTO)"
 
 
+def python_retrain_command(**values: Any) -> str:
+    """Return the Python expression that repeats a run with other values of options."""
+    epochs = values.pop("fine_tune_epochs", None)
+    arguments = [f"{name}={value!r}" for name, value in values.items()]
+    if epochs:
+        arguments.append(f"fine_tuning=tfpoets.training.FineTuningOptions(epochs={epochs})")
+    return f"tfpoets.retrain({', '.join(['...', *arguments])})"
+
+
 def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None = None, /, *,
             on_event: EventCallback = lambda event: None,
-            label_command: Callable[[Path], str] = python_label_command, **values: Any) -> RetrainResult:
+            label_command: Callable[[Path], str] = python_label_command,
+            retrain_command: Callable[..., str] = python_retrain_command, **values: Any) -> RetrainResult:
     """Retrain a classifier and write its files.
 
     For example, `retrain("photos", output_graph="flowers.pb", image_size=224, seed=3)`. The names are the field
@@ -72,6 +82,8 @@ def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None
         on_event: Called with each event of the run; see `tfpoets.events`.
         label_command: A function that takes the path of the classifier and returns the command that labels a photo
             with it, for the report; by default, a line of Python.
+        retrain_command: A function of options by name (`image_size`, `views`, `group_pattern`, `fine_tune_epochs`)
+            that returns the command that repeats the run with them, for recommendations; by default, a line of Python.
         **values: Options by name, which override those in the first argument; see `tfpoets.options.with_options`.
 
     Returns:
@@ -85,10 +97,11 @@ def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None
     """
     options = _make_options(options_or_image_dir, values)
     with notes_and_progress(on_event):
-        return _retrain(options, on_event, label_command)
+        return _retrain(options, on_event, label_command, retrain_command)
 
 
-def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Callable[[Path], str]) -> RetrainResult:
+def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Callable[[Path], str],
+             retrain_command: Callable[..., str]) -> RetrainResult:
     """Run all steps in order."""
     _check_destinations(options)
     listed_dataset = list_photos(options, on_event)
@@ -109,14 +122,15 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
         with export, ExitStack() as locks:  # meanwhile, the other process imports TensorFlow and verifies the graph
             findings = None
             with _publishing_on_error(export, None, options, on_event):
-                curve = measure_curve(training, costs, options, on_event)
+                measurements = measure(training, extractor, costs, options, on_event)
                 if extractor and options.runs_doctor:
                     findings = _examine(dataset, bottlenecks.unreadable, training.extractor, on_event)
-            is_trusted = options.extractor.trust_model
-            classifier = load_classifier(export.verified_tflite(not is_trusted), trust_model=is_trusted)
+            classifier = load_classifier(export.verified_tflite(not options.extractor.trust_model),
+                                         trust_model=options.extractor.trust_model)
             with _publishing_on_error(export, findings, options, on_event), stage_events("report", on_event):
+                advice = advise(training, test, findings, measurements, options, retrain_command)
                 report = replace(_describe(training, test, findings, classifier, label_command(options.files.tflite)),
-                                 learning_curve=curve)
+                                 learning_curve=measurements.curve, advice=advice)
             # Until everything that belongs to the graph has been written, no other run replaces the graph.
             locks.enter_context(lock_destination(options.files.output_graph))
             exported = _publish(export, findings, options, on_event)
@@ -126,7 +140,7 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
         classifier=classifier, listed_dataset=listed_dataset, unreadable=bottlenecks.unreadable,
         n_computed_bottlenecks=bottlenecks.computed, extractor=extractor, training=training, metadata=metadata,
         test=test, findings=findings, exported=exported, converted=tuple(converted), report=options.files.report,
-        learning_curve=curve)
+        learning_curve=measurements.curve, advice=advice)
 
 
 def _publish(export: ClassifierExport, findings: Sequence[Finding] | None, options: RetrainOptions,

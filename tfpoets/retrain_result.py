@@ -16,6 +16,7 @@ from tfpoets.events import Evaluated, Misclassified
 from tfpoets.exporting import CrossValidation, ExportResult, ExportedFile, Metadata
 from tfpoets.extractors import Extractor
 from tfpoets.inference import Classifier
+from tfpoets.recommendation import Advice
 from tfpoets.training import LearningCurve, TrainingResult
 
 
@@ -39,6 +40,7 @@ class RetrainResult:
         report: The HTML report.
         learning_curve: The accuracy against the number of training photos, with a forecast; None if there are too few
             photos, or if the network was trained on them.
+        advice: What would improve the classifier.
     """
 
     classifier: Classifier
@@ -54,6 +56,7 @@ class RetrainResult:
     converted: Sequence[ExportedFile]
     report: Path
     learning_curve: LearningCurve | None = None
+    advice: Advice = Advice()
 
     @property
     def dataset(self) -> Dataset:
@@ -95,8 +98,8 @@ class RetrainResult:
 
         The sections are `labels`, `photos` (listed and unreadable), `bottlenecks`, `augmented`, `split`, `network`,
         `head`, `fine_tuning`, `curves`, `test`, `misclassified`, `unknown`, `unsure`, `cross_validation`,
-        `learning_curve`, `findings`, `files`, `proof`, `converted` and `report`. A section is None, or an empty list,
-        if the run had no such step.
+        `learning_curve`, `advice`, `findings`, `files`, `proof`, `converted` and `report`. A section is None, or an
+        empty list, if the run had no such step.
         """
         metadata = self.metadata
         return _non_finite_to_none({
@@ -117,6 +120,7 @@ class RetrainResult:
             "unknown": metadata.unknown and asdict(metadata.unknown),
             "unsure": metadata.unsure and asdict(metadata.unsure),
             "learning_curve": self.learning_curve and self.learning_curve.to_dict(self.labels),
+            "advice": self.advice.to_dict(),
             "cross_validation": self.cross_validation and asdict(self.cross_validation),
             "findings": None if self.findings is None else [finding.to_dict() for finding in self.findings],
             "files": [str(path) for path in self.files],

@@ -4,6 +4,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from .retrain_flags import FLAGS, SCRATCH
 from .retrain_text import EventPrinter
 from .run_command import UsageError, run_command
 from .shared_flags import augmentation_options, dataset_options, extractor_options
+from .text import advice_lines
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +60,9 @@ def _run(argv: list[str] | None) -> int:
     options = options_from(args)
     check_min_accuracy(min_accuracy, has_test=bool(options.split.testing_percentage or options.test_dir
                                                    or options.dataset.manifest))
-    result = retrain(options, on_event=printer, label_command=label_command)
-    print_lines(f"Label a photo:  {label_command(options.files.tflite)}", stream=stream)
+    result = retrain(options, on_event=printer, label_command=label_command,
+                     retrain_command=retrain_command(sys.argv[1:] if argv is None else argv))
+    print_lines(f"Label a photo:  {label_command(options.files.tflite)}", *advice_lines(result.advice), stream=stream)
     if as_json:  # in ASCII, so that it is the same in every encoding
         print_json(result.to_dict(), ensure_ascii=True, allow_nan=False)
     return accuracy_exit_code(result.metrics, min_accuracy, "test accuracy")
@@ -69,6 +72,23 @@ def label_command(classifier: Path) -> str:
     """Return the command that labels a photo with the classifier in a file."""
     graph = () if classifier == DEFAULT_TFLITE else (f"--graph={classifier}",)
     return f"{command_line('label_image', *graph)} --image=PHOTO"
+
+
+def retrain_command(arguments: Sequence[str]) -> Callable[..., str]:
+    """Return a function that takes flags by name and returns the command line of this run with their values.
+
+    Args:
+        arguments: The arguments of this run.
+    """
+    def command(**flags: Any) -> str:
+        names, kept, is_value = {f"--{name}" for name in flags}, [], False
+        for argument in arguments:
+            is_replaced = is_value or argument.partition("=")[0] in names
+            is_value = argument in names  # the value is the next argument
+            if not is_replaced:
+                kept.append(argument)
+        return command_line("retrain", *kept, *(f"--{name}={value}" for name, value in flags.items()))
+    return command
 
 
 def options_from(args: dict[str, Any]) -> RetrainOptions:

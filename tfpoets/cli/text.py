@@ -13,6 +13,7 @@ from tfpoets.errors import join_names
 from tfpoets.escaping import escape_for_terminal
 from tfpoets.evaluation import AverageMetrics, ClassMetrics, CostMetrics, Metrics, Rejection, SelectiveMetrics
 from tfpoets.exporting import ExportedFile, RepeatedScenes
+from tfpoets.recommendation import Advice
 from tfpoets.report import (class_gain_sentence, cost_sentence, doubling_sentence, scene_sentences, target_sentences,
                             unknown_sentences)
 from tfpoets.training import LearningCurve
@@ -94,6 +95,23 @@ def learning_curve_lines(curve: LearningCurve, labels: Sequence[str], is_complet
     lines += [f"  {point.size:>9,}  {point.accuracy:6.1%}" for point in curve.points]
     lines += _wrap(doubling_sentence(curve))
     return lines + _wrap(class_gain_sentence(curve, labels))
+
+
+def advice_lines(advice: Advice) -> list[str]:
+    """Return the recommendations, each with its expected gain, the reason and a command, and the summary."""
+    if not advice.recommendations:
+        return _hang(f"Next steps: {advice.summary}", "  ") if advice.summary else []
+    lines = ["Next steps, and what they are expected to gain in accuracy (percentage points):"]
+    for number, item in enumerate(advice.recommendations, 1):
+        lines += _hang(f"{number}. {item.action} {item.gain_text}".rstrip(), "   ")
+        lines += [f"   {line}" for line in _hang(item.reason, "", LINE_WIDTH - 3)] + [f"   {item.command}"]
+    return lines + (_hang(advice.summary, "") if advice.summary else [])
+
+
+def _hang(sentence: str, indent: str, width: int = LINE_WIDTH) -> list[str]:
+    """Return a sentence as lines, all but the first of which are indented."""
+    return textwrap.wrap(as_flags(sentence), width, subsequent_indent=indent, break_long_words=False,
+                         break_on_hyphens=False)
 
 
 def _confusion_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:

@@ -24,6 +24,9 @@ from .neighbours import Neighbours
 
 log = logging.getLogger(__name__)
 
+# The kind of the findings.
+WRONG_LABEL = "likely_wrong_label"
+
 # The following constants were chosen on 20 random draws of flipped labels other than those in RESULTS.md.
 N_FOLDS = 10
 L2 = 0.4
@@ -62,7 +65,7 @@ class LabelIssues:
 class WrongLabelDetector:
     """Finds photos whose label contradicts the other photos."""
 
-    kinds = {"likely_wrong_label": 30}
+    kinds = {WRONG_LABEL: 30}
     measure = None
 
     def find(self, evidence: Evidence) -> Iterator[Finding]:
@@ -74,7 +77,7 @@ class WrongLabelDetector:
             log.warning("Wrong labels cannot be found: the network does not separate the classes well enough.")
         for row in issues.is_issue.nonzero()[0]:
             predicted = issues.predicted[row]
-            yield Finding("likely_wrong_label", dataset.photos[row], float(issues.scores[row]),
+            yield Finding(WRONG_LABEL, dataset.photos[row], float(issues.scores[row]),
                           f"looks like {dataset.labels[predicted]} ({issues.probabilities[row, predicted]:.0%})")
 
 

@@ -60,6 +60,7 @@ class LegacyGraphNetwork:
     """
 
     default_size: int | None = None
+    is_frozen = True
 
     def __init__(self, path: Path, name: str | None = None, trust_model: bool = False):
         self.path, self._trust_model = path, trust_model

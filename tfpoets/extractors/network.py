@@ -37,7 +37,8 @@ class Network:
 class PretrainedNetwork(Protocol):
     """A pretrained network that can become an extractor; TensorFlow loads it only in `build`.
 
-    If it is a Keras model, it may have an attribute `is_keras` with the value True.
+    If it is a Keras model, it may have an attribute `is_keras` with the value True; and if all its weights are
+    constants, so that it cannot be fine-tuned, an attribute `is_frozen` with the value True.
     """
 
     @property

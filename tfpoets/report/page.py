@@ -13,6 +13,7 @@ from tfpoets.data import Photo
 from tfpoets.doctor import Finding, finding_kinds
 from tfpoets.evaluation import CalibrationBin, CostMetrics, CoverageCurve, Metrics, SelectiveMetrics
 from tfpoets.files import write_file
+from tfpoets.recommendation import Advice
 from tfpoets.training import LearningCurve
 
 from .charts import calibration_points, curve_charts
@@ -87,6 +88,7 @@ class ReportContent:
         selective: The metrics of the answers that are certain enough for `accuracy_target`; None without one.
         accuracy_target: The accuracy target, 0 to 1, or None.
         costs: What the answers cost, or None.
+        advice: What would improve the classifier, or None.
     """
 
     title: str
@@ -108,6 +110,7 @@ class ReportContent:
     selective: SelectiveMetrics | None = None
     accuracy_target: float | None = None
     costs: CostMetrics | None = None
+    advice: Advice | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,7 @@ def write_report(path: Path, content: ReportContent) -> None:
     """Write the page to `path`, atomically."""
     environment = jinja2.Environment(loader=jinja2.PackageLoader("tfpoets.report", ""), autoescape=True,
                                      trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters["no_backticks"] = lambda sentence: sentence.replace("`", "")
     environment.filters["percent"] = lambda fraction: "–" if fraction is None else f"{fraction:.1%}"
     metrics = content.metrics
     page = environment.get_template("page.html.j2").render(

@@ -1,0 +1,52 @@
+"""What a user could do to improve a classifier, with the gain that is expected from it."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """Something that a user could do to improve a classifier.
+
+    Attributes:
+        kind: "groups", "photos", "labels", "image_size", "views" or "fine_tuning".
+        action: What to do, as a sentence.
+        reason: How the gain was estimated, as one or two sentences; option names are in backticks.
+        command: The command, or the Python expression, to run then.
+        gain: The expected gain in accuracy, -1 to 1; None if the accuracy itself would not be higher.
+        interval: The 95% interval of the gain, or None.
+    """
+
+    kind: str
+    action: str
+    reason: str
+    command: str
+    gain: float | None = None
+    interval: tuple[float, float] | None = None
+
+    @property
+    def gain_text(self) -> str:
+        """The gain with its interval, in percentage points; "" if it is None."""
+        if self.gain is None:
+            return ""
+        low, high = self.interval or (self.gain, self.gain)
+        return f"{100 * self.gain:+.1f} points (95% interval {100 * low:+.1f} to {100 * high:+.1f})"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What would improve a classifier.
+
+    Attributes:
+        recommendations: At most three recommendations, the one with the highest expected gain first.
+        summary: A sentence if there are none, or if something was not tried; otherwise "".
+    """
+
+    recommendations: Sequence[Recommendation] = ()
+    summary: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the advice for JSON."""
+        return {"recommendations": [asdict(item) for item in self.recommendations], "summary": self.summary}
