@@ -50,7 +50,8 @@ class RetrainOptions:
             are labelled unsure. None: every photo gets an answer.
         costs: A table (CSV) of what each confusion costs; the answer is then the label with the lowest expected cost.
             None: the answer is the most likely label.
-        advice: Whether to measure thoroughly what would improve the classifier, which takes some seconds more.
+        advice: Whether to measure thoroughly what would improve the classifier; see `tfpoets.advice`. This takes
+            minutes the first time, and some seconds once the features of other sizes and views are cached.
         cross_validate: The number of folds for a cross-validation of the last layer; None: no cross-validation.
         doctor: Whether to look for problems in the photos, and for scenes of training photos in the test photos. Both
             need the bottlenecks of a pretrained network. None: yes, unless a network is trained from scratch, which

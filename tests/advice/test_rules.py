@@ -108,7 +108,7 @@ def test_without_recommendations_the_summary_says_why_and_what_was_not_tried() -
     assert advise(curve=curve([0.9] * 4)).summary == "None: the classifier is about as good as these photos allow."
     assert "was not measured" in advise().summary
     assert "all test photos are labelled correctly" in advise(metrics=metrics(1.0)).summary
-    assert "`advice` tries them" in advise(trials=None).summary
+    assert "the option `advice` tries them" in advise(trials=None).summary
     assert advise(findings=suspect(100), trials=None).summary.startswith("Larger input sizes")
 
 

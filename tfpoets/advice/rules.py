@@ -165,7 +165,7 @@ def _summarize(evidence: Evidence, recommendations: Sequence[Recommendation]) ->
     """Return a sentence on what was not tried, or that there is nothing to recommend."""
     untried = ""
     if evidence.trials is None:
-        untried = "Larger input sizes and more views were not tried; `advice` tries them."
+        untried = "Larger input sizes and more views were not tried; the option `advice` tries them."
     if recommendations:
         return untried
     if evidence.metrics.accuracy == 1:
