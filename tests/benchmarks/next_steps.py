@@ -4,8 +4,8 @@ python -m tests.benchmarks.next_steps --image_dir=PHOTOS [--seeds=10] [--work_di
 
 For each seed, a quarter of the photos (at most 770) are test photos, a random half of the others is used, and the rest
 is held back. Every recommendation is then followed separately: the photos that were held back are added; the features
-are those of the larger size or of four views; and of labels changed at random (5 %, in training and test photos), those
-that are suspected are corrected. All accuracies are those of the test photos.
+are those of the larger size or of four views; and of labels changed at random (5 %, in training and test photos), the
+suspected ones are corrected. All accuracies are those of the test photos.
 """
 from __future__ import annotations
 
