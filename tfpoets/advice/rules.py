@@ -20,9 +20,9 @@ from .trials import Trial
 MAX_RECOMMENDATIONS = 3
 # A smaller expected gain is not recommended.
 MIN_GAIN = 0.0025
-# The constants for labels were chosen on seeds 100 to 119 of tests/benchmarks/next_steps.py; the table in RESULTS.md is
-# from other seeds. The doctor suspects about this fraction of the errors of a classifier although their labels are
-# right (0.03 to 0.16). More than that must be suspected, by this many standard deviations of a Poisson distribution.
+# The constants for labels were chosen on seeds 100 to 119 of tests/benchmarks/next_steps.py. The doctor suspects about
+# this fraction of the errors of a classifier although their labels are right (0.03 to 0.16). More than that must be
+# suspected, by this many standard deviations of a Poisson distribution.
 FALSE_SUSPICIONS, MIN_DEVIATIONS = 0.1, 2.0
 # The gain per wrong label, with its range: one for each wrong label of a test photo, and more from better training.
 GAIN_PER_LABEL, GAIN_PER_LABEL_RANGE = 1.5, (0.5, 2.5)
