@@ -51,7 +51,7 @@ class RetrainOptions:
         costs: A table (CSV) of what each confusion costs; the answer is then the label with the lowest expected cost.
             None: the answer is the most likely label.
         advice: Whether to measure thoroughly what would improve the classifier; see `tfpoets.advice`. This takes
-            minutes the first time, and some seconds once the features of other sizes and views are cached.
+            minutes the first time, and about a quarter of a minute once the features are cached.
         cross_validate: The number of folds for a cross-validation of the last layer; None: no cross-validation.
         doctor: Whether to look for problems in the photos, and for scenes of training photos in the test photos. Both
             need the bottlenecks of a pretrained network. None: yes, unless a network is trained from scratch, which

@@ -31,8 +31,8 @@ MIN_STANDARD_ERRORS = 1.64
 # The standard deviation of the gains of other features, 0 on average, by which measured ones are shrunk: most of those
 # in RESULTS.md, "Views" and "Accuracy over 50 splits", are below one point.
 TYPICAL_GAIN = 0.01
-# Fine-tuning on 2,900 flowers removed 14 +- 6 % and 16 +- 4 % of the errors of two networks; on 1,400 digits, 82 % in one
-# split and none in another; on 360 flowers none (RESULTS.md, "Fine-tuning" and "Next steps").
+# Fine-tuning on 2,900 flowers removed 14 +- 6 % and 16 +- 4 % of the errors of two networks; on 1,400 digits, 82 % in
+# one split and none in another; on 360 flowers none (RESULTS.md, "Fine-tuning" and "Next steps").
 MIN_PHOTOS_FOR_FINE_TUNING = 1000
 ERRORS_REMOVED, ERRORS_REMOVED_RANGE = 0.15, (0.0, 0.8)
 FINE_TUNING_EPOCHS = 4
