@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tfpoets.data import Dataset, group_numbers, read_costs
+from tfpoets.data import Dataset, read_costs
 from tfpoets.evaluation import CoverageCurve, choose_classes, coverage_curve, design_effect
 from tfpoets.events import Evaluated, stage_events
 from tfpoets.exporting import CostTable, Metadata, UnsureOption
@@ -44,11 +44,11 @@ def choose_threshold(training: TrainingResult, costs: np.ndarray | None, options
     if target is None:
         return None
     with stage_events("accuracy target", on_event):
-        probabilities, examples = predict_held_out(training, options.training)
+        probabilities, examples, groups = predict_held_out(training, options.training)
         answers = choose_classes(probabilities, costs)
         confidences, correct = probabilities[np.arange(len(answers)), answers], answers == examples.y
         curve = coverage_curve(confidences, correct)
-        trials = 1 / design_effect(correct, group_numbers(examples.photos))
+        trials = 1 / design_effect(correct, groups)
         threshold = curve.threshold_for_accuracy(target, trials)
     if threshold is None:
         _warn_about_target(target, curve)
@@ -76,7 +76,7 @@ def with_decisions(metadata: Metadata, costs: np.ndarray | None, unsure: UnsureO
 
 def _warn_about_target(target: float, curve: CoverageCurve) -> None:
     usable = curve.coverage >= MIN_COVERAGE
-    log.warning("No threshold reaches `accuracy_target`=%g with enough certainty on these %d photos: of the most "
-                "certain answers, for a tenth of the photos or more, %.1f%% are right at best. Every photo is "
+    log.warning("No threshold reaches `accuracy_target`=%g with enough certainty on these %d photos: even if only "
+                "a tenth of the photos gets an answer, at most %.1f%% of the answers are right. Every photo is "
                 "labelled unsure. Use a lower target, or more photos.", target, curve.count,
                 100 * float(curve.accuracy[usable].max()))

@@ -114,7 +114,7 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
         training = _train(extractor, dataset, options, on_event)
         unsure = choose_threshold(training, costs, options, on_event)
         test, reference = _evaluate(training, dataset, options, on_event, costs, unsure)
-        cross_validation = None if folds is None else _cross_validate(training, folds, options, on_event)
+        cross_validation = None if folds is None else _cross_validate(training, folds, costs, options, on_event)
         metadata = build_metadata(training, dataset, test, cross_validation, options)
         metadata = with_decisions(metadata, costs, unsure, test)
         with stage_events("files", on_event, logs_substages=True):
@@ -260,13 +260,14 @@ def _evaluate(training: TrainingResult, dataset: Dataset, options: RetrainOption
     return evaluated, reference
 
 
-def _cross_validate(training: TrainingResult, folds: np.ndarray, options: RetrainOptions, on_event: EventCallback
-                    ) -> CrossValidation:
+def _cross_validate(training: TrainingResult, folds: np.ndarray, costs: np.ndarray | None, options: RetrainOptions,
+                    on_event: EventCallback) -> CrossValidation:
     """Classify every photo with a head trained on other folds, which contain no near duplicates of it.
 
     Args:
         training: The trained classifier, with all photos and their bottlenecks.
         folds: The fold of each photo, int64 [n_photos].
+        costs: The costs of the answers, float64 [n_classes, n_classes], or None.
         options: The options of the run.
         on_event: Receives the event CrossValidated.
     """
@@ -279,9 +280,9 @@ def _cross_validate(training: TrainingResult, folds: np.ndarray, options: Retrai
     probabilities = out_of_fold_probabilities(
         examples, folds,
         lambda train, validation: trainer.fit(train, validation, head_options, lambda event: None))
-    accuracies = [evaluate(probabilities[folds == fold], examples.y[folds == fold]).accuracy
+    accuracies = [evaluate(probabilities[folds == fold], examples.y[folds == fold], costs=costs).accuracy
                   for fold in np.unique(folds)]
-    metrics = evaluate(probabilities, examples.y, group_numbers(examples.photos))
+    metrics = evaluate(probabilities, examples.y, group_numbers(examples.photos), costs)
     on_event(CrossValidated(metrics, accuracies))
     return CrossValidation(len(accuracies), metrics.accuracy, metrics.interval, metrics.count,
                            float(np.std(accuracies, ddof=1)), metrics.n_groups)

@@ -160,7 +160,7 @@ class RetrainResult:
                 "majority_accuracy": self.metrics.majority_accuracy,
                 "repeated_scenes": repeated_scenes and asdict(repeated_scenes),
                 "coverage": [answered_at(coverage, self.metrics, fraction).to_dict() for fraction in COVERAGES],
-                "costs": self.test.costs and asdict(self.test.costs),
+                "costs": self.test.costs and self.test.costs.to_dict(),
                 "drawn": batch and {"accuracy": batch.accuracy, "count": batch.count}}
 
     def _converted(self, file: ExportedFile) -> dict[str, Any]:

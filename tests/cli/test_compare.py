@@ -194,10 +194,28 @@ def test_photos_that_moved_are_recognized_and_those_that_are_gone_are_counted(ru
     for path in list(Path("elsewhere").glob("*/*"))[::2]:
         path.unlink()
     photos = run("good.json", "poor.json", "--image_dir=elsewhere")["photos"]
-    n_gone = metadata.split.counts["test"] - photos["count"]
-    assert n_gone > 0 and photos["notes"][0].endswith(f"or changed: {n_gone} of {before}.")
+    n_tested = metadata.split.counts["test"]
+    assert photos["count"] < n_tested == before
+    assert photos["notes"][0] == (f"good.json tested {n_tested} photos; the photos here contain "
+                                  f"{photos['count']} that it was not trained on.")
     write_photos(Path("elsewhere/red"), 40, 0, seed=7)
-    assert "but count as tested" in run("good.json", "poor.json", "--image_dir=elsewhere")["photos"]["notes"][0]
+    notes = run("good.json", "poor.json", "--image_dir=elsewhere")["photos"]["notes"]
+    assert f"tested {n_tested} photos; the" in notes[0]
+
+
+def test_photos_that_were_relabelled_between_the_runs_are_left_out(run: Callable[..., dict[str, Any]]) -> None:
+    before = run("good.json", "poor.json")["photos"]["count"]
+    metadata = json.loads(Path("poor.json").read_text("utf-8"))
+    shutil.copytree("photos", "renamed")
+    Path("renamed/red").rename("renamed/x")
+    Path("renamed/green").rename("renamed/red")
+    Path("renamed/x").rename("renamed/green")
+    metadata["options"]["image_dir"] = "renamed"
+    Path("poor.json").write_text(json.dumps(metadata), "utf-8")
+    photos = run("good.json", "poor.json")["photos"]
+    assert 0 < photos["count"] < before
+    assert photos["notes"] == [f"Photos whose labels were changed between the runs are left out: "
+                               f"{before - photos['count']}."]
 
 
 def test_without_a_photo_that_both_tested_the_error_says_so(capsys: pytest.CaptureFixture) -> None:
@@ -206,7 +224,7 @@ def test_without_a_photo_that_both_tested_the_error_says_so(capsys: pytest.Captu
         if not metadata.training_digest_mask([photo_digest(path.read_bytes())])[0]:
             path.unlink()
     assert compare.main(["good.json", "poor.json"]) == 1
-    assert "None of the photos that the runs tested is there any more" in capsys.readouterr().err
+    assert "None of the photos that the runs tested can be found" in capsys.readouterr().err
     assert compare.main(["good.json", "other.json"]) == 1
     assert "no photo that all runs tested (good.json 0, other.json" in capsys.readouterr().err
 

@@ -132,8 +132,8 @@ def test_evaluate_counts_answers_and_costs(capsys: pytest.CaptureFixture) -> Non
     assert metrics["costs"]["mean"] <= metrics["costs"]["mean_of_most_probable"]
     assert evaluate.main(["--image_dir=photos", "--report=report.html"]) == 0
     output = " ".join(capsys.readouterr().out.split())
-    assert "the target is 85%" in output and "Mean cost per photo:" in output
-    assert "the target is 85%" in Path("report.html").read_text("utf-8")
+    assert "the target of 85%" in output and "Mean cost per photo:" in output
+    assert "the target of 85%" in Path("report.html").read_text("utf-8")
 
 
 def test_show_image_shows_unsure(capsys: pytest.CaptureFixture) -> None:

@@ -45,6 +45,13 @@ def test_times_within_a_few_percent_count_as_equal() -> None:
     assert choose(compare(make_classifier("first", 190, 2.04), make_classifier("second", 150, 2.0))).speed == 0
 
 
+def test_a_time_is_not_compared_with_one_that_was_not_measured() -> None:
+    sentence = choose(compare(make_classifier("graph", 190, None, None), make_classifier("fast", 150, 1.0),
+                              make_classifier("slow", 140, 9.0, 500_000))).sentence
+    assert "fast if speed matters (1.0 ms, 20.0 ± 2.8 points less accurate)" in sentence
+    assert "0.0" not in sentence.replace("20.0", "")
+
+
 @pytest.mark.parametrize("milliseconds, size", [(None, None), (1.0, 1_000_000)])
 def test_a_classifier_without_a_file_to_time_is_not_compared_in_speed(milliseconds: float | None, size: int | None
                                                                       ) -> None:

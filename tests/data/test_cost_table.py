@@ -1,6 +1,7 @@
 """Tables of what confusions cost, as lists and as matrices, and what is wrong with others."""
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,14 @@ def test_files_that_are_not_tables_are_rejected(tmp_path: Path) -> None:
     for name in ("costs.xlsx", "missing.csv", "."):
         with pytest.raises(DataError, match="cost table"):
             read_costs(tmp_path / name, LABELS)
+
+
+def test_a_table_with_decomposed_accents_names_the_same_labels(tmp_path: Path) -> None:
+    (tmp_path / "costs.csv").write_text(unicodedata.normalize("NFD", "true,predicted,cost\ncafé,bar,7\n"), "utf-8")
+    assert read_costs(tmp_path / "costs.csv", ["bar", "café"])[1, 0] == 7
+
+
+def test_costs_of_more_classes_than_the_metadata_can_hold_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "costs.csv").write_text("true,predicted,cost\n0,1,7\n")
+    with pytest.raises(DataError, match="up to 1000 classes"):
+        read_costs(tmp_path / "costs.csv", [str(number) for number in range(1001)])

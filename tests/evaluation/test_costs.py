@@ -1,6 +1,8 @@
 """The answer with the lowest expected cost."""
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tfpoets.evaluation import choose_classes, evaluate, evaluate_costs
@@ -36,3 +38,16 @@ def test_metrics_are_those_of_the_answers() -> None:
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1]])
     metrics = evaluate(probabilities, np.array([0, 1]), costs=COSTS)
     assert metrics.accuracy == 0.5 and metrics.confusion.tolist() == [[0, 1], [0, 1]]
+
+
+def test_the_calibration_error_is_that_of_the_answers() -> None:
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet([1, 1], 20_000)
+    y = (rng.random(20_000) < probabilities[:, 1]).astype(np.int64)
+    metrics = evaluate(probabilities, y, costs=np.array([[0, 1], [20.0, 0]]))
+    assert metrics.accuracy < 0.6 and metrics.expected_calibration_error < 0.03
+
+
+def test_the_standard_error_of_one_photo_is_not_known() -> None:
+    costs = evaluate_costs(np.array([[0.6, 0.4]]), np.array([1]), np.array([[0, 1], [5.0, 0]]))
+    assert math.isnan(costs.standard_error) and costs.to_dict()["standard_error"] is None

@@ -162,3 +162,10 @@ def test_training_photos_are_recognized_by_their_digest() -> None:
 def test_unknown_sections_are_ignored() -> None:
     text = replace_value(FULL, "surprise", {"anything": 1})
     assert Metadata.from_json(text, "g.json").labels == FULL.labels
+
+
+def test_costs_of_very_many_classes_are_rejected_because_their_matrix_would_fill_the_memory() -> None:
+    values = json.loads(FULL.to_json())
+    values["labels"] = [str(number) for number in range(50_000)]
+    with pytest.raises(ModelError, match="costs for more than 1000 classes"):
+        Metadata.from_json(json.dumps(values), "x")

@@ -45,7 +45,7 @@ def measure(training: TrainingResult, extractor: Extractor | None, costs: np.nda
     """
     curve, trials = measure_curve(training, costs, options, on_event), None
     if options.advice and extractor and isinstance(training.fit, LBFGSFit):
-        trials = run_trials(training.dataset, extractor, options, on_event)
+        trials = run_trials(training.dataset, extractor, costs, options, on_event)
     return Measurements(curve, trials)
 
 

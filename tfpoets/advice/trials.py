@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tfpoets.data import TEST, Dataset, Examples, group_numbers, spread_over_folds
+from tfpoets.data import TEST, Dataset, Examples, can_cross_validate, group_numbers, spread_over_folds
 from tfpoets.errors import ExtractorError
-from tfpoets.evaluation import PairedDifference, paired_difference
+from tfpoets.evaluation import PairedDifference, choose_classes, paired_difference
 from tfpoets.events import stage_events
 from tfpoets.extractors import Extractor, ExtractorOptions, extract_bottlenecks, open_extractor
 from tfpoets.retrain_options import RetrainOptions
@@ -46,8 +46,8 @@ class Trial:
     cost: float
 
 
-def run_trials(dataset: Dataset, extractor: Extractor, options: RetrainOptions, on_event: EventCallback
-               ) -> tuple[Trial, ...]:
+def run_trials(dataset: Dataset, extractor: Extractor, costs: np.ndarray | None, options: RetrainOptions,
+               on_event: EventCallback) -> tuple[Trial, ...]:
     """Measure what larger photos and more views gain, on some of the photos that are not test photos.
 
     The features are stored in the cache, so a run that uses the option need not compute them again.
@@ -55,11 +55,13 @@ def run_trials(dataset: Dataset, extractor: Extractor, options: RetrainOptions, 
     Args:
         dataset: The photos, with their split and the bottlenecks of the extractor.
         extractor: The extractor of the run.
+        costs: The costs of the answers, float64 [n_classes, n_classes], or None.
         options: The options of the run.
         on_event: Receives the events of the stage.
 
     Returns:
-        The trials; none if there are too few photos, or if the network takes only one size and the run uses views.
+        The trials; none if there are too few photos, if a class has too few independent ones, or if the network takes
+        only one size and the run uses views.
     """
     with stage_events("trials", on_event):
         photos = _draw_photos(dataset)
@@ -68,13 +70,15 @@ def run_trials(dataset: Dataset, extractor: Extractor, options: RetrainOptions, 
         assert photos.split is not None
         examples = photos.examples()
         folds = spread_over_folds(examples.y, photos.split.groups, N_FOLDS)
+        if not can_cross_validate(examples.y, folds, examples.n_classes):
+            return ()
         trials = []
         for name, value, cost, candidate in _candidates(extractor, options.extractor):
             extracted = extract_bottlenecks(photos, candidate, options.bottleneck_dir)
             remaining = {photo.uri for photo in extracted.dataset.photos}  # without those deleted meanwhile
             is_there = np.array([photo.uri in remaining for photo in photos.photos], bool)
             difference = compare_features(examples.select(is_there), extracted.features, folds[is_there],
-                                          options.training.head)
+                                          options.training.head, costs)
             trials.append(Trial(name, value, difference, int(is_there.sum()), cost))
         return tuple(trials)
 
@@ -93,7 +97,7 @@ def _draw_photos(dataset: Dataset) -> Dataset | None:
 
 
 def compare_features(examples: Examples, features: np.ndarray, folds: np.ndarray,
-                     head_options: HeadOptions = HeadOptions()) -> PairedDifference:
+                     head_options: HeadOptions = HeadOptions(), costs: np.ndarray | None = None) -> PairedDifference:
     """Return the accuracy with other features minus that with those of the examples, by cross-validation.
 
     Args:
@@ -101,17 +105,19 @@ def compare_features(examples: Examples, features: np.ndarray, folds: np.ndarray
         features: float32 [n, depth], their other features.
         folds: int64 [n], the fold of each photo.
         head_options: How the heads are trained.
+        costs: The costs of the answers, float64 [n_classes, n_classes], or None.
     """
     changed = replace(examples, X=features)
-    return paired_difference(_classify(changed, folds, head_options), _classify(examples, folds, head_options),
-                             group_numbers(examples.photos))
+    return paired_difference(_classify(changed, folds, head_options, costs),
+                             _classify(examples, folds, head_options, costs), group_numbers(examples.photos))
 
 
-def _classify(examples: Examples, folds: np.ndarray, head_options: HeadOptions) -> np.ndarray:
+def _classify(examples: Examples, folds: np.ndarray, head_options: HeadOptions, costs: np.ndarray | None
+              ) -> np.ndarray:
     """Return which photos are classified correctly by heads that were trained on other folds: bool [n]."""
     probabilities = out_of_fold_probabilities(
         examples, folds, lambda train, validation: fit_head(train, validation, head_options))
-    return probabilities.argmax(axis=1) == examples.y
+    return choose_classes(probabilities, costs) == examples.y
 
 
 def _candidates(extractor: Extractor, options: ExtractorOptions) -> Iterator[tuple[str, int, float, Extractor]]:

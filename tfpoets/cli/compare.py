@@ -165,7 +165,12 @@ def retrain_command(comparison: Comparison, options: CompareOptions) -> str:
              "label_pattern": dataset.label_pattern, "group_pattern": dataset.group_pattern,
              "tfhub_module": "" if extractor.handle == default.handle else extractor.handle,
              "image_size": extractor.image_size, "views": "" if extractor.views == 1 else extractor.views,
+             "input_range": extractor.input_range,
+             **{name: value for name, value, usual in (
+                 ("model_dir", extractor.model_dir, default.model_dir),
+                 ("bottleneck_dir", options.bottleneck_dir, CompareOptions.bottleneck_dir)) if value != usual},
              "seed": options.split.seed or "",
              "testing_percentage": "" if options.split.testing_percentage == SPLIT.testing_percentage
              else f"{options.split.testing_percentage:g}%"}
-    return command_line("retrain", *(f"--{name}={value}" for name, value in flags.items() if value))
+    switches = [f"--{name}" for name in ("offline", "trust_model") if getattr(extractor, name)]
+    return command_line("retrain", *(f"--{name}={value}" for name, value in flags.items() if value), *switches)

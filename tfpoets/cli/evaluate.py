@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ def evaluate_classifier(options: EvaluateOptions) -> int:
     if options.format == "json":
         selective, costs = decisions["selective"], decisions["costs"]
         print_json({**metrics.to_dict(classifier.labels), "unknown": rejection and rejection.to_dict(),
-                    "unsure": selective and selective.to_dict(), "costs": costs and asdict(costs)})
+                    "unsure": selective and selective.to_dict(), "costs": costs and costs.to_dict()}, allow_nan=False)
     else:
         _print_metrics(classifier, metrics, rejection, decisions)
         if options.report:

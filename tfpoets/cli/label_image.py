@@ -41,7 +41,8 @@ FLAGS = (
              repeatable=True))),
     Group("classifier", (Flag("graph", CLASSIFIER_HELP, "graph", path, "FILE"), TRUST_FLAG)),
     Group("output", (
-        Flag("top_k", "number of labels to show, the most likely first (default: 5)", "top_k", int, "K"),
+        Flag("top_k", "number of labels to show: the answer, then the most likely others (default: 5)", "top_k", int,
+             "K"),
         Flag("min_score", "lowest score of the labels to show, from 0 to 1 (default: 0)", "min_score", fraction, "S"),
         Flag("format", "text (default), csv, or jsonl with one JSON object per photo", "format",
              choices=("text", "csv", "jsonl")),

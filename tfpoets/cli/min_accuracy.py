@@ -11,7 +11,8 @@ from .percentages import fraction
 from .run_command import UsageError
 
 MIN_ACCURACY = Flag("min_accuracy", f"exit with code {BELOW_MINIMUM} if the accuracy on the test photos is below "
-                    "A, such as 0.9 or 90%; everything is still written and printed", parse=fraction,
+                    "A, such as 0.9 or 90% (photos that would be labelled unsure count, too); everything is still "
+                    "written and printed", parse=fraction,
                     metavar="A")
 
 

@@ -87,7 +87,7 @@ def _pick(comparison: Comparison, index: int, purposes: list[str]) -> str:
         details = [f"{best.metrics.accuracy:.1%}"]
     else:
         difference = comparison.pairs_with_best[index - 1].difference
-        details = [f"{describe(classifier)} instead of {describe(best).split()[0]}"
+        details = [describe(classifier) + (f" instead of {describe(best).split()[0]}" if describe(best) else "")
                    for purpose, describe in (("speed", _milliseconds), ("size", _megabytes)) if purpose in purposes]
         details.append(f"{difference.format_points()} points less accurate")
     return f"{classifier.name} if {' or '.join(purposes)} matters ({', '.join(details)})"
@@ -98,12 +98,16 @@ def _join(texts: list[str]) -> str:
 
 
 def _milliseconds(classifier: ComparedClassifier) -> str:
-    time = classifier.median_milliseconds or 0.0
+    """Return the time for one photo, or "" if it was not measured."""
+    time = classifier.median_milliseconds
+    if time is None:
+        return ""
     return f"{time:.1f} ms" if time >= 1 else f"{time:.2f} ms"
 
 
 def _megabytes(classifier: ComparedClassifier) -> str:
-    return f"{(classifier.size or 0) / 1e6:.1f} MB"
+    """Return the size of the .tflite, or "" if there is none."""
+    return "" if classifier.size is None else f"{classifier.size / 1e6:.1f} MB"
 
 
 def _chance(comparison: Comparison, equal: tuple[int, ...]) -> str:

@@ -91,8 +91,9 @@ def compare_runs(options: CompareRunsOptions) -> Comparison:
         y = np.array([run.classifier.labels.index(photo.label) for photo in photos], np.int64)
         classifiers.append(ComparedClassifier(
             str(run.path), str(run.file), run.classifier.input.height, run.classifier.input.width,
-            evaluate(rows, y, group_numbers(photos)), run.file.stat().st_size if run.is_tflite else None,
-            next(times) if run.is_tflite else np.empty(0), _stored_views(run.metadata)))
+            evaluate(rows, y, group_numbers(photos), run.classifier.costs),
+            run.file.stat().st_size if run.is_tflite else None, next(times) if run.is_tflite else np.empty(0),
+            _stored_views(run.metadata)))
     return Comparison(rank(classifiers), tuple(labels), tuple(notes))
 
 
@@ -103,7 +104,7 @@ def _open_run(path: Path, trust_model: bool) -> _Run:
                          "next to the graph.")
     file, metadata = path, None
     if path.suffix.lower() == METADATA_SUFFIX:
-        metadata = Metadata.from_json(path.read_bytes(), str(path))
+        metadata = Metadata.from_file(path)
         file = _classifier_file(path, metadata)
     classifier = load_classifier(file, trust_model=trust_model)
     metadata = metadata or classifier.metadata
@@ -153,8 +154,12 @@ def _find_common_photos(runs: Sequence[_Run], options: CompareRunsOptions) -> tu
         unseen = [photo for photo in unseen if photo.part == PARTS[TEST] or digests[photo.uri] not in reserved]
         notes += _count_note(run, len(unseen))
         tested.append(unseen)
-    in_all = set.intersection(*({digests[photo.uri] for photo in photos} for photos in tested))
-    common = [photo for photo in tested[0] if digests[photo.uri] in in_all]
+    labels = [{digests[photo.uri]: photo.label for photo in photos} for photos in tested]
+    in_all = set.intersection(*(set(known) for known in labels))
+    relabelled = {digest for digest in in_all if len({known[digest] for known in labels}) > 1}
+    if relabelled:
+        notes.append(f"Photos whose labels were changed between the runs are left out: {len(relabelled)}.")
+    common = [photo for photo in tested[0] if digests[photo.uri] in in_all - relabelled]
     if not common:
         raise DataError(_no_common_photos(runs, [len(photos) for photos in tested]),
                         "Train both with the same photos, `seed` and `testing_percentage`; or set `image_dir` to "
@@ -178,7 +183,7 @@ def _read_own_photos(run: _Run) -> list[Photo]:
         photos = list(_list(*locations[0]).photos)
         return photos + [replace(photo, part=PARTS[TEST]) for location in locations[1:]
                          for photo in _list(*location).photos]
-    except (DataError, OptionError, TypeError) as error:
+    except (DataError, OptionError, TypeError, OSError) as error:
         problem = error.problem if isinstance(error, DataError | OptionError) else "its options are damaged."
         raise DataError(f"The photos of {run.path} cannot be listed: {problem}",
                         "Run the command in the folder in which `tfpoets retrain` was run, or set `image_dir` to "
@@ -208,21 +213,17 @@ def _read_digests(photos: Sequence[Photo]) -> dict[str, str]:
 
 
 def _count_note(run: _Run, n_found: int) -> list[str]:
-    """Return a note if photos that a run tested are gone, or if there are new ones; otherwise an empty list."""
+    """Return a note if there are fewer or more photos than a run tested; otherwise an empty list."""
     assert run.metadata.split is not None
     n_tested = run.metadata.split.counts.get("test", 0)
-    if n_found < n_tested:
-        return [f"Photos that {run.path} tested, but that were deleted, moved or changed: {n_tested - n_found} of "
-                f"{n_tested}."]
-    if n_found > n_tested:
-        return [f"Photos that are not among the {n_tested} that {run.path} tested, but count as tested, because it "
-                f"was not trained on them either: {n_found - n_tested}."]
+    if n_found != n_tested:
+        return [f"{run.path} tested {n_tested} photos; the photos here contain {n_found} that it was not trained on."]
     return []
 
 
 def _no_common_photos(runs: Sequence[_Run], n_tested: Sequence[int]) -> str:
     if not any(n_tested):
-        return "None of the photos that the runs tested is there any more, or the runs tested none."
+        return "None of the photos that the runs tested can be found, or the runs tested none."
     counts = ", ".join(f"{run.path} {count}" for run, count in zip(runs, n_tested))
     return (f"There is no photo that all runs tested ({counts}): those that one of them tested were used to train "
             "another, or are not among its photos.")

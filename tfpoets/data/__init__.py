@@ -5,7 +5,7 @@ from tfpoets.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from .augmentation import DEFAULT_AUGMENTATION, AugmentationOptions, augment_pixels, augment_tensor
-    from .cost_table import read_costs
+    from .cost_table import MAX_COST_CLASSES, read_costs
     from .dataset import Dataset, Examples, Photo, photo_digest, with_test_photos
     from .dataset_options import DatasetOptions
     from .decode import (PIXELS_VERSION, has_plain_pixels, load_full_size, load_photos, load_pixels,
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .decoder_processes import DECODERS
     from .decoding_limits import STOP_SIGNALS, allow_stopping
     from .duplicates import find_duplicates
-    from .folds import assign_folds, spread_over_folds
+    from .folds import assign_folds, can_cross_validate, spread_over_folds
     from .formats import has_photo_signature, suffixes_for
     from .group_suggestion import suggest_group_pattern
     from .hashing import hash_photos, with_readable_photos
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".augmentation": "DEFAULT_AUGMENTATION AugmentationOptions augment_pixels augment_tensor",
-    ".cost_table": "read_costs",
+    ".cost_table": "MAX_COST_CLASSES read_costs",
     ".dataset": "Dataset Examples Photo photo_digest with_test_photos",
     ".dataset_options": "DatasetOptions",
     ".decode": "PIXELS_VERSION has_plain_pixels load_full_size load_photos load_pixels load_pixels_at_sizes "
@@ -49,7 +49,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".decoder_processes": "DECODERS",
     ".decoding_limits": "STOP_SIGNALS allow_stopping",
     ".duplicates": "find_duplicates",
-    ".folds": "assign_folds spread_over_folds",
+    ".folds": "assign_folds can_cross_validate spread_over_folds",
     ".formats": "has_photo_signature suffixes_for",
     ".group_suggestion": "suggest_group_pattern",
     ".hashing": "hash_photos with_readable_photos",

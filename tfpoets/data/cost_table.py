@@ -5,6 +5,7 @@ import csv
 import io
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tfpoets.errors import DataError, closest_match, join_names
 
 from .text_files import NotTextError, decode_text
 
+# The costs of more classes, 55 bytes each, would not fit into the metadata of a classifier.
+MAX_COST_CLASSES = 1000
 # Larger files are not cost tables.
 MAX_BYTES = 50_000_000
 # The names of the columns, ignoring case, spaces, hyphens and underscores.
@@ -39,8 +42,12 @@ def read_costs(path: Path, labels: Sequence[str]) -> np.ndarray:
         float64 [n_classes, n_classes], the cost by true class (rows) and answer (columns).
 
     Raises:
-        DataError: The file cannot be read, names other labels, or has a cost that is not a number of at least 0.
+        DataError: The file cannot be read, names other labels, or has a cost that is not a number of at least 0; or
+            there are too many labels.
     """
+    if len(labels) > MAX_COST_CLASSES:
+        raise DataError(f"Costs are only possible for up to {MAX_COST_CLASSES} classes, and there are {len(labels)}.",
+                        "Omit `costs`.")
     rows = _read_rows(path)
     if not rows:
         raise DataError(f"The cost table {path} is empty.", REMEDY)
@@ -117,6 +124,7 @@ def _read_matrix(path: Path, rows: Sequence[tuple[int, list[str]]], labels: Sequ
 
 def _index(path: Path, number: int, name: str, labels: Sequence[str]) -> int:
     """Return the index of a label in the table."""
+    name = unicodedata.normalize("NFC", name)  # as labels are; some programs decompose accents
     if name in labels:
         return labels.index(name)
     guess = closest_match(name, labels)
@@ -126,7 +134,7 @@ def _index(path: Path, number: int, name: str, labels: Sequence[str]) -> int:
 
 def _cost(path: Path, number: int, text: str) -> float:
     try:
-        cost = float(text)
+        cost = math.nan if "_" in text else float(text)
     except ValueError:
         cost = math.nan
     if not 0 <= cost < 1e9:

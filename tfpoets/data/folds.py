@@ -41,6 +41,17 @@ def assign_folds(dataset: Dataset, n_folds: int) -> np.ndarray:
     return folds
 
 
+def can_cross_validate(y: np.ndarray, folds: np.ndarray, n_classes: int) -> bool:
+    """Return whether every class is in at least three folds, so that each fold can be predicted by a head for all.
+
+    Args:
+        y: int64 [n], the class of each photo.
+        folds: int64 [n], the fold of each photo.
+        n_classes: The number of classes.
+    """
+    return all(len(np.unique(folds[y == index])) >= MIN_FOLDS for index in range(n_classes))
+
+
 def spread_over_folds(y: np.ndarray, photo_groups: np.ndarray, n_folds: int) -> np.ndarray:
     """Assign photos to folds like `assign_folds`, but without raising an error for small classes.
 

@@ -1,7 +1,9 @@
 """Answers that cost the least, if some confusions are worse than others."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +40,11 @@ class CostMetrics:
     mean_of_most_probable: float
     standard_error: float
     changed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the metrics for JSON, with None for a standard error that is not known."""
+        values = asdict(self)
+        return {**values, "standard_error": None if math.isnan(self.standard_error) else self.standard_error}
 
 
 def evaluate_costs(probabilities: np.ndarray, y: np.ndarray, costs: np.ndarray, groups: np.ndarray | None = None

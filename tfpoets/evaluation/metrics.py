@@ -177,7 +177,7 @@ class Metrics:
         return float((self.predicted == self.y)[rows].mean()), self._interval_among(rows)
 
     def top_k(self, k: int) -> float:
-        """Return the fraction of photos whose true class is among the k most probable, 0 to 1."""
+        """Return the fraction of photos whose true class is among the k most probable, 0 to 1; costs are ignored."""
         return float(self.rank_counts[:k].sum() / self.count)
 
     def most_confused(self, limit: int) -> list[tuple[int, int, int]]:
@@ -254,7 +254,8 @@ def evaluate(probabilities: np.ndarray, y: np.ndarray, groups: np.ndarray | None
     return Metrics(count=len(y), correct=int((predicted == y).sum()),
                    cross_entropy=max(0.0, float(losses.mean())),
                    cross_entropy_standard_error=standard_error(losses, groups),
-                   expected_calibration_error=calibration_error(probabilities.max(1), predicted == y),
+                   expected_calibration_error=calibration_error(probabilities[np.arange(len(y)), predicted],
+                                                                predicted == y),
                    majority=int(counts.argmax()), majority_accuracy=float(counts.max() / len(y)),
                    confusion=confusion.astype(np.int64),
                    rank_counts=np.bincount(ranked_higher.sum(1), minlength=n_classes),

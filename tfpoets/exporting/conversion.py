@@ -143,6 +143,10 @@ def convert(source: Exportable, formats: Sequence[str], folder: Path, photos: Se
     """
     folder.mkdir(parents=True, exist_ok=True)
     check_formats(formats, folder, source.name)
+    if source.metadata.unsure or source.metadata.costs:
+        log.info("These accuracies are those of the most probable labels. The files contain probabilities only, so "
+                 "other programs must apply the accuracy target and the costs, which are in the metadata "
+                 "(docs/next_steps.md); only the output `label` of a SavedModel does.")
     graph_result, reference = _run_graph(source, photos)
     on_event(graph_result)
     results = [graph_result]

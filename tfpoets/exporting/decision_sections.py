@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfpoets.data import MAX_COST_CLASSES
 from tfpoets.tf_runtime import import_tensorflow
 
 from .metadata_sections import FieldReader
@@ -77,6 +78,8 @@ class CostTable:
     def from_dict(cls, values: Any, n_classes: int) -> CostTable:
         """Read the section "costs" of a classifier with this number of classes."""
         fields = FieldReader("costs", values)
+        if n_classes > MAX_COST_CLASSES:
+            raise ValueError(f"it has costs for more than {MAX_COST_CLASSES} classes")
         default, listed = fields.number("default", 0), values.get("listed")
         if not isinstance(listed, list) or not all(isinstance(row, list) and len(row) == 3 for row in listed):
             raise ValueError("its costs.listed is not a list of lists of three numbers")

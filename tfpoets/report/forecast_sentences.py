@@ -1,6 +1,7 @@
 """Learning curves and selective accuracy as sentences, for the report and the terminal."""
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from tfpoets.evaluation import CostMetrics, CoverageCurve, Metrics, SelectiveMetrics, answered_at
@@ -22,7 +23,7 @@ def doubling_sentence(curve: LearningCurve) -> str:
 
 def class_gain_sentence(curve: LearningCurve, labels: Sequence[str]) -> str:
     """Return a sentence on the classes that gain most from ten more photos; "" if this was not measured."""
-    if not curve.class_gains or curve.now == 1:
+    if not curve.class_gains or curve.now == 1 or math.isnan(curve.class_gains[0].interval[0]):
         return ""
     if curve.best_class is None:
         return "Ten more photos of one class: no gain is larger than what could be chance."
@@ -31,17 +32,21 @@ def class_gain_sentence(curve: LearningCurve, labels: Sequence[str]) -> str:
     best = curve.class_gains[curve.best_class]
     low, high = best.interval
     return (f"Ten more photos gain most in {labels[curve.best_class]}: {_points(best.accuracy)} percentage points of "
-            f"accuracy (95% interval {100 * low:.2f} to {100 * high:.2f}), before {' and '.join(others)}.")
+            f"accuracy (95% interval {100 * low:.2f} to {100 * high:.2f}), ahead of {' and '.join(others)}.")
 
 
 def coverage_sentence(coverage: CoverageCurve, metrics: Metrics) -> str:
     """Return a sentence on the accuracy if the least certain tenth of the answers is left to a person.
+
+    It is "" if no answers can be left out, because all of these are equally certain.
 
     Args:
         coverage: The accuracy of the most certain answers.
         metrics: The metrics of all answers.
     """
     answered = answered_at(coverage, metrics, 1 - LEFT_TO_PERSON)
+    if answered.answered == answered.count:
+        return ""
     low, high = answered.accuracy_interval or (0.0, 1.0)
     return (f"If the classifier may leave {1 - answered.coverage:.0%} of the photos to you, {answered.accuracy:.1%} "
             f"(95% interval {100 * low:.1f}-{100 * high:.1f}%) of its answers are right.")
@@ -60,18 +65,19 @@ def target_sentences(metrics: SelectiveMetrics, target: float, photos: str) -> l
                  "the others get no label."]
     if metrics.accuracy_interval is not None:
         low, high = metrics.accuracy_interval
-        verdict = "which the interval contains" if low <= target <= high else (
-            "which is exceeded" if target < low else "which is missed")
+        verdict = "the interval contains" if low <= target <= high else (
+            "the interval is above" if target < low else "the interval is below")
         sentences.append(f"Of the answers, {metrics.accuracy:.1%} (95% interval {100 * low:.1f}-{100 * high:.1f}%) "
-                         f"are right; the target is {100 * target:g}%, {verdict}.")
+                         f"are right; {verdict} the target of {100 * target:g}%.")
     return sentences
 
 
 def cost_sentence(costs: CostMetrics) -> str:
     """Return a sentence on what the answers cost."""
     gain = costs.mean_of_most_probable - costs.mean
+    error = "?" if math.isnan(costs.standard_error) else f"{costs.standard_error:.1g}"
     return (f"Mean cost per photo: {costs.mean:.3g} instead of {costs.mean_of_most_probable:.3g} for the most "
-            f"probable labels (difference {gain:.2g} ± {costs.standard_error:.1g}); {costs.changed} answers differ.")
+            f"probable labels (difference {gain:.2g} ± {error}); {costs.changed} answers differ.")
 
 
 def _points(fraction: float) -> str:

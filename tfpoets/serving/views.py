@@ -118,7 +118,7 @@ def model_predict(model: str, version: int | None = None) -> dict[str, Any]:
 
 @blueprint.post("/label")
 def label() -> tuple[dict[str, Any], int]:
-    """Return the most likely labels of the photos in a form."""
+    """Return the labels of the photos in a form: for each photo the answer, then the most likely others."""
     service = get_service()
     files = [file for _, file in flask.request.files.items(multi=True) if file.filename]
     if not files:
