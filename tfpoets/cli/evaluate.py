@@ -129,7 +129,8 @@ def evaluate_classifier(options: EvaluateOptions) -> int:
     if options.format == "json":
         selective, costs = decisions["selective"], decisions["costs"]
         print_json({**metrics.to_dict(classifier.labels), "unknown": rejection and rejection.to_dict(),
-                    "unsure": selective and selective.to_dict(), "costs": costs and costs.to_dict()}, allow_nan=False)
+                    "unsure": selective and {**selective.to_dict(), "accuracy_target": decisions["accuracy_target"]},
+                    "costs": costs and costs.to_dict()}, allow_nan=False)
     else:
         _print_metrics(classifier, metrics, rejection, decisions)
         if options.report:
