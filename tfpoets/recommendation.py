@@ -16,7 +16,8 @@ class Recommendation:
         reason: How the gain was estimated, as one or two sentences; option names are in backticks.
         command: The command, or the Python expression, to run then.
         gain: The expected gain in accuracy, -1 to 1; None if the accuracy itself would not be higher.
-        interval: The 95% interval of the gain, or None.
+        interval: The 95% interval of the gain; or its range in earlier measurements, if `is_range`; or None.
+        is_range: Whether `interval` is such a range, because the gain cannot be estimated on these photos.
     """
 
     kind: str
@@ -25,6 +26,7 @@ class Recommendation:
     command: str
     gain: float | None = None
     interval: tuple[float, float] | None = None
+    is_range: bool = False
 
     @property
     def gain_text(self) -> str:
@@ -32,7 +34,8 @@ class Recommendation:
         if self.gain is None:
             return ""
         low, high = self.interval or (self.gain, self.gain)
-        return f"{100 * self.gain:+.1f} points (95% interval {100 * low:+.1f} to {100 * high:+.1f})"
+        name = "range" if self.is_range else "95% interval"
+        return f"{100 * self.gain:+.1f} points ({name} {100 * low:+.1f} to {100 * high:+.1f})"
 
 
 @dataclass(frozen=True)

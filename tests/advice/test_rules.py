@@ -88,6 +88,7 @@ def test_fine_tuning_is_recommended_only_for_many_photos_and_networks_that_can_b
     item = only(advise(can_fine_tune=True))
     assert item.kind == "fine_tuning" and item.command == "retrain {'fine_tune_epochs': 4}"
     assert "Not measured" in item.reason and item.gain == pytest.approx(0.015)
+    assert item.gain_text == "+1.5 points (range +0.0 to +8.0)"
     assert not advise(can_fine_tune=True, n_training=500).recommendations
     assert not advise(can_fine_tune=False).recommendations
 

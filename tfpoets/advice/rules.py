@@ -127,7 +127,7 @@ def _check_labels(evidence: Evidence, command: Command) -> Iterator[Recommendati
     yield Recommendation(
         "labels", f"Check the {n_suspected} labels that look wrong, in {evidence.findings_path}.",
         f"About {n_wrong:.0f} of them probably are wrong. They mislead training, and count as errors in the test.",
-        command(), GAIN_PER_LABEL * n_wrong / n_photos, interval)
+        command(), GAIN_PER_LABEL * n_wrong / n_photos, interval, True)
 
 
 def _use_trials(evidence: Evidence, command: Command) -> Iterator[Recommendation]:
@@ -163,7 +163,7 @@ def _fine_tune(evidence: Evidence, command: Command) -> Iterator[Recommendation]
         f"Not measured on these photos: fine-tuning removed about {ERRORS_REMOVED:.0%} of the errors with 2,900 "
         "photos of flowers, and from none to 80% with other pictures. It takes minutes on a GPU, and longer without "
         "one.",
-        command(fine_tune_epochs=FINE_TUNING_EPOCHS), ERRORS_REMOVED * error, (low * error, high * error))
+        command(fine_tune_epochs=FINE_TUNING_EPOCHS), ERRORS_REMOVED * error, (low * error, high * error), True)
 
 
 RULES = (_group_scenes, _add_photos, _check_labels, _use_trials, _fine_tune)
