@@ -41,7 +41,7 @@ def run_limited(function: Callable[..., Result], *arguments: Any, seconds: float
     Args:
         function: A module-level function.
         *arguments: Its arguments, which are pickled.
-        seconds: The limit on its time, without the start of the process.
+        seconds: The limit on its time, which starts when the process has started and imported `modules`.
         memory_bytes: The limit on the memory that it allocates.
         modules: Names of modules to import before the time starts. TensorFlow is imported without Keras.
 

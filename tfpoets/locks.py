@@ -66,10 +66,11 @@ def acquire(file: Path, waiting_for: str | None) -> int | None:
 
     Args:
         file: The path of the lock file.
-        waiting_for: What the message says that another run is using while this one waits; None to not wait.
+        waiting_for: What another run is using, for the message that is logged during the wait; None to not wait.
 
     Returns:
-        The descriptor of the file, which holds the lock until it is closed; None if another process holds the lock.
+        The descriptor of the file; closing it releases the lock. None if another process holds the lock. If the file
+        system has no locks: the descriptor, after a warning, or None if `waiting_for` is None.
 
     Raises:
         OSError: The file cannot be created.

@@ -176,7 +176,7 @@ def _read_record(staging: Path) -> dict[str, Any] | None:
         record = json.loads(content)
         names = [record["name"], *(name for _, name, _ in record["moves"])]
         stale = [Path(name).parts for name in record["stale"]]
-        # Each staged file is moved to the folder of its staging folder, and nothing outside of it is removed.
+        # Files are moved only to the parent of their staging folder, and nothing outside the parent is removed.
         folders = [Path(staged).parent.name for staged, _, _ in record["moves"]]
         is_valid = (all(name and Path(name).name == name for name in names)
                     and len({staged for staged, _, _ in record["moves"]}) == len(record["moves"])

@@ -1,6 +1,6 @@
-"""Models that try to write files, to read files, or never to end: frozen graphs and SavedModels for attacks and tests.
+"""Models that try to write files, read files or run for ever: frozen graphs and SavedModels for attacks and tests.
 
-Each attack writes to, or reads from, the path CANARY in the working folder, if it succeeds.
+Attacks that write a file write to the path CANARY in the working folder.
 """
 from __future__ import annotations
 

@@ -243,7 +243,7 @@ def test_a_python_file_may_import_its_neighbours_and_must_not_end_the_program(ca
         "                             layers.Dense(n_classes)])\n"
         "def ends(height, width, n_classes):\n    raise SystemExit(0)\n", "utf-8")
     retrain_json(capsys, *FLAGS, "--architecture=folder/nets.py:build", "--train_epochs=1")
-    assert "ends the program. Remove calls of sys.exit" in error_of(capsys, "--architecture=folder/nets.py:ends")
+    assert "ends the program. Remove calls to sys.exit" in error_of(capsys, "--architecture=folder/nets.py:ends")
     for content, remedy in (("import no_such_package\n", "Install the package"),
                             ("def build(:\n", "Correct the file.")):
         Path("broken.py").write_text(content, "utf-8")

@@ -33,8 +33,8 @@ class Cost(NamedTuple):
 
     Attributes:
         memory: The memory in bytes.
-        extra_seconds: The least time in seconds that does not depend on the number of pixels alone.
-        max_extra_seconds: The most such time in seconds.
+        extra_seconds: A lower bound on the time that does not depend on the number of pixels alone, in seconds.
+        max_extra_seconds: An upper bound on this time, in seconds.
         full_size_memory: The memory in bytes if the photo is not decoded at a reduced scale; 0 if it never is.
     """
 
@@ -110,7 +110,7 @@ def bmp_cost(file: BinaryIO, size: Size) -> Cost | None:
 
 
 def ppm_cost(file: BinaryIO, size: Size) -> Cost | None:
-    """Estimate the cost of a netpbm file in binary with 1, 8 or 16 bits; Pillow decodes others in Python."""
+    """Estimate the cost of a binary netpbm file with 1, 8 or (gray) 16 bits; Pillow decodes others in Python."""
     file.seek(0)
     match = PPM_HEADER.match(file.read(PPM_HEADER_BYTES))
     kinds = {(b"5", b"255"): GRAY, (b"6", b"255"): RGB, (b"5", b"65535"): GRAY_32_BIT}

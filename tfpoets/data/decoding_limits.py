@@ -15,7 +15,7 @@ if sys.platform != "win32":
 # The signals that end a process whose time is up. They are sent by timers of the operating system, whatever the
 # decoder is doing.
 STOP_SIGNALS = frozenset({"SIGPROF", "SIGALRM"})
-# The time on the clock may be this much longer than the time on one core, because other programs run as well.
+# The wall-clock time may be this much longer than the CPU time, because other programs run as well.
 CLOCK_FACTOR, CLOCK_EXTRA_SECONDS = 4.0, 5.0
 
 _may_be_stopped = False
@@ -39,7 +39,7 @@ def may_be_stopped() -> bool:
 
 
 def clock_seconds(seconds: float) -> float:
-    """Return how long something may take on the clock that takes at most `seconds` on one core."""
+    """Return the limit on the wall-clock time of something that may take `seconds` of CPU time."""
     return seconds * CLOCK_FACTOR + CLOCK_EXTRA_SECONDS
 
 
@@ -47,11 +47,11 @@ def clock_seconds(seconds: float) -> float:
 def limited(seconds: float, memory: int) -> Iterator[None]:
     """Limit what the code in a `with` statement takes.
 
-    Without the memory, an allocation fails. If the time is up, the process is ended by one of STOP_SIGNALS. Windows
-    has neither of these limits, and macOS has no limit on memory.
+    Beyond the memory, allocations fail. When the time is up, the process is ended by one of STOP_SIGNALS. Windows has
+    neither of these limits, and macOS has no limit on memory.
 
     Args:
-        seconds: The time on one core, in seconds.
+        seconds: The CPU time of all threads together, in seconds. `clock_seconds` derives the wall-clock time from it.
         memory: The additional memory in bytes.
     """
     if sys.platform == "win32":

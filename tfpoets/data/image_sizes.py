@@ -58,7 +58,7 @@ def gif_size(file: BinaryIO) -> Size | None:
 
 
 def find_gif_frame(file: BinaryIO, max_blocks: int = 2000) -> tuple[int, int, int, int] | None:
-    """Return the left, upper edge, width and height of the first frame of a GIF.
+    """Return the left edge, the upper edge, the width and the height of the first frame of a GIF.
 
     Args:
         file: The file, at any position.

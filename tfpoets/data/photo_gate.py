@@ -14,7 +14,7 @@ from .photo_size import Size
 
 # Phones take photos of 200 million pixels; a file of a few kilobytes can claim far more and fill the memory.
 MAX_PIXELS = 250_000_000
-# Decoding a photo may take this much more than its pixels need. The other 64 MB of the 512 MB that it may take are for
+# Decoding a photo may take this much more than its pixels need. docs/photos.md states 512 MB: the other 64 MB are for
 # the process that decodes it.
 EXTRA_BYTES, EXTRA_SECONDS = 448 * 2 ** 20, 2.0
 # The decoded photo: three bytes per pixel. At full size, Pillow's copy with four exists at the same time.
@@ -62,7 +62,8 @@ def check_photo(data: bytes, is_full_size: bool = False) -> DecodingLimits:
         is_full_size: Whether the result of decoding it has the photo's full size.
 
     Raises:
-        PhotoError: The photo has too many pixels, or decoding it would exceed the limits; the message is the reason.
+        PhotoError: The file is empty or has an unsupported format, the photo has too many pixels, or decoding it would
+            exceed the limits; the message is the reason.
     """
     file = io.BytesIO(data)
     format_, size = identify_photo(file)

@@ -27,7 +27,7 @@ class Scope(enum.IntEnum):
 
 
 class RefusedAddressError(OSError):
-    """A server must not be connected to, because the server that redirected to it has a wider scope."""
+    """A connection is refused, because the server is less public than the one that redirected to it."""
 
 
 class Deadline:
@@ -105,7 +105,7 @@ def send_request(address: str, timeout: float, deadline: Deadline, max_scope: Sc
         address: An http or https URL.
         timeout: How long the server may be silent, in seconds.
         deadline: When the transfer has to end.
-        max_scope: The widest scope that is allowed for the server.
+        max_scope: The least public scope that is allowed for the server.
 
     Raises:
         RefusedAddressError: The server has none of the allowed addresses.

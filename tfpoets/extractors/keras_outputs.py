@@ -84,9 +84,9 @@ def _check_end(name: str, end: str, bounds: Bounds, outputs: np.ndarray) -> str:
         raise ExtractorError(f"The outputs of the model {name} are {_describe_bounds(low, high)}, so they are neither "
                              "logits nor probabilities.", ENDS_THAT_WORK)
     if bounds != UNBOUNDED and (outputs >= 0).all() and (outputs <= 1).all():
-        raise ExtractorError(f"Whether the model {name} returns logits or probabilities is not known, because its "
-                             "outputs for random photos are between 0 and 1, but it does not end in an activation "
-                             "that shows it.", ENDS_THAT_WORK)
+        raise ExtractorError(f"Whether the model {name} returns logits or probabilities is not known: its outputs for "
+                             "random photos are between 0 and 1, but it does not end in a softmax or in sigmoids.",
+                             ENDS_THAT_WORK)
     return LOGITS
 
 

@@ -1,4 +1,4 @@
-"""Run a model of another person for the first time in a process of its own, in case it crashes or never ends.
+"""Run a model from another person for the first time in a separate process, in case it crashes or never ends.
 
 A model that ran there without a problem is remembered, so this happens once for each model. Models that this program
 wrote and verified are remembered as well. They are recognized by the hash of their files. Computing it takes time, so
@@ -22,7 +22,7 @@ from .model_files import DAMAGED_REMEDY, TRUST_REMEDY
 
 # Part of the keys. Increase it if models that ran before must be checked and run in their own process again.
 VERSION = 1
-# The time that a model may take by the library that runs it, and the modules to import before that time starts.
+# For each library: how many seconds a model may take, and the modules to import before this time starts.
 LIMITS: dict[str, tuple[float, tuple[str, ...]]] = {
     "litert": (60.0, ()), "tensorflow": (180.0, ("tensorflow",)), "keras": (180.0, ("keras",))}
 # A network for photos needs less than a gigabyte, and a few times the size of its file while it is loaded.
@@ -113,7 +113,7 @@ class FirstRun:
         return digest.hexdigest()
 
 
-def memory_folder() -> Path:
+def tested_models_folder() -> Path:
     """Return the folder with an empty file for each model that is remembered, in the cache folder of the user."""
     home = Path(os.path.expanduser("~"))
     if sys.platform == "win32":
@@ -126,17 +126,17 @@ def memory_folder() -> Path:
 
 
 def _is_remembered(key: str) -> bool:
-    return key in _remembered or (memory_folder() / key).exists()
+    return key in _remembered or (tested_models_folder() / key).exists()
 
 
 def _remember(key: str) -> None:
     _remembered.add(key)
     try:
-        memory_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
-        (memory_folder() / key).touch()
+        tested_models_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        (tested_models_folder() / key).touch()
     except OSError as error:  # a read-only home
         log.debug("%s cannot be written (%s), so models are tried in a process of their own each time.",
-                  memory_folder(), error.strerror)
+                  tested_models_folder(), error.strerror)
 
 
 def _model_files(path: Path) -> list[Path]:

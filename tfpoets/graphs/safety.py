@@ -15,7 +15,7 @@ from tfpoets.errors import ModelError
 from .allowed_operations import ALLOWED_OPERATIONS, DECODERS, EFFECTS
 from .model_files import DAMAGED_REMEDY, TRUST_REMEDY
 
-# The largest networks for photos have a few ten thousand operations, counted each time that a function is called.
+# The largest networks for photos have tens of thousands of operations, counted each time that a function is called.
 MAX_OPERATIONS = 1_000_000
 # 2 GiB of float32 numbers, which is more than a file of a graph can contain.
 MAX_CONSTANT_ELEMENTS = 2 ** 29

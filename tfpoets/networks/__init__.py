@@ -1,4 +1,4 @@
-"""Networks to train from scratch: those with a name, those of the user, and the class they are written in."""
+"""Networks to train from scratch: those that come with tfpoets, those of the user, and their base class."""
 from typing import TYPE_CHECKING
 
 from tfpoets.lazy_names import lazy_names

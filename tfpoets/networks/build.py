@@ -42,11 +42,11 @@ def check_network_options(options: NetworkOptions) -> None:
 
 
 def build_network(options: NetworkOptions, source: ExtractorOptions, n_classes: int) -> InitialNetwork:
-    """Build a network to train from scratch, or load the one of the user.
+    """Build a network to train from scratch, or load the user's network.
 
     Args:
         options: The architecture and its options.
-        source: The options of the input, and where weights are downloaded from.
+        source: The options of the input, and the folder for downloaded weights.
         n_classes: The number of classes.
 
     Raises:

@@ -28,7 +28,7 @@ from .predictions import UnlabelledPhoto, predict_probabilities, to_contents, to
 
 log = logging.getLogger(__name__)
 
-# The options of `fit` that are not set: those of Keras's `fit`, as far as they exist there.
+# The default options of `fit`. The learning rate is that of Keras's Adam; as in Keras, labels are not smoothed.
 DEFAULT_OPTIONS = LoopOptions(epochs=20, learning_rate=1e-3, label_smoothing=0.0)
 
 
@@ -67,7 +67,7 @@ class ImageClassifier:
     Attributes:
         image_size: Height and width of the input in pixels.
         channels: The number of channels of the photos that the model takes: 3, or 1 for grayscale.
-        min_image_size: The smallest `image_size` of which the network of a subclass can be built.
+        min_image_size: The smallest `image_size` for which the network of a subclass can be built.
         dropout: The dropout rate, for networks whose `build` uses it.
         labels: The labels in the order of the outputs; empty until they are known.
         model: The Keras model; None until it has been built, and for a loaded classifier.
@@ -137,7 +137,7 @@ class ImageClassifier:
                 or the split that the dataset already has.
             checkpoint_dir: The folder for checkpoints. An interrupted run is continued if `fit` is called again with
                 the same model, photos and options. None: no checkpoints are kept.
-            train_step: The training step of the program; see `tfpoets.training.TrainStep`. None: the cross-entropy is
+            train_step: A custom training step; see `tfpoets.training.TrainStep`. None: the cross-entropy is
                 minimized.
             callbacks: Instances of `keras.callbacks.Callback`, which are called once per epoch; or functions of
                 `EpochMetrics`. A function that returns True ends the training.
@@ -212,7 +212,7 @@ class ImageClassifier:
         return predict_probabilities(self.classifier, to_contents(contents))
 
     def label(self, photo: UnlabelledPhoto) -> str:
-        """Return the most likely label of a photo, given its path or its content; raise PhotoError as `predict`."""
+        """Return the most likely label of a photo, given its path or content; raise PhotoError like `predict`."""
         source, = to_sources([photo])
         return self.classifier.label(source if isinstance(source, bytes) else source.uri)
 
@@ -240,7 +240,7 @@ class ImageClassifier:
         return evaluate(predict_probabilities(self.classifier, selected), y, group_numbers(selected))
 
     def save(self, folder: str | os.PathLike[str]) -> ExportResult:
-        """Write the classifier as a SavedModel, which `load`, TensorFlow Serving and all commands of tfpoets open.
+        """Write the classifier as a SavedModel, for `load`, TensorFlow Serving, and commands that label photos.
 
         It has the signatures `serving_default`, for pixels, and `predict_bytes`, for JPEG and PNG files. After `fit`,
         it is compared with the model on the test photos.

@@ -81,7 +81,7 @@ class _CodeDigest:
         self._seen: set[int] = set()
 
     def add(self, value: Any) -> None:
-        """Add a value. Of objects that are neither functions nor plain values, only the class is added."""
+        """Add a value. Of anything but functions, plain values, containers and arrays, only the class is added."""
         value = getattr(value, "python_function", value)
         self.hash.update(type(value).__qualname__.encode())
         if isinstance(value, str | bytes | int | float | complex | types.NoneType):

@@ -87,7 +87,7 @@ def describe_initial(adapted: AdaptedModel, name: str, train_step: TrainStep | N
 
 @contextmanager
 def restored_on_error(model: Any) -> Iterator[None]:
-    """Give a model its initial weights again if the training is interrupted, so that the same run can be continued."""
+    """Restore the initial weights of a model if training fails or is interrupted, so that the run can be continued."""
     initial = [(variable, variable.numpy()) for variable in model.variables]
     try:
         yield

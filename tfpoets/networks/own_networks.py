@@ -29,13 +29,13 @@ def is_own_network(architecture: str) -> bool:
 
 
 def own_network_file(architecture: str) -> Path:
-    """Return the path of the file that an own network comes from."""
+    """Return the path of the file that contains the user's network."""
     match = _FUNCTION.fullmatch(architecture)
     return Path(os.path.expanduser(match[1] if match else architecture))
 
 
 def check_own_network_file(architecture: str) -> None:
-    """Raise a TrainingError if the file of an own network does not exist."""
+    """Raise a TrainingError if the file of the user's network does not exist."""
     path = own_network_file(architecture)
     if not path.is_file():
         raise TrainingError(f"There is no file {path}, which `architecture` names.",
@@ -44,7 +44,7 @@ def check_own_network_file(architecture: str) -> None:
 
 def load_own_network(architecture: str, source: ExtractorOptions, n_classes: int, seed: int, channels: int | None
                      ) -> AdaptedModel:
-    """Build or load an own network.
+    """Build or load the user's network.
 
     Args:
         architecture: FILE.py:NAME, for a function of height, width and number of classes that returns a Keras model,
@@ -139,7 +139,7 @@ def _remedy(error: BaseException) -> str:
     if isinstance(error, ImportError):
         return "Install the package, or put the module into the folder of the file and import it by its name."
     if isinstance(error, SystemExit):
-        return "Remove calls of sys.exit and the reading of arguments, or put them below if __name__ == '__main__'."
+        return "Remove calls to sys.exit and code that parses arguments, or put them under if __name__ == '__main__'."
     return "It is called with the height, the width and the number of classes, and returns a Keras model."
 
 

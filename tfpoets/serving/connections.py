@@ -24,13 +24,13 @@ from .inference_pool import Limits
 HEALTH_PATH = "/healthz"
 # Threads for health checks and errors, which take no time.
 FAST_THREADS = 2
-# Connections that are accepted beyond the limit. When half of them have been used, the connection that has waited
-# longest for its client is closed for each new one.
+# Connections that are accepted beyond the limit. When half of them are in use, each new one closes the connection that
+# has waited longest, among those of the client with the most waiting connections.
 RESERVED_CONNECTIONS = 32
 BUSY_SECONDS = 1
 MAX_LOGGED_LENGTH = 300
 
-# The sentences for the errors that waitress finds. Its own ones quote the request.
+# The messages for the errors that waitress finds. Those of waitress quote the request.
 ERRORS = {400: "The request is malformed.", 413: "The request is too large.",
           431: "The header of the request is too large.", 500: "An internal error occurred.",
           503: "The server is busy. Try again later."}
@@ -162,7 +162,7 @@ class Server(TcpWSGIServer):
             min(waiting, key=lambda channel: (-counts[channel.addr[0]], channel.client_time)).handle_close()
 
     def maintenance(self, now: float) -> None:
-        """Do nothing: waitress calls this while it polls, when a new connection could replace a closed one."""
+        """Do nothing: waitress calls this during a poll, when a new connection could get a closed one's descriptor."""
 
     def close_expired(self) -> None:
         """Close the connections whose client, or whose request, has taken too long."""
