@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 # A threshold that no probability reaches.
 NO_ANSWERS = 2.0
-# The smallest coverage for which the highest accuracy that can be reached is reported.
+# If the target is not reached, the highest accuracy with at least this coverage is reported.
 MIN_COVERAGE = 0.1
 
 
@@ -54,8 +54,9 @@ def choose_threshold(training: TrainingResult, costs: np.ndarray | None, options
         _warn_about_target(target, curve)
         return UnsureOption(NO_ANSWERS, target, len(answers), 0.0)
     coverage = float((confidences >= threshold).mean())
-    log.info("Accuracy target: labels with a probability below %.3f are replaced by unsure, as for %.0f%% of the %d "
-             "photos that the threshold was chosen on.", threshold, 100 * (1 - coverage), len(answers))
+    log.info("Accuracy target: labels with a probability below %.3f are replaced by unsure. These are the labels of "
+             "%.0f%% of the %d photos on which the threshold was chosen.", threshold, 100 * (1 - coverage),
+             len(answers))
     return UnsureOption(threshold, target, len(answers), coverage)
 
 
@@ -76,7 +77,7 @@ def with_decisions(metadata: Metadata, costs: np.ndarray | None, unsure: UnsureO
 
 def _warn_about_target(target: float, curve: CoverageCurve) -> None:
     usable = curve.coverage >= MIN_COVERAGE
-    log.warning("No threshold reaches `accuracy_target`=%g with enough certainty on these %d photos: even if only "
-                "a tenth of the photos gets an answer, at most %.1f%% of the answers are right. Every photo is "
+    log.warning("No threshold reaches `accuracy_target`=%g with enough certainty on these %d photos: the highest "
+                "accuracy measured, if at least a tenth of them get an answer, is %.1f%%. Every photo will be "
                 "labelled unsure. Use a lower target, or more photos.", target, curve.count,
                 100 * float(curve.accuracy[usable].max()))

@@ -14,8 +14,8 @@ class Recommendation:
         kind: "groups", "photos", "labels", "image_size", "views" or "fine_tuning".
         action: What to do, as a sentence.
         reason: How the gain was estimated, as one or two sentences; option names are in backticks.
-        command: The command, or the Python expression, to run then.
-        gain: The expected gain in accuracy, -1 to 1; None if the accuracy itself would not be higher.
+        command: The command or Python expression that repeats the run with the change.
+        gain: The expected gain in accuracy, -1 to 1; None if the change is not expected to raise the accuracy.
         interval: The 95% interval of the gain; or its range in earlier measurements, if `is_range`; or None.
         is_range: Whether `interval` is such a range, because the gain cannot be estimated on these photos.
     """
@@ -43,7 +43,7 @@ class Advice:
     """What would improve a classifier.
 
     Attributes:
-        recommendations: At most three recommendations, the one with the highest expected gain first.
+        recommendations: At most three recommendations: those without a gain first, then by decreasing gain.
         summary: A sentence if there are none, or if something was not tried; otherwise "".
     """
 

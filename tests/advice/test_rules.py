@@ -61,7 +61,7 @@ def test_more_photos_are_recommended_while_the_curve_rises_with_the_gain_that_it
 
 def test_the_class_that_gains_most_is_named_if_its_gain_is_not_chance() -> None:
     gains = (ClassGain(50, 0.001, (-0.001, 0.003), None), ClassGain(50, 0.02, (0.015, 0.025), None))
-    assert only(advise(curve=curve([0.7, 0.78, 0.84, 0.88], gains))).action == "Add photos, first of dog."
+    assert only(advise(curve=curve([0.7, 0.78, 0.84, 0.88], gains))).action == "Add photos, starting with dog."
 
 
 @pytest.mark.parametrize("accuracies", [[0.9, 0.9, 0.9, 0.9], [0.97, 0.98, 0.99, 1.0]], ids=["flat", "perfect"])
@@ -69,7 +69,7 @@ def test_more_photos_are_not_recommended_if_the_curve_is_flat_or_nothing_is_wron
     assert not advise(curve=curve(accuracies), metrics=metrics(accuracies[-1])).recommendations
 
 
-def test_labels_are_to_be_checked_only_if_more_are_suspected_than_would_be_anyway() -> None:
+def test_checking_labels_is_recommended_only_if_more_are_suspected_than_if_all_were_right() -> None:
     item = only(advise(findings=suspect(100)))
     assert item.kind == "labels" and "100 labels" in item.action and "findings.csv" in item.action
     assert item.gain is not None and 0.04 < item.gain < 0.08
@@ -106,7 +106,8 @@ def test_the_three_largest_gains_are_recommended_in_order_after_repeated_scenes(
 
 
 def test_without_recommendations_the_summary_says_why_and_what_was_not_tried() -> None:
-    assert advise(curve=curve([0.9] * 4)).summary == "None: the classifier is about as good as these photos allow."
+    assert advise(curve=curve([0.9] * 4)).summary == (
+        "None: no change that was examined is expected to raise the accuracy noticeably.")
     assert "was not measured" in advise().summary
     assert "all test photos are labelled correctly" in advise(metrics=metrics(1.0)).summary
     assert "the option `advice` tries them" in advise(trials=None).summary

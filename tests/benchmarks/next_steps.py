@@ -1,4 +1,4 @@
-"""Compare the gains that the recommendations of retrain promise with the gains that come when they are followed.
+"""Compare the gains that the recommendations of retrain promise with the actual gains when they are followed.
 
 python -m tests.benchmarks.next_steps --image_dir=PHOTOS [--seeds=10] [--work_dir=tf_files]
 
@@ -47,8 +47,8 @@ def main() -> None:
     features = {name: bottlenecks.features for name, bottlenecks in columns.items() if name != "base"}
     results: dict[str, list[tuple[float | None, float]]] = defaultdict(list)
     for seed in range(flags.first_seed, flags.first_seed + flags.seeds):
-        for kind, promised, came in follow(dataset, features, flags.image_size, seed):
-            results[kind].append((promised, came))
+        for kind, promised, actual in follow(dataset, features, flags.image_size, seed):
+            results[kind].append((promised, actual))
     for kind in KINDS:
         print(row(kind, results[kind]))
 
@@ -56,7 +56,7 @@ def main() -> None:
 def row(kind: str, pairs: list[tuple[float | None, float]]) -> str:
     """Return the row of a kind: how often it was recommended, the promised and the actual gain, and that otherwise."""
     followed = 100 * np.array([pair for pair in pairs if pair[0] is not None], float).reshape(-1, 2)
-    others = 100 * np.array([came for promised, came in pairs if promised is None])
+    others = 100 * np.array([actual for promised, actual in pairs if promised is None])
     promised = f"{followed[:, 0].mean():+.2f}" if len(followed) else "-"
     return (f"| {kind} | {len(followed)} of {len(pairs)} | {promised} | {mean(followed[:, 1])} | {mean(others)} |")
 

@@ -1,4 +1,4 @@
-"""The last screen of retrain and the end of the report: what to do next."""
+"""The end of the output of retrain, and the end of the report: what to do next."""
 from __future__ import annotations
 
 import json

@@ -1,4 +1,4 @@
-"""The compare command: networks on the same folds, and earlier runs on the photos that all of them tested."""
+"""The compare command: networks on the same folds, and earlier runs on their common test photos."""
 from __future__ import annotations
 
 import json
@@ -100,12 +100,12 @@ def test_the_table_fits_the_terminal_and_the_suggested_command_trains_the_best_n
                          "--image_size=32,48", "--views=1,2", "--cross_validate=3", "--testing_percentage=0"]) == 0
     output = capsys.readouterr().out
     lines = output.splitlines()
-    assert max(len(line) for line in lines if not line.startswith("Train it:")) < 80
+    assert max(len(line) for line in lines if not line.startswith("Train the")) < 80
     assert "90 photos of 3 classes" in output and "3 folds" in output and "retrain tests on" not in output
     for number, name in ((32, "flexible 32"), (32, "flexible 32 (2 views)"), (48, "flexible 48")):
         assert any(f"{name} " in line for line in lines), number
     assert "adjusted for all 6 pairs (Holm)" in " ".join(output.split())
-    command = next(line for line in lines if line.startswith("Train it:")).split()
+    command = next(line for line in lines if line.startswith("Train the")).split()
     flags = command[command.index("retrain" if "retrain" in command else "scripts.retrain") + 1:]
     assert f"--tfhub_module={any_size_module}" in flags and "--testing_percentage=0%" in flags
     assert retrain.main([*flags, f"--model_dir={model_dir}", "--nodoctor"]) == 0
@@ -196,11 +196,11 @@ def test_photos_that_moved_are_recognized_and_those_that_are_gone_are_counted(ru
     photos = run("good.json", "poor.json", "--image_dir=elsewhere")["photos"]
     n_tested = metadata.split.counts["test"]
     assert photos["count"] < n_tested == before
-    assert photos["notes"][0] == (f"good.json tested {n_tested} photos; the photos here contain "
-                                  f"{photos['count']} that it was not trained on.")
+    assert photos["notes"][0] == (f"good.json was tested on {n_tested} photos; {photos['count']} of the photos here "
+                                  "were not used to train it.")
     write_photos(Path("elsewhere/red"), 40, 0, seed=7)
     notes = run("good.json", "poor.json", "--image_dir=elsewhere")["photos"]["notes"]
-    assert f"tested {n_tested} photos; the" in notes[0]
+    assert f"tested on {n_tested} photos; " in notes[0]
 
 
 def test_photos_that_were_relabelled_between_the_runs_are_left_out(run: Callable[..., dict[str, Any]]) -> None:
@@ -218,15 +218,15 @@ def test_photos_that_were_relabelled_between_the_runs_are_left_out(run: Callable
                                f"{before - photos['count']}."]
 
 
-def test_without_a_photo_that_both_tested_the_error_says_so(capsys: pytest.CaptureFixture) -> None:
+def test_without_common_test_photos_the_error_says_so(capsys: pytest.CaptureFixture) -> None:
     metadata = load_classifier(Path("good.tflite")).metadata
     for path in Path("photos").glob("*/*"):
         if not metadata.training_digest_mask([photo_digest(path.read_bytes())])[0]:
             path.unlink()
     assert compare.main(["good.json", "poor.json"]) == 1
-    assert "None of the photos that the runs tested can be found" in capsys.readouterr().err
+    assert "None of the test photos of the runs can be found" in capsys.readouterr().err
     assert compare.main(["good.json", "other.json"]) == 1
-    assert "no photo that all runs tested (good.json 0, other.json" in capsys.readouterr().err
+    assert "no test photos in common (good.json 0, other.json" in capsys.readouterr().err
 
 
 def test_a_classifier_that_is_missing_or_does_not_belong_to_the_metadata_is_refused(

@@ -33,7 +33,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_module: Path, model_d
         patch.chdir(folder)
         for hue, label in enumerate(("red", "green", "blue")):
             write_photos(Path("photos") / label, 40, hue)
-        # Photos of other colours under the labels make the classifier uncertain of some.
+        # Some photos have the wrong label, so that the classifier is uncertain about some of its answers.
         for number, (label, hue) in enumerate((("red", 1), ("green", 2), ("blue", 0))):
             write_photos(Path("other") / label, 4, hue, seed=70 + number)
             for photo in (Path("other") / label).iterdir():
@@ -52,7 +52,7 @@ def workspace(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def expected_answer(probabilities: list[float]) -> tuple[str, bool]:
-    """Return the label with the lowest expected cost, and whether it is too uncertain, from the file of metadata."""
+    """Return the label with the lowest expected cost, and whether it is too uncertain, from the metadata file."""
     metadata = json.loads(Path(GRAPHS[0]).with_suffix(".json").read_text("utf-8"))
     labels = metadata["labels"]
     costs = 1 - np.eye(3)
@@ -136,7 +136,7 @@ def test_evaluate_counts_answers_and_costs(capsys: pytest.CaptureFixture) -> Non
     assert "the target of 85%" in Path("report.html").read_text("utf-8")
 
 
-def test_show_image_shows_unsure(capsys: pytest.CaptureFixture) -> None:
+def test_show_image_works_with_a_target_and_costs(capsys: pytest.CaptureFixture) -> None:
     assert show_image.main(["photos", f"--graph={GRAPHS[0]}", "--output=answers.png"]) == 0
     assert "right" in capsys.readouterr().out
 
@@ -144,7 +144,7 @@ def test_show_image_shows_unsure(capsys: pytest.CaptureFixture) -> None:
 def test_the_report_shows_the_curves(trained: Path) -> None:
     page = Path("tf_files/retrained_graph.html").read_text("utf-8")
     assert "More photos" in page and "Twice as many photos:" in page
-    assert "Answers left to you" in page and "If the classifier may leave" in page
+    assert "Photos left to you" in page and "with the least certain answers are left to you" in page
 
 
 def test_a_solver_that_keeps_the_validation_photos_chooses_its_threshold_on_them(

@@ -1,4 +1,4 @@
-"""The choice between compared classifiers states what it costs, and which differences may be chance."""
+"""The choice between compared classifiers states its disadvantages, and which differences may be chance."""
 from __future__ import annotations
 
 import numpy as np
@@ -21,11 +21,11 @@ def compare(*classifiers: ComparedClassifier) -> Comparison:
     return Comparison(classifiers, ("a", "b"))
 
 
-def test_each_purpose_has_its_own_classifier_with_what_it_costs() -> None:
+def test_the_sentence_names_a_classifier_for_each_purpose_and_its_disadvantages() -> None:
     choice = choose(compare(make_classifier("exact", 190, 20.0, 9_000_000),
                             make_classifier("fast", 150, 1.0, 5_000_000),
                             make_classifier("small", 140, 5.0, 2_000_000)))
-    assert (choice.accuracy, choice.speed, choice.size, choice.equal) == (0, 1, 2, ())
+    assert (choice.accuracy, choice.speed, choice.size, choice.may_be_chance) == (0, 1, 2, ())
     assert "exact if accuracy matters (95.0%)" in choice.sentence
     assert "fast if speed matters (1.0 ms instead of 20.0, 20.0 ± 2.8 points less accurate)" in choice.sentence
     assert "small if size matters (2.0 MB instead of 9.0, 25.0 ± 3.1 points" in choice.sentence
@@ -36,7 +36,7 @@ def test_each_purpose_has_its_own_classifier_with_what_it_costs() -> None:
 def test_differences_that_may_be_chance_are_named_with_the_fastest_of_them() -> None:
     choice = choose(compare(make_classifier("first", 190, 20.0), make_classifier("second", 188, 9.0),
                             make_classifier("third", 186, 2.0), make_classifier("last", 100, 1.0)))
-    assert choice.equal == (1, 2) and choice.speed == 3
+    assert choice.may_be_chance == (1, 2) and choice.speed == 3
     assert "the lead of first over second and third may be chance" in choice.sentence
     assert choice.sentence.endswith("third is the fastest of these.")
 
@@ -66,7 +66,8 @@ def test_with_groups_the_sentence_names_the_test_over_groups() -> None:
     groups = np.arange(200) // 50
     choice = choose(compare(make_classifier("first", 200, 2.0, groups=groups),
                             make_classifier("second", 100, 1.0, groups=groups)))
-    assert choice.equal == (1,) and "the difference in accuracy may be chance" in choice.sentence  # 4 groups
+    assert choice.may_be_chance == (1,)  # 4 groups
+    assert "the difference in accuracy may be chance" in choice.sentence
     assert "a randomization test over groups, 5% level" in choice.sentence
 
 

@@ -1,4 +1,4 @@
-"""What would improve a classifier: measurements on the cached bottlenecks after training."""
+"""Measure the learning curve of a classifier on the cached bottlenecks, after training."""
 from __future__ import annotations
 
 import logging
@@ -28,9 +28,9 @@ def measure_curve(training: TrainingResult, costs: np.ndarray | None, options: R
         on_event: Receives the event LearningCurveMeasured.
 
     Returns:
-        The curve, or None if there are too few photos or another kind of training. If a network was trained on the
-        photos, its features for them say nothing about fewer photos. Other solvers are too slow, and the bottlenecks
-        of augmented views are not kept.
+        The curve, or None if there are too few photos, or if the training was of another kind: the features of a
+        network that was trained on all of the photos do not show what it would have learned from fewer of them, other
+        solvers are too slow, and the bottlenecks of augmented views are not kept.
     """
     dataset, fit, head_options = training.dataset, training.fit, options.training.head
     assert dataset.split is not None

@@ -1,7 +1,7 @@
 """The rules by which recommendations are chosen.
 
-Each rule is a function that returns a recommendation or None. How the promised gains compare with the gains that came
-is in tests/benchmarks/RESULTS.md, "Next steps".
+Each rule is a generator that yields the recommendations to give, if any. tests/benchmarks/RESULTS.md, "Next steps",
+compares the promised gains with the actual ones.
 """
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ MIN_GAIN = 0.0025
 # this fraction of the errors of a classifier although their labels are right (0.03 to 0.16). More than that must be
 # suspected, by this many standard deviations of a Poisson distribution.
 FALSE_SUSPICIONS, MIN_DEVIATIONS = 0.1, 2.0
-# The gain per wrong label, with its range: one for each wrong label of a test photo, and more from better training.
+# The gain per wrong label, in photos, with its range: one for a wrong label of a test photo, and more from better
+# training.
 GAIN_PER_LABEL, GAIN_PER_LABEL_RANGE = 1.5, (0.5, 2.5)
 # A trial must have gained more than this many standard errors, which happens by chance in 5 % of the cases.
 MIN_STANDARD_ERRORS = 1.64
-# The standard deviation of the gains of other features, 0 on average, by which measured ones are shrunk: most of those
-# in RESULTS.md, "Views" and "Accuracy over 50 splits", are below one point.
+# The standard deviation of the prior distribution of the gains of other features, with mean 0, towards which measured
+# gains are shrunk. Most gains in RESULTS.md, "Views" and "Accuracy over 50 splits", are below one point.
 TYPICAL_GAIN = 0.01
 # Fine-tuning on 2,900 flowers removed 14 +- 6 % and 16 +- 4 % of the errors of two networks; on 1,400 digits, 82 % in
 # one split and none in another; on 360 flowers none (RESULTS.md, "Fine-tuning" and "Next steps").
@@ -49,7 +50,7 @@ class Evidence:
         metrics: The metrics of the test photos.
         labels: The labels, in output order.
         n_photos: The number of all photos.
-        n_training: The number of training photos.
+        n_training: The number of training and validation photos.
         curve: The learning curve, or None.
         findings: The findings of the data doctor, or None.
         findings_path: The file that lists them.
@@ -100,12 +101,12 @@ def _group_scenes(evidence: Evidence, command: Command) -> Iterator[Recommendati
 
 
 def _add_photos(evidence: Evidence, command: Command) -> Iterator[Recommendation]:
-    """Take as many photos again, if the learning curve is still rising."""
+    """Add photos, if the learning curve is still rising."""
     curve = evidence.curve
     if curve is None or curve.now == 1 or curve.doubled.accuracy - curve.now < MIN_GAIN:
         return
     forecast, best = curve.doubled, curve.best_class
-    classes = " of every class" if best is None else f", first of {evidence.labels[best]}"
+    classes = " of every class" if best is None else f", starting with {evidence.labels[best]}"
     low, high = forecast.interval
     yield Recommendation(
         "photos", f"Add photos{classes}.",
@@ -126,7 +127,8 @@ def _check_labels(evidence: Evidence, command: Command) -> Iterator[Recommendati
     interval = (lowest * max(0.0, n_wrong - half_width) / n_photos, highest * (n_wrong + half_width) / n_photos)
     yield Recommendation(
         "labels", f"Check the {n_suspected} labels that look wrong, in {evidence.findings_path}.",
-        f"About {n_wrong:.0f} of them probably are wrong. They mislead training, and count as errors in the test.",
+        f"About {n_wrong:.0f} of them are probably wrong. Wrong labels make training worse, and correct predictions "
+        "for such photos count as errors in the test.",
         command(), GAIN_PER_LABEL * n_wrong / n_photos, interval, True)
 
 
@@ -144,9 +146,9 @@ def _use_trials(evidence: Evidence, command: Command) -> Iterator[Recommendation
             f"Use {trial.value} views of each photo.")
         yield Recommendation(
             trial.option, action,
-            f"Measured by cross-validation on {trial.count} of the training photos: "
-            f"{trial.difference.format_points()} points, shrunk because such gains are mostly small. A photo takes "
-            f"{trial.cost:.1f} times as long.",
+            f"Cross-validation on {trial.count} photos that are not test photos measured "
+            f"{trial.difference.format_points()} points; the gain above is lower, because such gains are usually "
+            f"small. Each photo takes {trial.time_ratio:.1f} times as long.",
             command(**{trial.option: trial.value}), gain, (gain - half_width, gain + half_width))
 
 
@@ -179,7 +181,7 @@ def _summarize(evidence: Evidence, recommendations: Sequence[Recommendation]) ->
     if evidence.metrics.accuracy == 1:
         return "None: all test photos are labelled correctly, so they cannot show what would improve the classifier."
     if evidence.curve is None:
-        summary = "None was found, but what more photos would gain was not measured."
+        summary = "None found, but the gain from more photos was not measured."
     else:
-        summary = "None: the classifier is about as good as these photos allow."
+        summary = "None: no change that was examined is expected to raise the accuracy noticeably."
     return f"{summary} {untried}".strip()

@@ -36,14 +36,14 @@ class Trial:
         value: Its value.
         difference: The accuracy with this value, compared with that of the run.
         count: The number of photos.
-        cost: How many times as long a photo takes.
+        time_ratio: How many times as long each photo takes.
     """
 
     option: str
     value: int
     difference: PairedDifference
     count: int
-    cost: float
+    time_ratio: float
 
 
 def run_trials(dataset: Dataset, extractor: Extractor, costs: np.ndarray | None, options: RetrainOptions,

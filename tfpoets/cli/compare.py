@@ -29,8 +29,8 @@ TRUST = "trust_model"
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 SPLIT = SplitOptions()
 DESCRIPTION = ("Compare pretrained networks by cross-validation on the same folds of your photos: accuracy, speed and "
-               "the size of the exported file. Or compare earlier runs of retrain on the photos that all of them "
-               "tested: compare RUN_A.json RUN_B.json")
+               "the size of the exported file. Or compare earlier runs of retrain on the test photos that all of "
+               "them have in common: compare RUN_A.json RUN_B.json")
 
 
 def handles(text: str) -> tuple[str, ...]:
@@ -53,15 +53,15 @@ def integers(text: str) -> tuple[int, ...]:
 
 PHOTO_FLAGS = (
     Flag("testing_percentage", "percentage of the photos that retrain holds out for its final test; they are not "
-         f"used, so that its test accuracy is not one that the network was chosen for (default: "
+         f"used, so that they do not influence the choice of the network (default: "
          f"{SPLIT.testing_percentage:g}, as in retrain)", "split.testing_percentage", percentage, "P"),
     Flag("cross_validate", "number of folds (default: 5)", "cross_validate", int, "K"),
     Flag("seed", f"random seed of the folds and of the photos that are held out (default: {SPLIT.seed})", "split.seed",
          int, "N"))
 # The flags of the same names in other commands, but with lists of values.
 NETWORK_FLAGS = (
-    Flag("tfhub_module", "networks to compare, separated by commas, or one in each of several flags; see retrain "
-         f"--help (default: {ExtractorOptions().handle})", parse=handles, metavar="HANDLE[,HANDLE...]",
+    Flag("tfhub_module", "networks to compare, separated by commas; the flag can be repeated; see retrain --help "
+         f"(default: {ExtractorOptions().handle})", parse=handles, metavar="HANDLE[,HANDLE...]",
          repeatable=True, aliases=("handle", "handles")),
     Flag("image_size", "input sizes to compare each network with, such as 224,320 (default: that of the network)",
          "image_sizes", integers, "PIXELS[,PIXELS...]", aliases=("image_size",)),
@@ -139,9 +139,9 @@ def compare(args: dict[str, Any]) -> int:
         return 0
     print_lines(*comparison_lines(comparison, choice))
     if isinstance(options, CompareOptions):
-        print_lines(f"Train it:  {retrain_command(comparison, options)}")
+        print_lines(f"Train the most accurate one:  {retrain_command(comparison, options)}")
     if has_picture:
-        print_lines(f"Picture:   {picture}")
+        print_lines(f"Picture:  {picture}")
     return 0
 
 

@@ -69,15 +69,15 @@ def _explanation(comparison: Comparison) -> str:
     best = comparison.metrics.accuracy
     clustered, test = ("", "McNemar") if comparison.metrics.groups is None else (" over groups", "randomization")
     text = [f"behind best: difference in accuracy from the best one on the same photos, in points ± standard error"
-            f"{clustered}. p: of this difference, adjusted for all {len(comparison.pairs)} pairs (Holm)."
+            f"{clustered}. p: its p-value, adjusted for all {len(comparison.pairs)} pairs (Holm)."
             if len(comparison.pairs) > 1 else
             f"behind best: difference in accuracy on the same photos, in points ± standard error{clustered}. "
-            f"p: of this difference ({test})."]
+            f"p: its p-value ({test})."]
     text.append("ms, MB: time for one photo on one thread of this machine, without decoding, and size of the .tflite.")
     if any(classifier.photos_per_second for classifier in comparison.classifiers):
         text.append("ph/s: photos per second when features are computed, on all cores.")
     if sum(classifier.median_milliseconds is not None for classifier in comparison.classifiers) > 1:
-        text.append("*: no other one is both faster and more accurate (Pareto front).")
+        text.append("*: no other one is better in accuracy or time without being worse in the other (Pareto front).")
     if best - comparison.accuracy_after_choice >= 0.0005:
         text.append("The accuracy of the best one tends to be too high, because it was chosen as the highest; "
                     f"corrected for that (bootstrap), it is {comparison.accuracy_after_choice:.1%}.")

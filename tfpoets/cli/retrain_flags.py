@@ -96,8 +96,8 @@ EVALUATION = Group("evaluation", (
     MIN_ACCURACY,
     Flag("accuracy_target", "label photos as `unsure` where the label is too uncertain, so that the other labels have "
          "this accuracy, such as 0.99 or 99% (default: off)", "accuracy_target", fraction, "A"),
-    Flag("costs", "table (CSV) of what each confusion costs, with the columns true, predicted and cost (default of a "
-         "confusion: 1); the answer is then the label with the lowest expected cost", "costs", path, "FILE"),
+    Flag("costs", "CSV file with the costs of confusions, in the columns true, predicted and cost (confusions that "
+         "are not listed cost 1); the answer is then the label with the lowest expected cost", "costs", path, "FILE"),
     Flag("advice", "measure thoroughly what more photos would gain, and try a larger input size and four views on up "
          "to 2,000 of the photos, for better recommendations (takes minutes the first time)", "advice", const=True),
     Flag("doctor", "search the photos for wrong labels, duplicates and other problems, and for scenes that are in "

@@ -24,26 +24,26 @@ class Choice:
         accuracy: The most accurate one.
         speed: The fastest one; None if fewer than two of them could be timed.
         size: The smallest one; None if fewer than two of them have a size.
-        equal: Those whose difference in accuracy from the most accurate one may be chance.
+        may_be_chance: Those whose difference in accuracy from the most accurate one may be chance.
         sentence: A sentence that states all of this.
     """
 
     accuracy: int
     speed: int | None
     size: int | None
-    equal: tuple[int, ...]
+    may_be_chance: tuple[int, ...]
     sentence: str
 
     def to_dict(self) -> dict[str, Any]:
         """Return the choice for JSON."""
-        return {"accuracy": self.accuracy, "speed": self.speed, "size": self.size, "equal": list(self.equal),
-                "sentence": self.sentence}
+        return {"accuracy": self.accuracy, "speed": self.speed, "size": self.size,
+                "may_be_chance": list(self.may_be_chance), "sentence": self.sentence}
 
 
 def choose(comparison: Comparison) -> Choice:
     """Return which classifier to take if accuracy, speed or size matters, and which differences may be chance."""
-    everyone = range(len(comparison.classifiers))
-    speed, size = (_lowest(comparison, everyone, key) for key in (_time, _size))
+    indices = range(len(comparison.classifiers))
+    speed, size = (_lowest(comparison, indices, key) for key in (_time, _size))
     equal = tuple(pair.second for pair in comparison.pairs_with_best if pair.may_be_chance)
     sentence = f"{_picks(comparison, speed, size)}; {_chance(comparison, equal)}."
     return Choice(0, speed, size, equal, sentence)

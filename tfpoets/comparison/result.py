@@ -82,8 +82,9 @@ class Pair:
 class Comparison:
     """Classifiers that were tested on the same photos.
 
-    All pairs are tested, and the p-values are adjusted for their number. Therefore, the probability that a difference
-    that is called real is none is at most 5%, also for the pairs with the best one, which is only known afterwards.
+    All pairs are tested, and the p-values are adjusted for their number. The probability that equally accurate
+    classifiers are called different, in at least one pair, is therefore at most 5%. This includes the pairs with the
+    best one, although which one is the best is known only afterwards.
 
     Attributes:
         classifiers: The classifiers, the most accurate first.
@@ -127,7 +128,10 @@ class Comparison:
 
     @cached_property
     def front(self) -> tuple[bool, ...]:
-        """Whether each classifier is on the Pareto front: no other one is as fast and more accurate, or vice versa."""
+        """Whether each classifier is on the Pareto front: bool for each, False without times.
+
+        No other classifier is more accurate without being slower, or faster without being less accurate.
+        """
         points = [(-classifier.metrics.accuracy, classifier.median_milliseconds) for classifier in self.classifiers]
         return tuple(time is not None and not any(
             other_time is not None and other_error <= error and other_time <= time and

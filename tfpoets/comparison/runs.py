@@ -1,4 +1,4 @@
-"""Compare the classifiers of earlier runs of retrain on the photos that all of them tested."""
+"""Compare the classifiers of earlier runs of retrain on the test photos that all of them have in common."""
 from __future__ import annotations
 
 import hashlib
@@ -69,7 +69,7 @@ class _Run:
 
 
 def compare_runs(options: CompareRunsOptions) -> Comparison:
-    """Compare the classifiers of earlier runs on the photos that all of them tested.
+    """Compare the classifiers of earlier runs on the test photos that all of them have in common.
 
     These are the photos in the datasets of all runs that none of the runs used for training or validation. They are
     recognized by their content, so they may have been moved or renamed.
@@ -79,7 +79,7 @@ def compare_runs(options: CompareRunsOptions) -> Comparison:
 
     Raises:
         ModelError: A classifier is missing or damaged, or does not state which photos it was trained on.
-        DataError: The photos are gone, or there is none that all runs tested.
+        DataError: The photos cannot be found, or the runs have no test photos in common.
     """
     runs = [_open_run(path, options.trust_model) for path in options.runs]
     photos, notes = _find_common_photos(runs, options)
@@ -109,8 +109,8 @@ def _open_run(path: Path, trust_model: bool) -> _Run:
     classifier = load_classifier(file, trust_model=trust_model)
     metadata = metadata or classifier.metadata
     if metadata is None or metadata.split is None or not metadata.split.trained_on:
-        raise ModelError(f"{path} does not state which photos it was trained on, so the photos that it tested are not "
-                         "known.", "Use `tfpoets evaluate` to test it on photos that are new to it.")
+        raise ModelError(f"{path} does not state which photos it was trained on, so its test photos are not known.",
+                         "Use `tfpoets evaluate` to test it on photos that are new to it.")
     return _Run(path, file, classifier, metadata)
 
 
@@ -136,7 +136,7 @@ def _stored_views(metadata: Metadata) -> int | None:
 
 
 def _find_common_photos(runs: Sequence[_Run], options: CompareRunsOptions) -> tuple[list[Photo], list[str]]:
-    """Return the photos that all runs tested, whose labels all of them know, and notes about photos that are gone."""
+    """Return the common test photos whose labels all classifiers have, and notes about photos that are missing."""
     if options.image_dir is not None or options.dataset.manifest:
         given = read_dataset(options.image_dir, 1, options.dataset)
         photos_of_runs = [list(given.photos)] * len(runs)
@@ -149,7 +149,7 @@ def _find_common_photos(runs: Sequence[_Run], options: CompareRunsOptions) -> tu
         known = [photo for photo in photos if digests[photo.uri]]
         is_seen = run.metadata.training_digest_mask([digests[photo.uri] for photo in known])
         unseen = [photo for photo, seen in zip(known, is_seen) if not seen]
-        # Of a photo that is also among those reserved for the test, retrain uses only that copy.
+        # If a copy of a photo is reserved for the test, retrain uses only the reserved copy.
         reserved = {digests[photo.uri] for photo in unseen if photo.part == PARTS[TEST]}
         unseen = [photo for photo in unseen if photo.part == PARTS[TEST] or digests[photo.uri] not in reserved]
         notes += _count_note(run, len(unseen))
@@ -162,8 +162,8 @@ def _find_common_photos(runs: Sequence[_Run], options: CompareRunsOptions) -> tu
     common = [photo for photo in tested[0] if digests[photo.uri] in in_all - relabelled]
     if not common:
         raise DataError(_no_common_photos(runs, [len(photos) for photos in tested]),
-                        "Train both with the same photos, `seed` and `testing_percentage`; or set `image_dir` to "
-                        "labelled photos that are new to both.")
+                        "Train all of them with the same photos, `seed` and `testing_percentage`; or set `image_dir` "
+                        "to labelled photos that are new to all of them.")
     return _with_known_labels(runs, common), notes
 
 
@@ -213,20 +213,20 @@ def _read_digests(photos: Sequence[Photo]) -> dict[str, str]:
 
 
 def _count_note(run: _Run, n_found: int) -> list[str]:
-    """Return a note if there are fewer or more photos than a run tested; otherwise an empty list."""
+    """Return a note if there are fewer or more photos than a run was tested on; otherwise an empty list."""
     assert run.metadata.split is not None
     n_tested = run.metadata.split.counts.get("test", 0)
     if n_found != n_tested:
-        return [f"{run.path} tested {n_tested} photos; the photos here contain {n_found} that it was not trained on."]
+        return [f"{run.path} was tested on {n_tested} photos; {n_found} of the photos here were not used to train it."]
     return []
 
 
 def _no_common_photos(runs: Sequence[_Run], n_tested: Sequence[int]) -> str:
     if not any(n_tested):
-        return "None of the photos that the runs tested can be found, or the runs tested none."
+        return "None of the test photos of the runs can be found, or the runs had none."
     counts = ", ".join(f"{run.path} {count}" for run, count in zip(runs, n_tested))
-    return (f"There is no photo that all runs tested ({counts}): those that one of them tested were used to train "
-            "another, or are not among its photos.")
+    return (f"The runs have no test photos in common ({counts}): those of one run were used to train another, or are "
+            "not among its photos.")
 
 
 def _with_known_labels(runs: Sequence[_Run], photos: Sequence[Photo]) -> list[Photo]:

@@ -46,7 +46,7 @@ def share_folds(dataset: Dataset, bottlenecks: Sequence[np.ndarray], n_folds: in
 
     Which photos show the same picture depends a little on the network that compares them. Photos that any of the
     networks considers the same picture share a fold, and a photo is left out if retrain would test on it with any of
-    the networks. So the accuracy that retrain measures with the chosen network is not one that it was chosen for.
+    the networks. Therefore, the photos that retrain tests the chosen network on did not influence the choice.
 
     Args:
         dataset: The photos, with digests and perceptual hashes.
@@ -83,7 +83,7 @@ def share_folds(dataset: Dataset, bottlenecks: Sequence[np.ndarray], n_folds: in
 
 
 def _shared_groups(datasets: Sequence[Dataset], seed: int) -> np.ndarray:
-    """Return the number of each photo's group, int64 [n]: the groups of all splits, as far as they overlap.
+    """Return the number of each photo's group, int64 [n]; groups of different splits that overlap are merged.
 
     The numbers are in the order of hashes, and depend neither on the names of files nor on the order of the networks.
     """

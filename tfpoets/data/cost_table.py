@@ -1,4 +1,4 @@
-"""Read what each confusion of two classes costs, from a table."""
+"""Read the costs of wrong answers from a table."""
 from __future__ import annotations
 
 import csv
@@ -15,7 +15,7 @@ from tfpoets.errors import DataError, closest_match, join_names
 
 from .text_files import NotTextError, decode_text
 
-# The costs of more classes, 55 bytes each, would not fit into the metadata of a classifier.
+# For more classes, the costs, of up to 55 bytes each, would not fit into the metadata of a classifier.
 MAX_COST_CLASSES = 1000
 # Larger files are not cost tables.
 MAX_BYTES = 50_000_000

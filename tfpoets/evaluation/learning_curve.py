@@ -11,8 +11,9 @@ import numpy as np
 EXPONENTS = np.geomspace(0.05, 1.2, 12)
 FLOORS = np.linspace(0, 0.9, 10)
 # The variance of the error rate e between training sets of n photos is typically e (1 - e) times
-# FLIPS / n_test + LUCK / n ** 1.5. This was measured with three networks on draws of 9 to 707 flower photos.
-FLIPS, LUCK = 0.6, 1.3
+# TEST_FACTOR / n_test + TRAINING_FACTOR / n ** 1.5. This was measured with three networks on draws of 9 to 707 flower
+# photos.
+TEST_FACTOR, TRAINING_FACTOR = 0.6, 1.3
 # The measured variance is averaged with the typical one, which counts as this many draws.
 PRIOR_DRAWS = 12
 # The variance that is added to each point, as a fraction of the variance between training sets of the largest size,
@@ -61,9 +62,10 @@ class PowerLaw:
         e(n) = level * (floor + (1 - floor) * (n / largest) ** -exponent).
 
     This form, with three parameters, describes most learning curves well (Viering & Loog 2021, arXiv 2103.10948). But
-    a few doublings hardly tell a low exponent from a high floor, and the best pair alone would make forecasts look too
-    certain. They are therefore averaged over all pairs, weighted by how well they fit: a Bayesian fit on a grid, in
-    which the level has a normal distribution for each pair.
+    with points over only a few doublings, a low exponent can hardly be distinguished from a high floor, and the best
+    pair of exponent and floor alone would make forecasts look too certain. Forecasts are therefore averaged over all
+    pairs, weighted by how well they fit: a Bayesian fit on a grid, in which the level has a normal distribution for
+    each pair.
 
     Forecasts are for photos that include those of the largest point, and only the new photos add to the variance.
 
@@ -115,7 +117,7 @@ def _point_variances(points: Sequence[CurvePoint], n_test: int) -> tuple[np.ndar
     sizes = np.array([point.size for point in points], float)
     n_draws = np.array([len(point.accuracies) for point in points])
     errors = np.clip([1 - point.accuracy for point in points], 0.5 / n_test, 1 - 0.5 / n_test)
-    typical = errors * (1 - errors) * (FLIPS / n_test + LUCK / sizes ** 1.5)
+    typical = errors * (1 - errors) * (TEST_FACTOR / n_test + TRAINING_FACTOR / sizes ** 1.5)
     independent = 1 - sizes / sizes[-1]
     ratio, degrees = float(PRIOR_DRAWS), PRIOR_DRAWS
     for point, variance, fraction in zip(points[:-1], typical, independent):

@@ -51,8 +51,8 @@ class CostTable:
 
     Attributes:
         default: The cost of a wrong answer that is not listed; that of a correct answer is 0.
-        listed: For each other pair of classes, the true class, the answer and the cost; the classes are indices into
-            the labels.
+        listed: The costs that differ from this: for each, the true class, the answer and the cost. The classes are
+            indices into the labels.
     """
 
     default: float

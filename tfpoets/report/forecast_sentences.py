@@ -17,8 +17,8 @@ def doubling_sentence(curve: LearningCurve) -> str:
     if curve.now == 1:
         return "All test photos are labelled correctly, so they cannot show what more photos would gain."
     low, high = curve.doubled.interval
-    return (f"Twice as many photos: {curve.doubled.accuracy:.1%} ({100 * low:.1f} to {100 * high:.1f}) instead of "
-            f"{curve.now:.1%} on these test photos.")
+    return (f"Twice as many photos: {curve.doubled.accuracy:.1%} expected (95% interval {100 * low:.1f}-"
+            f"{100 * high:.1f}%) instead of {curve.now:.1%} on these test photos.")
 
 
 def class_gain_sentence(curve: LearningCurve, labels: Sequence[str]) -> str:
@@ -26,13 +26,14 @@ def class_gain_sentence(curve: LearningCurve, labels: Sequence[str]) -> str:
     if not curve.class_gains or curve.now == 1 or math.isnan(curve.class_gains[0].interval[0]):
         return ""
     if curve.best_class is None:
-        return "Ten more photos of one class: no gain is larger than what could be chance."
+        return "Ten more photos of a single class: no gain is large enough to rule out chance."
     order = sorted(range(len(labels)), key=lambda index: -curve.class_gains[index].accuracy)
     others = [f"{labels[index]} ({_points(curve.class_gains[index].accuracy)})" for index in order[1:MAX_GAINS]]
     best = curve.class_gains[curve.best_class]
     low, high = best.interval
-    return (f"Ten more photos gain most in {labels[curve.best_class]}: {_points(best.accuracy)} percentage points of "
-            f"accuracy (95% interval {100 * low:.2f} to {100 * high:.2f}), ahead of {' and '.join(others)}.")
+    return (f"Ten more photos are expected to gain most if they are of {labels[curve.best_class]}: "
+            f"{_points(best.accuracy)} percentage points of accuracy (95% interval {100 * low:.2f} to "
+            f"{100 * high:.2f}), ahead of {' and '.join(others)}.")
 
 
 def coverage_sentence(coverage: CoverageCurve, metrics: Metrics) -> str:
@@ -48,8 +49,9 @@ def coverage_sentence(coverage: CoverageCurve, metrics: Metrics) -> str:
     if answered.answered == answered.count:
         return ""
     low, high = answered.accuracy_interval or (0.0, 1.0)
-    return (f"If the classifier may leave {1 - answered.coverage:.0%} of the photos to you, {answered.accuracy:.1%} "
-            f"(95% interval {100 * low:.1f}-{100 * high:.1f}%) of its answers are right.")
+    return (f"If the {1 - answered.coverage:.0%} of the photos with the least certain answers are left to you, "
+            f"{answered.accuracy:.1%} (95% interval {100 * low:.1f}-{100 * high:.1f}%) of the other answers are "
+            "right.")
 
 
 def target_sentences(metrics: SelectiveMetrics, target: float, photos: str) -> list[str]:
@@ -62,7 +64,7 @@ def target_sentences(metrics: SelectiveMetrics, target: float, photos: str) -> l
     """
     low, high = metrics.coverage_interval
     sentences = [f"Answered: {metrics.coverage:.1%} (95% interval {100 * low:.1f}-{100 * high:.1f}%) of the {photos}; "
-                 "the others get no label."]
+                 "the others are not labelled."]
     if metrics.accuracy_interval is not None:
         low, high = metrics.accuracy_interval
         verdict = "the interval contains" if low <= target <= high else (

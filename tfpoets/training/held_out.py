@@ -19,10 +19,10 @@ N_FOLDS = 5
 
 
 def predict_held_out(training: TrainingResult, options: TrainingOptions) -> tuple[np.ndarray, Examples, np.ndarray]:
-    """Return probabilities for photos that are not test photos, each predicted without having been trained on.
+    """Return probabilities for photos that are not test photos, each from a head that was not trained on the photo.
 
-    If only the last layer was trained, by L-BFGS or a solver of the program, these are all training and validation
-    photos, predicted in five folds by heads that are trained on the other folds, without augmented views. Otherwise
+    If only the last layer was trained, by L-BFGS or by a custom solver, these are all training and validation photos,
+    predicted in five folds by heads that are trained on the other folds, without augmented views. Otherwise,
     they are the validation photos, on which the epoch and the temperature were also chosen, so that their accuracy is
     slightly too high.
 

@@ -1,9 +1,10 @@
 """Measure a learning curve: train heads on some of the photos, and test all of them on the same test photos.
 
-A curve of 8 sizes and 5 draws takes 40 heads, and each is solved in a fraction of a second: they share the principal
-axes, and each fit starts from the one with fewer photos. The L2 strength is the one that was chosen for all photos, in
-proportion to 1 / n, so that each photo keeps its weight against the penalty. With a constant strength, heads for a few
-photos are up to 6 points less accurate, which would make the curve look too steep.
+A curve of 8 sizes and 5 draws requires 35 heads, since the head for all photos exists already. Each is solved in a
+fraction of a second: they share the principal axes, and each fit starts from the one with fewer photos. The L2
+strength is the one that was chosen for all photos, scaled in proportion to 1 / n, so that the weight of each photo
+relative to the penalty stays the same. With a constant strength, heads for a few photos are up to 6 points less
+accurate, which would make the curve look too steep.
 """
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from .logistic_regression import LogisticObjective, compute_principal_axes, pred
 
 # The tolerance for `solve`. With 1e-4, no accuracy differs by more than the chance of a draw.
 CURVE_TOLERANCE = 1e-2
-# The number of photos by which a class is imagined to grow.
+# The number of added photos of a class for which the gain is estimated.
 MORE_PHOTOS = 10
 # With fewer photos than this in all or per class, or fewer test photos, a curve would be noise.
 MIN_PHOTOS, MIN_PHOTOS_PER_CLASS, MIN_TEST_PHOTOS = 40, 6, 20
@@ -215,7 +216,7 @@ class _SubsetHeads:
         """Return what half of the photos of each class contribute to each test photo.
 
         The other half of the class gets the weight of both. Otherwise the class would become rare in the training
-        photos, and what this costs is not what more photos of the class would gain.
+        photos, and part of the loss in accuracy would be due to that instead of the smaller number of photos.
 
         Returns:
             float64 [n_classes, n_test], 1 if the test photo is classified correctly only with the photos, -1 if only
