@@ -146,7 +146,7 @@ def convert(source: Exportable, formats: Sequence[str], folder: Path, photos: Se
     if source.metadata.unsure or source.metadata.costs:
         log.info("These accuracies are those of the most probable labels. The files contain probabilities only, so "
                  "other programs must apply the accuracy target and the costs, which are in the metadata "
-                 "(docs/next_steps.md); only the output `label` of a SavedModel does.")
+                 "(docs/next_steps.md). Only the output named label of a SavedModel applies them.")
     graph_result, reference = _run_graph(source, photos)
     on_event(graph_result)
     results = [graph_result]
