@@ -34,7 +34,7 @@ from tfpoets.doctor import required_measures
 from tfpoets.extractors import BottleneckCache, Extractor, ExtractorOptions, extract_bottlenecks, open_extractor
 
 SIZE = 64
-# The standard deviation of the training photos around the mean of their class, in standard deviations of its test photos.
+# The standard deviation of the training photos around the mean of their class, relative to that of its test photos.
 SPREAD = 1.0
 # How much of the pixels of a test photo is the pattern of its class.
 CLASS_PART = 0.6
