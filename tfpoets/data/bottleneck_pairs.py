@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .near_duplicates import connected_groups
+from .hash_groups import connected_groups
 
 # Photos whose bottlenecks are closer to each other than this fraction of the median distance to the nearest neighbour
 # show the same picture: recoloured, cropped, or taken again from the same place. This does not find all re-encoded or

@@ -60,11 +60,13 @@ def find_duplicates(dataset: Dataset) -> DuplicatePairs:
         raise ValueError("the photos have no perceptual hashes: they have not been read")
     digests = np.array([photo.digest for photo in dataset.photos])
     rows = np.unique(digests, return_index=True)[1]  # in the order of the digests
-    by_hash = np.sort(rows[near_duplicate_pairs(dataset.hashes[rows])]) if len(rows) else np.empty((0, 2), np.int64)
+    pairs, are_complete = near_duplicate_pairs(dataset.hashes[rows])
+    by_hash = np.sort(rows[pairs])
     bits = hamming_distances(dataset.hashes[by_hash[:, 0]], dataset.hashes[by_hash[:, 1]])
-    by_bottleneck, similarities, are_complete = np.empty((0, 2), np.int64), np.empty(0), True
+    by_bottleneck, similarities = np.empty((0, 2), np.int64), np.empty(0)
     if dataset.X is not None and len(rows) > 1:
-        pairs, similarities, are_complete = find_similar_bottlenecks(dataset.X[rows])
+        pairs, similarities, all_similar = find_similar_bottlenecks(dataset.X[rows])
+        are_complete &= all_similar
         by_bottleneck = np.sort(rows[pairs])
         is_new = ~np.isin(by_bottleneck @ [len(digests), 1], by_hash @ [len(digests), 1])
         by_bottleneck, similarities = by_bottleneck[is_new], similarities[is_new]

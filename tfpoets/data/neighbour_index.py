@@ -1,4 +1,4 @@
-"""Find the nearest neighbours of every row of a matrix: exactly for ordinary datasets, with an index for large ones."""
+"""Find the nearest neighbours of the rows of a matrix: exactly in ordinary datasets, with an index in large ones."""
 from __future__ import annotations
 
 import importlib.util
@@ -26,7 +26,7 @@ COLUMN_BLOCK = 50_000
 INDEXED_DIMENSIONS, CANDIDATE_FACTOR = 64, 2
 # The principal components, and the cells of the index, are fitted to samples: rows at equal intervals.
 MAX_PCA_ROWS, ROWS_PER_CELL = 20_000, 64
-# The rows are divided into CELL_FACTOR * sqrt(n) cells, and each row is compared with those in the PROBED_CELLS nearest
+# The rows are divided into CELL_FACTOR * sqrt(n) cells, and each is compared with those in the PROBED_CELLS nearest
 # cells. Both were chosen with tests/benchmarks/scale_data.py.
 CELL_FACTOR, PROBED_CELLS = 4, 32
 # Rows are projected, and their candidates compared, in blocks of this many.
@@ -58,7 +58,7 @@ class UnitVectors:
 
 
 def uses_index(n_rows: int) -> bool:
-    """Return whether the neighbours of this many rows are searched for with an index, which finds nearly all of them."""
+    """Return whether an index, which finds nearly all neighbours, is used for this many rows."""
     return n_rows > MAX_EXACT_ROWS and importlib.util.find_spec("faiss") is not None
 
 
