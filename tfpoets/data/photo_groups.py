@@ -33,7 +33,8 @@ def find_groups(dataset: Dataset, duplicates: DuplicatePairs, n_parts: int) -> t
     inseparable = np.concatenate([_equal_pairs(digests), same_group])
     has_equal_hashes = duplicates.hash_similarities == 1
     equal, others = duplicates.by_hash[has_equal_hashes], duplicates.by_hash[~has_equal_hashes]
-    near, notes = _drop_large_groups(dataset, others, equal)
+    near, notes = _drop_large_groups(dataset, others, equal, kept_are_equal=True)
+    notes = _note_large_equal_groups(dataset, equal) + notes
     # Pairs by bottleneck do not separate photos that the hashes keep together.
     near = np.concatenate([equal, near])
     similar, more_notes = _drop_large_groups(dataset, duplicates.by_bottleneck, near)
@@ -66,7 +67,26 @@ def _equal_pairs(keys: list[str]) -> np.ndarray:
     return np.array([pair for pair in pairs if pair[0] != pair[1]], np.int64).reshape(-1, 2)
 
 
-def _drop_large_groups(dataset: Dataset, pairs: np.ndarray, kept_pairs: np.ndarray = np.empty((0, 2), np.int64)
+def _note_large_equal_groups(dataset: Dataset, equal: np.ndarray) -> list[str]:
+    """Return a note about photos with equal hashes, int64 [pairs, 2], in groups that are large, if there are any."""
+    large, numbers = _find_large_groups(dataset, equal)
+    if not large.any():
+        return []
+    groups = "a group" if large.sum() == 1 else f"{large.sum()} groups"
+    return [f"{large[numbers].sum()} photos have the same perceptual hash as others, in {groups} that make up much of "
+            "a class. Each group is kept together in the split, so the parts may differ from the requested sizes."]
+
+
+def _find_large_groups(dataset: Dataset, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether each group of connected photos is large, bool [groups], and the group of each photo, int [n]."""
+    numbers, y = connected_groups(pairs, len(dataset.photos)), dataset.targets
+    sizes = np.bincount(numbers)
+    group_limits = np.zeros(len(sizes))
+    np.maximum.at(group_limits, numbers, np.maximum(MAX_GROUP_SIZE, MAX_GROUP_FRACTION * np.bincount(y)[y]))
+    return sizes > group_limits, numbers
+
+
+def _drop_large_groups(dataset: Dataset, pairs: np.ndarray, kept_pairs: np.ndarray, kept_are_equal: bool = False
                        ) -> tuple[np.ndarray, list[str]]:
     """Drop the pairs of near duplicates in groups so large that they are typical of the dataset.
 
@@ -74,6 +94,7 @@ def _drop_large_groups(dataset: Dataset, pairs: np.ndarray, kept_pairs: np.ndarr
         dataset: The photos.
         pairs: int64 [pairs, 2], pairs of near duplicates.
         kept_pairs: int64 [kept pairs, 2], pairs that are not dropped, but connect photos as well.
+        kept_are_equal: Whether these are pairs with equal hashes.
 
     Returns:
         The remaining pairs.
@@ -81,17 +102,14 @@ def _drop_large_groups(dataset: Dataset, pairs: np.ndarray, kept_pairs: np.ndarr
     """
     if not len(pairs):
         return pairs, []
-    numbers, y = connected_groups(np.concatenate([kept_pairs, pairs]), len(dataset.photos)), dataset.targets
+    large, numbers = _find_large_groups(dataset, np.concatenate([kept_pairs, pairs]))
     sizes = np.bincount(numbers)
-    photo_limits = np.maximum(MAX_GROUP_SIZE, MAX_GROUP_FRACTION * np.bincount(y)[y])
-    group_limits = np.zeros(len(sizes))
-    np.maximum.at(group_limits, numbers, photo_limits)
-    large = (sizes > group_limits) & (np.bincount(numbers[pairs[:, 0]], minlength=len(sizes)) > 0)
+    large &= np.bincount(numbers[pairs[:, 0]], minlength=len(sizes)) > 0
     notes = []
     if large.any():
         groups = "a group" if large.sum() == 1 else f"{large.sum()} groups"
-        unless = ("" if not large[numbers[kept_pairs[:, 0]]].any() else
-                  ", except those that look the same even to the perceptual hash or were paired by it")
+        unless = (", except those with equal perceptual hashes"
+                  if kept_are_equal and large[numbers[kept_pairs[:, 0]]].any() else "")
         notes.append(f"{sizes[large].sum()} photos look alike, in {groups} too large to consist of near duplicates. "
                      "Such similarity is typical of this dataset, so these photos are not kept together in the "
                      f"split{unless}.")
