@@ -19,7 +19,7 @@ CHUNK_SIMILARITIES = 100_000_000
 # The number of similarities from which the largest ones are selected at a time, which takes 16 bytes per similarity.
 SELECTED_SIMILARITIES = 12_500_000
 # Without faiss, this many columns at a time are read from a matrix that may be larger than memory.
-COLUMN_BLOCK = 50_000
+COLUMN_BLOCK = 10_000
 # The index contains the principal components of the rows, so that it takes 256 MB for a million of them. It returns
 # this many times as many candidates as neighbours are needed, and the nearest ones are chosen by their true
 # similarities.
@@ -43,23 +43,47 @@ class UnitVectors:
         shape: The number of rows and their length.
     """
 
-    def __init__(self, X: np.ndarray, center: np.ndarray | None = None) -> None:
-        """Wrap float32 [n, depth]; `center`, float32 [depth], is the mean of the rows unless it is given."""
-        self.shape = X.shape
-        self._X, self._center = X, X.mean(axis=0) if center is None else center
+    def __init__(self, X: np.ndarray, rows: np.ndarray | None = None, center: np.ndarray | None = None) -> None:
+        """Wrap a matrix.
+
+        Args:
+            X: float32 [n_all, depth].
+            rows: int64 [n], the rows to use and their order; None for all of them.
+            center: float32 [depth]; the mean of the rows unless it is given.
+        """
+        self._X, self._rows = X, np.arange(len(X)) if rows is None else rows
+        self.shape = (len(self._rows), X.shape[1])
+        self._center = self._mean() if center is None else center
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        unit = self._X[rows] - self._center
-        unit /= np.maximum(np.sqrt(np.einsum("ij,ij->i", unit, unit))[:, np.newaxis], 1e-12)
+        unit = self._X[self._rows[rows]] - self._center
+        unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
         return unit
+
+    def select(self, rows: np.ndarray) -> UnitVectors:
+        """Return some of the rows, int64 [selected], with the same center."""
+        return UnitVectors(self._X, self._rows[rows], self._center)
+
+    def _mean(self) -> np.ndarray:
+        total = np.zeros(self.shape[1])
+        for start in range(0, len(self), PROJECTED_BLOCK):
+            total += self._X[self._rows[start:start + PROJECTED_BLOCK]].sum(axis=0, dtype=np.float64)
+        return (total / len(self)).astype(np.float32)
 
 
 def uses_index(n_rows: int) -> bool:
     """Return whether an index, which finds nearly all neighbours, is used for this many rows."""
     return n_rows > MAX_EXACT_ROWS and importlib.util.find_spec("faiss") is not None
+
+
+def log_slow_comparison(n_rows: int) -> None:
+    """Log that comparing this many rows takes long, and what would be faster, if this is so."""
+    if n_rows > MAX_EXACT_ROWS:
+        log.warning("Comparing %d photos with each other takes long. An index is much faster: "
+                    "pip install 'tfpoets[scale]'", n_rows)
 
 
 def search_neighbours(unit: np.ndarray | UnitVectors, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -81,9 +105,7 @@ def search_neighbours(unit: np.ndarray | UnitVectors, k: int) -> tuple[np.ndarra
     if uses_index(len(unit)):
         with threadpool_limits(1):
             return _search_index(unit, k)
-    if len(unit) > MAX_EXACT_ROWS:
-        log.warning("Comparing all pairs of %d photos takes long. `pip install 'tfpoets[scale]'` installs an index, "
-                    "which is much faster.", len(unit))
+    log_slow_comparison(len(unit))
     with threadpool_limits(1, user_api="blas"):
         return _search_exactly(unit, k)
 
@@ -110,11 +132,15 @@ def _similarities(unit: np.ndarray | UnitVectors, rows: slice) -> np.ndarray:
     """Return the similarities of some rows to all rows: float32 [rows, n]."""
     if isinstance(unit, np.ndarray) and len(unit) <= MAX_EXACT_ROWS:
         return unit[rows] @ unit.T
-    left, n_rows = unit[rows], len(unit)
-    cosines = np.empty((len(left), n_rows), np.float32)
-    for start in range(0, n_rows, COLUMN_BLOCK):
-        cosines[:, start:start + COLUMN_BLOCK] = left @ unit[start:start + COLUMN_BLOCK].T
-    return cosines
+    return multiply_in_blocks(unit[rows], unit)
+
+
+def multiply_in_blocks(left: np.ndarray, unit: np.ndarray | UnitVectors) -> np.ndarray:
+    """Return the products of the rows of two matrices, float32 [left rows, n], without copying the second one."""
+    products = np.empty((len(left), len(unit)), np.float32)
+    for start in range(0, len(unit), COLUMN_BLOCK):
+        products[:, start:start + COLUMN_BLOCK] = left @ unit[start:start + COLUMN_BLOCK].T
+    return products
 
 
 def _select_largest(cosines: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -146,8 +172,13 @@ def _project(unit: np.ndarray | UnitVectors) -> np.ndarray:
     sample = unit[np.linspace(0, n_rows - 1, min(n_rows, MAX_PCA_ROWS)).astype(np.int64)]
     # The directions are the eigenvectors of the uncentered covariance: the rows are nearly centered already.
     directions = np.linalg.eigh(sample.T @ sample)[1][:, ::-1][:, :INDEXED_DIMENSIONS]
-    projected = np.empty((n_rows, directions.shape[1]), np.float32)
-    for start in range(0, n_rows, PROJECTED_BLOCK):
+    return project_in_blocks(unit, directions)
+
+
+def project_in_blocks(unit: np.ndarray | UnitVectors, directions: np.ndarray) -> np.ndarray:
+    """Return the projections of the rows, float32 [n, dimensions], on directions, float32 [depth, dimensions]."""
+    projected = np.empty((len(unit), directions.shape[1]), np.float32)
+    for start in range(0, len(unit), PROJECTED_BLOCK):
         projected[start:start + PROJECTED_BLOCK] = unit[start:start + PROJECTED_BLOCK] @ directions
     return projected
 
