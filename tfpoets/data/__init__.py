@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .folds import assign_folds, can_cross_validate, spread_over_folds
     from .formats import has_photo_signature, suffixes_for
     from .group_suggestion import suggest_group_pattern
+    from .hash_groups import connected_groups
     from .hashing import hash_photos, with_readable_photos
     from .input_sources import STANDARD_INPUT, InputSources, is_url
     from .layout_advice import format_options
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from .local_files import FileReader, LocalFiles
     from .manifest import TABLE_SUFFIXES
     from .measures import Measure
-    from .near_duplicates import (HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, connected_groups, hamming_distances,
-                                  near_duplicate_pairs, perceptual_hash)
+    from .near_duplicates import (HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, hamming_distances, near_duplicate_pairs,
+                                  perceptual_hash)
     from .part_names import PARTS, TEST, TRAINING, VALIDATION
     from .photo_files import PhotoHeader, open_file, read_photo_header
     from .photo_groups import group_numbers
@@ -52,6 +53,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".folds": "assign_folds can_cross_validate spread_over_folds",
     ".formats": "has_photo_signature suffixes_for",
     ".group_suggestion": "suggest_group_pattern",
+    ".hash_groups": "connected_groups",
     ".hashing": "hash_photos with_readable_photos",
     ".input_sources": "STANDARD_INPUT InputSources is_url",
     ".layout_advice": "format_options",
@@ -61,8 +63,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".local_files": "FileReader LocalFiles",
     ".manifest": "TABLE_SUFFIXES",
     ".measures": "Measure",
-    ".near_duplicates": "HASH_BYTES HASH_HEIGHT HASH_WIDTH connected_groups hamming_distances near_duplicate_pairs "
-                        "perceptual_hash",
+    ".near_duplicates": "HASH_BYTES HASH_HEIGHT HASH_WIDTH hamming_distances near_duplicate_pairs perceptual_hash",
     ".part_names": "PARTS TEST TRAINING VALIDATION",
     ".photo_files": "PhotoHeader open_file read_photo_header",
     ".photo_groups": "group_numbers",
