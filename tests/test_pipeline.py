@@ -196,8 +196,8 @@ def test_report_and_formats_of_a_large_dataset_are_written_before_the_doctor_run
     monkeypatch.setattr("tfpoets.doctor.examination.DETECTORS", [FailingDetector(KeyboardInterrupt())])
     with pytest.raises(KeyboardInterrupt):
         retrain(doctor=True, formats=("tflite_dynamic",))
-    assert {*FILES, "retrained_graph_report.html"} < written_files() and len(written_files()) == 6
-    assert "The photos were not examined" in Path("tf_files/retrained_graph_report.html").read_text("utf-8")
+    assert {*FILES, "retrained_graph.html"} < written_files() and len(written_files()) == 6
+    assert "The photos were not examined" in Path("tf_files/retrained_graph.html").read_text("utf-8")
     monkeypatch.setattr("tfpoets.doctor.examination.DETECTORS", [UnreadableDetector()])
     assert "No problems were found in the photos." in retrain(doctor=True).report.read_text("utf-8")
 
