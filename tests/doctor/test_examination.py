@@ -165,7 +165,8 @@ def test_neighbours_are_the_most_similar_other_photos() -> None:
     assert find_neighbours(X[:3], 5).rows.shape == (3, 2)
 
 
-def test_neighbours_take_little_more_memory_than_the_similarities() -> None:
+def test_neighbours_take_little_more_memory_than_the_similarities(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tfpoets.data.neighbour_index.SELECTED_SIMILARITIES", 250 * 3000)
     X = np.random.default_rng(0).normal(0, 1, (3000, 8)).astype(np.float32)
     tracemalloc.start()
     try:
