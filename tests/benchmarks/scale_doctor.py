@@ -47,16 +47,17 @@ def make_bottlenecks(path: Path, y: np.ndarray, depth: int) -> np.ndarray:
 
 
 class Measurement:
-    """Measures the seconds and the largest anonymous memory of a block."""
+    """Measures the seconds, those of the processor, and the largest anonymous memory of a block."""
 
     def __enter__(self) -> Measurement:
         self._stop, self.peak, self.start = threading.Event(), 0, time.perf_counter()
+        self.cpu_start = time.process_time()
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.seconds = time.perf_counter() - self.start
+        self.seconds, self.cpu_seconds = time.perf_counter() - self.start, time.process_time() - self.cpu_start
         self._stop.set()
         self._thread.join()
 
@@ -66,7 +67,7 @@ class Measurement:
             self.peak = max(self.peak, next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")))
 
     def __str__(self) -> str:
-        return f"{self.seconds:.1f} s, {self.peak / 1e6:.2f} GB anonymous"
+        return f"{self.seconds:.1f} s, {self.cpu_seconds:.1f} s of processor time, {self.peak / 1e6:.2f} GB anonymous"
 
 
 def measure_neighbours(X: np.ndarray, y: np.ndarray) -> None:

@@ -60,7 +60,7 @@ def test_sampled_heads_find_about_what_heads_for_all_photos_find(monkeypatch: py
     monkeypatch.setattr("tfpoets.doctor.label_votes.MAX_HEAD_PHOTOS", 500)
     issues = find_label_issues(X, y, np.arange(1500), neighbours)
     assert issues.is_issue.any() and not (issues.is_issue & ~is_wrong).any()
-    assert (issues.is_issue != expected.is_issue).sum() <= 4
+    assert (issues.is_issue != expected.is_issue).sum() <= 8
     assert (issues.predicted == expected.predicted).mean() > 0.99
     assert np.abs(issues.confidence - expected.confidence).max() < 0.1
     assert np.corrcoef(issues.scores, expected.scores)[0, 1] > 0.99

@@ -38,7 +38,7 @@ def find_neighbours(X: np.ndarray, n_neighbours: int = DEFAULT_NEIGHBOURS, cente
     """
     unit: np.ndarray | UnitVectors
     if len(X) > MAX_EXACT_ROWS:
-        unit = UnitVectors(X, None if centered else np.zeros(X.shape[1], X.dtype))
+        unit = UnitVectors(X, center=None if centered else np.zeros(X.shape[1], X.dtype))
     else:
         unit = X - X.mean(axis=0) if centered else X
         unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
