@@ -7,6 +7,7 @@ import glob
 import os
 import secrets
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -48,22 +49,25 @@ def convert_to_locations(options: Any, *names: str) -> None:
             object.__setattr__(options, field.name, as_location(field.name, value))
 
 
-def write_file(path: Path, content: str | bytes) -> None:
+def write_file(path: Path, content: str | bytes | Iterable[str]) -> None:
     """Write a file atomically: it appears under its name only when it is complete.
 
     Args:
         path: The file to write. Missing folders are created.
-        content: Text is encoded as UTF-8; characters that UTF-8 cannot encode are escaped with backslashes.
+        content: The whole content, or its parts in order, so that a large text need not be in memory. Text is encoded
+            as UTF-8; characters that UTF-8 cannot encode are escaped with backslashes.
 
     Raises:
         TfpoetsError: The file cannot be written.
     """
-    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    parts = [content] if isinstance(content, str | bytes) else content
     partial = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned_parts(path, ABANDONED_SECONDS)
-        partial.write_bytes(data)
+        with partial.open("wb") as file:
+            file.writelines(part.encode("utf-8", "backslashreplace") if isinstance(part, str) else part
+                            for part in parts)
         sync_file(partial)
         os.replace(partial, path)
     except OSError as error:

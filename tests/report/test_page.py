@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import write_photos
 from tfpoets.cli import retrain
 from tfpoets.data import Photo
-from tfpoets.doctor import Finding
+from tfpoets.doctor import FailedCheck, Finding
 from tfpoets.evaluation import calibration_bins, evaluate
 from tfpoets.report import (Misclassification, OcclusionMap, ReportContent, confusion_picture, curves_picture,
                             write_report)
@@ -91,6 +91,19 @@ def test_the_page_loads_no_other_file(tmp_path: Path) -> None:
     assert all(image["src"].startswith("data:image/jpeg;base64,") for image in elements.attributes("img"))
     assert not re.search(r"https?://|url\(|@import", page)
     assert any("default-src 'none'" in meta.get("content", "") for meta in elements.attributes("meta"))
+
+
+def test_a_check_that_failed_is_named_and_nothing_is_said_about_its_problems(tmp_path: Path) -> None:
+    page = Elements(render(tmp_path, findings=[], failed_checks=[FailedCheck(("leak", "outlier"), "a <b>bug</b>")]))
+    assert "The data doctor could not check for leak, outlier: a <b>bug</b>." in page.text
+    assert "No problems were found in the photos by the checks that did not fail." in page.text
+    assert "No problems were found in the photos." in render(tmp_path, findings=[])
+
+
+def test_only_the_first_of_many_findings_are_shown(tmp_path: Path) -> None:
+    findings = [Finding("outlier", f"folder/{number}.jpg", 1.0, "is odd") for number in range(100_000)]
+    page = render(tmp_path, findings=findings)
+    assert "lists 99976 more" in page and len(page) < 200_000
 
 
 def test_names_are_escaped(tmp_path: Path) -> None:

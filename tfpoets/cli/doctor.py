@@ -12,6 +12,7 @@ from tfpoets.errors import DataError
 from tfpoets.extractors import ExtractorOptions, extract_bottlenecks, open_extractor
 from tfpoets.files import check_not_below_image_dir, check_output_folder
 
+from .exit_codes import FAILED
 from .messages import print_lines
 from .parser import Flag, Group, location, option_values, parse_flags, path
 from .paths import TF_FILES
@@ -59,17 +60,21 @@ def options_from(args: dict[str, Any]) -> DoctorOptions:
 
 
 def doctor(options: DoctorOptions) -> int:
-    """Examine the photos, write all findings, print the first few of each kind, and return 0."""
+    """Examine the photos, write all findings, and print the first few of each kind.
+
+    Returns:
+        The exit code: 0, or 1 if a check failed.
+    """
     dataset = read_dataset(options.image_dir, options=options.dataset)
     check_output_folder(options.output_dir)
     print_lines(*photo_lines(dataset))
     extractor = open_extractor(options.extractor)
     bottlenecks = extract_bottlenecks(dataset, extractor, options.bottleneck_dir, measures=required_measures())
-    findings = examine(_split_like_retrain(bottlenecks.dataset), bottlenecks.unreadable, extractor.height)
+    examination = examine(_split_like_retrain(bottlenecks.dataset), bottlenecks.unreadable, extractor.height)
     file = options.output_dir / "findings.csv"
-    write_findings(file, findings)
-    print_lines(*finding_lines(findings, file, MAX_FINDINGS_PER_KIND))
-    return 0
+    write_findings(file, examination.findings)
+    print_lines(*finding_lines(examination, file, MAX_FINDINGS_PER_KIND))
+    return FAILED if examination.failed_checks else 0
 
 
 def _split_like_retrain(dataset: Dataset) -> Dataset:

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 from tfpoets import events
 from tfpoets.data import Photo
+from tfpoets.doctor import Examination
 from tfpoets.exporting import ExportedFile
 from tfpoets.training import AugmentedViewsExtracted, EpochMetrics, FineTuningComparison, HeadFitted, StepMetrics
 
@@ -60,7 +61,8 @@ class EventPrinter:
             events.CrossValidated: lambda event: cross_validation_lines(event.metrics, event.fold_accuracies,
                                                                         self._has_repeated_scenes),
             events.FilesWritten: _file_lines,
-            events.PhotosExamined: lambda event: finding_lines(event.findings, event.path, MAX_FINDINGS_PER_KIND),
+            events.PhotosExamined: lambda event: finding_lines(Examination(event.findings, event.failed_checks),
+                                                                event.path, MAX_FINDINGS_PER_KIND),
             events.ReportWritten: lambda event: [f"Report:         {event.path}"],
             events.ConversionStarted: lambda event: [conversion_header()],
             ExportedFile: lambda event: [conversion_row(event)],

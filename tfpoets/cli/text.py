@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tfpoets.data import Dataset
-from tfpoets.doctor import Finding, finding_kinds
+from tfpoets.doctor import Examination, finding_kinds
 from tfpoets.errors import join_names
 from tfpoets.escaping import escape_for_terminal
 from tfpoets.evaluation import AverageMetrics, ClassMetrics, CostMetrics, Metrics, Rejection, SelectiveMetrics
@@ -196,23 +196,27 @@ def photo_lines(dataset: Dataset) -> list[str]:
                          subsequent_indent="  ", break_long_words=False)
 
 
-def finding_lines(findings: Sequence[Finding], path: Path, max_per_kind: int) -> list[str]:
-    """Return the number of findings of each kind, with the first ones of each.
+def finding_lines(examination: Examination, path: Path, max_per_kind: int) -> list[str]:
+    """Return the number of findings of each kind, with the first ones of each, and the checks that failed.
 
     Args:
-        findings: The findings of the doctor.
-        path: The file that contains all of them.
+        examination: What the doctor found.
+        path: The file that contains all findings.
         max_per_kind: The maximum number of findings of each kind to show.
     """
-    if not findings:
-        return ["Data doctor: no problems found"]
-    lines = [f"Data doctor: {len(findings)} findings, all listed in", f"  {path}"]
+    findings, failed_checks = examination.findings, examination.failed_checks
+    if findings:
+        lines = [f"Data doctor: {len(findings)} findings, all listed in", f"  {path}"]
+    else:
+        lines = ["Data doctor: no problems found" + (" by the checks that did not fail" if failed_checks else "")]
     for kind in finding_kinds():
         kind_findings = [finding for finding in findings if finding.kind == kind]
         if kind_findings:
             lines.append(f"{len(kind_findings):>6} {kind}")
         for finding in kind_findings[:max_per_kind]:
             lines.append(_truncate(escape_for_terminal(f"       {finding.short_name} {finding.suggestion}")))
+    for check in failed_checks:
+        lines += _wrap(f"Not checked: {', '.join(check.kinds)} ({check.reason})")
     return lines
 
 

@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 
 from tfpoets.data import Photo
-from tfpoets.doctor import Finding, finding_kinds
+from tfpoets.doctor import FailedCheck, Finding, finding_kinds
 from tfpoets.evaluation import CalibrationBin, CostMetrics, CoverageCurve, Metrics, SelectiveMetrics
 from tfpoets.files import write_file
 from tfpoets.recommendation import Advice
@@ -89,6 +89,7 @@ class ReportContent:
         accuracy_target: The accuracy target, 0 to 1, or None.
         costs: What the answers cost, or None.
         advice: What would improve the classifier, or None.
+        failed_checks: The checks of the data doctor that failed.
     """
 
     title: str
@@ -111,6 +112,7 @@ class ReportContent:
     accuracy_target: float | None = None
     costs: CostMetrics | None = None
     advice: Advice | None = None
+    failed_checks: Sequence[FailedCheck] = ()
 
 
 @dataclass(frozen=True)
