@@ -49,9 +49,14 @@ def checksum_of(*values: object) -> int:
     """Return the checksum of the values of a row, including its key."""
     checksum = 0
     for value in values:
-        data = value if isinstance(value, bytes) else repr(value).encode("utf-8", "backslashreplace")
-        checksum = zlib.crc32(data, zlib.crc32(b"%d:" % len(data), checksum))
+        checksum = zlib.crc32(checksummed_bytes(value), checksum)
     return checksum
+
+
+def checksummed_bytes(value: object) -> bytes:
+    """Return the bytes of a value that the checksum of its row covers: their number, a colon, and the value."""
+    data = value if isinstance(value, bytes) else repr(value).encode("utf-8", "backslashreplace")
+    return b"%d:%b" % (len(data), data)
 
 
 def is_damage(error: Exception, paths: Sequence[Path]) -> bool:
