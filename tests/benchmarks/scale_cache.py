@@ -1,0 +1,171 @@
+"""Measure how fast the cache stores, loads and finds bottlenecks as it grows.
+
+    python -m tests.benchmarks.scale_cache [--rows=10000,100000,1000000] [--runs=5] [--folder=/tmp]
+
+For each size, a new cache is filled with photos: for the first column with the bottleneck alone, for the second with all
+that a retrain stores for a photo (bottleneck, hash, stamp and two measures). It is then loaded by a new process, once after
+its pages were dropped from memory (if this process may do that), and 600 of the photos are looked up. A million rows
+take 6 GB on the disk.
+"""
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tfpoets.data import HASH_BYTES
+from tfpoets.extractors import BottleneckCache
+
+N_LOOKED_UP = 600
+MEASURES = ("blurry", "dark")
+TASKS = ("load", "load_dropped", "look_up")
+
+
+def main() -> None:
+    """Print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=lambda text: [int(size) for size in text.split(",")],
+                        default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--depth", type=int, default=1280)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--folder", type=Path, help="where to write the caches", default=Path(tempfile.gettempdir()))
+    parser.add_argument("--task", choices=("insert", "insert_all", *TASKS), help=argparse.SUPPRESS)  # in a new process
+    flags = parser.parse_args()
+    if flags.task:
+        print(json.dumps(perform(flags.task, flags.folder, flags.rows[0], flags.depth)))
+        return
+    print("| rows | inserts/s, bottlenecks | inserts/s, whole photos | size | loads/s | loads/s, not in memory "
+          f"| {N_LOOKED_UP} looked up, ms | peak memory of the load beyond the matrix |")
+    print("|---|---|---|---|---|---|---|---|")
+    for size in flags.rows:
+        print_row(flags, size)
+
+
+def print_row(flags: argparse.Namespace, size: int) -> None:
+    """Measure one size and print its row."""
+    folder = Path(tempfile.mkdtemp(prefix="cache-scale-", dir=flags.folder))
+
+    def run(task: str, part: str) -> dict[str, float]:
+        command = [sys.executable, "-m", "tests.benchmarks.scale_cache", f"--task={task}", f"--folder={folder / part}",
+                   f"--rows={size}", f"--depth={flags.depth}"]
+        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    try:
+        inserts, whole = [], []
+        for _ in range(flags.runs):
+            inserts.append(size / run("insert", "vectors")["seconds"])
+            shutil.rmtree(folder / "vectors")
+            shutil.rmtree(folder / "all", ignore_errors=True)
+            whole.append(size / run("insert_all", "all")["seconds"])
+        size_in_mb = sum(path.stat().st_size for path in (folder / "all").iterdir()) / 1e6
+        results = {task: [run(task, "all") for _ in range(flags.runs)] for task in TASKS}
+    finally:
+        shutil.rmtree(folder)
+    loads, dropped = ([size / result["seconds"] for result in results[task]] for task in ("load", "load_dropped"))
+    look_ups = [1000 * result["seconds"] for result in results["look_up"]]
+    memory = max(result["memory"] for result in results["load"]) / 1e6
+    print(f"| {size:,} | {spread(inserts)} | {spread(whole)} | {size_in_mb:,.0f} MB | {spread(loads)} | {spread(dropped)} "
+          f"| {spread(look_ups)} | {memory:,.0f} MB |", flush=True)
+
+
+def spread(values: list[float]) -> str:
+    """Return the median of values, and their smallest and largest if there are several."""
+    middle = f"{statistics.median(values):,.0f}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):,.0f} to {max(values):,.0f})"
+
+
+def digest_of(number: int) -> str:
+    """Return a digest that is as random as that of a photo."""
+    return hashlib.blake2b(str(number).encode(), digest_size=16).hexdigest()
+
+
+def perform(task: str, folder: Path, size: int, depth: int) -> dict[str, float]:
+    """Perform a task, and return its seconds and the peak memory in bytes beyond what it returns."""
+    if task.startswith("insert"):
+        return {"seconds": insert(folder, size, depth, with_all=task == "insert_all")}
+    if task == "load_dropped":
+        drop_pages(folder)
+    look_up_only = task == "look_up"
+    digests = [digest_of(number) for number in range(0, size, size // N_LOOKED_UP if look_up_only else 1)]
+    digests = digests[:N_LOOKED_UP] if look_up_only else digests
+    rows = {digest: row for row, digest in enumerate(digests)}
+    memory, start = peak_memory(), time.perf_counter()
+    with BottleneckCache(folder) as cache:
+        matrix = np.empty((len(digests), depth), np.float32)
+        for digest, vector in read(cache, depth, digests):
+            if digest in rows:
+                matrix[rows[digest]] = vector
+        if look_up_only:
+            found = [look_up(cache, digests)]
+            assert found == [4 * N_LOOKED_UP]
+    seconds, memory = time.perf_counter() - start, peak_memory() - memory - matrix.nbytes
+    assert np.isfinite(matrix[:, 0]).all()
+    return {"seconds": seconds, "memory": memory}
+
+
+def read(cache: BottleneckCache, depth: int, digests: list[str]):
+    """Yield the digests and bottlenecks of photos."""
+    try:
+        return cache.read_vectors("a" * 40, depth, 0, digests)
+    except TypeError:  # earlier versions read all of them
+        return cache.read_vectors("a" * 40, depth)
+
+
+def look_up(cache: BottleneckCache, digests: list[str]) -> int:
+    """Return the number of values that the cache contains for photos, without their bottlenecks."""
+    stamps = {f"/photos/{digest}.jpg": "5 7" for digest in digests}
+    try:
+        measures = [cache.measures(name, digests) for name in MEASURES]
+        hashes = cache.hashes(digests)
+    except TypeError:
+        measures, hashes = [cache.measures(name) for name in MEASURES], cache.hashes()
+    wanted = set(digests)
+    return len(cache.known_digests(stamps)) + sum(len(values.keys() & wanted) for values in [*measures, hashes])
+
+
+def insert(folder: Path, size: int, depth: int, with_all: bool) -> float:
+    """Fill a cache and return the seconds that took, without those for the random bottlenecks."""
+    vectors = np.random.default_rng(0).random((512, depth), np.float32)
+    seconds = 0.0
+    with BottleneckCache(folder) as cache:
+        for first in range(0, size, 512):
+            digests = [digest_of(number) for number in range(first, min(first + 512, size))]
+            start = time.perf_counter()
+            for digest, vector in zip(digests, vectors):
+                if with_all:
+                    cache.add_digest(f"/photos/{digest}.jpg", digest, "5 7")
+                    cache.add_hash(digest, bytes(HASH_BYTES))
+                    for name in MEASURES:
+                        cache.add_measure(name, digest, 0.5)
+                cache.add_vector("a" * 40, digest, vector, "litert")
+            seconds += time.perf_counter() - start
+        start = time.perf_counter()
+    return seconds + time.perf_counter() - start  # with the last commit, and copying the log to the database
+
+
+def drop_pages(folder: Path) -> None:
+    """Ask the system to remove the files of a cache from its memory (Linux)."""
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def peak_memory() -> int:
+    """Return the peak memory of this process in bytes (Linux)."""
+    status = Path("/proc/self/status").read_text("ascii")
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
+
+
+if __name__ == "__main__":
+    main()
