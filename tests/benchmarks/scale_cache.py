@@ -74,8 +74,8 @@ def print_row(flags: argparse.Namespace, size: int) -> None:
     loads, dropped = ([size / result["seconds"] for result in results[task]] for task in ("load", "load_dropped"))
     look_ups = [1000 * result["seconds"] for result in results["look_up"]]
     memory = max(result["memory"] for result in results["load"]) / 1e6
-    print(f"| {size:,} | {spread(inserts)} | {spread(whole)} | {size_in_mb:,.0f} MB | {spread(loads)} | {spread(dropped)} "
-          f"| {spread(look_ups)} | {memory:,.0f} MB |", flush=True)
+    print(f"| {size:,} | {spread(inserts)} | {spread(whole)} | {size_in_mb:,.0f} MB | {spread(loads)} "
+          f"| {spread(dropped)} | {spread(look_ups)} | {memory:,.0f} MB |", flush=True)
 
 
 def spread(values: list[float]) -> str:
@@ -89,6 +89,11 @@ def digest_of(number: int) -> str:
     return hashlib.blake2b(str(number).encode(), digest_size=16).hexdigest()
 
 
+def uri_of(number: int) -> str:
+    """Return the path of a photo; photos are processed approximately in the order of their paths."""
+    return f"/photos/class{number // 1000:04}/{number:09}.jpg"
+
+
 def perform(task: str, folder: Path, size: int, depth: int) -> dict[str, float]:
     """Perform a task, and return its seconds and the peak memory in bytes beyond what it returns."""
     if task.startswith("insert"):
@@ -96,8 +101,8 @@ def perform(task: str, folder: Path, size: int, depth: int) -> dict[str, float]:
     if task == "load_dropped":
         drop_pages(folder)
     look_up_only = task == "look_up"
-    digests = [digest_of(number) for number in range(0, size, size // N_LOOKED_UP if look_up_only else 1)]
-    digests = digests[:N_LOOKED_UP] if look_up_only else digests
+    numbers = range(0, size // N_LOOKED_UP * N_LOOKED_UP, size // N_LOOKED_UP) if look_up_only else range(size)
+    digests = [digest_of(number) for number in numbers]
     rows = {digest: row for row, digest in enumerate(digests)}
     memory, start = peak_memory(), time.perf_counter()
     with BottleneckCache(folder) as cache:
@@ -106,8 +111,7 @@ def perform(task: str, folder: Path, size: int, depth: int) -> dict[str, float]:
             if digest in rows:
                 matrix[rows[digest]] = vector
         if look_up_only:
-            found = [look_up(cache, digests)]
-            assert found == [4 * N_LOOKED_UP]
+            assert look_up(cache, digests, [uri_of(number) for number in numbers]) == 4 * N_LOOKED_UP
     seconds, memory = time.perf_counter() - start, peak_memory() - memory - matrix.nbytes
     assert np.isfinite(matrix[:, 0]).all()
     return {"seconds": seconds, "memory": memory}
@@ -121,9 +125,9 @@ def read(cache: BottleneckCache, depth: int, digests: list[str]):
         return cache.read_vectors("a" * 40, depth)
 
 
-def look_up(cache: BottleneckCache, digests: list[str]) -> int:
+def look_up(cache: BottleneckCache, digests: list[str], uris: list[str]) -> int:
     """Return the number of values that the cache contains for photos, without their bottlenecks."""
-    stamps = {f"/photos/{digest}.jpg": "5 7" for digest in digests}
+    stamps = dict.fromkeys(uris, "5 7")
     try:
         measures = [cache.measures(name, digests) for name in MEASURES]
         hashes = cache.hashes(digests)
@@ -139,11 +143,12 @@ def insert(folder: Path, size: int, depth: int, with_all: bool) -> float:
     seconds = 0.0
     with BottleneckCache(folder) as cache:
         for first in range(0, size, 512):
-            digests = [digest_of(number) for number in range(first, min(first + 512, size))]
+            numbers = range(first, min(first + 512, size))
+            digests = [digest_of(number) for number in numbers]
             start = time.perf_counter()
-            for digest, vector in zip(digests, vectors):
+            for number, digest, vector in zip(numbers, digests, vectors):
                 if with_all:
-                    cache.add_digest(f"/photos/{digest}.jpg", digest, "5 7")
+                    cache.add_digest(uri_of(number), digest, "5 7")
                     cache.add_hash(digest, bytes(HASH_BYTES))
                     for name in MEASURES:
                         cache.add_measure(name, digest, 0.5)
