@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.scale_cache [--rows=10000,100000,1000000] [--runs=5] [--folder=/tmp]
 
-For each size, a new cache is filled with photos: for the first column with the bottleneck alone, for the second with all
-that a retrain stores for a photo (bottleneck, hash, stamp and two measures). It is then loaded by a new process, once after
-its pages were dropped from memory (if this process may do that), and 600 of the photos are looked up. A million rows
-take 6 GB on the disk.
+For each size, a new cache is filled with photos: for the first column with the bottleneck alone, for the second with
+all that a retrain stores for a photo (bottleneck, hash, stamp and two measures). It is then loaded by new processes,
+with its pages in memory and after they were dropped from it, and 600 of the photos are looked up. A million rows take
+6 GB on the disk.
 """
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def read_statistics(database: sqlite3.Connection, folder: Path, model_dir: Path)
 def _read_networks(database: sqlite3.Connection, names: dict[str, str]) -> tuple[StoredNetwork, ...]:
     networks = []
     for key, photos, count, views in database.execute(
-            "SELECT extractor, count(DISTINCT digest), count(*), count(DISTINCT view) FROM vectors GROUP BY extractor"):
+            "SELECT extractor, count(DISTINCT digest), count(*), count(DISTINCT view) FROM vectors GROUP BY 1"):
         # The index is in the order of the digests, which are random, so the first rows are a random sample.
         sample = database.execute("SELECT engine, length(vector) / 4 FROM vectors WHERE extractor = ? LIMIT ?",
                                   (key, SAMPLE_SIZE)).fetchall()
@@ -151,7 +151,8 @@ def find_network_keys(database: sqlite3.Connection, name: str, model_dir: Path) 
     Raises:
         ExtractorError: The cache contains no bottlenecks of such a network, or of several.
     """
-    names, keys = network_names(model_dir), {}
+    names = network_names(model_dir)
+    keys: dict[str, list[str]] = {}
     for key, in database.execute("SELECT DISTINCT extractor FROM vectors"):
         keys.setdefault(key.partition("/")[0], []).append(key)
     labels = {digest: names.get(digest, digest) for digest in keys}
@@ -169,7 +170,7 @@ def find_network_keys(database: sqlite3.Connection, name: str, model_dir: Path) 
 
 def is_missing(uri: str) -> bool:
     """Return whether a local file no longer exists; addresses, and files in an archive that exists, never count."""
-    if "://" in uri or os.path.lexists(uri) or os.path.lexists(_with_bytes(uri)):
+    if "://" in uri or os.path.lexists(uri) or ("\\x" in uri and os.path.lexists(_with_bytes(uri))):
         return False
     parent = os.path.dirname(uri)
     while not os.path.lexists(parent) and parent != os.path.dirname(parent):
