@@ -33,7 +33,7 @@ FLAGS = (
              "bottleneck", "export", path, "FILE"))),
     Group("options", (
         Flag("extractor", "network whose bottlenecks to remove or export: its key or name in the output of --stats, "
-             "or the beginning of one", "extractor", metavar="KEY"),
+             "or the beginning of one", "network", metavar="KEY"),
         Flag("missing_folders", "--prune also removes files whose whole folder is missing or empty; do not use it "
              "while the drive with the photos is not mounted", "missing_folders", const=True),
         Flag("dry_run", "only show what --prune would remove", "dry_run", const=True),
@@ -49,11 +49,16 @@ UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 @dataclass(frozen=True)
 class BottlenecksOptions:
-    """The options of `bottlenecks`, documented by the flags of the same names; `task` is one of TASKS."""
+    """The options of `bottlenecks`, documented by the flags of the same names.
+
+    Attributes:
+        task: One of TASKS.
+        network: The value of --extractor.
+    """
 
     task: str = "stats"
     export: Path | None = None
-    extractor: str = ""
+    network: str = ""
     missing_folders: bool = False
     dry_run: bool = False
     overwrite: bool = False
@@ -70,20 +75,19 @@ def main(argv: list[str] | None = None) -> int:
 
 def options_from(args: dict[str, Any]) -> BottlenecksOptions:
     """Convert the values of the flags to options; raise UsageError if they contradict each other."""
-    values = option_values(args, FLAGS)
-    tasks = [task for task in TASKS if values.get(task)]
+    tasks = [task for task in TASKS if task in args]
     if len(tasks) > 1:
         raise UsageError(f"--{tasks[0]} and --{tasks[1]} cannot be combined.", "Run the command once for each.")
     task = tasks[0] if tasks else "stats"
     for name, possible in TASKS_OF.items():
-        if values.get(name) and task not in possible:
+        if args.get(name) and task not in possible:
             raise UsageError(f"--{name} needs {' or '.join(f'--{other}' for other in possible)}.")
-    if values.get("extractor") and values.get("missing_folders"):
-        raise UsageError("--missing_folders and --extractor cannot be combined: the bottlenecks of a network are "
-                         "removed whether or not their files exist.")
-    values = {name: value for name, value in values.items() if name not in ("stats", "verify", "prune")}
-    return BottlenecksOptions(**{**values, "task": task, "extractor": values.get("extractor", "")} | {
-        "model_dir": extractor_options(args).model_dir})
+    if "extractor" in args and "missing_folders" in args:
+        raise UsageError("--extractor and --missing_folders cannot be combined.",
+                         "The bottlenecks of a network are removed whether or not their files exist.")
+    values = {name: value for name, value in option_values(args, FLAGS).items()
+              if name not in ("stats", "verify", "prune", "extractor")}
+    return BottlenecksOptions(task, model_dir=extractor_options(args).model_dir, **values)
 
 
 def bottlenecks(options: BottlenecksOptions) -> int:
@@ -152,7 +156,7 @@ def clean_up(options: BottlenecksOptions) -> int:
     folder, before = options.bottleneck_dir, 0
     with open_cache_file(folder, alone=True) as database:
         before = size_on_disk(folder)
-        keys = find_network_keys(database, options.extractor, options.model_dir) if options.extractor else []
+        keys = find_network_keys(database, options.network, options.model_dir) if options.network else []
         plan = (plan_network_removal(database, keys) if keys else plan_pruning(database, options.missing_folders))
         if options.format == "text":
             print_lines(*_plan_lines(plan, options.dry_run))
@@ -194,7 +198,7 @@ def export(options: BottlenecksOptions) -> int:
     if os.path.lexists(file) and not options.overwrite:
         raise OptionError(f"`export`={file} exists already.", "Choose another name, or add `overwrite`.")
     with open_cache_file(options.bottleneck_dir) as database:
-        keys = find_network_keys(database, options.extractor, options.model_dir) if options.extractor else None
+        keys = find_network_keys(database, options.network, options.model_dir) if options.network else None
         rows = export_bottlenecks(database, file, keys)
     if options.format == "json":
         print_json({"path": str(file), "rows": rows, "bytes": file.stat().st_size})
