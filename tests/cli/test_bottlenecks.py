@@ -137,8 +137,8 @@ def test_files_in_missing_or_empty_folders_are_kept_unless_requested(cache: Path
     assert result["kept_files"] == 0 and result["removed"] == {"vectors": 12, "looks": 5, "measures": 5, "stamps": 6}
 
 
-def test_addresses_files_in_archives_and_names_that_are_not_utf8_are_not_missing(cache: Path, photos: Path,
-                                                                                 capsys: pytest.CaptureFixture) -> None:
+def test_addresses_files_in_archives_and_odd_names_are_not_missing(cache: Path, photos: Path,
+                                                                   capsys: pytest.CaptureFixture) -> None:
     (photos / "archive.zip").touch()
     odd = os.fsdecode(os.fsencode(photos) + b"/class0/\xff.jpg")
     Path(odd).touch()
