@@ -4,8 +4,8 @@
 
 For each size, a new cache is filled with photos: for the first column with the bottleneck alone, for the second with
 all that a retrain stores for a photo (bottleneck, hash, stamp and two measures). It is then loaded by new processes,
-with its pages in memory and after they were dropped from it, and 600 of the photos are looked up. A million rows take
-6 GB on the disk.
+with its pages in memory and after they were dropped from it, and 600 of the photos are looked up. Each figure is
+followed by that per second of processor time, which other programs change less. A million rows take 6 GB on the disk.
 """
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def main() -> None:
         print(json.dumps(perform(flags.task, flags.folder, flags.rows[0], flags.depth)))
         return
     print("| rows | inserts/s, bottlenecks | inserts/s, whole photos | size | loads/s | loads/s, not in memory "
-          f"| {N_LOOKED_UP} looked up, ms | peak memory of the load beyond the matrix |")
+          f"| {N_LOOKED_UP} looked up, ms (processor ms) | peak memory of the load beyond the matrix |")
     print("|---|---|---|---|---|---|---|---|")
     for size in flags.rows:
         print_row(flags, size)
@@ -63,19 +63,30 @@ def print_row(flags: argparse.Namespace, size: int) -> None:
     try:
         inserts, whole = [], []
         for _ in range(flags.runs):
-            inserts.append(size / run("insert", "vectors")["seconds"])
+            inserts.append(run("insert", "vectors"))
             shutil.rmtree(folder / "vectors")
             shutil.rmtree(folder / "all", ignore_errors=True)
-            whole.append(size / run("insert_all", "all")["seconds"])
+            whole.append(run("insert_all", "all"))
         size_in_mb = sum(path.stat().st_size for path in (folder / "all").iterdir()) / 1e6
         results = {task: [run(task, "all") for _ in range(flags.runs)] for task in TASKS}
     finally:
         shutil.rmtree(folder)
-    loads, dropped = ([size / result["seconds"] for result in results[task]] for task in ("load", "load_dropped"))
-    look_ups = [1000 * result["seconds"] for result in results["look_up"]]
     memory = max(result["memory"] for result in results["load"]) / 1e6
-    print(f"| {size:,} | {spread(inserts)} | {spread(whole)} | {size_in_mb:,.0f} MB | {spread(loads)} "
-          f"| {spread(dropped)} | {spread(look_ups)} | {memory:,.0f} MB |", flush=True)
+    rates = [rate(result, size) for result in (inserts, whole, results["load"], results["load_dropped"])]
+    print(f"| {size:,} | {rates[0]} | {rates[1]} | {size_in_mb:,.0f} MB | {rates[2]} | {rates[3]} "
+          f"| {milliseconds(results['look_up'])} | {memory:,.0f} MB |", flush=True)
+
+
+def rate(results: list[dict[str, float]], size: int) -> str:
+    """Return the rows per second with their spread, and the rows per second of processor time."""
+    return (f"{spread([size / result['seconds'] for result in results])}; "
+            f"{statistics.median(size / result['cpu'] for result in results):,.0f}")
+
+
+def milliseconds(results: list[dict[str, float]]) -> str:
+    """Return the milliseconds with their spread, and those of the processor."""
+    return (f"{spread([1000 * result['seconds'] for result in results])}; "
+            f"{statistics.median(1000 * result['cpu'] for result in results):,.0f}")
 
 
 def spread(values: list[float]) -> str:
@@ -97,14 +108,14 @@ def uri_of(number: int) -> str:
 def perform(task: str, folder: Path, size: int, depth: int) -> dict[str, float]:
     """Perform a task, and return its seconds and the peak memory in bytes beyond what it returns."""
     if task.startswith("insert"):
-        return {"seconds": insert(folder, size, depth, with_all=task == "insert_all")}
+        return insert(folder, size, depth, with_all=task == "insert_all")
     if task == "load_dropped":
         drop_pages(folder)
     look_up_only = task == "look_up"
     numbers = range(0, size // N_LOOKED_UP * N_LOOKED_UP, size // N_LOOKED_UP) if look_up_only else range(size)
     digests = [digest_of(number) for number in numbers]
     rows = {digest: row for row, digest in enumerate(digests)}
-    memory, start = peak_memory(), time.perf_counter()
+    memory, start, cpu = peak_memory(), time.perf_counter(), time.process_time()
     with BottleneckCache(folder) as cache:
         matrix = np.empty((len(digests), depth), np.float32)
         for digest, vector in read(cache, depth, digests):
@@ -112,9 +123,10 @@ def perform(task: str, folder: Path, size: int, depth: int) -> dict[str, float]:
                 matrix[rows[digest]] = vector
         if look_up_only:
             assert look_up(cache, digests, [uri_of(number) for number in numbers]) == 4 * N_LOOKED_UP
-    seconds, memory = time.perf_counter() - start, peak_memory() - memory - matrix.nbytes
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    memory = peak_memory() - memory - matrix.nbytes
     assert np.isfinite(matrix[:, 0]).all()
-    return {"seconds": seconds, "memory": memory}
+    return {"seconds": seconds, "cpu": cpu, "memory": memory}
 
 
 def read(cache: BottleneckCache, depth: int, digests: list[str]):
@@ -137,25 +149,22 @@ def look_up(cache: BottleneckCache, digests: list[str], uris: list[str]) -> int:
     return len(cache.known_digests(stamps)) + sum(len(values.keys() & wanted) for values in [*measures, hashes])
 
 
-def insert(folder: Path, size: int, depth: int, with_all: bool) -> float:
-    """Fill a cache and return the seconds that took, without those for the random bottlenecks."""
+def insert(folder: Path, size: int, depth: int, with_all: bool) -> dict[str, float]:
+    """Fill a cache and return the seconds that took, with the last commit and copying the log to the database."""
     vectors = np.random.default_rng(0).random((512, depth), np.float32)
-    seconds = 0.0
+    digests = [digest_of(number) for number in range(size)]
+    start, cpu = time.perf_counter(), time.process_time()
     with BottleneckCache(folder) as cache:
         for first in range(0, size, 512):
             numbers = range(first, min(first + 512, size))
-            digests = [digest_of(number) for number in numbers]
-            start = time.perf_counter()
-            for number, digest, vector in zip(numbers, digests, vectors):
+            for number, digest, vector in zip(numbers, digests[first:first + 512], vectors):
                 if with_all:
                     cache.add_digest(uri_of(number), digest, "5 7")
                     cache.add_hash(digest, bytes(HASH_BYTES))
                     for name in MEASURES:
                         cache.add_measure(name, digest, 0.5)
                 cache.add_vector("a" * 40, digest, vector, "litert")
-            seconds += time.perf_counter() - start
-        start = time.perf_counter()
-    return seconds + time.perf_counter() - start  # with the last commit, and copying the log to the database
+    return {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}
 
 
 def drop_pages(folder: Path) -> None:
