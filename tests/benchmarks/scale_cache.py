@@ -28,6 +28,8 @@ from tfpoets.extractors import BottleneckCache
 
 N_LOOKED_UP = 600
 MEASURES = ("blurry", "dark")
+# The largest number of rows of the matrix that bottlenecks are copied to, so that memory does not limit the sizes.
+MAX_ROWS_IN_MEMORY = 100_000
 TASKS = ("load", "load_dropped", "look_up")
 
 
@@ -117,10 +119,10 @@ def perform(task: str, folder: Path, size: int, depth: int) -> dict[str, float]:
     rows = {digest: row for row, digest in enumerate(digests)}
     memory, start, cpu = peak_memory(), time.perf_counter(), time.process_time()
     with BottleneckCache(folder) as cache:
-        matrix = np.empty((len(digests), depth), np.float32)
+        matrix = np.empty((min(len(digests), MAX_ROWS_IN_MEMORY), depth), np.float32)
         for digest, vector in read(cache, depth, digests):
             if digest in rows:
-                matrix[rows[digest]] = vector
+                matrix[rows[digest] % len(matrix)] = vector
         if look_up_only:
             assert look_up(cache, digests, [uri_of(number) for number in numbers]) == 4 * N_LOOKED_UP
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
