@@ -16,6 +16,7 @@ COMMANDS = {
     "export": "convert a classifier for phones, browsers and servers",
     "serve": "serve a classifier over HTTP, with a web page to try it",
     "doctor": "find wrong labels, duplicates and other problems in photos",
+    "bottlenecks": "show, check, clean up or export the cache of computed features",
     "show_image": "show some photos of each class in one image",
     "devices": "show the cores and GPUs that are used, and how fast they are",
     "sample_photos": "write sample photos to try the commands on",
