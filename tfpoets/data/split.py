@@ -183,7 +183,7 @@ def _split(dataset: Dataset, duplicates: DuplicatePairs, options: SplitOptions) 
     nonempty_parts = [TRAINING, *ranges]
     group_names, notes = find_groups(dataset, duplicates, len(nonempty_parts))
     groups = _make_groups(dataset, group_names, ranges, seed)
-    n_moved = sum(groups[name].part != _part_for(_hash_value(photo.digest, seed), ranges)
+    n_moved = sum(name != photo.digest and groups[name].part != _part_for(_hash_value(photo.digest, seed), ranges)
                   for photo, name in zip(dataset.photos, group_names))
     if n_moved:
         notes.append("1 photo is a near duplicate or variant of another and was moved to the same part."
