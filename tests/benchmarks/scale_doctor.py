@@ -5,9 +5,9 @@
     python -m tests.benchmarks.scale_doctor examine --photos=100000 --classes=100
 
 `neighbours` plants near copies of 1% of the photos and prints which fraction of them is found. `labels` makes 1% of
-the labels wrong and prints how many of them are found, without the time of the neighbours, which are those in the first
-64 dimensions. `examine` runs all detectors on photos without files. Bottlenecks are written to a temporary file and
-read from there, as those of a dataset that is larger than memory.
+the labels wrong and prints how many of them are found; its neighbours are those in the first 64 dimensions, and their
+time is not measured. `examine` runs all detectors on photos without files. Bottlenecks are written to a temporary file
+and read from there, as those of a dataset that is larger than memory.
 """
 from __future__ import annotations
 
