@@ -259,8 +259,8 @@ def evaluate(probabilities: np.ndarray, y: np.ndarray, groups: np.ndarray | None
 def _ranks(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return how many classes are ranked above the true one: float [n, n_classes] and int64 [n] to int64 [n].
 
-    Ties are ranked as argmax breaks them: the class with the smaller index comes first. Blocks of rows bound the memory
-    of the comparisons.
+    Ties are ranked as argmax breaks them: the class with the smaller index comes first. The comparisons are made in
+    blocks of rows, which bounds their memory.
     """
     index, step = np.arange(probabilities.shape[1])[None], max(1, BLOCK_VALUES // probabilities.shape[1])
     ranks = np.empty(len(y), np.int64)

@@ -184,8 +184,8 @@ def _class_rows(metrics: Metrics) -> list[int]:
     classes = range(len(metrics.per_class))
     if len(classes) <= MAX_CLASS_ROWS:
         return list(classes)
-    recalls = [metrics.per_class[index].recall for index in classes]
-    return sorted(classes, key=lambda index: 2.0 if recalls[index] is None else recalls[index])[:MAX_CLASS_ROWS]
+    recalls = np.array([row.recall for row in metrics.per_class], float)  # NaN, which is sorted last, without photos
+    return np.argsort(recalls, kind="stable")[:MAX_CLASS_ROWS].tolist()
 
 
 def _shaded_matrix(metrics: Metrics) -> tuple[list[int], list[list[tuple[int, int]]]]:
