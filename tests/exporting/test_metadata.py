@@ -40,6 +40,8 @@ MALFORMED = {
     "split.seed": [None, 0.5],
     "split.counts": [None, [], {"training": -1}, {"training": "8"}],
     "split.trained_on": [None, 7, ["01"]],
+    "split.trained_on_file": [7, [], {}, {"name": "list.txt"}, {"name": "../list.txt", "sha256": "ab"},
+                              {"name": "..", "sha256": "ab"}, {"name": "", "sha256": "ab"}],
     "test": [0, [], {}],
     "test.accuracy": [None, "1", 1.5, -0.1, float("nan")],
     "test.interval": [None, 0.5, [], [0.5], ["a", "b"], [0, float("nan")]],

@@ -96,7 +96,7 @@ def test_photos_of_each_of_3000_classes_are_accepted_at_the_requested_coverage(
     assert 0.88 < accepted.mean() < 0.92
     of_class = np.bincount(new_y, accepted) / 10
     # If all photos had the same chance, 0.2% of the classes would have fewer than half of their photos accepted.
-    assert np.mean(of_class < 0.5) < 0.04 and np.mean(of_class == 0) < 0.005
+    assert np.mean(of_class < 0.5) < 0.06 and np.mean(of_class == 0) < 0.01
     halves = [accepted[new_y < 2000].mean(), accepted[new_y >= 2000].mean()]
     assert abs(halves[0] - halves[1]) < 0.02
     other_classes = np.abs(np.random.default_rng(7).normal(0, 1, (500, 64))).astype(np.float32)

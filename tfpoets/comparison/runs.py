@@ -108,7 +108,7 @@ def _open_run(path: Path, trust_model: bool) -> _Run:
         file = _classifier_file(path, metadata)
     classifier = load_classifier(file, trust_model=trust_model)
     metadata = metadata or classifier.metadata
-    if metadata is None or metadata.split is None or not metadata.split.trained_on:
+    if metadata is None or metadata.split is None or not metadata.split.states_photos:
         raise ModelError(f"{path} does not state which photos it was trained on, so its test photos are not known.",
                          "Use `tfpoets evaluate` to test it on photos that are new to it.")
     return _Run(path, file, classifier, metadata)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,13 @@ import numpy as np
 from tfpoets.data import Photo, load_pixels
 from tfpoets.errors import ExportError, PhotoError
 from tfpoets.extractors import INPUT_NODE, OUTPUT_NODE, core_count
+from tfpoets.files import write_file
 from tfpoets.graphs import MODULE_SCOPE, PROBABILITIES, UNKNOWN_SCORE, make_portable
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 from .decision_sections import describe_decisions
 from .metadata import Metadata
+from .training_list import separate_list
 
 if TYPE_CHECKING:
     from tfpoets.extractors import Extractor
@@ -68,6 +70,7 @@ class Exportable:
         path: The path of the file that the graph was read from; None if the graph was just built.
         training_photos: Photos that the classifier was trained on, used for calibration.
         keras_model: A function that builds the classifier as a Keras model; None if only its graph is known.
+        training_list: The content of the file with the list of the training photos; None if the metadata contains it.
     """
 
     name: str
@@ -76,6 +79,25 @@ class Exportable:
     path: Path | None = None
     training_photos: Sequence[Photo] = ()
     keras_model: Callable[[], Any] | None = None
+    training_list: bytes | None = field(default=None, repr=False)
+
+    def with_training_list(self) -> Exportable:
+        """Return the classifier with the list of the training photos outside its metadata, if there are many.
+
+        Raises:
+            ModelError: The list is in a file, which is missing or damaged.
+        """
+        metadata, content = separate_list(self.metadata, self.name)
+        return replace(self, metadata=metadata, training_list=content)
+
+    def write_training_list(self, folder: Path) -> list[Path]:
+        """Write the file with the list of the training photos to a folder, if there is one; return its path."""
+        if self.training_list is None:
+            return []
+        assert self.metadata.split and self.metadata.split.trained_on_file
+        path = folder / self.metadata.split.trained_on_file.name
+        write_file(path, self.training_list)
+        return [path]
 
     @property
     def graph_def(self) -> Any:
