@@ -5,7 +5,6 @@ import hashlib
 import logging
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from tfpoets.exporting import Metadata
 from tfpoets.extractors import core_count
 from tfpoets.files import convert_to_locations
 from tfpoets.inference import Classifier, load_classifier
+from tfpoets.parallel import map_in_order
 from tfpoets.progress import progress_bar
 
 from .result import ComparedClassifier, Comparison, rank
@@ -208,8 +208,7 @@ def _read_digests(photos: Sequence[Photo]) -> dict[str, str]:
             return photo_digest(photo.read())
         except PhotoError:
             return ""
-    with ThreadPoolExecutor(core_count()) as pool:
-        return dict(zip([photo.uri for photo in photos], pool.map(digest, photos)))
+    return dict(zip([photo.uri for photo in photos], map_in_order(digest, photos, core_count())))
 
 
 def _count_note(run: _Run, n_found: int) -> list[str]:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from tfpoets.errors import ExportError, PhotoError
 from tfpoets.extractors import INPUT_NODE, OUTPUT_NODE, core_count
 from tfpoets.files import write_file
 from tfpoets.graphs import MODULE_SCOPE, PROBABILITIES, UNKNOWN_SCORE, make_portable
+from tfpoets.parallel import map_in_order
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 from .decision_sections import describe_decisions
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # The 8-bit conversion measures the range of each activation on these photos.
 MAX_CALIBRATION_PHOTOS = 100
+# Of each class at least one photo is used for calibration, but of no more classes than this.
+MAX_CALIBRATION_CLASSES = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,12 +158,14 @@ class Exportable:
         Raises:
             ExportError: There are no training photos, or none of them can be read.
         """
-        labels = self.metadata.labels
-        n_per_class = max(1, MAX_CALIBRATION_PHOTOS // len(labels))
-        photos = [photo for label in labels
-                  for photo in sample_evenly([photo for photo in self.training_photos if photo.label == label],
-                                             n_per_class)]
-        pixels = load_readable_photos(photos, self.size)[1]
+        of_class: dict[str, list[Photo]] = {label: [] for label in self.metadata.labels}
+        for photo in self.training_photos:
+            if photo.label in of_class:
+                of_class[photo.label].append(photo)
+        n_per_class = max(1, MAX_CALIBRATION_PHOTOS // len(of_class))
+        photos = [photo for photos_of_class in of_class.values()
+                  for photo in sample_evenly(photos_of_class, n_per_class)]
+        pixels = load_readable_photos(sample_evenly(photos, MAX_CALIBRATION_CLASSES), self.size)[1]
         if not len(pixels):
             raise ExportError("tflite_int8 requires training photos for calibration.",
                               "Set `image_dir` to the folder of the training photos.")
@@ -188,8 +192,7 @@ def load_readable_photos(photos: Sequence[Photo], size: tuple[int, int]) -> tupl
     Returns:
         The readable photos, and their pixels: uint8 [n, height, width, 3].
     """
-    with ThreadPoolExecutor(core_count()) as pool:
-        loaded = list(pool.map(lambda photo: _load_or_none(photo, size), photos))
+    loaded = list(map_in_order(lambda photo: _load_or_none(photo, size), photos, core_count()))
     readable = [(photo, pixels) for photo, pixels in zip(photos, loaded) if pixels is not None]
     return ([photo for photo, _ in readable],
             np.array([pixels for _, pixels in readable], np.uint8).reshape(-1, *size, 3))
