@@ -136,8 +136,8 @@ def test_an_invalid_schema_version_is_rejected(version: Any) -> None:
 
 
 def test_a_newer_schema_version_is_rejected_before_its_sections_are_read() -> None:
-    with pytest.raises(ModelError, match="The metadata of x has schema version 3.*Install a newer version"):
-        Metadata.from_json('{"format": "tfpoets-classifier", "schema_version": 3, "novelty": {}}', "x")
+    with pytest.raises(ModelError, match="The metadata of x has schema version 4.*Install a newer version"):
+        Metadata.from_json('{"format": "tfpoets-classifier", "schema_version": 4, "novelty": {}}', "x")
 
 
 @pytest.mark.parametrize("name", ["options", "flags"])

@@ -31,6 +31,7 @@ def metadata_of(classifier: Classifier) -> Metadata:
 
 def test_small_lists_are_part_of_the_metadata(exported: ExportResult, destinations: ExportOptions) -> None:
     split = json.loads(destinations.metadata.read_text())["split"]
+    assert json.loads(destinations.metadata.read_text())["schema_version"] == 2
     assert len(split["trained_on"]) > 0 and "trained_on_file" not in split
     assert not destinations.training_list.exists() and destinations.training_list not in exported.files
 
@@ -46,6 +47,7 @@ def test_every_file_finds_the_list_beside_it(separate: None, trained: ExportInpu
     for path in (destinations.output_graph, destinations.tflite, destinations.saved_model_dir):
         metadata = metadata_of(load_classifier(path))
         assert expected[:10] not in metadata.to_json()
+        assert json.loads(metadata.to_json())["schema_version"] == 3  # version 2 would take every photo for a new one
         assert metadata.training_digest_mask([seen, new]) == [True, False], path
 
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 # The schema version is increased when an earlier version of tfpoets would misread a file, but not when a section is
 # added.
-FORMAT, MIN_SCHEMA_VERSION, SCHEMA_VERSION = "tfpoets-classifier", 2, 2
+FORMAT, MIN_SCHEMA_VERSION, SCHEMA_VERSION = "tfpoets-classifier", 2, 3
+# Metadata without a file with the list of the training photos, which older versions would not look for.
+SCHEMA_VERSION_WITHOUT_LIST = 2
 # The format of schema version 1, which has no field for its version. Version f862d5e of tfpoets wrote "flags" instead
 # of "options".
 VERSION_1_FORMAT = "poets-classifier-1"
@@ -75,7 +77,9 @@ class Metadata:
 
     def to_json(self) -> str:
         """Return the metadata as indented JSON."""
-        values = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **asdict(self),
+        has_list = self.split is not None and self.split.trained_on_file is not None
+        version = SCHEMA_VERSION if has_list else SCHEMA_VERSION_WITHOUT_LIST
+        values = {"format": FORMAT, "schema_version": version, **asdict(self),
                   "network": self.network.to_dict(), "head": self.head.to_dict(),
                   "split": self.split and self.split.to_dict()}
         del values["folder"]
