@@ -4,6 +4,7 @@ from __future__ import annotations
 import importlib
 import sys
 
+from .exit_codes import FAILED
 from .interrupts import run_process, set_command
 
 # All commands, the most used first. Each one is a module of this package with a function `main`. A module is imported
@@ -58,7 +59,15 @@ def _run(argv: list[str]) -> int:
         print(_format_unknown_command(argv[0]), file=sys.stderr)
         return 2
     set_command(name)
-    return importlib.import_module(f"tfpoets.cli.{name}").main(argv[1:])
+    try:
+        module = importlib.import_module(f"tfpoets.cli.{name}")
+    except Exception as error:
+        from tfpoets.memory_errors import is_memory_error
+        if not is_memory_error(error):
+            raise
+        print("Error: There is not enough memory to start this command.", file=sys.stderr)
+        return FAILED
+    return module.main(argv[1:])
 
 
 def _format_help() -> str:

@@ -43,6 +43,16 @@ def set_flags(flags: Mapping[str, str], command: str) -> None:
     _command[:] = [command]
 
 
+def flag_spelling(option: str) -> str:
+    """Return the flag of the running command for an option, or "" if there is none."""
+    return _flags.get(option, "")
+
+
+def running_command() -> str:
+    """Return the name of the running command, or "" before its arguments are parsed."""
+    return _command[0] if _command else ""
+
+
 def as_flags(text: str) -> str:
     """Replace the options and commands in a message of the library with what the user types.
 

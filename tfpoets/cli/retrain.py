@@ -10,6 +10,7 @@ from typing import Any
 
 from tfpoets.data import SplitOptions
 from tfpoets.errors import ExtractorError, check_range, closest_match
+from tfpoets.events import FilesWritten
 from tfpoets.exporting import ExportOptions, format_names
 from tfpoets.extractors import ExtractorOptions
 from tfpoets.graphs import architecture_names, find_architecture
@@ -23,6 +24,7 @@ from .invocation import command_line
 from .messages import print_json, print_lines
 from .min_accuracy import MIN_ACCURACY, accuracy_exit_code, check_min_accuracy
 from .parser import option_values, parse_flags
+from .out_of_memory import note_written
 from .paths import DEFAULT_TFLITE
 from .retrain_flags import FLAGS, SCRATCH
 from .retrain_text import EventPrinter
@@ -60,7 +62,12 @@ def _run(argv: list[str] | None) -> int:
     options = options_from(args)
     check_min_accuracy(min_accuracy, has_test=bool(options.split.testing_percentage or options.test_dir
                                                    or options.dataset.manifest))
-    result = retrain(options, on_event=printer, label_command=label_command,
+
+    def listen(event: Any) -> None:
+        if isinstance(event, FilesWritten):
+            note_written(options.files.output_graph)
+        printer(event)
+    result = retrain(options, on_event=listen, label_command=label_command,
                      retrain_command=retrain_command(sys.argv[1:] if argv is None else argv))
     print_lines(f"Label a photo:  {label_command(options.files.tflite)}", *advice_lines(result.advice), stream=stream)
     if as_json:  # in ASCII, so that it is the same in every encoding

@@ -55,7 +55,7 @@ def class_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:
     lines = [f"{'class':<{width}}  photos  recall (95% interval)  precision      f1"]
     if len(rows) > MAX_CLASSES:
         rows = sorted(rows, key=lambda row: 1.0 if row[1].recall is None else row[1].recall)[:MAX_CLASSES]
-        lines.insert(0, f"The {MAX_CLASSES} classes with the lowest recall:")
+        lines.insert(0, f"The {MAX_CLASSES} classes with the lowest recall, of {len(labels):,}:")
     for label, result in rows:
         short_label = label if len(label) <= width else label[:width - 3] + "..."
         lines.append(_class_row(f"{short_label:<{width}}", result, result.recall_interval))

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +11,7 @@ import numpy as np
 from tfpoets.data import network_input
 from tfpoets.errors import ExtractorError, TfpoetsError
 from tfpoets.graphs import concatenate_outputs, load_frozen_graph
+from tfpoets.parallel import map_in_order
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 from .devices import core_count, has_gpu
@@ -178,8 +178,8 @@ class EngineRunner:
         batches = [pixels[start:start + size] for start in range(0, len(pixels), size)]
         if size > 1 or len(batches) == 1:
             return np.concatenate([self.run(preprocess(batch)) for batch in batches])
-        with ThreadPoolExecutor(min(core_count(), len(batches))) as pool:  # such an engine uses one core per thread
-            return np.concatenate(list(pool.map(lambda batch: self.run(preprocess(batch)), batches)))
+        n_threads = min(core_count(), len(batches))  # such an engine uses one core per thread
+        return np.concatenate(list(map_in_order(lambda batch: self.run(preprocess(batch)), batches, n_threads)))
 
 
 class PixelEngine(Engine, Protocol):
