@@ -64,7 +64,7 @@ class OutOfFoldPredictor:
         self._y, self._n_classes, self._n_features = examples.y, examples.n_classes, examples.X.shape[1]
         self._folds, self._l2 = folds, l2
         with threadpool_limits(1, user_api="blas"):
-            self._X = compute_principal_axes(examples.X.astype(np.float32)).X
+            self._X = compute_principal_axes(examples.X, examples.n_classes).X
 
     def probabilities(self, trusted: np.ndarray) -> np.ndarray:
         """Predict the probabilities of all photos.

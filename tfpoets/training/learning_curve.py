@@ -21,6 +21,7 @@ from tfpoets.evaluation import (Z_95, CurvePoint, Forecast, PowerLaw, choose_cla
 
 from .lbfgs import LBFGSFit
 from .logistic_regression import LogisticObjective, compute_principal_axes, predict_log_proba, solve
+from .row_blocks import ManyBlocks
 
 # The tolerance for `solve`. With 1e-4, no accuracy differs by more than the chance of a draw.
 CURVE_TOLERANCE = 1e-2
@@ -178,7 +179,7 @@ class _SubsetHeads:
     """
 
     def __init__(self, train: Examples, test: Examples, fit: LBFGSFit, options: CurveOptions):
-        self._axes = compute_principal_axes(train.X.astype(np.float32))
+        self._axes = compute_principal_axes(train.X, train.n_classes)
         self._test_X = self._axes.transform(test.X)
         self._train, self._test, self._fit, self._options = train, test, fit, options
 
@@ -191,6 +192,8 @@ class _SubsetHeads:
             factors: float64 [n], by which the weights of these photos are multiplied, or None.
         """
         train = self._train
+        if factors is None and isinstance(self._axes.X, ManyBlocks):
+            rows = np.sort(rows)  # so that a file is read in order
         objective = LogisticObjective(self._axes.X[rows], train.y[rows], train.n_classes, self._options.balanced,
                                       train.X.shape[1])
         if factors is not None:
