@@ -70,7 +70,7 @@ class StoredRows:
         return self._read(rows)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self._read(self._rows), dtype)
+        return np.array(self._read(self._rows), dtype, copy=copy is not False)  # what was read may be a view
 
     def _read(self, rows: np.ndarray) -> np.ndarray:
         if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
