@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfpoets.evaluation import cross_entropy, fit_temperature
+from tfpoets.evaluation import fit_temperature
 
 from .logistic_regression import LogisticObjective, compute_sample_weight, predict_log_proba, predict_losses, solve
 from .row_blocks import ManyBlocks

@@ -18,10 +18,12 @@ from threadpoolctl import threadpool_limits
 
 from tfpoets.data import Examples
 from tfpoets.evaluation import (Z_95, CurvePoint, Forecast, PowerLaw, choose_classes, log_softmax, standard_error)
+from tfpoets.graphs import PROBABILITIES
 
 from .lbfgs import LBFGSFit
 from .logistic_regression import LogisticObjective, compute_principal_axes, predict_log_proba, solve
 from .row_blocks import ManyBlocks
+from .trainers import head_outputs
 
 # The tolerance for `solve`. With 1e-4, no accuracy differs by more than the chance of a draw.
 CURVE_TOLERANCE = 1e-2
@@ -154,7 +156,8 @@ def measure_learning_curve(train: Examples, test: Examples, fit: LBFGSFit,
     """
     train_groups, test_groups = groups
     sizes = _sizes(len(train), train.n_classes, options)
-    final = float((choose_classes(fit.head.probabilities(test.X), options.costs) == test.y).mean())
+    probabilities = head_outputs(fit.head, test.X)[PROBABILITIES]
+    final = float((choose_classes(probabilities, options.costs) == test.y).mean())
     with threadpool_limits(1, user_api="blas"):  # as in `fit_head`
         heads = _SubsetHeads(train, test, fit, options)
         draws = [heads.accuracies(_draw_order(train.y, train_groups, rng), sizes)

@@ -55,8 +55,8 @@ class PrincipalAxes:
     """Bottlenecks in their principal axes: X = (bottlenecks - mean) / scale @ components.
 
     Attributes:
-        X: [n_samples, n_axes]; float64 up to MAX_FLOAT64_SIZE elements, float32 beyond; ManyBlocks if they are computed
-            in blocks.
+        X: [n_samples, n_axes]; float64 up to MAX_FLOAT64_SIZE elements, float32 beyond; ManyBlocks if they are
+            computed in blocks.
         components: float32 [n_features, n_axes], orthonormal columns.
         mean: float32 [n_features].
         scale: The root mean square of the centered bottlenecks.

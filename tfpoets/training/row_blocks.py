@@ -1,7 +1,7 @@
 """Bottlenecks in principal axes, in one block of rows or in many.
 
 Sums over many rows are added up block by block, in the order of the rows. The size of the blocks depends only on the
-number of features and classes, so the sums do not depend on the number of cores, which compute blocks at the same time.
+number of features and classes, so the sums do not depend on the number of cores, each of which computes a block.
 """
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RowBlocks(Protocol):
     dtype: Any
 
     def map(self, function: Callable[[slice, np.ndarray], Result], n_classes: int) -> Iterator[Result]:
-        """Yield the results of a function for each block, in order; it gets the rows and the block [rows, features]."""
+        """Yield the results for each block, in order, of a function of the rows and the block [rows, features]."""
 
     def weights(self, coef: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return weights and bias, in the dtype of a block, for the logits `block @ weights + bias`.
