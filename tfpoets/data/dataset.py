@@ -139,7 +139,8 @@ class Dataset:
     def part(self, part: int) -> Examples:
         """Return the bottlenecks and targets of one part of the split: TRAINING, VALIDATION or TEST."""
         rows, examples = self.rows(part), self.examples()
-        return Examples(take_rows(examples.X, rows), examples.y[rows], self.n_classes, tuple(self.photos[row] for row in rows))
+        return Examples(take_rows(examples.X, rows), examples.y[rows], self.n_classes,
+                        tuple(self.photos[row] for row in rows))
 
     def rows(self, part: int) -> np.ndarray:
         """Return the row numbers of one part of the split: int64 [photos in the part]."""

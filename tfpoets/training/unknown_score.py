@@ -137,7 +137,7 @@ def fit_unknown_score(train: Examples, validation: Examples, coverage: float) ->
     """
     with threadpool_limits(1, user_api="blas"):  # makes the sums independent of the number of cores
         raw = UnknownScore(_select_references(train.X, train.y),
-                           *_mahalanobis_terms(train.X.astype(np.float64), train.y))
+                           *_mahalanobis_terms(np.asarray(train.X, np.float64), train.y))
         neighbours, relative = raw.raw_scores(validation.X)
         standardized = replace(raw, means=(float(neighbours.mean()), float(relative.mean())),
                                scales=(_scale(neighbours), _scale(relative)), coverage=coverage)
