@@ -31,6 +31,11 @@ def test_a_selection_of_a_selection_has_the_right_rows() -> None:
                                   np.concatenate([ALL[ROWS], PARTS[0]])[3:7])
 
 
+def test_the_mean_is_computed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tfpoets.data.stored_rows.BLOCK_ROWS", 4)
+    np.testing.assert_allclose(StoredRows(PARTS).mean(axis=0), ALL.mean(axis=0))
+
+
 def test_an_array_made_of_stored_rows_is_a_copy() -> None:
     array = np.array(StoredRows(PARTS[:1]))
     array[:] = -1

@@ -61,6 +61,12 @@ class StoredRows:
         """Return a selection of these rows, which is not read yet: row numbers, a mask bool [n], or a slice."""
         return StoredRows(self._parts, self._rows[rows])
 
+    def mean(self, axis: int = 0, dtype: Any = np.float64) -> np.ndarray:
+        """Return the mean of the rows, [depth], which are read in blocks."""
+        if axis != 0:
+            raise ValueError("only the mean over the rows is supported")
+        return sum(self[rows].sum(axis=0, dtype=dtype) for rows in row_slices(self)) / np.asarray(len(self), dtype)
+
     def __getitem__(self, key: Any) -> np.ndarray:
         if isinstance(key, tuple):
             return self[key[0]][(slice(None), *key[1:])]

@@ -107,7 +107,7 @@ def compute_principal_axes(bottlenecks: Any, n_classes: int = 0) -> PrincipalAxe
     # With fewer samples than features, the axes must span all of them.
     count = min(n_samples, max(AXES_SAMPLES, 2 * n_features))
     axes = _rotate(np.array(bottlenecks[np.linspace(0, n_samples - 1, count).astype(np.int64)], np.float32))
-    variances = np.einsum("ij,ij->j", axes.X, axes.X, dtype=np.float64) / count
+    variances = np.square(np.asarray(axes.X, np.float64)).mean(axis=0)
     blocks = ManyBlocks(bottlenecks, axes.components, axes.mean, axes.scale, variances)
     return replace(axes, X=blocks)
 
