@@ -25,7 +25,8 @@ from tfpoets.exporting import (ClassifierExport, CrossValidation, ExportedFile, 
                                ReferenceOutputs, UnsureOption, build_keras_classifier, check_destinations,
                                check_formats, check_keras_network, convert, describe_classifier, export_graph,
                                open_graph)
-from tfpoets.extractors import Bottlenecks, Extractor, core_count, extract_bottlenecks, open_extractor
+from tfpoets.extractors import (Bottlenecks, ExecutionOptions, Extractor, core_count, extract_bottlenecks,
+                                open_extractor)
 from tfpoets.files import check_output_folder
 from tfpoets.final_test import evaluate_test_photos
 from tfpoets.graphs import output_columns
@@ -40,8 +41,8 @@ from tfpoets.run_metadata import build_metadata
 from tfpoets.run_report import describe_run, write_curves, write_page
 from tfpoets.scene_check import with_repeated_scenes
 from tfpoets.tf_process import TensorFlowProcess
-from tfpoets.training import (EventCallback, FineTuningOptions, HeadOptions, IntermediateFit,
-                              NetworkOptions, SGDOptions, TrainingContext, TrainingResult, out_of_fold_probabilities,
+from tfpoets.training import (EventCallback, FineTuningOptions, HeadOptions, IntermediateFit, NetworkOptions,
+                              SGDOptions, TrainingContext, TrainingResult, head_outputs, out_of_fold_probabilities,
                               train, trainer_for)
 
 log = logging.getLogger(__name__)
@@ -217,7 +218,8 @@ def _extract_bottlenecks(dataset: Dataset, options: RetrainOptions, on_event: Ev
             extractor = open_extractor(extractor_options)
         with stage_events("extract", on_event):
             bottlenecks = extract_bottlenecks(dataset, extractor, options.bottleneck_dir,
-                                              measures=required_measures() if options.runs_doctor else ())
+                                              required_measures() if options.runs_doctor else (),
+                                              ExecutionOptions(max_memory_gb=options.max_memory_gb))
     on_event(BottlenecksExtracted(bottlenecks, extractor))
     return extractor, bottlenecks
 
@@ -227,7 +229,8 @@ def _train(extractor: Extractor | None, dataset: Dataset, options: RetrainOption
     listener = _intermediate_graph_writer(extractor, dataset, options, on_event)
     with stage_events("training", on_event, logs_substages=True):
         return train(extractor, dataset, TrainingContext(options.training, options.extractor, options.bottleneck_dir,
-                                                         listener, build_network))
+                                                         listener, build_network,
+                                                         ExecutionOptions(max_memory_gb=options.max_memory_gb)))
 
 
 def _intermediate_graph_writer(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions,
@@ -257,7 +260,7 @@ def _evaluate(training: TrainingResult, dataset: Dataset, options: RetrainOption
     """
     with stage_events("evaluation", on_event):
         test = training.dataset.part(TEST)
-        outputs = training.head.outputs(test.X)
+        outputs = head_outputs(training.head, test.X)
         reference = ReferenceOutputs(test.photos, output_columns(outputs))
         evaluated = evaluate_test_photos(training, test, outputs, options, costs, unsure)
     evaluated = with_repeated_scenes(evaluated, dataset, on_event)

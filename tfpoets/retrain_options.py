@@ -18,7 +18,7 @@ from tfpoets.training import TrainingOptions, check_batch_size
 TF_FILES = Path("tf_files")
 
 # These do not affect the result, so they are not stored with it.
-UNSTORED_OPTIONS = ("offline", "resume", "trust_model", "advice")
+UNSTORED_OPTIONS = ("offline", "resume", "trust_model", "advice", "max_memory_gb")
 # The percentages, and the class of the group of options that each one belongs to.
 PERCENTAGES = {"testing_percentage": "split=SplitOptions", "validation_percentage": "split=SplitOptions",
                "random_crop": "augmentation=AugmentationOptions", "random_scale": "augmentation=AugmentationOptions",
@@ -57,6 +57,8 @@ class RetrainOptions:
             need the bottlenecks of a pretrained network. None: yes, unless a network is trained from scratch, which
             does not need them otherwise.
         bottleneck_dir: The folder of the bottleneck cache and of checkpoints.
+        max_memory_gb: Bottlenecks that take more memory than this (10^9 bytes) are read from a temporary file in
+            `bottleneck_dir`; None: half of the memory that is free at the time.
         summaries_dir: The folder of the training curves, with one folder per run.
         intermediate_output_graphs_dir: The folder of the intermediate graphs of training by gradient descent.
         test_batch_size: Also report the accuracy on this many test photos, drawn evenly from the classes; -1: omit it.
@@ -75,6 +77,7 @@ class RetrainOptions:
     cross_validate: int | None = None
     doctor: bool | None = None
     bottleneck_dir: Path = TF_FILES / "bottlenecks"
+    max_memory_gb: float | None = None
     summaries_dir: Path = TF_FILES / "training_summaries"
     intermediate_output_graphs_dir: Path = TF_FILES / "intermediate_graphs"
     test_batch_size: int = -1
@@ -94,6 +97,7 @@ class RetrainOptions:
         # At least three folds: one is held out, one is used for validation, and the others for training.
         check_range("cross_validate", self.cross_validate, minimum=3, maximum=100, integer=True)
         check_batch_size("test_batch_size", self.test_batch_size)
+        check_range("max_memory_gb", self.max_memory_gb, above=0)
         object.__setattr__(self, "training", self.training.with_seed(self.split.seed))
         self._check_output_locations()
         self._check_training()

@@ -88,6 +88,8 @@ OUTPUT = Group("files", (
     Flag("final_tensor_name", f"name of the output node of the graph (default: {FILES.final_tensor_name})",
          "files.final_tensor_name", metavar="NAME"),
     *STORAGE_FLAGS,
+    Flag("max_memory_gb", "keep computed features in memory only up to G gigabytes, and otherwise read them from a "
+         "temporary file in --bottleneck_dir (default: half of the free memory)", "max_memory_gb", float, "G"),
     Flag("summaries_dir", "folder for training curves (PNG and TensorBoard logs), with a subfolder for each run "
          "(default: tf_files/training_summaries)", "summaries_dir", path, "DIR")))
 EVALUATION = Group("evaluation", (

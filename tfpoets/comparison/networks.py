@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.data import Dataset, DatasetOptions, Examples, SplitOptions, group_numbers
+from tfpoets.data import Dataset, DatasetOptions, Examples, SplitOptions, group_numbers, take_rows
 from tfpoets.errors import DataError, ExtractorError, OptionError, check_range
 from tfpoets.evaluation import evaluate
 from tfpoets.exporting import (TFLITE_CLASSIFIER, Exportable, ExportOptions, HeadInfo, TrainedNetwork,
@@ -187,7 +187,7 @@ def _common_photos(extracted: Sequence[Bottlenecks]) -> tuple[Dataset, list[np.n
     common = [key for key, is_common in zip(keys, mask) if is_common]
     if not common:
         raise DataError("None of the photos could be read.")
-    return dataset.select(mask), [bottlenecks.features[[known[key] for key in common]]
+    return dataset.select(mask), [take_rows(bottlenecks.features, np.array([known[key] for key in common], np.int64))
                                   for bottlenecks, known in zip(extracted, rows)]
 
 

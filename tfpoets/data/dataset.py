@@ -15,6 +15,7 @@ from tfpoets.errors import DataError
 from .local_files import LOCAL_FILES, FileReader
 from .part_names import PARTS, TEST
 from .photo_files import read_photo_bytes
+from .stored_rows import take_rows
 
 if TYPE_CHECKING:
     from .split import Split
@@ -65,7 +66,7 @@ class Examples:
     """Bottlenecks and targets for fitting or testing a head.
 
     Attributes:
-        X: float32 [n, depth], the bottlenecks; the depth is 0 if there are none.
+        X: float32 [n, depth], the bottlenecks; the depth is 0 if there are none. An array, or StoredRows of a file.
         y: int64 [n], the true classes, 0 to n_classes - 1.
         n_classes: The number of classes.
         photos: The photos that the rows belong to; empty for arrays that were not made from a dataset.
@@ -83,7 +84,7 @@ class Examples:
 
     def select(self, mask: np.ndarray) -> Examples:
         """Return the rows for which `mask`, bool [n], is true."""
-        return replace(self, X=self.X[mask], y=self.y[mask],
+        return replace(self, X=take_rows(self.X, mask), y=self.y[mask],
                        photos=tuple(photo for photo, keep in zip(self.photos, mask) if keep),
                        augmented=None if self.augmented is None else self.augmented[mask])
 
@@ -100,7 +101,8 @@ class Dataset:
         labels: The names of the classes in sorted order, which is also the order of a classifier's outputs.
         photos: One photo per row. `read_dataset` sorts them by label and then by file name.
         hashes: uint8 [n, HASH_BYTES], the perceptual hashes; None until the photos have been read.
-        X: float32 [n, depth], the bottlenecks; None until they have been extracted.
+        X: float32 [n, depth], the bottlenecks; None until they have been extracted. An array, in memory or in a file,
+            or StoredRows, so code for large datasets reads them in slices (`row_slices`).
         split: The assignment of the photos to training, validation and test; None until they have been split.
         measures: The values of each computed `Measure`, float64 [n], by the name of the measure.
         layout: A sentence about where the photos and their labels were found; empty for plain class folders.
@@ -137,7 +139,8 @@ class Dataset:
     def part(self, part: int) -> Examples:
         """Return the bottlenecks and targets of one part of the split: TRAINING, VALIDATION or TEST."""
         rows, examples = self.rows(part), self.examples()
-        return Examples(examples.X[rows], examples.y[rows], self.n_classes, tuple(self.photos[row] for row in rows))
+        return Examples(take_rows(examples.X, rows), examples.y[rows], self.n_classes,
+                        tuple(self.photos[row] for row in rows))
 
     def rows(self, part: int) -> np.ndarray:
         """Return the row numbers of one part of the split: int64 [photos in the part]."""
@@ -149,7 +152,7 @@ class Dataset:
         """Return the rows for which `mask`, bool [n], is true; `labels` is unchanged."""
         return replace(self, photos=tuple(photo for photo, keep in zip(self.photos, mask) if keep),
                        hashes=None if self.hashes is None else self.hashes[mask],
-                       X=None if self.X is None else self.X[mask],
+                       X=None if self.X is None else take_rows(self.X, mask),
                        split=self.split and self.split.select(self.photos, mask),
                        measures={name: values[mask] for name, values in self.measures.items()})
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tfpoets.data import Photo
+from tfpoets.memory import free_memory
 
 from .batches import Workers
 from .cached_values import CachedValues
@@ -75,11 +76,19 @@ class ExecutionOptions:
             them.
         engine: The engine; None: TensorFlow if it finds a GPU and there are more than
             MAX_PHOTOS_PER_CORE_WITHOUT_GPU photos per core, or if LiteRT is not installed; otherwise LiteRT.
+        max_memory_gb: Bottlenecks that take more memory than this are kept in a temporary file, in units of 10^9
+            bytes; None: half of the memory that is free.
     """
 
     workers: int | None = None
     processes: bool | None = None
     engine: PixelEngine | None = None
+    max_memory_gb: float | None = None
+
+    @property
+    def max_bytes(self) -> int:
+        """The largest size of bottlenecks in memory."""
+        return free_memory() // 2 if self.max_memory_gb is None else int(self.max_memory_gb * 1e9)
 
     def plan(self, extractor: Extractor, n_photos: int, may_use_gpu: bool = True) -> ExecutionPlan:
         """Return how to compute the bottlenecks of `n_photos` photos on this machine.

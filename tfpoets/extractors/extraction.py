@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.data import HASH_BYTES, AugmentationOptions, Dataset, Measure, Photo, with_readable_photos
+from tfpoets.data import (HASH_BYTES, AugmentationOptions, Dataset, Measure, Photo, new_rows,
+                          with_readable_photos)
 from tfpoets.progress import progress_bar
 
 from .batches import PhotoAndResult, complete_results
@@ -54,7 +55,8 @@ def extract_bottlenecks(dataset: Dataset, extractor: Extractor, bottleneck_dir: 
     """Compute the bottlenecks and measures that are missing from the cache, and load all of them.
 
     A file is not even opened if its stamp has not changed and all its values are in the cache. Unreadable photos are
-    listed and removed from the dataset; classes without any readable photo are removed, too.
+    listed and removed from the dataset; classes without any readable photo are removed, too. Bottlenecks that take
+    more memory than `execution.max_memory_gb` are in a temporary file in the folder of the cache.
 
     Args:
         dataset: The photos, from `read_dataset`.
@@ -65,6 +67,7 @@ def extract_bottlenecks(dataset: Dataset, extractor: Extractor, bottleneck_dir: 
 
     Raises:
         ExtractorError: The cache cannot be written.
+        DataError: The temporary file cannot be written.
     """
     job = ExtractionJob(extractor, extractor.digest, measures=measures)
     return use_cache(bottleneck_dir, lambda cache: _extract(dataset, job, cache, execution))
@@ -77,7 +80,7 @@ def _extract(dataset: Dataset, job: ExtractionJob, cache: BottleneckCache, execu
     computed, damaged = 0, set[str]()
     for _ in range(MAX_ROUNDS):
         computed += _extract_missing(dataset.photos, job, cache, files, execution, damaged)
-        bottlenecks, damaged = _collect(dataset, job, cache, files)
+        bottlenecks, damaged = _collect(dataset, job, cache, files, execution.max_bytes)
         if not damaged:
             return replace(bottlenecks, computed=computed)
         log.warning("Photos with missing or damaged values in the cache, which are computed again: %d.", len(damaged))
@@ -237,7 +240,7 @@ def _store(photo: Photo, result: PhotoResult, files: _Files, cache: BottleneckCa
         cache.add_vector(key, result.digest, vector, engine_name, view)
 
 
-def _collect(dataset: Dataset, job: ExtractionJob, cache: BottleneckCache, files: _Files
+def _collect(dataset: Dataset, job: ExtractionJob, cache: BottleneckCache, files: _Files, max_bytes: int
              ) -> tuple[Bottlenecks, set[str]]:
     """Return the contents of the cache for a dataset, and the digests of photos whose values are incomplete.
 
@@ -248,7 +251,7 @@ def _collect(dataset: Dataset, job: ExtractionJob, cache: BottleneckCache, files
     unreadable = tuple((photo, files.reasons[photo.uri]) for photo in dataset.photos if photo.uri in files.reasons)
     rows = _rows_by_digest(photos)
     digests = list(rows)
-    features = np.empty((len(photos), job.extractor.depth), np.float32)
+    features = new_rows((len(photos), job.extractor.depth), cache.path.parent, max_bytes)
     hashes = np.empty((len(photos), HASH_BYTES), np.uint8)
     cached_hashes = cache.hashes(digests)
     for digest, vector in cache.read_vectors(job.key, job.extractor.depth, digests=digests):

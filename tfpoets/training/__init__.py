@@ -16,7 +16,7 @@ from .sgd import (IntermediateFit, SGDFit, SGDOptions, SGDTrainer, StepMetrics, 
 from .summaries import write_summaries
 from .train_classifier import (DEFAULT_AUGMENTED_VIEWS, AugmentedViewsExtracted, EventCallback,
                                TrainingContext, TrainingOptions, TrainingResult, train)
-from .trainers import HEAD_TRAINERS, Head, solver_names, trainer_for, trainer_named
+from .trainers import HEAD_TRAINERS, Head, head_outputs, solver_names, trainer_for, trainer_named
 from .training_loop import train_network
 from .training_run import PixelData, TrainableModel
 from .unknown_score import RejectingHead, UnknownScore, fit_unknown_score
@@ -29,6 +29,6 @@ __all__ = ["BATCH_NORMS", "CHECKPOINTS", "CLASS_WEIGHTS", "COLOR_MODES", "DEFAUL
            "PixelData", "RejectingHead", "SGDFit", "SGDOptions", "SGDTrainer", "StepMetrics", "StepModel", "TrainStep",
            "TrainableModel", "TrainableNetwork", "TrainingContext", "TrainingOptions", "TrainingResult",
            "UnknownScore", "check_batch_size", "draw_balanced", "explain_missing_curve", "fit_head", "fit_head_sgd",
-           "fit_network", "fit_unknown_score", "keras_callbacks", "log_summary", "make_rng", "measure_learning_curve",
-           "out_of_fold_probabilities", "predict_held_out", "seed_weights", "solver_names", "train", "train_network",
+           "fit_network", "fit_unknown_score", "head_outputs", "keras_callbacks", "log_summary", "make_rng",
+           "measure_learning_curve", "out_of_fold_probabilities", "predict_held_out", "seed_weights", "solver_names", "train", "train_network",
            "trainer_for", "trainer_named", "write_summaries"]

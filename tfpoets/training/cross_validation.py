@@ -9,12 +9,12 @@ from collections.abc import Callable
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from tfpoets.data import Examples
+from tfpoets.data import Examples, take_rows
 from tfpoets.graphs import PROBABILITIES
 
 from .lbfgs import fit_head
 from .logistic_regression import LogisticObjective, compute_principal_axes, predict_log_proba, solve
-from .trainers import HeadFit
+from .trainers import HeadFit, head_outputs
 
 # The tolerance for `solve`. With this one, the probabilities are accurate to about 0.01.
 ROUGH_TOLERANCE = 1e-3
@@ -40,7 +40,7 @@ def out_of_fold_probabilities(examples: Examples, folds: np.ndarray,
         predicted = folds == fold
         validation = folds == (fold + 1) % n_folds
         head = fit(examples.select(~(predicted | validation)), examples.select(validation)).head
-        probabilities[predicted] = head.outputs(examples.X[predicted])[PROBABILITIES]
+        probabilities[predicted] = head_outputs(head, take_rows(examples.X, predicted))[PROBABILITIES]
     return probabilities
 
 
@@ -64,7 +64,7 @@ class OutOfFoldPredictor:
         self._y, self._n_classes, self._n_features = examples.y, examples.n_classes, examples.X.shape[1]
         self._folds, self._l2 = folds, l2
         with threadpool_limits(1, user_api="blas"):
-            self._X = compute_principal_axes(examples.X.astype(np.float32)).X
+            self._X = compute_principal_axes(examples.X, examples.n_classes).X
 
     def probabilities(self, trusted: np.ndarray) -> np.ndarray:
         """Predict the probabilities of all photos.

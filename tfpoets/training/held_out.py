@@ -13,7 +13,7 @@ from .lbfgs import HeadOptions, LBFGSFit, fit_head
 from .network_fit import NetworkFit
 from .sgd import SGDFit
 from .train_classifier import TrainingOptions, TrainingResult
-from .trainers import trainer_for
+from .trainers import head_outputs, trainer_for
 
 N_FOLDS = 5
 
@@ -45,8 +45,8 @@ def predict_held_out(training: TrainingResult, options: TrainingOptions) -> tupl
         if isinstance(fit, NetworkFit) and fit.head_fit is not None:  # that head was also fitted to these photos
             head_options = HeadOptions(options.head.class_weight, refit=False)
             head = fit_head(dataset.part(TRAINING), validation, head_options).head
-            return head.probabilities(validation.X), validation, groups
-        return training.head.outputs(validation.X)[PROBABILITIES], validation, groups
+            return head_outputs(head, validation.X)[PROBABILITIES], validation, groups
+        return head_outputs(training.head, validation.X)[PROBABILITIES], validation, groups
     if not isinstance(fit, LBFGSFit):
         trainer = trainer_for(options.head)
         return out_of_fold_probabilities(

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfpoets.evaluation import cross_entropy, fit_temperature
+from tfpoets.evaluation import fit_temperature
 
-from .logistic_regression import LogisticObjective, compute_sample_weight, predict_log_proba, solve
+from .logistic_regression import LogisticObjective, compute_sample_weight, predict_log_proba, predict_losses, solve
+from .row_blocks import ManyBlocks
 
 # The tolerances for `solve` along the path and in the final fit.
 PATH_TOLERANCE = 1e-4
@@ -24,6 +25,8 @@ MIN_STEPS = 8
 PATIENCE = 3
 MAX_LOSS_RATIO = 1.02
 N_FOLDS = 5
+# The temperature is fitted to as many held-out photos, evenly spaced, as have this many log probabilities.
+MAX_TEMPERATURE_VALUES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -51,24 +54,40 @@ class PathStep:
 class FoldPath:
     """The path of fits to one training set, and the photos held out of it.
 
+    Attributes:
+        solutions: The coefficients by L2 strength.
+
     Args:
         objective: The objective on the training set.
         held_out_X: The bottlenecks of the held-out photos, in the same principal axes as `objective.X`.
         held_out_y: The targets of the held-out photos.
+        initial_coef: The coefficients to start from; None: zeros.
     """
 
-    def __init__(self, objective: LogisticObjective, held_out_X: np.ndarray, held_out_y: np.ndarray):
+    def __init__(self, objective: LogisticObjective, held_out_X: np.ndarray | ManyBlocks, held_out_y: np.ndarray,
+                 initial_coef: np.ndarray | None = None):
         self.objective, self.held_out_X, self.held_out_y = objective, held_out_X, held_out_y
-        # The initial coefficients, then the solution for each strength.
-        self.solutions = [np.zeros((objective.n_classes, len(objective.variances)))]
+        self.solutions: dict[float, np.ndarray] = {}
+        if initial_coef is None:
+            initial_coef = np.zeros((objective.n_classes, len(objective.variances)))
+        self._last = [initial_coef]
 
     def advance(self, l2: float) -> int:
         """Add the solution for the next strength and return its number of iterations."""
-        previous, last = self.solutions[-2:][0], self.solutions[-1]
+        previous, last = self._last[0], self._last[-1]
         # Starting from an extrapolation takes a third fewer iterations than starting from the last solution.
         solution, iterations = solve(self.objective, l2, last + (last - previous), PATH_TOLERANCE)
-        self.solutions.append(solution)
+        self.solutions[l2] = solution
+        self._last = [last, solution]
         return iterations
+
+    def turn(self, l2: float) -> None:
+        """Continue from the solution for a strength, in the other direction."""
+        self._last = [self.solutions[l2]]
+
+    def forget_all_but(self, l2: float) -> None:
+        """Free the memory of all solutions but one."""
+        self.solutions = {l2: self.solutions[l2]}
 
 
 def follow_path(folds: list[FoldPath], l2_grid: Sequence[float], balanced: bool) -> tuple[PathStep, ...]:
@@ -81,27 +100,64 @@ def follow_path(folds: list[FoldPath], l2_grid: Sequence[float], balanced: bool)
     """
     path: list[PathStep] = []
     for l2 in l2_grid:
-        iterations = sum(fold.advance(l2) for fold in folds)
-        train_loss, train_accuracy = _loss_and_accuracy(
-            [(fold.objective.X, fold.objective.y, fold.solutions[-1]) for fold in folds], balanced)
-        validation_loss, validation_accuracy = _loss_and_accuracy(
-            [(fold.held_out_X, fold.held_out_y, fold.solutions[-1]) for fold in folds], balanced)
-        path.append(PathStep(l2, train_loss, validation_loss, train_accuracy, validation_accuracy, iterations))
+        path.append(_advance(folds, l2, balanced))
         losses = [step.validation_loss for step in path]
+        for fold in folds:
+            fold.forget_all_but(path[int(np.argmin(losses))].l2)
         if len(path) >= MIN_STEPS and min(losses[-PATIENCE:]) > MAX_LOSS_RATIO * min(losses):
             break
     return tuple(path)
 
 
-def fit_path_temperature(folds: list[FoldPath], step: int, l2: float) -> tuple[float, np.ndarray, int]:
+def descend_path(folds: list[FoldPath], l2_grid: Sequence[float], start: float, balanced: bool
+                 ) -> tuple[PathStep, ...]:
+    """Fit all folds for one strength, and for weaker or stronger ones while the validation loss falls.
+
+    Args:
+        folds: The folds, whose initial coefficients are near the solutions for `start`.
+        l2_grid: The strengths, in descending order.
+        start: One of the strengths.
+        balanced: Whether all classes have the same weight in the losses.
+
+    Returns:
+        The steps, from strong to weak.
+    """
+    first = list(l2_grid).index(start)
+    initial = _advance(folds, start, balanced)
+    path = [initial]
+    for strengths in (l2_grid[first + 1:], l2_grid[:first][::-1]):
+        best = initial
+        for l2 in strengths:
+            step = _advance(folds, l2, balanced)
+            path.append(step)
+            if not step.validation_loss < best.validation_loss:
+                break
+            best = step
+        if best is not initial:
+            break
+        for fold in folds:
+            fold.turn(start)
+    return tuple(sorted(path, key=lambda step: -step.l2))
+
+
+def _advance(folds: list[FoldPath], l2: float, balanced: bool) -> PathStep:
+    """Fit all folds for the next strength."""
+    iterations = sum(fold.advance(l2) for fold in folds)
+    train_loss, train_accuracy = _loss_and_accuracy(
+        [(fold.objective.X, fold.objective.y, fold.solutions[l2]) for fold in folds], balanced)
+    validation_loss, validation_accuracy = _loss_and_accuracy(
+        [(fold.held_out_X, fold.held_out_y, fold.solutions[l2]) for fold in folds], balanced)
+    return PathStep(l2, train_loss, validation_loss, train_accuracy, validation_accuracy, iterations)
+
+
+def fit_path_temperature(folds: list[FoldPath], l2: float) -> tuple[float, np.ndarray, int]:
     """Fit the temperature for one step of the path to the held-out photos.
 
     The fit is first continued to within TOLERANCE, because with a weak penalty the predictions grow more confident
     up to the last iteration.
 
     Args:
-        folds: The folds, after `follow_path`.
-        step: The index of the step.
+        folds: The folds, after `follow_path` or `descend_path`.
         l2: The L2 strength of the step.
 
     Returns:
@@ -109,11 +165,12 @@ def fit_path_temperature(folds: list[FoldPath], step: int, l2: float) -> tuple[f
     """
     log_probabilities, y, solutions, total_iterations = [], [], [], 0
     for fold in folds:
-        coef, iterations = solve(fold.objective, l2, fold.solutions[step + 1], TOLERANCE)
+        coef, iterations = solve(fold.objective, l2, fold.solutions[l2], TOLERANCE)
         solutions.append(coef)
         total_iterations += iterations
-        log_probabilities.append(predict_log_proba(fold.held_out_X, coef))
-        y.append(fold.held_out_y)
+        rows = slice(None, None, -(-len(fold.held_out_y) * len(coef) * len(folds) // MAX_TEMPERATURE_VALUES) or 1)
+        log_probabilities.append(predict_log_proba(fold.held_out_X[rows], coef))
+        y.append(fold.held_out_y[rows])
     return fit_temperature(np.concatenate(log_probabilities), np.concatenate(y)), solutions[0], total_iterations
 
 
@@ -144,12 +201,12 @@ def split_folds(y: np.ndarray, n_train: int, groups: np.ndarray | None = None
     return [fold for fold in folds if fold[1].any()] or folds[:1]
 
 
-def _loss_and_accuracy(predictions: list[tuple[np.ndarray, np.ndarray, np.ndarray]], balanced: bool
+def _loss_and_accuracy(predictions: list[tuple[np.ndarray | ManyBlocks, np.ndarray, np.ndarray]], balanced: bool
                        ) -> tuple[float, float]:
     """Return the loss and accuracy over all (X, y, coef) together, or nan without photos."""
     y = np.concatenate([part_y for _, part_y, _ in predictions])
     if not len(y):
         return math.nan, math.nan
-    log_probabilities = np.concatenate([predict_log_proba(X, coef) for X, _, coef in predictions])
-    loss = compute_sample_weight(y, balanced) @ cross_entropy(log_probabilities, y)
-    return float(loss), float(np.mean(log_probabilities.argmax(axis=1) == y))
+    losses, correct = zip(*(predict_losses(X, coef, part_y) for X, part_y, coef in predictions))
+    loss = compute_sample_weight(y, balanced) @ np.concatenate(losses)
+    return float(loss), float(np.mean(np.concatenate(correct)))

@@ -18,9 +18,12 @@ from threadpoolctl import threadpool_limits
 
 from tfpoets.data import Examples
 from tfpoets.evaluation import (Z_95, CurvePoint, Forecast, PowerLaw, choose_classes, log_softmax, standard_error)
+from tfpoets.graphs import PROBABILITIES
 
 from .lbfgs import LBFGSFit
 from .logistic_regression import LogisticObjective, compute_principal_axes, predict_log_proba, solve
+from .row_blocks import ManyBlocks
+from .trainers import head_outputs
 
 # The tolerance for `solve`. With 1e-4, no accuracy differs by more than the chance of a draw.
 CURVE_TOLERANCE = 1e-2
@@ -153,7 +156,8 @@ def measure_learning_curve(train: Examples, test: Examples, fit: LBFGSFit,
     """
     train_groups, test_groups = groups
     sizes = _sizes(len(train), train.n_classes, options)
-    final = float((choose_classes(fit.head.probabilities(test.X), options.costs) == test.y).mean())
+    probabilities = head_outputs(fit.head, test.X)[PROBABILITIES]
+    final = float((choose_classes(probabilities, options.costs) == test.y).mean())
     with threadpool_limits(1, user_api="blas"):  # as in `fit_head`
         heads = _SubsetHeads(train, test, fit, options)
         draws = [heads.accuracies(_draw_order(train.y, train_groups, rng), sizes)
@@ -178,7 +182,7 @@ class _SubsetHeads:
     """
 
     def __init__(self, train: Examples, test: Examples, fit: LBFGSFit, options: CurveOptions):
-        self._axes = compute_principal_axes(train.X.astype(np.float32))
+        self._axes = compute_principal_axes(train.X, train.n_classes)
         self._test_X = self._axes.transform(test.X)
         self._train, self._test, self._fit, self._options = train, test, fit, options
 
@@ -191,6 +195,8 @@ class _SubsetHeads:
             factors: float64 [n], by which the weights of these photos are multiplied, or None.
         """
         train = self._train
+        if factors is None and isinstance(self._axes.X, ManyBlocks):
+            rows = np.sort(rows)  # so that a file is read in order
         objective = LogisticObjective(self._axes.X[rows], train.y[rows], train.n_classes, self._options.balanced,
                                       train.X.shape[1])
         if factors is not None:

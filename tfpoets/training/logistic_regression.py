@@ -13,9 +13,12 @@ the Hessian is nearly diagonal: about c * variance + l2 for each class and axis.
 the class at the initial coefficients. Dividing by the square root of this diagonal gives all directions about the same
 curvature, so that a fit takes a few iterations instead of dozens.
 
+Up to MAX_ONE_BLOCK values, the bottlenecks are rotated into their principal axes once, and all sums over the samples
+are computed at once. Beyond, they are computed in blocks of rows, from bottlenecks in memory or in a file.
+
 Conventions, as in scikit-learn's linear models:
 
-    X         float [n_samples, n_axes], bottlenecks in principal axes
+    X         float [n_samples, n_axes], bottlenecks in principal axes: an array, or ManyBlocks
     y         int [n_samples], from 0 to n_classes - 1
     coef      float64 [n_classes, n_axes + 1]; the last column is the intercept
     gradient  float64, of the same shape as coef
@@ -23,18 +26,28 @@ Conventions, as in scikit-learn's linear models:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from tfpoets.evaluation import cross_entropy, log_softmax
 
 from .linear_head import LinearHead
+from .row_blocks import ManyBlocks, as_blocks
 
 # Arrays of up to this many elements (16 MB) are converted to float64. In larger ones the rounding errors of float32
 # average out over the many photos.
 MAX_FLOAT64_SIZE = 2_000_000
+# With more features and logits than this (6,000 photos with 1,280 features and 100 classes), the sums over the samples
+# are computed in blocks.
+MAX_ONE_BLOCK = 8_400_000
+# The principal axes of many samples are those of this many, evenly spaced, which makes no difference to the optimum.
+AXES_SAMPLES = 16_384
 MAX_ITERATIONS = 1000
+# The number of gradients from which L-BFGS estimates the curvature. With many coefficients, SciPy takes longer for
+# more of them than for the gradient, and they save no iterations.
+MAX_CORRECTIONS, MAX_CORRECTIONS_IN_BLOCKS = 10, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,19 +55,22 @@ class PrincipalAxes:
     """Bottlenecks in their principal axes: X = (bottlenecks - mean) / scale @ components.
 
     Attributes:
-        X: [n_samples, n_axes]; float64 up to MAX_FLOAT64_SIZE elements, float32 beyond.
+        X: [n_samples, n_axes]; float64 up to MAX_FLOAT64_SIZE elements, float32 beyond; ManyBlocks if they are
+            computed in blocks.
         components: float32 [n_features, n_axes], orthonormal columns.
         mean: float32 [n_features].
         scale: The root mean square of the centered bottlenecks.
     """
 
-    X: np.ndarray
+    X: np.ndarray | ManyBlocks
     components: np.ndarray
     mean: np.ndarray
     scale: float
 
-    def transform(self, bottlenecks: np.ndarray) -> np.ndarray:
-        """Return other bottlenecks in the same axes: float32 [n, n_features] to [n, n_axes], in the dtype of `X`."""
+    def transform(self, bottlenecks: np.ndarray) -> np.ndarray | ManyBlocks:
+        """Return other bottlenecks in the same axes: float32 [n, n_features] to [n, n_axes], in the type of `X`."""
+        if isinstance(self.X, ManyBlocks):
+            return self.X.with_bottlenecks(bottlenecks)
         return ((bottlenecks - self.mean) / np.float32(self.scale) @ self.components).astype(self.X.dtype)
 
     def to_coef(self, head: LinearHead) -> np.ndarray:
@@ -71,19 +87,33 @@ class PrincipalAxes:
         return LinearHead(weights.astype(np.float32), bias.astype(np.float32), temperature)
 
 
-def compute_principal_axes(bottlenecks: np.ndarray) -> PrincipalAxes:
-    """Rotate bottlenecks into their principal axes.
+def compute_principal_axes(bottlenecks: Any, n_classes: int = 0) -> PrincipalAxes:
+    """Rotate bottlenecks into their principal axes, or prepare to do so in blocks.
 
     One rotation serves every fit on a subset of the rows. Centering changes only the intercept, which is not
     penalized, and `LogisticObjective` adapts the penalty to the scale of the subset, so neither changes an optimum.
     Float32 is precise enough because any rotation gives the same optimum.
 
     Args:
-        bottlenecks: float32 [n_samples, n_features]; overwritten.
+        bottlenecks: float32 [n_samples, n_features], an array or StoredRows.
+        n_classes: The number of classes, which determines whether the sums are computed in blocks.
 
     Returns:
         The bottlenecks in min(n_samples, n_features) axes.
     """
+    n_samples, n_features = bottlenecks.shape
+    if n_samples * (n_features + n_classes) <= MAX_ONE_BLOCK:
+        return _rotate(np.array(bottlenecks, np.float32))
+    # With fewer samples than features, the axes must span all of them.
+    count = min(n_samples, max(AXES_SAMPLES, 2 * n_features))
+    axes = _rotate(np.array(bottlenecks[np.linspace(0, n_samples - 1, count).astype(np.int64)], np.float32))
+    variances = np.square(np.asarray(axes.X, np.float64)).mean(axis=0)
+    blocks = ManyBlocks(bottlenecks, axes.components, axes.mean, axes.scale, variances)
+    return replace(axes, X=blocks)
+
+
+def _rotate(bottlenecks: np.ndarray) -> PrincipalAxes:
+    """Rotate bottlenecks, float32 [n_samples, n_features], into their principal axes; they are overwritten."""
     from scipy.linalg import eigh  # imported here because label_image starts without SciPy
     mean = bottlenecks.mean(axis=0, dtype=np.float64).astype(np.float32)
     centered = np.subtract(bottlenecks, mean, out=bottlenecks)
@@ -109,15 +139,19 @@ class LogisticObjective:
         n_features: The number of features of the bottlenecks.
     """
 
-    def __init__(self, X: np.ndarray, y: np.ndarray, n_classes: int, balanced: bool, n_features: int):
-        self.X, self.y, self.n_classes = X, y, n_classes
+    def __init__(self, X: np.ndarray | ManyBlocks, y: np.ndarray, n_classes: int, balanced: bool, n_features: int):
+        self.X, self.y, self.n_classes, self._blocks = X, y, n_classes, as_blocks(X)
         self.sample_weight = compute_sample_weight(y, balanced)
-        mean = X.mean(axis=0, dtype=np.float64)
-        variances = np.einsum("ij,ij->j", X, X, dtype=np.float64) / len(X) - mean * mean
+        variances, total_variance = self._blocks.variances()
         # Float64 [n_axes + 1]; the intercept counts as an axis of variance 1.
         self.variances = np.append(np.maximum(variances, 0), 1.0)
         # The penalty is defined for samples that are scaled by their own root mean square over all features.
-        self._mean_square = variances.sum() / n_features if variances.sum() > 0 else 1.0
+        self._mean_square = total_variance / n_features if total_variance > 0 else 1.0
+
+    @property
+    def is_in_blocks(self) -> bool:
+        """Whether the samples are in more than one block."""
+        return isinstance(self.X, ManyBlocks)
 
     def penalties(self, l2: float) -> np.ndarray:
         """Return p, float64 [n_axes + 1], for the penalty p / 2 * coef^2; it is 0 for the intercept."""
@@ -125,19 +159,37 @@ class LogisticObjective:
         penalties[-1] = 0
         return penalties
 
-    def evaluate(self, coef: np.ndarray, l2: float) -> tuple[float, np.ndarray, np.ndarray]:
-        """Return the value, the gradient and the probabilities: float [n_samples, n_classes]."""
-        log_probabilities = predict_log_proba(self.X, coef)
-        probabilities = np.exp(log_probabilities)
-        error = probabilities * self.sample_weight.astype(self.X.dtype)[:, None]
-        error[np.arange(len(self.y)), self.y] -= self.sample_weight
-        penalties = self.penalties(l2)
+    def evaluate(self, coef: np.ndarray, l2: float, with_curvatures: bool = False
+                 ) -> tuple[float, np.ndarray, np.ndarray]:
+        """Return the value, the gradient, and the mean of p * (1 - p) for each class: float64 [n_classes].
+
+        The latter is 0 unless `with_curvatures` is set.
+        """
+        penalties, weights = self.penalties(l2), self._blocks.weights(coef)
+        loss, products = 0.0, np.zeros((self.n_classes, len(weights[0])))
+        sums, curvatures = np.zeros(self.n_classes), np.zeros(self.n_classes)
+        for block_loss, block_products, block_sums, block_curvatures in self._blocks.map(
+                lambda rows, block: self._evaluate_block(rows, block, weights, with_curvatures), self.n_classes):
+            loss += block_loss
+            products += block_products
+            sums += block_sums
+            curvatures += block_curvatures
         gradient = penalties * coef
-        gradient[:, :-1] += error.T @ self.X
-        gradient[:, -1] += error.sum(axis=0, dtype=np.float64)
-        value = (0.5 * np.sum(penalties * coef * coef)
-                 + self.sample_weight @ cross_entropy(log_probabilities, self.y))
-        return float(value), gradient, probabilities
+        gradient[:, :-1] += self._blocks.to_axes(products, sums)
+        gradient[:, -1] += sums
+        return float(0.5 * np.sum(penalties * coef * coef) + loss), gradient, curvatures
+
+    def _evaluate_block(self, rows: slice, block: np.ndarray, weights: tuple[np.ndarray, np.ndarray],
+                        with_curvatures: bool) -> tuple[float, np.ndarray, np.ndarray, np.ndarray | float]:
+        """Return the loss, error.T @ block, the sum of the errors, and the curvatures for some of the samples."""
+        y, sample_weight = self.y[rows], self.sample_weight[rows]
+        log_probabilities = log_softmax(block @ weights[0] + weights[1])
+        loss = sample_weight @ cross_entropy(log_probabilities, y)
+        probabilities = np.exp(log_probabilities, out=log_probabilities)
+        curvatures = sample_weight @ (probabilities * (1 - probabilities)) if with_curvatures else 0.0
+        error = np.multiply(probabilities, sample_weight.astype(block.dtype)[:, None], out=probabilities)
+        error[np.arange(len(y)), y] -= sample_weight
+        return loss, error.T @ block, error.sum(axis=0, dtype=np.float64), curvatures
 
 
 def solve(objective: LogisticObjective, l2: float, initial_coef: np.ndarray, tolerance: float
@@ -168,7 +220,8 @@ def solve(objective: LogisticObjective, l2: float, initial_coef: np.ndarray, tol
 
     result = minimize(scaled.evaluate, scaled.to_point(initial_coef), jac=True, method="L-BFGS-B",
                       callback=stop_at_optimum,
-                      options={"maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS, "ftol": 0, "gtol": 0})
+                      options={"maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS, "ftol": 0, "gtol": 0,
+                               "maxcor": MAX_CORRECTIONS_IN_BLOCKS if objective.is_in_blocks else MAX_CORRECTIONS})
     return scaled.to_coef(result.x), int(result.nit)
 
 
@@ -181,9 +234,8 @@ class _PreconditionedObjective:
 
     def __init__(self, objective: LogisticObjective, l2: float, initial_coef: np.ndarray):
         self._objective, self._l2, self._shape = objective, l2, initial_coef.shape
-        self._initial_value, self._initial_gradient, probabilities = objective.evaluate(initial_coef, l2)
-        # The small constant is the curvature of the intercept when all predictions are certain.
-        curvature = objective.sample_weight @ (probabilities * (1 - probabilities)) + 1e-6
+        self._initial_value, self._initial_gradient, curvature = objective.evaluate(initial_coef, l2, True)
+        curvature = curvature + 1e-6  # the curvature of the intercept when all predictions are certain
         unit = 1 / np.sqrt(curvature[:, None] * objective.variances + objective.penalties(l2))
         self._length = float(np.linalg.norm(self._initial_gradient * unit))
         self._unit = unit * self._length
@@ -212,10 +264,24 @@ class _PreconditionedObjective:
         return value, gradient.ravel()
 
 
-def predict_log_proba(X: np.ndarray, coef: np.ndarray) -> np.ndarray:
+def predict_log_proba(X: np.ndarray | ManyBlocks, coef: np.ndarray) -> np.ndarray:
     """Return log probabilities, [n_samples, n_classes], in the dtype of X."""
-    coef = coef.astype(X.dtype)
-    return log_softmax(X @ coef[:, :-1].T + coef[:, -1])
+    blocks = as_blocks(X)
+    weights, bias = blocks.weights(coef)
+    predictions = list(blocks.map(lambda rows, block: log_softmax(block @ weights + bias), len(coef)))
+    return predictions[0] if len(predictions) == 1 else np.concatenate(predictions)
+
+
+def predict_losses(X: np.ndarray | ManyBlocks, coef: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cross-entropy of each sample, and whether it is classified correctly: [n_samples] each."""
+    blocks = as_blocks(X)
+    weights, bias = blocks.weights(coef)
+
+    def predict(rows: slice, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        log_probabilities = log_softmax(block @ weights + bias)
+        return cross_entropy(log_probabilities, y[rows]), log_probabilities.argmax(axis=1) == y[rows]
+    losses, correct = zip(*blocks.map(predict, len(coef)))
+    return np.concatenate(losses), np.concatenate(correct)
 
 
 def compute_sample_weight(y: np.ndarray, balanced: bool) -> np.ndarray:

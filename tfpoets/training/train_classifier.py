@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from tfpoets.data import (DEFAULT_AUGMENTATION, PARTS, TEST, TRAINING, VALIDATION, AugmentationOptions, Dataset,
-                          Examples, Photo)
+                          Examples, Photo, StoredRows)
 from tfpoets.errors import OptionError, TrainingError, check_range, check_type
-from tfpoets.extractors import (Extractor, ExtractorOptions, Network, extract_augmented, extract_bottlenecks,
-                                load_network)
+from tfpoets.extractors import (ExecutionOptions, Extractor, ExtractorOptions, Network, extract_augmented,
+                                extract_bottlenecks, load_network)
 from tfpoets.progress import stage
 
 from .all_layers import FineTuningOptions, NetworkOptions, prepare_fine_tuning, train_all_layers
@@ -154,6 +154,7 @@ class TrainingContext:
         on_event: Called with every event.
         build_network: Returns the network to train from scratch, given its options, those of its input, and the number
             of classes.
+        execution: How bottlenecks are computed.
     """
 
     options: TrainingOptions
@@ -161,6 +162,7 @@ class TrainingContext:
     bottleneck_dir: Path
     on_event: EventCallback
     build_network: Callable[[NetworkOptions, ExtractorOptions, int], InitialNetwork]
+    execution: ExecutionOptions = ExecutionOptions()
 
 
 def train(extractor: Extractor | None, dataset: Dataset, context: TrainingContext) -> TrainingResult:
@@ -210,7 +212,7 @@ def _add_augmented_views(train: Examples, validation: Examples, extractor: Extra
     is_missing = np.isnan(views).any((1, 2))
     if is_missing.any():
         log.warning("Photos deleted or changed before they could be augmented: %d.", is_missing.sum())
-        views[is_missing] = np.concatenate([train.X, validation.X])[is_missing, None]
+        views[is_missing] = StoredRows([train.X, validation.X])[is_missing][:, None]
     return replace(train, augmented=views[:len(train)]), replace(validation, augmented=views[len(train):]), event
 
 
@@ -252,7 +254,8 @@ def _train_all_layers(initial: InitialNetwork, options: FineTuningOptions | Netw
         extractor, fit = train_all_layers(initial, dataset, options, context.extractor_options.views,
                                           context.bottleneck_dir, context.on_event)
     with stage("extract again"):
-        extracted = extract_bottlenecks(dataset, extractor, context.bottleneck_dir).dataset
+        extracted = extract_bottlenecks(dataset, extractor, context.bottleneck_dir,
+                                        execution=context.execution).dataset
     extracted = _select_common(extracted, dataset)
     remaining = dataset.select(_is_in(dataset, extracted))
     if len(remaining) < len(dataset):

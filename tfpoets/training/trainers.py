@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tfpoets.data import Examples
+from tfpoets.data import Examples, row_slices
 from tfpoets.errors import OptionError
 
 from .curves import Curves
@@ -42,6 +42,17 @@ class Head(Protocol):
         Returns:
             Tensors with the names, shapes and values of `outputs`.
         """
+
+
+def head_outputs(head: Head, X: Any) -> dict[str, np.ndarray]:
+    """Return the outputs of a head; those for bottlenecks on disk are computed in blocks of rows.
+
+    Args:
+        head: The head.
+        X: float32 [n, depth], an array or StoredRows.
+    """
+    blocks = [head.outputs(X[rows]) for rows in row_slices(X)]
+    return {name: np.concatenate([outputs[name] for outputs in blocks]) for name in blocks[0]}
 
 
 class HeadFit(Protocol):
