@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .part_names import PARTS, TEST, TRAINING, VALIDATION
     from .photo_files import PhotoHeader, open_file, read_photo_header
     from .photo_groups import group_numbers
+    from .read_ahead import prefetch, reading_ahead
     from .scene_matches import SceneMatches, are_frequent, find_scene_matches
     from .sources import PHOTO_SOURCES, read_dataset
     from .split import Split, SplitOptions, check_class_sizes, reserved_parts, split_photos
@@ -66,6 +67,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".part_names": "PARTS TEST TRAINING VALIDATION",
     ".photo_files": "PhotoHeader open_file read_photo_header",
     ".photo_groups": "group_numbers",
+    ".read_ahead": "prefetch reading_ahead",
     ".scene_matches": "SceneMatches are_frequent find_scene_matches",
     ".sources": "PHOTO_SOURCES read_dataset",
     ".split": "Split SplitOptions check_class_sizes reserved_parts split_photos",

@@ -12,6 +12,7 @@ from tfpoets.errors import PhotoError
 from .dataset import Dataset, Photo, photo_digest
 from .decode import load_pixels
 from .near_duplicates import HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, perceptual_hash
+from .read_ahead import reading_ahead
 
 
 def hash_photos(dataset: Dataset, workers: int) -> tuple[Dataset, tuple[tuple[Photo, str], ...]]:
@@ -27,7 +28,7 @@ def hash_photos(dataset: Dataset, workers: int) -> tuple[Dataset, tuple[tuple[Ph
         The dataset of the readable photos, with their digests and hashes.
         Each unreadable photo with the reason why it cannot be read.
     """
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers) as pool, reading_ahead(dataset.photos):
         hashed = list(pool.map(_hash_photo, dataset.photos))
     readable = [(photo, hash_) for photo, hash_, reason in hashed if not reason]
     hashes = np.frombuffer(b"".join(hash_ for _, hash_ in readable), np.uint8).reshape(len(readable), HASH_BYTES)

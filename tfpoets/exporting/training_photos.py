@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tfpoets.data import Photo, photo_digest
+from tfpoets.data import Photo, photo_digest, reading_ahead
 from tfpoets.errors import PhotoError
 from tfpoets.extractors import core_count
 
@@ -20,7 +20,7 @@ def training_photo_mask(metadata: Metadata, photos: Sequence[Photo]) -> list[boo
         metadata: The metadata of the classifier.
         photos: The photos to look up. A photo that cannot be read counts as new.
     """
-    with ThreadPoolExecutor(core_count()) as pool:
+    with ThreadPoolExecutor(core_count()) as pool, reading_ahead(photos):
         return metadata.training_digest_mask(list(pool.map(_digest, photos)))
 
 
