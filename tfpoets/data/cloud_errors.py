@@ -1,7 +1,6 @@
 """Explain the errors of cloud storage in words. Messages of servers are not repeated: some contain signatures."""
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 
 from tfpoets.errors import DataError, PhotoError
@@ -59,7 +58,7 @@ def photo_error(error: BaseException) -> PhotoError:
         return PhotoError("there is no such file")
     if _is_forbidden(error) or names & _NO_CREDENTIALS:
         return PhotoError("no permission to read it")
-    if names & _TOO_LATE or isinstance(error, asyncio.TimeoutError):
+    if names & _TOO_LATE:
         return PhotoError("it did not arrive in time")
     if names & _NO_NETWORK:
         return PhotoError("the connection was lost before everything had arrived")

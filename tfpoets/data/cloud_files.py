@@ -1,7 +1,6 @@
 """List and read files in cloud storage through fsspec."""
 from __future__ import annotations
 
-import asyncio
 import io
 import os
 import threading
@@ -42,7 +41,7 @@ class CloudFiles:
     environment; they are not part of this object.
 
     Args:
-        root: The address of the folder, or of a file.
+        root: The address of the bucket or folder.
     """
 
     def __init__(self, root: CloudPath):
@@ -65,19 +64,19 @@ class CloudFiles:
         self.__dict__.update(state, _stamps={})
         self._reset()
 
-    def list_tree(self) -> FileTree:
-        """List the folder and everything below it, and remember the stamps of the files.
+    def list_tree(self, folder: CloudPath) -> FileTree:
+        """List a folder and everything below it, and remember the stamps of the files.
 
         A file is a photo if its name has the suffix of an image format; no file is opened.
 
         Raises:
             DataError: The folder cannot be listed.
         """
-        system = self._connect()
+        self._connect()
         try:
-            return self._submit(self._list_folder(system, self.root, asyncio.Semaphore(MAX_LISTINGS))).result()
+            return self._submit(self._list_folder(folder)).result()
         except Exception as error:
-            raise listing_error(error, str(self.root)) from error
+            raise listing_error(error, str(folder)) from error
 
     def open(self, uri: str) -> BinaryIO:
         """Open a file, which has been read completely.
@@ -124,6 +123,7 @@ class CloudFiles:
 
     def _submit(self, coroutine: Any) -> Future[Any]:
         """Run a coroutine in the thread of fsspec, which handles all requests."""
+        import asyncio  # imported here, because it takes long, and few photos are in cloud storage
         return asyncio.run_coroutine_threadsafe(coroutine, self._system.loop)
 
     def _request(self, uri: str) -> Future[bytes]:
@@ -131,11 +131,12 @@ class CloudFiles:
         seconds = DEADLINE_SECONDS + MAX_FILES * size / MIN_BYTES_PER_SECOND
         return self._submit(_read(self._system, uri, seconds))
 
-    async def _list_folder(self, system: Any, path: CloudPath, turns: asyncio.Semaphore, depth: int = 0) -> FileTree:
-        tree, folders = FileTree(path), []
+    async def _list_folder(self, path: CloudPath, depth: int = 0, turns: Any = None) -> FileTree:
+        import asyncio
+        tree, folders, turns = FileTree(path), [], turns or asyncio.Semaphore(MAX_LISTINGS)
         async with turns:
-            own_name = system._strip_protocol(str(path))
-            for entry in await system._ls(own_name, detail=True):
+            own_name = self._system._strip_protocol(str(path))
+            for entry in await self._system._ls(own_name, detail=True):
                 name = entry["name"].rstrip("/").rpartition("/")[2]
                 if entry["name"].rstrip("/") == own_name or not name or is_junk(name):
                     continue  # the folder itself, which some programs store as an empty object, or junk
@@ -147,8 +148,8 @@ class CloudFiles:
                 else:
                     tree.other_files.append(name)
         if depth < MAX_DEPTH:
-            tree.folders = list(await asyncio.gather(*(self._list_folder(system, path / name, turns, depth + 1)
-                                                       for name in sorted(folders))))
+            tree.folders = await asyncio.gather(*(self._list_folder(path / name, depth + 1, turns)
+                                                  for name in sorted(folders)))
         tree.photos.sort()
         tree.other_files.sort()
         tree.total = len(tree.photos) + sum(folder.total for folder in tree.folders)
@@ -197,6 +198,7 @@ def _open_file_system(address: str) -> Any:
 
 async def _read(system: Any, uri: str, seconds: float) -> bytes:
     """Return the content of a file, or one byte more than MAX_BYTES of it."""
+    import asyncio
     try:
         return await asyncio.wait_for(
             system._cat_file(system._strip_protocol(uri), start=0, end=MAX_BYTES + 1), seconds)

@@ -34,7 +34,7 @@ class CloudSource(CloudFiles):
         Raises:
             DataError: The folder cannot be listed, is not laid out in this way, or has fewer classes.
         """
-        tree = self.list_tree()
+        tree = self.list_tree(self.root)
         if self._pattern is None:
             return read_class_folders(tree, self, min_classes)
         return read_labels_in_names(tree, self._pattern, self, min_classes)
