@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,8 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
+
+from tests.conftest import write_photos
 
 BUCKET = "bucket"
 
@@ -81,6 +84,14 @@ class CloudServer:
         self._client.delete_object(Bucket=BUCKET, Key=key)
 
 
+def _cache_service_models(patch: pytest.MonkeyPatch) -> None:
+    """Let botocore read the description of S3 once, instead of for each client, which takes half a second."""
+    from botocore.loaders import JSONFileLoader
+    load = JSONFileLoader.load_file
+    cached = functools.cache(lambda path: load(JSONFileLoader(), path))
+    patch.setattr(JSONFileLoader, "load_file", lambda self, path: cached(path))
+
+
 @contextlib.contextmanager
 def running_cloud_server() -> Iterator[CloudServer]:
     """Start a server, and set the environment variables for it."""
@@ -97,6 +108,7 @@ def running_cloud_server() -> Iterator[CloudServer]:
                             "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/dev/null",
                             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}.items():
             patch.setenv(name, value)
+        _cache_service_models(patch)
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"):
             patch.delenv(name, raising=False)
         cloud = CloudServer(app, endpoint)
@@ -104,3 +116,9 @@ def running_cloud_server() -> Iterator[CloudServer]:
         yield cloud
     server.shutdown()
     thread.join()
+
+
+def write_shared_photos(folder: Path) -> None:
+    """Write 30 photos of two classes."""
+    for hue, label in enumerate(("red", "green")):
+        write_photos(folder / label, 15, hue)
