@@ -33,6 +33,11 @@ def scheme_of(address: str) -> str:
     return address.partition(":")[0].lower()
 
 
+def bucket_of(address: CloudPath | str) -> str:
+    """Return the address of the bucket that an address lies in."""
+    return "/".join(str(address).split("/")[:3])
+
+
 def parse_address(text: str) -> CloudPath:
     """Return an address without slashes at its end.
 

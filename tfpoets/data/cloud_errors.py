@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from tfpoets.errors import DataError, PhotoError
 
-from .cloud_address import scheme_of
+from .cloud_address import bucket_of, scheme_of
 
 # Names of classes in the packages of all three services, so that none of them has to be imported.
 _NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound",
@@ -33,7 +33,7 @@ _NETWORK = {
 def listing_error(error: BaseException, address: str) -> DataError:
     """Return the error for photos that cannot be listed, or can no longer be read."""
     names, codes, service = set(_class_names(error)), _codes(error), _service(address)
-    bucket = "/".join(address.split("/")[:3])
+    bucket = bucket_of(address)
     if "NoSuchBucket" in codes or "ContainerNotFound" in codes:
         return DataError(f"There is no bucket {bucket}.", "Check the address.")
     if "FileNotFoundError" in names:

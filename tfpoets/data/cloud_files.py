@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from tfpoets.errors import DataError, PhotoError
 
-from .cloud_address import PACKAGES, CloudPath, scheme_of
+from .cloud_address import PACKAGES, CloudPath, bucket_of, scheme_of
 from .cloud_errors import is_empty_file, is_missing, listing_error, photo_error
 from .file_tree import MAX_DEPTH, FileTree, is_junk
 from .formats import has_photo_suffix
@@ -32,6 +32,9 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "s3": {"config_kwargs": {"connect_timeout": 5, "read_timeout": 15, "max_pool_connections": 2 * MAX_FILES,
                              "retries": {"mode": "standard", "total_max_attempts": 2}}}}
 RETRIES = 2
+# The clients of other services repeat a request for more than a minute before they report that there is no network.
+# Their first answer must arrive within this time, in seconds.
+ANSWER_SECONDS = 20.0
 
 
 class CloudFiles:
@@ -74,6 +77,7 @@ class CloudFiles:
         """
         self._connect()
         try:
+            self._submit(self._check_server()).result()
             return self._submit(self._list_folder(folder)).result()
         except Exception as error:
             raise listing_error(error, str(folder)) from error
@@ -130,6 +134,19 @@ class CloudFiles:
         size = self._large.get(uri, SMALL_BYTES)
         seconds = DEADLINE_SECONDS + MAX_FILES * size / MIN_BYTES_PER_SECOND
         return self._submit(_read(self._system, uri, seconds))
+
+    async def _check_server(self) -> None:
+        """Raise TimeoutError if a server that does not limit the number of attempts does not answer."""
+        import asyncio
+        if scheme_of(str(self.root)) in OPTIONS:
+            return
+        try:
+            await asyncio.wait_for(self._system._info(self._system._strip_protocol(bucket_of(self.root))),
+                                   ANSWER_SECONDS)
+        except TimeoutError:
+            raise
+        except Exception:  # an answer, though perhaps without the permission to see the bucket
+            pass
 
     async def _list_folder(self, path: CloudPath, depth: int = 0, turns: Any = None) -> FileTree:
         import asyncio

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from tfpoets.errors import DataError, PhotoError, TfpoetsError
 
-from .cloud_address import CloudPath, is_cloud_address, parse_address
+from .cloud_address import CloudPath, bucket_of, is_cloud_address, parse_address
 from .cloud_files import CloudFiles
 from .file_tree import is_junk
 from .formats import has_photo_suffix
@@ -70,7 +70,7 @@ class InputSources:
         return photos
 
     def _cloud_files(self, address: str) -> CloudFiles:
-        bucket = "/".join(address.split("/")[:3])
+        bucket = bucket_of(address)
         return self._cloud.setdefault(bucket, CloudFiles(CloudPath(bucket)))
 
     def _expand_standard_input(self) -> Iterator[str]:
