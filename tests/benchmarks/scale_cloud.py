@@ -3,8 +3,8 @@
     python -m tests.benchmarks.scale_cloud --photos=FOLDER [--server=static|moto] [--latency=0.05] [--rounds=5]
 
 Both are measured in turn, with an empty cache each time. The server runs in a process of its own, and its CPU time is
-stated, because it uses the same cores. moto takes several milliseconds per request; the static server, which answers the
-requests for lists and objects that s3fs sends, takes less. `--read_ahead=1` shows what one request at a time takes.
+stated, because it uses the same cores. moto takes several milliseconds per request; the static server, which answers
+the requests for lists and objects that s3fs sends, takes less. `--read_ahead=1` shows what one request at a time takes.
 """
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ class StaticServer:
                 key = urllib.parse.unquote(url.path).removeprefix(f"/{BUCKET}").lstrip("/")
                 query = dict(urllib.parse.parse_qsl(url.query))
                 body = self._objects.get(key, b"") if key else self._list(query.get("prefix", "")).encode()
-                writer.write(f"HTTP/1.1 {206 if key else 200} OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+                head = f"HTTP/1.1 {206 if key else 200} OK\r\nContent-Length: {len(body)}\r\n\r\n"
+                writer.write(head.encode() + body)
                 await writer.drain()
         writer.close()
 

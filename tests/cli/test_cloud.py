@@ -126,6 +126,16 @@ def test_other_commands_take_addresses(gets: list[str], capsys: pytest.CaptureFi
                         f"--output_dir={tmp_path}", "--bottleneck_dir=cloud/bottlenecks"]) == 0
 
 
+def test_a_test_folder_next_to_training_photos_is_not_trained_on(cloud: CloudServer, capsys: pytest.CaptureFixture
+                                                                 ) -> None:
+    for part in ("train", "test"):
+        for label in ("red", "green"):
+            cloud.put(f"parts/{part}/{label}/1.png", Path(f"photos/{label}/001.png").read_bytes())
+    assert retrain.main(["--image_dir=s3://bucket/parts/test"]) == 1
+    error = capsys.readouterr().err
+    assert "never used for training" in error and "--image_dir=s3://bucket/parts" in error
+
+
 def test_errors_are_one_sentence_without_the_password(capsys: pytest.CaptureFixture) -> None:
     assert retrain.main(["--image_dir=s3://bucket/nothing"]) == 1
     assert "There is nothing at s3://bucket/nothing. Check the address." in capsys.readouterr().err

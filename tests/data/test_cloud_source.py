@@ -1,6 +1,7 @@
 """Photos are listed and read in cloud storage as in local folders."""
 from __future__ import annotations
 
+import asyncio
 import logging
 import pickle
 import socket
@@ -9,7 +10,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import fsspec.asyn
 import pytest
 from fsspec.registry import _registry as fsspec_registry
 
@@ -292,6 +295,43 @@ def test_addresses_are_not_changed_like_paths() -> None:
     assert str(root / "a b" / "1.jpg") == "s3://bucket/photos/a b/1.jpg"
     assert str(root.parent) == "s3://bucket" and str((root / "a").relative_to(root)) == "a"
     assert str(pickle.loads(pickle.dumps(root))) == "s3://bucket/photos"
+
+
+def test_a_path_made_from_an_address_is_explained() -> None:
+    with pytest.raises(DataError, match="lost a slash. Pass it as a string"):
+        read_dataset(Path("s3://bucket/photos"))
+
+
+class OtherService(fsspec.asyn.AsyncFileSystem):
+    """A file system in memory, with the interface of gcsfs and adlfs."""
+
+    protocol = "gs"
+    files = {"bucket/daisy/1.jpg": b"1", "bucket/roses/2.jpg": b"22"}
+    delay = 0.0
+
+    async def _info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        await asyncio.sleep(self.delay)
+        raise PermissionError  # only the objects may be seen, not the bucket
+
+    async def _ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[dict[str, Any]]:
+        names = {name[len(path) + 1:].split("/")[0] for name in self.files if name.startswith(f"{path}/")}
+        return [{"name": f"{path}/{name}", "size": len(self.files.get(f"{path}/{name}", "")), "etag": name,
+                 "type": "file" if f"{path}/{name}" in self.files else "directory"} for name in names]
+
+    async def _cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
+        return self.files[path][start:end]
+
+
+def test_other_services_are_used_through_fsspec(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(fsspec_registry, "gs", OtherService)
+    dataset = read_dataset("gs://bucket")
+    assert [(photo.uri, photo.label, photo.read()) for photo in dataset.photos] == [
+        ("gs://bucket/daisy/1.jpg", "daisy", b"1"), ("gs://bucket/roses/2.jpg", "roses", b"22")]
+    assert all(dataset.photos[0].source.stamps([photo.uri for photo in dataset.photos]).values())
+    monkeypatch.setattr(OtherService, "delay", 10.0)
+    monkeypatch.setattr("tfpoets.data.cloud_files.ANSWER_SECONDS", 0.1)
+    with pytest.raises(DataError, match="The server of gs://bucket cannot be reached.*STORAGE_EMULATOR_HOST"):
+        read_dataset("gs://bucket")
 
 
 def test_a_manifest_needs_local_photos(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from tfpoets.lazy_names import lazy_names
 if TYPE_CHECKING:
     from .augmentation import DEFAULT_AUGMENTATION, AugmentationOptions, augment_pixels, augment_tensor
     from .cloud_address import is_cloud_address
+    from .cloud_source import is_test_address
     from .cost_table import MAX_COST_CLASSES, read_costs
     from .dataset import Dataset, Examples, Photo, photo_digest, with_test_photos
     from .dataset_options import DatasetOptions
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".augmentation": "DEFAULT_AUGMENTATION AugmentationOptions augment_pixels augment_tensor",
     ".cloud_address": "is_cloud_address",
+    ".cloud_source": "is_test_address",
     ".cost_table": "MAX_COST_CLASSES read_costs",
     ".dataset": "Dataset Examples Photo photo_digest with_test_photos",
     ".dataset_options": "DatasetOptions",

@@ -82,6 +82,15 @@ class CloudFiles:
         except Exception as error:
             raise listing_error(error, str(folder)) from error
 
+    def list_folders(self, folder: CloudPath) -> list[str]:
+        """Return the names of the folders directly in a folder; raise DataError if it cannot be listed."""
+        self._connect()
+        try:
+            entries = self._submit(self._system._ls(self._system._strip_protocol(str(folder)), detail=True)).result()
+        except Exception as error:
+            raise listing_error(error, str(folder)) from error
+        return [entry["name"].rstrip("/").rpartition("/")[2] for entry in entries if entry["type"] == "directory"]
+
     def open(self, uri: str) -> BinaryIO:
         """Open a file, which has been read completely.
 

@@ -1,11 +1,23 @@
 """Read the photos of a folder in cloud storage, which is laid out like a local one."""
 from __future__ import annotations
 
-from .cloud_address import CloudPath, is_cloud_address, parse_address
+from .cloud_address import CloudPath, bucket_of, is_cloud_address, parse_address
 from .cloud_files import CloudFiles
 from .dataset import Dataset
 from .folder_source import read_class_folders, read_labels_in_names
 from .name_patterns import NamePattern
+from .part_names import PARTS, TEST, TRAINING, part_of_value, parts_of_siblings
+
+
+def is_test_address(location: str) -> bool:
+    """Return whether an address is that of the test photos of a dataset with photos for training next to it."""
+    if not is_cloud_address(location):
+        return False
+    root = parse_address(location)
+    if str(root) == bucket_of(root) or part_of_value(root.name) != PARTS[TEST]:
+        return False  # without a request
+    parts = parts_of_siblings(CloudFiles(root.parent).list_folders(root.parent))
+    return parts.get(root.name) == PARTS[TEST] and PARTS[TRAINING] in parts.values()
 
 
 class CloudSource(CloudFiles):

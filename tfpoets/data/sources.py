@@ -112,6 +112,8 @@ def _folder(location: Path | str) -> Path:
 
 
 def _not_a_folder(path: Path) -> DataError:
+    if is_cloud_address(str(path).replace(":/", "://", 1)):  # Path("s3://bucket") has only one slash
+        return DataError(f"{path} is the path of an address, which has lost a slash.", "Pass it as a string.")
     if path.exists():
         return DataError(f"{path} is a file, not a folder of photos.",
                          "If it is an archive, unpack it first; then use the folder that holds one folder per class.")
