@@ -4,7 +4,8 @@
 
 Both are measured in turn, with an empty cache each time. The server runs in a process of its own, and its CPU time is
 stated, because it uses the same cores. moto takes several milliseconds per request; the static server, which answers
-the requests for lists and objects that s3fs sends, takes less. `--read_ahead=1` shows what one request at a time takes.
+the requests for lists and objects that s3fs sends, takes less. `--read_ahead=1` shows the time of one request at a
+time.
 """
 from __future__ import annotations
 
