@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import glob
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterable
@@ -15,6 +16,9 @@ from tfpoets.errors import OptionError, TfpoetsError
 
 # A temporary file that is older than this was left behind by a run that was killed.
 ABANDONED_SECONDS = 60.0
+# Parameters of the signed URLs of Azure, Amazon and Google, and others that usually hold a secret.
+_SECRET_PARAMETER = re.compile(r"[?&](sig|signature|token|key|password|secret|(x-amz|x-goog)-[a-z-]+|awsaccesskeyid|"
+                               r"access_token)=", re.IGNORECASE)
 
 
 def as_path(option: str, value: object) -> Path:
@@ -25,8 +29,30 @@ def as_path(option: str, value: object) -> Path:
 
 
 def as_location(option: str, value: object) -> Path | str:
-    """Return a location of photos as a path; one with a scheme ("s3://...") is returned unchanged, as a string."""
-    return value if isinstance(value, str) and "://" in value else as_path(option, value)
+    """Return a location of photos as a path; one with a scheme ("s3://...") is returned unchanged, as a string.
+
+    Raises:
+        OptionError: It is neither a path nor a non-empty string, or an address with a password or a key.
+    """
+    if isinstance(value, str) and "://" in value:
+        check_no_credentials(value, option)
+        return value
+    return as_path(option, value)
+
+
+def check_no_credentials(address: str, option: str = "") -> None:
+    """Raise OptionError, without showing the address, if it contains a password, a key or a signature.
+
+    Addresses appear in messages, reports and metadata. A name in front of the host is allowed only where it is not
+    secret: abfs://CONTAINER@ACCOUNT.dfs.core.windows.net.
+    """
+    scheme, _, rest = address.partition("://")
+    user, at_sign, _ = rest.partition("/")[0].rpartition("@")
+    has_user = bool(at_sign) and (":" in user or not scheme.lower().startswith(("abfs", "az")))
+    if has_user or _SECRET_PARAMETER.search(rest):
+        raise OptionError(f"{f'`{option}`' if option else 'An address'} contains a password, a key or a signature, "
+                          "which would be stored and shown.",
+                          "Set the credentials in the environment instead; docs/cloud.md lists the variables.", option)
 
 
 def convert_to_paths(options: Any, *names: str) -> None:

@@ -18,7 +18,7 @@ from tfpoets.report import ComparisonPoint, comparison_picture
 from .compare_text import comparison_lines
 from .invocation import command_line
 from .messages import print_json, print_lines
-from .parser import Flag, Group, location, option_values, parse_flags, path
+from .parser import Flag, Group, is_photo_folder, location, option_values, parse_flags, path
 from .paths import TF_FILES
 from .percentages import percentage
 from .run_command import UsageError, run_command
@@ -73,7 +73,7 @@ FLAGS = (
         Flag("runs", "metadata files (.json) that earlier runs of retrain wrote next to their graphs; their photos "
              "must still be there", parse=path, metavar="RUN", nargs="*"),
         Flag("image_dir", f"{IMAGE_DIR_HELP}; with RUNs, where their photos are now (default: where they were)",
-             "image_dir", location, "DIR", bare=os.path.isdir),
+             "image_dir", location, "DIR", bare=is_photo_folder),
         *DATASET_FLAGS, *PHOTO_FLAGS)),
     Group("networks", NETWORK_FLAGS),
     Group("output", (

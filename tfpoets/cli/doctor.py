@@ -1,7 +1,6 @@
 """The command `tfpoets doctor`: find problems in a folder of photos."""
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from tfpoets.files import check_not_below_image_dir, check_output_folder
 
 from .exit_codes import FAILED
 from .messages import print_lines
-from .parser import Flag, Group, location, option_values, parse_flags, path
+from .parser import Flag, Group, is_photo_folder, location, option_values, parse_flags, path
 from .paths import TF_FILES
 from .run_command import run_command
 from .shared_flags import (DATASET_FLAGS, EXTRACTOR_FLAGS, IMAGE_DIR_HELP, STORAGE_FLAGS, VIEWS_FLAG,
@@ -27,7 +26,7 @@ DESCRIPTION = ("Find problems in a folder of photos, such as wrong labels, dupli
                "The photos are not changed.")
 FLAGS = (
     Group("", (
-        Flag("image_dir", IMAGE_DIR_HELP, "image_dir", location, "DIR", bare=os.path.isdir),
+        Flag("image_dir", IMAGE_DIR_HELP, "image_dir", location, "DIR", bare=is_photo_folder),
         *DATASET_FLAGS,
         Flag("output_dir", "folder to write findings.csv to (default: tf_files/doctor)", "output_dir", path, "DIR"))),
     Group("extractor", (*EXTRACTOR_FLAGS, VIEWS_FLAG)),

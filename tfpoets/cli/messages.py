@@ -149,7 +149,8 @@ def configure_messages(level: str = "INFO") -> None:
     # The filter applies to the whole process: warnings.catch_warnings() replaces a global list and restores it later,
     # which goes wrong when several threads load photos at once.
     warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    for name in ("PIL", "gcsfs", "azure"):  # these log tracebacks of errors that are also raised
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     show_progress(_create_progress_bar)
 
 

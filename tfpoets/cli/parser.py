@@ -228,6 +228,12 @@ def location(text: str) -> Path | str:
     return text if "://" in text else path(text)
 
 
+def is_photo_folder(text: str) -> bool:
+    """Return whether an argument without the name of a flag can be a folder of photos."""
+    from tfpoets.data import is_cloud_address  # imported here, so that other commands start faster
+    return os.path.isdir(text) or is_cloud_address(text)
+
+
 def names(text: str) -> tuple[str, ...]:
     """Split a comma-separated list into lower-case names, without duplicates."""
     return tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))

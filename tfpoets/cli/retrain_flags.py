@@ -1,7 +1,6 @@
 """The flags of the command `tfpoets retrain`."""
 from __future__ import annotations
 
-import os
 
 from tfpoets.data import SplitOptions
 from tfpoets.exporting import ExportOptions, format_names
@@ -11,7 +10,7 @@ from tfpoets.training import (BATCH_NORMS, CHECKPOINTS, CLASS_WEIGHTS, COLOR_MOD
                               solver_names)
 
 from .min_accuracy import MIN_ACCURACY
-from .parser import Flag, Group, location, names, path
+from .parser import Flag, Group, is_photo_folder, location, names, path
 from .percentages import fraction, percentage
 from .shared_flags import AUGMENTATION_FLAGS, DATASET_FLAGS, EXTRACTOR_FLAGS, IMAGE_DIR_HELP, STORAGE_FLAGS, VIEWS_FLAG
 
@@ -21,7 +20,7 @@ FINE_TUNING, SCRATCH = FineTuningOptions(), NetworkOptions(architecture=CONVNETS
 
 PHOTOS = Group("photos", (
     Flag("image_dir", f"{IMAGE_DIR_HELP}; the name of a subfolder is the label of its photos", "image_dir", location,
-         "DIR", bare=os.path.isdir),
+         "DIR", bare=is_photo_folder),
     Flag("test_dir", "second folder with the same classes, to use for the final test (default: hold out part of "
          "--image_dir)", "test_dir", location, "DIR"),
     Flag("testing_percentage", "percentage of the photos held out for the final test, such as 20 or 20%; less than 1 "

@@ -13,7 +13,7 @@ from .percentages import percentage_or_int
 
 EXTRACTOR = ExtractorOptions()
 
-IMAGE_DIR_HELP = "folder with one subfolder of photos per class"
+IMAGE_DIR_HELP = "folder (or s3://, gs:// or az:// address) with one subfolder of photos per class"
 CLASSIFIER_HELP = (f".tflite, .pb or SavedModel folder written by retrain (default: {DEFAULT_TFLITE}), or a graph of "
                    "TensorFlow for Poets")
 

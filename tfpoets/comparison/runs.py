@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tfpoets.data import PARTS, TEST, Dataset, DatasetOptions, Photo, group_numbers, photo_digest, read_dataset
+from tfpoets.data import (PARTS, TEST, Dataset, DatasetOptions, Photo, group_numbers, photo_digest, read_dataset,
+                          reading_ahead)
 from tfpoets.errors import DataError, ModelError, OptionError, PhotoError, join_names
 from tfpoets.evaluation import evaluate
 from tfpoets.exporting import Metadata
@@ -208,7 +209,8 @@ def _read_digests(photos: Sequence[Photo]) -> dict[str, str]:
             return photo_digest(photo.read())
         except PhotoError:
             return ""
-    return dict(zip([photo.uri for photo in photos], map_in_order(digest, photos, core_count())))
+    with reading_ahead(photos):
+        return dict(zip([photo.uri for photo in photos], map_in_order(digest, photos, core_count())))
 
 
 def _count_note(run: _Run, n_found: int) -> list[str]:

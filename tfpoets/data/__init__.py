@@ -5,6 +5,8 @@ from tfpoets.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from .augmentation import DEFAULT_AUGMENTATION, AugmentationOptions, augment_pixels, augment_tensor
+    from .cloud_address import is_cloud_address
+    from .cloud_source import is_test_address
     from .cost_table import MAX_COST_CLASSES, read_costs
     from .dataset import Dataset, Examples, Photo, photo_digest, with_test_photos
     from .dataset_options import DatasetOptions
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from .part_names import PARTS, TEST, TRAINING, VALIDATION
     from .photo_files import PhotoHeader, open_file, read_photo_header
     from .photo_groups import group_numbers
+    from .read_ahead import prefetch, reading_ahead
     from .scene_matches import SceneMatches, are_frequent, find_scene_matches
     from .sources import PHOTO_SOURCES, read_dataset
     from .split import Split, SplitOptions, check_class_sizes, reserved_parts, split_photos
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".augmentation": "DEFAULT_AUGMENTATION AugmentationOptions augment_pixels augment_tensor",
+    ".cloud_address": "is_cloud_address",
+    ".cloud_source": "is_test_address",
     ".cost_table": "MAX_COST_CLASSES read_costs",
     ".dataset": "Dataset Examples Photo photo_digest with_test_photos",
     ".dataset_options": "DatasetOptions",
@@ -68,6 +73,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".part_names": "PARTS TEST TRAINING VALIDATION",
     ".photo_files": "PhotoHeader open_file read_photo_header",
     ".photo_groups": "group_numbers",
+    ".read_ahead": "prefetch reading_ahead",
     ".scene_matches": "SceneMatches are_frequent find_scene_matches",
     ".sources": "PHOTO_SOURCES read_dataset",
     ".split": "Split SplitOptions check_class_sizes reserved_parts split_photos",
