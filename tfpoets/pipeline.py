@@ -26,7 +26,8 @@ from tfpoets.exporting import (ClassifierExport, CrossValidation, ExportedFile, 
                                ReferenceOutputs, UnsureOption, build_keras_classifier, check_destinations,
                                check_formats, check_keras_network, convert, describe_classifier, export_graph,
                                open_graph)
-from tfpoets.extractors import Bottlenecks, Extractor, core_count, extract_bottlenecks, open_extractor
+from tfpoets.extractors import (Bottlenecks, ExecutionOptions, Extractor, core_count, extract_bottlenecks,
+                                open_extractor)
 from tfpoets.files import check_output_folder
 from tfpoets.final_test import evaluate_test_photos
 from tfpoets.graphs import output_columns
@@ -212,7 +213,8 @@ def _extract_bottlenecks(dataset: Dataset, options: RetrainOptions, on_event: Ev
             extractor = open_extractor(extractor_options)
         with stage_events("extract", on_event):
             bottlenecks = extract_bottlenecks(dataset, extractor, options.bottleneck_dir,
-                                              measures=required_measures() if options.runs_doctor else ())
+                                              required_measures() if options.runs_doctor else (),
+                                              ExecutionOptions(ray_address=options.ray_address))
     on_event(BottlenecksExtracted(bottlenecks, extractor))
     return extractor, bottlenecks
 
@@ -222,7 +224,8 @@ def _train(extractor: Extractor | None, dataset: Dataset, options: RetrainOption
     listener = _intermediate_graph_writer(extractor, dataset, options, on_event)
     with stage_events("training", on_event, logs_substages=True):
         return train(extractor, dataset, TrainingContext(options.training, options.extractor, options.bottleneck_dir,
-                                                         listener, build_network))
+                                                         listener, build_network,
+                                                         ExecutionOptions(ray_address=options.ray_address)))
 
 
 def _intermediate_graph_writer(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions,

@@ -13,7 +13,8 @@ from tfpoets.training import (BATCH_NORMS, CHECKPOINTS, CLASS_WEIGHTS, COLOR_MOD
 from .min_accuracy import MIN_ACCURACY
 from .parser import Flag, Group, location, names, path
 from .percentages import fraction, percentage
-from .shared_flags import AUGMENTATION_FLAGS, DATASET_FLAGS, EXTRACTOR_FLAGS, IMAGE_DIR_HELP, STORAGE_FLAGS, VIEWS_FLAG
+from .shared_flags import (AUGMENTATION_FLAGS, DATASET_FLAGS, EXTRACTOR_FLAGS, IMAGE_DIR_HELP, RAY_FLAG, STORAGE_FLAGS,
+                           VIEWS_FLAG)
 
 # The options with their defaults, for the help texts.
 SPLIT, FILES, SGD = SplitOptions(), ExportOptions(), SGDOptions()
@@ -88,6 +89,7 @@ OUTPUT = Group("files", (
     Flag("final_tensor_name", f"name of the output node of the graph (default: {FILES.final_tensor_name})",
          "files.final_tensor_name", metavar="NAME"),
     *STORAGE_FLAGS,
+    RAY_FLAG,
     Flag("summaries_dir", "folder for training curves (PNG and TensorBoard logs), with a subfolder for each run "
          "(default: tf_files/training_summaries)", "summaries_dir", path, "DIR")))
 EVALUATION = Group("evaluation", (

@@ -5,6 +5,7 @@ from tfpoets.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from .cache import CACHE_NAME, BottleneckCache
+    from .cluster import check_ray_address
     from .devices import core_count, gpu_names, has_gpu, has_nvidia_driver
     from .engines import (TENSORFLOW_BATCH, Engine, EngineRunner, LiteRTEngine, LiteRTModel, NotAnImageNetworkError,
                           TensorFlowEngine, is_litert_installed)
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".cache": "CACHE_NAME BottleneckCache",
+    ".cluster": "check_ray_address",
     ".devices": "core_count gpu_names has_gpu has_nvidia_driver",
     ".engines": "TENSORFLOW_BATCH Engine EngineRunner LiteRTEngine LiteRTModel NotAnImageNetworkError "
                 "TensorFlowEngine is_litert_installed",

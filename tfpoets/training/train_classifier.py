@@ -12,8 +12,8 @@ import numpy as np
 from tfpoets.data import (DEFAULT_AUGMENTATION, PARTS, TEST, TRAINING, VALIDATION, AugmentationOptions, Dataset,
                           Examples, Photo)
 from tfpoets.errors import OptionError, TrainingError, check_range, check_type
-from tfpoets.extractors import (Extractor, ExtractorOptions, Network, extract_augmented, extract_bottlenecks,
-                                load_network)
+from tfpoets.extractors import (ExecutionOptions, Extractor, ExtractorOptions, Network, extract_augmented,
+                                extract_bottlenecks, load_network)
 from tfpoets.progress import stage
 
 from .all_layers import FineTuningOptions, NetworkOptions, prepare_fine_tuning, train_all_layers
@@ -154,6 +154,7 @@ class TrainingContext:
         on_event: Called with every event.
         build_network: Returns the network to train from scratch, given its options, those of its input, and the number
             of classes.
+        execution: How bottlenecks are computed.
     """
 
     options: TrainingOptions
@@ -161,6 +162,7 @@ class TrainingContext:
     bottleneck_dir: Path
     on_event: EventCallback
     build_network: Callable[[NetworkOptions, ExtractorOptions, int], InitialNetwork]
+    execution: ExecutionOptions = ExecutionOptions()
 
 
 def train(extractor: Extractor | None, dataset: Dataset, context: TrainingContext) -> TrainingResult:
@@ -204,7 +206,8 @@ def _add_augmented_views(train: Examples, validation: Examples, extractor: Extra
     photos = (*train.photos, *validation.photos)
     assert context.options.augmentation_and_views
     augmentation, n_views = context.options.augmentation_and_views
-    views, computed = extract_augmented(photos, extractor, context.bottleneck_dir, augmentation, n_views)
+    views, computed = extract_augmented(photos, extractor, context.bottleneck_dir, augmentation, n_views,
+                                        context.execution)
     event = AugmentedViewsExtracted(n_views, len(photos), computed)
     context.on_event(event)
     is_missing = np.isnan(views).any((1, 2))
@@ -252,7 +255,8 @@ def _train_all_layers(initial: InitialNetwork, options: FineTuningOptions | Netw
         extractor, fit = train_all_layers(initial, dataset, options, context.extractor_options.views,
                                           context.bottleneck_dir, context.on_event)
     with stage("extract again"):
-        extracted = extract_bottlenecks(dataset, extractor, context.bottleneck_dir).dataset
+        extracted = extract_bottlenecks(dataset, extractor, context.bottleneck_dir,
+                                        execution=context.execution).dataset
     extracted = _select_common(extracted, dataset)
     remaining = dataset.select(_is_in(dataset, extracted))
     if len(remaining) < len(dataset):
