@@ -15,8 +15,11 @@ from typing import Any, TypeVar
 import tfpoets
 from tfpoets.data import FileReader
 from tfpoets.errors import ExtractorError, OptionError, PhotoError, one_line
+from tfpoets.tf_runtime import redirect_native_stderr
 
 from .devices import core_count
+
+log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -108,9 +111,6 @@ class Cluster:
                 raise ExtractorError(f"The node {node['NodeManagerAddress']} {problem[0]}", problem[1])
 
 
-log = logging.getLogger(__name__)
-
-
 def _import_ray() -> Any:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -126,18 +126,26 @@ def _import_ray() -> Any:
 
 def _connect(ray: Any, address: str) -> None:
     """Connect; raise ExtractorError if that fails."""
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": False}
+    options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
-        if address == "local":
-            ray.init("local", num_cpus=core_count(), include_dashboard=False, object_store_memory=LOCAL_STORE_BYTES,
-                     **options)
-        else:
-            _within_time(lambda: _connect_to_running(ray, address, options))
+        with redirect_native_stderr():
+            _init(ray, address, options)
     except Exception as error:  # Ray raises many kinds of errors
         with contextlib.suppress(Exception):
             ray.shutdown()
         raise _connection_error(address, error) from error
-    _silence(ray)
+    # Ray prints the errors of lost workers on standard output, whatever the logging options are. There, they would
+    # interrupt JSON.
+    ray._private.worker.print_worker_logs = lambda *_: None
+
+
+def _init(ray: Any, address: str, options: Mapping[str, Any]) -> None:
+    if address == "local":
+        ray.init("local", num_cpus=core_count(), include_dashboard=False, object_store_memory=LOCAL_STORE_BYTES,
+                 **options)
+    else:
+        _within_time(lambda: _connect_to_running(ray, address, options))
 
 
 def _connect_to_running(ray: Any, address: str, options: Mapping[str, Any]) -> None:
@@ -182,12 +190,6 @@ def _within_time(function: Callable[[], Result]) -> Result:
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
-
-
-def _silence(ray: Any) -> None:
-    """Keep Ray's own messages off the terminal, where they would interrupt progress bars and JSON."""
-    # Ray prints the errors of lost workers on standard output, whatever the logging options are.
-    ray._private.worker.print_worker_logs = lambda *_: None
 
 
 def _versions() -> dict[str, str]:

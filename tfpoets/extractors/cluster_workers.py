@@ -7,6 +7,7 @@ import os
 import queue
 import threading
 import time
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -306,7 +307,9 @@ def _make_dataset(setup: Any, tasks: Sequence[Any], actors: _Actors) -> Any:
     options: dict[str, Any] = {
         "fn_constructor_args": (setup,), "batch_format": "pyarrow", "num_cpus": 1, "max_restarts": -1,
         "max_task_retries": MAX_TASK_RETRIES}
-    with ray.data.DataContext.current(context):
+    # From Ray 2.64 on, the number of retries must be stated differently.
+    with ray.data.DataContext.current(context), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         dataset = ray.data.from_arrow(list(tasks)).map_batches(
             PhotoActor, batch_size=None, compute=_pool(actors.n_photo_actors),
             runtime_env={"env_vars": SINGLE_THREADED}, **options)
