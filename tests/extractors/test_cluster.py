@@ -1,0 +1,81 @@
+"""Ray clusters that cannot be used are reported in one sentence, within a time limit."""
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tfpoets import RetrainOptions, read_dataset
+from tfpoets.errors import ExtractorError, OptionError
+from tfpoets.extractors import ExecutionOptions, Extractor, extract_bottlenecks
+from tfpoets.extractors import cluster as cluster_module
+
+
+def extract(photo_folder: Path, extractor: Extractor, cache: Path, address: str) -> None:
+    extract_bottlenecks(read_dataset(photo_folder), extractor, cache, execution=ExecutionOptions(ray_address=address))
+
+
+@pytest.mark.parametrize("address", ["Auto", "ray://", "ray://host", "ray://host:0", "ray://host:99999", "host:6379",
+                                     "http://host:1", "ray://a b:1", "ray://host:1/x"])
+def test_addresses_have_one_of_three_forms(address: str) -> None:
+    with pytest.raises(OptionError, match="is not the address of a Ray cluster"):
+        RetrainOptions(image_dir="photos", ray_address=address)
+    for valid in ("", "auto", "local", "ray://10.0.0.1:10001", "ray://[::1]:10001"):
+        RetrainOptions(image_dir="photos", ray_address=valid)
+
+
+def test_the_address_is_not_stored_with_the_classifier() -> None:
+    assert "ray_address" not in RetrainOptions(image_dir="photos", ray_address="auto").to_dict()
+
+
+def test_ray_must_be_installed(photo_folder: Path, extractor: Extractor, cache: Path, monkeypatch: pytest.MonkeyPatch
+                               ) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ExtractorError, match="needs Ray, which is not installed") as error:
+        extract(photo_folder, extractor, cache, "auto")
+    assert error.value.remedy == "Run: pip install 'ray[data]'"
+
+
+def test_without_missing_photos_no_cluster_is_needed(photo_folder: Path, extractor: Extractor, cache: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    for photo in photo_folder.rglob("*.png"):
+        os.utime(photo, (1e9, 1e9))  # the stamps of new files are not trusted, so their photos are read again
+    extract(photo_folder, extractor, cache, "")
+    extract(photo_folder, extractor, cache, "auto")
+
+
+def test_a_closed_port_is_reported(photo_folder: Path, extractor: Extractor, cache: Path) -> None:
+    pytest.importorskip("ray")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"ray://127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(ExtractorError, match=f"The Ray cluster {address} cannot be reached: .*refused"):
+            extract(photo_folder, extractor, cache, address)
+
+
+def test_a_server_that_does_not_answer_is_reported_in_time(photo_folder: Path, extractor: Extractor, cache: Path,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    assert cluster_module.CONNECTION_SECONDS == 30
+    monkeypatch.setattr(cluster_module, "CONNECTION_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        start = time.monotonic()
+        with pytest.raises(ExtractorError, match="cannot be reached: it does not answer within 1 s."):
+            extract(photo_folder, extractor, cache, f"ray://127.0.0.1:{server.getsockname()[1]}")
+        assert time.monotonic() - start < 10
+
+
+def test_without_a_running_cluster_auto_is_reported(photo_folder: Path, extractor: Extractor, cache: Path,
+                                                    monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("ray._private.utils.get_ray_temp_dir", lambda: str(tmp_path), raising=False)
+    monkeypatch.setattr("ray._private.services.find_gcs_addresses", lambda: set(), raising=False)
+    with pytest.raises(ExtractorError, match="No Ray cluster was found on this machine: ") as error:
+        extract(photo_folder, extractor, cache, "auto")
+    assert "ray start --head" in error.value.remedy
