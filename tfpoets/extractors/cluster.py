@@ -126,8 +126,7 @@ def _import_ray() -> Any:
 
 def _connect(ray: Any, address: str) -> None:
     """Connect; raise ExtractorError if that fails."""
-    options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
-    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
         with redirect_native_stderr():
             _init(ray, address, options)

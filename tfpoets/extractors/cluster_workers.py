@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import queue
+import re
 import threading
 import time
 import warnings
@@ -217,7 +218,10 @@ def _cluster_error(error: Exception) -> ExtractorError:
     if NoGPUError.__name__ in str(error):
         return NoGPUError("TensorFlow finds no GPU on a node of the Ray cluster that has one.",
                           "Install its CUDA libraries there: pip install 'tensorflow[and-cuda]'")
-    return ExtractorError(f"The Ray cluster failed: {one_line(error)}",
+    # The last line of a traceback names the cause; before it, Ray describes the process, with colours.
+    last_line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    reason = one_line(RuntimeError(re.sub(r"\x1b\[[0-9;]*m", "", last_line)))
+    return ExtractorError(f"The Ray cluster failed: {reason}",
                           "Run the same command again; what was computed is in the cache.")
 
 
