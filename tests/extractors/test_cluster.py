@@ -7,12 +7,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tfpoets import RetrainOptions, read_dataset
+from tfpoets.data import LocalFiles, load_pixels
 from tfpoets.errors import ExtractorError, OptionError
-from tfpoets.extractors import ExecutionOptions, Extractor, extract_bottlenecks
+from tfpoets.extractors import ExecutionOptions, Extractor, LiteRTEngine, extract_bottlenecks
 from tfpoets.extractors import cluster as cluster_module
+from tfpoets.extractors.cached_values import CachedValues
+from tfpoets.extractors.photo_processor import ExtractionJob
 
 
 def extract(photo_folder: Path, extractor: Extractor, cache: Path, address: str) -> None:
@@ -79,3 +83,40 @@ def test_without_a_running_cluster_auto_is_reported(photo_folder: Path, extracto
     with pytest.raises(ExtractorError, match="No Ray cluster was found on this machine: ") as error:
         extract(photo_folder, extractor, cache, "auto")
     assert "ray start --head" in error.value.remedy
+
+
+def test_known_values_are_those_of_the_cache() -> None:
+    pytest.importorskip("pyarrow")
+    from tfpoets.extractors.cluster_worker import KnownValues
+    digests = [f"{number:030x}00" for number in range(50)]  # ends in a zero byte, which NumPy's strings drop
+    known = KnownValues(CachedValues({0: set(digests[:30]), "sharpness": set(digests[20:40])}))
+    for number, digest in enumerate(digests):
+        expected = {value for value, is_missing in ((0, number >= 30), ("sharpness", not 20 <= number < 40))
+                    if is_missing}
+        assert known.missing(digest) == expected
+    assert known.missing("f" * 32) == KnownValues(CachedValues({0: set(), "sharpness": set()})).missing("0" * 32) == {
+        0, "sharpness"}
+
+
+def test_a_task_processes_equal_files_once_and_another_task_again(photo_folder: Path, extractor: Extractor,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    from tfpoets.extractors.cluster_worker import ClusterSetup, KnownValues, PhotoActor, photo_table, read_results
+    monkeypatch.setattr("ray.get", lambda reference: reference)
+    uris = [*(str(photo_folder / "red" / f"{number:03d}.png") for number in range(17)), str(photo_folder / "none.png")]
+    os.rename(uris[3], photo_folder / "red" / "\udcff.png")  # a name that is not valid Unicode
+    uris[3] = str(photo_folder / "red" / "\udcff.png")
+    uris.append(uris[0])
+    job, engine = ExtractionJob(extractor, extractor.digest), LiteRTEngine(extractor.tflite_path)
+    known = KnownValues(CachedValues({0: set()}))
+    actor = PhotoActor(ClusterSetup(job, engine.with_contents(), [LocalFiles()], known))
+    task = photo_table([(number, uri, 0) for number, uri in enumerate(uris)])
+    for _ in range(2):
+        tables = list(actor(task))
+        results = dict(result for table in tables for result in read_results(table))
+        assert [len(table) for table in tables] == [16, 3] and sorted(results) == list(range(19))
+        assert "no such file" in results[17].reason and not results[17].digest
+        assert results[18].digest == results[0].digest and not results[18].vectors
+        run = engine.open_for_pixels()
+        expected = run(load_pixels(Path(uris[3]).read_bytes(), 32, 32)[None])[0]
+        assert np.array_equal(results[3].vectors[0], expected) and results[3].hash_

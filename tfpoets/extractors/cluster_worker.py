@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from .photo_processor import ExtractionJob, PhotoProcessor, PhotoResult
 
 # The number of results in a table. Ray Data collects tables to blocks.
 MAX_RESULTS_PER_TABLE = 16
+# The names of files need not be valid Unicode.
+URI_ENCODING = ("utf-8", "surrogatepass")
 
 
 class KnownValues:
@@ -103,7 +105,7 @@ class PhotoActor:
         self._claims.start_task()
         results: list[tuple[int, PhotoResult]] = []
         for row in photos.to_pylist():
-            photo = Photo(row["uri"], "", source=self._setup.sources[row["source"]])
+            photo = Photo(row["uri"].decode(*URI_ENCODING), "", source=self._setup.sources[row["source"]])
             results.append((row["number"], self._processor.process(photo)))
             if len(results) == MAX_RESULTS_PER_TABLE:
                 yield result_table(results)
@@ -137,12 +139,12 @@ class NetworkActor:
         yield result_table(results)
 
 
-def photo_table(numbers: Iterable[int], uris: Sequence[str], sources: Sequence[int]) -> pyarrow.Table:
-    """Return the table of the photos with these numbers, given the URIs and the numbers of the sources of all."""
-    numbers = list(numbers)
+def photo_table(photos: Sequence[tuple[int, str, int]]) -> pyarrow.Table:
+    """Return a table of photos, at least one, given the number, the URI and the number of the source of each."""
+    numbers, uris, sources = zip(*photos)
     return pyarrow.table({"number": pyarrow.array(numbers, pyarrow.int64()),
-                          "uri": pyarrow.array([uris[number] for number in numbers], pyarrow.string()),
-                          "source": pyarrow.array([sources[number] for number in numbers], pyarrow.int32())})
+                          "uri": pyarrow.array([uri.encode(*URI_ENCODING) for uri in uris], pyarrow.binary()),
+                          "source": pyarrow.array(sources, pyarrow.int32())})
 
 
 def result_table(results: Sequence[tuple[int, PhotoResult]]) -> pyarrow.Table:

@@ -9,9 +9,10 @@ import re
 import threading
 import time
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from tfpoets.child_process import SINGLE_THREADED
@@ -66,12 +67,12 @@ class ClusterWorkers:
                  cluster: Cluster, own_engine: PixelEngine):
         self._photos, self._cached, self._job = photos, cached, job
         self._engine, self._cluster, self._own_engine = engine, cluster, own_engine
-        self._missing = dict.fromkeys(range(len(photos)))
+        self._is_finished, self._n_missing = bytearray(len(photos)), len(photos)
 
     @property
     def finished(self) -> bool:
         """Whether the results of all photos have been yielded."""
-        return not self._missing
+        return not self._n_missing
 
     def results(self) -> Generator[tuple[Photo, PhotoResult] | None, None, None]:
         """Start, and yield photos and results as they become available; see `Workers`.
@@ -82,16 +83,16 @@ class ClusterWorkers:
         """
         try:
             sources, indexes = number_sources(self._photos)
-            uris = [_absolute(photo.uri) for photo in self._photos]
-            self._cluster.check_nodes(_samples(sources, indexes, uris))
+            self._cluster.check_nodes([(sources[indexes[row]], _absolute(self._photos[row].uri)) for row in (0, -1)])
             with _Pipeline(self._job, self._engine, sources, self._cached, self._cluster) as pipeline:
                 n_tasks = TASKS_PER_CORE * self._cluster.n_cpus
-                for size in (min(MAX_PHOTOS_PER_TASK, -(-len(uris) // n_tasks)), PHOTOS_PER_REPEATED_TASK):
-                    if self._missing:
-                        yield from self._run(pipeline, size, uris, indexes)
+                size = min(MAX_PHOTOS_PER_TASK, -(-self._n_missing // n_tasks))
+                yield from self._run(pipeline, size, indexes)
+                if self._n_missing:
+                    yield from self._run(pipeline, PHOTOS_PER_REPEATED_TASK, indexes)
         finally:
             self._cluster.close()
-        if self._missing:
+        if self._n_missing:
             yield from self._run_here()
 
     def start_engine(self) -> BatchThreads:
@@ -104,32 +105,40 @@ class ClusterWorkers:
     def wake(self) -> None:
         """Do nothing: there are no other threads that wait for `results`."""
 
-    def _run(self, pipeline: _Pipeline, size: int, uris: Sequence[str], sources: Sequence[int]
+    def _run(self, pipeline: _Pipeline, size: int, sources: Sequence[int]
              ) -> Iterator[tuple[Photo, PhotoResult] | None]:
         """Yield the results of the photos that have none yet, in tasks of `size` photos."""
         from .cluster_worker import photo_table, read_results
-        missing = list(self._missing)
-        tasks = [photo_table(missing[start:start + size], uris, sources) for start in range(0, len(missing), size)]
-        for table in pipeline.run(tasks):
+        missing = self._missing_numbers()
+        rows = ((number, _absolute(self._photos[number].uri), sources[number]) for number in missing)
+        for table in pipeline.run(photo_table(list(islice(rows, size))) for _ in range(0, len(missing), size)):
             if table is None:
                 yield None
                 continue
             for number, result in read_results(table):
-                if number in self._missing:  # tasks that were started again repeat some results
-                    del self._missing[number]
+                if not self._is_finished[number]:  # tasks that were started again repeat some results
+                    self._finish(number)
                     yield self._photos[number], self._without_repeated(result)
 
     def _run_here(self) -> Iterator[tuple[Photo, PhotoResult] | None]:
         """Yield the results of the photos that failed on the cluster, computed by a process of this machine."""
-        log.debug("Photos that were not processed by the cluster: %d.", len(self._missing))
-        numbers = {id(self._photos[number]): number for number in self._missing}
-        photos = [self._photos[number] for number in self._missing]
+        log.debug("Photos that were not processed by the cluster: %d.", self._n_missing)
+        photos = [self._photos[number] for number in self._missing_numbers()]
+        numbers = {id(photo): number for photo, number in zip(photos, self._missing_numbers())}
         workers = WorkerProcesses(photos, self._cached, self._job, self._own_engine, 1)
         with closing(complete_results(workers)) as results:
             for item in results:
                 if item is not None:
-                    del self._missing[numbers[id(item[0])]]
+                    self._finish(numbers[id(item[0])])
                 yield item
+
+    def _missing_numbers(self) -> list[int]:
+        """Return the numbers of the photos that have no result yet."""
+        return [number for number, is_finished in enumerate(self._is_finished) if not is_finished]
+
+    def _finish(self, number: int) -> None:
+        self._is_finished[number] = True
+        self._n_missing -= 1
 
     def _without_repeated(self, result: PhotoResult) -> PhotoResult:
         """Return a result without the values that another file with the same bytes has already given."""
@@ -174,7 +183,7 @@ class _Pipeline:
     def __exit__(self, *_: object) -> None:
         self._setup = None
 
-    def run(self, tasks: Sequence[Any]) -> Iterator[Any]:
+    def run(self, tasks: Iterable[Any]) -> Iterator[Any]:
         """Yield tables of results as they arrive, and None after each second without one.
 
         Args:
@@ -188,7 +197,7 @@ class _Pipeline:
         n_network_actors = max(1, n_gpus) if self._batch_size > 1 else 0
         actors = _Actors(max(1, self._cluster.n_cpus - n_network_actors), n_network_actors, n_gpus > 0,
                          self._batch_size)
-        arguments = ([self._setup], tasks, actors)
+        arguments = ([self._setup], list(tasks), actors)
         if self._cluster.is_client:
             actor: Any = self._ray.remote(num_cpus=0)(_Stream)
             actor = actor.remote(*arguments)
@@ -196,6 +205,7 @@ class _Pipeline:
         else:
             stream = _Stream(*arguments)
             take, stop = stream.take, stream.stop
+        del arguments  # the tables are in Ray's object store
         last_result = time.monotonic()
         try:
             while (tables := take()) is not None:
@@ -337,10 +347,4 @@ def cluster_engine(engine: PixelEngine) -> PixelEngine:
 
 def _absolute(uri: str) -> str:
     """Return a URI that means the same in the working folder of another process."""
-    return uri if "://" in uri else os.path.abspath(uri)
-
-
-def _samples(sources: Sequence[FileReader], indexes: Sequence[int], uris: Sequence[str]
-             ) -> list[tuple[FileReader, str]]:
-    """Return the first and the last photo."""
-    return [(sources[indexes[row]], uris[row]) for row in (0, len(uris) - 1)]
+    return uri if "://" in uri or os.path.isabs(uri) else os.path.abspath(uri)
