@@ -1,14 +1,14 @@
 """Measure extraction on Ray clusters whose nodes are all on this machine.
 
-    python -m tests.benchmarks.scale_cluster [--photos=PHOTOS] [--steps=scaling,real,node,memory,writer]
+    python -m tests.benchmarks.scale_cluster [--photos=PHOTOS] [--steps=scaling,real,node,writer]
 
 scaling: one and two nodes with one core each. Each photo takes a fixed time without using a core, so that the nodes do
     not compete for the cores of this machine. The rate is that at which the workers open photos, from the 100th to the
     last one.
 real: the same with real photos and the default network.
 node: a node is killed when half of the photos have been processed.
-memory: the memory of this process (RssAnon) while 50,000 photos are processed, from the 5,000th on.
-writer: the most photos per second that this process receives from workers that do nothing, and stores.
+writer: the most photos per second that this process receives from workers that do almost nothing, and stores, and its
+    memory (RssAnon) meanwhile.
 """
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .coordinator import ConstantEngine
 
 DEPTH = 1280
 NODE = {"num_cpus": 1, "object_store_memory": 200 * 2 ** 20}
-STEPS = ("scaling", "real", "node", "memory", "writer")
+STEPS = ("scaling", "real", "node", "writer")
 
 
 class MadePhotos:
@@ -96,9 +96,10 @@ def main() -> None:
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--steps", default=",".join(STEPS))
     parser.add_argument("--seconds", type=float, default=0.05, help="time of an emulated photo")
-    parser.add_argument("--count", type=int, default=50_000, help="photos of the steps memory and writer")
+    parser.add_argument("--count", type=int, default=50_000, help="photos of the step writer")
     flags = parser.parse_args()
-    os.environ.update(ENVIRONMENT)
+    # Ray gives its workers a low priority. Then other programs on this machine would slow down the nodes.
+    os.environ.update(ENVIRONMENT, RAY_worker_niceness="0")
     os.environ["PYTHONPATH"] = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])
     with tempfile.TemporaryDirectory(prefix="tfpoets-scale-") as folder:
         for step in flags.steps.split(","):
@@ -157,31 +158,24 @@ def measure_node(folder: Path, flags: argparse.Namespace) -> None:
           f"{len(bottlenecks.unreadable)} unreadable, {n_opened - count} opened again", flush=True)
 
 
-def measure_memory(folder: Path, flags: argparse.Namespace) -> None:
-    """Print the growth of the memory of this process."""
-    memory: dict[int, float] = {}
-
-    def record(done: int) -> None:
-        if done % 5000 == 0:
-            memory[done] = _anonymous_megabytes()
-    dataset = MadePhotos().dataset(flags.count)
-    with running_cluster(2), listen_to_progress(Rate(100, record)):
-        extract(dataset, folder / "memory")
-    print(f"memory of this process in MB, by photos: {memory}", flush=True)
-
-
 def _anonymous_megabytes() -> float:
     status = Path("/proc/self/status").read_text()
     return round(int(status.split("RssAnon:")[1].split()[0]) / 1024, 1)
 
 
 def measure_writer(folder: Path, flags: argparse.Namespace) -> None:
-    """Print the most photos per second that this process can receive and store."""
-    rate = Rate(1000)
+    """Print the most photos per second that this process can receive and store, and its memory meanwhile."""
+    memory: dict[int, float] = {}
+
+    def record(done: int) -> None:
+        if done % 5000 == 0:
+            memory[done] = _anonymous_megabytes()
+    rate = Rate(1000, record)
     with running_cluster(2), listen_to_progress(rate):
         extract(MadePhotos().dataset(flags.count), folder / "writer")
     print(f"writer: {rate.value():.0f} photos/s, while the workers use the same cores; "
           f"{rate.value(1):.0f} photos per second of processor time of this process", flush=True)
+    print(f"memory of this process in MB, by photos: {memory}", flush=True)
 
 
 def extract(dataset: Dataset, cache: Path) -> Any:

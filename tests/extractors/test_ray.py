@@ -76,7 +76,8 @@ class FilesOfThisProcess(LocalFiles):
 def cluster() -> Iterator[Any]:
     """A running cluster, which RAY_ADDRESS names, so that "auto" is its address."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in cluster_module.ENVIRONMENT.items():
+        # By default, Ray's workers have a low priority, and other programs would slow down the tests.
+        for name, value in {**cluster_module.ENVIRONMENT, "RAY_worker_niceness": "0"}.items():
             patch.setenv(name, value)
         paths = os.pathsep.join([str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
         patch.setenv("PYTHONPATH", paths)
