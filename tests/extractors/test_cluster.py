@@ -82,7 +82,7 @@ def test_without_a_running_cluster_auto_is_reported(photo_folder: Path, extracto
     monkeypatch.setattr("ray._private.services.find_gcs_addresses", lambda: set(), raising=False)
     with pytest.raises(ExtractorError, match="No Ray cluster was found on this machine: ") as error:
         extract(photo_folder, extractor, cache, "auto")
-    assert "ray start --head" in error.value.remedy
+    assert "docs/scale.md" in error.value.remedy
 
 
 def test_known_values_are_those_of_the_cache() -> None:

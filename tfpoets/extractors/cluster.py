@@ -73,7 +73,7 @@ class Cluster:
         self.n_cpus, self.n_gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
         if self.n_cpus < 1:
             self.close()
-            raise ExtractorError("The Ray cluster has no cores.", "Add nodes to it: ray start --address=HOST:PORT")
+            raise ExtractorError("The Ray cluster has no cores.", "Add nodes with cores to it, see docs/scale.md.")
 
     def close(self) -> None:
         """Disconnect, and end the cluster if it is local."""
@@ -166,7 +166,7 @@ def _connection_error(address: str, error: Exception) -> ExtractorError:
         reason = one_line(error)
     if address == "auto":
         return ExtractorError(f"No Ray cluster was found on this machine: {reason}",
-                              "Start one: ray start --head. Then join the other machines to it, as this command says.")
+                              "Start one (docs/scale.md), or use the address of one that runs elsewhere.")
     return ExtractorError(f"The Ray cluster {address} cannot be reached: {reason}",
                           "Check that it runs, and that its address has the port of the Ray Client server, usually "
                           "10001.")
