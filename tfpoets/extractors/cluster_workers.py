@@ -37,8 +37,9 @@ TASKS_PER_CORE = 8
 PHOTOS_PER_REPEATED_TASK = 8
 # How often Ray starts a task again after its worker or node failed, before the photos are given out anew.
 MAX_TASK_RETRIES = 1
-# The sizes of the blocks in which results are sent, in bytes: about 50 bottlenecks, or 50 decoded photos.
-RESULT_BLOCK_BYTES, PIXEL_BLOCK_BYTES = 2 ** 18, 2 ** 24
+# The sizes of the blocks in which results are sent, in bytes: the bottlenecks of a task, or about 50 decoded photos. With
+# smaller blocks, this process spends more time on receiving them than on storing the results.
+RESULT_BLOCK_BYTES, PIXEL_BLOCK_BYTES = 2 ** 20, 2 ** 24
 # Blocks that wait for the writer of the cache in this process. Beyond this, Ray Data stops giving out work.
 MAX_WAITING_BLOCKS = 8
 # If no result arrives for this long, in seconds, it is checked whether the cluster still has nodes.
