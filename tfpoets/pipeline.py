@@ -219,9 +219,14 @@ def _extract_bottlenecks(dataset: Dataset, options: RetrainOptions, on_event: Ev
         with stage_events("extract", on_event):
             bottlenecks = extract_bottlenecks(dataset, extractor, options.bottleneck_dir,
                                               required_measures() if options.runs_doctor else (),
-                                              ExecutionOptions(max_memory_gb=options.max_memory_gb))
+                                              _execution(options))
     on_event(BottlenecksExtracted(bottlenecks, extractor))
     return extractor, bottlenecks
+
+
+def _execution(options: RetrainOptions) -> ExecutionOptions:
+    """Return the options that control where bottlenecks are computed and kept."""
+    return ExecutionOptions(max_memory_gb=options.max_memory_gb, ray_address=options.ray_address)
 
 
 def _train(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions, on_event: EventCallback
@@ -230,7 +235,7 @@ def _train(extractor: Extractor | None, dataset: Dataset, options: RetrainOption
     with stage_events("training", on_event, logs_substages=True):
         return train(extractor, dataset, TrainingContext(options.training, options.extractor, options.bottleneck_dir,
                                                          listener, build_network,
-                                                         ExecutionOptions(max_memory_gb=options.max_memory_gb)))
+                                                         _execution(options)))
 
 
 def _intermediate_graph_writer(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions,

@@ -22,7 +22,7 @@ from .parser import Flag, Group, is_photo_folder, location, option_values, parse
 from .paths import TF_FILES
 from .percentages import percentage
 from .run_command import UsageError, run_command
-from .shared_flags import DATASET_FLAGS, EXTRACTOR_FLAGS, IMAGE_DIR_HELP, STORAGE_FLAGS, dataset_options
+from .shared_flags import DATASET_FLAGS, EXTRACTOR_FLAGS, IMAGE_DIR_HELP, RAY_FLAG, STORAGE_FLAGS, dataset_options
 
 DEFAULT_PICTURE = TF_FILES / "comparison.png"
 TRUST = "trust_model"
@@ -80,7 +80,7 @@ FLAGS = (
         Flag("output", f"picture of the accuracy against the time, .png or .jpg (default: {DEFAULT_PICTURE})",
              parse=path, metavar="FILE"),
         Flag("format", "text (default), or json to print one object", choices=("text", "json")),
-        *STORAGE_FLAGS)))
+        *STORAGE_FLAGS, RAY_FLAG)))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -97,7 +97,7 @@ def options_from(args: dict[str, Any]) -> CompareOptions | CompareRunsOptions:
     """
     dataset = dataset_options(args)
     if "runs" in args:
-        ignored = [f"--{flag.name}" for flag in (*PHOTO_FLAGS, *NETWORK_FLAGS, *STORAGE_FLAGS)
+        ignored = [f"--{flag.name}" for flag in (*PHOTO_FLAGS, *NETWORK_FLAGS, *STORAGE_FLAGS, RAY_FLAG)
                    if flag.name in args and flag.name != TRUST]
         if ignored:
             raise UsageError(f"{ignored[0]} is only for a comparison of networks, not of earlier runs.", "Omit it.")

@@ -12,7 +12,8 @@ from tfpoets.training import (BATCH_NORMS, CHECKPOINTS, CLASS_WEIGHTS, COLOR_MOD
 from .min_accuracy import MIN_ACCURACY
 from .parser import Flag, Group, is_photo_folder, location, names, path
 from .percentages import fraction, percentage
-from .shared_flags import AUGMENTATION_FLAGS, DATASET_FLAGS, EXTRACTOR_FLAGS, IMAGE_DIR_HELP, STORAGE_FLAGS, VIEWS_FLAG
+from .shared_flags import (AUGMENTATION_FLAGS, DATASET_FLAGS, EXTRACTOR_FLAGS, IMAGE_DIR_HELP, RAY_FLAG, STORAGE_FLAGS,
+                           VIEWS_FLAG)
 
 # The options with their defaults, for the help texts.
 SPLIT, FILES, SGD = SplitOptions(), ExportOptions(), SGDOptions()
@@ -89,6 +90,7 @@ OUTPUT = Group("files", (
     *STORAGE_FLAGS,
     Flag("max_memory_gb", "keep computed features in memory only up to G gigabytes, and otherwise read them from a "
          "temporary file in --bottleneck_dir (default: half of the free memory)", "max_memory_gb", float, "G"),
+    RAY_FLAG,
     Flag("summaries_dir", "folder for training curves (PNG and TensorBoard logs), with a subfolder for each run "
          "(default: tf_files/training_summaries)", "summaries_dir", path, "DIR")))
 EVALUATION = Group("evaluation", (

@@ -54,6 +54,10 @@ STORAGE_FLAGS = (
     Flag("model_dir", f"folder for downloaded and prepared networks (default: {EXTRACTOR.model_dir})",
          "extractor.model_dir", path, "DIR"))
 
+RAY_FLAG = Flag("ray_address", "compute the features that the cache lacks on a Ray cluster (docs/scale.md): auto for "
+                "the cluster that this machine belongs to, ray://HOST:PORT for another one, or local for a new one on "
+                "this machine (default: do not use Ray)", "ray_address", metavar="ADDRESS")
+
 GRAPH_FLAGS = Group("graphs of TensorFlow for Poets", (
     Flag("labels", "label file, one label per line (default: the label file next to the graph); for classifiers made "
          "by retrain, other names for the same classes", "legacy.labels", path, "FILE"),

@@ -215,6 +215,10 @@ class LiteRTEngine:
         run = self.open()
         return lambda pixels: run(network_input(pixels))
 
+    def with_contents(self) -> LiteRTEngine:
+        """Return the same engine with the contents of the file in place of its path, for other machines."""
+        return LiteRTEngine(self._tflite if isinstance(self._tflite, bytes) else self._tflite.read_bytes(), self._size)
+
 
 class TensorFlowEngine:
     """A frozen graph, run by TensorFlow in batches and in full float32.
@@ -244,6 +248,11 @@ class TensorFlowEngine:
             raise NoGPUError("TensorFlow finds no GPU.",
                              "Install its CUDA libraries: pip install 'tensorflow[and-cuda]'")
         return load_frozen_graph(self._read(), *self._nodes, takes_pixels=True)
+
+    def with_contents(self) -> TensorFlowEngine:
+        """Return the same engine with the contents of the file in place of its path, for other machines."""
+        return TensorFlowEngine(self._read(), *self._nodes, batch_size=self.batch_size,
+                                requires_gpu=self.requires_gpu)
 
     def _read(self) -> bytes:
         return self._graph if isinstance(self._graph, bytes) else self._graph.read_bytes()
