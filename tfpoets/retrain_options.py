@@ -148,7 +148,8 @@ class RetrainOptions:
     def to_dict(self) -> dict[str, Any]:
         """Return the options for JSON, with paths as strings, without empty options and UNSTORED_OPTIONS."""
         values = {**asdict(self), "doctor": self.runs_doctor}
-        return _to_json({name: value for name, value in values.items() if value is not None})
+        stored: dict[str, Any] = _to_json({name: value for name, value in values.items() if value is not None})
+        return stored
 
 
 def check_percentages(values: Mapping[str, Any]) -> None:

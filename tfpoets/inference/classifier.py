@@ -288,7 +288,7 @@ def _map_in_order(pool: ThreadPoolExecutor, function: Callable[[Source], Result]
     Unlike `Executor.map`, this does not consume all sources at once.
     """
     remaining = iter(sources)
-    pending: deque[tuple[Source, Future]] = deque()
+    pending: deque[tuple[Source, Future[Result]]] = deque()
     try:
         while True:
             for source in islice(remaining, lookahead - len(pending)):
