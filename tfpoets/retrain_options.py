@@ -18,7 +18,7 @@ from tfpoets.training import TrainingOptions, check_batch_size
 TF_FILES = Path("tf_files")
 
 # These do not affect the result, so they are not stored with it.
-UNSTORED_OPTIONS = ("offline", "resume", "trust_model", "advice")
+UNSTORED_OPTIONS = ("offline", "resume", "trust_model", "advice", "flags")
 # The percentages, and the class of the group of options that each one belongs to.
 PERCENTAGES = {"testing_percentage": "split=SplitOptions", "validation_percentage": "split=SplitOptions",
                "random_crop": "augmentation=AugmentationOptions", "random_scale": "augmentation=AugmentationOptions",
@@ -60,6 +60,8 @@ class RetrainOptions:
         summaries_dir: The folder of the training curves, with one folder per run.
         intermediate_output_graphs_dir: The folder of the intermediate graphs of training by gradient descent.
         test_batch_size: Also report the accuracy on this many test photos, drawn evenly from the classes; -1: omit it.
+        flags: The flags of the command line, by name, to store with the classifier, so that the run can be repeated
+            (`retrain --flags_from`); None in programs.
     """
 
     image_dir: Path | str | None = None
@@ -78,6 +80,7 @@ class RetrainOptions:
     summaries_dir: Path = TF_FILES / "training_summaries"
     intermediate_output_graphs_dir: Path = TF_FILES / "intermediate_graphs"
     test_batch_size: int = -1
+    flags: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name, expected in (("dataset", DatasetOptions), ("split", SplitOptions), ("extractor", ExtractorOptions),

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from tfpoets.escaping import has_unsafe_characters
 
 from .arguments import ArgumentChecker
+from .flags_file import with_flags_from_file
 from .interrupts import set_command
 from .invocation import program_name
 from .messages import configure_messages, set_flags, show_tracebacks
@@ -195,12 +196,27 @@ def help_hint(program: str) -> str:
     return f"Run {program} --help to see all flags."
 
 
+def complete_arguments(program: str, argv: Sequence[str], flags: Sequence[Flag]) -> list[str]:
+    """Return the arguments in the form that argparse expects, with those of the file that --flags_from names.
+
+    Args:
+        program: The name of the program and the command.
+        argv: The arguments as they were typed.
+        flags: The flags of the command.
+
+    Raises:
+        UsageError: An argument is not what the user meant, or the file cannot be used.
+    """
+    checked = ArgumentChecker(flags, help_hint(program)).check(argv)
+    return with_flags_from_file(checked, argv, flags)
+
+
 class _Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises UsageError, and explains arguments that are not what the user meant."""
 
     def parse(self, argv: list[str], flags: Sequence[Flag]) -> dict[str, Any]:
         # This check comes first, because argparse would report --image_dir as missing if --image_dri was given.
-        checked = ArgumentChecker(flags, help_hint(self.prog)).check(argv)
+        checked = complete_arguments(self.prog, argv, flags)
         namespace, unknown = self.parse_known_args(checked)
         if unknown:
             self.error(f"Unexpected argument {unknown[0]!r}.")

@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from tfpoets.retrain_options import RetrainOptions
 from tfpoets.training import (FineTuningOptions, HeadOptions, LBFGSTrainer, NetworkOptions, SGDOptions, SGDTrainer,
                               TrainingOptions, trainer_named)
 
-from .invocation import command_line
+from .flags_file import FLAGS_FROM, given_flags
+from .invocation import command_line, program_name
 from .messages import print_json, print_lines
 from .min_accuracy import MIN_ACCURACY, accuracy_exit_code, check_min_accuracy
-from .parser import option_values, parse_flags
+from .parser import complete_arguments, option_values, parse_flags
 from .paths import DEFAULT_TFLITE
 from .retrain_flags import FLAGS, SCRATCH
 from .retrain_text import EventPrinter
@@ -52,16 +54,23 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> int:
     """Parse the command line, run the retraining, and return the exit code."""
-    args = parse_flags("retrain", DESCRIPTION, FLAGS, argv)
+    arguments = sys.argv[1:] if argv is None else argv
+    args = parse_flags("retrain", DESCRIPTION, FLAGS, arguments)
+    args.pop(FLAGS_FROM, None)
+    if not args.get("image_dir") and not args.get("manifest"):
+        raise UsageError("retrain needs a folder that contains one folder of photos per class, such as "
+                         "my_photos/daisy and my_photos/rose.", f"Write {command_line('retrain', 'my_photos')}")
     as_json = args.pop("format", "text") == "json"
     stream = sys.stderr if as_json else sys.stdout
     printer = EventPrinter(stream, args.pop("print_misclassified_test_images", False))
     min_accuracy = args.pop(MIN_ACCURACY.name, None)
-    options = options_from(args)
+    flags = [flag for group in FLAGS for flag in group.flags]
+    options = replace(options_from(args),
+                      flags=given_flags(complete_arguments(program_name("retrain"), arguments, flags), flags))
     check_min_accuracy(min_accuracy, has_test=bool(options.split.testing_percentage or options.test_dir
                                                    or options.dataset.manifest))
     result = retrain(options, on_event=printer, label_command=label_command,
-                     retrain_command=retrain_command(sys.argv[1:] if argv is None else argv))
+                     retrain_command=retrain_command(arguments))
     print_lines(f"Label a photo:  {label_command(options.files.tflite)}", *advice_lines(result.advice), stream=stream)
     if as_json:  # in ASCII, so that it is the same in every encoding
         print_json(result.to_dict(), ensure_ascii=True, allow_nan=False)

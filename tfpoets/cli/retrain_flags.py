@@ -10,6 +10,7 @@ from tfpoets.training import (BATCH_NORMS, CHECKPOINTS, CLASS_WEIGHTS, COLOR_MOD
                               OPTIMIZERS, SCHEDULES, WEIGHTS, FineTuningOptions, NetworkOptions, SGDOptions,
                               solver_names)
 
+from .flags_file import FLAGS_FROM
 from .min_accuracy import MIN_ACCURACY
 from .parser import Flag, Group, location, names, path
 from .percentages import fraction, percentage
@@ -104,6 +105,9 @@ EVALUATION = Group("evaluation", (
          "training and test photos (default, except for networks trained from scratch, which do not need the features "
          "of a pretrained network otherwise)", const=True),
     Flag("nodoctor", "do not search the photos for problems", const=True),
+    Flag(FLAGS_FROM, "repeat an earlier run: use the flags in the .json file next to its graph, or in a file such as "
+         '{"image_dir": "photos", "seed": 3}; flags on the command line override them, and paths are relative to the '
+         "current folder", parse=path, metavar="FILE"),
     Flag("print_misclassified_test_images", "list the misclassified test photos", const=True),
     Flag("format", "text (default), or json to print the result as one object and everything else to standard error",
          choices=("text", "json"))))
