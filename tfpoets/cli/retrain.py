@@ -17,6 +17,7 @@ from tfpoets.graphs import architecture_names, find_architecture
 from tfpoets.networks import ARCHITECTURES, CONVNETS, RESNET, is_own_network
 from tfpoets.pipeline import retrain
 from tfpoets.retrain_options import RetrainOptions
+from tfpoets.retrain_result import RetrainResult
 from tfpoets.training import (FineTuningOptions, HeadOptions, LBFGSTrainer, NetworkOptions, SGDOptions, SGDTrainer,
                               TrainingOptions, trainer_named)
 
@@ -30,7 +31,7 @@ from .retrain_flags import FLAGS, SCRATCH
 from .retrain_text import EventPrinter
 from .run_command import UsageError, run_command
 from .shared_flags import augmentation_options, dataset_options, extractor_options
-from .text import advice_lines
+from .text import advice_lines, learning_curve_lines
 
 log = logging.getLogger(__name__)
 
@@ -71,10 +72,19 @@ def _run(argv: list[str] | None) -> int:
                                                    or options.dataset.manifest))
     result = retrain(options, on_event=printer, label_command=label_command,
                      retrain_command=retrain_command(arguments))
-    print_lines(f"Label a photo:  {label_command(options.files.tflite)}", *advice_lines(result.advice), stream=stream)
+    print_lines(*_forecast_lines(result, options), *advice_lines(result.advice),
+                f"Label a photo:  {label_command(options.files.tflite)}", stream=stream)
     if as_json:  # in ASCII, so that it is the same in every encoding
         print_json(result.to_dict(), ensure_ascii=True, allow_nan=False)
     return accuracy_exit_code(result.metrics, min_accuracy, "test accuracy")
+
+
+def _forecast_lines(result: RetrainResult, options: RetrainOptions) -> list[str]:
+    """Return the forecast for more photos, unless the output contains it anyway."""
+    is_recommended = any(item.kind == "photos" for item in result.advice.recommendations)
+    if result.learning_curve is None or options.advice or is_recommended:
+        return []
+    return learning_curve_lines(result.learning_curve, result.labels, False)
 
 
 def label_command(classifier: Path) -> str:
