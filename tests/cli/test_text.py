@@ -92,5 +92,6 @@ def test_written_files_with_the_same_stem_share_a_line_and_differences_are_shown
     agreeing = ExportedFile("g.pb", Path("a/g.pb"), 1, 9, 9, 1e-7, None)
     assert written_lines(ExportResult(files, ())) == ["Written:", "  a/g.pb, .tflite", "  a/labels.txt", "  saved/1"]
     assert written_lines(ExportResult(files, (agreeing,)))[0] == "Written, and verified on 9 test photos:"
-    lines = written_lines(ExportResult(files, (agreeing, ExportedFile("g.tflite", Path("a/g.tflite"), 1, 9, 8, 0.1, None))))
+    differing = ExportedFile("g.tflite", Path("a/g.tflite"), 1, 9, 8, 0.1, None)
+    lines = written_lines(ExportResult(files, (agreeing, differing)))
     assert lines[0] == "Written:" and lines[-1].startswith("  g.tflite: 8 of 9 labels agree")

@@ -32,6 +32,7 @@ from .retrain_text import EventPrinter
 from .run_command import UsageError, run_command
 from .shared_flags import augmentation_options, dataset_options, extractor_options
 from .text import advice_lines, learning_curve_lines
+from .time_estimates import TimeEstimates
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,13 @@ def _run(argv: list[str] | None) -> int:
                       flags=given_flags(complete_arguments(program_name("retrain"), arguments, flags), flags))
     check_min_accuracy(min_accuracy, has_test=bool(options.split.testing_percentage or options.test_dir
                                                    or options.dataset.manifest))
-    result = retrain(options, on_event=printer, label_command=label_command,
+    estimates = TimeEstimates(options.training.all_layers.epochs if options.training.all_layers else 0)
+
+    def on_event(event: Any) -> None:
+        estimates(event)
+        printer(event)
+
+    result = retrain(options, on_event=on_event, label_command=label_command,
                      retrain_command=retrain_command(arguments))
     print_lines(*_forecast_lines(result, options), *advice_lines(result.advice),
                 f"Label a photo:  {label_command(options.files.tflite)}", stream=stream)
