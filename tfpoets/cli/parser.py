@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from tfpoets.escaping import has_unsafe_characters
 
 from .arguments import ArgumentChecker
+from .examples import format_examples
 from .flags_file import with_flags_from_file
 from .interrupts import set_command
 from .invocation import program_name
@@ -134,10 +135,10 @@ def parse_flags(command: str, description: str, groups: Sequence[Group], argv: l
     Raises:
         UsageError: The command line is invalid.
     """
-    parser = _Parser(prog=program_name(command), description=description, allow_abbrev=False,
-                     formatter_class=_HelpFormatter)
     groups = (*groups, MESSAGES)
     flags = [flag for group in groups for flag in group.flags]
+    parser = _Parser(prog=program_name(command), usage=_usage(command, flags), description=description,
+                     epilog=format_examples(command), allow_abbrev=False, formatter_class=_HelpFormatter)
     for group in groups:
         container = parser.add_argument_group(group.title, group.description) if group.title else parser
         for flag in group.flags:
@@ -152,6 +153,15 @@ def parse_flags(command: str, description: str, groups: Sequence[Group], argv: l
     if args.get("format", "text") != "text":
         write_utf8()
     return args
+
+
+def _usage(command: str, flags: Sequence[Flag]) -> str:
+    """Return the usage: the arguments without the name of a flag, the required flags, and [options] for the others."""
+    brackets = {"1": "{}", "?": "[{}]", "*": "[{} ...]", "+": "{} [{} ...]"}
+    parts = [brackets[flag.nargs].format(flag.spelling, flag.spelling) for flag in flags if flag.nargs]
+    parts += [f"[{flag.metavar}]" for flag in flags if flag.bare]
+    parts += [f"{flag.spelling}={flag.metavar}" for flag in flags if flag.required]
+    return " ".join([program_name(command), *parts, "[options]"])
 
 
 def write_utf8() -> None:
@@ -230,6 +240,10 @@ class _Parser(argparse.ArgumentParser):
 class _HelpFormatter(argparse.HelpFormatter):
     def __init__(self, prog: str, **options: Any):
         super().__init__(prog, max_help_position=30, **options)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Return a paragraph as lines; examples keep theirs."""
+        return text if text.startswith("examples:") else super()._fill_text(text, width, indent)
 
 
 def path(text: str) -> Path:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from tfpoets.data import SplitOptions
 from tfpoets.exporting import ExportOptions, format_names
@@ -135,4 +136,17 @@ SGD_FLAGS = Group("TensorFlow for Poets", (
     Flag("checkpoint_path", "ignored, because cached bottlenecks make it unnecessary", metavar="FILE"),
     *AUGMENTATION_FLAGS),
     "Each of the first three flags selects --solver=sgd.")
-FLAGS = (PHOTOS, Group("extractor", (*EXTRACTOR_FLAGS, VIEWS_FLAG)), HEAD, NETWORK, OUTPUT, EVALUATION, SGD_FLAGS)
+MOST_USED = ("image_dir", "test_dir", "manifest", "output_graph", "export", "tfhub_module", "image_size",
+             "fine_tune_epochs", "unknown_coverage", "advice")
+
+
+def _with_most_used_first(groups: tuple[Group, ...]) -> tuple[Group, ...]:
+    """Return the groups after a group of the flags that people use first."""
+    flags = {flag.name: flag for group in groups for flag in group.flags}
+    first = Group("flags to begin with", tuple(flags[name] for name in MOST_USED))
+    return first, *(replace(group, flags=tuple(flag for flag in group.flags if flag.name not in MOST_USED))
+                    for group in groups)
+
+
+FLAGS = _with_most_used_first((PHOTOS, Group("extractor", (*EXTRACTOR_FLAGS, VIEWS_FLAG)), HEAD, NETWORK, OUTPUT,
+                               EVALUATION, SGD_FLAGS))
