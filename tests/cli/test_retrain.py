@@ -232,7 +232,7 @@ def test_without_test_photos_no_accuracy_is_printed(
 
 @pytest.mark.parametrize("arguments, code, sentence", [
     (["--image_dri=x"], 2, "did you mean --image_dir?"),
-    ([], 2, "--image_dir is missing"),
+    ([], 2, "tfpoets retrain my_photos"),
     (["--image_dir=nowhere"], 1, "There is no folder nowhere."),
     (["--image_dir=~/surely/not/there"], 1, "There is no folder " + os.path.expanduser("~")),
     (["--image_dir=photos", "--testing_percentage=120"], 2, "120 is not a number that is at least 0 and below 100"),

@@ -27,7 +27,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "devices": (("show what a run would use", ""),),
     "sample_photos": (("write handwritten digits, which needs no network", "digits"),),
     "quantize_graph": (("round the weights to 256 values",
-                        "--input=graph.pb --output=small.pb --mode=weights_rounded"),),
+                        "--input=a.pb --output=b.pb --mode=weights_rounded"),),
     "count_ops": (("count the operations of a graph", "tf_files/retrained_graph.pb"),),
     "graph_pb2tb": (("write a graph for TensorBoard", "tf_files/logs tf_files/retrained_graph.pb"),)}
 
