@@ -93,7 +93,8 @@ def test_the_caution_comes_first_and_names_a_pattern(videos: Path, run: Callable
     assert output.index("CAUTION:") < output.index("Final test accuracy")
     assert "group_pattern='video{group}_frame*'" in output
     steps = output[output.index("Next steps"):]
-    assert "1. Keep the photos of each scene together" in steps and "Add '--group_pattern=video{group}_frame*'" in steps
+    assert "1. Keep the photos of each scene together" in steps
+    assert "Add '--group_pattern=video{group}_frame*' to the command." in steps
     assert all(len(line) < 80 for line in output.splitlines())
 
 
