@@ -18,7 +18,7 @@ from tfpoets.training import TrainingOptions, check_batch_size
 TF_FILES = Path("tf_files")
 
 # These do not affect the result, so they are not stored with it.
-UNSTORED_OPTIONS = ("offline", "resume", "trust_model", "advice", "max_memory_gb", "ray_address")
+UNSTORED_OPTIONS = ("offline", "resume", "trust_model", "advice", "max_memory_gb", "ray_address", "flags")
 # The percentages, and the class of the group of options that each one belongs to.
 PERCENTAGES = {"testing_percentage": "split=SplitOptions", "validation_percentage": "split=SplitOptions",
                "random_crop": "augmentation=AugmentationOptions", "random_scale": "augmentation=AugmentationOptions",
@@ -64,6 +64,8 @@ class RetrainOptions:
         ray_address: The Ray cluster whose nodes compute the bottlenecks; see `ExecutionOptions`. "": this machine
             computes them.
         test_batch_size: Also report the accuracy on this many test photos, drawn evenly from the classes; -1: omit it.
+        flags: The flags of the command line, by name, to store with the classifier, so that the run can be repeated
+            (`retrain --flags_from`); None in programs.
     """
 
     image_dir: Path | str | None = None
@@ -84,6 +86,7 @@ class RetrainOptions:
     intermediate_output_graphs_dir: Path = TF_FILES / "intermediate_graphs"
     test_batch_size: int = -1
     ray_address: str = ""
+    flags: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name, expected in (("dataset", DatasetOptions), ("split", SplitOptions), ("extractor", ExtractorOptions),
@@ -156,7 +159,8 @@ class RetrainOptions:
     def to_dict(self) -> dict[str, Any]:
         """Return the options for JSON, with paths as strings, without empty options and UNSTORED_OPTIONS."""
         values = {**asdict(self), "doctor": self.runs_doctor}
-        return _to_json({name: value for name, value in values.items() if value is not None})
+        stored: dict[str, Any] = _to_json({name: value for name, value in values.items() if value is not None})
+        return stored
 
 
 def check_percentages(values: Mapping[str, Any]) -> None:

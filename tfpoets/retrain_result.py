@@ -112,7 +112,7 @@ class RetrainResult:
         and `report`. A section is None, or an empty list, if the run had no such step.
         """
         metadata = self.metadata
-        return _non_finite_to_none({
+        values: dict[str, Any] = _non_finite_to_none({
             "labels": list(self.labels),
             "photos": {"listed": len(self.listed_dataset), "per_label": self.listed_dataset.counts(),
                        "layout": self.listed_dataset.layout,
@@ -140,6 +140,7 @@ class RetrainResult:
                       for file in self.exported.verified],
             "converted": [self._converted(file) for file in self.converted],
             "report": str(self.report)})
+        return values
 
     def _bottlenecks(self) -> dict[str, Any] | None:
         """Return how many bottlenecks were used and computed, or None if none were needed."""

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 from .exit_codes import FAILED
@@ -36,6 +37,9 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         The exit code of the command, or 2 if there is no such command.
     """
+    if argv is None and "_ARGCOMPLETE" in os.environ:
+        from .completion import print_completions  # imported here, because argcomplete is slow
+        print_completions(COMMANDS)
     if argv is None:
         return run_process(lambda: _run(sys.argv[1:]))
     return _run(argv)
@@ -50,7 +54,7 @@ def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(_format_help())
         return 0 if argv else 2
-    if argv[0] == "--version":
+    if argv[-1] == "--version" and len(argv) <= 2:
         from tfpoets import __version__
         print(f"tfpoets {__version__}")
         return 0

@@ -1,6 +1,7 @@
 """The flags of the command `tfpoets retrain`."""
 from __future__ import annotations
 
+from dataclasses import replace
 
 from tfpoets.data import SplitOptions
 from tfpoets.exporting import ExportOptions, format_names
@@ -9,6 +10,7 @@ from tfpoets.training import (BATCH_NORMS, CHECKPOINTS, CLASS_WEIGHTS, COLOR_MOD
                               OPTIMIZERS, SCHEDULES, WEIGHTS, FineTuningOptions, NetworkOptions, SGDOptions,
                               solver_names)
 
+from .flags_file import FLAGS_FROM
 from .min_accuracy import MIN_ACCURACY
 from .parser import Flag, Group, is_photo_folder, location, names, path
 from .percentages import fraction, percentage
@@ -107,6 +109,9 @@ EVALUATION = Group("evaluation", (
          "training and test photos (default, except for networks trained from scratch, which do not need the features "
          "of a pretrained network otherwise)", const=True),
     Flag("nodoctor", "do not search the photos for problems", const=True),
+    Flag(FLAGS_FROM, "repeat an earlier run: use the flags in the .json file next to its graph, or in a file such as "
+         '{"image_dir": "photos", "seed": 3}; flags on the command line override them, and paths are relative to the '
+         "current folder", parse=path, metavar="FILE"),
     Flag("print_misclassified_test_images", "list the misclassified test photos", const=True),
     Flag("format", "text (default), or json to print the result as one object and everything else to standard error",
          choices=("text", "json"))))
@@ -134,4 +139,17 @@ SGD_FLAGS = Group("TensorFlow for Poets", (
     Flag("checkpoint_path", "ignored, because cached bottlenecks make it unnecessary", metavar="FILE"),
     *AUGMENTATION_FLAGS),
     "Each of the first three flags selects --solver=sgd.")
-FLAGS = (PHOTOS, Group("extractor", (*EXTRACTOR_FLAGS, VIEWS_FLAG)), HEAD, NETWORK, OUTPUT, EVALUATION, SGD_FLAGS)
+MOST_USED = ("image_dir", "test_dir", "manifest", "output_graph", "export", "tfhub_module", "image_size",
+             "fine_tune_epochs", "unknown_coverage", "advice")
+
+
+def _with_most_used_first(groups: tuple[Group, ...]) -> tuple[Group, ...]:
+    """Return the groups after a group of the flags that people use first."""
+    flags = {flag.name: flag for group in groups for flag in group.flags}
+    first = Group("flags to begin with", tuple(flags[name] for name in MOST_USED))
+    return first, *(replace(group, flags=tuple(flag for flag in group.flags if flag.name not in MOST_USED))
+                    for group in groups)
+
+
+FLAGS = _with_most_used_first((PHOTOS, Group("extractor", (*EXTRACTOR_FLAGS, VIEWS_FLAG)), HEAD, NETWORK, OUTPUT,
+                               EVALUATION, SGD_FLAGS))

@@ -56,6 +56,8 @@ class Metadata:
         files: The SHA-256 of each exported file, by file name.
         made_with: The versions of Python and of the libraries.
         options: The options of the retrain run. Version f862d5e stored them under the names of flags.
+        flags: The flags of the command that made the classifier: text, a list of texts, or true, by name. Only the
+            .json next to the graph contains them; see `embedded_json`.
         folder: The folder of the file that the metadata was read from; not part of the JSON.
     """
 
@@ -73,7 +75,12 @@ class Metadata:
     files: dict[str, str] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=lambda: library_versions())
     options: dict[str, Any] = field(default_factory=dict)
+    flags: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = field(default=None, compare=False)
+
+    def embedded_json(self) -> str:
+        """Return the JSON for a file that contains the metadata itself, such as a .tflite; it has no flags."""
+        return replace(self, flags={}).to_json()
 
     def to_json(self) -> str:
         """Return the metadata as indented JSON."""
@@ -83,6 +90,8 @@ class Metadata:
                   "network": self.network.to_dict(), "head": self.head.to_dict(),
                   "split": self.split and self.split.to_dict()}
         del values["folder"]
+        if not self.flags:
+            del values["flags"]
         return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -152,7 +161,8 @@ def _from_dict(values: Any, source: str) -> Metadata:
         cross_validation=optional(CrossValidation, "cross_validation"),
         files=_read_strings("files", values.get("files", {})),
         made_with=_read_strings("made_with", values.get("made_with", {})),
-        options=FieldReader("metadata", values).object("options") or {})
+        options=FieldReader("metadata", values).object("options") or {},
+        flags=FieldReader("metadata", {"flags": {}, **values}).object("flags") or {})
 
 
 def _upgrade(values: Any, source: str) -> dict[str, Any]:

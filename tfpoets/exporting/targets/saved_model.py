@@ -42,7 +42,7 @@ class SavedModelTarget(ExportTarget):
         """Write the SavedModel, with the metadata and the list of the training photos in its folder `assets.extra`."""
         write_saved_model(source, path)
         (path / METADATA_PATH).parent.mkdir(exist_ok=True)
-        write_file(path / METADATA_PATH, source.metadata.to_json())
+        write_file(path / METADATA_PATH, source.metadata.embedded_json())
         source.write_training_list((path / METADATA_PATH).parent)
 
     def open(self, path: Path, metadata: Metadata) -> dict[str, Engine]:
