@@ -19,9 +19,9 @@ def write_shapes(root: Path, count: int, size: int = 32, seed: int = 0) -> None:
 
 
 def write_flat_shapes(root: Path, count: int, size: int = 32, seed: int = 0) -> None:
-    """Write `count` pictures of each shape to ROOT/train and a quarter of that to ROOT/test, with labels in their names.
+    """Write `count` pictures of each shape to ROOT/train, and a quarter of that to ROOT/test, in flat folders.
 
-    The names are those of the download of CIFAR-10 as PNG files, such as `train/0_disc.png`.
+    The names contain the labels, as in the download of CIFAR-10 as PNG files: `train/0_disc.png`.
     """
     rng = np.random.default_rng(seed)
     for part, n_photos in (("train", count), ("test", count // 4)):
