@@ -67,7 +67,7 @@ def test_a_check_that_fails_is_named_and_the_others_run(
     shutil.copy(photo_folder / "red" / "001.png", photo_folder / "red" / "duplicate.png")
     command = [f"--image_dir={photo_folder}", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}"]
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise MemoryError
     monkeypatch.setattr("tfpoets.doctor.detector.find_neighbours", fail)
     monkeypatch.setattr("tfpoets.doctor.outliers.find_neighbours", fail)
