@@ -32,6 +32,11 @@ def note_written(graph: Path) -> None:
     _written.append(graph)
 
 
+def forget_written() -> None:
+    """Forget the files of an earlier command of this process."""
+    _written.clear()
+
+
 def memory_sentence() -> str:
     """Return the sentence for the running command."""
     command = running_command()

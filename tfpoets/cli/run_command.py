@@ -11,7 +11,7 @@ from tfpoets.errors import OptionError, TfpoetsError, one_line, os_error_sentenc
 from .exit_codes import FAILED, INTERRUPTED, INVALID_COMMAND_LINE
 from .interrupts import is_only_task, raise_interrupts, report_interrupt, was_interrupted
 from .messages import as_flags, print_message, print_traceback, show_tracebacks, shows_tracebacks
-from .out_of_memory import report_aborts, report_memory_error
+from .out_of_memory import forget_written, report_aborts, report_memory_error
 
 
 class UsageError(TfpoetsError):
@@ -33,6 +33,7 @@ def run_command(command: Callable[[list[str] | None], int], argv: list[str] | No
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     show_tracebacks("--debug" in (sys.argv[1:] if argv is None else argv))  # until the command line is parsed
+    forget_written()
     if is_only_task():
         report_aborts()
     try:
