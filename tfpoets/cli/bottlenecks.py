@@ -33,7 +33,7 @@ FLAGS = (
              "bottleneck", "export", path, "FILE"))),
     Group("options", (
         Flag("extractor", "network whose bottlenecks to remove or export: its key or name in the output of --stats, "
-             "or the beginning of one", "network", metavar="KEY"),
+             "or the beginning of one", "network_key", metavar="KEY"),
         Flag("missing_folders", "--prune also removes files whose whole folder is missing or empty; do not use it "
              "while the drive with the photos is not mounted", "missing_folders", const=True),
         Flag("dry_run", "only show what --prune would remove", "dry_run", const=True),
@@ -53,12 +53,12 @@ class BottlenecksOptions:
 
     Attributes:
         task: One of TASKS.
-        network: The value of --extractor.
+        network_key: The value of --extractor.
     """
 
     task: str = "stats"
     export: Path | None = None
-    network: str = ""
+    network_key: str = ""
     missing_folders: bool = False
     dry_run: bool = False
     overwrite: bool = False
@@ -156,7 +156,7 @@ def clean_up(options: BottlenecksOptions) -> int:
     folder, before = options.bottleneck_dir, 0
     with open_cache_file(folder, alone=True) as database:
         before = size_on_disk(folder)
-        keys = find_network_keys(database, options.network, options.model_dir) if options.network else []
+        keys = find_network_keys(database, options.network_key, options.model_dir) if options.network_key else []
         plan = (plan_network_removal(database, keys) if keys else plan_pruning(database, options.missing_folders))
         if options.format == "text":
             print_lines(*_plan_lines(plan, options.dry_run))
@@ -198,7 +198,7 @@ def export(options: BottlenecksOptions) -> int:
     if os.path.lexists(file) and not options.overwrite:
         raise OptionError(f"`export`={file} exists already.", "Choose another name, or add `overwrite`.")
     with open_cache_file(options.bottleneck_dir) as database:
-        keys = find_network_keys(database, options.network, options.model_dir) if options.network else None
+        keys = find_network_keys(database, options.network_key, options.model_dir) if options.network_key else None
         rows = export_bottlenecks(database, file, keys)
     if options.format == "json":
         print_json({"path": str(file), "rows": rows, "bytes": file.stat().st_size})
