@@ -29,7 +29,7 @@ def test_the_results_do_not_depend_on_the_memory(tmp_path: Path, tiny_module: Pa
             assert result.get(key) == results[0].get(key)
     metadata = [json.loads(Path(f"{name}.json").read_text()) for name in ("memory", "disk")]
     assert metadata[0]["test"] == metadata[1]["test"]
-    assert metadata[0]["training_photos"] == metadata[1]["training_photos"]
+    assert metadata[0]["split"] == metadata[1]["split"]
     photo = Path("photos/red/003.png").read_bytes()
     probabilities = [load_classifier(f"{name}.tflite").predict_photo(photo).probabilities
                      for name in ("memory", "disk")]
