@@ -6,13 +6,14 @@ BIN := .venv/bin
 DEMO := tf_files/demo
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test lint docs clean
 
 help:
 	@echo "make demo    retrain on handwritten digits and label one: needs no photos, and no network except the package index"
 	@echo "make test    check the code (like make lint), then run the tests"
 	@echo "make lint    check style (ruff), types (mypy) and the direction of imports (import-linter)"
-	@echo "make clean   remove .venv"
+	@echo "make docs    build docs/ into a site in build/docs"
+	@echo "make clean   remove .venv and the site"
 
 install: .venv/installed
 
@@ -29,6 +30,10 @@ install: .venv/installed
 	$(PIP) --editable '.[test]'
 	@touch $@
 
+.venv/installed-docs: .venv/installed
+	$(PIP) --editable '.[docs]'
+	@touch $@
+
 demo: .venv/installed
 	$(BIN)/python -m scripts.sample_photos digits
 	$(BIN)/python -m scripts.retrain --image_dir=tf_files/digits \
@@ -43,5 +48,9 @@ lint: .venv/installed-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: .venv/installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "The site is in build/docs/index.html"
+
 clean:
-	rm -rf .venv
+	rm -rf .venv build/docs

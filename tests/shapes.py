@@ -18,6 +18,20 @@ def write_shapes(root: Path, count: int, size: int = 32, seed: int = 0) -> None:
             draw_shape(label, size, rng).save(root / label / f"{number:04d}.png")
 
 
+def write_flat_shapes(root: Path, count: int, size: int = 32, seed: int = 0) -> None:
+    """Write `count` pictures of each shape to ROOT/train, and a quarter of that to ROOT/test, in flat folders.
+
+    The names contain the labels, as in the download of CIFAR-10 as PNG files: `train/0_disc.png`.
+    """
+    rng = np.random.default_rng(seed)
+    for part, n_photos in (("train", count), ("test", count // 4)):
+        (root / part).mkdir(parents=True)
+        for number in range(n_photos * len(SHAPES)):
+            label = SHAPES[number % len(SHAPES)]
+            draw_shape(label, size, rng).save(root / part / f"{number}_{label}.png")
+        (root / "labels.txt").write_text("\n".join(SHAPES) + "\n")
+
+
 def draw_shape(label: str, size: int, rng: np.random.Generator) -> Image.Image:
     """Return one picture of a shape."""
     patches = Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8))

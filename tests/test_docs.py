@@ -21,12 +21,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import tfpoets
 from tests.conftest import write_photos
 from tfpoets import ImageClassifier
-from tfpoets.cli import evaluate, retrain, show_image
+from tfpoets.cli import evaluate, label_image, retrain, show_image
 from tfpoets.data import load_photos
+from tfpoets.data.samples import write_digits
 from tfpoets.inference import load_classifier
 from tfpoets.networks import ResNet50V2
+from tfpoets.tf_runtime import import_tensorflow
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = ("blue", "green", "red")
@@ -40,10 +43,12 @@ def python_blocks(page: str) -> list[str]:
     return blocks
 
 
-def commands(page: str, name: str) -> list[list[str]]:
-    """Return the arguments of the commands `python -m scripts.NAME` in the indented blocks of a page."""
-    text = (ROOT / "docs" / page).read_text("utf-8").replace("\\\n", " ")
-    return [shlex.split(line)[3:] for line in re.findall(rf"^    (python -m scripts\.{name}.*)$", text, re.MULTILINE)]
+def notebook_command(name: str, command: str) -> list[str]:
+    """Return the arguments of the command `python -m scripts.COMMAND` in a walkthrough, for the photos in cifar/."""
+    cells = json.loads((ROOT / "docs" / "walkthroughs" / f"{name}.ipynb").read_text("utf-8"))["cells"]
+    source = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    line, = re.findall(rf"^!python -m scripts\.{command} (.*)$", source, re.MULTILINE)
+    return shlex.split(line.replace("$PHOTOS", "cifar").replace("$PATTERN", "{index}_{label}.png"))
 
 
 @pytest.fixture(autouse=True)
@@ -175,16 +180,15 @@ def test_flat_png_files_become_a_rest_service(capsys: pytest.CaptureFixture) -> 
     Path("cifar/labels.txt").write_text("\n".join(LABELS))
     assert retrain.main(["--image_dir=cifar"]) != 0
     assert "--label_pattern" in capsys.readouterr().err
-    (training, ), (evaluation, ) = commands("cifar.md", "retrain"), re.findall(
-        r"`python -m scripts\.evaluate (.*?)`", (ROOT / "docs" / "cifar.md").read_text("utf-8"))
-    flags = [flag.replace("train_epochs=40", "train_epochs=2") for flag in training]
+    training, evaluation = (notebook_command("5_cifar", name) for name in ("retrain", "evaluate"))
+    flags = [flag.replace("$EPOCHS", "2") for flag in training]
     assert {"--optimizer=rmsprop", "--patience=5"} <= set(flags) and "--train_epochs=2" in flags
     assert retrain.main(flags) == 0
     assert "30 test photos" in capsys.readouterr().out
     assert Path("tf_files/retrained_graph.html").exists()
     summaries = Path("tf_files/training_summaries")
     assert list(summaries.glob("**/events*")) and list(summaries.glob("*/curves.png"))
-    assert evaluate.main([*shlex.split(evaluation), "--format=json"]) == 0
+    assert evaluate.main([*evaluation, "--format=json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["count"] == 30 and "macro_average" in result
     assert show_image.main(["--graph=tf_files/retrained_graph.tflite", "cifar",
@@ -192,3 +196,59 @@ def test_flat_png_files_become_a_rest_service(capsys: pytest.CaptureFixture) -> 
     with running_server("tf_files/retrained_graph.tflite") as address:
         assert label_over_http(address, "new_photo.png") == load_classifier(
             Path("tf_files/retrained_graph.tflite")).label("new_photo.png")
+
+
+def write_first_digits(count: int) -> None:
+    """Write the first `count` digits to tf_files/digits."""
+    write_digits(Path("tf_files/digits"))
+    for photo in Path("tf_files/digits").glob("*/*.png"):
+        if int(photo.stem) >= count:
+            photo.unlink()
+
+
+def test_the_shortest_program_trains_and_labels() -> None:
+    write_first_digits(100)
+    completed = subprocess.run([sys.executable, "-c", python_blocks("python.md")[0]], capture_output=True, text=True,
+                               env={**os.environ, "PYTHONPATH": str(ROOT)})
+    output = re.fullmatch(r"(\d+\.\d)% of \d+ photos, 95% interval \(.*\)\n7\n", completed.stdout)
+    assert output and float(output[1]) > 60, completed.stderr
+    assert "photos" not in completed.stderr  # the library writes nothing there; TensorFlow writes start-up messages
+    assert label_image.main(["--graph=digits.tflite", "tf_files/digits/7/0007.png"]) == 0
+
+
+def test_a_program_runs_the_steps_one_by_one(capsys: pytest.CaptureFixture) -> None:
+    write_first_digits(200)
+    code = python_blocks("python.md")[1].replace('lite0")', 'lite0", image_size=96)')
+    exec(compile(code, "python.md", "exec"), {"tfpoets": tfpoets})
+    assert 0.6 < float(capsys.readouterr().out) <= 1
+
+
+@pytest.fixture
+def flower_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_module: Path, model_dir: Path) -> None:
+    """A working folder with a classifier of generated photos in tf_files/, and some photos."""
+    monkeypatch.chdir(tmp_path)
+    for hue, label in enumerate(("daisy", "rose")):
+        write_photos(Path("photos") / label, 20, hue)
+        shutil.copy(f"photos/{label}/000.png", f"{label}.jpg")
+    shutil.copy("photos/rose/003.png", "photo.jpg")
+    assert retrain.main(["--image_dir=photos", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}",
+                         "--nodoctor", "--export=tflite_int8"]) == 0
+
+
+@pytest.mark.parametrize("graph", ["retrained_graph", "retrained_graph_int8"])
+def test_the_example_without_tensorflow_labels_a_photo(graph: str, flower_classifier: None) -> None:
+    code = python_blocks("python_without_tensorflow.md")[0].replace("tf_files/retrained_graph.", f"tf_files/{graph}.")
+    completed = subprocess.run([sys.executable, "-c", f"{code}\nimport sys; assert 'tensorflow' not in sys.modules"],
+                               capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stdout.startswith("rose ")
+
+
+def test_the_example_for_custom_networks_writes_its_files(flower_classifier: None) -> None:
+    import_tensorflow()
+    import keras
+    model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten(),
+                              keras.layers.Dense(2)])
+    exec(compile(python_blocks("python.md")[2], "python.md", "exec"), {"model": model, "tfpoets": tfpoets})
+    assert {path.name for path in Path().glob("*m*del*")} == {"my_model.pb", "my_model.txt", "my_model.tflite",
+                                                             "my_model.json", "saved_model"}

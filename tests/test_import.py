@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import importlib
 import os
 import re
@@ -143,3 +144,22 @@ def test_loading_a_classifier_imports_no_code_for_networks_and_downloads() -> No
     script = ("import sys, tfpoets.inference.load; from tfpoets.cli import label_image\n"
               "assert not {'tfpoets.download', 'tfpoets.extractors.hub', 'ssl', 'tensorflow'} & set(sys.modules)")
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_type_checkers_see_the_public_names() -> None:
+    stub = ast.parse((ROOT / "tfpoets" / "__init__.pyi").read_text("utf-8"))
+    declared = {alias.asname: f"tfpoets.{node.module}" for node in stub.body if isinstance(node, ast.ImportFrom)
+                for alias in node.names}
+    assert declared == {name: getattr(tfpoets, name).__module__ for name in tfpoets.__all__}
+
+
+def test_the_modules_of_the_public_names_are_checked_strictly() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", "utf-8")
+    strict = {name: section for name, section in setup.items() if name.startswith("mypy-")}
+    assert len(strict) == 1
+    for name, section in strict.items():
+        modules = name.removeprefix("mypy-").split(",")
+        assert {getattr(tfpoets, public).__module__ for public in tfpoets.__all__} <= set(modules)
+        assert all((ROOT / f"{module.replace('.', '/')}.py").is_file() for module in modules)
+        assert section.getboolean("disallow_untyped_defs") and section.getboolean("disallow_any_generics")

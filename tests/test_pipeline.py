@@ -17,6 +17,7 @@ import tfpoets
 from tests.conftest import write_photos
 from tfpoets.data import TEST
 from tfpoets.errors import ExportError, OptionError, PhotoError, TfpoetsError
+from tfpoets.doctor.files import UnreadableDetector
 from tfpoets.events import (Evaluated, FilesWritten, Note, PhotosExamined, PhotosListed, PhotosSplit, ReportWritten,
                             StageEnded, StageStarted)
 from tfpoets.extractors import ExtractorOptions
@@ -149,7 +150,12 @@ def fail(*_: object) -> Any:
 class FailingDetector:
     kinds = {"gray": 65}
     measure = None
-    find = fail
+
+    def __init__(self, error: BaseException):
+        self._error = error
+
+    def find(self, evidence: Any) -> Any:
+        raise self._error
 
 
 def written_files() -> set[str]:
@@ -159,14 +165,41 @@ def written_files() -> set[str]:
 FILES = {"retrained_graph.pb", "retrained_graph.tflite", "retrained_graph.json", "retrained_labels.txt"}
 
 
-def test_the_classifier_is_written_if_the_doctor_fails(retrain: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-                                                       ) -> None:
-    monkeypatch.setattr("tfpoets.doctor.examination.DETECTORS", [FailingDetector()])
+@pytest.mark.parametrize("error, reason", [(RuntimeError("a bug"), "RuntimeError: a bug"),
+                                           (MemoryError(), "there is not enough memory")])
+def test_a_check_that_fails_takes_neither_the_other_checks_nor_the_report_with_it(
+        error: Exception, reason: str, retrain: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    (Path("photos") / LABELS[0] / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    monkeypatch.setattr("tfpoets.doctor.examination.DETECTORS", [FailingDetector(error), UnreadableDetector()])
     events: list[Any] = []
-    with pytest.raises(RuntimeError, match="a bug"):
-        retrain(on_event=events.append, doctor=True)
-    assert FILES == written_files() and FilesWritten in map(type, events)
-    assert PhotosExamined not in map(type, events)
+    result = retrain(on_event=events.append, doctor=True, formats=("tflite_dynamic",))
+    assert [finding.kind for finding in result.findings] == ["unreadable"]
+    assert result.to_dict()["failed_checks"] == [{"kinds": ["gray"], "reason": reason}]
+    sentence = f"The data doctor could not check for gray: {reason}."
+    assert [event.text for event in events if isinstance(event, Note) and event.level == "WARNING"] == [sentence]
+    assert sentence in result.report.read_text("utf-8") and len(result.converted) == 2
+    kinds = [type(event) for event in events]
+    assert kinds.index(FilesWritten) < kinds.index(PhotosExamined) < kinds.index(ReportWritten)
+
+
+def test_the_classifier_has_been_published_if_the_doctor_is_interrupted(retrain: Callable[..., Any],
+                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tfpoets.doctor.examination.DETECTORS", [FailingDetector(KeyboardInterrupt())])
+    with pytest.raises(KeyboardInterrupt):
+        retrain(doctor=True)
+    assert FILES == written_files()
+
+
+def test_report_and_formats_of_a_large_dataset_are_written_before_the_doctor_runs(
+        retrain: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tfpoets.pipeline.LARGE_DATASET", 60)
+    monkeypatch.setattr("tfpoets.doctor.examination.DETECTORS", [FailingDetector(KeyboardInterrupt())])
+    with pytest.raises(KeyboardInterrupt):
+        retrain(doctor=True, formats=("tflite_dynamic",))
+    assert {*FILES, "retrained_graph.html"} < written_files() and len(written_files()) == 6
+    assert "The photos were not examined" in Path("tf_files/retrained_graph.html").read_text("utf-8")
+    monkeypatch.setattr("tfpoets.doctor.examination.DETECTORS", [UnreadableDetector()])
+    assert "No problems were found in the photos." in retrain(doctor=True).report.read_text("utf-8")
 
 
 def test_classifier_and_findings_are_written_if_the_report_fails(retrain: Callable[..., Any]) -> None:

@@ -47,6 +47,12 @@ def test_a_function_runs_here_if_the_process_dies_or_cannot_load_its_arguments()
         assert process.submit(lambda: os.getpid())() == os.getpid()  # a lambda cannot be pickled
 
 
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGABRT", "error"])
+def test_a_function_does_not_run_here_if_the_process_was_out_of_memory(how: str) -> None:
+    with TensorFlowProcess.start() as process, pytest.raises(MemoryError):
+        process.submit(functions.end_in_another_process, os.getpid(), how)()
+
+
 SCRIPT = """
 import os, sys, time
 print("script", flush=True)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -25,6 +26,17 @@ def exit_unless(pid: int) -> int:
     if os.getpid() != pid:
         os._exit(1)
     return pid
+
+
+def end_in_another_process(pid: int, how: str) -> int:
+    """End the process with a signal, or raise an error, unless it has the given id, which is returned."""
+    if os.getpid() == pid:
+        return pid
+    if how == "error":
+        raise RuntimeError("std::bad_alloc")
+    os.kill(os.getpid(), getattr(signal, how))
+    time.sleep(60)
+    return 0
 
 
 def sleep_after_writing_pid(path: str) -> None:

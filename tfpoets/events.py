@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfpoets.data import Dataset, Photo, Split
-from tfpoets.doctor import Finding
+from tfpoets.doctor import FailedCheck, Finding
 from tfpoets.evaluation import CostMetrics, Metrics, Rejection, SelectiveMetrics
 from tfpoets.exporting import ExportResult, ExportedFile, RepeatedScenes
 from tfpoets.extractors import Bottlenecks, Extractor
@@ -241,6 +241,7 @@ class PhotosExamined:
 
     findings: Sequence[Finding]
     path: Path
+    failed_checks: Sequence[FailedCheck] = ()
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ import contextlib
 import dataclasses
 import glob
 import os
+import re
 import secrets
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ from tfpoets.errors import OptionError, TfpoetsError
 
 # A temporary file that is older than this was left behind by a run that was killed.
 ABANDONED_SECONDS = 60.0
+# Parameters of the signed URLs of Azure, Amazon and Google, and others that usually hold a secret.
+_SECRET_PARAMETER = re.compile(r"[?&](sig|signature|token|key|password|secret|(x-amz|x-goog)-[a-z-]+|awsaccesskeyid|"
+                               r"access_token)=", re.IGNORECASE)
 
 
 def as_path(option: str, value: object) -> Path:
@@ -24,8 +29,30 @@ def as_path(option: str, value: object) -> Path:
 
 
 def as_location(option: str, value: object) -> Path | str:
-    """Return a location of photos as a path; one with a scheme ("s3://...") is returned unchanged, as a string."""
-    return value if isinstance(value, str) and "://" in value else as_path(option, value)
+    """Return a location of photos as a path; one with a scheme ("s3://...") is returned unchanged, as a string.
+
+    Raises:
+        OptionError: It is neither a path nor a non-empty string, or an address with a password or a key.
+    """
+    if isinstance(value, str) and "://" in value:
+        check_no_credentials(value, option)
+        return value
+    return as_path(option, value)
+
+
+def check_no_credentials(address: str, option: str = "") -> None:
+    """Raise OptionError, without showing the address, if it contains a password, a key or a signature.
+
+    Addresses appear in messages, reports and metadata. A name in front of the host is allowed only where it is not
+    secret: abfs://CONTAINER@ACCOUNT.dfs.core.windows.net.
+    """
+    scheme, _, rest = address.partition("://")
+    user, at_sign, _ = rest.partition("/")[0].rpartition("@")
+    has_user = bool(at_sign) and (":" in user or not scheme.lower().startswith(("abfs", "az")))
+    if has_user or _SECRET_PARAMETER.search(rest):
+        raise OptionError(f"{f'`{option}`' if option else 'An address'} contains a password, a key or a signature, "
+                          "which would be stored and shown.",
+                          "Set the credentials in the environment instead; docs/cloud.md lists the variables.", option)
 
 
 def convert_to_paths(options: Any, *names: str) -> None:
@@ -48,22 +75,25 @@ def convert_to_locations(options: Any, *names: str) -> None:
             object.__setattr__(options, field.name, as_location(field.name, value))
 
 
-def write_file(path: Path, content: str | bytes) -> None:
+def write_file(path: Path, content: str | bytes | Iterable[str]) -> None:
     """Write a file atomically: it appears under its name only when it is complete.
 
     Args:
         path: The file to write. Missing folders are created.
-        content: Text is encoded as UTF-8; characters that UTF-8 cannot encode are escaped with backslashes.
+        content: The whole content, or its parts in order, so that a large text need not be in memory. Text is encoded
+            as UTF-8; characters that UTF-8 cannot encode are escaped with backslashes.
 
     Raises:
         TfpoetsError: The file cannot be written.
     """
-    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    parts = [content] if isinstance(content, str | bytes) else content
     partial = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned_parts(path, ABANDONED_SECONDS)
-        partial.write_bytes(data)
+        with partial.open("wb") as file:
+            file.writelines(part.encode("utf-8", "backslashreplace") if isinstance(part, str) else part
+                            for part in parts)
         sync_file(partial)
         os.replace(partial, path)
     except OSError as error:

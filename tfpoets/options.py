@@ -79,7 +79,7 @@ def _field_values(options: Any) -> Iterator[tuple[str, Any]]:
         yield field.name, _default(field) if isinstance(options, type) else getattr(options, field.name)
 
 
-def _default(field: Field) -> Any:
+def _default(field: Field[Any]) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tfpoets.data import (PARTS, TEST, TRAINING, VALIDATION, Dataset, check_class_sizes, format_options,
-                          is_test_folder, is_test_manifest, read_dataset, reserved_parts, split_photos,
-                          with_test_photos)
+                          is_test_address, is_test_folder, is_test_manifest, read_dataset, reserved_parts,
+                          split_photos, with_test_photos)
 from tfpoets.errors import DataError, OptionError, join_names
 from tfpoets.events import PhotosListed, PhotosSplit, stage_events
 from tfpoets.exporting import UNKNOWN_LABEL, UNSURE_LABEL
@@ -53,10 +53,17 @@ def _check_not_test_photos(options: RetrainOptions) -> None:
         if len(manifest) == 1 and is_test_manifest(manifest[0]):
             raise DataError(f"{manifest[0]} lists the test photos of a dataset, which are never used for training.",
                             "Use its table for training; to use several tables, separate them by commas.")
-    elif isinstance(image_dir, Path) and is_test_folder(image_dir):
+    elif image_dir is not None and (whole := _dataset_of_test_folder(image_dir)):
         pattern = {"label_pattern": options.dataset.label_pattern} if options.dataset.label_pattern else {}
         raise DataError(f"{image_dir} contains the test photos of a dataset, which are never used for training.",
-                        f"Use the whole dataset: {format_options(image_dir=image_dir.resolve().parent, **pattern)}.")
+                        f"Use the whole dataset: {format_options(image_dir=whole, **pattern)}.")
+
+
+def _dataset_of_test_folder(location: Path | str) -> Path | str:
+    """Return the folder of the dataset whose test photos a folder contains; empty for other folders."""
+    if isinstance(location, Path):
+        return location.resolve().parent if is_test_folder(location) else ""
+    return location.rstrip("/").rpartition("/")[0] if is_test_address(location) else ""
 
 
 def _check_parts(dataset: Dataset) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -13,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from tfpoets.advice import advise, measure
-from tfpoets.data import (TEST, TRAINING, AugmentationOptions, Dataset, Photo, assign_folds,
-                          group_numbers, hash_photos)
-from tfpoets.doctor import Finding, examine, required_measures, write_findings
+from tfpoets.data import (TEST, TRAINING, AugmentationOptions, Dataset, assign_folds, group_numbers,
+                          hash_photos)
+from tfpoets.doctor import Examination, examine, required_measures, write_findings
 from tfpoets.errors import OptionError
 from tfpoets.decisions import choose_threshold, read_cost_matrix, with_decisions
-from tfpoets.evaluation import Metrics, evaluate
+from tfpoets.evaluation import evaluate
 from tfpoets.events import (BottlenecksExtracted, ChecksSkipped, ConversionEnded, ConversionStarted,
                             CrossValidated, Evaluated, FilesWritten, IntermediateExportStarted, PhotosExamined,
                             ReportWritten, notes_and_progress, stage_events)
@@ -31,24 +30,26 @@ from tfpoets.extractors import (Bottlenecks, ExecutionOptions, Extractor, core_c
 from tfpoets.files import check_output_folder
 from tfpoets.final_test import evaluate_test_photos
 from tfpoets.graphs import output_columns
-from tfpoets.inference import Classifier, load_classifier
+from tfpoets.inference import load_classifier
 from tfpoets.locks import lock_destination
 from tfpoets.networks import build_network
 from tfpoets.options import with_options
-from tfpoets.report import (EvaluatedPhotos, ReportContent, confusion_picture, curves_picture, describe_retraining,
-                            write_report)
 from tfpoets.photo_selection import list_photos, split_dataset
 from tfpoets.retrain_options import RetrainOptions, check_percentages
 from tfpoets.retrain_result import RetrainResult
 from tfpoets.run_metadata import build_metadata
+from tfpoets.run_report import describe_run, write_curves, write_page
 from tfpoets.scene_check import with_repeated_scenes
 from tfpoets.tf_process import TensorFlowProcess
-from tfpoets.training import (EventCallback, FineTuningOptions, HeadOptions, IntermediateFit, NetworkFit,
-                              NetworkOptions, SGDOptions, TrainingContext, TrainingResult, head_outputs,
-                              out_of_fold_probabilities, train, trainer_for, write_summaries)
+from tfpoets.training import (EventCallback, FineTuningOptions, HeadOptions, IntermediateFit, NetworkOptions,
+                              SGDOptions, TrainingContext, TrainingResult, head_outputs, out_of_fold_probabilities,
+                              train, trainer_for)
 
 log = logging.getLogger(__name__)
 
+# From this many photos on, the data doctor takes minutes and gigabytes, so the report, still without its findings, and
+# the further formats are written before it starts.
+LARGE_DATASET = 20_000
 # Groups of options that are not in use by default, by the field of TrainingOptions that can hold them.
 OPTIONAL_GROUPS = {"head": SGDOptions, "fine_tuning": FineTuningOptions, "network": NetworkOptions,
                    "augmentation": AugmentationOptions}
@@ -101,8 +102,8 @@ def retrain(options_or_image_dir: RetrainOptions | str | os.PathLike[str] | None
         return _retrain(options, on_event, label_command, retrain_command)
 
 
-def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Callable[[Path], str],
-             retrain_command: Callable[..., str]) -> RetrainResult:
+def _retrain(options: RetrainOptions, on_event: EventCallback,  # noqa: PLR0915 - the whole run, readable as one
+             label_command: Callable[[Path], str], retrain_command: Callable[..., str]) -> RetrainResult:
     """Run all steps in order."""
     _check_destinations(options)
     listed_dataset = list_photos(options, on_event)
@@ -121,50 +122,54 @@ def _retrain(options: RetrainOptions, on_event: EventCallback, label_command: Ca
         with stage_events("files", on_event, logs_substages=True):
             export = ClassifierExport(training.extractor, training.head, metadata, options.files, reference, process)
         with export, ExitStack() as locks:  # meanwhile, the other process imports TensorFlow and verifies the graph
-            findings = None
-            with _publishing_on_error(export, None, options, on_event):
+            with _publishing_on_error(export, options, on_event):
                 measurements = measure(training, extractor, costs, options, on_event)
-                if extractor and options.runs_doctor:
-                    findings = _examine(dataset, bottlenecks.unreadable, training.extractor, on_event)
             classifier = load_classifier(export.verified_tflite(not options.extractor.trust_model),
                                          trust_model=options.extractor.trust_model)
-            with _publishing_on_error(export, findings, options, on_event), stage_events("report", on_event):
-                advice = advise(training, test, findings, measurements, options, retrain_command)
-                report = replace(_describe(training, test, findings, classifier, label_command(options.files.tflite)),
-                                 learning_curve=measurements.curve, advice=advice)
+            with (_publishing_on_error(export, options, on_event, lambda: _examine(bottlenecks, dataset, training,
+                                                                                   options, on_event)),
+                  stage_events("report", on_event)):
+                report = describe_run(training, test, classifier, label_command(options.files.tflite),
+                                      measurements.curve)
             # Until everything that belongs to the graph has been written, no other run replaces the graph.
             locks.enter_context(lock_destination(options.files.output_graph))
-            exported = _publish(export, findings, options, on_event)
-            _write_report(report, training, test, options, on_event)
-            converted = _convert(training, options, on_event)
+            exported = _publish(export, options, on_event)
+            converted: Sequence[ExportedFile] = ()
+            if is_large := options.runs_doctor and len(dataset) >= LARGE_DATASET:
+                write_page(report, None, options, on_event)
+                converted = _convert(training, options, on_event)
+            examination = _examine(bottlenecks, dataset, training, options, on_event)
+            findings = None if examination is None else examination.findings
+            advice = advise(training, test, findings, measurements, options, retrain_command)
+            write_page(replace(report, advice=advice), examination, options, on_event)
+            write_curves(training, test, options, on_event)
+            on_event(ReportWritten(options.files.report))
+            if not is_large:
+                converted = _convert(training, options, on_event)
     return RetrainResult(
         classifier=classifier, listed_dataset=listed_dataset, unreadable=bottlenecks.unreadable,
         n_computed_bottlenecks=bottlenecks.computed, extractor=extractor, training=training, metadata=metadata,
-        test=test, findings=findings, exported=exported, converted=tuple(converted), report=options.files.report,
-        learning_curve=measurements.curve, advice=advice)
+        test=test, examination=examination, exported=exported, converted=tuple(converted),
+        report=options.files.report, learning_curve=measurements.curve, advice=advice)
 
 
-def _publish(export: ClassifierExport, findings: Sequence[Finding] | None, options: RetrainOptions,
-             on_event: EventCallback) -> ExportResult:
-    """Publish the files of the classifier, and write the findings."""
-    with lock_destination(options.files.output_graph):
-        with stage_events("publication", on_event, logs_substages=True):
-            exported = export.publish(remember=not options.extractor.trust_model)
-        on_event(FilesWritten(exported))
-        if findings is not None:
-            write_findings(options.files.findings, findings)
-            on_event(PhotosExamined(findings, options.files.findings))
+def _publish(export: ClassifierExport, options: RetrainOptions, on_event: EventCallback) -> ExportResult:
+    """Publish the files of the classifier."""
+    with lock_destination(options.files.output_graph), stage_events("publication", on_event, logs_substages=True):
+        exported = export.publish(remember=not options.extractor.trust_model)
+    on_event(FilesWritten(exported))
     return exported
 
 
 @contextmanager
-def _publishing_on_error(export: ClassifierExport, findings: Sequence[Finding] | None, options: RetrainOptions,
-                         on_event: EventCallback) -> Iterator[None]:
-    """Publish the classifier files if the block fails, because they do not depend on the doctor or the report."""
+def _publishing_on_error(export: ClassifierExport, options: RetrainOptions, on_event: EventCallback,
+                         then: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """If the block fails, publish the classifier files, because they do not depend on it, and call `then`."""
     try:
         yield
     except Exception:
-        _publish(export, findings, options, on_event)
+        _publish(export, options, on_event)
+        then()
         raise
 
 
@@ -214,9 +219,14 @@ def _extract_bottlenecks(dataset: Dataset, options: RetrainOptions, on_event: Ev
         with stage_events("extract", on_event):
             bottlenecks = extract_bottlenecks(dataset, extractor, options.bottleneck_dir,
                                               required_measures() if options.runs_doctor else (),
-                                              ExecutionOptions(max_memory_gb=options.max_memory_gb))
+                                              _execution(options))
     on_event(BottlenecksExtracted(bottlenecks, extractor))
     return extractor, bottlenecks
+
+
+def _execution(options: RetrainOptions) -> ExecutionOptions:
+    """Return the options that control where bottlenecks are computed and kept."""
+    return ExecutionOptions(max_memory_gb=options.max_memory_gb, ray_address=options.ray_address)
 
 
 def _train(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions, on_event: EventCallback
@@ -225,7 +235,7 @@ def _train(extractor: Extractor | None, dataset: Dataset, options: RetrainOption
     with stage_events("training", on_event, logs_substages=True):
         return train(extractor, dataset, TrainingContext(options.training, options.extractor, options.bottleneck_dir,
                                                          listener, build_network,
-                                                         ExecutionOptions(max_memory_gb=options.max_memory_gb)))
+                                                         _execution(options)))
 
 
 def _intermediate_graph_writer(extractor: Extractor | None, dataset: Dataset, options: RetrainOptions,
@@ -291,37 +301,20 @@ def _cross_validate(training: TrainingResult, folds: np.ndarray, costs: np.ndarr
                            float(np.std(accuracies, ddof=1)), metrics.n_groups)
 
 
-def _examine(dataset: Dataset, unreadable: Sequence[tuple[Photo, str]], extractor: Extractor, on_event: EventCallback
-             ) -> tuple[Finding, ...]:
-    """Run the data doctor."""
+def _examine(bottlenecks: Bottlenecks, dataset: Dataset, training: TrainingResult, options: RetrainOptions,
+             on_event: EventCallback) -> Examination | None:
+    """Run the data doctor, unless the options disable it, and write its findings.
+
+    This comes after the files of the classifier have been published, because for many photos it takes much time and
+    memory, and the system may end it.
+    """
+    if not options.runs_doctor:
+        return None
     with stage_events("doctor", on_event):
-        return tuple(examine(dataset, unreadable, extractor.height))
-
-
-def _describe(training: TrainingResult, test: Evaluated, findings: Sequence[Finding] | None, classifier: Classifier,
-              label_command: str) -> ReportContent:
-    """Return the contents of the report."""
-    evaluated = EvaluatedPhotos(test.photos, training.dataset.part(TEST).y, test.probabilities, test.metrics,
-                                test.rejection, test.repeated_scenes, test.selective, test.accuracy_target, test.costs)
-    return describe_retraining(training.dataset, evaluated, findings, training.fit.curves(), classifier, label_command)
-
-
-def _write_report(report: ReportContent, training: TrainingResult, test: Evaluated, options: RetrainOptions,
-                  on_event: EventCallback) -> None:
-    """Write the report and the curves."""
-    with stage_events("report page", on_event):
-        write_report(options.files.report, report)
-    with stage_events("summaries", on_event):
-        _write_summaries(options.summaries_dir / time.strftime("%Y%m%d-%H%M%S"), training, test.metrics)
-    on_event(ReportWritten(options.files.report))
-
-
-def _write_summaries(folder: Path, training: TrainingResult, metrics: Metrics | None) -> None:
-    """Write the training curves and the confusion matrix for TensorBoard, and the curves as a picture."""
-    curves = training.fit.curves()
-    confusion = confusion_picture(metrics, training.dataset.labels) if metrics else None
-    write_summaries(folder, curves, {"confusion": np.asarray(confusion)} if confusion else None)
-    curves_picture(curves, "epoch" if isinstance(training.fit, NetworkFit) else "step").save(folder / "curves.png")
+        examination = examine(dataset, bottlenecks.unreadable, training.extractor.height)
+        write_findings(options.files.findings, examination.findings)
+    on_event(PhotosExamined(examination.findings, options.files.findings, examination.failed_checks))
+    return examination
 
 
 def _convert(training: TrainingResult, options: RetrainOptions, on_event: EventCallback) -> Sequence[ExportedFile]:

@@ -156,6 +156,12 @@ def pending_path(destination: Path) -> Path | None:
     return None
 
 
+def published_folder(folder: Path) -> Path:
+    """Return the folder to which the files in a folder are moved, if it is a staging folder; otherwise the folder."""
+    is_staging = folder.name.startswith(".") and folder.name.endswith(STAGING_SUFFIX)
+    return folder.parent if is_staging else folder
+
+
 def _finish(staging: Path) -> None:
     """Remove the stale files of a publication, and move the files that have not been moved yet."""
     record = _read_record(staging)

@@ -1,8 +1,8 @@
 """What a user could do to improve a classifier, with the gain that is expected from it."""
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -18,6 +18,7 @@ class Recommendation:
         gain: The expected gain in accuracy, -1 to 1; None if the change is not expected to raise the accuracy.
         interval: The 95% interval of the gain; or its range in earlier measurements, if `is_range`; or None.
         is_range: Whether `interval` is such a range, because the gain cannot be estimated on these photos.
+        changes: The options, by name, in which `command` differs from the command of the run.
     """
 
     kind: str
@@ -27,6 +28,7 @@ class Recommendation:
     gain: float | None = None
     interval: tuple[float, float] | None = None
     is_range: bool = False
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def gain_text(self) -> str:

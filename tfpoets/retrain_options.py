@@ -10,7 +10,7 @@ from typing import Any
 from tfpoets.data import DatasetOptions, SplitOptions
 from tfpoets.errors import OptionError, check_bool, check_range, check_type
 from tfpoets.exporting import ExportOptions
-from tfpoets.extractors import ExtractorOptions
+from tfpoets.extractors import ExtractorOptions, check_ray_address
 from tfpoets.files import check_not_below_image_dir, check_outside_image_dir, convert_to_locations, convert_to_paths
 from tfpoets.networks import check_network_options
 from tfpoets.training import TrainingOptions, check_batch_size
@@ -18,7 +18,7 @@ from tfpoets.training import TrainingOptions, check_batch_size
 TF_FILES = Path("tf_files")
 
 # These do not affect the result, so they are not stored with it.
-UNSTORED_OPTIONS = ("offline", "resume", "trust_model", "advice", "max_memory_gb")
+UNSTORED_OPTIONS = ("offline", "resume", "trust_model", "advice", "max_memory_gb", "ray_address", "flags")
 # The percentages, and the class of the group of options that each one belongs to.
 PERCENTAGES = {"testing_percentage": "split=SplitOptions", "validation_percentage": "split=SplitOptions",
                "random_crop": "augmentation=AugmentationOptions", "random_scale": "augmentation=AugmentationOptions",
@@ -61,7 +61,11 @@ class RetrainOptions:
             `bottleneck_dir`; None: half of the memory that is free at the time.
         summaries_dir: The folder of the training curves, with one folder per run.
         intermediate_output_graphs_dir: The folder of the intermediate graphs of training by gradient descent.
+        ray_address: The Ray cluster whose nodes compute the bottlenecks; see `ExecutionOptions`. "": this machine
+            computes them.
         test_batch_size: Also report the accuracy on this many test photos, drawn evenly from the classes; -1: omit it.
+        flags: The flags of the command line, by name, to store with the classifier, so that the run can be repeated
+            (`retrain --flags_from`); None in programs.
     """
 
     image_dir: Path | str | None = None
@@ -81,6 +85,8 @@ class RetrainOptions:
     summaries_dir: Path = TF_FILES / "training_summaries"
     intermediate_output_graphs_dir: Path = TF_FILES / "intermediate_graphs"
     test_batch_size: int = -1
+    ray_address: str = ""
+    flags: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name, expected in (("dataset", DatasetOptions), ("split", SplitOptions), ("extractor", ExtractorOptions),
@@ -98,6 +104,7 @@ class RetrainOptions:
         check_range("cross_validate", self.cross_validate, minimum=3, maximum=100, integer=True)
         check_batch_size("test_batch_size", self.test_batch_size)
         check_range("max_memory_gb", self.max_memory_gb, above=0)
+        check_ray_address("ray_address", self.ray_address)
         object.__setattr__(self, "training", self.training.with_seed(self.split.seed))
         self._check_output_locations()
         self._check_training()
@@ -152,7 +159,8 @@ class RetrainOptions:
     def to_dict(self) -> dict[str, Any]:
         """Return the options for JSON, with paths as strings, without empty options and UNSTORED_OPTIONS."""
         values = {**asdict(self), "doctor": self.runs_doctor}
-        return _to_json({name: value for name, value in values.items() if value is not None})
+        stored: dict[str, Any] = _to_json({name: value for name, value in values.items() if value is not None})
+        return stored
 
 
 def check_percentages(values: Mapping[str, Any]) -> None:

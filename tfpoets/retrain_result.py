@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfpoets.data import Dataset, Photo
-from tfpoets.doctor import Finding
+from tfpoets.doctor import Examination, FailedCheck, Finding
 from tfpoets.evaluation import COVERAGES, Metrics, Rejection, answered_at, coverage_of
 from tfpoets.events import Evaluated, Misclassified
 from tfpoets.exporting import CrossValidation, ExportResult, ExportedFile, Metadata
@@ -34,7 +34,7 @@ class RetrainResult:
         training: The trained network and head, and how they were fitted.
         metadata: The metadata of the classifier.
         test: The final evaluation, with the probabilities of every test photo.
-        findings: The findings of the data doctor, or None if it did not run.
+        examination: What the data doctor found, or None if it did not run.
         exported: The classifier's files, and how their predictions compare with those of the trained head.
         converted: The files in further formats, starting with the graph itself; empty if none were requested.
         report: The HTML report.
@@ -51,7 +51,7 @@ class RetrainResult:
     training: TrainingResult
     metadata: Metadata
     test: Evaluated
-    findings: Sequence[Finding] | None
+    examination: Examination | None
     exported: ExportResult
     converted: Sequence[ExportedFile]
     report: Path
@@ -67,6 +67,16 @@ class RetrainResult:
     def labels(self) -> tuple[str, ...]:
         """The labels, in output order."""
         return self.dataset.labels
+
+    @property
+    def findings(self) -> Sequence[Finding] | None:
+        """The findings of the data doctor, or None if it did not run."""
+        return None if self.examination is None else self.examination.findings
+
+    @property
+    def failed_checks(self) -> Sequence[FailedCheck]:
+        """The checks of the data doctor that failed."""
+        return self.examination.failed_checks if self.examination else ()
 
     @property
     def metrics(self) -> Metrics | None:
@@ -98,11 +108,11 @@ class RetrainResult:
 
         The sections are `labels`, `photos` (listed and unreadable), `bottlenecks`, `augmented`, `split`, `network`,
         `head`, `fine_tuning`, `curves`, `test`, `misclassified`, `unknown`, `unsure`, `cross_validation`,
-        `learning_curve`, `advice`, `findings`, `files`, `proof`, `converted` and `report`. A section is None, or an
-        empty list, if the run had no such step.
+        `learning_curve`, `advice`, `findings`, `failed_checks` (of the data doctor), `files`, `proof`, `converted`
+        and `report`. A section is None, or an empty list, if the run had no such step.
         """
         metadata = self.metadata
-        return _non_finite_to_none({
+        values: dict[str, Any] = _non_finite_to_none({
             "labels": list(self.labels),
             "photos": {"listed": len(self.listed_dataset), "per_label": self.listed_dataset.counts(),
                        "layout": self.listed_dataset.layout,
@@ -123,12 +133,14 @@ class RetrainResult:
             "advice": self.advice.to_dict(),
             "cross_validation": self.cross_validation and asdict(self.cross_validation),
             "findings": None if self.findings is None else [finding.to_dict() for finding in self.findings],
+            "failed_checks": [check.to_dict() for check in self.failed_checks],
             "files": [str(path) for path in self.files],
             "proof": [{"name": file.name, "agreeing": file.agreeing, "count": file.count,
                        "largest": file.max_difference}
                       for file in self.exported.verified],
             "converted": [self._converted(file) for file in self.converted],
             "report": str(self.report)})
+        return values
 
     def _bottlenecks(self) -> dict[str, Any] | None:
         """Return how many bottlenecks were used and computed, or None if none were needed."""

@@ -33,4 +33,4 @@ def build_metadata(training: TrainingResult, dataset: Dataset, evaluated: Evalua
         test=evaluated.metrics and evaluation_info(evaluated.metrics, evaluated.repeated_scenes),
         unknown=unknown and RejectOption(unknown.threshold, unknown.coverage, len(unknown.references),
                                          rejection.to_dict() if rejection else None),
-        cross_validation=cross_validation, options=options.to_dict())
+        cross_validation=cross_validation, options=options.to_dict(), flags=dict(options.flags or {}))

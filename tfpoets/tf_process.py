@@ -4,6 +4,7 @@ The import takes seconds and holds Python's global interpreter lock, so a thread
 """
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import subprocess
@@ -14,9 +15,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from tfpoets.child_process import end_process, picklable, send, start_module, take_standard_output
+from tfpoets.memory_errors import OUT_OF_MEMORY, ended_for_memory, is_memory_error
 from tfpoets.tf_runtime import import_tensorflow
 
 Result = TypeVar("Result")
+# How long to wait for a process that has closed its pipes.
+END_SECONDS = 10.0
 
 
 class TensorFlowProcess:
@@ -62,16 +66,23 @@ class TensorFlowProcess:
 
         Returns:
             A function that waits for the result and returns it, or raises the exception of `function`. If the process
-            has ended early or cannot load the arguments, it runs `function` in this process.
+            has ended early or cannot load the arguments, it runs `function` in this process. It raises MemoryError if
+            the process had too little memory, which this process would have as well.
         """
-        if self._process is None:
+        process = self._process
+        if process is None:
             return lambda: function(*arguments)
-        outcome: Future[tuple[bool, Any]] = self._pool.submit(self._exchange, self._process, (function, arguments))
+        outcome: Future[tuple[bool, Any]] = self._pool.submit(self._exchange, process, (function, arguments))
 
         def wait() -> Result:
             try:
                 returned, value = outcome.result()
-            except (OSError, EOFError, pickle.PickleError, AttributeError, ImportError, TypeError):
+            except (OSError, EOFError) as error:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    if ended_for_memory(process.wait(END_SECONDS)):
+                        raise MemoryError("the process that runs TensorFlow has too little memory") from error
+                return function(*arguments)
+            except (pickle.PickleError, AttributeError, ImportError, TypeError):
                 return function(*arguments)
             if not returned:
                 raise value
@@ -93,13 +104,18 @@ def main() -> None:
     # TensorFlow imports Keras, and Keras imports Matplotlib and scikit-learn, which takes as long as the rest. None
     # makes the import fail, which TensorFlow permits.
     sys.modules["keras"] = None  # type: ignore[assignment]
-    import_tensorflow()
-    function, arguments = pickle.load(sys.stdin.buffer)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        import_tensorflow()
+        function, arguments = pickle.load(sys.stdin.buffer)
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    except Exception as error:
+        if not is_memory_error(error):
+            raise
+        os._exit(OUT_OF_MEMORY)
     try:
         outcome = True, function(*arguments)
     except Exception as error:
-        outcome = False, picklable(error)
+        outcome = False, MemoryError(str(error)) if is_memory_error(error) else picklable(error)
     send(results, outcome)
     os._exit(0)  # does not wait for TensorFlow's threads
 

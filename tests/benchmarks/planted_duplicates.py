@@ -35,7 +35,7 @@ def main() -> None:
         shutil.copytree(flags.image_dir, root, ignore=shutil.ignore_patterns("*.txt"))
         planted = plant_duplicates(root, flags.copies)
         bottlenecks = extract_bottlenecks(read_dataset(root), extractor, Path(folder))
-        findings = examine(split_photos(bottlenecks.dataset), bottlenecks.unreadable, extractor.height)
+        findings = examine(split_photos(bottlenecks.dataset), bottlenecks.unreadable, extractor.height).findings
         detected = {frozenset((Path(finding.file), Path(finding.other.uri))) for finding in findings
                     if finding.kind in ("exact_duplicate", "near_duplicate") and finding.other}
     n_planted = Counter(planted.values())

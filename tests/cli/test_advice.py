@@ -37,8 +37,11 @@ def test_the_output_and_the_report_end_with_the_next_steps(
     command = arguments(photos, tiny_module, model_dir)
     assert retrain.main(command) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith("Label a photo:") and "--advice tries them" in " ".join(lines[-3:-1])
     start = next(number for number, line in enumerate(lines) if line.startswith("Next steps"))
-    assert lines[start - 1].startswith("Label a photo:") and "--advice tries them" in " ".join(lines[-2:])
+    assert lines[start + 1].startswith("1. ") and "Report:" in lines[start - 1]
+    verdict = next(number for number, line in enumerate(lines) if line.startswith("Final test accuracy"))
+    assert len(lines) - verdict < 24, "the end of the output fits a terminal of 24 lines, with the prompt"
     page = Path("tf_files/retrained_graph.html").read_text("utf-8")
     assert page.index("Label a photo") < page.index("Next steps") and "`" not in page[page.index("Next steps"):]
 

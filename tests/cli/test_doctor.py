@@ -60,6 +60,26 @@ def test_views_share_the_cache_with_retrain(photo_folder: Path, tiny_module: Pat
     assert (bottlenecks["computed"], bottlenecks["count"]) == (0, 60)
 
 
+def test_a_check_that_fails_is_named_and_the_others_run(
+        photo_folder: Path, tiny_module: Path, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(photo_folder / "red" / "001.png", photo_folder / "red" / "duplicate.png")
+    command = [f"--image_dir={photo_folder}", f"--tfhub_module={tiny_module}", f"--model_dir={model_dir}"]
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+    monkeypatch.setattr("tfpoets.doctor.detector.find_neighbours", fail)
+    monkeypatch.setattr("tfpoets.doctor.outliers.find_neighbours", fail)
+    assert doctor.main(command) == 1
+    output, errors = capsys.readouterr()
+    assert "exact_duplicate" in output and "Not checked: outlier (there is not enough memory)" in output
+    assert errors.count("The data doctor could not check for likely_wrong_label: there is not enough memory.") == 1
+    (photo_folder / "red" / "duplicate.png").unlink()
+    assert doctor.main(command) == 1
+    assert "no problems found by the checks that did not fail" in capsys.readouterr().out
+
+
 def test_the_digits_have_plausible_findings(tmp_path: Path, tiny_module: Path, model_dir: Path,
                                             monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 
 from tfpoets.cli.retrain_text import EventPrinter
-from tfpoets.cli.text import accuracy_lines, class_lines, cross_validation_lines
+from tfpoets.cli.text import accuracy_lines, class_lines, cross_validation_lines, weakest_class_lines, written_lines
 from tfpoets.evaluation import evaluate
+from tfpoets.exporting import ExportedFile, ExportResult
 from tfpoets.training import EpochMetrics, FineTuningComparison
 
 
@@ -37,7 +39,7 @@ def test_class_lines_are_a_table_and_the_most_frequent_confusions() -> None:
 
 def test_only_the_worst_of_many_classes_are_shown() -> None:
     lines = class_lines(metrics(n_classes=200, count=1000, wrong=5), [f"class {number}" for number in range(200)])
-    assert lines[0] == "The 50 classes with the lowest recall:" and len(lines) < 60
+    assert lines[0].startswith("The 50 classes with the lowest recall, of ") and len(lines) < 60
     assert {line.split()[1] for line in lines[2:7]} == {"0", "1", "2", "3", "4"}
 
 
@@ -71,3 +73,25 @@ def test_an_epoch_is_printed_as_one_line() -> None:
                                  "Epoch 5, 3.1 s: train loss 0.5000, accuracy 75.0%; validation 0.2500, 87.5%\n"
                                  "Epoch 20, 62 s: train loss 0.5000, accuracy 100.0%; validation 0.2500, 100.0%\n")
     assert all(len(line) < 80 for line in stream.getvalue().splitlines())
+
+
+def test_the_three_weakest_classes_are_listed_with_what_they_are_taken_for() -> None:
+    y = np.repeat(np.arange(5), 10)
+    predicted = y.copy()
+    predicted[:3], predicted[10:12], predicted[20], predicted[30:34] = 1, 4, 3, 0
+    lines = weakest_class_lines(evaluate(np.eye(5)[predicted], y), ["ant", "bee", "cat", "d" * 60, "\x1b[2J"])
+    assert [line.split()[:4] for line in lines[1:]] == [["d" * 25 + "...", "6", "of", "10"], ["ant", "7", "of", "10"],
+                                                        ["bee", "8", "of", "10"]]
+    assert "3 taken for bee" in lines[2] and lines[3].endswith("2 taken for \\x1b[2J")
+    assert all(len(line) < 80 for line in lines)
+    assert weakest_class_lines(metrics(wrong=0), ["a", "b", "c"]) == []
+
+
+def test_written_files_with_the_same_stem_share_a_line_and_differences_are_shown() -> None:
+    files = tuple(map(Path, ("a/g.pb", "a/labels.txt", "a/g.tflite", "saved/1")))
+    agreeing = ExportedFile("g.pb", Path("a/g.pb"), 1, 9, 9, 1e-7, None)
+    assert written_lines(ExportResult(files, ())) == ["Written:", "  a/g.pb, .tflite", "  a/labels.txt", "  saved/1"]
+    assert written_lines(ExportResult(files, (agreeing,)))[0] == "Written, and verified on 9 test photos:"
+    differing = ExportedFile("g.tflite", Path("a/g.tflite"), 1, 9, 8, 0.1, None)
+    lines = written_lines(ExportResult(files, (agreeing, differing)))
+    assert lines[0] == "Written:" and lines[-1].startswith("  g.tflite: 8 of 9 labels agree")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import write_photos
-from tfpoets.data import Dataset, Photo, Split, assign_folds, hash_photos, read_dataset, split_photos
+from tfpoets.data import (Dataset, Photo, Split, assign_folds, can_cross_validate, hash_photos, read_dataset,
+                          split_photos, spread_over_folds)
 from tfpoets.errors import TfpoetsError
 
 
@@ -53,3 +54,22 @@ def test_too_many_folds_are_refused_with_the_largest_possible_number(photo_folde
     split = Split(np.zeros(8, np.int8), 0, "", np.arange(8))
     with pytest.raises(TfpoetsError, match="too few photos for cross-validation with 5 folds.*`cross_validate`=4"):
         assign_folds(replace(dataset, split=split), 5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_groups_of_each_class_take_turns_unless_an_earlier_class_assigned_them(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y, groups = rng.integers(0, 8, 200), rng.integers(0, 90, 200)
+    expected: dict[int, int] = {}
+    for label in range(8):
+        for position, group in enumerate(sorted(set(groups[y == label].tolist()))):
+            expected.setdefault(group, position % 5)
+    folds = spread_over_folds(y, groups, 5)
+    assert folds.tolist() == [expected[group] for group in groups.tolist()]
+    enough = all(len(set(folds[y == label].tolist())) >= 3 for label in range(8))
+    assert can_cross_validate(y, folds, 8) == enough and not can_cross_validate(y, np.minimum(folds, 1), 8)
+    assert not can_cross_validate(y, folds, 9)
+
+
+def test_no_photos_have_no_folds() -> None:
+    assert len(spread_over_folds(np.empty(0, np.int64), np.empty(0, np.int64), 5)) == 0

@@ -172,6 +172,49 @@ def test_a_class_whose_photos_all_look_the_same_is_still_split() -> None:
     assert any("test metrics of this class are too optimistic" in note for note in result.notes)
 
 
+def test_a_large_burst_with_equal_hashes_is_in_one_part() -> None:
+    dataset = make_dataset(*make_photos("a", 8000), *make_photos("b", 100))
+    hashes = make_hashes(dataset)
+    burst = np.random.default_rng(0).choice(8000, 600, replace=False)
+    hashes[burst] = hashes[burst[0]]
+    result = split(dataset, hashes)
+    assert len(set(result.parts[burst])) == 1
+    assert any("600 photos have the same perceptual hash as others, in a group" in note for note in result.notes)
+
+
+def test_equal_hashes_stay_together_in_a_group_that_is_too_large() -> None:
+    dataset = make_dataset(*make_photos("a", 100), *make_photos("b", 100))
+    hashes = near_duplicate_hashes(dataset, [list(range(60))], bits=4)
+    for row in range(1, 60, 2):
+        hashes[row] = hashes[row - 1]
+    result = split(dataset, hashes, testing_percentage=30, validation_percentage=30)
+    assert (result.parts[0:60:2] == result.parts[1:60:2]).all() and len(set(result.parts[:60])) == 3
+    assert any("60 photos look alike" in note and "except those with equal perceptual hashes" in note
+               for note in result.notes)
+
+
+def test_equal_hashes_are_divided_only_if_a_class_has_too_few_others() -> None:
+    dataset = make_dataset(*make_photos("a", 6), *make_photos("b", 50))
+    hashes = near_duplicate_hashes(dataset, [[0, 1, 2, 3, 4, 5]], bits=3)
+    hashes[1] = hashes[0]
+    result = split(dataset, hashes)
+    assert result.parts[0] == result.parts[1] and set(result.parts[:6]) == {TRAINING, VALIDATION, TEST}
+    hashes[:6] = hashes[0]
+    assert set(split(dataset, hashes).parts[:6]) == {TRAINING, VALIDATION, TEST}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_groups_of_several_classes_leave_no_part_empty(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    photos = [Photo(f"{row}.jpg", f"class{label:03}", digest(f"{row}"), group=f"group{rng.integers(700)}")
+              for row, label in enumerate(rng.integers(0, 100, 1200))]
+    dataset = make_dataset(*photos)
+    result = split(dataset, seed=seed)
+    found = np.unique(np.stack([dataset.targets, result.parts], axis=1), axis=0)
+    assert len(found) == 3 * dataset.n_classes
+    assert any("had no photo in the test part" in note for note in result.notes)
+
+
 def test_percentages_that_leave_no_training_photos_are_refused() -> None:
     with pytest.raises(TfpoetsError, match="leave no photos for training"):
         split(BIG, testing_percentage=60, validation_percentage=40)

@@ -36,7 +36,7 @@ def examine_folder(root: Path, extractor: Extractor, work_dir: Path, parts: dict
     if parts:
         overridden = [parts.get(photo.name, part) for photo, part in zip(dataset.photos, dataset.split.parts)]
         dataset = replace(dataset, split=replace(dataset.split, parts=np.array(overridden, np.int8)))
-    return examine(dataset, bottlenecks.unreadable, extractor.height)
+    return list(examine(dataset, bottlenecks.unreadable, extractor.height).findings)
 
 
 def names_of_kind(findings: list[Finding], kind: str) -> set[str]:
@@ -165,7 +165,8 @@ def test_neighbours_are_the_most_similar_other_photos() -> None:
     assert find_neighbours(X[:3], 5).rows.shape == (3, 2)
 
 
-def test_neighbours_take_little_more_memory_than_the_similarities() -> None:
+def test_neighbours_take_little_more_memory_than_the_similarities(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tfpoets.data.neighbour_index.SELECTED_SIMILARITIES", 250 * 3000)
     X = np.random.default_rng(0).normal(0, 1, (3000, 8)).astype(np.float32)
     tracemalloc.start()
     try:
@@ -231,7 +232,8 @@ def test_classes_of_one_photo_and_identical_photos_in_all_classes_can_be_examine
     kinds = {}
     for folder in ("ones", "same"):
         bottlenecks = extract_bottlenecks(read_dataset(tmp_path / folder), extractor, tmp_path)
-        findings = examine(with_all_photos_in_training(bottlenecks), bottlenecks.unreadable, extractor.height)
+        findings = examine(with_all_photos_in_training(bottlenecks), bottlenecks.unreadable,
+                           extractor.height).findings
         kinds[folder] = {finding.kind for finding in findings}
     assert "likely_wrong_label" not in kinds["ones"]
     assert {"exact_duplicate", "label_conflict"} <= kinds["same"]

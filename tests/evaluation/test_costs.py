@@ -37,7 +37,7 @@ def test_costs_lower_the_mean_cost_of_calibrated_answers() -> None:
 def test_metrics_are_those_of_the_answers() -> None:
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1]])
     metrics = evaluate(probabilities, np.array([0, 1]), costs=COSTS)
-    assert metrics.accuracy == 0.5 and metrics.confusion.tolist() == [[0, 1], [0, 1]]
+    assert metrics.accuracy == 0.5 and metrics.confusion.to_array().tolist() == [[0, 1], [0, 1]]
 
 
 def test_the_calibration_error_is_that_of_the_answers() -> None:

@@ -25,7 +25,7 @@ def test_metrics_agree_with_scikit_learn() -> None:
     predicted, labels = probabilities.argmax(1), range(5)
     assert metrics.accuracy == accuracy_score(y, predicted)
     assert metrics.cross_entropy == pytest.approx(log_loss(y, probabilities, labels=labels))
-    assert np.array_equal(metrics.confusion, confusion_matrix(y, predicted, labels=labels))
+    assert np.array_equal(metrics.confusion.to_array(), confusion_matrix(y, predicted, labels=labels))
     for k in (1, 2, 3, 5):
         assert metrics.top_k(k) == pytest.approx(top_k_accuracy_score(y, probabilities, k=k, labels=labels))
     expected = precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0)

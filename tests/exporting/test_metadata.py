@@ -40,6 +40,8 @@ MALFORMED = {
     "split.seed": [None, 0.5],
     "split.counts": [None, [], {"training": -1}, {"training": "8"}],
     "split.trained_on": [None, 7, ["01"]],
+    "split.trained_on_file": [7, [], {}, {"name": "list.txt"}, {"name": "../list.txt", "sha256": "ab"},
+                              {"name": "..", "sha256": "ab"}, {"name": "", "sha256": "ab"}],
     "test": [0, [], {}],
     "test.accuracy": [None, "1", 1.5, -0.1, float("nan")],
     "test.interval": [None, 0.5, [], [0.5], ["a", "b"], [0, float("nan")]],
@@ -134,8 +136,8 @@ def test_an_invalid_schema_version_is_rejected(version: Any) -> None:
 
 
 def test_a_newer_schema_version_is_rejected_before_its_sections_are_read() -> None:
-    with pytest.raises(ModelError, match="The metadata of x has schema version 3.*Install a newer version"):
-        Metadata.from_json('{"format": "tfpoets-classifier", "schema_version": 3, "novelty": {}}', "x")
+    with pytest.raises(ModelError, match="The metadata of x has schema version 4.*Install a newer version"):
+        Metadata.from_json('{"format": "tfpoets-classifier", "schema_version": 4, "novelty": {}}', "x")
 
 
 @pytest.mark.parametrize("name", ["options", "flags"])

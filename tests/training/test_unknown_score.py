@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tfpoets.data import Examples
-from tfpoets.training import UnknownScore, fit_unknown_score
+from tfpoets.tf_runtime import import_tensorflow
+from tfpoets.training import UnknownScore, fit_unknown_score, unknown_score
 
 
 def clusters(seed: int = 0, count: int = 60, depth: int = 40, n_classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -72,3 +73,61 @@ def test_one_photo_per_class_is_enough() -> None:
     X, y = clusters(count=1)
     score = fit(X, y, clusters(1, 1)[0], 0.9)
     assert np.isfinite(score.scores(clusters(2)[0])).all()
+
+
+def many_classes(per_class: int, seed: int, n_classes: int = 3000, depth: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """Return bottlenecks of thousands of classes that are equally spread, with their targets."""
+    centres = np.abs(np.random.default_rng(99).normal(0, 1, (n_classes, depth)))
+    centres *= 8 / np.linalg.norm(centres, axis=1, keepdims=True)
+    y = np.repeat(np.arange(n_classes), per_class)
+    noise = np.random.default_rng(seed).normal(0, 0.15, (len(y), depth))
+    return np.maximum(centres[y] + noise, 0).astype(np.float32), y
+
+
+@pytest.mark.parametrize("reference_bytes", [1 << 26, 0])
+def test_photos_of_each_of_3000_classes_are_accepted_at_the_requested_coverage(
+        reference_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unknown_score, "MAX_REFERENCE_BYTES", reference_bytes)
+    X, y = many_classes(5, 0)
+    score = fit(X, y, many_classes(1, 1)[0], 0.9)
+    assert len(score.references) == (3 * 3000 if reference_bytes else 3000)
+    new, new_y = many_classes(10, 2)
+    accepted = score.scores(new) <= score.threshold
+    assert 0.88 < accepted.mean() < 0.92
+    of_class = np.bincount(new_y, accepted) / 10
+    # If all photos had the same chance, 0.2% of the classes would have fewer than half of their photos accepted.
+    assert np.mean(of_class < 0.5) < 0.06 and np.mean(of_class == 0) < 0.01
+    halves = [accepted[new_y < 2000].mean(), accepted[new_y >= 2000].mean()]
+    assert abs(halves[0] - halves[1]) < 0.02
+    other_classes = np.abs(np.random.default_rng(7).normal(0, 1, (500, 64))).astype(np.float32)
+    assert np.mean(score.scores(other_classes) > score.threshold) > 0.95
+
+
+def test_scores_of_many_classes_are_the_distances_of_fewer_classes() -> None:
+    X, y = many_classes(5, 0, 60)
+    new, validation = many_classes(1, 2, 60)[0], many_classes(1, 1, 60)[0]
+    pairs = fit(X, y, validation, 0.9)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unknown_score, "MAX_REFERENCES", 50)
+        direct = fit(X, y, validation, 0.9)
+    assert pairs.coupling.shape == (60, 60) and direct.coupling.shape == (64, 64)
+    assert direct.raw_scores(new)[1] == pytest.approx(pairs.raw_scores(new)[1], rel=1e-3, abs=1e-3)
+
+
+def test_the_graph_of_many_classes_has_the_same_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    tensorflow = import_tensorflow()
+    monkeypatch.setattr(unknown_score, "MAX_REFERENCES", 50)
+    score = fit(*many_classes(5, 0, 60), many_classes(1, 1, 60)[0], 0.9)
+    new = many_classes(1, 2, 60)[0]
+    with tensorflow.Graph().as_default() as graph, tensorflow.compat.v1.Session(graph=graph) as session:
+        outputs = session.run(score.add_to_graph(tensorflow.constant(new)))
+    assert outputs == pytest.approx(score.scores(new), rel=1e-4, abs=1e-4)
+
+
+def test_large_inputs_are_scored_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = clusters()
+    new, expected = clusters(2)[0], fit(X, y, clusters(1, 20)[0], 0.95)
+    monkeypatch.setattr(unknown_score, "BLOCK_VALUES", 2000)
+    score = fit(X, y, clusters(1, 20)[0], 0.95)
+    assert score.scores(new) == pytest.approx(expected.scores(new), rel=1e-4, abs=1e-4)
+    assert score.scores(new[:0]).shape == (0,)

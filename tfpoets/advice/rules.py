@@ -93,11 +93,12 @@ def _group_scenes(evidence: Evidence, command: Command) -> Iterator[Recommendati
     others = "not known" if scenes.accuracy is None else f"{scenes.accuracy:.1%}"
     if scenes.interval is not None:
         others += f" (95% interval {100 * scenes.interval[0]:.1f}-{100 * scenes.interval[1]:.1f}%)"
+    changes = {"group_pattern": scenes.group_pattern or "PATTERN"}
     yield Recommendation(
         "groups", "Keep the photos of each scene together in the split.",
         f"{scenes.repeated} of the {scenes.compared} test photos repeat the scene of a training photo, so neither the "
         f"accuracy nor the gains below are those for new scenes. On the other photos, the accuracy is {others}.",
-        command(group_pattern=scenes.group_pattern or "PATTERN"))
+        command(**changes), changes=changes)
 
 
 def _add_photos(evidence: Evidence, command: Command) -> Iterator[Recommendation]:
@@ -149,7 +150,8 @@ def _use_trials(evidence: Evidence, command: Command) -> Iterator[Recommendation
             f"Cross-validation on {trial.count} photos that are not test photos measured "
             f"{trial.difference.format_points()} points; the gain above is lower, because such gains are usually "
             f"small. Each photo takes {trial.time_ratio:.1f} times as long.",
-            command(**{trial.option: trial.value}), gain, (gain - half_width, gain + half_width))
+            command(**{trial.option: trial.value}), gain, (gain - half_width, gain + half_width),
+            changes={trial.option: trial.value})
 
 
 def _fine_tune(evidence: Evidence, command: Command) -> Iterator[Recommendation]:
@@ -165,7 +167,8 @@ def _fine_tune(evidence: Evidence, command: Command) -> Iterator[Recommendation]
         f"Not measured on these photos: fine-tuning removed about {ERRORS_REMOVED:.0%} of the errors with 2,900 "
         "photos of flowers, and from none to 80% with other pictures. It takes minutes on a GPU, and longer without "
         "one.",
-        command(fine_tune_epochs=FINE_TUNING_EPOCHS), ERRORS_REMOVED * error, (low * error, high * error), True)
+        command(fine_tune_epochs=FINE_TUNING_EPOCHS), ERRORS_REMOVED * error, (low * error, high * error), True,
+        {"fine_tune_epochs": FINE_TUNING_EPOCHS})
 
 
 RULES = (_group_scenes, _add_photos, _check_labels, _use_trials, _fine_tune)

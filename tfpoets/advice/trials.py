@@ -11,7 +11,7 @@ from tfpoets.data import TEST, Dataset, Examples, can_cross_validate, group_numb
 from tfpoets.errors import ExtractorError
 from tfpoets.evaluation import PairedDifference, choose_classes, paired_difference
 from tfpoets.events import stage_events
-from tfpoets.extractors import Extractor, ExtractorOptions, extract_bottlenecks, open_extractor
+from tfpoets.extractors import ExecutionOptions, Extractor, ExtractorOptions, extract_bottlenecks, open_extractor
 from tfpoets.retrain_options import RetrainOptions
 from tfpoets.training import EventCallback, HeadOptions, fit_head, out_of_fold_probabilities
 
@@ -74,7 +74,8 @@ def run_trials(dataset: Dataset, extractor: Extractor, costs: np.ndarray | None,
             return ()
         trials = []
         for name, value, cost, candidate in _candidates(extractor, options.extractor):
-            extracted = extract_bottlenecks(photos, candidate, options.bottleneck_dir)
+            extracted = extract_bottlenecks(photos, candidate, options.bottleneck_dir,
+                                            execution=ExecutionOptions(ray_address=options.ray_address))
             remaining = {photo.uri for photo in extracted.dataset.photos}  # without those deleted meanwhile
             is_there = np.array([photo.uri in remaining for photo in photos.photos], bool)
             difference = compare_features(examples.select(is_there), extracted.features, folds[is_there],

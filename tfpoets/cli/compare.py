@@ -18,11 +18,11 @@ from tfpoets.report import ComparisonPoint, comparison_picture
 from .compare_text import comparison_lines
 from .invocation import command_line
 from .messages import print_json, print_lines
-from .parser import Flag, Group, location, option_values, parse_flags, path
+from .parser import Flag, Group, is_photo_folder, location, option_values, parse_flags, path
 from .paths import TF_FILES
 from .percentages import percentage
 from .run_command import UsageError, run_command
-from .shared_flags import DATASET_FLAGS, EXTRACTOR_FLAGS, IMAGE_DIR_HELP, STORAGE_FLAGS, dataset_options
+from .shared_flags import DATASET_FLAGS, EXTRACTOR_FLAGS, IMAGE_DIR_HELP, RAY_FLAG, STORAGE_FLAGS, dataset_options
 
 DEFAULT_PICTURE = TF_FILES / "comparison.png"
 TRUST = "trust_model"
@@ -73,14 +73,14 @@ FLAGS = (
         Flag("runs", "metadata files (.json) that earlier runs of retrain wrote next to their graphs; their photos "
              "must still be there", parse=path, metavar="RUN", nargs="*"),
         Flag("image_dir", f"{IMAGE_DIR_HELP}; with RUNs, where their photos are now (default: where they were)",
-             "image_dir", location, "DIR", bare=os.path.isdir),
+             "image_dir", location, "DIR", bare=is_photo_folder),
         *DATASET_FLAGS, *PHOTO_FLAGS)),
     Group("networks", NETWORK_FLAGS),
     Group("output", (
         Flag("output", f"picture of the accuracy against the time, .png or .jpg (default: {DEFAULT_PICTURE})",
              parse=path, metavar="FILE"),
         Flag("format", "text (default), or json to print one object", choices=("text", "json")),
-        *STORAGE_FLAGS)))
+        *STORAGE_FLAGS, RAY_FLAG)))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -97,7 +97,7 @@ def options_from(args: dict[str, Any]) -> CompareOptions | CompareRunsOptions:
     """
     dataset = dataset_options(args)
     if "runs" in args:
-        ignored = [f"--{flag.name}" for flag in (*PHOTO_FLAGS, *NETWORK_FLAGS, *STORAGE_FLAGS)
+        ignored = [f"--{flag.name}" for flag in (*PHOTO_FLAGS, *NETWORK_FLAGS, *STORAGE_FLAGS, RAY_FLAG)
                    if flag.name in args and flag.name != TRUST]
         if ignored:
             raise UsageError(f"{ignored[0]} is only for a comparison of networks, not of earlier runs.", "Omit it.")

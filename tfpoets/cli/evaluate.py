@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from .invocation import command_line
 from .labelled_photos import predict_labelled, read_labelled_photos
 from .messages import print_json, print_lines
 from .min_accuracy import MIN_ACCURACY, accuracy_exit_code, check_min_accuracy
-from .parser import Flag, Group, location, option_values, parse_flags, path
+from .parser import Flag, Group, is_photo_folder, location, option_values, parse_flags, path
 from .paths import TF_FILES, default_graph
 from .run_command import UsageError, run_command
 from .shared_flags import (CLASSIFIER_HELP, DATASET_FLAGS, GRAPH_FLAGS, IMAGE_DIR_HELP, TRUST_FLAG, dataset_options,
@@ -47,7 +46,7 @@ FLAGS = (
         Flag("graph", CLASSIFIER_HELP, parse=path, metavar="FILE"),
         TRUST_FLAG,
         Flag("image_dir", f"{IMAGE_DIR_HELP} (default: {DEFAULT_PHOTOS})", "image_dir", location, "DIR",
-             bare=lambda text: os.path.isdir(text) and not _is_saved_model(text)),
+             bare=lambda text: is_photo_folder(text) and not _is_saved_model(text)),
         *DATASET_FLAGS,
         Flag("format", "text (default), or json to print all metrics as one object", "format",
              choices=("text", "json")),

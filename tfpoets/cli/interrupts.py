@@ -68,12 +68,17 @@ def run_process(command: Callable[[], int]) -> int:
     return code
 
 
+def is_only_task() -> bool:
+    """Return whether a command runs as the only task of this process, which no Ctrl-C has reached yet."""
+    return signal.getsignal(signal.SIGINT) is _exit_with_message
+
+
 def raise_interrupts() -> None:
     """Raise KeyboardInterrupt for the first Ctrl-C from now on, so that the command can clean up.
 
     The second one ends the process immediately. Nothing changes outside of `run_process`.
     """
-    if signal.getsignal(signal.SIGINT) is _exit_with_message:
+    if is_only_task():
         signal.signal(signal.SIGINT, _raise_once)
 
 

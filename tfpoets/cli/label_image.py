@@ -35,8 +35,8 @@ Writer = Callable[[str, TopLabels, Prediction], None]
 DESCRIPTION = "Label photos with a classifier made by retrain or TensorFlow for Poets."
 FLAGS = (
     Group("photos", (
-        Flag("sources", "files, folders, glob patterns (*.jpg) or http(s) URLs; - reads standard input: a photo, or a "
-             "list, one per line", metavar="PHOTO", nargs="*"),
+        Flag("sources", "files, folders, glob patterns (*.jpg), http(s) URLs, or files and folders at s3://, gs:// or "
+             "az://; - reads standard input: a photo, or a list, one per line", metavar="PHOTO", nargs="*"),
         Flag("image", "photo to label, as in TensorFlow for Poets; may be repeated", metavar="PHOTO",
              repeatable=True))),
     Group("classifier", (Flag("graph", CLASSIFIER_HELP, "graph", path, "FILE"), TRUST_FLAG)),

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfpoets.data import Dataset, DatasetOptions, Photo, read_dataset
+from tfpoets.data import Dataset, DatasetOptions, Photo, read_dataset, reading_ahead
 from tfpoets.errors import DataError, join_names
 from tfpoets.exporting import UNKNOWN_LABEL
 from tfpoets.inference import Classifier, Prediction
@@ -99,7 +99,7 @@ def _log_unmatched(classifier: Classifier, dataset: Dataset, class_indices: dict
 def predict_labelled(classifier: Classifier, photos: list[Photo]) -> tuple[list[Photo], list[Prediction]]:
     """Return the photos that could be read, and the predictions for them. Log those that could not be read."""
     readable_photos, predictions = [], []
-    with progress_bar(len(photos), "Labelling", "photo") as bar:
+    with progress_bar(len(photos), "Labelling", "photo") as bar, reading_ahead(photos):
         for photo, prediction in classifier.predict_photos(photos, Photo.read):
             bar.update()
             if prediction.probabilities is None:

@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
+from .exit_codes import FAILED
 from .interrupts import run_process, set_command
 
 # All commands, the most used first. Each one is a module of this package with a function `main`. A module is imported
@@ -16,6 +18,7 @@ COMMANDS = {
     "export": "convert a classifier for phones, browsers and servers",
     "serve": "serve a classifier over HTTP, with a web page to try it",
     "doctor": "find wrong labels, duplicates and other problems in photos",
+    "bottlenecks": "show, check, clean up or export the cache of computed features",
     "show_image": "show some photos of each class in one image",
     "devices": "show the cores and GPUs that are used, and how fast they are",
     "sample_photos": "write sample photos to try the commands on",
@@ -34,6 +37,9 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         The exit code of the command, or 2 if there is no such command.
     """
+    if argv is None and "_ARGCOMPLETE" in os.environ:
+        from .completion import print_completions  # imported here, because argcomplete is slow
+        print_completions(COMMANDS)
     if argv is None:
         return run_process(lambda: _run(sys.argv[1:]))
     return _run(argv)
@@ -48,7 +54,7 @@ def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(_format_help())
         return 0 if argv else 2
-    if argv[0] == "--version":
+    if argv[-1] == "--version" and len(argv) <= 2:
         from tfpoets import __version__
         print(f"tfpoets {__version__}")
         return 0
@@ -57,7 +63,15 @@ def _run(argv: list[str]) -> int:
         print(_format_unknown_command(argv[0]), file=sys.stderr)
         return 2
     set_command(name)
-    return importlib.import_module(f"tfpoets.cli.{name}").main(argv[1:])
+    try:
+        module = importlib.import_module(f"tfpoets.cli.{name}")
+    except Exception as error:
+        from tfpoets.memory_errors import is_memory_error
+        if not is_memory_error(error):
+            raise
+        print("Error: There is not enough memory to start this command.", file=sys.stderr)
+        return FAILED
+    return module.main(argv[1:])
 
 
 def _format_help() -> str:

@@ -16,6 +16,7 @@ from tfpoets.escaping import escape_for_terminal, escape_json
 from tfpoets.progress import ProgressBar, show_progress
 from tfpoets.tf_runtime import hide_native_messages
 
+from .colours import highlight
 from .invocation import program_name
 
 # Printed lines are at most this long, so that they fit a terminal of 80 columns.
@@ -41,6 +42,16 @@ def set_flags(flags: Mapping[str, str], command: str) -> None:
     _flags.clear()
     _flags.update(flags)
     _command[:] = [command]
+
+
+def flag_spelling(option: str) -> str:
+    """Return the flag of the running command for an option, or "" if there is none."""
+    return _flags.get(option, "")
+
+
+def running_command() -> str:
+    """Return the name of the running command, or "" before its arguments are parsed."""
+    return _command[0] if _command else ""
 
 
 def as_flags(text: str) -> str:
@@ -77,7 +88,7 @@ def shows_tracebacks() -> bool:
 
 def print_message(sentence: str) -> None:
     """Print a sentence to standard error."""
-    print(wrap_for_terminal(escape_for_terminal(sentence)), file=sys.stderr, flush=True)
+    print(highlight(wrap_for_terminal(escape_for_terminal(sentence)), sys.stderr), file=sys.stderr, flush=True)
 
 
 def print_traceback() -> None:
@@ -93,7 +104,7 @@ def print_lines(*lines: str, stream: TextIO | None = None) -> None:
         stream: The stream to print to (default: standard output).
     """
     for line in lines:
-        print(escape_for_terminal(line), file=stream)
+        print(highlight(escape_for_terminal(line), stream or sys.stdout), file=stream)
     (stream or sys.stdout).flush()
 
 
@@ -121,7 +132,7 @@ class _MessageHandler(logging.Handler):
             text = f"Warning: {text}"
         from tqdm import tqdm  # imported here, so that label_image starts faster
         # tqdm.write keeps the line from landing in the middle of a progress bar.
-        tqdm.write(wrap_for_terminal(text), file=sys.stderr)
+        tqdm.write(highlight(wrap_for_terminal(text), sys.stderr), file=sys.stderr)
 
 
 def configure_messages(level: str = "INFO") -> None:
@@ -139,7 +150,8 @@ def configure_messages(level: str = "INFO") -> None:
     # The filter applies to the whole process: warnings.catch_warnings() replaces a global list and restores it later,
     # which goes wrong when several threads load photos at once.
     warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    for name in ("PIL", "gcsfs", "azure"):  # these log tracebacks of errors that are also raised
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     show_progress(_create_progress_bar)
 
 

@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 from tfpoets.escaping import has_unsafe_characters
 
 from .arguments import ArgumentChecker
+from .examples import format_examples
+from .flags_file import with_flags_from_file
 from .interrupts import set_command
 from .invocation import program_name
 from .messages import configure_messages, set_flags, show_tracebacks
@@ -133,10 +135,10 @@ def parse_flags(command: str, description: str, groups: Sequence[Group], argv: l
     Raises:
         UsageError: The command line is invalid.
     """
-    parser = _Parser(prog=program_name(command), description=description, allow_abbrev=False,
-                     formatter_class=_HelpFormatter)
     groups = (*groups, MESSAGES)
     flags = [flag for group in groups for flag in group.flags]
+    parser = _Parser(prog=program_name(command), usage=_usage(command, flags), description=description,
+                     epilog=format_examples(command), allow_abbrev=False, formatter_class=_HelpFormatter)
     for group in groups:
         container = parser.add_argument_group(group.title, group.description) if group.title else parser
         for flag in group.flags:
@@ -151,6 +153,15 @@ def parse_flags(command: str, description: str, groups: Sequence[Group], argv: l
     if args.get("format", "text") != "text":
         write_utf8()
     return args
+
+
+def _usage(command: str, flags: Sequence[Flag]) -> str:
+    """Return the usage: the arguments without the name of a flag, the required flags, and [options] for the others."""
+    brackets = {"1": "{}", "?": "[{}]", "*": "[{} ...]", "+": "{} [{} ...]"}
+    parts = [brackets[flag.nargs].format(flag.spelling, flag.spelling) for flag in flags if flag.nargs]
+    parts += [f"[{flag.metavar}]" for flag in flags if flag.bare]
+    parts += [f"{flag.spelling}={flag.metavar}" for flag in flags if flag.required]
+    return " ".join([program_name(command), *parts, "[options]"])
 
 
 def write_utf8() -> None:
@@ -195,12 +206,27 @@ def help_hint(program: str) -> str:
     return f"Run {program} --help to see all flags."
 
 
+def complete_arguments(program: str, argv: Sequence[str], flags: Sequence[Flag]) -> list[str]:
+    """Return the arguments in the form that argparse expects, with those of the file that --flags_from names.
+
+    Args:
+        program: The name of the program and the command.
+        argv: The arguments as they were typed.
+        flags: The flags of the command.
+
+    Raises:
+        UsageError: An argument is not what the user meant, or the file cannot be used.
+    """
+    checked = ArgumentChecker(flags, help_hint(program)).check(argv)
+    return with_flags_from_file(checked, argv, flags)
+
+
 class _Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises UsageError, and explains arguments that are not what the user meant."""
 
     def parse(self, argv: list[str], flags: Sequence[Flag]) -> dict[str, Any]:
         # This check comes first, because argparse would report --image_dir as missing if --image_dri was given.
-        checked = ArgumentChecker(flags, help_hint(self.prog)).check(argv)
+        checked = complete_arguments(self.prog, argv, flags)
         namespace, unknown = self.parse_known_args(checked)
         if unknown:
             self.error(f"Unexpected argument {unknown[0]!r}.")
@@ -215,6 +241,10 @@ class _HelpFormatter(argparse.HelpFormatter):
     def __init__(self, prog: str, **options: Any):
         super().__init__(prog, max_help_position=30, **options)
 
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Return a paragraph as lines; examples keep theirs."""
+        return text if text.startswith("examples:") else super()._fill_text(text, width, indent)
+
 
 def path(text: str) -> Path:
     """Convert the value of a flag to a path, and expand `~`, since shells do not expand it in `--flag=~/photos`."""
@@ -226,6 +256,12 @@ def path(text: str) -> Path:
 def location(text: str) -> Path | str:
     """Convert the value of a flag to a location of photos: a path, or an unchanged URL."""
     return text if "://" in text else path(text)
+
+
+def is_photo_folder(text: str) -> bool:
+    """Return whether an argument without the name of a flag can be a folder of photos."""
+    from tfpoets.data import is_cloud_address  # imported here, so that other commands start faster
+    return os.path.isdir(text) or is_cloud_address(text)
 
 
 def names(text: str) -> tuple[str, ...]:

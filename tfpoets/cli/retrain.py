@@ -5,30 +5,36 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tfpoets.data import SplitOptions
 from tfpoets.errors import ExtractorError, check_range, closest_match
+from tfpoets.events import FilesWritten
 from tfpoets.exporting import ExportOptions, format_names
 from tfpoets.extractors import ExtractorOptions
 from tfpoets.graphs import architecture_names, find_architecture
 from tfpoets.networks import ARCHITECTURES, CONVNETS, RESNET, is_own_network
 from tfpoets.pipeline import retrain
 from tfpoets.retrain_options import RetrainOptions
+from tfpoets.retrain_result import RetrainResult
 from tfpoets.training import (FineTuningOptions, HeadOptions, LBFGSTrainer, NetworkOptions, SGDOptions, SGDTrainer,
                               TrainingOptions, trainer_named)
 
-from .invocation import command_line
+from .flags_file import FLAGS_FROM, given_flags
+from .invocation import command_line, program_name
 from .messages import print_json, print_lines
 from .min_accuracy import MIN_ACCURACY, accuracy_exit_code, check_min_accuracy
-from .parser import option_values, parse_flags
+from .out_of_memory import note_written
+from .parser import MESSAGES, complete_arguments, option_values, parse_flags
 from .paths import DEFAULT_TFLITE
 from .retrain_flags import FLAGS, SCRATCH
 from .retrain_text import EventPrinter
 from .run_command import UsageError, run_command
 from .shared_flags import augmentation_options, dataset_options, extractor_options
-from .text import advice_lines
+from .text import advice_lines, learning_curve_lines
+from .time_estimates import TimeEstimates
 
 log = logging.getLogger(__name__)
 
@@ -52,20 +58,44 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> int:
     """Parse the command line, run the retraining, and return the exit code."""
-    args = parse_flags("retrain", DESCRIPTION, FLAGS, argv)
+    arguments = sys.argv[1:] if argv is None else argv
+    args = parse_flags("retrain", DESCRIPTION, FLAGS, arguments)
+    args.pop(FLAGS_FROM, None)
+    if not args.get("image_dir") and not args.get("manifest"):
+        raise UsageError("retrain needs a folder that contains one folder of photos per class, such as "
+                         "my_photos/daisy and my_photos/rose.", f"Write {command_line('retrain', 'my_photos')}")
     as_json = args.pop("format", "text") == "json"
     stream = sys.stderr if as_json else sys.stdout
     printer = EventPrinter(stream, args.pop("print_misclassified_test_images", False))
     min_accuracy = args.pop(MIN_ACCURACY.name, None)
-    options = options_from(args)
+    flags = [flag for group in (*FLAGS, MESSAGES) for flag in group.flags]
+    options = replace(options_from(args),
+                      flags=given_flags(complete_arguments(program_name("retrain"), arguments, flags), flags))
     check_min_accuracy(min_accuracy, has_test=bool(options.split.testing_percentage or options.test_dir
                                                    or options.dataset.manifest))
-    result = retrain(options, on_event=printer, label_command=label_command,
-                     retrain_command=retrain_command(sys.argv[1:] if argv is None else argv))
-    print_lines(f"Label a photo:  {label_command(options.files.tflite)}", *advice_lines(result.advice), stream=stream)
+    estimates = TimeEstimates(options.training.all_layers.epochs if options.training.all_layers else 0)
+
+    def on_event(event: Any) -> None:
+        if isinstance(event, FilesWritten):
+            note_written(options.files.output_graph)
+        estimates(event)
+        printer(event)
+
+    result = retrain(options, on_event=on_event, label_command=label_command,
+                     retrain_command=retrain_command(arguments))
+    print_lines(*_forecast_lines(result, options), *advice_lines(result.advice),
+                f"Label a photo:  {label_command(options.files.tflite)}", stream=stream)
     if as_json:  # in ASCII, so that it is the same in every encoding
         print_json(result.to_dict(), ensure_ascii=True, allow_nan=False)
     return accuracy_exit_code(result.metrics, min_accuracy, "test accuracy")
+
+
+def _forecast_lines(result: RetrainResult, options: RetrainOptions) -> list[str]:
+    """Return the forecast for more photos, unless the output contains it anyway."""
+    is_recommended = any(item.kind == "photos" for item in result.advice.recommendations)
+    if result.learning_curve is None or options.advice or is_recommended:
+        return []
+    return learning_curve_lines(result.learning_curve, result.labels, False)
 
 
 def label_command(classifier: Path) -> str:

@@ -1,7 +1,7 @@
 """The flags of the command `tfpoets retrain`."""
 from __future__ import annotations
 
-import os
+from dataclasses import replace
 
 from tfpoets.data import SplitOptions
 from tfpoets.exporting import ExportOptions, format_names
@@ -10,10 +10,12 @@ from tfpoets.training import (BATCH_NORMS, CHECKPOINTS, CLASS_WEIGHTS, COLOR_MOD
                               OPTIMIZERS, SCHEDULES, WEIGHTS, FineTuningOptions, NetworkOptions, SGDOptions,
                               solver_names)
 
+from .flags_file import FLAGS_FROM
 from .min_accuracy import MIN_ACCURACY
-from .parser import Flag, Group, location, names, path
+from .parser import Flag, Group, is_photo_folder, location, names, path
 from .percentages import fraction, percentage
-from .shared_flags import AUGMENTATION_FLAGS, DATASET_FLAGS, EXTRACTOR_FLAGS, IMAGE_DIR_HELP, STORAGE_FLAGS, VIEWS_FLAG
+from .shared_flags import (AUGMENTATION_FLAGS, DATASET_FLAGS, EXTRACTOR_FLAGS, IMAGE_DIR_HELP, RAY_FLAG, STORAGE_FLAGS,
+                           VIEWS_FLAG)
 
 # The options with their defaults, for the help texts.
 SPLIT, FILES, SGD = SplitOptions(), ExportOptions(), SGDOptions()
@@ -21,7 +23,7 @@ FINE_TUNING, SCRATCH = FineTuningOptions(), NetworkOptions(architecture=CONVNETS
 
 PHOTOS = Group("photos", (
     Flag("image_dir", f"{IMAGE_DIR_HELP}; the name of a subfolder is the label of its photos", "image_dir", location,
-         "DIR", bare=os.path.isdir),
+         "DIR", bare=is_photo_folder),
     Flag("test_dir", "second folder with the same classes, to use for the final test (default: hold out part of "
          "--image_dir)", "test_dir", location, "DIR"),
     Flag("testing_percentage", "percentage of the photos held out for the final test, such as 20 or 20%; less than 1 "
@@ -90,6 +92,7 @@ OUTPUT = Group("files", (
     *STORAGE_FLAGS,
     Flag("max_memory_gb", "keep computed features in memory only up to G gigabytes, and otherwise read them from a "
          "temporary file in --bottleneck_dir (default: half of the free memory)", "max_memory_gb", float, "G"),
+    RAY_FLAG,
     Flag("summaries_dir", "folder for training curves (PNG and TensorBoard logs), with a subfolder for each run "
          "(default: tf_files/training_summaries)", "summaries_dir", path, "DIR")))
 EVALUATION = Group("evaluation", (
@@ -106,6 +109,9 @@ EVALUATION = Group("evaluation", (
          "training and test photos (default, except for networks trained from scratch, which do not need the features "
          "of a pretrained network otherwise)", const=True),
     Flag("nodoctor", "do not search the photos for problems", const=True),
+    Flag(FLAGS_FROM, "repeat an earlier run: use the flags in the .json file next to its graph, or in a file such as "
+         '{"image_dir": "photos", "seed": 3}; flags on the command line override them, and paths are relative to the '
+         "current folder", parse=path, metavar="FILE"),
     Flag("print_misclassified_test_images", "list the misclassified test photos", const=True),
     Flag("format", "text (default), or json to print the result as one object and everything else to standard error",
          choices=("text", "json"))))
@@ -133,4 +139,17 @@ SGD_FLAGS = Group("TensorFlow for Poets", (
     Flag("checkpoint_path", "ignored, because cached bottlenecks make it unnecessary", metavar="FILE"),
     *AUGMENTATION_FLAGS),
     "Each of the first three flags selects --solver=sgd.")
-FLAGS = (PHOTOS, Group("extractor", (*EXTRACTOR_FLAGS, VIEWS_FLAG)), HEAD, NETWORK, OUTPUT, EVALUATION, SGD_FLAGS)
+MOST_USED = ("image_dir", "test_dir", "manifest", "output_graph", "export", "tfhub_module", "image_size",
+             "fine_tune_epochs", "unknown_coverage", "advice")
+
+
+def _with_most_used_first(groups: tuple[Group, ...]) -> tuple[Group, ...]:
+    """Return the groups after a group of the flags that people use first."""
+    flags = {flag.name: flag for group in groups for flag in group.flags}
+    first = Group("flags to begin with", tuple(flags[name] for name in MOST_USED))
+    return first, *(replace(group, flags=tuple(flag for flag in group.flags if flag.name not in MOST_USED))
+                    for group in groups)
+
+
+FLAGS = _with_most_used_first((PHOTOS, Group("extractor", (*EXTRACTOR_FLAGS, VIEWS_FLAG)), HEAD, NETWORK, OUTPUT,
+                               EVALUATION, SGD_FLAGS))

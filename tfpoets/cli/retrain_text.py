@@ -8,18 +8,17 @@ from typing import Any, TextIO
 
 from tfpoets import events
 from tfpoets.data import Photo
+from tfpoets.doctor import Examination
 from tfpoets.exporting import ExportedFile
 from tfpoets.training import AugmentedViewsExtracted, EpochMetrics, FineTuningComparison, HeadFitted, StepMetrics
 
 from .messages import LINE_WIDTH, print_lines
 from .text import (accuracy_lines, conversion_header, conversion_notes, conversion_row, cost_lines,
-                   cross_validation_lines, finding_lines, learning_curve_lines, photo_lines, scene_lines, target_lines,
-                   unknown_lines)
+                   cross_validation_lines, finding_summary_lines, learning_curve_lines, photo_lines, scene_lines,
+                   target_lines, unknown_lines, weakest_class_lines, written_lines)
 
 # The number of unreadable files that are listed by name. The report contains all of them.
 MAX_UNREADABLE = 50
-# The number of findings of each kind that are printed.
-MAX_FINDINGS_PER_KIND = 1
 CHECKS_SKIPPED = ("Skipped: the data doctor (wrong labels, duplicates and other problems in the photos), and the "
                   "check whether test photos repeat the scenes of training photos. They need the features of a "
                   "pretrained network, which take longer than training a small one. Add --doctor to run them.")
@@ -55,12 +54,12 @@ class EventPrinter:
             FineTuningComparison: lambda event: textwrap.wrap(event.summary(), LINE_WIDTH, subsequent_indent="  "),
             events.IntermediateExportStarted: lambda event: [f"Save intermediate result to : {event.path}"],
             events.Evaluated: self._evaluation_lines,
-            events.LearningCurveMeasured: lambda event: learning_curve_lines(event.curve, event.labels,
-                                                                             event.is_complete),
+            events.LearningCurveMeasured: self._curve_lines,
             events.CrossValidated: lambda event: cross_validation_lines(event.metrics, event.fold_accuracies,
                                                                         self._has_repeated_scenes),
-            events.FilesWritten: _file_lines,
-            events.PhotosExamined: lambda event: finding_lines(event.findings, event.path, MAX_FINDINGS_PER_KIND),
+            events.FilesWritten: lambda event: written_lines(event.exported),
+            events.PhotosExamined: lambda event: finding_summary_lines(
+                Examination(event.findings, event.failed_checks), event.path),
             events.ReportWritten: lambda event: [f"Report:         {event.path}"],
             events.ConversionStarted: lambda event: [conversion_header()],
             ExportedFile: lambda event: [conversion_row(event)],
@@ -72,6 +71,10 @@ class EventPrinter:
             print_lines(line, stream=self._stream)
         self._stream.flush()
 
+    def _curve_lines(self, event: events.LearningCurveMeasured) -> list[str]:
+        """Return the lines on a complete learning curve; the forecast of a quick one is among the next steps."""
+        return learning_curve_lines(event.curve, event.labels, True) if event.is_complete else []
+
     def _evaluation_lines(self, event: events.Evaluated) -> list[str]:
         """Return the lines on the test photos."""
         if event.metrics is None:
@@ -82,6 +85,7 @@ class EventPrinter:
             lines.append("Test accuracy of a batch sampled evenly from the classes = "
                          f"{event.balanced_batch.accuracy:.1%} (N={event.balanced_batch.count})")
         lines += accuracy_lines(event.metrics, event.labels, "Final test accuracy")
+        lines += weakest_class_lines(event.metrics, event.labels)
         if event.rejection:
             lines += unknown_lines(event.rejection, "test photos")
         if event.selective and event.accuracy_target:
@@ -150,12 +154,3 @@ def _epoch_lines(epoch: EpochMetrics) -> list[str]:
 
 def _format_seconds(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-
-
-def _file_lines(event: events.FilesWritten) -> list[str]:
-    exported = event.exported
-    lines = ["Written:", *(f"  {path}" for path in exported.files)]
-    if exported.verified:
-        lines.append("Verified on the test photos (same label, largest score difference):")
-    return lines + [f"  {file.name:<26} {f'{file.agreeing} of {file.count}':>11} {file.max_difference:10.1g}"
-                    for file in exported.verified]

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from tfpoets.errors import OptionError, TfpoetsError, one_line, os_error_sentence
 
 from .exit_codes import FAILED, INTERRUPTED, INVALID_COMMAND_LINE
-from .interrupts import raise_interrupts, report_interrupt, was_interrupted
+from .interrupts import is_only_task, raise_interrupts, report_interrupt, was_interrupted
 from .messages import as_flags, print_message, print_traceback, show_tracebacks, shows_tracebacks
+from .out_of_memory import forget_written, report_aborts, report_memory_error
 
 
 class UsageError(TfpoetsError):
@@ -32,6 +33,9 @@ def run_command(command: Callable[[list[str] | None], int], argv: list[str] | No
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     show_tracebacks("--debug" in (sys.argv[1:] if argv is None else argv))  # until the command line is parsed
+    forget_written()
+    if is_only_task():
+        report_aborts()
     try:
         raise_interrupts()
         return command(argv)
@@ -48,6 +52,8 @@ def run_command(command: Callable[[list[str] | None], int], argv: list[str] | No
             return INTERRUPTED
         if shows_tracebacks():
             print_traceback()
+        if report_memory_error(error):
+            return FAILED
         print_message(f"Error: {_format_error(error)}")
         return INVALID_COMMAND_LINE if isinstance(error, (UsageError, OptionError)) else FAILED
 

@@ -13,7 +13,7 @@ from .percentages import percentage_or_int
 
 EXTRACTOR = ExtractorOptions()
 
-IMAGE_DIR_HELP = "folder with one subfolder of photos per class"
+IMAGE_DIR_HELP = "folder (or s3://, gs:// or az:// address) with one subfolder of photos per class"
 CLASSIFIER_HELP = (f".tflite, .pb or SavedModel folder written by retrain (default: {DEFAULT_TFLITE}), or a graph of "
                    "TensorFlow for Poets")
 
@@ -53,6 +53,10 @@ STORAGE_FLAGS = (
          "bottleneck_dir", path, "DIR"),
     Flag("model_dir", f"folder for downloaded and prepared networks (default: {EXTRACTOR.model_dir})",
          "extractor.model_dir", path, "DIR"))
+
+RAY_FLAG = Flag("ray_address", "compute the features that the cache lacks on a Ray cluster (docs/scale.md): auto for "
+                "the cluster that this machine belongs to, ray://HOST:PORT for another one, or local for a new one on "
+                "this machine (default: do not use Ray)", "ray_address", metavar="ADDRESS")
 
 GRAPH_FLAGS = Group("graphs of TensorFlow for Poets", (
     Flag("labels", "label file, one label per line (default: the label file next to the graph); for classifiers made "

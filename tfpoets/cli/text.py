@@ -2,28 +2,31 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tfpoets.data import Dataset
-from tfpoets.doctor import Finding, finding_kinds
+from tfpoets.doctor import Examination, finding_kinds
 from tfpoets.errors import join_names
 from tfpoets.escaping import escape_for_terminal
 from tfpoets.evaluation import AverageMetrics, ClassMetrics, CostMetrics, Metrics, Rejection, SelectiveMetrics
-from tfpoets.exporting import ExportedFile, RepeatedScenes
+from tfpoets.exporting import ExportedFile, ExportResult, RepeatedScenes
 from tfpoets.recommendation import Advice
 from tfpoets.report import (class_gain_sentence, cost_sentence, doubling_sentence, scene_sentences, target_sentences,
                             unknown_sentences)
 from tfpoets.training import LearningCurve
 
+from .invocation import quote
 from .messages import LINE_WIDTH, as_flags
 
 MAX_COUNTED_CLASSES = 10
 MAX_CLASSES = 50
 MAX_LABEL_LENGTH = 28
 MAX_CONFUSIONS = 3
+MAX_WEAKEST = 3
 # A converted file that loses more accuracy than this (a fraction from 0 to 1) gets a warning.
 MAX_ACCURACY_LOSS = 0.02
 
@@ -55,12 +58,73 @@ def class_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:
     lines = [f"{'class':<{width}}  photos  recall (95% interval)  precision      f1"]
     if len(rows) > MAX_CLASSES:
         rows = sorted(rows, key=lambda row: 1.0 if row[1].recall is None else row[1].recall)[:MAX_CLASSES]
-        lines.insert(0, f"The {MAX_CLASSES} classes with the lowest recall:")
+        lines.insert(0, f"The {MAX_CLASSES} classes with the lowest recall, of {len(labels):,}:")
     for label, result in rows:
-        short_label = label if len(label) <= width else label[:width - 3] + "..."
+        short_label = _shorten(label)
         lines.append(_class_row(f"{short_label:<{width}}", result, result.recall_interval))
     lines += [_class_row(f"{name:<{width}}", average) for name, average in averages.items()]
     return lines + _confusion_lines(metrics, labels)
+
+
+def weakest_class_lines(metrics: Metrics, labels: Sequence[str]) -> list[str]:
+    """Return the classes with the lowest recall, with what their photos are most often taken for; at most three."""
+    results = [(result.recall, number) for number, result in enumerate(metrics.per_class)
+               if result.recall is not None and result.recall < 1]
+    weakest = [number for _, number in sorted(results)[:MAX_WEAKEST]]
+    if not weakest:
+        return []
+    taken_for: dict[int, tuple[int, int]] = {}
+    for true, predicted, count in metrics.most_confused(len(metrics.per_class) * MAX_WEAKEST):
+        taken_for.setdefault(true, (predicted, count))
+    names = {number: _shorten(escape_for_terminal(labels[number])) for number in weakest}
+    width = max(map(len, names.values()))
+    lines = ["Weakest classes (photos recognized, 95% interval):"]
+    for number in weakest:
+        result, (low, high) = metrics.per_class[number], metrics.per_class[number].recall_interval or (0.0, 1.0)
+        share = f"{result.correct} of {result.support}"
+        line = f"  {names[number]:<{width}}  {share:>9}  {f'({100 * low:.0f}-{100 * high:.0f}%)':>9}"
+        if number in taken_for:
+            predicted, count = taken_for[number]
+            line += f"  {count} taken for {_shorten(escape_for_terminal(labels[predicted]))}"
+        lines.append(_truncate(line))
+    return lines
+
+
+def _shorten(label: str) -> str:
+    return label if len(label) <= MAX_LABEL_LENGTH else label[:MAX_LABEL_LENGTH - 3] + "..."
+
+
+def written_lines(exported: ExportResult) -> list[str]:
+    """Return the paths of the written files, those with the same stem on one line, and how they were verified."""
+    stems: dict[Path, list[Path]] = {}
+    for path in exported.files:
+        stems.setdefault(path.with_suffix("") if path.suffix else path, []).append(path)
+    differing = [file for file in exported.verified if file.agreeing < file.count]
+    count = max((file.count for file in exported.verified), default=0)
+    lines = ["Written:" if not count or differing else f"Written, and verified on {count} test photos:"]
+    lines += [f"  {', '.join([str(paths[0]), *(path.suffix for path in paths[1:])])}" for paths in stems.values()]
+    return lines + [f"  {file.name}: {file.agreeing} of {file.count} labels agree, largest difference of a score "
+                    f"{file.max_difference:.1g}" for file in differing]
+
+
+def finding_summary_lines(examination: Examination, path: Path) -> list[str]:
+    """Return the number of findings of each kind, the file that lists them, and the checks that failed."""
+    counts = Counter(finding.kind for finding in examination.findings)
+    kinds = ", ".join(f"{kind.replace('_', ' ')} {counts[kind]}" for kind in finding_kinds() if counts[kind])
+    return [*_finding_header(examination, path), *(_wrap(kinds) if kinds else ()), *_failed_check_lines(examination)]
+
+
+def _finding_header(examination: Examination, path: Path) -> list[str]:
+    """Return the number of findings, and the file that lists them."""
+    if examination.findings:
+        return [f"Data doctor: {len(examination.findings)} findings, all listed in", f"  {path}"]
+    return ["Data doctor: no problems found"
+            + (" by the checks that did not fail" if examination.failed_checks else "")]
+
+
+def _failed_check_lines(examination: Examination) -> list[str]:
+    return [line for check in examination.failed_checks
+            for line in _wrap(f"Not checked: {', '.join(check.kinds)} ({check.reason})")]
 
 
 def _class_row(name: str, result: ClassMetrics | AverageMetrics, recall_interval: tuple[float, float] | None = None
@@ -98,13 +162,17 @@ def learning_curve_lines(curve: LearningCurve, labels: Sequence[str], is_complet
 
 
 def advice_lines(advice: Advice) -> list[str]:
-    """Return the recommendations, each with its expected gain, the reason and a command, and the summary."""
+    """Return the recommendations, each with its expected gain and the flags to add, and the summary.
+
+    The report and the JSON also contain the reasons, and the complete commands.
+    """
     if not advice.recommendations:
         return _hang(f"Next steps: {advice.summary}", "  ") if advice.summary else []
-    lines = ["Next steps, and what they are expected to gain in accuracy (percentage points):"]
+    lines = ["Next steps, with the gain in accuracy to expect (percentage points):"]
     for number, item in enumerate(advice.recommendations, 1):
         lines += _hang(f"{number}. {item.action} {item.gain_text}".rstrip(), "   ")
-        lines += [f"   {line}" for line in _hang(item.reason, "", LINE_WIDTH - 3)] + [f"   {item.command}"]
+        flags = [quote(f"--{name}={value}") for name, value in item.changes.items()]
+        lines += _hang(f"   Add {' '.join(flags)} to the command.", "   ") if flags else []
     return lines + (_hang(advice.summary, "") if advice.summary else [])
 
 
@@ -196,24 +264,22 @@ def photo_lines(dataset: Dataset) -> list[str]:
                          subsequent_indent="  ", break_long_words=False)
 
 
-def finding_lines(findings: Sequence[Finding], path: Path, max_per_kind: int) -> list[str]:
-    """Return the number of findings of each kind, with the first ones of each.
+def finding_lines(examination: Examination, path: Path, max_per_kind: int) -> list[str]:
+    """Return the number of findings of each kind, with the first ones of each, and the checks that failed.
 
     Args:
-        findings: The findings of the doctor.
-        path: The file that contains all of them.
+        examination: What the doctor found.
+        path: The file that contains all findings.
         max_per_kind: The maximum number of findings of each kind to show.
     """
-    if not findings:
-        return ["Data doctor: no problems found"]
-    lines = [f"Data doctor: {len(findings)} findings, all listed in", f"  {path}"]
+    findings, lines = examination.findings, _finding_header(examination, path)
     for kind in finding_kinds():
         kind_findings = [finding for finding in findings if finding.kind == kind]
         if kind_findings:
             lines.append(f"{len(kind_findings):>6} {kind}")
         for finding in kind_findings[:max_per_kind]:
             lines.append(_truncate(escape_for_terminal(f"       {finding.short_name} {finding.suggestion}")))
-    return lines
+    return [*lines, *_failed_check_lines(examination)]
 
 
 def _truncate(line: str) -> str:

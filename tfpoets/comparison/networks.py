@@ -14,8 +14,8 @@ from tfpoets.errors import DataError, ExtractorError, OptionError, check_range
 from tfpoets.evaluation import evaluate
 from tfpoets.exporting import (TFLITE_CLASSIFIER, Exportable, ExportOptions, HeadInfo, TrainedNetwork,
                                describe_classifier)
-from tfpoets.extractors import (Bottlenecks, Extractor, ExtractorOptions, extract_bottlenecks, find_network,
-                                open_extractor)
+from tfpoets.extractors import (Bottlenecks, ExecutionOptions, Extractor, ExtractorOptions, check_ray_address,
+                                extract_bottlenecks, find_network, open_extractor)
 from tfpoets.files import check_outside_image_dir, convert_to_locations, convert_to_paths
 from tfpoets.photo_selection import list_photos
 from tfpoets.progress import progress_bar
@@ -48,6 +48,7 @@ class CompareOptions:
         extractor: The other options of the networks.
         cross_validate: The number of folds.
         bottleneck_dir: The folder of the bottleneck cache.
+        ray_address: The Ray cluster whose nodes compute the bottlenecks; see `ExecutionOptions`.
     """
 
     image_dir: Path | str | None = None
@@ -59,6 +60,7 @@ class CompareOptions:
     extractor: ExtractorOptions = ExtractorOptions()
     cross_validate: int = 5
     bottleneck_dir: Path = TF_FILES / "bottlenecks"
+    ray_address: str = ""
 
     def __post_init__(self) -> None:
         convert_to_locations(self, "image_dir")
@@ -68,6 +70,7 @@ class CompareOptions:
         if self.image_dir is not None and not self.dataset.manifest:
             for name, folder in (("bottleneck_dir", self.bottleneck_dir), ("model_dir", self.extractor.model_dir)):
                 check_outside_image_dir(folder, name, self.image_dir, folder)
+        check_ray_address("ray_address", self.ray_address)
         check_range("cross_validate", self.cross_validate, minimum=3, maximum=100, integer=True)
         if len(self.candidates()) < 2:
             raise OptionError("There is only one network to compare.",
@@ -124,7 +127,8 @@ def compare_networks(options: CompareOptions) -> Comparison:
     extracted: list[Bottlenecks] = []
     for candidate in candidates:
         log.info("Network %d of %d: %s", len(extracted) + 1, len(candidates), candidate.name)
-        extracted.append(extract_bottlenecks(dataset, candidate.extractor, options.bottleneck_dir))
+        extracted.append(extract_bottlenecks(dataset, candidate.extractor, options.bottleneck_dir,
+                                             execution=ExecutionOptions(ray_address=options.ray_address)))
     readable, matrices = _common_photos(extracted)
     shared = share_folds(readable, matrices, options.cross_validate, retrain_options)
     with tempfile.TemporaryDirectory(prefix="tfpoets-compare-") as folder:

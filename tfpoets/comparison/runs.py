@@ -5,20 +5,21 @@ import hashlib
 import logging
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfpoets.data import PARTS, TEST, Dataset, DatasetOptions, Photo, group_numbers, photo_digest, read_dataset
+from tfpoets.data import (PARTS, TEST, Dataset, DatasetOptions, Photo, group_numbers, photo_digest, read_dataset,
+                          reading_ahead)
 from tfpoets.errors import DataError, ModelError, OptionError, PhotoError, join_names
 from tfpoets.evaluation import evaluate
 from tfpoets.exporting import Metadata
 from tfpoets.extractors import core_count
 from tfpoets.files import convert_to_locations
 from tfpoets.inference import Classifier, load_classifier
+from tfpoets.parallel import map_in_order
 from tfpoets.progress import progress_bar
 
 from .result import ComparedClassifier, Comparison, rank
@@ -108,7 +109,7 @@ def _open_run(path: Path, trust_model: bool) -> _Run:
         file = _classifier_file(path, metadata)
     classifier = load_classifier(file, trust_model=trust_model)
     metadata = metadata or classifier.metadata
-    if metadata is None or metadata.split is None or not metadata.split.trained_on:
+    if metadata is None or metadata.split is None or not metadata.split.states_photos:
         raise ModelError(f"{path} does not state which photos it was trained on, so its test photos are not known.",
                          "Use `tfpoets evaluate` to test it on photos that are new to it.")
     return _Run(path, file, classifier, metadata)
@@ -208,8 +209,8 @@ def _read_digests(photos: Sequence[Photo]) -> dict[str, str]:
             return photo_digest(photo.read())
         except PhotoError:
             return ""
-    with ThreadPoolExecutor(core_count()) as pool:
-        return dict(zip([photo.uri for photo in photos], pool.map(digest, photos)))
+    with reading_ahead(photos):
+        return dict(zip([photo.uri for photo in photos], map_in_order(digest, photos, core_count())))
 
 
 def _count_note(run: _Run, n_found: int) -> list[str]:

@@ -5,6 +5,8 @@ from tfpoets.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from .augmentation import DEFAULT_AUGMENTATION, AugmentationOptions, augment_pixels, augment_tensor
+    from .cloud_address import is_cloud_address
+    from .cloud_source import is_test_address
     from .cost_table import MAX_COST_CLASSES, read_costs
     from .dataset import Dataset, Examples, Photo, photo_digest, with_test_photos
     from .dataset_options import DatasetOptions
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from .folds import assign_folds, can_cross_validate, spread_over_folds
     from .formats import has_photo_signature, suffixes_for
     from .group_suggestion import suggest_group_pattern
+    from .hash_groups import connected_groups
     from .hashing import hash_photos, with_readable_photos
     from .input_sources import STANDARD_INPUT, InputSources, is_url
     from .layout_advice import format_options
@@ -26,11 +29,12 @@ if TYPE_CHECKING:
     from .local_files import FileReader, LocalFiles
     from .manifest import TABLE_SUFFIXES
     from .measures import Measure
-    from .near_duplicates import (HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, connected_groups, hamming_distances,
-                                  near_duplicate_pairs, perceptual_hash)
+    from .near_duplicates import (HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, hamming_distances, near_duplicate_pairs,
+                                  perceptual_hash)
     from .part_names import PARTS, TEST, TRAINING, VALIDATION
     from .photo_files import PhotoHeader, open_file, read_photo_header
     from .photo_groups import group_numbers
+    from .read_ahead import prefetch, reading_ahead
     from .scene_matches import SceneMatches, are_frequent, find_scene_matches
     from .sources import PHOTO_SOURCES, read_dataset
     from .split import Split, SplitOptions, check_class_sizes, reserved_parts, split_photos
@@ -41,6 +45,8 @@ if TYPE_CHECKING:
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".augmentation": "DEFAULT_AUGMENTATION AugmentationOptions augment_pixels augment_tensor",
+    ".cloud_address": "is_cloud_address",
+    ".cloud_source": "is_test_address",
     ".cost_table": "MAX_COST_CLASSES read_costs",
     ".dataset": "Dataset Examples Photo photo_digest with_test_photos",
     ".dataset_options": "DatasetOptions",
@@ -53,6 +59,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".folds": "assign_folds can_cross_validate spread_over_folds",
     ".formats": "has_photo_signature suffixes_for",
     ".group_suggestion": "suggest_group_pattern",
+    ".hash_groups": "connected_groups",
     ".hashing": "hash_photos with_readable_photos",
     ".input_sources": "STANDARD_INPUT InputSources is_url",
     ".layout_advice": "format_options",
@@ -62,11 +69,11 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".local_files": "FileReader LocalFiles",
     ".manifest": "TABLE_SUFFIXES",
     ".measures": "Measure",
-    ".near_duplicates": "HASH_BYTES HASH_HEIGHT HASH_WIDTH connected_groups hamming_distances near_duplicate_pairs "
-                        "perceptual_hash",
+    ".near_duplicates": "HASH_BYTES HASH_HEIGHT HASH_WIDTH hamming_distances near_duplicate_pairs perceptual_hash",
     ".part_names": "PARTS TEST TRAINING VALIDATION",
     ".photo_files": "PhotoHeader open_file read_photo_header",
     ".photo_groups": "group_numbers",
+    ".read_ahead": "prefetch reading_ahead",
     ".scene_matches": "SceneMatches are_frequent find_scene_matches",
     ".sources": "PHOTO_SOURCES read_dataset",
     ".split": "Split SplitOptions check_class_sizes reserved_parts split_photos",

@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .near_duplicates import connected_groups
+from .hash_groups import connected_groups
+from .neighbour_index import (MAX_EXACT_ROWS, UnitVectors, log_slow_comparison, project_in_blocks, search_neighbours,
+                              uses_index)
 
 # Photos whose bottlenecks are closer to each other than this fraction of the median distance to the nearest neighbour
 # show the same picture: recoloured, cropped, or taken again from the same place. This does not find all re-encoded or
@@ -23,32 +25,48 @@ BLOCK_ROWS, BLOCK_COLUMNS = 256, 512
 # A photo that matches more of the photos after it than this is paired with the first of them, and with any others that
 # would not be connected to it otherwise.
 MAX_MATCHES = 100
+# With an index, each photo is compared with this many neighbours. If all of them are similar to it, there may be more:
+# then this many such photos of each group are compared with those of other groups.
+INDEXED_NEIGHBOURS, REPRESENTATIVES = 16, 8
 
 
-def find_similar_bottlenecks(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+def find_similar_bottlenecks(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
     """Return the pairs of photos that are closer to each other than PICTURE_FRACTION allows.
 
+    All photos are compared, unless there are more than MAX_EXACT_ROWS and faiss is installed: then their nearest
+    neighbours are found with an index.
+
     Args:
-        X: float32 [n, depth], the bottlenecks of at least two photos, in an order that depends only on the contents
-            of the photos; they are overwritten, to save memory.
+        X: float32 [n_all, depth], bottlenecks; may be a memory map that is larger than memory.
+        rows: int64 [n], the rows of at least two photos, in an order that depends only on the contents of the photos.
 
     Returns:
-        int64 [pairs, 2], the row numbers, the smaller one first.
+        int64 [pairs, 2], positions in `rows`, the smaller one first.
         float64 [pairs], the cosine similarities of the centered bottlenecks.
         Whether no pair was left out. The photos of a pair that was left out are connected by the returned pairs.
     """
     from threadpoolctl import threadpool_limits  # imported here, because label_image starts without it
-    unit = X
-    unit -= X.mean(axis=0)
-    unit /= np.maximum(np.sqrt(np.einsum("ij,ij->i", unit, unit))[:, np.newaxis], 1e-12)
     with threadpool_limits(1, user_api="blas"):  # the result does not depend on the number of cores
+        unit = _unit_vectors(X, rows) if len(rows) <= MAX_EXACT_ROWS else UnitVectors(X, rows)
         limit = PICTURE_FRACTION * float(np.median(_nearest_distances(unit)))
+        if uses_index(len(unit)) and isinstance(unit, UnitVectors):
+            return _find_pairs_with_index(unit, limit)
+        log_slow_comparison(len(unit))
         return _find_pairs(unit, limit)
 
 
-def _nearest_distances(unit: np.ndarray) -> np.ndarray:
+def _unit_vectors(X: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    unit = X[rows]
+    unit -= unit.mean(axis=0)
+    unit /= np.maximum(np.sqrt(np.einsum("ij,ij->i", unit, unit))[:, np.newaxis], 1e-12)
+    return unit
+
+
+def _nearest_distances(unit: np.ndarray | UnitVectors) -> np.ndarray:
     """Return the distance (1 - cosine) of each of the first unit vectors to the nearest other row."""
     sample, distances = np.arange(min(len(unit), MAX_MEDIAN_PHOTOS)), []
+    if isinstance(unit, UnitVectors):
+        return _distances_in_blocks(unit, sample)
     n_rows = max(1, CHUNK_SIMILARITIES // len(unit))
     for rows in np.split(sample, range(n_rows, len(sample), n_rows)):
         cosines = unit[rows] @ unit.T
@@ -57,13 +75,59 @@ def _nearest_distances(unit: np.ndarray) -> np.ndarray:
     return np.concatenate(distances)
 
 
-def _find_pairs(unit: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray, bool]:
+def _distances_in_blocks(unit: UnitVectors, sample: np.ndarray) -> np.ndarray:
+    """Return the distance of each row of the sample, the first rows, to the nearest other row."""
+    left, largest = unit[sample], np.full(len(sample), -1, np.float32)
+    n_columns = CHUNK_SIMILARITIES // len(sample)
+    for start in range(0, len(unit), n_columns):
+        cosines = left @ unit[start:start + n_columns].T
+        if start == 0:
+            np.fill_diagonal(cosines, -1)
+        np.maximum(largest, cosines.max(axis=1), out=largest)
+    return 1 - largest
+
+
+def _find_pairs_with_index(unit: UnitVectors, limit: float) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Return pairs of unit vectors whose distance (1 - cosine) is below the limit, among nearest neighbours.
+
+    The results are those of find_similar_bottlenecks.
+    """
+    pairs, similarities = np.empty((0, 2), np.int64), np.empty(0)
+    rows, are_complete = np.arange(len(unit)), True
+    while len(rows) > 1:
+        neighbours, values = search_neighbours(unit.select(rows), min(INDEXED_NEIGHBOURS, len(rows) - 1))
+        is_near = 1 - values < limit
+        first, column = np.nonzero(is_near)
+        found = np.sort(np.stack([rows[first], rows[neighbours[first, column]]], axis=1))
+        pairs, indices = np.unique(np.concatenate([pairs, found]), axis=0, return_index=True)
+        similarities = np.concatenate([similarities, values[is_near].astype(np.float64)])[indices]
+        has_more = is_near.all(axis=1) & (len(rows) > INDEXED_NEIGHBOURS)
+        are_complete &= not has_more.any()
+        rows = _choose_representatives(rows[has_more], connected_groups(pairs, len(unit)))
+    return pairs, similarities, are_complete
+
+
+def _choose_representatives(rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return at most REPRESENTATIVES of the rows in each group, in ascending order; none if they are all in one group.
+
+    Args:
+        rows: int64 [rows].
+        groups: int32 [n], the group of each row of the matrix.
+    """
+    order = np.argsort(groups[rows], kind="stable")
+    sorted_groups = groups[rows][order]
+    rank = np.arange(len(order)) - np.searchsorted(sorted_groups, sorted_groups)
+    return np.sort(rows[order[rank < REPRESENTATIVES]]) if len(np.unique(sorted_groups)) > 1 else rows[:0]
+
+
+def _find_pairs(unit: np.ndarray | UnitVectors, limit: float) -> tuple[np.ndarray, np.ndarray, bool]:
     """Return the pairs of unit vectors whose distance (1 - cosine) is below the limit.
 
     The results are those of find_similar_bottlenecks.
     """
     random = np.random.default_rng(0).standard_normal((unit.shape[1], PROJECTED_DIMENSIONS), np.float32)
-    projected = unit @ (random / PROJECTED_DIMENSIONS ** 0.5)
+    random /= PROJECTED_DIMENSIONS ** 0.5
+    projected = unit @ random if isinstance(unit, np.ndarray) else project_in_blocks(unit, random)
     half_squares = (projected ** 2).sum(axis=1, keepdims=True) / 2
     # With these two more columns, the product of two rows is minus half of their squared distance.
     left = np.hstack([projected, -half_squares, np.ones_like(half_squares)])

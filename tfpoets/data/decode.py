@@ -7,7 +7,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, TypeVar
@@ -17,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from tfpoets.errors import PhotoError
+from tfpoets.parallel import map_in_order
 
 from .decoder_processes import DECODERS, DecodersUnavailableError
 from .decoding_limits import limited, may_be_stopped
@@ -137,8 +137,7 @@ def load_photos(sources: Sequence[str | os.PathLike[str] | bytes], height: int, 
     Raises:
         PhotoError: A photo cannot be read.
     """
-    with ThreadPoolExecutor(workers) as pool:
-        pixels = list(pool.map(lambda source: load_pixels(source, height, width), sources))
+    pixels = list(map_in_order(lambda source: load_pixels(source, height, width), sources, workers))
     return np.stack(pixels) if pixels else np.empty((0, height, width, 3), np.uint8)
 
 

@@ -40,10 +40,14 @@ class DuplicatePairs:
             photos: The photos of the dataset.
             mask: Which of them to select. If a photo of a pair is not selected, an identical file takes its place.
         """
-        first_rows: dict[str, int] = {}
-        for new_row, row in enumerate(np.flatnonzero(mask).tolist()):
-            first_rows.setdefault(photos[row].digest, new_row)
-        new_rows = np.array([first_rows.get(photo.digest, -1) for photo in photos], np.int64)
+        paired = np.unique(np.concatenate([self.by_hash.ravel(), self.by_bottleneck.ravel()]))
+        first_rows = dict.fromkeys((photos[row].digest for row in paired.tolist()), -1)
+        if first_rows:
+            for new_row, row in enumerate(np.flatnonzero(mask).tolist()):
+                if first_rows.get(photos[row].digest) == -1:
+                    first_rows[photos[row].digest] = new_row
+        new_rows = np.full(len(photos), -1)
+        new_rows[paired] = [first_rows[photos[row].digest] for row in paired.tolist()]
         by_hash, by_bottleneck = np.sort(new_rows[self.by_hash]), np.sort(new_rows[self.by_bottleneck])
         hash_mask, bottleneck_mask = (by_hash >= 0).all(axis=1), (by_bottleneck >= 0).all(axis=1)
         return DuplicatePairs(by_hash[hash_mask], by_bottleneck[bottleneck_mask], self.hash_similarities[hash_mask],
@@ -60,11 +64,13 @@ def find_duplicates(dataset: Dataset) -> DuplicatePairs:
         raise ValueError("the photos have no perceptual hashes: they have not been read")
     digests = np.array([photo.digest for photo in dataset.photos])
     rows = np.unique(digests, return_index=True)[1]  # in the order of the digests
-    by_hash = np.sort(rows[near_duplicate_pairs(dataset.hashes[rows])]) if len(rows) else np.empty((0, 2), np.int64)
+    pairs, are_complete = near_duplicate_pairs(dataset.hashes[rows])
+    by_hash = np.sort(rows[pairs])
     bits = hamming_distances(dataset.hashes[by_hash[:, 0]], dataset.hashes[by_hash[:, 1]])
-    by_bottleneck, similarities, are_complete = np.empty((0, 2), np.int64), np.empty(0), True
+    by_bottleneck, similarities = np.empty((0, 2), np.int64), np.empty(0)
     if dataset.X is not None and len(rows) > 1:
-        pairs, similarities, are_complete = find_similar_bottlenecks(dataset.X[rows])
+        pairs, similarities, all_similar = find_similar_bottlenecks(dataset.X, rows)
+        are_complete &= all_similar
         by_bottleneck = np.sort(rows[pairs])
         is_new = ~np.isin(by_bottleneck @ [len(digests), 1], by_hash @ [len(digests), 1])
         by_bottleneck, similarities = by_bottleneck[is_new], similarities[is_new]

@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from .formats import has_photo_signature, has_photo_suffix
 from .photo_files import read_photo_header
@@ -23,14 +23,14 @@ class FileTree:
     """A folder, with the photos, other files and folders in it, each in order of their names.
 
     Attributes:
-        path: The path of the folder.
+        path: The path of the folder, or its address.
         photos: The names of the photos directly in it.
         other_files: The names of the files directly in it that are not photos, without junk.
         folders: The folders directly in it.
         total: The number of photos in the folder and below it.
     """
 
-    path: Path
+    path: PurePath
     photos: list[str] = field(default_factory=list)
     other_files: list[str] = field(default_factory=list)
     folders: list[FileTree] = field(default_factory=list)
@@ -52,7 +52,7 @@ class FileTree:
         for folder in self.folders:
             yield from folder.walk()
 
-    def photo_paths(self) -> Iterator[Path]:
+    def photo_paths(self) -> Iterator[PurePath]:
         """Yield the paths of all photos in the folder and below it."""
         for folder in self.walk():
             for name in folder.photos:

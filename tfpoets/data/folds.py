@@ -29,11 +29,11 @@ def assign_folds(dataset: Dataset, n_folds: int) -> np.ndarray:
     assert dataset.split is not None
     y = dataset.targets
     folds = spread_over_folds(y, dataset.split.groups, n_folds)
-    for class_index, label in enumerate(dataset.labels):
-        if len(np.unique(folds[y == class_index])) < MIN_FOLDS:
-            n_groups = len(np.unique(dataset.split.groups[y == class_index]))
-            raise DataError(f"The class {label} has too few independent photos for cross-validation: {n_groups}.",
-                            f"It needs at least {MIN_FOLDS}.")
+    too_few = np.flatnonzero(_count_folds(y, folds, dataset.n_classes) < MIN_FOLDS)
+    if len(too_few):
+        n_groups = len(np.unique(dataset.split.groups[y == too_few[0]]))
+        raise DataError(f"The class {dataset.labels[too_few[0]]} has too few independent photos for cross-validation: "
+                        f"{n_groups}.", f"It needs at least {MIN_FOLDS}.")
     n_used = len(np.unique(folds))
     if n_used < n_folds:
         raise DataError(f"There are too few photos for cross-validation with {n_folds} folds: only "
@@ -49,7 +49,12 @@ def can_cross_validate(y: np.ndarray, folds: np.ndarray, n_classes: int) -> bool
         folds: int64 [n], the fold of each photo.
         n_classes: The number of classes.
     """
-    return all(len(np.unique(folds[y == index])) >= MIN_FOLDS for index in range(n_classes))
+    return bool((_count_folds(y, folds, n_classes) >= MIN_FOLDS).all())
+
+
+def _count_folds(y: np.ndarray, folds: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return the number of folds that each class is in: int64 [n_classes]."""
+    return np.bincount(np.unique(np.stack([y, folds], axis=1), axis=0)[:, 0], minlength=n_classes)
 
 
 def spread_over_folds(y: np.ndarray, photo_groups: np.ndarray, n_folds: int) -> np.ndarray:
@@ -64,10 +69,12 @@ def spread_over_folds(y: np.ndarray, photo_groups: np.ndarray, n_folds: int) -> 
     Returns:
         int64 [n], the fold of each photo, 0 to n_folds - 1.
     """
-    folds = np.full(len(y), -1)
-    for class_index in np.unique(y):
-        for position, group in enumerate(np.unique(photo_groups[y == class_index])):
-            rows = photo_groups == group
-            if folds[rows][0] < 0:  # otherwise the group has photos of two classes and is already assigned
-                folds[rows] = position % n_folds
+    order = np.lexsort([photo_groups, y])
+    is_new = np.append(True, (np.diff(y[order]) != 0) | (np.diff(photo_groups[order]) != 0))[:len(y)]
+    rows = order[is_new]  # one photo of each class and group, in the order of the classes and then of the groups
+    position = np.arange(len(rows)) - np.searchsorted(y[rows], y[rows])
+    # A group with photos of two classes is assigned to a fold with the first class.
+    _, first, group_indices = np.unique(photo_groups[rows], return_index=True, return_inverse=True)
+    folds = np.empty(len(y), np.int64)
+    folds[order] = (position % n_folds)[first][group_indices][np.cumsum(is_new) - 1]
     return folds

@@ -2,16 +2,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 
 from tfpoets.errors import PhotoError
+from tfpoets.parallel import map_in_order
 
 from .dataset import Dataset, Photo, photo_digest
 from .decode import load_pixels
 from .near_duplicates import HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, perceptual_hash
+from .read_ahead import reading_ahead
 
 
 def hash_photos(dataset: Dataset, workers: int) -> tuple[Dataset, tuple[tuple[Photo, str], ...]]:
@@ -27,8 +28,8 @@ def hash_photos(dataset: Dataset, workers: int) -> tuple[Dataset, tuple[tuple[Ph
         The dataset of the readable photos, with their digests and hashes.
         Each unreadable photo with the reason why it cannot be read.
     """
-    with ThreadPoolExecutor(workers) as pool:
-        hashed = list(pool.map(_hash_photo, dataset.photos))
+    with reading_ahead(dataset.photos):
+        hashed = list(map_in_order(_hash_photo, dataset.photos, workers))
     readable = [(photo, hash_) for photo, hash_, reason in hashed if not reason]
     hashes = np.frombuffer(b"".join(hash_ for _, hash_ in readable), np.uint8).reshape(len(readable), HASH_BYTES)
     return (with_readable_photos(dataset, [photo for photo, _ in readable], hashes),

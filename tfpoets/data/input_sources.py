@@ -1,4 +1,4 @@
-"""Expand and read the sources of photos to label: files, folders, patterns, URLs, or a list of these."""
+"""Expand and read the sources of photos to label: files, folders, patterns, addresses, or a list of these."""
 from __future__ import annotations
 
 import glob
@@ -9,6 +9,8 @@ from typing import TextIO
 
 from tfpoets.errors import DataError, PhotoError, TfpoetsError
 
+from .cloud_address import CloudPath, bucket_of, is_cloud_address, parse_address
+from .cloud_files import CloudFiles
 from .file_tree import is_junk
 from .formats import has_photo_suffix
 from .photo_files import MAX_BYTES, open_file, read_photo_bytes, too_large_reason
@@ -25,8 +27,9 @@ class InputSources:
     Iterating opens no files, except for standard input, which can be read only once.
 
     Args:
-        sources: Files, folders (all files below them with the suffix of a photo), glob patterns, and http or https
-            URLs; `-` stands for a photo on standard input, or a list, one path or URL per line.
+        sources: Files, folders (all files below them with the suffix of a photo), glob patterns, http or https URLs,
+            and files or folders in cloud storage; `-` stands for a photo on standard input, or a list, one path or
+            URL per line.
         standard_input: The stream from which `-` reads; None for the standard input of the process.
     """
 
@@ -34,21 +37,41 @@ class InputSources:
         self._sources = tuple(sources)
         self._standard_input = standard_input
         self._piped: bytes | None = None
+        self._cloud: dict[str, CloudFiles] = {}  # the reader of the files in each bucket
 
     def __iter__(self) -> Iterator[str]:
         """Yield the paths and URLs, and STANDARD_INPUT for a photo that is piped to it.
 
         Raises:
-            DataError: A folder contains no photos, no file matches a pattern, or standard input contains neither a
-                photo nor a list.
+            DataError: A folder contains no photos, no file matches a pattern, standard input contains neither a photo
+                nor a list, or cloud storage cannot be listed.
+            OptionError: An address in cloud storage contains a password or a key.
         """
         for source in self._sources:
             if source == STANDARD_INPUT:
                 yield from self._expand_standard_input()
             elif is_url(source):
                 yield source
+            elif is_cloud_address(source):
+                yield from self._expand_address(parse_address(source))
             else:
                 yield from _expand_path(os.path.expanduser(source))
+
+    def _expand_address(self, address: CloudPath) -> list[str]:
+        """Return the photos at an address, and begin to read them."""
+        files = self._cloud_files(str(address))
+        if has_photo_suffix(address.name):
+            photos = [str(address)]
+        else:
+            photos = sorted(str(path) for path in files.list_tree(address).photo_paths())
+            if not photos:
+                raise DataError(f"There are no photos in {address}.")
+        files.prefetch(photos)
+        return photos
+
+    def _cloud_files(self, address: str) -> CloudFiles:
+        bucket = bucket_of(address)
+        return self._cloud.setdefault(bucket, CloudFiles(CloudPath(bucket)))
 
     def _expand_standard_input(self) -> Iterator[str]:
         stream = self._standard_input or sys.stdin
@@ -72,7 +95,7 @@ class InputSources:
             if len(self._piped) > MAX_BYTES:
                 raise PhotoError(too_large_reason())
             return self._piped
-        return read_source(source)
+        return self._cloud_files(source).open(source).read() if is_cloud_address(source) else read_source(source)
 
 
 def _expand_path(path: str) -> list[str]:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import unicodedata
-from pathlib import Path
+from pathlib import PurePath
 
 from tfpoets.errors import DataError
 from tfpoets.escaping import has_unsafe_characters
@@ -11,7 +11,7 @@ from tfpoets.escaping import has_unsafe_characters
 LINE_BREAKS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 
 
-def label_of_folder(name: str, folder: Path) -> str:
+def label_of_folder(name: str, folder: PurePath) -> str:
     """Return the label of a class folder: its name in Unicode NFC (macOS may return NFD), otherwise unchanged.
 
     Args:

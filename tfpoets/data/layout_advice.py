@@ -5,7 +5,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from tfpoets.errors import DataError
 
@@ -123,14 +123,14 @@ def _labels_elsewhere(tree: FileTree) -> str:
 
 
 def _class_folder_remedy(tree: FileTree) -> str:
-    parent = tree.path.resolve().parent
-    if tree.photos and _looks_like_class_folder(tree.path.resolve()):
+    if isinstance(tree.path, Path) and tree.photos and _looks_like_class_folder(tree.path.resolve()):
+        parent = tree.path.resolve().parent
         return f"It looks like a single class. Use the folder above it: {format_options(image_dir=parent)}."
     return ("Put the photos of each class into a folder of its own, or write the labels to a table with the columns "
             "path and label, and use `manifest=labels.csv`.")
 
 
-def _training_photos(tree: FileTree) -> Iterator[Path]:
+def _training_photos(tree: FileTree) -> Iterator[PurePath]:
     """Yield the paths of the photos that are not in a folder for validation or testing."""
     yield from (tree.path / name for name in tree.photos)
     parts = parts_of_siblings(folder.name for folder in tree.photo_folders)
@@ -151,8 +151,10 @@ def _looks_like_class_folder(path: Path) -> bool:
 
 def _find_manifests(tree: FileTree) -> list[Path]:
     """Return the tables with labels of the photos: one, or one for each part if their names or folders say so."""
+    if not isinstance(tree.path, Path):  # tables in cloud storage are not read
+        return []
     names = {name for path in tree.photo_paths() for name in (path.name, path.stem)}
-    paths = [folder.path / name for folder in tree.walk() for name in folder.other_files]
+    paths = [Path(folder.path / name) for folder in tree.walk() for name in folder.other_files]
     try:
         paths += sorted(path for path in tree.path.resolve().parent.iterdir() if not is_junk(path.name))
     except OSError:
@@ -192,6 +194,6 @@ def _relative(tree: FileTree, folder: FileTree) -> str:
     return folder.path.relative_to(tree.path).as_posix()
 
 
-def format_options(**values: Path | str) -> str:
+def format_options(**values: PurePath | str) -> str:
     """Return options in backticks; a command displays them as its command line (`cli/messages.py`)."""
     return f"`{' '.join(f'{name}={shlex.quote(str(value))}' for name, value in values.items())}`"

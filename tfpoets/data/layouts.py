@@ -4,7 +4,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from tfpoets.errors import join_names
 from tfpoets.files import real_path
@@ -57,7 +57,7 @@ class Layout:
         """The labels of the class folders."""
         return frozenset(folder.label for folder in self.class_folders)
 
-    def is_directly_in(self, root: Path) -> bool:
+    def is_directly_in(self, root: PurePath) -> bool:
         """Return whether all class folders are directly in a folder."""
         return all(folder.tree.path.parent == root for folder in self.class_folders)
 

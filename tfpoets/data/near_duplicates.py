@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .hash_groups import connect_hashes, connected_groups, run_ends
+
 # The hash compares the brightness of adjacent cells in a grid of 16 rows and 17 columns. Averaging over a cell of
 # 8 x 8 pixels hides the effects of JPEG compression and resizing.
 HASH_ROWS, HASH_COLUMNS, CELL = 16, 17, 8
@@ -14,12 +16,9 @@ MIN_BRIGHTNESS_DIFFERENCE = 2
 # In a test with 600 flower photos, copies that were re-encoded at quality 30 to 75 or resized by factors of 0.3 to 4
 # differed in at most 14 bits, and the 179,699 pairs of different photos in 47 or more.
 NEAR_DUPLICATE_BITS = 24
-# A hash has 16 bands of 16 bits. If two hashes differ in fewer than 32 bits, at least one band differs in at most one
-# bit.
-BAND_BITS = 16
-# If more photos than this agree in a band, that is typical of the dataset (a plain background) and not a sign
-# of duplicates: the band is ignored for these photos.
-MAX_BAND_MATCHES = 500
+# All pairs are returned in groups of at most so many photos that this many pairs are compared. Larger groups are only
+# connected.
+MAX_LISTED_PAIRS = 1_000_000
 
 
 def perceptual_hash(pixels: np.ndarray) -> bytes:
@@ -45,63 +44,58 @@ def hamming_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.bitwise_count(first ^ second).sum(-1, dtype=np.int64)
 
 
-def near_duplicate_pairs(hashes: np.ndarray, max_bits: int = NEAR_DUPLICATE_BITS) -> np.ndarray:
-    """Return all pairs of photos whose hashes differ in at most `max_bits` bits.
+def near_duplicate_pairs(hashes: np.ndarray, max_bits: int = NEAR_DUPLICATE_BITS) -> tuple[np.ndarray, bool]:
+    """Return pairs of photos whose hashes differ in at most `max_bits` bits.
 
-    Pairs are missed if the only bands in which they agree have more than MAX_BAND_MATCHES matches.
+    The returned pairs connect all photos that any such pairs connect. Photos with equal hashes are always connected.
+    Only if there are more than 5,000 different hashes, and many of them are alike by nature (photos on a plain
+    background), a few connections may be missed; see `connect_hashes`.
 
     Args:
         hashes: uint8 [n, HASH_BYTES].
-        max_bits: The largest difference in bits, at most 31: above that, the bands would miss pairs.
+        max_bits: The largest difference in bits, at most 33.
 
     Returns:
         int64 [pairs, 2], the row numbers of each pair, the smaller one first, in sorted order.
+        Whether no pair was left out. Pairs are left out in large groups, if there are more than MAX_LISTED_PAIRS.
     """
-    bands = np.ascontiguousarray(hashes).view(">u2").astype(np.uint16)
-    pairs = []
-    for band in bands.T:
-        order = np.argsort(band, kind="stable")
-        starts = np.searchsorted(band, np.arange((1 << BAND_BITS) + 1), sorter=order)
-        for flipped_bits in [0] + [1 << bit for bit in range(BAND_BITS)]:
-            first, second = _band_matches(band ^ np.uint16(flipped_bits), starts, order)
-            near = hamming_distances(hashes[first], hashes[second]) <= max_bits
-            pairs.append(np.stack([first[near], second[near]], 1))
-    return np.unique(np.concatenate(pairs), axis=0)
+    if not len(hashes):
+        return np.empty((0, 2), np.int64), True
+    words = np.ascontiguousarray(hashes).view(np.uint64)
+    order = np.lexsort(words.T)
+    is_new = np.append(True, (words[order[1:]] != words[order[:-1]]).any(axis=1))
+    first_rows = order[is_new]  # the first of the rows with each hash, since the sort is stable
+    equal = np.stack([first_rows[np.cumsum(is_new) - 1], order], axis=1)[~is_new]
+    different = first_rows[connect_hashes(words[first_rows], max_bits)]
+    connecting = np.sort(np.concatenate([equal, different]))
+    listed, is_listed = _list_pairs(words, connecting, max_bits)
+    left_out = ~is_listed[connecting[:, 0]]
+    return np.unique(np.concatenate([listed, connecting[left_out]]), axis=0), not left_out.any()
 
 
-def _band_matches(values: np.ndarray, starts: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pairs of photos such that the band of the second one has the value required by the first one.
+def _list_pairs(words: np.ndarray, connecting: np.ndarray, max_bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """List all pairs in the groups that are small enough.
 
     Args:
-        values: uint16 [n], the value that each photo requires.
-        starts: int64 [2**BAND_BITS + 1], the number of photos whose band is smaller than each value.
-        order: int64 [n], the row numbers of the photos in ascending order of their bands.
+        words: uint64 [n, HASH_BYTES / 8].
+        connecting: int64 [pairs, 2], pairs that connect the photos of each group.
+        max_bits: The largest difference in bits.
 
     Returns:
-        Two int64 [pairs], the row numbers of each pair; the first is smaller than the second.
+        int64 [listed pairs, 2].
+        bool [n], whether the group of each photo is small enough.
     """
-    start = starts[values]
-    n_matches = np.diff(starts)[values]
-    n_matches[n_matches > MAX_BAND_MATCHES] = 0
-    first = np.repeat(np.arange(len(values)), n_matches)
-    offset = np.arange(len(first)) - np.repeat(np.cumsum(n_matches) - n_matches, n_matches)
-    second = order[np.repeat(start, n_matches) + offset]
-    ascending = first < second
-    return first[ascending], second[ascending]
-
-
-def connected_groups(pairs: np.ndarray, n_photos: int) -> np.ndarray:
-    """Find the groups of photos that are connected by pairs.
-
-    Args:
-        pairs: int64 [pairs, 2], row numbers of photos.
-        n_photos: The number of photos.
-
-    Returns:
-        int32 [n_photos], the number of each photo's group; a photo without a pair is a group by itself.
-    """
-    from scipy.sparse import coo_array  # imported here, because label_image starts without SciPy
-    from scipy.sparse.csgraph import connected_components
-    ones = np.ones(len(pairs), np.int8)
-    links = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(n_photos, n_photos))
-    return connected_components(links, directed=False)[1]
+    groups = connected_groups(connecting, len(words))
+    sizes = np.bincount(groups)
+    n_groups = np.bincount(sizes)  # the number of groups of each size
+    n_pairs = np.cumsum(n_groups * np.arange(len(n_groups)) * (np.arange(len(n_groups)) - 1) // 2)
+    max_size = int(np.searchsorted(n_pairs, MAX_LISTED_PAIRS, side="right")) - 1
+    is_listed = sizes[groups] <= max_size
+    order = np.argsort(groups, kind="stable")
+    order = order[is_listed[order]]
+    n_after = run_ends(groups[order]) - np.arange(len(order)) - 1
+    first = np.repeat(np.arange(len(order)), n_after)
+    second = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(n_after) - n_after, n_after)
+    first, second = order[first], order[second]
+    near = np.bitwise_count(words[first] ^ words[second]).sum(-1, dtype=np.int64) <= max_bits
+    return np.stack([first[near], second[near]], axis=1), is_listed

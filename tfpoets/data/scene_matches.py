@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .dataset import Dataset
+from .neighbour_index import MAX_EXACT_ROWS, UnitVectors, multiply_in_blocks
 from .split import TEST
 
 # The number of photos near a test photo is extrapolated from the distances to two neighbours of high rank. The ranks
@@ -27,11 +28,12 @@ MIN_CERTAIN, MIN_FRACTION = 3, 0.15
 MIN_FRACTION_IF_IN_CLASS, MIN_CLASS_FRACTION = 0.03, 0.3
 # Test photos of classes with fewer training photos are not compared.
 MIN_CLASS_PHOTOS = 6
-# At most this many similarities are computed, which takes about 2 s. The test photos with the smallest digests are
-# compared.
-MAX_SIMILARITIES = 30_000_000
-# The number of similarities that are computed at a time, which takes 40 MB.
-CHUNK_SIMILARITIES = 10_000_000
+# At most this many similarities are computed, which takes about 2 s, or those of MIN_COMPARED test photos. The test
+# photos with the smallest digests are compared.
+MAX_SIMILARITIES, MIN_COMPARED = 30_000_000, 300
+# The number of similarities that are computed at a time, which takes 40 MB; with more than MAX_EXACT_ROWS training
+# photos, those of COMPARED_AT_ONCE test photos, since the bottlenecks are then read again each time.
+CHUNK_SIMILARITIES, COMPARED_AT_ONCE = 10_000_000, 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +108,8 @@ def find_scene_matches(dataset: Dataset) -> SceneMatches | None:
     if not len(rows):
         return None
     digests = np.array([dataset.photos[row].digest for row in rows])
-    rows = rows[np.sort(np.argsort(digests, kind="stable")[:max(1, MAX_SIMILARITIES // len(training))])]
+    n_compared = MIN_COMPARED if len(training) > MAX_EXACT_ROWS else 1
+    rows = rows[np.sort(np.argsort(digests, kind="stable")[:max(n_compared, MAX_SIMILARITIES // len(training))])]
     training = training[np.argsort(y[training], kind="stable")]
     nearest, distances = _compare(dataset.X, rows, training, y)
     return SceneMatches(rows, nearest, y[rows], _expected_numbers(distances, n_training[y[rows]]))
@@ -121,28 +124,31 @@ def _compare(X: np.ndarray, rows: np.ndarray, training: np.ndarray, y: np.ndarra
     """
     from threadpoolctl import threadpool_limits  # imported here, because label_image starts without it
     center = X.mean(axis=0)
-    train_unit = _normalized(X, training, center)
+    test_unit, train_unit = UnitVectors(X, rows, center), UnitVectors(X, training, center)
+    columns = train_unit if len(training) > MAX_EXACT_ROWS else train_unit[:]
     nearest, distances = np.empty(len(rows), np.int64), np.empty((len(rows), 1 + len(RANKS)))
-    chunk_rows = max(1, CHUNK_SIMILARITIES // len(training))
     with threadpool_limits(1, user_api="blas"):
-        for label in np.unique(y[rows]):
-            start, stop = np.searchsorted(y[training], [label, label + 1])
-            ranks = [int(_rank(fraction, stop - start)) - 1 for fraction in RANKS]
-            members = np.flatnonzero(y[rows] == label)
-            for chunk in np.split(members, range(chunk_rows, len(members), chunk_rows)):
-                chunk_distances = 1 - _normalized(X, rows[chunk], center) @ train_unit.T
-                nearest[chunk] = chunk_distances.argmin(axis=1)
-                distances[chunk, 0] = chunk_distances.min(axis=1)
-                distances[chunk, 1:] = np.partition(chunk_distances[:, start:stop], ranks, axis=1)[:, ranks]
+        for chunk in _chunks(y[rows], len(training)):
+            chunk_distances = 1 - (test_unit[chunk] @ columns.T if isinstance(columns, np.ndarray)
+                                   else multiply_in_blocks(test_unit[chunk], columns))
+            nearest[chunk] = chunk_distances.argmin(axis=1)
+            distances[chunk, 0] = chunk_distances.min(axis=1)
+            for label in np.unique(y[rows[chunk]]):
+                start, stop = np.searchsorted(y[training], [label, label + 1])
+                ranks = [int(_rank(fraction, stop - start)) - 1 for fraction in RANKS]
+                members = y[rows[chunk]] == label
+                distances[chunk[members], 1:] = np.partition(chunk_distances[members, start:stop], ranks, axis=1
+                                                             )[:, ranks]
     return training[nearest], np.maximum(distances, 1e-9)
 
 
-def _normalized(X: np.ndarray, rows: np.ndarray, center: np.ndarray) -> np.ndarray:
-    """Return rows of X as unit vectors from `center`."""
-    unit = X[rows]
-    unit -= center
-    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
-    return unit
+def _chunks(y: np.ndarray, n_training: int) -> list[np.ndarray]:
+    """Return the test photos, of the classes `y`, that are compared at a time: of one class, unless there are many."""
+    if n_training > MAX_EXACT_ROWS:
+        return np.split(np.arange(len(y)), range(COMPARED_AT_ONCE, len(y), COMPARED_AT_ONCE))
+    n_rows = max(1, CHUNK_SIMILARITIES // n_training)
+    return [chunk for label in np.unique(y) for members in [np.flatnonzero(y == label)]
+            for chunk in np.split(members, range(n_rows, len(members), n_rows))]
 
 
 def _rank(fraction: float, count: np.ndarray | int) -> np.ndarray:

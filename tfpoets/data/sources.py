@@ -8,6 +8,8 @@ from typing import Protocol
 
 from tfpoets.errors import DataError, OptionError, closest_match
 
+from .cloud_address import SCHEMES, is_cloud_address
+from .cloud_source import CloudSource
 from .dataset import Dataset
 from .dataset_options import DatasetOptions
 from .folder_source import FolderSource, PatternSource
@@ -37,14 +39,14 @@ class PhotoSource(FileReader, Protocol):
 # Functions that take a location and return a PhotoSource, or None for a location of a different kind. The first one
 # that returns a source is used. A source that needs an optional package must not import it before that, so that
 # the others work without the package.
-PHOTO_SOURCES: list[Callable[[str], PhotoSource | None]] = [FolderSource.at]
+PHOTO_SOURCES: list[Callable[[str], PhotoSource | None]] = [CloudSource.at, FolderSource.at]
 
 
 def open_source(location: Path | str) -> PhotoSource:
     """Return the source of the photos at a location.
 
     Args:
-        location: A folder, or another location that one of PHOTO_SOURCES recognizes.
+        location: A folder, an address in cloud storage, or another location that one of PHOTO_SOURCES recognizes.
 
     Raises:
         DataError: No source recognizes the location.
@@ -55,7 +57,8 @@ def open_source(location: Path | str) -> PhotoSource:
         if source is not None:
             return source
     if "://" in location:
-        raise DataError(f"Photos cannot be read from {location}.", "Use a folder on this machine.")
+        raise DataError(f"Photos cannot be read from {location}.",
+                        f"Use a folder on this machine, or an address that begins with {SCHEMES}.")
     raise _not_a_folder(Path(location))
 
 
@@ -65,8 +68,9 @@ def read_dataset(location: Path | str | None, min_classes: int = 2, options: Dat
 
     Args:
         location: A folder that holds one folder of photos per class, possibly in folders for training, validation and
-            test; or another location that one of PHOTO_SOURCES recognizes. With `options.manifest`, the folder of the
-            photos in the manifest, or None for the folder of the manifest itself.
+            test; the address of such a folder in cloud storage; or another location that one of PHOTO_SOURCES
+            recognizes. With `options.manifest`, the folder of the photos in the manifest, or None for the folder of
+            the manifest itself.
         min_classes: The minimum number of classes; a classifier needs two.
         options: Where the labels and groups of the photos are, if not in the names of folders.
         groups_required: Whether `options.group_pattern` must match a photo.
@@ -93,10 +97,14 @@ def _find_source(location: Path | str | None, options: DatasetOptions) -> PhotoS
         raise OptionError("`image_dir` is missing.", "Set it to the photo folder.")
     if not options.label_pattern:
         return open_source(location)
-    return PatternSource(_folder(location), compile_pattern("label_pattern", options.label_pattern, "label"))
+    pattern = compile_pattern("label_pattern", options.label_pattern, "label")
+    return CloudSource.at(os.fspath(location), pattern) or PatternSource(_folder(location), pattern)
 
 
 def _folder(location: Path | str) -> Path:
+    if isinstance(location, str) and is_cloud_address(location):
+        raise DataError(f"The photos of a `manifest` cannot be read from {location}.",
+                        "Use a folder on this machine, or class folders in the bucket.")
     folder = Path(location)
     if not folder.is_dir():
         raise _not_a_folder(folder)
@@ -104,6 +112,8 @@ def _folder(location: Path | str) -> Path:
 
 
 def _not_a_folder(path: Path) -> DataError:
+    if is_cloud_address(str(path).replace(":/", "://", 1)):  # Path("s3://bucket") has only one slash
+        return DataError(f"{path} is the path of an address, which has lost a slash.", "Pass it as a string.")
     if path.exists():
         return DataError(f"{path} is a file, not a folder of photos.",
                          "If it is an archive, unpack it first; then use the folder that holds one folder per class.")

@@ -183,7 +183,7 @@ def _split(dataset: Dataset, duplicates: DuplicatePairs, options: SplitOptions) 
     nonempty_parts = [TRAINING, *ranges]
     group_names, notes = find_groups(dataset, duplicates, len(nonempty_parts))
     groups = _make_groups(dataset, group_names, ranges, seed)
-    n_moved = sum(groups[name].part != _part_for(_hash_value(photo.digest, seed), ranges)
+    n_moved = sum(name != photo.digest and groups[name].part != _part_for(_hash_value(photo.digest, seed), ranges)
                   for photo, name in zip(dataset.photos, group_names))
     if n_moved:
         notes.append("1 photo is a near duplicate or variant of another and was moved to the same part."
@@ -284,30 +284,33 @@ def _fill_empty_parts(labels: Sequence[str], groups: Mapping[str, _Group], parts
     notes = []
     # Training is the range between test and validation.
     ranges = {TRAINING: (ranges.get(TEST, (0, 0))[1], ranges.get(VALIDATION, (1, 1))[0]), **ranges}
+    groups_of: dict[str, list[_Group]] = defaultdict(list)
+    for group in groups.values():
+        for label in group.labels:
+            groups_of[label].append(group)
+    # The number of groups of each class in each part.
+    counts = Counter((label, group.part) for label, members in groups_of.items() for group in members)
     for label in labels:
-        class_groups = [group for group in groups.values() if label in group.labels]
         for part in parts:
-            if any(group.part == part for group in class_groups):
+            if counts[label, part]:
                 continue
             low, high = ranges[part]
-            # Groups of this class alone are preferred: moving others could leave a part of another class empty.
-            nearest = min((group for group in class_groups if _can_move(group, groups)),
+            # Every class of a group that is moved must have another group in the same part. Groups of this class alone
+            # are preferred: moving others could leave a part of another class empty.
+            nearest = min((group for group in groups_of[label]
+                           if all(counts[other, group.part] > 1 for other in group.labels)),
                           key=lambda group: (len(group.labels),
                                              max(low - group.hash_value, group.hash_value - high, 0)), default=None)
             if nearest is None:
                 raise DataError(f"The class {label} has too few independent photos for the {PARTS[part]} part: photos "
                                 "of one group, and photos that are also in another class, must stay together.",
                                 "Add photos to it, or leave the class out.")
+            counts.subtract((other, nearest.part) for other in nearest.labels)
             nearest.part = part
+            counts.update((other, part) for other in nearest.labels)
             notes.append(f"{label} had no photo in the {PARTS[part]} part; the photo or group with the nearest hash "
                          "was moved there.")
     return notes
-
-
-def _can_move(group: _Group, groups: Mapping[str, _Group]) -> bool:
-    """Return whether every class of the group has another group in the same part."""
-    counts = Counter(label for other in groups.values() if other.part == group.part for label in other.labels)
-    return all(counts[label] > 1 for label in group.labels)
 
 
 def _split_digest(photos: Sequence[Photo], parts: np.ndarray) -> str:

@@ -5,17 +5,18 @@ import contextlib
 import hashlib
 import io
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from tfpoets.errors import DataError, PhotoError
 from tfpoets.files import partial_path
+from tfpoets.parallel import map_in_order
 from tfpoets.progress import progress_bar
 
 from .dataset import Photo
 from .decode import PIXELS_VERSION, load_pixels
+from .read_ahead import reading_ahead
 
 # The file ends with a hash of everything before it.
 HASH_BYTES = 16
@@ -70,11 +71,10 @@ def _write_pixels(photos: Sequence[Photo], height: int, width: int, path: Path, 
         # error.
         beginning = io.BytesIO()
         np.lib.format.write_array_header_1_0(beginning, header)
-        with part.open("wb") as file, ThreadPoolExecutor(workers) as pool, \
-                progress_bar(len(photos), "Decoding", "photo") as bar:
+        with part.open("wb") as file, reading_ahead(photos), progress_bar(len(photos), "Decoding", "photo") as bar:
             file.write(beginning.getvalue())
             hash_.update(beginning.getvalue())
-            for pixels in pool.map(lambda photo: load_pixels(photo.read(), height, width), photos):
+            for pixels in map_in_order(lambda photo: load_pixels(photo.read(), height, width), photos, workers):
                 file.write(pixels.tobytes())
                 hash_.update(pixels.tobytes())
                 bar.update()

@@ -30,8 +30,7 @@ class DuplicateDetector:
     def find(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield findings from digests, perceptual hashes and bottlenecks, and leaks if the dataset is split."""
         dataset, split = evidence.dataset, evidence.dataset.split
-        near_duplicates = _find_near_duplicates(dataset)
-        near_duplicates, bursts = _separate_bursts(near_duplicates, len(dataset.photos))
+        near_duplicates, bursts = _find_near_duplicates(dataset)
         for rows in bursts:
             yield from _burst_findings(dataset, rows, split)
         for kind, pairs in (("exact_duplicate", _find_exact_duplicates(dataset)), ("near_duplicate", near_duplicates)):
@@ -67,28 +66,33 @@ def _find_exact_duplicates(dataset: Dataset) -> list[Pair]:
             if first_row.setdefault(photo.digest, row) != row]
 
 
-def _find_near_duplicates(dataset: Dataset) -> list[Pair]:
-    """Return the pairs of different files that show the same picture, in order of their rows."""
+def _find_near_duplicates(dataset: Dataset) -> tuple[list[Pair], list[np.ndarray]]:
+    """Return different files that show the same picture; nothing if too many photos look alike.
+
+    Returns:
+        The pairs in small groups, in order of their rows.
+        The rows of each larger group.
+    """
     found = (dataset.split and dataset.split.duplicates) or find_duplicates(dataset)
-    pairs = np.concatenate([found.by_hash, found.by_bottleneck]).tolist()
-    scores = np.concatenate([found.hash_similarities, found.bottleneck_similarities]).tolist()
-    return sorted((first, second, score) for (first, second), score in zip(pairs, scores))
-
-
-def _separate_bursts(pairs: list[Pair], n_photos: int) -> tuple[list[Pair], list[np.ndarray]]:
-    """Return the pairs in small groups and the rows of each larger group; nothing if too many photos look alike."""
-    group_of_row = connected_groups(np.array([pair[:2] for pair in pairs], int).reshape(-1, 2), n_photos)
+    pairs = np.concatenate([found.by_hash, found.by_bottleneck])
+    scores = np.concatenate([found.hash_similarities, found.bottleneck_similarities])
+    n_photos = len(dataset.photos)
+    group_of_row = connected_groups(pairs, n_photos)
     sizes = np.bincount(group_of_row)
     if sizes.max() > max(MAX_DATASET_FRACTION * n_photos, MAX_PAIRED_GROUP):
         return [], []
-    bursts = [np.flatnonzero(group_of_row == group) for group in np.flatnonzero(sizes > MAX_PAIRED_GROUP)]
-    return [pair for pair in pairs if sizes[group_of_row[pair[0]]] <= MAX_PAIRED_GROUP], bursts
+    order, ends = np.argsort(group_of_row, kind="stable"), np.cumsum(sizes)
+    bursts = [order[ends[group] - sizes[group]:ends[group]] for group in np.flatnonzero(sizes > MAX_PAIRED_GROUP)]
+    is_small = sizes[group_of_row[pairs[:, 0]]] <= MAX_PAIRED_GROUP
+    return sorted((first, second, score) for (first, second), score in
+                  zip(pairs[is_small].tolist(), scores[is_small].tolist())), bursts
 
 
 def _burst_findings(dataset: Dataset, rows: np.ndarray, split: Split | None) -> Iterator[Finding]:
     """Yield each kind of finding at most once per photo of a group of near duplicates."""
     label_counts = Counter(dataset.photos[row].label for row in rows)
     majority, count = label_counts.most_common(1)[0]
+    n_outside_test = 0 if split is None else int((split.parts[rows] != TEST).sum())
     for row in rows:
         photo = dataset.photos[row]
         yield Finding("near_duplicate", photo, len(rows) / len(dataset.photos),
@@ -96,7 +100,6 @@ def _burst_findings(dataset: Dataset, rows: np.ndarray, split: Split | None) -> 
         if photo.label != majority:
             yield Finding("label_conflict", photo, count / len(rows),
                           f"looks the same as {count} photos labelled {majority}")
-        if split is not None and split.parts[row] == TEST and (split.parts[rows] != TEST).any():
-            yield Finding("leak", photo, float((split.parts[rows] != TEST).mean()),
-                          f"is in the {PARTS[TEST]} part, but {int((split.parts[rows] != TEST).sum())} photos that "
-                          "look like it are not")
+        if split is not None and split.parts[row] == TEST and n_outside_test:
+            yield Finding("leak", photo, n_outside_test / len(rows),
+                          f"is in the {PARTS[TEST]} part, but {n_outside_test} photos that look like it are not")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfpoets.data import Photo, PhotoHeader, read_photo_header, suffixes_for
+from tfpoets.data import Photo, read_photo_header, suffixes_for
 from tfpoets.errors import PhotoError
 
 from .detector import Evidence
@@ -39,27 +39,33 @@ class FileDetector:
     def find(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield findings from the headers of the files."""
         photos, input_size = evidence.dataset.photos, evidence.input_size
-        headers = [_read_header(photo) for photo in photos]
-        shorter_sides = np.array([min(header.height, header.width) if header else np.inf for header in headers])
+        sizes = np.zeros((len(photos), 2), np.int32)  # without the headers, which take much more memory
+        formats = [_read_header(photo, size) for photo, size in zip(photos, sizes)]
+        shorter_sides = np.where(sizes.any(axis=1), sizes.min(axis=1), np.inf)
         min_side = TINY_FRACTION * min(float(np.median(shorter_sides)), input_size)
-        for photo, header, side in zip(photos, headers, shorter_sides):
-            if header is None:
+        for photo, format, (height, width), side in zip(photos, formats, sizes, shorter_sides):
+            if format is None:
                 continue
-            suffixes = suffixes_for(header.format)
+            suffixes = suffixes_for(format)
             if suffixes and os.path.splitext(photo.name)[1].lower() not in suffixes:
                 yield Finding("wrong_suffix", photo, 1.0,
-                              f"has the format {header.format}: its name should end in {suffixes[0]}")
+                              f"has the format {format}: its name should end in {suffixes[0]}")
             if side < min_side:
-                yield Finding("tiny", photo, min_side / side, f"has {header.width} x {header.height} pixels; the "
+                yield Finding("tiny", photo, min_side / float(side), f"has {width} x {height} pixels; the "
                               f"network's input has {input_size} x {input_size}")
 
 
-def _read_header(photo: Photo) -> PhotoHeader | None:
+def _read_header(photo: Photo, size: np.ndarray) -> str | None:
+    """Write the height and width of a photo to `size`, and return its format; None if its header cannot be read."""
     try:
         with photo.open() as file:
-            return read_photo_header(file)
+            header = read_photo_header(file)
     except PhotoError:
         return None
+    if header is None:
+        return None
+    size[:] = header.height, header.width
+    return header.format
 
 
 class ImbalanceDetector:

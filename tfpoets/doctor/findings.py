@@ -1,10 +1,10 @@
-"""The findings of the detectors."""
+"""The findings of the detectors, and the checks that failed."""
 from __future__ import annotations
 
 import csv
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,13 +54,55 @@ class Finding:
                 "other": self.other and self.other.uri}
 
 
+@dataclass(frozen=True)
+class FailedCheck:
+    """A detector that failed, so that nothing is known about its kinds of problems.
+
+    Attributes:
+        kinds: The kinds of findings that it would have returned.
+        reason: Why it failed, without a final full stop.
+    """
+
+    kinds: tuple[str, ...]
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        """A sentence for the user."""
+        return f"The data doctor could not check for {', '.join(self.kinds)}: {self.reason}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the check as a dictionary for JSON."""
+        return {"kinds": list(self.kinds), "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the data doctor found.
+
+    Attributes:
+        findings: The findings, in the order in which the user should look at them.
+        failed_checks: The checks that failed. If there are any, the findings may be incomplete.
+    """
+
+    findings: Sequence[Finding]
+    failed_checks: Sequence[FailedCheck] = ()
+
+
 def write_findings(path: Path, findings: Iterable[Finding]) -> None:
     """Write findings as a CSV file in UTF-8, with a header; the file is replaced atomically."""
+    write_file(path, _csv_lines(findings))
+
+
+def _csv_lines(findings: Iterable[Finding]) -> Iterator[str]:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["kind", "file", "score", "suggestion", "other"])
+    yield text.getvalue()
     for finding in findings:
+        text.seek(0)
+        text.truncate()
         other = finding.other.uri if finding.other else ""
         writer.writerow([finding.kind, escape_for_csv(finding.file), f"{finding.score:.4g}",
                          escape_for_csv(finding.suggestion), escape_for_csv(other)])
-    write_file(path, text.getvalue())
+        yield text.getvalue()

@@ -29,7 +29,8 @@ class OutlierDetector:
 
     def find(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield findings from the bottlenecks."""
-        distances = 1 - find_neighbours(evidence.X, N_NEIGHBOURS, centered=False).similarities[:, -1]
+        similarities = find_neighbours(evidence.X, N_NEIGHBOURS, centered=False).similarities[:, -1]
+        distances = 1 - np.maximum(similarities, -1)
         median = np.median(distances)
         deviation = MAD_TO_STD * np.median(np.abs(distances - median))
         if deviation < 1e-9:

@@ -4,7 +4,7 @@ Northcutt, Jiang & Chuang 2021 (arXiv 1911.00068): a photo counts as mislabeled 
 at least the mean probability of that class over the photos labeled with it. This is done in two rounds. The second
 round does not train on the photos suspected in the first one, so that wrong labels do not support each other. The
 probabilities are those of a head with a stronger penalty than a classifier's, combined with the votes of the nearest
-photos.
+photos. Large datasets are judged by label_votes.py.
 """
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tfpoets.training import OutOfFoldPredictor
 
 from .detector import Evidence
 from .findings import Finding
+from .label_votes import MAX_HEAD_PHOTOS, MAX_HEAD_SCORES, Candidates, LabelJudge, VoteRules
 from .neighbours import Neighbours
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ VOTE_SHARPNESS = 10.0
 VOTE_SMOOTHING = 0.01
 # Labels of classes with fewer photos are neither suspected nor suggested.
 MIN_PHOTOS = 5
+VOTE_RULES = VoteRules(L2, HEAD_WEIGHT, MAX_VOTERS, VOTE_SHARPNESS, VOTE_SMOOTHING)
 # If more than this fraction of the labels seems wrong, none is reported: the network cannot separate the classes.
 MAX_FRACTION = 0.25
 
@@ -52,14 +54,14 @@ class LabelIssues:
         is_issue: bool [n_photos], whether each label is probably wrong.
         scores: float64 [n_photos], the negative logarithm of each label's probability: higher is more suspicious.
         predicted: int64 [n_photos], the most probable classes.
-        probabilities: float64 [n_photos, n_classes].
+        confidence: float64 [n_photos], the probabilities of these classes.
     """
 
     is_reliable: bool
     is_issue: np.ndarray
     scores: np.ndarray
     predicted: np.ndarray
-    probabilities: np.ndarray
+    confidence: np.ndarray
 
 
 class WrongLabelDetector:
@@ -78,7 +80,7 @@ class WrongLabelDetector:
         for row in issues.is_issue.nonzero()[0]:
             predicted = issues.predicted[row]
             yield Finding(WRONG_LABEL, dataset.photos[row], float(issues.scores[row]),
-                          f"looks like {dataset.labels[predicted]} ({issues.probabilities[row, predicted]:.0%})")
+                          f"looks like {dataset.labels[predicted]} ({issues.confidence[row]:.0%})")
 
 
 def find_label_issues(X: np.ndarray, y: np.ndarray, groups: np.ndarray, neighbours: Neighbours) -> LabelIssues:
@@ -91,9 +93,9 @@ def find_label_issues(X: np.ndarray, y: np.ndarray, groups: np.ndarray, neighbou
         neighbours: The neighbours of the photos.
     """
     n_classes = int(y.max()) + 1
-    examples = Examples(X, y, n_classes)
-    folds = np.unique(groups, return_inverse=True)[1] % N_FOLDS
-    predictor = OutOfFoldPredictor(examples, folds, L2)
+    if len(y) > MAX_HEAD_PHOTOS or len(y) * n_classes > MAX_HEAD_SCORES:
+        return _find_in_large_dataset(LabelJudge(X, y, groups, neighbours, VOTE_RULES), y)
+    predictor = OutOfFoldPredictor(Examples(X, y, n_classes), np.unique(groups, return_inverse=True)[1] % N_FOLDS, L2)
     trusted = np.ones(len(y), bool)
     for _ in range(2):
         head_probabilities = predictor.probabilities(trusted)
@@ -104,7 +106,28 @@ def find_label_issues(X: np.ndarray, y: np.ndarray, groups: np.ndarray, neighbou
         trusted = ~is_issue
     is_reliable = bool(is_issue.mean() <= MAX_FRACTION)
     scores = cross_entropy(np.log(np.maximum(probabilities, MIN_PROBABILITY)), y)
-    return LabelIssues(is_reliable, is_issue & is_reliable, scores, probabilities.argmax(axis=1), probabilities)
+    predicted = probabilities.argmax(axis=1)
+    return LabelIssues(is_reliable, is_issue & is_reliable, scores, predicted,
+                       probabilities[np.arange(len(y)), predicted])
+
+
+def _find_in_large_dataset(judge: LabelJudge, y: np.ndarray) -> LabelIssues:
+    """Find wrong labels like `find_label_issues`, among the candidates only."""
+    if not judge.uses_heads:
+        log.info("There are too many classes to train heads that judge the labels of all photos, so wrong labels are "
+                 "searched for by comparing each photo with its %d most similar ones.", MAX_VOTERS)
+    trusted = np.ones(len(y), bool)
+    for _ in range(2):
+        candidates = judge.judge(trusted)
+        is_issue = _find_disagreeing_candidates(candidates, y)
+        trusted = ~is_issue
+    is_reliable = bool(is_issue.mean() <= MAX_FRACTION)
+    column = candidates.probabilities.argmax(axis=1)[:, np.newaxis]
+    predicted, confidence = (np.take_along_axis(values, column, axis=1)[:, 0]
+                             for values in (candidates.classes, candidates.probabilities))
+    scores = -np.log(np.maximum(candidates.probabilities[:, 0].astype(np.float64), MIN_PROBABILITY))
+    return LabelIssues(is_reliable, is_issue & is_reliable, scores, predicted.astype(np.int64),
+                       confidence.astype(np.float64))
 
 
 def _count_votes(y: np.ndarray, n_classes: int, groups: np.ndarray, neighbours: Neighbours, trusted: np.ndarray
@@ -124,10 +147,27 @@ def _count_votes(y: np.ndarray, n_classes: int, groups: np.ndarray, neighbours: 
 def _find_confident_disagreement(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return which photos are off the diagonal of the confident joint (section 3.1 of the paper): bool [n_photos]."""
     label_probabilities = probabilities[np.arange(len(y)), y]
-    counts = np.bincount(y, minlength=probabilities.shape[1])
-    thresholds = np.bincount(y, label_probabilities, minlength=probabilities.shape[1]) / np.maximum(counts, 1)
-    thresholds[counts < MIN_PHOTOS] = np.inf
+    counts, thresholds = _class_thresholds(label_probabilities, y, probabilities.shape[1])
     confident = np.where(probabilities >= thresholds, probabilities, -1.0)
     disagrees = (confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != y)
     # A label that is still the most probable class is not suspected.
     return disagrees & (probabilities.argmax(axis=1) != y) & (counts[y] >= MIN_PHOTOS)
+
+
+def _find_disagreeing_candidates(candidates: Candidates, y: np.ndarray) -> np.ndarray:
+    """Return which photos `_find_confident_disagreement` would return, among the candidates: bool [n_photos]."""
+    classes, probabilities = candidates.classes, candidates.probabilities
+    counts, thresholds = _class_thresholds(probabilities[:, 0], y, int(y.max()) + 1)
+    is_confident = (classes >= 0) & (probabilities >= thresholds[classes])
+    column = np.where(is_confident, probabilities, -1).argmax(axis=1)
+    disagrees = is_confident.any(axis=1) & (column != 0)
+    return disagrees & (probabilities.argmax(axis=1) != 0) & (counts[y] >= MIN_PHOTOS)
+
+
+def _class_thresholds(label_probabilities: np.ndarray, y: np.ndarray, n_classes: int
+                      ) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of photos of each class, and the mean probability of their label; inf for too few photos."""
+    counts = np.bincount(y, minlength=n_classes)
+    thresholds = np.bincount(y, label_probabilities, minlength=n_classes) / np.maximum(counts, 1)
+    thresholds[counts < MIN_PHOTOS] = np.inf
+    return counts, thresholds

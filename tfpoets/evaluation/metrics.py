@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from .confusion import ConfusionMatrix, rows_by_class
 from .costs import choose_classes
-from .cross_entropy import MIN_PROBABILITY, cross_entropy
+from .cross_entropy import MIN_PROBABILITY
 from .intervals import proportion_interval, standard_error
 
 # The number of bins of equal width over the confidence: the value of Guo et al. 2017 (arXiv 1706.04599), which most
@@ -18,6 +19,8 @@ from .intervals import proportion_interval, standard_error
 CALIBRATION_BINS = 15
 # A warning is given if the interval of the accuracy is wider than this.
 WIDE_INTERVAL = 0.15
+# The number of probabilities that are compared at once.
+BLOCK_VALUES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,7 @@ class Metrics:
             weighted by its number of photos, 0 to 1.
         majority: The index of the most frequent true class.
         majority_accuracy: The accuracy of always predicting that class.
-        confusion: int64 [n_classes, n_classes], the number of photos by true class (rows) and predicted class
-            (columns).
+        confusion: The number of photos by true class and predicted class.
         rank_counts: int64 [n_classes], the number of photos by the rank of the true class: how many classes are more
             probable.
         y: int64 [count], the true class of each photo.
@@ -108,7 +110,7 @@ class Metrics:
     expected_calibration_error: float
     majority: int
     majority_accuracy: float
-    confusion: np.ndarray = field(repr=False)
+    confusion: ConfusionMatrix = field(repr=False)
     rank_counts: np.ndarray = field(repr=False)
     y: np.ndarray = field(repr=False)
     predicted: np.ndarray = field(repr=False)
@@ -137,7 +139,9 @@ class Metrics:
     @cached_property
     def per_class(self) -> tuple[ClassMetrics, ...]:
         """The metrics of each class, in label order."""
-        return tuple(self._class_metrics(index) for index in range(len(self.confusion)))
+        n_classes = self.confusion.n_classes
+        return tuple(map(self._class_metrics, rows_by_class(self.y, n_classes),
+                         rows_by_class(self.predicted, n_classes)))
 
     @cached_property
     def macro_average(self) -> AverageMetrics:
@@ -155,16 +159,16 @@ class Metrics:
             *((row.precision or 0.0, row.recall or 0.0, row.f1 or 0.0) for row in self.per_class)))
         return AverageMetrics(precision, recall, f1, self.count)
 
-    def _class_metrics(self, index: int) -> ClassMetrics:
-        support, predicted = int(self.confusion[index].sum()), int(self.confusion[:, index].sum())
-        return ClassMetrics(support, predicted, int(self.confusion[index, index]),
-                            self._interval_among(self.y == index) if support else None,
-                            self._interval_among(self.predicted == index) if predicted else None)
+    def _class_metrics(self, rows: np.ndarray, predicted: np.ndarray) -> ClassMetrics:
+        """Return the metrics of a class from the rows of its photos and of its predictions."""
+        return ClassMetrics(len(rows), len(predicted), int((self.predicted[rows] == self.y[rows]).sum()),
+                            self._interval_among(rows) if len(rows) else None,
+                            self._interval_among(predicted) if len(predicted) else None)
 
     def _interval_among(self, rows: np.ndarray) -> tuple[float, float]:
-        """Return the interval of the accuracy on some of the photos: bool [count]."""
+        """Return the interval of the accuracy on some of the photos: bool [count] or int64 [n]."""
         groups = None if self.groups is None else self.groups[rows]
-        return proportion_interval((self.predicted == self.y)[rows], groups)
+        return proportion_interval(self.predicted[rows] == self.y[rows], groups)
 
     def accuracy_among(self, rows: np.ndarray) -> tuple[float | None, tuple[float, float] | None]:
         """Return the accuracy on some of the photos and its 95% interval, or None for both if there are none.
@@ -186,12 +190,7 @@ class Metrics:
         Args:
             limit: The maximum number of errors to return.
         """
-        errors = self.confusion.copy()
-        np.fill_diagonal(errors, 0)
-        order = np.argsort(-errors, axis=None, kind="stable")[:limit]
-        pairs = [np.unravel_index(index, errors.shape) for index in order]
-        return [(int(true), int(predicted), int(errors[true, predicted])) for true, predicted in pairs
-                if errors[true, predicted]]
+        return self.confusion.most_confused(limit)
 
     def caution(self) -> str:
         """Return a sentence that warns of too few photos or a useless classifier; empty if there is no reason to."""
@@ -222,7 +221,7 @@ class Metrics:
                 "top_k": {str(k): self.top_k(k) for k in (1, 3, 5) if k <= len(labels)},
                 "per_class": {label: metrics.to_dict() for label, metrics in zip(labels, self.per_class)},
                 "macro_average": asdict(self.macro_average), "weighted_average": asdict(self.weighted_average),
-                "confusion_matrix": self.confusion.tolist(), "labels": list(labels)}
+                **self.confusion.to_dict(), "labels": list(labels)}
 
 
 def evaluate(probabilities: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None,
@@ -244,22 +243,33 @@ def evaluate(probabilities: np.ndarray, y: np.ndarray, groups: np.ndarray | None
     n_classes = probabilities.shape[1]
     predicted = choose_classes(probabilities, costs)
     counts = np.bincount(y, minlength=n_classes)
-    confusion = np.bincount(y * n_classes + predicted, minlength=n_classes ** 2).reshape(n_classes, n_classes)
-    # Ties are ranked as argmax breaks them: the class with the smaller index comes first.
-    true_probabilities = probabilities[np.arange(len(y)), y][:, None]
-    index = np.arange(n_classes)[None]
-    ranked_higher = ((probabilities > true_probabilities)
-                     | ((probabilities == true_probabilities) & (index < y[:, None])))
-    losses = cross_entropy(np.log(np.maximum(probabilities.astype(np.float64), MIN_PROBABILITY)), y)
+    ranks = _ranks(probabilities, y)
+    losses = -np.log(np.maximum(probabilities[np.arange(len(y)), y].astype(np.float64), MIN_PROBABILITY))
     return Metrics(count=len(y), correct=int((predicted == y).sum()),
                    cross_entropy=max(0.0, float(losses.mean())),
                    cross_entropy_standard_error=standard_error(losses, groups),
                    expected_calibration_error=calibration_error(probabilities[np.arange(len(y)), predicted],
                                                                 predicted == y),
                    majority=int(counts.argmax()), majority_accuracy=float(counts.max() / len(y)),
-                   confusion=confusion.astype(np.int64),
-                   rank_counts=np.bincount(ranked_higher.sum(1), minlength=n_classes),
+                   confusion=ConfusionMatrix.from_predictions(y, predicted, n_classes),
+                   rank_counts=np.bincount(ranks, minlength=n_classes),
                    y=y, predicted=predicted, groups=groups)
+
+
+def _ranks(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return how many classes are ranked above the true one: float [n, n_classes] and int64 [n] to int64 [n].
+
+    Ties are ranked as argmax breaks them: the class with the smaller index comes first. The comparisons are made in
+    blocks of rows, which bounds their memory.
+    """
+    index, step = np.arange(probabilities.shape[1])[None], max(1, BLOCK_VALUES // probabilities.shape[1])
+    ranks = np.empty(len(y), np.int64)
+    for start in range(0, len(y), step):
+        rows, classes = probabilities[start:start + step], y[start:start + step, None]
+        true_probabilities = np.take_along_axis(rows, classes, axis=1)
+        ranks[start:start + step] = ((rows > true_probabilities)
+                                     | ((rows == true_probabilities) & (index < classes))).sum(1)
+    return ranks
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from .keras_classifier import build_keras_classifier, check_keras_network
     from .metadata import RETRAIN_REMEDY, UNKNOWN_LABEL, Metadata, describe_classifier, evaluation_info, split_info
     from .metadata_sections import (CrossValidation, EvaluationInfo, HeadInfo, InputInfo, NetworkInfo, NodeNames,
-                                    RejectOption, RepeatedScenes, SplitInfo)
+                                    RejectOption, RepeatedScenes)
     from .options import DEFAULT_GRAPH, ExportOptions, check_destinations
     from .target import SERVING, TFLITE_IDENTIFIER, ExportTarget, LoadedFile
     from .targets.frozen_graph import check_output_name
     from .targets.saved_model import METADATA_PATH
+    from .training_list import SplitInfo
     from .training_photos import training_photo_mask
     from .verification import ExportedFile, LoadedReference, ReferenceOutputs, verify
     from .wrapped_model import WrappedModel, check_labels, wrap
@@ -32,11 +33,12 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".keras_classifier": "build_keras_classifier check_keras_network",
     ".metadata": "RETRAIN_REMEDY UNKNOWN_LABEL Metadata describe_classifier evaluation_info split_info",
     ".metadata_sections": "CrossValidation EvaluationInfo HeadInfo InputInfo NetworkInfo NodeNames RejectOption "
-                          "RepeatedScenes SplitInfo",
+                          "RepeatedScenes",
     ".options": "DEFAULT_GRAPH ExportOptions check_destinations",
     ".target": "SERVING TFLITE_IDENTIFIER ExportTarget LoadedFile",
     ".targets.frozen_graph": "check_output_name",
     ".targets.saved_model": "METADATA_PATH",
+    ".training_list": "SplitInfo",
     ".training_photos": "training_photo_mask",
     ".verification": "ExportedFile LoadedReference ReferenceOutputs verify",
     ".wrapped_model": "WrappedModel check_labels wrap",

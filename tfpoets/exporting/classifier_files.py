@@ -23,6 +23,7 @@ from .exportable import Exportable, TrainedNetwork
 from .metadata import Metadata
 from .options import ExportOptions
 from .staging import OutputFile, StagedFiles, verify_outputs, write_outputs
+from .training_list import TRAINING_LIST_SUFFIX
 from .verification import ExportedFile, LoadedReference, ReferenceOutputs
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class ClassifierExport:
             raise OptionError(f"`final_tensor_name`={destinations.final_tensor_name} is not the name in the metadata, "
                               f"{metadata.nodes.output}.", "Use the same name for both.")
         self._source = Exportable(destinations.output_graph.stem, metadata,
-                                  TrainedNetwork(extractor, head, metadata.nodes.output))
+                                  TrainedNetwork(extractor, head, metadata.nodes.output)).with_training_list()
         self._destinations, self._reference, self._process = destinations, reference, process
         self._outputs = _output_files(destinations)
         self._staged = StagedFiles(self._source, self._outputs)
@@ -110,6 +111,7 @@ class ClassifierExport:
         for output in self._staged.staged_outputs():
             (others if output.target.needs_tensorflow(self._source) else own).append(output)
         write_outputs(self._source, own)
+        self._training_list = self._source.write_training_list(metadata_path.parent)
         hashes = _hash_files([labels_path, *(output.destination for output in own)])
         reference = self._reference.sample().load(*self._source.size)
         self._wait = self._process.submit(_write_and_verify, self._source, others, hashes, metadata_path, reference)
@@ -156,6 +158,7 @@ class ClassifierExport:
             staged_graph = self._staged.staged_path(destinations.output_graph)
             moves = [(self._staged.staged_path(destinations.output_labels), destinations.output_labels),
                      *self._staged.moves(),
+                     *((staged, destinations.training_list) for staged in self._training_list),
                      (self._staged.staged_path(destinations.metadata), destinations.metadata)]
             publish_together(staged_graph.parent, moves, destinations.output_graph.name,
                              _stale_paths(destinations, staged_graph))
@@ -170,14 +173,15 @@ class ClassifierExport:
 def _stale_paths(destinations: ExportOptions, new_graph: Path) -> list[Path]:
     """Return the files next to a graph that belong to the graph that is about to be replaced."""
     graph = destinations.output_graph
-    stale = [path for path in (destinations.report, destinations.findings) if path.is_file()]
+    stale = [path for path in (destinations.report, destinations.findings, destinations.training_list)
+             if path.is_file()]
     if not graph.is_file() or graph.read_bytes() != new_graph.read_bytes():
         formats = stale_formats(graph.parent, graph.stem)
         if formats:
             log.info("Removing files that were made from the previous graph: %s.",
                      join_names([path.relative_to(graph.parent).as_posix() for path in formats]))
         stale += formats
-    for path in (graph, destinations.report, destinations.findings):
+    for path in (graph, destinations.report, destinations.findings, destinations.training_list):
         remove_abandoned_parts(path)
     return stale
 
@@ -211,12 +215,15 @@ def publish_graph(path: Path, content: bytes, metadata: Metadata) -> None:
 
     The graph has not been run, so it is checked and tried like one of another person when it is used.
     """
-    metadata = replace(metadata, files={path.name: hashlib.sha256(content).hexdigest()})
+    source = Exportable(path.stem, metadata, None).with_training_list()
+    metadata = replace(source.metadata, files={path.name: hashlib.sha256(content).hexdigest()})
     with staging_folder(path.parent, path.stem) as staging, lock_destination(path):
-        moves = [(staging / file.name, file) for file in (path, path.with_suffix(".json"))]
-        write_file(moves[0][0], content)
-        write_file(moves[1][0], metadata.to_json())
-        publish_together(staging, moves, path.name)
+        write_file(staging / path.name, content)
+        lists = source.write_training_list(staging)
+        write_file(staging / f"{path.stem}.json", metadata.to_json())
+        names = [path.name, *(file.name for file in lists), f"{path.stem}.json"]
+        stale = [] if lists else [path.with_name(f"{path.stem}{TRAINING_LIST_SUFFIX}")]
+        publish_together(staging, [(staging / name, path.with_name(name)) for name in names], path.name, stale)
 
 
 def _output_files(destinations: ExportOptions) -> list[OutputFile]:

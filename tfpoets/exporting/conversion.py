@@ -173,6 +173,7 @@ def write_format(target: ExportTarget, source: Exportable, destination: Path, re
     Raises:
         ExportError: The format cannot be written, or the file does not reproduce the outputs.
     """
+    source = source.with_training_list()
     with StagedFiles(source, [OutputFile(target, destination, target.name)]) as staged:
         staged.write()
         staged_path = staged.staged_path(destination)
@@ -181,6 +182,9 @@ def write_format(target: ExportTarget, source: Exportable, destination: Path, re
         results = [_add_requirement(replace(first, path=staged_path), target), *others]
         with _lock_next_to_graph(source, destination.parent), lock_destination(destination):
             (_, path), = moves = staged.moves()
+            if not path.is_dir() and not staged_path.is_dir():  # a folder contains its own list
+                moves += [(file, destination.with_name(file.name))
+                          for file in source.write_training_list(staged_path.parent)]
             publish_together(staged_path.parent, moves, destination.name)
     if source.path is None or FirstRun(source.path).has_happened():  # otherwise it was opened with `trust_model`
         remember_models([path])

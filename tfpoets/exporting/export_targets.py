@@ -21,6 +21,7 @@ keras                 STEM.keras                 Keras         on request
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tfpoets.errors import ExportError, ModelError, OptionError, closest_match
@@ -160,5 +161,6 @@ def open_exported(path: Path, content: bytes | None = None, trust_model: bool = 
             target.check(path, content)
         loaded = target.load(path, content)
         if loaded is not None:
-            return loaded
+            folder = loaded.metadata.folder or path.parent
+            return loaded._replace(metadata=replace(loaded.metadata, folder=folder))
     return None

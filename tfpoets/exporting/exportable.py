@@ -2,8 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +12,14 @@ import numpy as np
 from tfpoets.data import Photo, load_pixels
 from tfpoets.errors import ExportError, PhotoError
 from tfpoets.extractors import INPUT_NODE, OUTPUT_NODE, core_count
+from tfpoets.files import write_file
 from tfpoets.graphs import MODULE_SCOPE, PROBABILITIES, UNKNOWN_SCORE, make_portable
+from tfpoets.parallel import map_in_order
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 from .decision_sections import describe_decisions
 from .metadata import Metadata
+from .training_list import separate_list
 
 if TYPE_CHECKING:
     from tfpoets.extractors import Extractor
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 # The 8-bit conversion measures the range of each activation on these photos.
 MAX_CALIBRATION_PHOTOS = 100
+# Of each class at least one photo is used for calibration, but of no more classes than this.
+MAX_CALIBRATION_CLASSES = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +72,7 @@ class Exportable:
         path: The path of the file that the graph was read from; None if the graph was just built.
         training_photos: Photos that the classifier was trained on, used for calibration.
         keras_model: A function that builds the classifier as a Keras model; None if only its graph is known.
+        training_list: The content of the file with the list of the training photos; None if the metadata contains it.
     """
 
     name: str
@@ -76,6 +81,25 @@ class Exportable:
     path: Path | None = None
     training_photos: Sequence[Photo] = ()
     keras_model: Callable[[], Any] | None = None
+    training_list: bytes | None = field(default=None, repr=False)
+
+    def with_training_list(self) -> Exportable:
+        """Return the classifier with the list of the training photos outside its metadata, if there are many.
+
+        Raises:
+            ModelError: The list is in a file, which is missing or damaged.
+        """
+        metadata, content = separate_list(self.metadata, self.name)
+        return replace(self, metadata=metadata, training_list=content)
+
+    def write_training_list(self, folder: Path) -> list[Path]:
+        """Write the file with the list of the training photos to a folder, if there is one; return its path."""
+        if self.training_list is None:
+            return []
+        assert self.metadata.split and self.metadata.split.trained_on_file
+        path = folder / self.metadata.split.trained_on_file.name
+        write_file(path, self.training_list)
+        return [path]
 
     @property
     def graph_def(self) -> Any:
@@ -134,12 +158,14 @@ class Exportable:
         Raises:
             ExportError: There are no training photos, or none of them can be read.
         """
-        labels = self.metadata.labels
-        n_per_class = max(1, MAX_CALIBRATION_PHOTOS // len(labels))
-        photos = [photo for label in labels
-                  for photo in sample_evenly([photo for photo in self.training_photos if photo.label == label],
-                                             n_per_class)]
-        pixels = load_readable_photos(photos, self.size)[1]
+        of_class: dict[str, list[Photo]] = {label: [] for label in self.metadata.labels}
+        for photo in self.training_photos:
+            if photo.label in of_class:
+                of_class[photo.label].append(photo)
+        n_per_class = max(1, MAX_CALIBRATION_PHOTOS // len(of_class))
+        photos = [photo for photos_of_class in of_class.values()
+                  for photo in sample_evenly(photos_of_class, n_per_class)]
+        pixels = load_readable_photos(sample_evenly(photos, MAX_CALIBRATION_CLASSES), self.size)[1]
         if not len(pixels):
             raise ExportError("tflite_int8 requires training photos for calibration.",
                               "Set `image_dir` to the folder of the training photos.")
@@ -166,8 +192,7 @@ def load_readable_photos(photos: Sequence[Photo], size: tuple[int, int]) -> tupl
     Returns:
         The readable photos, and their pixels: uint8 [n, height, width, 3].
     """
-    with ThreadPoolExecutor(core_count()) as pool:
-        loaded = list(pool.map(lambda photo: _load_or_none(photo, size), photos))
+    loaded = list(map_in_order(lambda photo: _load_or_none(photo, size), photos, core_count()))
     readable = [(photo, pixels) for photo, pixels in zip(photos, loaded) if pixels is not None]
     return ([photo for photo, _ in readable],
             np.array([pixels for _, pixels in readable], np.uint8).reshape(-1, *size, 3))

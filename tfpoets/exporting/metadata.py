@@ -14,7 +14,8 @@ from tfpoets.graphs import read_model_file
 
 from .decision_sections import CostTable, UnsureOption
 from .metadata_sections import (CrossValidation, EvaluationInfo, FieldReader, HeadInfo, InputInfo, NetworkInfo,
-                                NodeNames, RejectOption, RepeatedScenes, Section, SplitInfo, is_text)
+                                NodeNames, RejectOption, RepeatedScenes, Section, is_text)
+from .training_list import DIGEST_PREFIX_LENGTH, SplitInfo, training_mask
 
 if TYPE_CHECKING:
     from tfpoets.data import Dataset
@@ -23,18 +24,17 @@ if TYPE_CHECKING:
 
 # The schema version is increased when an earlier version of tfpoets would misread a file, but not when a section is
 # added.
-FORMAT, MIN_SCHEMA_VERSION, SCHEMA_VERSION = "tfpoets-classifier", 2, 2
+FORMAT, MIN_SCHEMA_VERSION, SCHEMA_VERSION = "tfpoets-classifier", 2, 3
+# Metadata without a file with the list of the training photos, which older versions would not look for.
+SCHEMA_VERSION_WITHOUT_LIST = 2
 # The format of schema version 1, which has no field for its version. Version f862d5e of tfpoets wrote "flags" instead
 # of "options".
 VERSION_1_FORMAT = "poets-classifier-1"
 RETRAIN_REMEDY = "Run `tfpoets retrain` to write the classifier's files again."
 # The label of photos that are unlike all training photos.
 UNKNOWN_LABEL = "unknown"
-# Metadata has about 10 bytes for each training photo.
+# Earlier versions stored about 10 bytes for each training photo in the metadata, whatever their number.
 MAX_METADATA_BYTES = 1 << 26
-# The number of hexadecimal digits of each photo's digest that are stored. With 10 digits and a million training
-# photos, about one in a million new photos is mistaken for a training photo.
-DIGEST_PREFIX_LENGTH = 10
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,9 @@ class Metadata:
         files: The SHA-256 of each exported file, by file name.
         made_with: The versions of Python and of the libraries.
         options: The options of the retrain run. Version f862d5e stored them under the names of flags.
+        flags: The flags of the command that made the classifier: text, a list of texts, or true, by name. Only the
+            .json next to the graph contains them; see `embedded_json`.
+        folder: The folder of the file that the metadata was read from; not part of the JSON.
     """
 
     labels: list[str]
@@ -72,11 +75,23 @@ class Metadata:
     files: dict[str, str] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=lambda: library_versions())
     options: dict[str, Any] = field(default_factory=dict)
+    flags: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = field(default=None, compare=False)
+
+    def embedded_json(self) -> str:
+        """Return the JSON for a file that contains the metadata itself, such as a .tflite; it has no flags."""
+        return replace(self, flags={}).to_json()
 
     def to_json(self) -> str:
         """Return the metadata as indented JSON."""
-        values = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **asdict(self),
-                  "network": self.network.to_dict(), "head": self.head.to_dict()}
+        has_list = self.split is not None and self.split.trained_on_file is not None
+        version = SCHEMA_VERSION if has_list else SCHEMA_VERSION_WITHOUT_LIST
+        values = {"format": FORMAT, "schema_version": version, **asdict(self),
+                  "network": self.network.to_dict(), "head": self.head.to_dict(),
+                  "split": self.split and self.split.to_dict()}
+        del values["folder"]
+        if not self.flags:
+            del values["flags"]
         return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -87,7 +102,8 @@ class Metadata:
             path: The path of the file.
             source: The name in messages, if not that of the file.
         """
-        return cls.from_json(read_model_file(path, MAX_METADATA_BYTES), source or str(path))
+        metadata = cls.from_json(read_model_file(path, MAX_METADATA_BYTES), source or str(path))
+        return replace(metadata, folder=path.parent)
 
     @classmethod
     def from_json(cls, text: str | bytes, source: str) -> Metadata:
@@ -121,11 +137,8 @@ class Metadata:
         return len(self.labels) + (self.unknown is not None)
 
     def training_digest_mask(self, digests: Sequence[str]) -> list[bool]:
-        """Return for each digest (see `photo_digest`) whether its photo was used for training or validation."""
-        stored = self.split.trained_on if self.split else ""
-        prefixes = {stored[start:start + DIGEST_PREFIX_LENGTH]
-                    for start in range(0, len(stored), DIGEST_PREFIX_LENGTH)}
-        return [digest[:DIGEST_PREFIX_LENGTH] in prefixes for digest in digests]
+        """Return for each digest whether its photo was used for training or validation; see `training_mask`."""
+        return training_mask(self, digests)
 
 
 def _from_dict(values: Any, source: str) -> Metadata:
@@ -148,7 +161,8 @@ def _from_dict(values: Any, source: str) -> Metadata:
         cross_validation=optional(CrossValidation, "cross_validation"),
         files=_read_strings("files", values.get("files", {})),
         made_with=_read_strings("made_with", values.get("made_with", {})),
-        options=FieldReader("metadata", values).object("options") or {})
+        options=FieldReader("metadata", values).object("options") or {},
+        flags=FieldReader("metadata", {"flags": {}, **values}).object("flags") or {})
 
 
 def _upgrade(values: Any, source: str) -> dict[str, Any]:

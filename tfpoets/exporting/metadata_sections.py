@@ -207,32 +207,6 @@ class HeadInfo:
 
 
 @dataclass(frozen=True)
-class SplitInfo:
-    """The section about the split of the photos.
-
-    Attributes:
-        seed: The seed of the split.
-        digest: The digest of the photos and their parts.
-        counts: The number of photos in each part, by name.
-        trained_on: The first DIGEST_PREFIX_LENGTH digits of the digests of all training and validation photos, joined.
-    """
-
-    seed: int
-    digest: str
-    counts: dict[str, int]
-    trained_on: str = ""
-
-    @classmethod
-    def from_dict(cls, values: Any) -> SplitInfo:
-        """Read the section "split"."""
-        fields = FieldReader("split", values)
-        counts = FieldReader("split.counts", fields.object("counts"))
-        return cls(fields.integer("seed", -math.inf), fields.text("digest"),
-                   {name: counts.integer(name) for name in values["counts"]},
-                   fields.text("trained_on") if "trained_on" in values else "")
-
-
-@dataclass(frozen=True)
 class RepeatedScenes:
     """The section about test photos that show the same scenes as training photos (frames of one video, bursts).
 

@@ -10,6 +10,7 @@ from tfpoets.publication import clean_up
 
 from .export_targets import check_format_names, find_target, format_names
 from .targets.frozen_graph import check_output_name
+from .training_list import TRAINING_LIST_SUFFIX
 
 DEFAULT_GRAPH = Path("tf_files/retrained_graph.pb")
 DEFAULT_LABELS = Path("tf_files/retrained_labels.txt")
@@ -54,6 +55,11 @@ class ExportOptions:
         return self.output_graph.with_name(f"{self.output_graph.stem}_findings.csv")
 
     @property
+    def training_list(self) -> Path:
+        """The path of the list of the training photos, which is written if there are many."""
+        return self.output_graph.with_name(f"{self.output_graph.stem}{TRAINING_LIST_SUFFIX}")
+
+    @property
     def metadata(self) -> Path:
         """The path of the metadata file."""
         return self.output_graph.with_suffix(".json")
@@ -83,6 +89,7 @@ def check_destinations(destinations: ExportOptions) -> None:
     contents: dict[Path, str] = {}
     for path, content in ((destinations.output_graph, "the graph"), (destinations.tflite, "the .tflite"),
                           (destinations.metadata, "the metadata"), (destinations.report, "the report"),
+                          (destinations.training_list, "the list of the training photos"),
                           (destinations.findings, "the findings"), (destinations.output_labels, "the labels")):
         previous = contents.setdefault(path.resolve(), content)
         if previous != content:

@@ -20,7 +20,8 @@ TOLERANCE = 1e-4
 TFLITE_IDENTIFIER = b"TFL3"
 # Names of signatures. The input of SERVING is pixels, float32 [n, height, width, 3] in [0, 1]; that of PREDICT_BYTES
 # is encoded photos.
-SERVING, PREDICT_BYTES = "serving_default", "predict_bytes"
+SERVING: str = "serving_default"
+PREDICT_BYTES: str = "predict_bytes"
 
 
 class LoadedFile(NamedTuple):

@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
-from tfpoets.data import Photo, photo_digest
+from tfpoets.data import Photo, photo_digest, reading_ahead
 from tfpoets.errors import PhotoError
 from tfpoets.extractors import core_count
+from tfpoets.parallel import map_in_order
 
 from .metadata import Metadata
 
@@ -20,8 +20,8 @@ def training_photo_mask(metadata: Metadata, photos: Sequence[Photo]) -> list[boo
         metadata: The metadata of the classifier.
         photos: The photos to look up. A photo that cannot be read counts as new.
     """
-    with ThreadPoolExecutor(core_count()) as pool:
-        return metadata.training_digest_mask(list(pool.map(_digest, photos)))
+    with reading_ahead(photos):
+        return metadata.training_digest_mask(list(map_in_order(_digest, photos, core_count())))
 
 
 def _digest(photo: Photo) -> str:

@@ -78,7 +78,7 @@ class WrappedModel:
             return self.adapted.predict(photos)
         with full_precision:
             logits = np.asarray(self.adapted.logits(photos))
-        return np.exp(log_softmax(logits / np.float32(self.temperature)))
+        return np.asarray(np.exp(log_softmax(logits / np.float32(self.temperature))))
 
     def describe(self, digest: str = "", final_tensor_name: str = "final_result") -> Metadata:
         """Return the metadata; `digest` is that of the prepared network."""

@@ -5,6 +5,13 @@ from tfpoets.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from .cache import CACHE_NAME, BottleneckCache
+    from .cache_contents import (TABLES, CacheStatistics, Verification, find_network_keys, read_statistics,
+                                 size_on_disk, verify_contents)
+    from .cache_export import export_bottlenecks
+    from .cache_file import open_cache_file
+    from .cache_pruning import (PruningPlan, has_unused_pages, plan_network_removal, plan_pruning, prune,
+                                remove_network, rewrite)
+    from .cluster import check_ray_address
     from .devices import core_count, gpu_names, has_gpu, has_nvidia_driver
     from .engines import (TENSORFLOW_BATCH, Engine, EngineRunner, LiteRTEngine, LiteRTModel, NotAnImageNetworkError,
                           TensorFlowEngine, is_litert_installed)
@@ -24,6 +31,13 @@ if TYPE_CHECKING:
 
 __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".cache": "CACHE_NAME BottleneckCache",
+    ".cache_contents": "TABLES CacheStatistics Verification find_network_keys read_statistics size_on_disk "
+                       "verify_contents",
+    ".cache_export": "export_bottlenecks",
+    ".cache_file": "open_cache_file",
+    ".cache_pruning": "PruningPlan has_unused_pages plan_network_removal plan_pruning prune remove_network "
+                      "rewrite",
+    ".cluster": "check_ray_address",
     ".devices": "core_count gpu_names has_gpu has_nvidia_driver",
     ".engines": "TENSORFLOW_BATCH Engine EngineRunner LiteRTEngine LiteRTModel NotAnImageNetworkError "
                 "TensorFlowEngine is_litert_installed",

@@ -78,14 +78,23 @@ class BatchThreads:
         self._pool.shutdown(cancel_futures=True)
 
     def _run(self, pixels: Sequence[Pixels]) -> np.ndarray:
-        """Return the bottlenecks of photos, float32 [n, depth].
+        """Return the bottlenecks of photos, float32 [n, depth]."""
+        return run_padded(self._opened.result(), [self._load(item) for item in pixels], self._size)
 
-        The last batch is padded, because TensorFlow chooses its GPU kernels anew for each batch size.
-        """
-        run, photos = self._opened.result(), [self._load(item) for item in pixels]
-        batch = np.zeros((self._size, *photos[0].shape), np.uint8)
-        np.stack(photos, out=batch[:len(photos)])
-        return run(batch)[:len(photos)]
+
+def run_padded(run: Callable[[np.ndarray], np.ndarray], photos: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """Return the bottlenecks of photos, float32 [n, depth].
+
+    A smaller batch is padded, because TensorFlow chooses its GPU kernels anew for each batch size.
+
+    Args:
+        run: The function of an engine, from `open_for_pixels`.
+        photos: At least one and at most `size` photos: uint8 [height, width, 3].
+        size: The size of the engine's batches.
+    """
+    batch = np.zeros((size, *photos[0].shape), np.uint8)
+    np.stack(photos, out=batch[:len(photos)])
+    return run(batch)[:len(photos)]
 
 
 def complete_results(workers: Workers) -> Generator[PhotoAndResult | None, None, None]:

@@ -10,8 +10,7 @@ import os
 import re
 import sqlite3
 import time
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +20,7 @@ from tfpoets.data import HASH_BYTES
 from tfpoets.errors import ExtractorError, one_line
 from tfpoets.locks import lock_destination
 
+from .cache_lookup import in_chunks, select_among, vector_blocks, vector_key
 from .cache_schema import SQLITE_ERRORS, Damaged, check_schema, checksum_of, is_damage
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 CACHE_NAME = "bottlenecks.sqlite"
 MAX_UNCOMMITTED = 512
 COMMIT_SECONDS = 0.25
+# The size from which the write-ahead log is copied to the database, and the memory for pages of the database.
+LOG_BYTES = 64 * 2**20
+PAGE_CACHE_BYTES = 32 * 2**20
 # How often a run sets a damaged cache aside before it gives up.
 MAX_ATTEMPTS = 3
 # The database, its write-ahead log with its index, and the journal of a database without a log.
@@ -132,6 +135,11 @@ class BottleneckCache:
             # Written only if there is something to change: another run may hold the lock for a long time.
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=NORMAL")
+            (page_size,), = database.execute("PRAGMA page_size")
+            # Inserts reach pages of the indexes in random order. Copying the log to the database less often, and
+            # keeping these pages in memory, writes and reads each of them less often.
+            database.execute(f"PRAGMA wal_autocheckpoint={LOG_BYTES // page_size}")
+            database.execute(f"PRAGMA cache_size=-{PAGE_CACHE_BYTES // 1024}")
         except BaseException:
             database.close()
             raise
@@ -188,19 +196,28 @@ class BottleneckCache:
         Returns:
             The digests by URI, without files that are new or whose stamp has changed.
         """
-        cached = {uri: values for uri, *values in self._select("SELECT uri, stamp, digest, checksum FROM stamps")}
         digests = {}
-        for uri, stamp in stamps.items():
-            key = _uri_key(uri)
-            cached_stamp, digest, checksum = cached.get(key, ("", "", 0))
-            if stamp and stamp == cached_stamp and checksum == checksum_of(key, stamp, digest):
-                digests[uri] = digest
+        for uris in in_chunks(stamps):
+            keys = [_uri_key(uri) for uri in uris]
+            cached = {key: values for key, *values in self._select_among(
+                "SELECT uri, stamp, digest, checksum FROM stamps WHERE {}", "uri", keys)}
+            for uri, key in zip(uris, keys):
+                stamp, digest, checksum = cached.get(key, ("", "", 0))
+                if stamp and stamp == stamps[uri] and checksum == checksum_of(key, stamp, digest):
+                    digests[uri] = digest
         return digests
 
-    def digests_with_vector(self, extractor: str, view: int = 0) -> set[str]:
-        """Return the digests of the photos that have a bottleneck for this view; some of them may be damaged."""
-        return {digest for digest, in self._select("SELECT digest FROM vectors WHERE extractor = ? AND view = ?",
-                                                   extractor, view) if _is_digest(digest)}
+    def digests_with_vector(self, extractor: str, view: int = 0, digests: Collection[str] | None = None) -> set[str]:
+        """Return the digests of the photos that have a bottleneck for this view; some of them may be damaged.
+
+        Args:
+            extractor: The key of the extractor.
+            view: The number of the view.
+            digests: The photos to look up, without reading the whole table; None: all photos.
+        """
+        rows = self._select_among("SELECT digest FROM vectors WHERE extractor = ? AND view = ? AND {}", "digest",
+                                  digests, extractor, view)
+        return {digest for digest, in rows if _is_digest(digest)}
 
     def add_digest(self, uri: str, digest: str, stamp: str) -> None:
         """Store the digest of a file with the stamp from before it was read; nothing is stored if the stamp is ""."""
@@ -213,27 +230,30 @@ class BottleneckCache:
         self._uncommitted += 1
         self.commit_if_due()
 
-    def measures(self, name: str) -> dict[str, float]:
-        """Return the undamaged values of a measure, by digest."""
-        return {digest: value for digest, value, checksum in self._select(
-                    "SELECT digest, value, checksum FROM measures WHERE name = ?", name)
+    def measures(self, name: str, digests: Collection[str] | None = None) -> dict[str, float]:
+        """Return the undamaged values of a measure, by digest; those of the given photos, or all (None)."""
+        rows = self._select_among("SELECT digest, value, checksum FROM measures WHERE name = ? AND {}", "digest",
+                                  digests, name)
+        return {digest: value for digest, value, checksum in rows
                 if _is_digest(digest) and checksum == checksum_of(name, digest, value)}
 
     def add_hash(self, digest: str, hash_: bytes) -> None:
         """Store the perceptual hash of one photo."""
         self._write("INSERT OR REPLACE INTO looks VALUES (?, ?, ?)", digest, hash_)
 
-    def hashes(self) -> dict[str, bytes]:
-        """Return the undamaged perceptual hashes, by digest."""
-        return {digest: hash_ for digest, hash_, checksum in self._select("SELECT digest, look, checksum FROM looks")
+    def hashes(self, digests: Collection[str] | None = None) -> dict[str, bytes]:
+        """Return the undamaged perceptual hashes, by digest; those of the given photos, or all (None)."""
+        rows = self._select_among("SELECT digest, look, checksum FROM looks WHERE {}", "digest", digests)
+        return {digest: hash_ for digest, hash_, checksum in rows
                 if (_is_digest(digest) and isinstance(hash_, bytes) and len(hash_) == HASH_BYTES
                     and checksum == checksum_of(digest, hash_))}
 
     def add_vector(self, extractor: str, digest: str, vector: np.ndarray, engine: str, view: int = 0) -> None:
         """Store the bottleneck of one photo, float32 [depth]."""
         blob = np.ascontiguousarray(vector, "<f4").tobytes()
+        checksum = vector_key(extractor, len(blob) // 4, view).checksum_of(digest, blob)
         self._rows.setdefault("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?, ?, ?)", []).append(
-            (extractor, digest, view, blob, checksum_of(extractor, digest, view, blob), engine))
+            (extractor, digest, view, blob, checksum, engine))
         self._uncommitted += 1
         self.commit_if_due()
 
@@ -256,19 +276,34 @@ class BottleneckCache:
         self._uncommitted = 0
         self._committed_at = time.monotonic()
 
-    def read_vectors(self, extractor: str, depth: int, view: int = 0) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield the undamaged bottlenecks of an extractor in arbitrary order.
+    def read_vectors(self, extractor: str, depth: int, view: int = 0, digests: Collection[str] | None = None
+                     ) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield the undamaged bottlenecks of an extractor one by one; see `read_vector_blocks`.
 
         Yields:
             (digest, bottleneck float32 [depth])
         """
-        # Without the index, key and vector come from the same row, even if the index is damaged.
-        for digest, blob, checksum in self._select("SELECT digest, vector, checksum FROM vectors NOT INDEXED "
-                                                   "WHERE extractor = ? AND view = ?", extractor, view):
-            # Before version 2, the checksums did not cover the key.
-            if (isinstance(blob, bytes) and len(blob) == 4 * depth
-                    and checksum in (checksum_of(extractor, digest, view, blob), zlib.crc32(blob))):
-                yield digest, np.frombuffer(blob, "<f4")
+        for block_digests, vectors in self.read_vector_blocks(extractor, depth, view, digests):
+            yield from zip(block_digests, vectors)
+
+    def read_vector_blocks(self, extractor: str, depth: int, view: int = 0, digests: Collection[str] | None = None
+                           ) -> Iterator[tuple[list[str], np.ndarray]]:
+        """Yield the undamaged bottlenecks of an extractor in blocks of at most 512, in arbitrary order.
+
+        Args:
+            extractor: The key of the extractor.
+            depth: The number of features; bottlenecks of another length are damaged.
+            view: The number of the view.
+            digests: The photos to look up; None: all photos. A digest can be yielded twice if the cache is damaged.
+
+        Yields:
+            (the digests of the block, their bottlenecks float32 [len(block), depth])
+        """
+        return vector_blocks(self._select, vector_key(extractor, depth, view), digests)
+
+    def _select_among(self, statement: str, column: str, keys: Collection[str] | None, *values: object
+                      ) -> Iterator[tuple]:
+        return select_among(self._select, statement, column, keys, *values)
 
     def _write(self, statement: str, *values: object) -> None:
         """Write a row and its checksum, which is the last column, with the next commit."""

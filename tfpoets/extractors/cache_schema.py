@@ -49,9 +49,14 @@ def checksum_of(*values: object) -> int:
     """Return the checksum of the values of a row, including its key."""
     checksum = 0
     for value in values:
-        data = value if isinstance(value, bytes) else repr(value).encode("utf-8", "backslashreplace")
-        checksum = zlib.crc32(data, zlib.crc32(b"%d:" % len(data), checksum))
+        checksum = zlib.crc32(checksummed_bytes(value), checksum)
     return checksum
+
+
+def checksummed_bytes(value: object) -> bytes:
+    """Return the bytes of a value that the checksum of its row covers: their number, a colon, and the value."""
+    data = value if isinstance(value, bytes) else repr(value).encode("utf-8", "backslashreplace")
+    return b"%d:%b" % (len(data), data)
 
 
 def is_damage(error: Exception, paths: Sequence[Path]) -> bool:
@@ -80,15 +85,20 @@ def check_schema(database: sqlite3.Connection, path: Path) -> None:
         ExtractorError: A newer version of tfpoets wrote the cache.
         Damaged: The version numbers contradict each other, or an earlier version is damaged.
     """
-    version, application_id = _read_versions(database)
-    if (version, application_id) == (SCHEMA_VERSION, APPLICATION_ID):
+    if is_current(database):
         return
+    version, application_id = _read_versions(database)
     if application_id == APPLICATION_ID or version == SCHEMA_VERSION:
         raise Damaged("its version numbers differ")
     if not 0 <= version < SCHEMA_VERSION:
         raise ExtractorError(f"The cache {path} was written by a newer version of this program.",
                              "Choose another folder with `bottleneck_dir`.")
     _migrate(database)
+
+
+def is_current(database: sqlite3.Connection) -> bool:
+    """Return whether a cache has the current version."""
+    return _read_versions(database) == (SCHEMA_VERSION, APPLICATION_ID)
 
 
 def _read_versions(database: sqlite3.Connection) -> tuple[int, int]:

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +11,7 @@ import numpy as np
 from tfpoets.data import network_input
 from tfpoets.errors import ExtractorError, TfpoetsError
 from tfpoets.graphs import concatenate_outputs, load_frozen_graph
+from tfpoets.parallel import map_in_order
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 from .devices import core_count, has_gpu
@@ -178,8 +178,8 @@ class EngineRunner:
         batches = [pixels[start:start + size] for start in range(0, len(pixels), size)]
         if size > 1 or len(batches) == 1:
             return np.concatenate([self.run(preprocess(batch)) for batch in batches])
-        with ThreadPoolExecutor(min(core_count(), len(batches))) as pool:  # such an engine uses one core per thread
-            return np.concatenate(list(pool.map(lambda batch: self.run(preprocess(batch)), batches)))
+        n_threads = min(core_count(), len(batches))  # such an engine uses one core per thread
+        return np.concatenate(list(map_in_order(lambda batch: self.run(preprocess(batch)), batches, n_threads)))
 
 
 class PixelEngine(Engine, Protocol):
@@ -215,6 +215,10 @@ class LiteRTEngine:
         run = self.open()
         return lambda pixels: run(network_input(pixels))
 
+    def with_contents(self) -> LiteRTEngine:
+        """Return the same engine with the contents of the file in place of its path, for other machines."""
+        return LiteRTEngine(self._tflite if isinstance(self._tflite, bytes) else self._tflite.read_bytes(), self._size)
+
 
 class TensorFlowEngine:
     """A frozen graph, run by TensorFlow in batches and in full float32.
@@ -244,6 +248,11 @@ class TensorFlowEngine:
             raise NoGPUError("TensorFlow finds no GPU.",
                              "Install its CUDA libraries: pip install 'tensorflow[and-cuda]'")
         return load_frozen_graph(self._read(), *self._nodes, takes_pixels=True)
+
+    def with_contents(self) -> TensorFlowEngine:
+        """Return the same engine with the contents of the file in place of its path, for other machines."""
+        return TensorFlowEngine(self._read(), *self._nodes, batch_size=self.batch_size,
+                                requires_gpu=self.requires_gpu)
 
     def _read(self) -> bytes:
         return self._graph if isinstance(self._graph, bytes) else self._graph.read_bytes()

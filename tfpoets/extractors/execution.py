@@ -10,6 +10,8 @@ from tfpoets.memory import free_memory
 
 from .batches import Workers
 from .cached_values import CachedValues
+from .cluster import Cluster, check_ray_address
+from .cluster_workers import ClusterWorkers, cluster_engine
 from .devices import core_count, has_nvidia_driver
 from .engines import LiteRTEngine, PixelEngine, TensorFlowEngine, gpu_batch_size, is_litert_installed
 from .extractor import Extractor
@@ -42,11 +44,13 @@ class ExecutionPlan:
         engine: The engine.
         n_workers: The number of threads or processes that decode photos and, with LiteRT, compute bottlenecks.
         uses_processes: Whether they are processes.
+        cluster: The cluster whose processes do this instead; None: this machine does.
     """
 
     engine: PixelEngine
     n_workers: int
     uses_processes: bool
+    cluster: Cluster | None = None
 
     @property
     def uses_gpu(self) -> bool:
@@ -56,6 +60,9 @@ class ExecutionPlan:
     def workers(self, photos: Sequence[Photo], cached: CachedValues, job: ExtractionJob,
                 slot_bytes: int | None = None) -> Workers:
         """Return the workers for these photos; `slot_bytes` is the size of the memory that processes share."""
+        if self.cluster:
+            own_engine = _choose_engine(job.extractor, uses_gpu=False) if self.uses_gpu else self.engine
+            return ClusterWorkers(photos, cached, job, cluster_engine(self.engine), self.cluster, own_engine)
         n_workers = min(self.n_workers, len(photos))
         if self.uses_processes:
             return WorkerProcesses(photos, cached, job, self.engine, n_workers,
@@ -78,12 +85,19 @@ class ExecutionOptions:
             MAX_PHOTOS_PER_CORE_WITHOUT_GPU photos per core, or if LiteRT is not installed; otherwise LiteRT.
         max_memory_gb: Bottlenecks that take more memory than this are kept in a temporary file, in units of 10^9
             bytes; None: half of the memory that is free.
+        ray_address: The Ray cluster whose nodes compute them: "auto" for the cluster of this machine, "local" for a
+            new one on this machine, or ray://HOST:PORT. "": this machine computes them. `workers` and `processes` do
+            not apply to clusters.
     """
 
     workers: int | None = None
     processes: bool | None = None
     engine: PixelEngine | None = None
     max_memory_gb: float | None = None
+    ray_address: str = ""
+
+    def __post_init__(self) -> None:
+        check_ray_address("ray_address", self.ray_address)
 
     @property
     def max_bytes(self) -> int:
@@ -91,13 +105,18 @@ class ExecutionOptions:
         return free_memory() // 2 if self.max_memory_gb is None else int(self.max_memory_gb * 1e9)
 
     def plan(self, extractor: Extractor, n_photos: int, may_use_gpu: bool = True) -> ExecutionPlan:
-        """Return how to compute the bottlenecks of `n_photos` photos on this machine.
+        """Return how to compute the bottlenecks of `n_photos` photos, on this machine or on the cluster.
 
         Args:
             extractor: The extractor.
             n_photos: The number of photos.
             may_use_gpu: Whether TensorFlow may find a GPU, which is not checked here: that takes several seconds.
+
+        Raises:
+            ExtractorError: The cluster cannot be used.
         """
+        if self.ray_address and n_photos:
+            return self._plan_on_cluster(extractor, n_photos, may_use_gpu)
         uses_gpu = (self.engine is None and may_use_gpu and has_nvidia_driver()
                     and n_photos > MAX_PHOTOS_PER_CORE_WITHOUT_GPU * core_count())
         n_workers = self.workers or core_count()
@@ -116,12 +135,20 @@ class ExecutionOptions:
             extractor: The extractor.
             n_photos: The number of photos.
         """
+        if isinstance(error, WorkersUnavailableError) and plan.cluster:
+            return replace(self, ray_address="").plan_after(error, replace(plan, cluster=None), extractor, n_photos)
         if isinstance(error, WorkersUnavailableError):
             log.debug("Worker processes cannot be used (%s). Threads are used instead.", error)
             return replace(plan, uses_processes=False)
         if self.engine is not None:
             raise error
         return self.plan(extractor, n_photos, may_use_gpu=False)
+
+    def _plan_on_cluster(self, extractor: Extractor, n_photos: int, may_use_gpu: bool) -> ExecutionPlan:
+        cluster = Cluster(self.ray_address)
+        uses_gpu = (self.engine is None and may_use_gpu and cluster.n_gpus > 0
+                    and n_photos > MAX_PHOTOS_PER_CORE_WITHOUT_GPU * cluster.n_cpus)
+        return ExecutionPlan(self.engine or _choose_engine(extractor, uses_gpu), cluster.n_cpus, False, cluster)
 
 
 def _choose_engine(extractor: Extractor, uses_gpu: bool) -> PixelEngine:

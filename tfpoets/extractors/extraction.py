@@ -121,7 +121,7 @@ def _extract_views(photos: Sequence[Photo], job: ExtractionJob, cache: Bottlenec
     for _ in range(MAX_ROUNDS):
         computed += _extract_missing(photos, job, cache, files, execution, damaged)
         for view in job.views:
-            for digest, vector in cache.read_vectors(job.key, job.extractor.depth, view):
+            for digest, vector in cache.read_vectors(job.key, job.extractor.depth, view, rows):
                 features[rows.get(digest, []), view - 1] = vector
         incomplete = [photos[int(row)] for row in np.flatnonzero(np.isnan(features).any((1, 2)))]
         damaged = {photo.digest for photo in incomplete
@@ -154,6 +154,11 @@ class _Files:
     reasons: dict[str, str] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
 
+    def known_digests(self, photos: Sequence[Photo]) -> set[str] | None:
+        """Return the digests of photos; None if one that may be readable has never been read."""
+        uris = [photo.uri for photo in photos if photo.uri not in self.reasons]
+        return {self.digests[uri] for uri in uris} if self.digests.keys() >= set(uris) else None
+
 
 def _read_stamps(photos: Sequence[Photo]) -> dict[str, str]:
     by_source: dict[int, list[Photo]] = {}
@@ -174,7 +179,8 @@ def _extract_missing(photos: Sequence[Photo], job: ExtractionJob, cache: Bottlen
     """
     computed, plan = 0, None
     while True:
-        cached = CachedValues({key: digests - damaged for key, digests in _cached_digests(job, cache).items()})
+        known = files.known_digests(photos)
+        cached = CachedValues({key: digests - damaged for key, digests in _cached_digests(job, cache, known).items()})
         missing = [photo for photo in photos if photo.uri not in files.reasons
                    and not cached.are_complete(files.digests.get(photo.uri))]
         plan = plan or execution.plan(job.extractor, len(missing))
@@ -195,13 +201,13 @@ def _extract_missing(photos: Sequence[Photo], job: ExtractionJob, cache: Bottlen
     return computed
 
 
-def _cached_digests(job: ExtractionJob, cache: BottleneckCache) -> dict[ValueKey, set[str]]:
-    """Return the digests of the photos that have each value."""
-    digests: dict[ValueKey, set[str]] = {view: cache.digests_with_vector(job.key, view) for view in job.views}
+def _cached_digests(job: ExtractionJob, cache: BottleneckCache, known: Set[str] | None) -> dict[ValueKey, set[str]]:
+    """Return the digests of the photos that have each value: of those with the given digests, or of all (None)."""
+    digests: dict[ValueKey, set[str]] = {view: cache.digests_with_vector(job.key, view, known) for view in job.views}
     if job.augmentation is None:  # the perceptual hash is computed together with the bottleneck
-        hashes = cache.hashes().keys()
+        hashes = cache.hashes(known).keys()
         digests = {view: members & hashes for view, members in digests.items()}
-    return {**digests, **{measure.name: set(cache.measures(measure.name)) for measure in job.measures}}
+    return {**digests, **{measure.name: set(cache.measures(measure.name, known)) for measure in job.measures}}
 
 
 def _compute(plan: ExecutionPlan, photos: Sequence[Photo], cached: CachedValues, job: ExtractionJob,
@@ -244,14 +250,15 @@ def _collect(dataset: Dataset, job: ExtractionJob, cache: BottleneckCache, files
               if photo.uri not in files.reasons]
     unreadable = tuple((photo, files.reasons[photo.uri]) for photo in dataset.photos if photo.uri in files.reasons)
     rows = _rows_by_digest(photos)
+    digests = list(rows)
     features = new_rows((len(photos), job.extractor.depth), cache.path.parent, max_bytes)
     hashes = np.empty((len(photos), HASH_BYTES), np.uint8)
-    cached_hashes = cache.hashes()
-    for digest, vector in cache.read_vectors(job.key, job.extractor.depth):
+    cached_hashes = cache.hashes(digests)
+    for digest, vector in cache.read_vectors(job.key, job.extractor.depth, digests=digests):
         if digest in cached_hashes:
             for row in rows.pop(digest, ()):
                 features[row], hashes[row] = vector, np.frombuffer(cached_hashes[digest], np.uint8)
-    values = {measure.name: cache.measures(measure.name) for measure in job.measures}
+    values = {measure.name: cache.measures(measure.name, digests) for measure in job.measures}
     measures = {name: np.array([by_digest.get(photo.digest, np.nan) for photo in photos])
                 for name, by_digest in values.items()}
     without_measure = {photo.digest for by_digest in values.values() for photo in photos

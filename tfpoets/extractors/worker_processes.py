@@ -58,7 +58,7 @@ class WorkerProcesses:
         self._photos, self._remaining = photos, len(photos)
         self._n_processes, self._n_views = n_processes, len(job.views)
         self.batch_size = engine.batch_size
-        sources, indexes = _number_sources(photos)
+        sources, indexes = number_sources(photos)
         self._new_tasks = iter([Task(number, photo.uri, index)
                                 for number, (photo, index) in enumerate(zip(photos, indexes))])
         self._n_new = len(photos)
@@ -219,7 +219,7 @@ class WorkerProcesses:
         return given_up
 
 
-def _number_sources(photos: Sequence[Photo]) -> tuple[list[FileReader], list[int]]:
+def number_sources(photos: Sequence[Photo]) -> tuple[list[FileReader], list[int]]:
     """Return the different sources of photos, and the index of each photo's source."""
     by_id = {id(photo.source): photo.source for photo in photos}
     order = {key: index for index, key in enumerate(by_id)}

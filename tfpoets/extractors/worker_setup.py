@@ -2,14 +2,16 @@
 from __future__ import annotations
 
 import pickle
+import queue
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
 from tfpoets.child_process import send
-from tfpoets.data import FileReader, Photo
+from tfpoets.data import FileReader, Photo, prefetch
 
 from .cached_values import SharedClaims
 from .engines import PixelEngine
@@ -45,9 +47,9 @@ class WorkerSetup:
         If a photo is tried again after a worker crashed, its number and digest are sent first.
         """
         processor = PhotoProcessor(self.job, self.engine, self.claims)
-        while True:
+        for chunk in self._chunks(tasks):
             finished, sent_at = [], time.monotonic()
-            for task in pickle.load(tasks):
+            for task in chunk:
                 photo = Photo(task.uri, "", source=self.sources[task.source])
                 if task.repeated:
                     result = processor.process(photo, True, partial(_send_digest, results, task.number))
@@ -60,6 +62,29 @@ class WorkerSetup:
                     finished, sent_at = [], time.monotonic()
             if finished:
                 send(results, finished)
+
+    def _chunks(self, tasks: BinaryIO) -> Iterator[list[Task]]:
+        """Yield the lists of tasks, and let their sources read them ahead while earlier ones are processed.
+
+        Raises:
+            EOFError: There are no more tasks.
+        """
+        chunks: queue.SimpleQueue[list[Task] | BaseException] = queue.SimpleQueue()
+
+        def receive() -> None:
+            try:
+                while True:
+                    chunk = pickle.load(tasks)
+                    prefetch(self.sources, [(task.source, task.uri) for task in chunk])
+                    chunks.put(chunk)
+            except BaseException as error:  # raised again in the thread that processes photos
+                chunks.put(error)
+        threading.Thread(target=receive, daemon=True).start()
+        while True:
+            chunk = chunks.get()
+            if isinstance(chunk, BaseException):
+                raise chunk
+            yield chunk
 
     def _move_pixels(self, result: PhotoResult, task: Task) -> None:
         """Move the pixels of a result, if any, to the shared memory."""

@@ -8,7 +8,7 @@ from collections.abc import Generator, Sequence
 
 import numpy as np
 
-from tfpoets.data import Photo
+from tfpoets.data import Photo, reading_ahead
 
 from .batches import BatchThreads
 from .cached_values import CachedValues
@@ -40,7 +40,8 @@ class WorkerThreads:
                  n_threads: int):
         self.batch_size = engine.batch_size
         self.max_waiting = MAX_WAITING_BATCHES * engine.batch_size
-        self._photos = iter(photos)
+        self._photos = photos
+        self._next_photos = iter(photos)
         self._remaining = len(photos)
         self._cached, self._job, self._engine = cached, job, engine
         self._lock = threading.Lock()
@@ -56,22 +57,23 @@ class WorkerThreads:
 
     def results(self) -> Generator[tuple[Photo, PhotoResult] | None, None, None]:
         """Start, and yield photos and results as they become available; see `Workers`."""
-        for thread in self._threads:
-            thread.start()
-        try:
-            while self._remaining:
-                try:
-                    result = self._results.get(timeout=1)
-                except queue.Empty:
-                    yield None
-                    continue
-                if isinstance(result, BaseException):
-                    raise result
-                if result is not None:
-                    self._remaining -= 1
-                yield result
-        finally:
-            self._stopped.set()
+        with reading_ahead(self._photos):
+            for thread in self._threads:
+                thread.start()
+            try:
+                while self._remaining:
+                    try:
+                        result = self._results.get(timeout=1)
+                    except queue.Empty:
+                        yield None
+                        continue
+                    if isinstance(result, BaseException):
+                        raise result
+                    if result is not None:
+                        self._remaining -= 1
+                    yield result
+            finally:
+                self._stopped.set()
 
     def start_engine(self) -> BatchThreads:
         """Start the engine in threads."""
@@ -92,7 +94,7 @@ class WorkerThreads:
         try:
             while not self._stopped.is_set():
                 with self._lock:
-                    photo = next(self._photos, None)
+                    photo = next(self._next_photos, None)
                 if photo is None:
                     return
                 self._put((photo, processor.process(photo)))

@@ -3,9 +3,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -17,11 +15,9 @@ from tfpoets.data import LEGACY_PIXELS_VERSION, PIXELS_VERSION, Photo, load_lega
 from tfpoets.errors import ModelError, PhotoError
 from tfpoets.exporting import RETRAIN_REMEDY, UNKNOWN_LABEL, UNSURE_LABEL, Metadata
 from tfpoets.extractors import Engine, EngineRunner, core_count
+from tfpoets.parallel import map_in_order
 
 Source = TypeVar("Source")
-Result = TypeVar("Result")
-# The number of photos per worker that are processed in advance.
-LOOKAHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -240,15 +236,13 @@ class Classifier:
             be read has no probabilities.
         """
         workers = workers or core_count()
-        with ThreadPoolExecutor(workers) as pool:
-            if self._runner.batch_size == 1:
-                yield from _map_in_order(pool, lambda source: self._predict(source, read), sources,
-                                         workers * LOOKAHEAD)
-            else:
-                decoded = _map_in_order(pool, lambda source: self._load_pixels(source, read), sources,
-                                        workers * LOOKAHEAD + self._runner.batch_size)
-                while batch := list(islice(decoded, self._runner.batch_size)):
-                    yield from self._predict_batch(batch)
+        if self._runner.batch_size == 1:
+            yield from map_in_order(lambda source: (source, self._predict(source, read)), sources, workers)
+        else:
+            decoded = map_in_order(lambda source: (source, self._load_pixels(source, read)), sources, workers,
+                                   self._runner.batch_size)
+            while batch := list(islice(decoded, self._runner.batch_size)):
+                yield from self._predict_batch(batch)
 
     def _load_pixels(self, source: Source, read: Callable[[Source], bytes], isolated: bool = False
                      ) -> np.ndarray | str:
@@ -279,24 +273,3 @@ class Classifier:
             return Prediction(probabilities, unsure=unsure)
         score = float(row[len(self.labels)])
         return Prediction(probabilities, unknown_score=score, unknown=score > self.unknown_threshold, unsure=unsure)
-
-
-def _map_in_order(pool: ThreadPoolExecutor, function: Callable[[Source], Result], sources: Iterable[Source],
-                  lookahead: int) -> Iterator[tuple[Source, Result]]:
-    """Apply a function to sources in a pool, and yield the results in order, with at most `lookahead` of them pending.
-
-    Unlike `Executor.map`, this does not consume all sources at once.
-    """
-    remaining = iter(sources)
-    pending: deque[tuple[Source, Future]] = deque()
-    try:
-        while True:
-            for source in islice(remaining, lookahead - len(pending)):
-                pending.append((source, pool.submit(function, source)))
-            if not pending:
-                return
-            source, future = pending.popleft()
-            yield source, future.result()
-    finally:
-        for _, future in pending:
-            future.cancel()

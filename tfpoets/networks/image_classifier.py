@@ -208,7 +208,7 @@ class ImageClassifier:
             PhotoError: A photo cannot be read.
         """
         if isinstance(contents, bytes | bytearray | memoryview):
-            return self.predict_bytes([bytes(contents)])[0]
+            return np.asarray(self.predict_bytes([bytes(contents)])[0])
         return predict_probabilities(self.classifier, to_contents(contents))
 
     def label(self, photo: UnlabelledPhoto) -> str:

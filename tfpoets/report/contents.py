@@ -2,14 +2,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfpoets.data import Dataset, Photo
-from tfpoets.doctor import Finding
+from tfpoets.doctor import Examination
 from tfpoets.errors import PhotoError
 from tfpoets.evaluation import (CalibrationBin, CostMetrics, Metrics, Rejection, SelectiveMetrics, calibration_bins,
                                 coverage_of)
@@ -76,15 +76,13 @@ class EvaluatedPhotos:
         return self.predicted == self.y
 
 
-def describe_retraining(dataset: Dataset, test: EvaluatedPhotos, findings: Sequence[Finding] | None,
-                        curves: dict[str, list[dict[str, float]]], classifier: Classifier, label_command: str
-                        ) -> ReportContent:
-    """Return the contents of the report on a retraining run.
+def describe_retraining(dataset: Dataset, test: EvaluatedPhotos, curves: dict[str, list[dict[str, float]]],
+                        classifier: Classifier, label_command: str) -> ReportContent:
+    """Return the contents of the report on a retraining run, without the examination of its photos.
 
     Args:
         dataset: The dataset, with its split.
         test: The test photos with their predictions.
-        findings: The findings of the data doctor, or None if it was not run.
         curves: The training curves by name; each point has a `step`, an `accuracy` and a `cross_entropy`.
         classifier: The classifier, loaded from an exported file.
         label_command: The command that labels a photo with the classifier.
@@ -101,9 +99,15 @@ def describe_retraining(dataset: Dataset, test: EvaluatedPhotos, findings: Seque
         if test.repeated_scenes else (),
         unknown=unknown_sentences(test.rejection, "test photos") if test.rejection else (),
         calibration=_calibration(test), misclassified=_misclassified(test, labels),
-        occlusion_maps=_occlusion_maps(classifier, test), findings=findings, curves=curves, details=details,
-        notes=(*split.notes, *(() if findings is not None else [NOT_EXAMINED])), label_command=label_command,
-        **test.decision_contents)
+        occlusion_maps=_occlusion_maps(classifier, test), findings=None, curves=curves, details=details,
+        notes=split.notes, label_command=label_command, **test.decision_contents)
+
+
+def with_examination(content: ReportContent, examination: Examination | None) -> ReportContent:
+    """Return the contents with what the data doctor found, or with a note if it has not run."""
+    if examination is None:
+        return replace(content, notes=(*content.notes, NOT_EXAMINED))
+    return replace(content, findings=examination.findings, failed_checks=examination.failed_checks)
 
 
 def describe_evaluation(classifier: Classifier, graph: Path, evaluated: EvaluatedPhotos, image_dir: Path | str,

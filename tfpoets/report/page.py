@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 
 from tfpoets.data import Photo
-from tfpoets.doctor import Finding, finding_kinds
+from tfpoets.doctor import FailedCheck, Finding, finding_kinds
 from tfpoets.evaluation import CalibrationBin, CostMetrics, CoverageCurve, Metrics, SelectiveMetrics
 from tfpoets.files import write_file
 from tfpoets.recommendation import Advice
@@ -25,6 +25,7 @@ from .thumbnails import occlusion_thumbnail, thumbnail
 MAX_MISCLASSIFIED = 60
 MAX_FINDINGS_PER_KIND = 24
 MAX_MATRIX_CLASSES = 40
+MAX_CLASS_ROWS = 200
 MAX_CONFUSIONS = 5
 
 
@@ -89,6 +90,7 @@ class ReportContent:
         accuracy_target: The accuracy target, 0 to 1, or None.
         costs: What the answers cost, or None.
         advice: What would improve the classifier, or None.
+        failed_checks: The checks of the data doctor that failed.
     """
 
     title: str
@@ -111,6 +113,7 @@ class ReportContent:
     accuracy_target: float | None = None
     costs: CostMetrics | None = None
     advice: Advice | None = None
+    failed_checks: Sequence[FailedCheck] = ()
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ def write_report(path: Path, content: ReportContent) -> None:
     metrics = content.metrics
     page = environment.get_template("page.html.j2").render(
         content=content, metrics=metrics, summary=_summarize(content), confusions=_most_frequent_confusions(content),
-        matrix=_shaded_matrix(metrics) if metrics and len(content.labels) <= MAX_MATRIX_CLASSES else None,
+        class_rows=_class_rows(metrics) if metrics else [], matrix=_shaded_matrix(metrics) if metrics else None,
         misclassified=[(error, thumbnail(error.photo)) for error in content.misclassified[:MAX_MISCLASSIFIED]],
         occlusion_maps=[(occlusion, thumbnail(occlusion.photo), occlusion_thumbnail(occlusion.photo, occlusion.drops),
                          float(occlusion.drops.max())) for occlusion in content.occlusion_maps],
@@ -178,11 +181,24 @@ def _most_frequent_confusions(content: ReportContent) -> list[tuple[str, str, in
             for true, predicted, count in content.metrics.most_confused(MAX_CONFUSIONS)]
 
 
-def _shaded_matrix(metrics: Metrics) -> list[list[tuple[int, int]]]:
-    """Return the confusion matrix as (count, percentage of the true class's photos)."""
-    totals = metrics.confusion.sum(axis=1).clip(min=1)
-    return [[(int(count), round(100 * int(count) / int(total))) for count in row]
-            for row, total in zip(metrics.confusion, totals)]
+def _class_rows(metrics: Metrics) -> list[int]:
+    """Return the classes to list: all of them, or the MAX_CLASS_ROWS classes with the lowest recall."""
+    classes = range(len(metrics.per_class))
+    if len(classes) <= MAX_CLASS_ROWS:
+        return list(classes)
+    recalls = np.array([row.recall for row in metrics.per_class], float)  # NaN, which is sorted last, without photos
+    return np.argsort(recalls, kind="stable")[:MAX_CLASS_ROWS].tolist()
+
+
+def _shaded_matrix(metrics: Metrics) -> tuple[list[int], list[list[tuple[int, int]]]]:
+    """Return the classes of the confusion matrix, and its cells as (count, percentage of the true class's photos).
+
+    With more than MAX_MATRIX_CLASSES classes, the matrix contains those that take part in most errors.
+    """
+    classes = metrics.confusion.most_confused_classes(MAX_MATRIX_CLASSES)
+    totals = metrics.confusion.supports()[classes].clip(min=1)
+    return classes.tolist(), [[(int(count), round(100 * int(count) / int(total))) for count in row]
+                              for row, total in zip(metrics.confusion.submatrix(classes), totals)]
 
 
 def _group_findings(findings: Sequence[Finding]) -> list[FindingGroup]:

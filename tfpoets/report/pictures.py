@@ -80,10 +80,11 @@ def square_tile(photo: Photo) -> Image.Image:
         return tile
 
 
-def confusion_picture(metrics: Metrics, labels: Sequence[str]) -> Image.Image | None:
-    """Return a picture of the confusion matrix, or None if there are more than MAX_MATRIX_CLASSES classes.
+def confusion_picture(metrics: Metrics, labels: Sequence[str]) -> Image.Image:
+    """Return a picture of the confusion matrix.
 
-    Rows are true labels, columns are predicted labels.
+    Rows are true labels, columns are predicted labels. If there are more than MAX_MATRIX_CLASSES classes, those that
+    take part in most errors are shown, with a sentence above them.
 
     Args:
         metrics: The metrics with the matrix.
@@ -92,23 +93,35 @@ def confusion_picture(metrics: Metrics, labels: Sequence[str]) -> Image.Image | 
     Returns:
         An RGB image.
     """
-    if len(labels) > MAX_MATRIX_CLASSES:
-        return None
     font = ImageFont.load_default(FONT_SIZE)
-    short_labels = [_shorten(label) for label in labels]
+    classes = metrics.confusion.most_confused_classes(MAX_MATRIX_CLASSES)
+    short_labels = [_shorten(labels[index]) for index in classes]
     margin = round(max(font.getlength(label) for label in short_labels)) + 2 * GAP
-    side = margin + CELL_SIZE * len(labels) + GAP
-    picture = Image.new("RGB", (side, side), BACKGROUND)
-    draw = ImageDraw.Draw(picture)
-    for row, label in enumerate(short_labels):
+    side = margin + CELL_SIZE * len(classes) + GAP
+    is_partial = len(classes) < len(labels)
+    header = FONT_SIZE + 2 * GAP if is_partial else 0
+    picture = Image.new("RGB", (side, header + side), BACKGROUND)
+    if is_partial:
+        ImageDraw.Draw(picture).text((GAP, GAP), f"The {len(classes)} classes with the most errors, of "
+                                     f"{len(labels):,}", TEXT_COLOUR, font)
+    picture.paste(_matrix_picture(metrics, classes, short_labels, margin, side), (0, header))
+    return picture
+
+
+def _matrix_picture(metrics: Metrics, classes: np.ndarray, labels: Sequence[str], margin: int, side: int
+                    ) -> Image.Image:
+    """Return a square picture of the rows and columns of some classes, with their labels in the margins."""
+    picture, font = Image.new("RGB", (side, side), BACKGROUND), ImageFont.load_default(FONT_SIZE)
+    draw, totals = ImageDraw.Draw(picture), metrics.confusion.supports()[classes]
+    for row, (label, counts) in enumerate(zip(labels, metrics.confusion.submatrix(classes))):
         middle = margin + row * CELL_SIZE + CELL_SIZE // 2
         draw.text((margin - GAP, middle), label, TEXT_COLOUR, font, anchor="rm")
         _paste_vertical_text(picture, label, font, middle, margin)
-        total = max(1, int(metrics.confusion[row].sum()))
-        for column, count in enumerate(metrics.confusion[row]):
+        for column, count in enumerate(counts):
             left, top = margin + column * CELL_SIZE, margin + row * CELL_SIZE
             colour = CORRECT_COLOUR if row == column else ERROR_COLOUR
-            draw.rectangle((left, top, left + CELL_SIZE - 2, top + CELL_SIZE - 2), _blend(colour, int(count) / total))
+            draw.rectangle((left, top, left + CELL_SIZE - 2, top + CELL_SIZE - 2),
+                           _blend(colour, int(count) / max(1, int(totals[row]))))
             if count:
                 draw.text((left + CELL_SIZE // 2, top + CELL_SIZE // 2), str(count), TEXT_COLOUR, font, anchor="mm")
     return picture

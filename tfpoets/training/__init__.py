@@ -30,6 +30,6 @@ __all__ = ["BATCH_NORMS", "CHECKPOINTS", "CLASS_WEIGHTS", "COLOR_MODES", "DEFAUL
            "TrainableModel", "TrainableNetwork", "TrainingContext", "TrainingOptions", "TrainingResult",
            "UnknownScore", "check_batch_size", "draw_balanced", "explain_missing_curve", "fit_head", "fit_head_sgd",
            "fit_network", "fit_unknown_score", "head_outputs", "keras_callbacks", "log_summary", "make_rng",
-           "measure_learning_curve", "out_of_fold_probabilities", "predict_held_out",
-           "seed_weights", "solver_names", "train", "train_network",
+           "measure_learning_curve", "out_of_fold_probabilities", "predict_held_out", "seed_weights",
+           "solver_names", "train", "train_network",
            "trainer_for", "trainer_named", "write_summaries"]

@@ -206,7 +206,8 @@ def _add_augmented_views(train: Examples, validation: Examples, extractor: Extra
     photos = (*train.photos, *validation.photos)
     assert context.options.augmentation_and_views
     augmentation, n_views = context.options.augmentation_and_views
-    views, computed = extract_augmented(photos, extractor, context.bottleneck_dir, augmentation, n_views)
+    views, computed = extract_augmented(photos, extractor, context.bottleneck_dir, augmentation, n_views,
+                                        context.execution)
     event = AugmentedViewsExtracted(n_views, len(photos), computed)
     context.on_event(event)
     is_missing = np.isnan(views).any((1, 2))

@@ -39,10 +39,11 @@ class SavedModelTarget(ExportTarget):
         return f"{stem}_saved_model"
 
     def write(self, source: Exportable, path: Path) -> None:
-        """Write the SavedModel, with the metadata in its folder `assets.extra`."""
+        """Write the SavedModel, with the metadata and the list of the training photos in its folder `assets.extra`."""
         write_saved_model(source, path)
         (path / METADATA_PATH).parent.mkdir(exist_ok=True)
-        write_file(path / METADATA_PATH, source.metadata.to_json())
+        write_file(path / METADATA_PATH, source.metadata.embedded_json())
+        source.write_training_list((path / METADATA_PATH).parent)
 
     def open(self, path: Path, metadata: Metadata) -> dict[str, Engine]:
         """Return a TensorFlow engine for each signature."""

@@ -156,7 +156,7 @@ def append_archive(model: bytes, metadata: Metadata) -> bytes:
     content = io.BytesIO(model)
     with zipfile.ZipFile(content, "a") as archive:
         for name, text in ((LABELS_ENTRY, "".join(f"{label}\n" for label in metadata.labels)),
-                           (METADATA_ENTRY, metadata.to_json())):
+                           (METADATA_ENTRY, metadata.embedded_json())):
             # The default time of a ZipInfo is fixed, so the bytes are reproducible.
             archive.writestr(zipfile.ZipInfo(name), text)
     return content.getvalue()
