@@ -25,7 +25,7 @@ from .flags_file import FLAGS_FROM, given_flags
 from .invocation import command_line, program_name
 from .messages import print_json, print_lines
 from .min_accuracy import MIN_ACCURACY, accuracy_exit_code, check_min_accuracy
-from .parser import complete_arguments, option_values, parse_flags
+from .parser import MESSAGES, complete_arguments, option_values, parse_flags
 from .paths import DEFAULT_TFLITE
 from .retrain_flags import FLAGS, SCRATCH
 from .retrain_text import EventPrinter
@@ -66,7 +66,7 @@ def _run(argv: list[str] | None) -> int:
     stream = sys.stderr if as_json else sys.stdout
     printer = EventPrinter(stream, args.pop("print_misclassified_test_images", False))
     min_accuracy = args.pop(MIN_ACCURACY.name, None)
-    flags = [flag for group in FLAGS for flag in group.flags]
+    flags = [flag for group in (*FLAGS, MESSAGES) for flag in group.flags]
     options = replace(options_from(args),
                       flags=given_flags(complete_arguments(program_name("retrain"), arguments, flags), flags))
     check_min_accuracy(min_accuracy, has_test=bool(options.split.testing_percentage or options.test_dir
