@@ -63,6 +63,9 @@ def test_flags_on_the_command_line_override_the_file() -> None:
     ({"seed": [3]}, "neither text nor"), ({"seed": None}, "neither text nor"), ({"views": 3}, "Choose from"),
     ({"nodoctor": "yes"}, "is a switch"), ([], "contains no flags"), ("x", "contains no flags"),
     ({"format": "tfpoets-classifier", "labels": ["a", "b"]}, "an earlier version or a program"),
+    ({"output_graph": "a\0b"}, "neither text nor"), ({"output_labels": ".bashrc"}, "a hidden file"),
+    ({"output_labels": "main.py"}, "not a .txt file"), ({"model_dir": "models"}, "which are not checked"),
+    ({"ray_address": "ray://example.org:10001"}, "runs what they return"),
     ({"trust_model": True}, "turns off the checks"), ({"architecture": "nets.py:build"}, "runs a Python file"),
     ({"output_graph": "/etc/graph.pb"}, "writes outside"), ({"output_graph": "../graph.pb"}, "writes outside"),
     ({"bottleneck_dir": "~/x"}, "writes outside"), ({"\x1b[2J": 1}, "not a flag")])

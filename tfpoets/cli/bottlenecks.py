@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpoets.errors import OptionError
-from tfpoets.extractors import (TABLES, CacheStatistics, ExtractorOptions, PruningPlan, export_bottlenecks,
+from tfpoets.extractors import (CACHE_NAME, TABLES, CacheStatistics, ExtractorOptions, PruningPlan, export_bottlenecks,
                                 find_network_keys, has_unused_pages, open_cache_file, plan_network_removal,
                                 plan_pruning, prune, read_statistics, remove_network, rewrite, size_on_disk,
                                 verify_contents)
@@ -195,6 +195,8 @@ def export(options: BottlenecksOptions) -> int:
     file = options.export
     assert file is not None
     check_output_file(file, "export")
+    if file.resolve().parent == options.bottleneck_dir.resolve() and file.name.startswith(CACHE_NAME):
+        raise OptionError(f"`export`={file} is the cache itself.", "Choose another name.")
     if os.path.lexists(file) and not options.overwrite:
         raise OptionError(f"`export`={file} exists already.", "Choose another name, or add `overwrite`.")
     with open_cache_file(options.bottleneck_dir) as database:

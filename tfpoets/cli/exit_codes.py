@@ -7,7 +7,7 @@ EXIT_CODES = {
     SUCCEEDED: ("the command succeeded; serve also exits with 0 after Ctrl-C, once it has answered the current "
                 "requests"),
     FAILED: ("it failed, some photos could not be labelled, a check of doctor failed, or bottlenecks --verify found "
-             "damage; a sentence on standard error says why"),
+             "damage; a sentence says why"),
     INVALID_COMMAND_LINE: "the command line is invalid; nothing was done",
     BELOW_MINIMUM: "everything was written, but the accuracy is below --min_accuracy (retrain, evaluate)",
     INTERRUPTED: "it was interrupted with Ctrl-C, before it was finished",

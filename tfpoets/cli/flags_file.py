@@ -26,9 +26,9 @@ FLAGS_FROM = "flags_from"
 MAX_BYTES = 2 ** 26
 # Flags about the command, not about the run, are not stored.
 UNSTORED = (FLAGS_FROM, "format", "print_misclassified_test_images", "logging_verbosity", "verbose", "debug",
-            "offline", "resume", "trust_model")
+            "offline", "resume", "trust_model", "ray_address", "max_memory_gb", "model_dir")
 # Flags whose files and folders a run writes.
-WRITTEN = ("output_graph", "output_labels", "saved_model_dir", "bottleneck_dir", "model_dir", "summaries_dir",
+WRITTEN = ("output_graph", "output_labels", "saved_model_dir", "bottleneck_dir", "summaries_dir",
            "intermediate_output_graphs_dir")
 # Switches that contradict each other: the one on the command line replaces the one in the file.
 OPPOSITES = {"doctor": "nodoctor", "nodoctor": "doctor"}
@@ -130,7 +130,7 @@ def _as_arguments(file: Path, flag: Flag, value: Any) -> list[str]:
         return [f"--{flag.name}"] if value else []
     texts = value if isinstance(value, list) and flag.repeatable else [value]
     for text in texts:
-        if isinstance(text, bool) or not isinstance(text, str | int | float):
+        if isinstance(text, bool) or not isinstance(text, str | int | float) or "\0" in str(text):
             raise UsageError(f"{file} sets --{flag.name} to something that is neither text nor a number.",
                              "Write the value as on the command line.")
         _check_value(file, flag, str(text))
@@ -152,11 +152,20 @@ def _check_value(file: Path, flag: Flag, text: str) -> None:
 
 def _check_danger(file: Path, flag: Flag, text: str) -> None:
     """Raise a UsageError for a value that must not come from a file, which another person may have written."""
+    from tfpoets.extractors import ExtractorOptions  # imported here, because few command lines need it
     problem = ""
     if flag.name == "trust_model":
         problem = "turns off the checks of models"
     elif flag.name == "architecture" and re.search(r"\.py(:|$)", text, re.IGNORECASE):
         problem = "runs a Python file"
+    elif flag.name == "ray_address" and "://" in text:
+        problem = "sends photos to other machines and runs what they return"
+    elif flag.name == "model_dir" and text != str(ExtractorOptions().model_dir):
+        problem = "uses prepared networks, which are not checked"
+    elif flag.name in WRITTEN and any(part.startswith(".") and part.strip(".") for part in Path(text).parts):
+        problem = "writes to a hidden file or folder"
+    elif flag.name == "output_labels" and Path(text).suffix != ".txt":
+        problem = "writes to a file that is not a .txt file"
     elif flag.name in WRITTEN and not _is_inside(text, file):
         problem = "writes outside the current folder and that of the file"
     if problem:

@@ -50,13 +50,21 @@ def run_script(name: str) -> int:
     return run_process(lambda: _run([name, *sys.argv[1:]]))
 
 
+def _print(text: str) -> None:
+    """Print text, unless the program that would read it has ended (`tfpoets | head -1`)."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at the end
+
+
 def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
-        print(_format_help())
+        _print(_format_help())
         return 0 if argv else 2
     if argv[-1] == "--version" and len(argv) <= 2:
         from tfpoets import __version__
-        print(f"tfpoets {__version__}")
+        _print(f"tfpoets {__version__}")
         return 0
     name = argv[0].replace("-", "_")
     if name not in COMMANDS:

@@ -250,6 +250,8 @@ def path(text: str) -> Path:
     """Convert the value of a flag to a path, and expand `~`, since shells do not expand it in `--flag=~/photos`."""
     if not text:
         raise argparse.ArgumentTypeError("the path is empty.")
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"{text} is an address, but a local path is needed.")
     return Path(os.path.expanduser(text))
 
 

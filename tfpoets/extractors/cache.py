@@ -220,9 +220,8 @@ class BottleneckCache:
         return {digest for digest, in rows if _is_digest(digest)}
 
     def add_digest(self, uri: str, digest: str, stamp: str) -> None:
-        """Store the digest of a file with the stamp from before it was read; nothing is stored if the stamp is ""."""
-        if stamp:
-            self._write("INSERT OR REPLACE INTO stamps VALUES (?, ?, ?, ?)", _uri_key(uri), stamp, digest)
+        """Store the digest of a file with the stamp from before it was read; if it is "", the file is read again."""
+        self._write("INSERT OR REPLACE INTO stamps VALUES (?, ?, ?, ?)", _uri_key(uri), stamp, digest)
 
     def add_measure(self, name: str, digest: str, value: float) -> None:
         """Store the value of a measure for one photo."""

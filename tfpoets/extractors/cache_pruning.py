@@ -62,6 +62,7 @@ def plan_pruning(database: sqlite3.Connection, missing_folders: bool = False) ->
     database.execute("INSERT OR IGNORE INTO kept_digests SELECT digest FROM stamps "
                      "WHERE uri NOT IN (SELECT uri FROM removed_stamps)")
     rows = {table: _count(database, table, _condition(table)) for table in TABLES}
+    database.commit()  # the temporary tables; the database cannot be rewritten within a transaction
     return PruningPlan(rows, kept_files, kept_folder)
 
 

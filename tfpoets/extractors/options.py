@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfpoets.errors import OptionError, check_bool, check_choice, check_range
-from tfpoets.files import convert_to_paths
+from tfpoets.files import check_no_credentials, convert_to_paths
 
 # The network whose weights are installed with tfpoets.
 EMBEDDED = "efficientnet_lite0"
@@ -47,8 +47,19 @@ class ExtractorOptions:
         check_bool("trust_model", self.trust_model)
         if not isinstance(self.handle, str):
             raise OptionError(f"`handle`={self.handle!r} is not the name, path or address of a network.")
+        _check_address(self.handle)
         check_range("image_size", self.image_size, minimum=1, maximum=MAX_IMAGE_SIZE, integer=True)
         if self.input_range:
             check_choice("input_range", self.input_range, tuple(INPUT_RANGES))
         if self.views not in VIEW_COUNTS:
             raise OptionError(f"`views`={self.views} is not one of {', '.join(map(str, VIEW_COUNTS))}.")
+
+
+def _check_address(handle: str) -> None:
+    """Raise OptionError for an address with a password or a signature, because the metadata contains the handle."""
+    if "://" not in handle:
+        return
+    try:
+        check_no_credentials(handle, "handle")
+    except OptionError as error:
+        raise OptionError(error.problem, "Download the file, and give its path.", "handle") from None
