@@ -31,7 +31,7 @@ def draw_disc(is_dented: bool, rng: np.random.Generator) -> Image.Image:
     hole = radius * rng.uniform(0.15, 0.25)
     pen.ellipse((x - hole, y - hole, x + hole, y + hole), 30)
     if is_dented:
-        angle, depth = rng.uniform(0, 2 * np.pi), rng.uniform(10, 18)
+        angle, depth = rng.uniform(0, 2 * np.pi), rng.uniform(20, 32)
         dent_x, dent_y = x + radius * np.cos(angle), y + radius * np.sin(angle)
         pen.ellipse((dent_x - depth, dent_y - depth, dent_x + depth, dent_y + depth), 55)
     pixels = np.asarray(picture.filter(ImageFilter.GaussianBlur(1.5)), np.float32) + rng.normal(0, 6, (SIZE, SIZE))

@@ -283,5 +283,5 @@ def test_the_photo_folder_is_required_and_can_be_passed_by_name() -> None:
         tfpoets.retrain(seed=1)
     with pytest.raises(TfpoetsError, match="There is no folder nowhere"):
         tfpoets.retrain(image_dir="nowhere")
-    with pytest.raises(TfpoetsError, match="Photos cannot be read from s3://bucket/photos"):
-        tfpoets.retrain(image_dir="s3://bucket/photos")
+    with pytest.raises(TfpoetsError, match="Photos cannot be read from ftp://bucket/photos"):
+        tfpoets.retrain(image_dir="ftp://bucket/photos")

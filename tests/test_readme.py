@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from tfpoets.cli.main import COMMANDS
+from tfpoets.cli.parser import MESSAGES
 from tfpoets.cli.shared_flags import GRAPH_FLAGS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Flags of other programs.
-OTHER_FLAGS = {"help", "version", "logdir", "gpus", "upgrade", "nginx"}
+OTHER_FLAGS = {"help", "version", "logdir", "gpus", "upgrade", "shell", "ray", "head", "num", "address", "flag"}
 
 
 def demo_commands() -> list[list[str]]:
@@ -51,5 +52,5 @@ def test_the_commands_without_make_exist() -> None:
 def test_every_flag_in_a_page_exists(page: Path) -> None:
     modules = [importlib.import_module(f"tfpoets.cli.{name}") for name in COMMANDS]
     known = {flag.name for module in modules for group in module.FLAGS for flag in group.flags} | {
-        flag.name for flag in GRAPH_FLAGS.flags} | OTHER_FLAGS
+        flag.name for group in (GRAPH_FLAGS, MESSAGES) for flag in group.flags} | OTHER_FLAGS
     assert {flag for flag in re.findall(r"(?<![\w-])--([a-z_0-9]+)", page.read_text("utf-8"))} <= known

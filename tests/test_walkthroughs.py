@@ -48,6 +48,7 @@ def test_a_notebook_is_short_and_has_the_outputs_of_a_real_run(name: str) -> Non
     assert str(Path.home()) not in text and "/tmp/" not in text, "the outputs contain paths of the machine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_a_notebook_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for hue, label in enumerate(("daisy", "roses", "tulips")):

@@ -64,8 +64,8 @@ class RetrainOptions:
         ray_address: The Ray cluster whose nodes compute the bottlenecks; see `ExecutionOptions`. "": this machine
             computes them.
         test_batch_size: Also report the accuracy on this many test photos, drawn evenly from the classes; -1: omit it.
-        flags: The flags of the command line, by name, to store with the classifier, so that the run can be repeated
-            (`retrain --flags_from`); None in programs.
+        flags: The flags of the command line, by name, to store with the classifier, so that it can repeat the run;
+            None in programs.
     """
 
     image_dir: Path | str | None = None

@@ -35,7 +35,7 @@ def test_a_run_is_repeated_from_the_metadata_with_one_flag_changed(
         photo_folder: Path, tiny_module: Path, model_dir: Path, capsys: pytest.CaptureFixture) -> None:
     command = [str(photo_folder), "--tfhub_module", str(tiny_module), f"--model_dir={model_dir}", "--nodoctor",
                "--testing_percentage=30"]
-    assert retrain.main([*command, "--seed=3", "--output_graph=a.pb"]) == 0
+    assert retrain.main([*command, "--seed=3", "--output_graph=a.pb", "--verbose", "--logging_verbosity=WARN"]) == 0
     first = json.loads(Path("a.json").read_text("utf-8"))
     assert first["flags"] == {"image_dir": str(photo_folder), "tfhub_module": str(tiny_module), "nodoctor": True,
                               "model_dir": str(model_dir), "testing_percentage": "30", "seed": "3",

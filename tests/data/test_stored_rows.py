@@ -74,3 +74,13 @@ def test_only_rows_on_disk_are_processed_in_blocks(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("tfpoets.data.stored_rows.BLOCK_ROWS", 4)
     assert list(row_slices(ALL)) == [slice(None)]
     assert list(row_slices(StoredRows(PARTS))) == [slice(0, 4), slice(4, 8), slice(8, 9)]
+
+
+def test_rows_of_a_large_array_in_memory_are_selected_without_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    X = np.arange(30, dtype=np.float32).reshape(10, 3)
+    assert isinstance(take_rows(X, np.array([4, 1])), np.ndarray)
+    monkeypatch.setattr("tfpoets.data.stored_rows.MAX_COPIED_BYTES", X.nbytes - 1)
+    selected = take_rows(X, np.array([4, 1]))
+    np.testing.assert_array_equal(selected[:], X[[4, 1]])
+    X[4] = 0
+    assert not selected[0].any()

@@ -21,8 +21,8 @@ from PIL import Image
 from tests.attack.hostile_photos import png_bomb
 from tests.conftest import accept_interrupts, write_photos
 from tfpoets.data import AugmentationOptions, Dataset, LocalFiles, Measure, photo_gate, read_dataset
-from tfpoets.extractors import (INPUT_NODE, OUTPUT_NODE, Bottlenecks, ExecutionOptions, Extractor, TensorFlowEngine,
-                                extract_augmented, extract_bottlenecks, open_extractor)
+from tfpoets.extractors import (INPUT_NODE, OUTPUT_NODE, BottleneckCache, Bottlenecks, ExecutionOptions, Extractor,
+                                TensorFlowEngine, extract_augmented, extract_bottlenecks, open_extractor)
 from tfpoets.progress import listen_to_progress
 
 BRIGHTNESS = Measure("test_brightness", 64, 64, np.mean)
@@ -258,7 +258,8 @@ def running_script(tmp_path: Path, photo_folder: Path, tiny_module: Path, model_
                                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, start_new_session=True,
                                preexec_fn=accept_interrupts)
     wait_until(lambda: len(children(process.pid)) == 2)
-    time.sleep(2)
+    with BottleneckCache(cache) as stored:
+        wait_until(lambda: bool(stored.digests_with_vector(extractor.digest)))
     yield process, children(process.pid)
     process.kill()
     process.communicate()

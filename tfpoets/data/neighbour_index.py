@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+import tfpoets.errors  # noqa: F401 - adds a handler that discards messages if the program has none
+
 log = logging.getLogger(__name__)
 
 # Up to this many rows are compared with each other. For more, faiss is used if it is installed, since the time of a

@@ -1,4 +1,4 @@
-"""Bottlenecks that do not fit in memory: a memory-mapped file, and selections of its rows that are read when used."""
+"""Large matrices of bottlenecks: in memory or in a temporary file, and selections of their rows without copies."""
 from __future__ import annotations
 
 import contextlib
@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 PREFIX, SUFFIX = ".bottlenecks-", ".npy"
 # The number of rows that `row_slices` yields at a time: 42 MB of 1,280 features.
 BLOCK_ROWS = 8192
+# Rows of larger arrays are selected without copying them, because the parts of a split are used at the same time.
+MAX_COPIED_BYTES = 10 ** 9
 
 
 class StoredRows:
@@ -92,7 +94,7 @@ class StoredRows:
 
 
 def take_rows(X: Any, rows: np.ndarray) -> Any:
-    """Return rows of bottlenecks, [n, depth]: a copy, or for bottlenecks on disk a selection that is not read yet.
+    """Return rows of bottlenecks, [n, depth]: a copy, or for large ones or those on disk a selection without a copy.
 
     Args:
         X: An array, an array in a memory-mapped file, or StoredRows.
@@ -100,7 +102,7 @@ def take_rows(X: Any, rows: np.ndarray) -> Any:
     """
     if isinstance(X, StoredRows):
         return X.take(rows)
-    if isinstance(X, np.memmap):
+    if isinstance(X, np.memmap) or X.nbytes > MAX_COPIED_BYTES:
         return StoredRows([X]).take(rows)
     return X[rows]
 
