@@ -26,23 +26,21 @@ from tfpoets.data import Examples
 from tfpoets.evaluation import cross_entropy
 from tfpoets.training import fit_head
 
-DEPTH, LATENT, ROWS = 1280, 96, 10_000
+DEPTH, DIRECTIONS, ROWS = 1280, 200, 10_000
 
 
 def fabricate(count: int, n_classes: int, out: np.ndarray) -> np.ndarray:
-    """Fill `out`, float32 [count, depth], with bottlenecks of overlapping classes, and return their classes."""
-    rng = np.random.default_rng(0)
-    means = 0.45 * rng.normal(size=(n_classes, LATENT)).astype(np.float32)
-    mixing = rng.normal(size=(LATENT, out.shape[1])).astype(np.float32) / np.sqrt(LATENT)
-    mixing *= np.linspace(1.5, 0.1, LATENT, dtype=np.float32)[:, None]
+    """Fill `out`, float32 [count, depth], with bottlenecks like those of head.py, and return their classes."""
+    rng, depth = np.random.default_rng(0), out.shape[1]
+    directions = rng.normal(size=(DIRECTIONS, depth)) * (0.5 / np.sqrt(1 + np.arange(DIRECTIONS)))[:, None]
+    directions, means = directions.astype(np.float32), rng.normal(0, 0.12, (n_classes, depth)).astype(np.float32)
     y = rng.integers(n_classes, size=count)
     y[:n_classes] = np.arange(n_classes)
     for start in range(0, count, ROWS):
-        block = np.random.default_rng([1, start])
-        labels = y[start:start + ROWS]
-        latent = means[labels] + block.standard_normal((len(labels), LATENT), np.float32)
-        noise = 0.5 * block.standard_normal((len(labels), out.shape[1]), np.float32)
-        np.maximum(latent @ mixing + noise, 0, out=out[start:start + ROWS])
+        block, labels = np.random.default_rng([1, start]), y[start:start + ROWS]
+        values = block.standard_normal((len(labels), DIRECTIONS), np.float32) @ directions + means[labels]
+        values += block.standard_normal((len(labels), depth), np.float32)
+        np.maximum(values, 0, out=out[start:start + ROWS])
     return y
 
 

@@ -9,8 +9,8 @@ import pytest
 from tests.training.test_lbfgs import bottlenecks, objective
 from tfpoets.data import Examples, StoredRows
 from tfpoets.graphs import PROBABILITIES
-from tfpoets.training import LinearHead, OutOfFoldPredictor, fit_head, head_outputs, lbfgs, logistic_regression
-from tfpoets.training import row_blocks
+from tfpoets.training import LinearHead, OutOfFoldPredictor, fit_head, head_outputs, l2_path, lbfgs
+from tfpoets.training import logistic_regression, row_blocks
 
 COUNTS, DEPTH = [70, 40, 50, 60], 24
 TRAIN, VALIDATION = bottlenecks(COUNTS, DEPTH, seed=0), bottlenecks([12] * 4, DEPTH, seed=1)
@@ -23,6 +23,7 @@ def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logistic_regression, "MAX_ONE_BLOCK", 0)
     monkeypatch.setattr(row_blocks, "BLOCK_VALUES", 50 * (DEPTH + 4))
     monkeypatch.setattr(row_blocks, "MIN_BLOCK_ROWS", 1)
+    monkeypatch.setattr(l2_path, "TOLERANCE_IN_BLOCKS", l2_path.TOLERANCE)
 
 
 def on_disk(X: np.ndarray, folder: Path) -> StoredRows:

@@ -15,9 +15,9 @@ from tfpoets.evaluation import fit_temperature
 from .logistic_regression import LogisticObjective, compute_sample_weight, predict_log_proba, predict_losses, solve
 from .row_blocks import ManyBlocks
 
-# The tolerances for `solve` along the path and in the final fit.
+# The tolerances for `solve` along the path, in the final fit, and in the final fit of many photos in blocks.
 PATH_TOLERANCE = 1e-4
-TOLERANCE = 1e-7
+TOLERANCE, TOLERANCE_IN_BLOCKS = 1e-7, 1e-5
 
 # After at least MIN_STEPS strengths, the path ends early if the last PATIENCE validation losses are all greater than
 # MAX_LOSS_RATIO times the smallest one.
@@ -82,7 +82,7 @@ class FoldPath:
         return iterations
 
     def turn(self, l2: float) -> None:
-        """Continue from the solution for a strength, in the other direction."""
+        """Continue from the solution for a strength, without extrapolating from earlier ones."""
         self._last = [self.solutions[l2]]
 
     def forget_all_but(self, l2: float) -> None:
@@ -126,6 +126,8 @@ def descend_path(folds: list[FoldPath], l2_grid: Sequence[float], start: float, 
     initial = _advance(folds, start, balanced)
     path = [initial]
     for strengths in (l2_grid[first + 1:], l2_grid[:first][::-1]):
+        for fold in folds:
+            fold.turn(start)
         best = initial
         for l2 in strengths:
             step = _advance(folds, l2, balanced)
@@ -135,8 +137,6 @@ def descend_path(folds: list[FoldPath], l2_grid: Sequence[float], start: float, 
             best = step
         if best is not initial:
             break
-        for fold in folds:
-            fold.turn(start)
     return tuple(sorted(path, key=lambda step: -step.l2))
 
 
@@ -153,8 +153,8 @@ def _advance(folds: list[FoldPath], l2: float, balanced: bool) -> PathStep:
 def fit_path_temperature(folds: list[FoldPath], l2: float) -> tuple[float, np.ndarray, int]:
     """Fit the temperature for one step of the path to the held-out photos.
 
-    The fit is first continued to within TOLERANCE, because with a weak penalty the predictions grow more confident
-    up to the last iteration.
+    The fit is first continued to within the final tolerance, because with a weak penalty the predictions grow more
+    confident up to the last iteration.
 
     Args:
         folds: The folds, after `follow_path` or `descend_path`.
@@ -165,13 +165,18 @@ def fit_path_temperature(folds: list[FoldPath], l2: float) -> tuple[float, np.nd
     """
     log_probabilities, y, solutions, total_iterations = [], [], [], 0
     for fold in folds:
-        coef, iterations = solve(fold.objective, l2, fold.solutions[l2], TOLERANCE)
+        coef, iterations = solve(fold.objective, l2, fold.solutions[l2], final_tolerance(fold.objective))
         solutions.append(coef)
         total_iterations += iterations
         rows = slice(None, None, -(-len(fold.held_out_y) * len(coef) * len(folds) // MAX_TEMPERATURE_VALUES) or 1)
         log_probabilities.append(predict_log_proba(fold.held_out_X[rows], coef))
         y.append(fold.held_out_y[rows])
     return fit_temperature(np.concatenate(log_probabilities), np.concatenate(y)), solutions[0], total_iterations
+
+
+def final_tolerance(objective: LogisticObjective) -> float:
+    """Return the tolerance of the final fit."""
+    return TOLERANCE_IN_BLOCKS if objective.is_in_blocks else TOLERANCE
 
 
 def split_folds(y: np.ndarray, n_train: int, groups: np.ndarray | None = None

@@ -13,7 +13,8 @@ from tfpoets.data import Examples, StoredRows, group_numbers
 from tfpoets.errors import check_bool, check_choice
 
 from .curves import Curves, build_curves
-from .l2_path import TOLERANCE, FoldPath, PathStep, descend_path, fit_path_temperature, follow_path, split_folds
+from .l2_path import (FoldPath, PathStep, descend_path, final_tolerance, fit_path_temperature, follow_path,
+                      split_folds)
 from .linear_head import LinearHead
 from .logistic_regression import LogisticObjective, compute_principal_axes, solve
 from .row_blocks import ManyBlocks
@@ -59,7 +60,7 @@ class LBFGSFit:
     """A head and how it was fitted.
 
     Attributes:
-        head: The head, fitted to within TOLERANCE.
+        head: The head, fitted to within TOLERANCE, or TOLERANCE_IN_BLOCKS.
         l2: The L2 strength with the smallest validation loss.
         path: The step for each strength that was tried, from strong to weak.
         refitted: Whether the head was fitted again, on training and validation photos.
@@ -143,7 +144,7 @@ def _fit_head(train: Examples, validation: Examples, options: HeadOptions, l2_gr
     temperature, initial_coef, temperature_iterations = fit_path_temperature(folds, l2)
     refitted = options.refit and len(validation) > 0
     objective = data.objective(slice(None) if refitted else slice(len(train)))
-    coef, iterations = solve(objective, l2, initial_coef, TOLERANCE)
+    coef, iterations = solve(objective, l2, initial_coef, final_tolerance(objective))
     return LBFGSFit(data.axes.to_head(coef, temperature), l2, path, refitted,
                     iterations + temperature_iterations + sum(step.iterations for step in path))
 
