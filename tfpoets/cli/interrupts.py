@@ -35,6 +35,10 @@ def interrupt_message() -> str:
     return f"Interrupted. {HINTS.get(_command, '')}".rstrip()
 
 
+# Whether `run_process` was called, so that signal handlers may be changed.
+_is_only_task = False
+
+
 def run_process(command: Callable[[], int]) -> int:
     """Run a command as the only task of this process, and return its exit code.
 
@@ -43,6 +47,8 @@ def run_process(command: Callable[[], int]) -> int:
 
     Nothing changes if SIGINT is ignored, as in background jobs of a shell, or has a handler of another program.
     """
+    global _is_only_task
+    _is_only_task = True
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return command()
     signal.signal(signal.SIGINT, _exit_with_message)
@@ -69,8 +75,8 @@ def run_process(command: Callable[[], int]) -> int:
 
 
 def is_only_task() -> bool:
-    """Return whether a command runs as the only task of this process, which no Ctrl-C has reached yet."""
-    return signal.getsignal(signal.SIGINT) is _exit_with_message
+    """Return whether a command runs as the only task of this process, even if the process ignores Ctrl-C."""
+    return _is_only_task
 
 
 def raise_interrupts() -> None:
@@ -78,7 +84,7 @@ def raise_interrupts() -> None:
 
     The second one ends the process immediately. Nothing changes outside of `run_process`.
     """
-    if is_only_task():
+    if signal.getsignal(signal.SIGINT) is _exit_with_message:
         signal.signal(signal.SIGINT, _raise_once)
 
 
