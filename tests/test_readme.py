@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Flags of other programs.
-OTHER_FLAGS = {"help", "version", "logdir", "gpus", "upgrade", "nginx", "shell", "ray", "head", "num", "address", "flag"}
+OTHER_FLAGS = {"help", "version", "logdir", "gpus", "upgrade", "nginx", "shell", "ray", "head", "num", "address",
+               "flag"}
 
 
 def demo_commands() -> list[list[str]]:
