@@ -19,6 +19,9 @@ nb_execution_mode = "off"
 # Notes such as `<!-- tests/test_docs.py runs this -->` are for readers of the source.
 suppress_warnings = ["myst.strikethrough"]
 
+# Blocks without a language are commands and outputs.
+highlight_language = "text"
+
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 python_use_unqualified_type_names = True
