@@ -32,6 +32,7 @@ from tfpoets.final_test import evaluate_test_photos
 from tfpoets.graphs import output_columns
 from tfpoets.inference import load_classifier
 from tfpoets.locks import lock_destination
+from tfpoets.memory_errors import is_memory_error
 from tfpoets.networks import build_network
 from tfpoets.options import with_options
 from tfpoets.photo_selection import list_photos, split_dataset
@@ -167,9 +168,10 @@ def _publishing_on_error(export: ClassifierExport, options: RetrainOptions, on_e
     """If the block fails, publish the classifier files, because they do not depend on it, and call `then`."""
     try:
         yield
-    except Exception:
+    except Exception as error:
         _publish(export, options, on_event)
-        then()
+        if not is_memory_error(error):  # what follows would need even more
+            then()
         raise
 
 

@@ -105,6 +105,7 @@ def search_neighbours(unit: np.ndarray | UnitVectors, k: int) -> tuple[np.ndarra
     """
     from threadpoolctl import threadpool_limits  # imported here, because label_image starts without it
     if uses_index(len(unit)):
+        import faiss  # noqa: F401 - its thread pools are limited only if they have been loaded
         with threadpool_limits(1):
             return _search_index(unit, k)
     log_slow_comparison(len(unit))

@@ -63,10 +63,11 @@ class StoredRows:
         """Return a selection of these rows, which is not read yet: row numbers, a mask bool [n], or a slice."""
         return StoredRows(self._parts, self._rows[rows])
 
-    def mean(self, axis: int = 0, dtype: Any = np.float64) -> np.ndarray:
+    def mean(self, axis: int = 0, dtype: Any = None, out: None = None) -> np.ndarray:
         """Return the mean of the rows, [depth], which are read in blocks."""
         if axis != 0:
             raise ValueError("only the mean over the rows is supported")
+        dtype = dtype or np.float64
         return sum(self[rows].sum(axis=0, dtype=dtype) for rows in row_slices(self)) / np.asarray(len(self), dtype)
 
     def __getitem__(self, key: Any) -> np.ndarray:
@@ -75,7 +76,8 @@ class StoredRows:
         rows = self._rows[key]
         if rows.ndim == 0:
             return self._read(rows[np.newaxis])[0]
-        return self._read(rows)
+        # As with an array, only a slice is a view.
+        return self._read(rows) if isinstance(key, slice) else np.array(self._read(rows))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self._read(self._rows), dtype, copy=copy is not False)  # what was read may be a view

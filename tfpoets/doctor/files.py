@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfpoets.data import Photo, read_photo_header, suffixes_for
+from tfpoets.data import Photo, read_photo_header, reading_ahead, suffixes_for
 from tfpoets.errors import PhotoError
 
 from .detector import Evidence
@@ -40,7 +40,8 @@ class FileDetector:
         """Yield findings from the headers of the files."""
         photos, input_size = evidence.dataset.photos, evidence.input_size
         sizes = np.zeros((len(photos), 2), np.int32)  # without the headers, which take much more memory
-        formats = [_read_header(photo, size) for photo, size in zip(photos, sizes)]
+        with reading_ahead(photos):
+            formats = [_read_header(photo, size) for photo, size in zip(photos, sizes)]
         shorter_sides = np.where(sizes.any(axis=1), sizes.min(axis=1), np.inf)
         min_side = TINY_FRACTION * min(float(np.median(shorter_sides)), input_size)
         for photo, format, (height, width), side in zip(photos, formats, sizes, shorter_sides):

@@ -161,7 +161,8 @@ class ClassifierExport:
                      *((staged, destinations.training_list) for staged in self._training_list),
                      (self._staged.staged_path(destinations.metadata), destinations.metadata)]
             publish_together(staged_graph.parent, moves, destinations.output_graph.name,
-                             _stale_paths(destinations, staged_graph))
+                             [path for path in _stale_paths(destinations, staged_graph)
+                              if path not in {destination for _, destination in moves}])
         if remember:
             remember_models([path for _, path in moves[1:-1]])
         remember_own_graph(destinations.output_graph)

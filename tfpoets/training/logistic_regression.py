@@ -143,6 +143,8 @@ class LogisticObjective:
         self.X, self.y, self.n_classes, self._blocks = X, y, n_classes, as_blocks(X)
         self.sample_weight = compute_sample_weight(y, balanced)
         variances, total_variance = self._blocks.variances()
+        if not np.isfinite(total_variance):
+            raise ValueError("a bottleneck is not finite")
         # Float64 [n_axes + 1]; the intercept counts as an axis of variance 1.
         self.variances = np.append(np.maximum(variances, 0), 1.0)
         # The penalty is defined for samples that are scaled by their own root mean square over all features.
