@@ -182,7 +182,7 @@ def test_flat_png_files_become_a_rest_service(capsys: pytest.CaptureFixture) -> 
     assert "--label_pattern" in capsys.readouterr().err
     training, evaluation = (notebook_command("5_cifar", name) for name in ("retrain", "evaluate"))
     flags = [flag.replace("$EPOCHS", "2") for flag in training]
-    assert {"--optimizer=rmsprop", "--patience=5"} <= set(flags) and "--train_epochs=2" in flags
+    assert {"--optimizer=rmsprop", "--patience=8"} <= set(flags) and "--train_epochs=2" in flags
     assert retrain.main(flags) == 0
     assert "30 test photos" in capsys.readouterr().out
     assert Path("tf_files/retrained_graph.html").exists()
