@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,7 +21,8 @@ import pytest
 
 from tests.attack.hostile_photos import png_bomb
 from tests.conftest import accept_interrupts, write_photos
-from tests.extractors.test_worker_processes import BRIGHTNESS, THREADS, KillingFiles, assert_equal, with_source
+from tests.extractors.test_worker_processes import (BRIGHTNESS, THREADS, KillingFiles, SlowFiles, assert_equal,
+                                                    with_source)
 from tfpoets.data import AugmentationOptions, LocalFiles, read_dataset
 from tfpoets.errors import ExtractorError
 from tfpoets.extractors import (INPUT_NODE, OUTPUT_NODE, ExecutionOptions, Extractor, TensorFlowEngine,
@@ -39,8 +39,8 @@ PROJECT = Path(__file__).parents[2]
 # A script that extracts bottlenecks on the cluster, and prints when 10 photos have been processed.
 SCRIPT = """
 import sys
-from tests.extractors.test_ray import RAY, SlowFiles
-from tests.extractors.test_worker_processes import with_source
+from tests.extractors.test_ray import RAY
+from tests.extractors.test_worker_processes import SlowFiles, with_source
 from tfpoets.data import read_dataset
 from tfpoets.extractors import extract_bottlenecks, open_extractor
 from tfpoets.progress import listen_to_progress
@@ -52,14 +52,6 @@ try:
 except KeyboardInterrupt:
     print("interrupted")
 """
-
-
-class SlowFiles(LocalFiles):
-    """Local files that take 0.1 s to open."""
-
-    def open(self, uri: str) -> BinaryIO:
-        time.sleep(0.1)
-        return super().open(uri)
 
 
 class FilesOfThisProcess(LocalFiles):
