@@ -22,7 +22,9 @@ _SECRET_PARAMETER = re.compile(r"[?&](sig|signature|token|key|password|secret|(x
 
 
 def as_path(option: str, value: object) -> Path:
-    """Return the value of an option as a path; raise OptionError if it is neither a path nor a non-empty string."""
+    """Return the value of an option as a path; raise OptionError if it is not a path, for example an address."""
+    if isinstance(value, str) and "://" in value:
+        raise OptionError(f"`{option}`={value} is an address, but a local path is needed.")
     if isinstance(value, str | os.PathLike) and os.fspath(value):
         return Path(value)
     raise OptionError(f"`{option}`={value!r} is not a path.")

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +25,7 @@ from tfpoets.exporting import (ClassifierExport, CrossValidation, ExportedFile, 
                                ReferenceOutputs, UnsureOption, build_keras_classifier, check_destinations,
                                check_formats, check_keras_network, convert, describe_classifier, export_graph,
                                open_graph)
-from tfpoets.extractors import (Bottlenecks, ExecutionOptions, Extractor, core_count, extract_bottlenecks,
-                                open_extractor)
+from tfpoets.extractors import Bottlenecks, ExecutionOptions, Extractor, extract_bottlenecks, open_extractor
 from tfpoets.files import check_output_folder
 from tfpoets.final_test import evaluate_test_photos
 from tfpoets.graphs import output_columns
@@ -35,6 +34,7 @@ from tfpoets.locks import lock_destination
 from tfpoets.memory_errors import is_memory_error
 from tfpoets.networks import build_network
 from tfpoets.options import with_options
+from tfpoets.parallel import core_count
 from tfpoets.photo_selection import list_photos, split_dataset
 from tfpoets.retrain_options import RetrainOptions, check_percentages
 from tfpoets.retrain_result import RetrainResult
@@ -135,22 +135,21 @@ def _retrain(options: RetrainOptions, on_event: EventCallback,  # noqa: PLR0915 
             # Until everything that belongs to the graph has been written, no other run replaces the graph.
             locks.enter_context(lock_destination(options.files.output_graph))
             exported = _publish(export, options, on_event)
-            converted: Sequence[ExportedFile] = ()
-            if is_large := options.runs_doctor and len(dataset) >= LARGE_DATASET:
+            conversion = _Conversion(lambda: _convert(training, options, on_event))
+            if options.runs_doctor and len(dataset) >= LARGE_DATASET:
                 write_page(report, None, options, on_event)
-                converted = _convert(training, options, on_event)
+                conversion.start()
             examination = _examine(bottlenecks, dataset, training, options, on_event)
             findings = None if examination is None else examination.findings
             advice = advise(training, test, findings, measurements, options, retrain_command)
             write_page(replace(report, advice=advice), examination, options, on_event)
             write_curves(training, test, options, on_event)
             on_event(ReportWritten(options.files.report))
-            if not is_large:
-                converted = _convert(training, options, on_event)
+            converted = conversion.result()
     return RetrainResult(
         classifier=classifier, listed_dataset=listed_dataset, unreadable=bottlenecks.unreadable,
         n_computed_bottlenecks=bottlenecks.computed, extractor=extractor, training=training, metadata=metadata,
-        test=test, examination=examination, exported=exported, converted=tuple(converted),
+        test=test, examination=examination, exported=exported, converted=converted,
         report=options.files.report, learning_curve=measurements.curve, advice=advice)
 
 
@@ -319,7 +318,32 @@ def _examine(bottlenecks: Bottlenecks, dataset: Dataset, training: TrainingResul
     return examination
 
 
-def _convert(training: TrainingResult, options: RetrainOptions, on_event: EventCallback) -> Sequence[ExportedFile]:
+class _Conversion:
+    """The conversion to the requested formats, whose error is raised only when its result is needed.
+
+    So a format that fails does not keep the findings and the report from being written.
+    """
+
+    def __init__(self, convert_all: Callable[[], tuple[ExportedFile, ...]]):
+        self._convert_all = convert_all
+        self._files: tuple[ExportedFile, ...] | None = None
+        self._error: Exception | None = None
+
+    def start(self) -> None:
+        """Convert now."""
+        try:
+            self._files = self._convert_all()
+        except Exception as error:  # noqa: BLE001 - it is raised by `result`
+            self._error = error
+
+    def result(self) -> tuple[ExportedFile, ...]:
+        """Return the files; raise the error of the conversion. Convert first, unless `start` was called."""
+        if self._error:
+            raise self._error
+        return self._convert_all() if self._files is None else self._files
+
+
+def _convert(training: TrainingResult, options: RetrainOptions, on_event: EventCallback) -> tuple[ExportedFile, ...]:
     """Convert the graph to the requested formats; the files are written next to it."""
     files = options.files
     if not files.formats:
@@ -333,4 +357,4 @@ def _convert(training: TrainingResult, options: RetrainOptions, on_event: EventC
         converted = convert(graph, files.formats, files.output_graph.parent, training.dataset.part(TEST).photos,
                             on_event)
     on_event(ConversionEnded(converted))
-    return converted
+    return tuple(converted)

@@ -15,8 +15,9 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from tfpoets.data import load_photos, network_input, read_dataset
-from tfpoets.extractors import INPUT_NODE, OUTPUT_NODE, Extractor, LiteRTModel, core_count, open_extractor
+from tfpoets.extractors import INPUT_NODE, OUTPUT_NODE, Extractor, LiteRTModel, open_extractor
 from tfpoets.graphs import load_frozen_graph
+from tfpoets.parallel import core_count
 from tfpoets.tf_runtime import redirect_native_stderr
 
 from .timing import time_alternately

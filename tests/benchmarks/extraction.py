@@ -27,7 +27,8 @@ from threadpoolctl import threadpool_limits
 from tfpoets.data import (HASH_HEIGHT, HASH_WIDTH, load_pixels, load_pixels_at_sizes, network_input, perceptual_hash,
                           photo_digest, read_dataset)
 from tfpoets.exporting import sample_evenly
-from tfpoets.extractors import Extractor, LiteRTModel, core_count, extract_bottlenecks, open_extractor
+from tfpoets.extractors import Extractor, LiteRTModel, extract_bottlenecks, open_extractor
+from tfpoets.parallel import core_count
 from tfpoets.tf_runtime import import_tensorflow
 
 from .timing import Measurements, time_alternately

@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from tfpoets.data import read_dataset
-from tfpoets.extractors import core_count
 from tfpoets.inference import load_classifier
+from tfpoets.parallel import core_count
 
 PREDICT_URL = "/v1/models/classifier:predict"
 

@@ -75,8 +75,7 @@ def write_training_photos(folder: Path, extractor: Extractor, n_photos: int) -> 
     """Write the training photos of all classes, and their values to the cache."""
     tested = extract_bottlenecks(read_dataset(folder / "photos/test"), extractor, folder / "bottlenecks")
     dataset, X = tested.dataset, tested.features
-    deviation = SPREAD * np.sqrt(np.mean([X[dataset.targets == index].var(axis=0)
-                                          for index in range(len(dataset.labels))], axis=0))
+    deviation = SPREAD * _deviation_within_classes(X, dataset.targets)
     rng, modified = np.random.default_rng(0), time.time() - 100  # the stamps of recent files are not trusted
     with BottleneckCache(folder / "bottlenecks") as cache:
         for index, label in enumerate(dataset.labels):
@@ -96,6 +95,12 @@ def write_training_photos(folder: Path, extractor: Extractor, n_photos: int) -> 
                 for measure in required_measures():
                     cache.add_measure(measure.name, digest, 100 + rng.random())
                 cache.add_vector(extractor.digest, digest, np.maximum(vectors[number], 0).astype(np.float32), "random")
+
+
+def _deviation_within_classes(X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the standard deviation within the classes; with one photo per class, that of all photos."""
+    mean_squares = [X[y == index].var(axis=0) for index in np.unique(y)]
+    return np.sqrt(np.mean(mean_squares, axis=0)) if len(y) > len(mean_squares) else X.std(axis=0)
 
 
 def _one_colour_png(colour: np.ndarray) -> bytes:

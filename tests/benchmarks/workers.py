@@ -21,8 +21,8 @@ import numpy as np
 from tfpoets.data import (HASH_HEIGHT, HASH_WIDTH, load_pixels, load_pixels_at_sizes, perceptual_hash, photo_digest,
                           read_dataset)
 from tfpoets.exporting import sample_evenly
-from tfpoets.extractors import (ExecutionOptions, Extractor, LiteRTEngine, core_count, extract_bottlenecks,
-                                open_extractor)
+from tfpoets.extractors import ExecutionOptions, Extractor, LiteRTEngine, extract_bottlenecks, open_extractor
+from tfpoets.parallel import core_count
 
 TASKS = ("LiteRT", "decoding", "decoding, hash and digest", "all")
 # The number of photos that each process handles.

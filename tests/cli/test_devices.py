@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tfpoets.cli import devices
-from tfpoets.extractors import core_count
+from tfpoets.parallel import core_count
 
 
 def test_devices_are_listed_and_measured(tiny_module: Path, model_dir: Path, tmp_path: Path,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from tfpoets.data import connected_groups
+from tfpoets.data import connected_groups, neighbour_index
 from tfpoets.data.bottleneck_pairs import find_similar_bottlenecks
 from tfpoets.data.neighbour_index import UnitVectors, search_neighbours
 
@@ -76,9 +76,10 @@ def test_without_faiss_all_rows_are_compared_and_a_note_says_what_would_be_faste
     assert "pip install 'tfpoets[scale]'" in caplog.text
 
 
-def test_the_result_does_not_depend_on_the_number_of_threads(use_index: None) -> None:
+def test_the_result_does_not_depend_on_the_number_of_threads(use_index: None, monkeypatch: pytest.MonkeyPatch) -> None:
     X, results = planted()[0], []
     for n_threads in (1, 2):
+        monkeypatch.setattr(neighbour_index, "core_count", lambda cores=n_threads: cores)
         with threadpool_limits(n_threads):
             results.append(search_neighbours(UnitVectors(X), 5))
     assert np.array_equal(results[0][0], results[1][0]) and np.array_equal(results[0][1], results[1][1])

@@ -70,6 +70,25 @@ def test_a_sample_finds_the_strength_for_all_photos(monkeypatch: pytest.MonkeyPa
     assert [step.l2 for step in fit.path] == sorted(losses, reverse=True)
 
 
+@pytest.mark.parametrize("n_validation", [240, 0])
+def test_a_sample_of_classes_finds_the_strength_for_many_classes(
+        n_validation: int, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    train, validation = bottlenecks([20] * 20, DEPTH, seed=0), bottlenecks([12] * 20, DEPTH, seed=1)
+    held_out = Examples(validation.X[:n_validation], validation.y[:n_validation], 20)
+    expected = fit_head(train.examples(), held_out)
+    request.getfixturevalue("in_blocks")
+    for module in (lbfgs, l2_path):
+        monkeypatch.setattr(module, "MANY_CLASSES", 8)
+    monkeypatch.setattr(lbfgs, "PATH_PHOTOS", 200)
+    fit = fit_head(train.examples(), held_out)
+    assert [step.l2 for step in fit.path] == [fit.l2]
+    assert abs(np.log10(fit.l2 / expected.l2)) < 0.7  # at most two steps of the grid
+    losses = [objective(head, train, expected.l2, False) for head in (fit.head, expected.head)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.2)
+    accuracies = [(found.head.logits(validation.X).argmax(axis=1) == validation.y).mean() for found in (fit, expected)]
+    assert accuracies[0] > accuracies[1] - 0.02
+
+
 def test_out_of_fold_predictions_are_the_same(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     folds, trusted = np.arange(len(TRAIN.y)) % 5, np.arange(len(TRAIN.y)) % 7 > 0
     expected = OutOfFoldPredictor(TRAIN.examples(), folds, 0.1, tolerance=1e-7).probabilities(trusted)

@@ -5,8 +5,9 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
-from tfpoets.extractors import (MAX_PHOTOS_PER_CORE_WITHOUT_GPU, ExtractorOptions, Throughput, core_count, gpu_names,
+from tfpoets.extractors import (MAX_PHOTOS_PER_CORE_WITHOUT_GPU, ExtractorOptions, Throughput, gpu_names,
                                 has_nvidia_driver, measure_throughput, min_photos_for_processes, open_extractor)
+from tfpoets.parallel import core_count
 
 from .messages import LINE_WIDTH, print_json, print_lines
 from .parser import Flag, Group, option_values, parse_flags, path

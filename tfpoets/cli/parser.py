@@ -16,7 +16,7 @@ from tfpoets.escaping import has_unsafe_characters
 
 from .arguments import ArgumentChecker
 from .examples import format_examples
-from .flags_file import with_flags_from_file
+from .flags_file import FlagValues, given_flags, with_flags_from_file
 from .interrupts import set_command
 from .invocation import program_name
 from .messages import configure_messages, set_flags, show_tracebacks
@@ -135,6 +135,17 @@ def parse_flags(command: str, description: str, groups: Sequence[Group], argv: l
     Raises:
         UsageError: The command line is invalid.
     """
+    return parse_command_line(command, description, groups, argv)[0]
+
+
+def parse_command_line(command: str, description: str, groups: Sequence[Group], argv: Sequence[str] | None
+                       ) -> tuple[dict[str, Any], FlagValues]:
+    """Parse a command line as `parse_flags` does.
+
+    Returns:
+        The values of the flags that were given, by name; and the flags to be stored with what the command writes, in
+        the form of `given_flags`.
+    """
     groups = (*groups, MESSAGES)
     flags = [flag for group in groups for flag in group.flags]
     parser = _Parser(prog=program_name(command), usage=_usage(command, flags), description=description,
@@ -146,13 +157,14 @@ def parse_flags(command: str, description: str, groups: Sequence[Group], argv: l
     set_command(command)
     set_flags({name: flag.spelling for flag in flags for name in (flag.option_name, *flag.aliases, flag.name)},
               command)
-    args = parser.parse(sys.argv[1:] if argv is None else argv, flags)
+    arguments = complete_arguments(parser.prog, sys.argv[1:] if argv is None else argv, flags)
+    args = parser.parse(arguments)
     default_level = "DEBUG" if args.pop("verbose", False) else "INFO"
     configure_messages(args.pop("logging_verbosity", default_level))
     show_tracebacks(args.pop("debug", False))
     if args.get("format", "text") != "text":
         write_utf8()
-    return args
+    return args, given_flags(arguments, flags)
 
 
 def _usage(command: str, flags: Sequence[Flag]) -> str:
@@ -209,6 +221,8 @@ def help_hint(program: str) -> str:
 def complete_arguments(program: str, argv: Sequence[str], flags: Sequence[Flag]) -> list[str]:
     """Return the arguments in the form that argparse expects, with those of the file that --flags_from names.
 
+    This comes before argparse, which would report --image_dir as missing if --image_dri was given.
+
     Args:
         program: The name of the program and the command.
         argv: The arguments as they were typed.
@@ -224,10 +238,8 @@ def complete_arguments(program: str, argv: Sequence[str], flags: Sequence[Flag])
 class _Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises UsageError, and explains arguments that are not what the user meant."""
 
-    def parse(self, argv: list[str], flags: Sequence[Flag]) -> dict[str, Any]:
-        # This check comes first, because argparse would report --image_dir as missing if --image_dri was given.
-        checked = complete_arguments(self.prog, argv, flags)
-        namespace, unknown = self.parse_known_args(checked)
+    def parse(self, arguments: Sequence[str]) -> dict[str, Any]:
+        namespace, unknown = self.parse_known_args(arguments)
         if unknown:
             self.error(f"Unexpected argument {unknown[0]!r}.")
         return {name: value for name, value in vars(namespace).items() if value not in (None, [])}

@@ -22,12 +22,12 @@ from tfpoets.retrain_result import RetrainResult
 from tfpoets.training import (FineTuningOptions, HeadOptions, LBFGSTrainer, NetworkOptions, SGDOptions, SGDTrainer,
                               TrainingOptions, trainer_named)
 
-from .flags_file import FLAGS_FROM, given_flags
-from .invocation import command_line, program_name
+from .flags_file import FLAGS_FROM
+from .invocation import command_line
 from .messages import print_json, print_lines
 from .min_accuracy import MIN_ACCURACY, accuracy_exit_code, check_min_accuracy
 from .out_of_memory import note_written
-from .parser import MESSAGES, complete_arguments, option_values, parse_flags
+from .parser import option_values, parse_command_line
 from .paths import DEFAULT_TFLITE
 from .retrain_flags import FLAGS, SCRATCH
 from .retrain_text import EventPrinter
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str] | None) -> int:
     """Parse the command line, run the retraining, and return the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    args = parse_flags("retrain", DESCRIPTION, FLAGS, arguments)
+    args, flags = parse_command_line("retrain", DESCRIPTION, FLAGS, arguments)
     args.pop(FLAGS_FROM, None)
     if not args.get("image_dir") and not args.get("manifest"):
         raise UsageError("retrain needs a folder that contains one folder of photos per class, such as "
@@ -68,9 +68,7 @@ def _run(argv: list[str] | None) -> int:
     stream = sys.stderr if as_json else sys.stdout
     printer = EventPrinter(stream, args.pop("print_misclassified_test_images", False))
     min_accuracy = args.pop(MIN_ACCURACY.name, None)
-    flags = [flag for group in (*FLAGS, MESSAGES) for flag in group.flags]
-    options = replace(options_from(args),
-                      flags=given_flags(complete_arguments(program_name("retrain"), arguments, flags), flags))
+    options = replace(options_from(args), flags=flags)
     check_min_accuracy(min_accuracy, has_test=bool(options.split.testing_percentage or options.test_dir
                                                    or options.dataset.manifest))
     estimates = TimeEstimates(options.training.all_layers.epochs if options.training.all_layers else 0)

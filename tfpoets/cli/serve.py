@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from tfpoets.errors import ModelError, TfpoetsError, check_range, one_line
-from tfpoets.extractors import core_count
 from tfpoets.inference import Classifier, LegacyGraphOptions, load_classifier
+from tfpoets.parallel import core_count
 
 from .messages import print_lines
 from .parser import Flag, Group, option_values, parse_flags, path

@@ -16,10 +16,9 @@ from tfpoets.data import (PARTS, TEST, Dataset, DatasetOptions, Photo, group_num
 from tfpoets.errors import DataError, ModelError, OptionError, PhotoError, join_names
 from tfpoets.evaluation import evaluate
 from tfpoets.exporting import Metadata
-from tfpoets.extractors import core_count
 from tfpoets.files import convert_to_locations
 from tfpoets.inference import Classifier, load_classifier
-from tfpoets.parallel import map_in_order
+from tfpoets.parallel import core_count, map_in_order
 from tfpoets.progress import progress_bar
 
 from .result import ComparedClassifier, Comparison, rank

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .sources import PHOTO_SOURCES, read_dataset
     from .split import Split, SplitOptions, check_class_sizes, reserved_parts, split_photos
     from .stored_pixels import store_pixels
-    from .stored_rows import StoredRows, new_rows, remove_stored_rows, row_slices, take_rows
+    from .stored_rows import StoredRows, new_rows, remove_stored_rows, row_slices, rows_with_nan, take_rows
     from .text_files import NotTextError, OtherEncodingError, decode_text
     from .tf_data import to_tf_data
 
@@ -78,7 +78,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".sources": "PHOTO_SOURCES read_dataset",
     ".split": "Split SplitOptions check_class_sizes reserved_parts split_photos",
     ".stored_pixels": "store_pixels",
-    ".stored_rows": "StoredRows new_rows remove_stored_rows row_slices take_rows",
+    ".stored_rows": "StoredRows new_rows remove_stored_rows row_slices rows_with_nan take_rows",
     ".text_files": "NotTextError OtherEncodingError decode_text",
     ".tf_data": "to_tf_data",
 })

@@ -3,12 +3,14 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 import tfpoets.errors  # noqa: F401 - adds a handler that discards messages if the program has none
+from tfpoets.parallel import core_count, map_in_order
 
 log = logging.getLogger(__name__)
 
@@ -155,13 +157,17 @@ def _select_largest(cosines: np.ndarray, count: int) -> tuple[np.ndarray, np.nda
 
 
 def _search_index(unit: np.ndarray | UnitVectors, k: int) -> tuple[np.ndarray, np.ndarray]:
+    import faiss
     projected = _project(unit)
     cells, index = _build_index(projected)
     neighbours, similarities = np.empty((len(unit), k), np.int64), np.empty((len(unit), k), np.float32)
-    # Rows of one cell have many candidates in common, so each candidate is read and compared once for many rows.
-    for rows in _blocks(np.argsort(cells, kind="stable")):
+
+    def search(rows: np.ndarray) -> None:
+        faiss.omp_set_num_threads(1)  # the limit of the main thread does not apply to this one
         _, candidates = index.search(projected[rows], CANDIDATE_FACTOR * k + 1)
         neighbours[rows], similarities[rows] = _choose(unit, rows, candidates, k)
+    # Rows of one cell have many candidates in common, so each candidate is read and compared once for many rows.
+    deque(map_in_order(search, _blocks(np.argsort(cells, kind="stable")), core_count()), maxlen=0)
     return neighbours, similarities
 
 

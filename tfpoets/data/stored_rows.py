@@ -118,6 +118,11 @@ def row_slices(X: Any) -> Iterator[slice]:
         yield slice(start, min(start + BLOCK_ROWS, len(X)))
 
 
+def rows_with_nan(X: np.ndarray) -> np.ndarray:
+    """Return which rows, [n, ...], contain a nan: bool [n]."""
+    return np.concatenate([np.isnan(X[rows]).any(axis=tuple(range(1, X.ndim))) for rows in row_slices(X)])
+
+
 def new_rows(shape: tuple[int, int], folder: Path, max_bytes: int) -> np.ndarray:
     """Return an array float32, in memory if it is small enough and otherwise in a temporary file.
 

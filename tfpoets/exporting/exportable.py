@@ -11,10 +11,10 @@ import numpy as np
 
 from tfpoets.data import Photo, load_pixels
 from tfpoets.errors import ExportError, PhotoError
-from tfpoets.extractors import INPUT_NODE, OUTPUT_NODE, core_count
+from tfpoets.extractors import INPUT_NODE, OUTPUT_NODE
 from tfpoets.files import write_file
 from tfpoets.graphs import MODULE_SCOPE, PROBABILITIES, UNKNOWN_SCORE, make_portable
-from tfpoets.parallel import map_in_order
+from tfpoets.parallel import core_count, map_in_order
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
 from .decision_sections import describe_decisions

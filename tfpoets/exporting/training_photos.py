@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from tfpoets.data import Photo, photo_digest, reading_ahead
 from tfpoets.errors import PhotoError
-from tfpoets.extractors import core_count
-from tfpoets.parallel import map_in_order
+from tfpoets.parallel import core_count, map_in_order
 
 from .metadata import Metadata
 

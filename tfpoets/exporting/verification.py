@@ -11,7 +11,8 @@ import numpy as np
 from tfpoets.data import Photo, group_numbers, has_plain_pixels, load_photos, network_input, photo_digest
 from tfpoets.errors import ExportError, PhotoError
 from tfpoets.evaluation import Metrics, evaluate
-from tfpoets.extractors import Engine, EngineRunner, core_count
+from tfpoets.extractors import Engine, EngineRunner
+from tfpoets.parallel import core_count
 
 from .exportable import evenly_spaced_indices
 from .metadata import Metadata

@@ -18,8 +18,9 @@ from tfpoets.errors import (ExportError, ExtractorError, OptionError, PhotoError
 from tfpoets.escaping import has_unsafe_characters
 from tfpoets.evaluation import log_softmax
 from tfpoets.extractors import (INPUT_NODE, INPUT_RANGES, AdaptedModel, Extractor, ExtractorOptions, Network,
-                                adapt_model, core_count, prepare_extractor)
+                                adapt_model, prepare_extractor)
 from tfpoets.files import check_output_folder
+from tfpoets.parallel import core_count
 from tfpoets.tf_runtime import full_precision
 
 from .classifier_files import ExportResult, export_classifier

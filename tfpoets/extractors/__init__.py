@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .cache_pruning import (PruningPlan, has_unused_pages, plan_network_removal, plan_pruning, prune,
                                 remove_network, rewrite)
     from .cluster import check_ray_address
-    from .devices import core_count, gpu_names, has_gpu, has_nvidia_driver
+    from .devices import gpu_names, has_gpu, has_nvidia_driver
     from .engines import (TENSORFLOW_BATCH, Engine, EngineRunner, LiteRTEngine, LiteRTModel, NotAnImageNetworkError,
                           TensorFlowEngine, is_litert_installed)
     from .execution import MAX_PHOTOS_PER_CORE_WITHOUT_GPU, ExecutionOptions, min_photos_for_processes
@@ -38,7 +38,7 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".cache_pruning": "PruningPlan has_unused_pages plan_network_removal plan_pruning prune remove_network "
                       "rewrite",
     ".cluster": "check_ray_address",
-    ".devices": "core_count gpu_names has_gpu has_nvidia_driver",
+    ".devices": "gpu_names has_gpu has_nvidia_driver",
     ".engines": "TENSORFLOW_BATCH Engine EngineRunner LiteRTEngine LiteRTModel NotAnImageNetworkError "
                 "TensorFlowEngine is_litert_installed",
     ".execution": "MAX_PHOTOS_PER_CORE_WITHOUT_GPU ExecutionOptions min_photos_for_processes",

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import tfpoets
 from tfpoets.data import FileReader
 from tfpoets.errors import ExtractorError, OptionError, PhotoError, one_line
+from tfpoets.parallel import core_count
 from tfpoets.tf_runtime import redirect_native_stderr
 
-from .devices import core_count
 
 log = logging.getLogger(__name__)
 

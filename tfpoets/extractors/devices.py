@@ -1,18 +1,10 @@
-"""The cores and GPUs of this machine."""
+"""The GPUs of this machine."""
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 from tfpoets.tf_runtime import import_tensorflow
-
-
-def core_count() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def has_nvidia_driver() -> bool:

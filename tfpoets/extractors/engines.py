@@ -11,10 +11,10 @@ import numpy as np
 from tfpoets.data import network_input
 from tfpoets.errors import ExtractorError, TfpoetsError
 from tfpoets.graphs import concatenate_outputs, load_frozen_graph
-from tfpoets.parallel import map_in_order
+from tfpoets.parallel import core_count, map_in_order
 from tfpoets.tf_runtime import import_tensorflow, redirect_native_stderr
 
-from .devices import core_count, has_gpu
+from .devices import has_gpu
 
 # On 2 cores, larger batches are no faster and only use more memory.
 TENSORFLOW_BATCH = 16

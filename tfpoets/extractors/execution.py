@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 from tfpoets.data import Photo
 from tfpoets.memory import free_memory
+from tfpoets.parallel import core_count
 
 from .batches import Workers
 from .cached_values import CachedValues
 from .cluster import Cluster, check_ray_address
 from .cluster_workers import ClusterWorkers, cluster_engine
-from .devices import core_count, has_nvidia_driver
+from .devices import has_nvidia_driver
 from .engines import LiteRTEngine, PixelEngine, TensorFlowEngine, gpu_batch_size, is_litert_installed
 from .extractor import Extractor
 from .photo_processor import ExtractionJob

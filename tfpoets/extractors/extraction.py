@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.data import (HASH_BYTES, AugmentationOptions, Dataset, Measure, Photo, new_rows,
+from tfpoets.data import (HASH_BYTES, AugmentationOptions, Dataset, Measure, Photo, new_rows, rows_with_nan,
                           with_readable_photos)
 from tfpoets.progress import progress_bar
 
@@ -92,6 +92,8 @@ def extract_augmented(photos: Sequence[Photo], extractor: Extractor, bottleneck_
                       execution: ExecutionOptions = ExecutionOptions()) -> tuple[np.ndarray, int]:
     """Compute the bottlenecks of augmented views of photos, except those that the cache already contains.
 
+    If they take more memory than `execution.max_memory_gb`, they are in a temporary file in the folder of the cache.
+
     Args:
         photos: The photos, with their digests.
         extractor: The extractor, from `open_extractor`.
@@ -106,6 +108,7 @@ def extract_augmented(photos: Sequence[Photo], extractor: Extractor, bottleneck_
 
     Raises:
         ExtractorError: The cache cannot be written.
+        DataError: The temporary file cannot be written.
     """
     job = ExtractionJob(extractor, f"{extractor.digest}/{augmentation.key}", range(1, n_views + 1), augmentation)
     return use_cache(bottleneck_dir, lambda cache: _extract_views(photos, job, cache, execution))
@@ -114,16 +117,19 @@ def extract_augmented(photos: Sequence[Photo], extractor: Extractor, bottleneck_
 def _extract_views(photos: Sequence[Photo], job: ExtractionJob, cache: BottleneckCache, execution: ExecutionOptions
                    ) -> tuple[np.ndarray, int]:
     """Return what `extract_augmented` returns; raise DamagedCacheError if the bottlenecks cannot be stored."""
-    features = np.full((len(photos), len(job.views), job.extractor.depth), np.nan, np.float32)
+    n_views, depth = len(job.views), job.extractor.depth
+    features = new_rows((len(photos) * n_views, depth), cache.path.parent, execution.max_bytes
+                        ).reshape(len(photos), n_views, depth)
+    features[:] = np.nan
     rows = _rows_by_digest(photos)
     files = _Files(_read_stamps(photos), {photo.uri: photo.digest for photo in photos})
     computed, damaged = 0, set[str]()
     for _ in range(MAX_ROUNDS):
         computed += _extract_missing(photos, job, cache, files, execution, damaged)
         for view in job.views:
-            for digest, vector in cache.read_vectors(job.key, job.extractor.depth, view, rows):
+            for digest, vector in cache.read_vectors(job.key, depth, view, rows):
                 features[rows.get(digest, []), view - 1] = vector
-        incomplete = [photos[int(row)] for row in np.flatnonzero(np.isnan(features).any((1, 2)))]
+        incomplete = [photos[int(row)] for row in np.flatnonzero(rows_with_nan(features))]
         damaged = {photo.digest for photo in incomplete
                    if photo.uri not in files.reasons and files.digests[photo.uri] == photo.digest}
         if not damaged:  # the files of the other photos have been deleted or changed

@@ -14,8 +14,8 @@ import numpy as np
 from tfpoets.data import LEGACY_PIXELS_VERSION, PIXELS_VERSION, Photo, load_legacy_pixels, load_pixels, network_input
 from tfpoets.errors import ModelError, PhotoError
 from tfpoets.exporting import RETRAIN_REMEDY, UNKNOWN_LABEL, UNSURE_LABEL, Metadata
-from tfpoets.extractors import Engine, EngineRunner, core_count
-from tfpoets.parallel import map_in_order
+from tfpoets.extractors import Engine, EngineRunner
+from tfpoets.parallel import core_count, map_in_order
 
 Source = TypeVar("Source")
 

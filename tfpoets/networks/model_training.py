@@ -12,8 +12,9 @@ from typing import Any
 from tfpoets.data import VALIDATION, Dataset, Photo, SplitOptions, hash_photos, read_dataset, split_photos
 from tfpoets.errors import OptionError, check_type
 from tfpoets.exporting import Metadata, training_photo_mask
-from tfpoets.extractors import AdaptedModel, Network, core_count
+from tfpoets.extractors import AdaptedModel, Network
 from tfpoets.files import check_output_folder
+from tfpoets.parallel import core_count
 from tfpoets.training import EpochMetrics, InitialNetwork, LinearHead, TrainStep, keras_callbacks
 
 from .model_identity import model_identity, step_identity

@@ -15,8 +15,9 @@ import numpy as np
 
 from tfpoets.data import DEFAULT_AUGMENTATION, TRAINING, VALIDATION, AugmentationOptions, Dataset, store_pixels
 from tfpoets.errors import OptionError, TfpoetsError, TrainingError, check_choice, check_range, one_line
-from tfpoets.extractors import Extractor, Network, average_views, core_count, prepare_extractor
+from tfpoets.extractors import Extractor, Network, average_views, prepare_extractor
 from tfpoets.locks import lock_destination
+from tfpoets.parallel import core_count
 
 from .checkpoints import COSINE_LOOP_VERSION, LOOP_VERSION, RunFolder
 from .initial_network import InitialNetwork

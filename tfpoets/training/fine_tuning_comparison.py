@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfpoets.data import VALIDATION, Dataset, group_numbers
+from tfpoets.data import VALIDATION, Dataset, group_numbers, row_slices
 from tfpoets.evaluation import MIN_PROBABILITY, cross_entropy, standard_error
 
 from .linear_head import LinearHead
@@ -60,5 +60,6 @@ def compare_losses(losses_before: np.ndarray, losses_after: np.ndarray, dataset:
 def validation_losses(head: LinearHead, dataset: Dataset) -> np.ndarray:
     """Return the cross-entropy of each validation photo in nats: float64 [photos]."""
     validation = dataset.part(VALIDATION)
-    log_probabilities = head.log_probabilities(validation.X).astype(np.float64)
-    return np.minimum(cross_entropy(log_probabilities, validation.y), -np.log(MIN_PROBABILITY))
+    losses = [cross_entropy(head.log_probabilities(validation.X[rows]).astype(np.float64), validation.y[rows])
+              for rows in row_slices(validation.X)]
+    return np.minimum(np.concatenate(losses), -np.log(MIN_PROBABILITY))

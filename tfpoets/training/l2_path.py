@@ -25,6 +25,9 @@ MIN_STEPS = 8
 PATIENCE = 3
 MAX_LOSS_RATIO = 1.02
 N_FOLDS = 5
+# With more classes than this, in blocks, each iteration takes so long that the strength is chosen for some of the
+# classes, and the final fit has the tolerance of the path.
+MANY_CLASSES = 1000
 # The temperature is fitted to as many held-out photos, evenly spaced, as have this many log probabilities.
 MAX_TEMPERATURE_VALUES = 10_000_000
 
@@ -176,7 +179,9 @@ def fit_path_temperature(folds: list[FoldPath], l2: float) -> tuple[float, np.nd
 
 def final_tolerance(objective: LogisticObjective) -> float:
     """Return the tolerance of the final fit."""
-    return TOLERANCE_IN_BLOCKS if objective.is_in_blocks else TOLERANCE
+    if not objective.is_in_blocks:
+        return TOLERANCE
+    return TOLERANCE_IN_BLOCKS if objective.n_classes <= MANY_CLASSES else PATH_TOLERANCE
 
 
 def split_folds(y: np.ndarray, n_train: int, groups: np.ndarray | None = None

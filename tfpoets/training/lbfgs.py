@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from tfpoets.data import Examples, StoredRows, group_numbers
 from tfpoets.errors import check_bool, check_choice
 
 from .curves import Curves, build_curves
-from .l2_path import (FoldPath, PathStep, descend_path, final_tolerance, fit_path_temperature, follow_path,
-                      split_folds)
+from .l2_path import (MANY_CLASSES, FoldPath, PathStep, descend_path, final_tolerance, fit_path_temperature,
+                      follow_path, split_folds)
 from .linear_head import LinearHead
 from .logistic_regression import LogisticObjective, compute_principal_axes, solve
 from .row_blocks import ManyBlocks
@@ -27,9 +28,8 @@ FoldRows = tuple[slice | np.ndarray, slice | np.ndarray]
 CLASS_WEIGHTS = ("none", "balanced")
 # For datasets without photos to choose the strength on: one photo per class, and no validation photos.
 DEFAULT_L2 = 0.1
-# If the sums over the photos are computed in blocks, the whole path is followed only for a sample of this many photos,
-# or of this many per class.
-PATH_PHOTOS, PATH_PHOTOS_PER_CLASS = 5000, 4
+# If the sums over the photos are computed in blocks, the whole path is followed only for a sample of this many photos.
+PATH_PHOTOS = 5000
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,9 @@ def _fit_head(train: Examples, validation: Examples, options: HeadOptions, l2_gr
     data = _FitData(train, validation, options.balanced)
     rows = split_folds(data.y, len(train), group_numbers(train.photos))
     grid = sorted(l2_grid, reverse=True) if any(len(data.y[held_out]) for _, held_out in rows) else [DEFAULT_L2]
-    if data.is_in_blocks and len(grid) > 1:
+    if data.has_many_classes and len(grid) > 1:
+        folds, path = _fit_many_classes(data, rows, grid)
+    elif data.is_in_blocks and len(grid) > 1:
         folds, path = _descend_from_sample(data, rows, grid)
     else:
         folds = [data.fold_path(fitted, held_out) for fitted, held_out in rows]
@@ -151,20 +153,56 @@ def _fit_head(train: Examples, validation: Examples, options: HeadOptions, l2_gr
 
 def _descend_from_sample(data: _FitData, rows: list[FoldRows], grid: list[float]
                          ) -> tuple[list[FoldPath], tuple[PathStep, ...]]:
-    """Choose the strength for a sample of the photos, and from there the one for all photos.
+    """Choose the strength for a sample of the photos, and from there the one for all photos."""
+    start, initial_coefs = _choose_from_sample(data, rows, grid, _count_fitted(data.y, rows))
+    folds = [data.fold_path(*fold, initial_coef=coef) for fold, coef in zip(rows, initial_coefs)]
+    return folds, descend_path(folds, grid, start, data.balanced)
+
+
+def _fit_many_classes(data: _FitData, rows: list[FoldRows], grid: list[float]
+                      ) -> tuple[list[FoldPath], tuple[PathStep, ...]]:
+    """Choose the strength for a sample of MANY_CLASSES of the classes, and fit all photos with it.
+
+    The fit to all photos starts from a fit to about one photo per class with the same strength. From zero, it would
+    take several times as many iterations.
+    """
+    classes = np.linspace(0, data.n_classes - 1, MANY_CLASSES).astype(np.int64)
+    is_chosen, n_photos = np.isin(data.y, classes), len(data.y)
+    chosen_rows = [(_to_mask(fitted, n_photos)[is_chosen], _to_mask(held_out, n_photos)[is_chosen])
+                   for fitted, held_out in rows]
+    l2, _ = _choose_from_sample(data.of_classes(classes), chosen_rows, grid, _count_fitted(data.y, rows))
+    folds = []
+    for fitted, held_out in rows:
+        sample = data.fold_path(data.sample(data.n_classes, _to_mask(fitted, n_photos)), np.zeros(n_photos, bool))
+        for strength in (strength for strength in grid if strength >= l2):
+            sample.advance(strength)
+            sample.forget_all_but(strength)
+        folds.append(data.fold_path(fitted, held_out, initial_coef=sample.solutions[l2]))
+    return folds, follow_path(folds, [l2], data.balanced)
+
+
+def _choose_from_sample(data: _FitData, rows: Sequence[FoldRows], grid: list[float], n_fitted: int
+                        ) -> tuple[float, list[np.ndarray]]:
+    """Choose the strength for `n_fitted` photos, over all folds, with a sample of the photos in `data`.
 
     The weight of each photo relative to the penalty is the same in both, so a strength for all photos corresponds to
     a larger one for the sample.
+
+    Returns:
+        The strength for all photos, and the coefficients for the sample, for each fold.
     """
-    is_sampled = data.sample()
+    is_sampled = data.sample(PATH_PHOTOS)
     samples = [data.fold_path(*(_to_mask(part, len(data.y)) & is_sampled for part in fold)) for fold in rows]
-    n_fitted, n_sampled = (sum(len(y) for y in ys) for ys in (
-        [data.y[fitted] for fitted, _ in rows], [sample.objective.y for sample in samples]))
+    n_sampled = sum(len(sample.objective.y) for sample in samples)
     scaled = {l2 * n_fitted / n_sampled: l2 for l2 in grid}
     steps = follow_path(samples, list(scaled), data.balanced)
     best = steps[int(np.argmin([step.validation_loss for step in steps]))].l2
-    folds = [data.fold_path(*fold, initial_coef=sample.solutions[best]) for fold, sample in zip(rows, samples)]
-    return folds, descend_path(folds, grid, scaled[best], data.balanced)
+    return scaled[best], [sample.solutions[best] for sample in samples]
+
+
+def _count_fitted(y: np.ndarray, rows: Sequence[FoldRows]) -> int:
+    """Return the number of photos that the folds are fitted to, together."""
+    return sum(len(y[fitted]) for fitted, _ in rows)
 
 
 def _to_mask(rows: slice | np.ndarray, count: int) -> np.ndarray:
@@ -179,18 +217,19 @@ class _FitData:
     The rows are the training photos, the validation photos, and the augmented views of each photo in turn.
 
     Attributes:
+        n_classes: The number of classes.
         y: The targets of the photos, training before validation: int [n].
         balanced: Whether all classes have the same total weight.
         axes: The transformation to the principal axes, and all rows transformed by it (`axes.X`).
     """
 
     def __init__(self, train: Examples, validation: Examples, balanced: bool):
-        self._n_classes, self._n_features, self.balanced = train.n_classes, train.X.shape[1], balanced
+        self.n_classes, self._n_features, self.balanced = train.n_classes, train.X.shape[1], balanced
         self._n_train = len(train)
         self.y = np.concatenate([train.y, validation.y]).astype(np.intp)
         augmented = [part.augmented for part in (train, validation) if part.augmented is not None]
         bottlenecks = [train.X, validation.X, *(views.reshape(-1, self._n_features) for views in augmented)]
-        self.axes = compute_principal_axes(StoredRows(bottlenecks), self._n_classes)
+        self.axes = compute_principal_axes(StoredRows(bottlenecks), self.n_classes)
         # The index of the photo that each row belongs to.
         photos = np.arange(len(self.y))
         self._photo_of_row = np.append(photos, np.repeat(photos, augmented[0].shape[1])) if augmented else photos
@@ -201,13 +240,38 @@ class _FitData:
         """Whether sums over the photos are computed in blocks."""
         return isinstance(self.axes.X, ManyBlocks)
 
-    def sample(self) -> np.ndarray:
-        """Return some training and validation photos, evenly spaced within each class and part: bool [n]."""
-        fraction = max(PATH_PHOTOS, PATH_PHOTOS_PER_CLASS * self._n_classes) / len(self.y)
+    @property
+    def has_many_classes(self) -> bool:
+        """Whether there are so many classes that each fit to all photos takes very long."""
+        return self.is_in_blocks and self.n_classes > MANY_CLASSES
+
+    def of_classes(self, classes: np.ndarray) -> _FitData:
+        """Return the examples of some classes, int64 [k] in ascending order, which become the classes 0 to k - 1."""
+        photos = np.flatnonzero(np.isin(self.y, classes))
+        rows = np.flatnonzero(np.isin(self._photo_of_row, photos))
+        selected = copy(self)
+        selected.y, selected.n_classes = np.searchsorted(classes, self.y[photos]), len(classes)
+        selected._n_train = int(np.searchsorted(photos, self._n_train))
+        selected.axes = replace(self.axes, X=self.axes.X[rows])
+        selected._photo_of_row = np.searchsorted(photos, self._photo_of_row[rows])
+        return selected
+
+    def sample(self, n_photos: int, photos: np.ndarray | None = None) -> np.ndarray:
+        """Return about `n_photos` training and validation photos, evenly spaced within each class and part: bool [n].
+
+        There is at least one photo of each class in each part.
+
+        Args:
+            n_photos: The number of photos.
+            photos: bool [n], the photos to choose from; None for all.
+        """
+        is_eligible = np.ones(len(self.y), bool) if photos is None else photos
+        fraction = n_photos / is_eligible.sum()
         is_sampled = np.zeros(len(self.y), bool)
         for start, end in ((0, self._n_train), (self._n_train, len(self.y))):
-            order = start + np.argsort(self.y[start:end], kind="stable")
-            counts = np.bincount(self.y[start:end], minlength=self._n_classes)
+            eligible = start + np.flatnonzero(is_eligible[start:end])
+            order = eligible[np.argsort(self.y[eligible], kind="stable")]
+            counts = np.bincount(self.y[eligible], minlength=self.n_classes)
             for rows in np.split(order, np.cumsum(counts)[:-1]):
                 count = min(len(rows), math.ceil(fraction * len(rows)))
                 is_sampled[rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)]] = True
@@ -218,7 +282,7 @@ class _FitData:
         rows = photos
         if self._has_views:
             rows = np.flatnonzero(np.isin(self._photo_of_row, np.arange(len(self.y))[photos]))
-        return LogisticObjective(self.axes.X[rows], self.y[self._photo_of_row[rows]], self._n_classes, self.balanced,
+        return LogisticObjective(self.axes.X[rows], self.y[self._photo_of_row[rows]], self.n_classes, self.balanced,
                                  self._n_features)
 
     def fold_path(self, fitted: slice | np.ndarray, held_out: slice | np.ndarray,

@@ -5,22 +5,21 @@ number of features and classes, so the sums do not depend on the number of cores
 """
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from tfpoets.data import take_rows
-from tfpoets.extractors import core_count
+from tfpoets.parallel import core_count, map_in_order
 
 Result = TypeVar("Result")
 
 # The number of features and logits in a block: 32 MB in float32.
 BLOCK_VALUES = 8_000_000
-MIN_BLOCK_ROWS = 256
+# With many classes, adding up the gradients of small blocks would take longer than computing them.
+MIN_BLOCK_ROWS = 2048
 
 
 class RowBlocks(Protocol):
@@ -119,16 +118,9 @@ class ManyBlocks:
     def map(self, function: Callable[[slice, np.ndarray], Result], n_classes: int) -> Iterator[Result]:
         """Yield the results of the blocks, some of which are computed ahead on other cores."""
         n_rows = max(MIN_BLOCK_ROWS, BLOCK_VALUES // (self._bottlenecks.shape[1] + n_classes))
-        n_workers = core_count()
-        pending: deque[Future[Result]] = deque()
-        with ThreadPoolExecutor(n_workers) as pool:
-            for start in range(0, max(len(self), 1), n_rows):
-                rows = slice(start, min(start + n_rows, len(self)))
-                pending.append(pool.submit(lambda rows: function(rows, self._bottlenecks[rows]), rows))
-                if len(pending) > n_workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
+        blocks = (slice(start, min(start + n_rows, len(self))) for start in range(0, max(len(self), 1), n_rows))
+        yield from map_in_order(lambda rows: function(rows, self._bottlenecks[rows]), blocks, core_count(), more=1,
+                                lookahead=1)
 
     def weights(self, coef: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the weights and the bias for bottlenecks."""

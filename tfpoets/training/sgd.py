@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from tfpoets.data import Examples
+from tfpoets.data import Examples, StoredRows, row_slices
 from tfpoets.errors import TrainingError, check_range
 from tfpoets.evaluation import cross_entropy, fit_temperature
 
@@ -129,9 +129,9 @@ class SGDTrainer:
             ) -> SGDFit:
         """Fit a head as `fit_head_sgd` does. Augmented views count as further training photos."""
         if train.augmented is not None:
-            views = train.augmented
-            train = Examples(np.concatenate([train.X, *views]), np.append(train.y, np.repeat(
-                train.y, views.shape[1])), train.n_classes)
+            _, n_views, depth = train.augmented.shape
+            X: Any = StoredRows([train.X, train.augmented.reshape(-1, depth)])
+            train = Examples(X, np.append(train.y, np.repeat(train.y, n_views)), train.n_classes)
         return fit_head_sgd(train, validation, options, on_event)
 
 
@@ -172,7 +172,8 @@ def fit_head_sgd(train: Examples, validation: Examples, options: SGDOptions = SG
                 on_event(history[-1])
             if store_interval and number and number % store_interval == 0:
                 on_event(IntermediateFit(fit_after(number, head)))
-        temperature = fit_temperature(head.logits(validation.X), validation.y)
+        logits = [head.logits(validation.X[rows]) for rows in row_slices(validation.X)]
+        temperature = fit_temperature(np.concatenate(logits), validation.y)
     return fit_after(n_steps, LinearHead(head.weights, head.bias, temperature))
 
 
@@ -222,8 +223,12 @@ def _evaluate(number: int, head: LinearHead, train: tuple[np.ndarray, np.ndarray
 def _loss_and_accuracy(head: LinearHead, X: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     if not len(y):
         return float("nan"), float("nan")
-    log_probabilities = head.log_probabilities(X)
-    return float(cross_entropy(log_probabilities, y).mean()), float(np.mean(log_probabilities.argmax(axis=1) == y))
+    losses, correct = [], []
+    for rows in row_slices(X):
+        log_probabilities = head.log_probabilities(X[rows])
+        losses.append(cross_entropy(log_probabilities, y[rows]))
+        correct.append(log_probabilities.argmax(axis=1) == y[rows])
+    return float(np.concatenate(losses).mean()), float(np.concatenate(correct).mean())
 
 
 def _check_finite(step: StepMetrics, learning_rate: float) -> None:

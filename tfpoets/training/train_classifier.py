@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfpoets.data import (DEFAULT_AUGMENTATION, PARTS, TEST, TRAINING, VALIDATION, AugmentationOptions, Dataset,
-                          Examples, Photo, StoredRows)
+                          Examples, Photo, StoredRows, rows_with_nan)
 from tfpoets.errors import OptionError, TrainingError, check_range, check_type
 from tfpoets.extractors import (ExecutionOptions, Extractor, ExtractorOptions, Network, extract_augmented,
                                 extract_bottlenecks, load_network)
@@ -210,7 +210,7 @@ def _add_augmented_views(train: Examples, validation: Examples, extractor: Extra
                                         context.execution)
     event = AugmentedViewsExtracted(n_views, len(photos), computed)
     context.on_event(event)
-    is_missing = np.isnan(views).any((1, 2))
+    is_missing = rows_with_nan(views)
     if is_missing.any():
         log.warning("Photos deleted or changed before they could be augmented: %d.", is_missing.sum())
         views[is_missing] = StoredRows([train.X, validation.X])[is_missing][:, None]
