@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tfpoets.data import HASH_BYTES, photo_digest, read_dataset
+from tfpoets.data import HASH_BYTES, FileMeasure, photo_digest, read_dataset
 from tfpoets.data.local_files import LOCAL_FILES
 from tfpoets.doctor import required_measures
 from tfpoets.extractors import BottleneckCache, Extractor, ExtractorOptions, extract_bottlenecks, open_extractor
@@ -93,7 +93,8 @@ def write_training_photos(folder: Path, extractor: Extractor, n_photos: int) -> 
                 cache.add_digest(str(path), digest, LOCAL_FILES.stamps([str(path)])[str(path)])
                 cache.add_hash(digest, hashes[number].tobytes())
                 for measure in required_measures():
-                    cache.add_measure(measure.name, digest, 100 + rng.random())
+                    if isinstance(measure, FileMeasure):
+                        cache.add_measure(measure.name, digest, measure.apply(content))
                 cache.add_vector(extractor.digest, digest, np.maximum(vectors[number], 0).astype(np.float32), "random")
 
 

@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tfpoets.data import InputSources, has_photo_signature, load_pixels, suffixes_for
+from tfpoets.data import InputSources, PhotoHeader, has_photo_signature, header_number, load_pixels, suffixes_for
 from tfpoets.data.formats import FORMATS
 
 WRITABLE = [format_ for format_ in FORMATS if format_.name != "HEIF"]
@@ -42,3 +43,17 @@ def test_files_with_every_suffix_in_upper_and_lower_case_are_listed(tmp_path: Pa
 def test_the_most_common_suffix_comes_first() -> None:
     assert [suffixes_for(name)[0] for name in ("JPEG", "PNG", "HEIF")] == [".jpg", ".png", ".heic"]
     assert suffixes_for("PSD") == ()
+
+
+@pytest.mark.parametrize("size", [(1, 65_535), (3024, 4032), (100_000, 20)])
+@pytest.mark.parametrize("name", [format_.name for format_ in FORMATS])
+def test_a_header_is_stored_as_a_number(name: str, size: tuple[int, int]) -> None:
+    header = PhotoHeader(name, *size)
+    expected = PhotoHeader(name, min(size[0], 65_535), size[1])
+    assert PhotoHeader.from_number(header.to_number()) == expected
+    assert float(np.float64(header.to_number())) == header.to_number() < 2 ** 53
+
+
+def test_other_numbers_are_no_headers() -> None:
+    assert [PhotoHeader.from_number(number) for number in (0.0, math.nan, 123.5, -1.0)] == [None] * 4
+    assert header_number(b"not a photo") == 0

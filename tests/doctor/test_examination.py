@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 import tracemalloc
 from dataclasses import replace
@@ -13,7 +14,8 @@ from PIL import Image
 
 from tests.conftest import write_photos
 from tfpoets.data import TEST, TRAINING, Dataset, Photo, SplitOptions, read_dataset, split_photos
-from tfpoets.doctor import Finding, examine, find_label_issues, find_neighbours, finding_kinds, write_findings
+from tfpoets.doctor import (Finding, examine, find_label_issues, find_neighbours, finding_kinds, required_measures,
+                            write_findings)
 from tfpoets.extractors import Bottlenecks, Extractor, extract_bottlenecks, open_extractor
 
 
@@ -27,10 +29,10 @@ def extractor(tiny_module: Path, model_dir: Path) -> Extractor:
     return open_extractor(str(tiny_module), model_dir=model_dir)
 
 
-def examine_folder(root: Path, extractor: Extractor, work_dir: Path, parts: dict[str, int] | None = None
-                   ) -> list[Finding]:
-    """Examine the photos of a folder; `parts` overrides the split: it maps file names to parts."""
-    bottlenecks = extract_bottlenecks(read_dataset(root), extractor, work_dir)
+def examine_folder(root: Path, extractor: Extractor, work_dir: Path, parts: dict[str, int] | None = None,
+                   measured: bool = True) -> list[Finding]:
+    """Examine the photos of a folder, with or without measures; `parts` maps file names to parts of the split."""
+    bottlenecks = extract_bottlenecks(read_dataset(root), extractor, work_dir, required_measures() if measured else ())
     dataset = split_photos(bottlenecks.dataset)
     assert dataset.split
     if parts:
@@ -80,19 +82,31 @@ def test_duplicates_in_the_training_and_test_parts_are_a_leak(photo_folder: Path
     assert "training" in leaks[0].suggestion and "test" in leaks[0].suggestion
 
 
-def test_unreadable_wrongly_named_and_tiny_files_are_found(photo_folder: Path, extractor: Extractor,
-                                                           tmp_path: Path) -> None:
+@pytest.mark.parametrize("measured", [True, False])
+def test_unreadable_wrongly_named_and_tiny_files_are_found(photo_folder: Path, extractor: Extractor, tmp_path: Path,
+                                                           measured: bool) -> None:
     (photo_folder / "red" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
     (photo_folder / "red" / "004.png").rename(photo_folder / "red" / "004.jpg")
     with Image.open(photo_folder / "green" / "007.png") as photo:
         photo.resize((6, 6)).save(photo_folder / "green" / "small.png")
-    findings = examine_folder(photo_folder, extractor, tmp_path)
+    findings = examine_folder(photo_folder, extractor, tmp_path, measured=measured)
     assert names_of_kind(findings, "unreadable") == {"red/broken.jpg"}
     assert names_of_kind(findings, "wrong_suffix") == {"red/004.jpg"}
     assert names_of_kind(findings, "tiny") == {"green/small.png"}
     suggestions = {finding.kind: finding.suggestion for finding in findings}
     assert suggestions["wrong_suffix"] == "has the format PNG: its name should end in .png"
     assert "6 x 6 pixels" in suggestions["tiny"]
+
+
+def test_files_are_not_read_again_for_their_headers(photo_folder: Path, extractor: Extractor, tmp_path: Path,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    (photo_folder / "red" / "004.png").rename(photo_folder / "red" / "004.jpg")
+    for path in photo_folder.rglob("*.*"):
+        os.utime(path, (0, 0))  # files that have just been written are read again
+    expected = examine_folder(photo_folder, extractor, tmp_path)
+    monkeypatch.setattr(Photo, "open", lambda self: pytest.fail(f"{self.name} was opened"))
+    assert examine_folder(photo_folder, extractor, tmp_path) == expected
+    assert names_of_kind(expected, "wrong_suffix") == {"red/004.jpg"}
 
 
 def test_a_small_class_is_an_imbalance(photo_folder: Path, extractor: Extractor, tmp_path: Path) -> None:

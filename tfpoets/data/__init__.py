@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from .manifest_source import is_test_manifest
     from .local_files import FileReader, LocalFiles
     from .manifest import TABLE_SUFFIXES
-    from .measures import Measure
+    from .measures import FileMeasure, Measure, PhotoMeasure
     from .near_duplicates import (HASH_BYTES, HASH_HEIGHT, HASH_WIDTH, hamming_distances, near_duplicate_pairs,
                                   perceptual_hash)
     from .part_names import PARTS, TEST, TRAINING, VALIDATION
-    from .photo_files import PhotoHeader, open_file, read_photo_header
+    from .photo_files import PhotoHeader, header_number, open_file, read_photo_header
     from .photo_groups import group_numbers
     from .read_ahead import prefetch, reading_ahead
     from .scene_matches import SceneMatches, are_frequent, find_scene_matches
@@ -68,10 +68,10 @@ __getattr__, __dir__, __all__ = lazy_names(__name__, {
     ".manifest_source": "is_test_manifest",
     ".local_files": "FileReader LocalFiles",
     ".manifest": "TABLE_SUFFIXES",
-    ".measures": "Measure",
+    ".measures": "FileMeasure Measure PhotoMeasure",
     ".near_duplicates": "HASH_BYTES HASH_HEIGHT HASH_WIDTH hamming_distances near_duplicate_pairs perceptual_hash",
     ".part_names": "PARTS TEST TRAINING VALIDATION",
-    ".photo_files": "PhotoHeader open_file read_photo_header",
+    ".photo_files": "PhotoHeader header_number open_file read_photo_header",
     ".photo_groups": "group_numbers",
     ".read_ahead": "prefetch reading_ahead",
     ".scene_matches": "SceneMatches are_frequent find_scene_matches",

@@ -1,4 +1,4 @@
-"""Compute statistics, such as blur or brightness, from the pixels of a photo; the cache stores them."""
+"""Compute numbers, such as blur or size, from the pixels or the bytes of a photo; the cache stores them."""
 from __future__ import annotations
 
 import math
@@ -28,12 +28,37 @@ class Measure:
 
     def apply(self, pixels: np.ndarray) -> float:
         """Return the value for uint8 [height, width, 3]; raise ValueError if it is not finite."""
-        value = float(self.compute(pixels))
-        if not math.isfinite(value):
-            raise ValueError(f"the measure {self.name} returned {value} for a photo, which is not a finite number")
-        return value
+        return _checked(self.name, self.compute(pixels))
 
     @property
     def size(self) -> tuple[int, int]:
         """The height and width at which the photo is loaded, in pixels."""
         return self.height, self.width
+
+
+@dataclass(frozen=True)
+class FileMeasure:
+    """A number that is computed from the bytes of each photo, while they are read for other purposes.
+
+    Attributes:
+        name: The name under which the cache stores the values; a different formula needs a different name.
+        compute: A function that takes the bytes of the file and returns a finite number. Several threads may call it
+            at once.
+    """
+
+    name: str
+    compute: Callable[[bytes], float]
+
+    def apply(self, data: bytes) -> float:
+        """Return the value for the bytes of a file; raise ValueError if it is not finite."""
+        return _checked(self.name, self.compute(data))
+
+
+PhotoMeasure = Measure | FileMeasure
+
+
+def _checked(name: str, value: float) -> float:
+    value = float(value)
+    if not math.isfinite(value):
+        raise ValueError(f"the measure {name} returned {value} for a photo, which is not a finite number")
+    return value

@@ -8,6 +8,7 @@ import io
 import os
 import re
 import stat
+import zlib
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -30,6 +31,8 @@ Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 OPEN_PIPES = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 
 PIECE_BYTES = 2 ** 20
+# The largest height and width that the number of a header can contain.
+MAX_SIDE = 0xFFFF
 
 NOT_A_FILE = "it is not a regular file"
 DAMAGED = "the file is damaged or in an unsupported format"
@@ -48,6 +51,38 @@ class PhotoHeader:
     format: str
     height: int
     width: int
+
+    def to_number(self) -> float:
+        """Return the header as one number, which the cache can store as a measure.
+
+        Its lowest 16 bits are the width, the next 16 the height, each at most 65,535, and the next 20 those of the
+        CRC-32 of the name of the format. They fit into the 53 bits of a float.
+        """
+        return float(_format_code(self.format) << 32 | min(self.height, MAX_SIDE) << 16 | min(self.width, MAX_SIDE))
+
+    @classmethod
+    def from_number(cls, number: float) -> PhotoHeader | None:
+        """Return the header for a number, or None if it is not the number of a header."""
+        if not number > 0:  # also nan
+            return None
+        value = int(number)
+        name = _formats_by_code().get(value >> 32)
+        return cls(name, value >> 16 & MAX_SIDE, value & MAX_SIDE) if name else None
+
+
+def _format_code(name: str) -> int:
+    return zlib.crc32(name.encode()) & 0xFFFFF
+
+
+@functools.cache
+def _formats_by_code() -> dict[int, str]:
+    return {_format_code(format_.name): format_.name for format_ in FORMATS}
+
+
+def header_number(data: bytes) -> float:
+    """Return the header of a photo as a number, or 0 if it cannot be read."""
+    header = read_photo_header(data)
+    return header.to_number() if header else 0.0
 
 
 def open_file(source: str | os.PathLike[str] | bytes, allow_pipe: bool = False) -> BinaryIO:

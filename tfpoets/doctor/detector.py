@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tfpoets.data import Dataset, Measure, Photo
+from tfpoets.data import Dataset, Photo, PhotoMeasure
 
 from .findings import Finding
 from .neighbours import Neighbours, find_neighbours
@@ -52,10 +52,10 @@ class Detector(Protocol):
         """The kinds of findings, each with a rank. Findings with the lowest rank are shown first."""
 
     @property
-    def measure(self) -> Measure | None:
+    def measure(self) -> PhotoMeasure | None:
         """The measure that the detector needs for each photo, or None.
 
-        It is computed once for each photo, while the photo is decoded for the network, and stored in the cache.
+        It is computed once for each photo, while the photo is read for the network, and stored in the cache.
         `evidence.dataset.measures` contains the values under the name of the measure.
         """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 
-from tfpoets.data import Dataset, Measure, Photo
+from tfpoets.data import Dataset, Photo, PhotoMeasure
 from tfpoets.errors import TfpoetsError, one_line
 
 from .detector import Detector, Evidence
@@ -58,8 +58,8 @@ def finding_kinds() -> list[str]:
     return sorted(ranks, key=ranks.__getitem__)
 
 
-def required_measures() -> list[Measure]:
-    """Return the measures that the detectors need from the pixels of each photo."""
+def required_measures() -> list[PhotoMeasure]:
+    """Return the measures that the detectors need for each photo."""
     return [detector.measure for detector in DETECTORS if detector.measure is not None]
 
 

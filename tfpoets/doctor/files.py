@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfpoets.data import Photo, read_photo_header, reading_ahead, suffixes_for
+from tfpoets.data import FileMeasure, Photo, PhotoHeader, header_number, read_photo_header, reading_ahead, suffixes_for
 from tfpoets.errors import PhotoError
 
 from .detector import Evidence
@@ -34,39 +34,45 @@ class FileDetector:
     """Finds suffixes that do not match the format, and photos much smaller than the others and the network's input."""
 
     kinds = {"wrong_suffix": 50, "tiny": 60}
-    measure = None
+    measure = FileMeasure("header", header_number)
 
     def find(self, evidence: Evidence) -> Iterator[Finding]:
-        """Yield findings from the headers of the files."""
+        """Yield findings from the headers of the files, whether or not their measure is available."""
         photos, input_size = evidence.dataset.photos, evidence.input_size
-        sizes = np.zeros((len(photos), 2), np.int32)  # without the headers, which take much more memory
-        with reading_ahead(photos):
-            formats = [_read_header(photo, size) for photo, size in zip(photos, sizes)]
-        shorter_sides = np.where(sizes.any(axis=1), sizes.min(axis=1), np.inf)
+        numbers = evidence.dataset.measures.get(self.measure.name)
+        if numbers is None:
+            with reading_ahead(photos):
+                numbers = np.array([_read_header(photo) for photo in photos])
+        # Not a list of headers, which would take 200 MB for a million photos.
+        shorter_sides = np.array([_shorter_side(number) for number in numbers])
         min_side = TINY_FRACTION * min(float(np.median(shorter_sides)), input_size)
-        for photo, format, (height, width), side in zip(photos, formats, sizes, shorter_sides):
-            if format is None:
+        for photo, number, side in zip(photos, numbers, shorter_sides):
+            header = PhotoHeader.from_number(number)
+            if header is None:
                 continue
-            suffixes = suffixes_for(format)
+            suffixes = suffixes_for(header.format)
             if suffixes and os.path.splitext(photo.name)[1].lower() not in suffixes:
                 yield Finding("wrong_suffix", photo, 1.0,
-                              f"has the format {format}: its name should end in {suffixes[0]}")
+                              f"has the format {header.format}: its name should end in {suffixes[0]}")
             if side < min_side:
-                yield Finding("tiny", photo, min_side / float(side), f"has {width} x {height} pixels; the "
-                              f"network's input has {input_size} x {input_size}")
+                yield Finding("tiny", photo, min_side / float(side),
+                              f"has {header.width} x {header.height} pixels; the network's input has "
+                              f"{input_size} x {input_size}")
 
 
-def _read_header(photo: Photo, size: np.ndarray) -> str | None:
-    """Write the height and width of a photo to `size`, and return its format; None if its header cannot be read."""
+def _shorter_side(number: float) -> float:
+    header = PhotoHeader.from_number(number)
+    return min(header.height, header.width) if header else np.inf
+
+
+def _read_header(photo: Photo) -> float:
+    """Return the header of a photo as a number, or 0 if it cannot be read."""
     try:
         with photo.open() as file:
             header = read_photo_header(file)
     except PhotoError:
-        return None
-    if header is None:
-        return None
-    size[:] = header.height, header.width
-    return header.format
+        return 0.0
+    return header.to_number() if header else 0.0
 
 
 class ImbalanceDetector:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpoets.data import (HASH_BYTES, AugmentationOptions, Dataset, Measure, Photo, new_rows, rows_with_nan,
+from tfpoets.data import (HASH_BYTES, AugmentationOptions, Dataset, Photo, PhotoMeasure, new_rows, rows_with_nan,
                           with_readable_photos)
 from tfpoets.progress import progress_bar
 
@@ -50,7 +50,7 @@ class Bottlenecks:
 
 
 def extract_bottlenecks(dataset: Dataset, extractor: Extractor, bottleneck_dir: Path | str,
-                        measures: Sequence[Measure] = (), execution: ExecutionOptions = ExecutionOptions()
+                        measures: Sequence[PhotoMeasure] = (), execution: ExecutionOptions = ExecutionOptions()
                         ) -> Bottlenecks:
     """Compute the bottlenecks and measures that are missing from the cache, and load all of them.
 

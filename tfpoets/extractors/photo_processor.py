@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tfpoets.data import (HASH_HEIGHT, HASH_WIDTH, AugmentationOptions, Measure, Photo, augment_pixels, load_pixels,
-                          load_pixels_at_sizes, perceptual_hash, photo_digest)
+from tfpoets.data import (HASH_HEIGHT, HASH_WIDTH, AugmentationOptions, FileMeasure, Measure, Photo, PhotoMeasure,
+                          augment_pixels, load_pixels, load_pixels_at_sizes, perceptual_hash, photo_digest)
 from tfpoets.errors import PhotoError
 
 from .cached_values import Claims
@@ -58,9 +58,9 @@ class ExtractionJob:
     key: str
     views: Sequence[int] = (0,)
     augmentation: AugmentationOptions | None = None
-    measures: Sequence[Measure] = ()
+    measures: Sequence[PhotoMeasure] = ()
 
-    def decode(self, result: PhotoResult, data: bytes, measures: Sequence[Measure]) -> None:
+    def decode(self, result: PhotoResult, data: bytes, measures: Sequence[PhotoMeasure]) -> None:
         """Decode a photo for its views, perceptual hash and measures, and store them in its result.
 
         Args:
@@ -74,11 +74,15 @@ class ExtractionJob:
             result.pixels = [augment_pixels(pixels, self.augmentation, result.digest, view) for view in result.views]
             return
         sizes = [size, (HASH_HEIGHT, HASH_WIDTH)] if result.views else []
-        decoded = load_pixels_at_sizes(data, [*sizes, *(measure.size for measure in measures)])
+        of_pixels = [measure for measure in measures if isinstance(measure, Measure)]
+        sizes += [measure.size for measure in of_pixels]
+        decoded = load_pixels_at_sizes(data, sizes) if sizes else []
         if result.views:
             result.pixels, result.hash_ = decoded[:1], perceptual_hash(decoded[1])
-        result.measures = {measure.name: measure.apply(pixels)
-                           for measure, pixels in zip(measures, decoded[len(sizes):])}
+        result.measures = {measure.name: measure.apply(data) for measure in measures
+                           if isinstance(measure, FileMeasure)}
+        for measure, pixels in zip(of_pixels, decoded[len(sizes) - len(of_pixels):]):
+            result.measures[measure.name] = measure.apply(pixels)
 
 
 class PhotoProcessor:
