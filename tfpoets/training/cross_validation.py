@@ -18,6 +18,8 @@ from .trainers import HeadFit, head_outputs
 
 # The tolerance for `solve`. With this one, the probabilities are accurate to about 0.01.
 ROUGH_TOLERANCE = 1e-3
+# Larger tables of probabilities are in float32, in which a table of 100,000 photos of 10,000 classes takes 4 GB.
+MAX_FLOAT64_VALUES = 100_000_000
 
 
 def out_of_fold_probabilities(examples: Examples, folds: np.ndarray,
@@ -74,10 +76,11 @@ class OutOfFoldPredictor:
                 probability.
 
         Returns:
-            float64 [n, n_classes].
+            float [n, n_classes], in float64 up to MAX_FLOAT64_VALUES values, and in float32 beyond.
         """
         X, y, n_classes = self._X, self._y, self._n_classes
-        probabilities = np.empty((len(y), n_classes))
+        dtype = np.float64 if len(y) * n_classes <= MAX_FLOAT64_VALUES else np.float32
+        probabilities = np.empty((len(y), n_classes), dtype)
         coef = np.zeros((n_classes, X.shape[1] + 1))
         with threadpool_limits(1, user_api="blas"):
             for fold in np.unique(self._folds):

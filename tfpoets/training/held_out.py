@@ -16,6 +16,8 @@ from .train_classifier import TrainingOptions, TrainingResult
 from .trainers import head_outputs, trainer_for
 
 N_FOLDS = 5
+# The temperature is applied to this many rows at a time.
+BLOCK_ROWS = 1024
 
 
 def predict_held_out(training: TrainingResult, options: TrainingOptions) -> tuple[np.ndarray, Examples, np.ndarray]:
@@ -54,5 +56,7 @@ def predict_held_out(training: TrainingResult, options: TrainingOptions) -> tupl
             ), examples, groups
     predictor = OutOfFoldPredictor(examples, folds, fit.l2, options.head.balanced, PATH_TOLERANCE)
     probabilities = predictor.probabilities(np.ones(len(examples), bool))
-    logits = np.log(np.maximum(probabilities, MIN_PROBABILITY)) / fit.head.temperature
-    return np.exp(log_softmax(logits)), examples, groups
+    for start in range(0, len(probabilities), BLOCK_ROWS):  # in place, since the table may take gigabytes
+        block = probabilities[start:start + BLOCK_ROWS]
+        block[:] = np.exp(log_softmax(np.log(np.maximum(block, MIN_PROBABILITY)) / fit.head.temperature))
+    return probabilities, examples, groups

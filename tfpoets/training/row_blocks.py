@@ -97,7 +97,8 @@ class ManyBlocks:
     def __init__(self, bottlenecks: Any, components: np.ndarray, mean: np.ndarray, scale: float,  # noqa: PLR0913 - of
                  axis_variances: np.ndarray):  # one transformation
         self._bottlenecks, self._mean, self._axis_variances = bottlenecks, mean.astype(np.float64), axis_variances
-        self._components = components.astype(np.float64) / scale
+        # In float32, which is as precise as the products with the blocks.
+        self._components = (components.astype(np.float64) / scale).astype(np.float32)
         self._scale = scale
         self.shape = (len(bottlenecks), components.shape[1])
 
@@ -124,12 +125,12 @@ class ManyBlocks:
 
     def weights(self, coef: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the weights and the bias for bottlenecks."""
-        weights = self._components @ coef[:, :-1].T
-        return weights.astype(np.float32), (coef[:, -1] - self._mean @ weights).astype(np.float32)
+        weights = self._components @ coef[:, :-1].T.astype(np.float32)
+        return weights, (coef[:, -1] - self._mean @ weights).astype(np.float32)
 
     def to_axes(self, products: np.ndarray, sums: np.ndarray) -> np.ndarray:
         """Rotate the products into the principal axes."""
-        return (products - sums[:, np.newaxis] * self._mean) @ self._components
+        return (products - sums[:, np.newaxis] * self._mean).astype(np.float32) @ self._components
 
     def variances(self) -> tuple[np.ndarray, float]:
         """Return the estimated variances, and their exact sum."""
