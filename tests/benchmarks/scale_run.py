@@ -8,7 +8,8 @@ on them. The second one runs retrain again on what the first one wrote.
 
 The test photos are generated, and their bottlenecks are computed, so that the exported files can be verified. The
 training photos are one-colour pictures with different bytes, and their bottlenecks are random vectors around the mean
-of the test photos of the class.
+of the test photos of the class: that mean, and a fraction of the difference of two random test photos, so that they
+vary in the same directions as bottlenecks of photos.
 """
 from __future__ import annotations
 
@@ -34,8 +35,8 @@ from tfpoets.doctor import required_measures
 from tfpoets.extractors import BottleneckCache, Extractor, ExtractorOptions, extract_bottlenecks, open_extractor
 
 SIZE = 64
-# The standard deviation of the training photos around the mean of their class, relative to that of its test photos.
-SPREAD = 1.0
+# The fraction of the difference of two test photos that is added to the mean of a class.
+SPREAD = 0.7
 # How much of the pixels of a test photo is the pattern of its class.
 CLASS_PART = 0.6
 MEMORY_INTERVAL = 0.5
@@ -75,15 +76,14 @@ def write_training_photos(folder: Path, extractor: Extractor, n_photos: int) -> 
     """Write the training photos of all classes, and their values to the cache."""
     tested = extract_bottlenecks(read_dataset(folder / "photos/test"), extractor, folder / "bottlenecks")
     dataset, X = tested.dataset, tested.features
-    deviation = SPREAD * _deviation_within_classes(X, dataset.targets)
     rng, modified = np.random.default_rng(0), time.time() - 100  # the stamps of recent files are not trusted
     with BottleneckCache(folder / "bottlenecks") as cache:
         for index, label in enumerate(dataset.labels):
             target = folder / "photos/train" / label
             target.mkdir(parents=True, exist_ok=True)
             start = _one_colour_png(rng.integers(0, 256, 3))
-            vectors = X[dataset.targets == index].mean(axis=0) + deviation * rng.standard_normal(
-                (n_photos, extractor.depth), np.float32)
+            first, second = X[rng.integers(0, len(X), (2, n_photos))]
+            vectors = X[dataset.targets == index].mean(axis=0) + SPREAD * (first - second)
             hashes = rng.integers(0, 256, (n_photos, HASH_BYTES), np.uint8)
             for number in range(n_photos):
                 path, content = target / f"{number:06d}.png", start + _text_chunk(f"{label}/{number}")
@@ -96,12 +96,6 @@ def write_training_photos(folder: Path, extractor: Extractor, n_photos: int) -> 
                     if isinstance(measure, FileMeasure):
                         cache.add_measure(measure.name, digest, measure.apply(content))
                 cache.add_vector(extractor.digest, digest, np.maximum(vectors[number], 0).astype(np.float32), "random")
-
-
-def _deviation_within_classes(X: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the standard deviation within the classes; with one photo per class, that of all photos."""
-    mean_squares = [X[y == index].var(axis=0) for index in np.unique(y)]
-    return np.sqrt(np.mean(mean_squares, axis=0)) if len(y) > len(mean_squares) else X.std(axis=0)
 
 
 def _one_colour_png(colour: np.ndarray) -> bytes:

@@ -4,8 +4,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections import deque
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ import tfpoets.errors  # noqa: F401 - adds a handler that discards messages if t
 from tfpoets.parallel import core_count, map_in_order
 
 log = logging.getLogger(__name__)
+Item = TypeVar("Item")
 
 # Up to this many rows are compared with each other. For more, faiss is used if it is installed, since the time of a
 # comparison of all rows grows with the square of their number.
@@ -163,16 +164,22 @@ def _search_index(unit: np.ndarray | UnitVectors, k: int) -> tuple[np.ndarray, n
     neighbours, similarities = np.empty((len(unit), k), np.int64), np.empty((len(unit), k), np.float32)
 
     def search(rows: np.ndarray) -> None:
-        faiss.omp_set_num_threads(1)  # the limit of the main thread does not apply to this one
+        faiss.omp_set_num_threads(1)
         _, candidates = index.search(projected[rows], CANDIDATE_FACTOR * k + 1)
         neighbours[rows], similarities[rows] = _choose(unit, rows, candidates, k)
     # Rows of one cell have many candidates in common, so each candidate is read and compared once for many rows.
-    deque(map_in_order(search, _blocks(np.argsort(cells, kind="stable")), core_count()), maxlen=0)
+    order = np.argsort(cells, kind="stable")
+    _run_on_all_cores(search, (order[rows] for rows in _slices(len(order), COMPARED_BLOCK)))
     return neighbours, similarities
 
 
-def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
-    yield from np.split(rows, range(COMPARED_BLOCK, len(rows), COMPARED_BLOCK))
+def _slices(count: int, size: int) -> Iterator[slice]:
+    yield from (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def _run_on_all_cores(function: Callable[[Item], None], blocks: Iterable[Item]) -> None:
+    """Call a function with each block, whose results must not depend on the other blocks."""
+    deque(map_in_order(function, blocks, core_count()), maxlen=0)
 
 
 def _project(unit: np.ndarray | UnitVectors) -> np.ndarray:
@@ -187,8 +194,10 @@ def _project(unit: np.ndarray | UnitVectors) -> np.ndarray:
 def project_in_blocks(unit: np.ndarray | UnitVectors, directions: np.ndarray) -> np.ndarray:
     """Return the projections of the rows, float32 [n, dimensions], on directions, float32 [depth, dimensions]."""
     projected = np.empty((len(unit), directions.shape[1]), np.float32)
-    for start in range(0, len(unit), PROJECTED_BLOCK):
-        projected[start:start + PROJECTED_BLOCK] = unit[start:start + PROJECTED_BLOCK] @ directions
+
+    def project(rows: slice) -> None:
+        projected[rows] = unit[rows] @ directions
+    _run_on_all_cores(project, _slices(len(unit), PROJECTED_BLOCK))
     return projected
 
 
@@ -200,7 +209,12 @@ def _build_index(projected: np.ndarray) -> tuple[np.ndarray, Any]:
     index = faiss.IndexIVFFlat(faiss.IndexFlatL2(depth), depth, n_cells, faiss.METRIC_L2)
     index.cp.seed, index.cp.niter, index.nprobe = 0, 10, PROBED_CELLS
     index.train(projected[np.linspace(0, n_rows - 1, min(n_rows, ROWS_PER_CELL * n_cells)).astype(np.int64)])
-    cells = index.quantizer.search(projected, 1)[1][:, 0]
+    cells = np.empty(n_rows, np.int64)
+
+    def assign(rows: slice) -> None:
+        faiss.omp_set_num_threads(1)  # the limit of the main thread does not apply to this one
+        cells[rows] = index.quantizer.search(projected[rows], 1)[1][:, 0]
+    _run_on_all_cores(assign, _slices(n_rows, PROJECTED_BLOCK))
     index.add_core(n_rows, faiss.swig_ptr(projected), None, faiss.swig_ptr(cells))
     return cells, index
 

@@ -25,8 +25,8 @@ MIN_STEPS = 8
 PATIENCE = 3
 MAX_LOSS_RATIO = 1.02
 N_FOLDS = 5
-# With more classes than this, in blocks, each iteration takes so long (half a minute on two cores for 100,000 photos of
-# 10,000 classes) that the strength is chosen for some of the classes, and all fits have this tolerance.
+# With more classes than this, in blocks, each iteration takes so long (half a minute for 100,000 photos of 10,000
+# classes on two cores) that the strength is chosen for some of the classes, and all fits have this tolerance.
 MANY_CLASSES, TOLERANCE_FOR_MANY_CLASSES = 1000, 1e-3
 # The temperature is fitted to as many held-out photos, evenly spaced, as have this many log probabilities.
 MAX_TEMPERATURE_VALUES = 10_000_000
