@@ -202,6 +202,17 @@ def test_report_and_formats_of_a_large_dataset_are_written_before_the_doctor_run
     assert "No problems were found in the photos." in retrain(doctor=True).report.read_text("utf-8")
 
 
+def test_findings_of_a_large_dataset_are_written_if_a_format_fails(
+        retrain: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tfpoets.pipeline.LARGE_DATASET", 60)
+    monkeypatch.setattr("tfpoets.pipeline.convert", fail)
+    events: list[Any] = []
+    with pytest.raises(RuntimeError, match="a bug"):
+        retrain(on_event=events.append, doctor=True, formats=("tflite_dynamic",))
+    assert {*FILES, "retrained_graph.html", "retrained_graph_findings.csv"} == written_files()
+    assert {PhotosExamined, ReportWritten} <= set(map(type, events))
+
+
 def test_classifier_and_findings_are_written_if_the_report_fails(retrain: Callable[..., Any]) -> None:
     events: list[Any] = []
     with pytest.raises(RuntimeError, match="a bug"):
