@@ -75,11 +75,17 @@ class FoldPath:
             initial_coef = np.zeros((objective.n_classes, len(objective.variances)))
         self._last = [initial_coef]
 
-    def advance(self, l2: float) -> int:
-        """Add the solution for the next strength and return its number of iterations."""
+    def advance(self, l2: float, tolerance: float | None = None) -> int:
+        """Add the solution for the next strength and return its number of iterations.
+
+        Args:
+            l2: The strength.
+            tolerance: The tolerance for `solve`; None: that of a path.
+        """
+        tolerance = tolerance or _path_tolerance(self.objective)
         previous, last = self._last[0], self._last[-1]
         # Starting from an extrapolation takes a third fewer iterations than starting from the last solution.
-        solution, iterations = solve(self.objective, l2, last + (last - previous), _path_tolerance(self.objective))
+        solution, iterations = solve(self.objective, l2, last + (last - previous), tolerance)
         self.solutions[l2] = solution
         self._last = [last, solution]
         return iterations

@@ -30,6 +30,8 @@ CLASS_WEIGHTS = ("none", "balanced")
 DEFAULT_L2 = 0.1
 # If the sums over the photos are computed in blocks, the whole path is followed only for a sample of this many photos.
 PATH_PHOTOS = 5000
+# The tolerance of the fit to few photos from which the fit to all photos of many classes starts.
+INITIAL_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def _fit_many_classes(data: _FitData, rows: list[FoldRows], grid: list[float]
     for fitted, held_out in rows:
         sample = data.fold_path(data.sample(data.n_classes, _to_mask(fitted, n_photos)), np.zeros(n_photos, bool))
         for strength in (strength for strength in grid if strength >= l2):
-            sample.advance(strength)
+            sample.advance(strength, INITIAL_TOLERANCE)
             sample.forget_all_but(strength)
         folds.append(data.fold_path(fitted, held_out, initial_coef=sample.solutions[l2]))
     return folds, follow_path(folds, [l2], data.balanced)
