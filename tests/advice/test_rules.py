@@ -74,6 +74,10 @@ def test_checking_labels_is_recommended_only_if_more_are_suspected_than_if_all_w
     assert item.kind == "labels" and "100 labels" in item.action and "findings.csv" in item.action
     assert item.gain is not None and 0.04 < item.gain < 0.08
     assert not advise(findings=suspect(28)).recommendations
+    high = 1 - metrics().interval[0]
+    assert only(advise(findings=suspect(500))).gain == pytest.approx(0.1)  # as many as there are errors
+    assert only(advise(findings=suspect(500))).interval[1] == pytest.approx(high)  # type: ignore[index]
+    assert not advise(findings=suspect(500), metrics=metrics(1.0)).recommendations
     assert not advise(findings=[Finding("outlier", "1.jpg", 1.0, "")] * 100).recommendations
 
 

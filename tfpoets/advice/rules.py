@@ -121,16 +121,21 @@ def _check_labels(evidence: Evidence, command: Command) -> Iterator[Recommendati
     n_photos = evidence.n_photos
     n_false = FALSE_SUSPICIONS * (1 - evidence.metrics.accuracy) * n_photos
     n_wrong = n_suspected - n_false
-    if n_wrong <= MIN_DEVIATIONS * n_false ** 0.5 or n_wrong * GAIN_PER_LABEL < MIN_GAIN * n_photos:
+    if n_wrong <= MIN_DEVIATIONS * n_false ** 0.5:
         return
     lowest, highest = GAIN_PER_LABEL_RANGE
     half_width = Z_95 * n_suspected ** 0.5
-    interval = (lowest * max(0.0, n_wrong - half_width) / n_photos, highest * (n_wrong + half_width) / n_photos)
+    # The gain cannot exceed the errors in the test.
+    gain = min(GAIN_PER_LABEL * n_wrong / n_photos, 1 - evidence.metrics.accuracy)
+    if gain < MIN_GAIN:
+        return
+    interval = (min(lowest * max(0.0, n_wrong - half_width) / n_photos, gain),
+                min(highest * (n_wrong + half_width) / n_photos, 1 - evidence.metrics.interval[0]))
     yield Recommendation(
         "labels", f"Check the {n_suspected} labels that look wrong, in {evidence.findings_path}.",
         f"About {n_wrong:.0f} of them are probably wrong. Wrong labels make training worse, and correct predictions "
         "for such photos count as errors in the test.",
-        command(), GAIN_PER_LABEL * n_wrong / n_photos, interval, True)
+        command(), gain, interval, True)
 
 
 def _use_trials(evidence: Evidence, command: Command) -> Iterator[Recommendation]:
