@@ -89,6 +89,21 @@ def test_a_sample_of_classes_finds_the_strength_for_many_classes(
     assert accuracies[0] > accuracies[1] - 0.02
 
 
+def test_gradients_of_confident_heads_contain_no_denormal_numbers() -> None:
+    """A product of matrices that contain them takes up to 200 times as long."""
+    operands: list[np.ndarray] = []
+
+    class Recorded(np.ndarray):
+        def __matmul__(self, right: np.ndarray) -> np.ndarray:
+            operands.append(np.asarray(self))
+            return super().__matmul__(right)
+    problem = logistic_regression.LogisticObjective(TRAIN.X.view(Recorded), TRAIN.y, 4, False, DEPTH)
+    problem.evaluate(30 * np.random.default_rng(0).normal(size=(4, DEPTH + 1)), 0.1)
+    bottlenecks, errors = operands
+    assert errors.dtype == np.float32 and errors.shape == (4, len(bottlenecks))
+    assert np.abs(errors).min() > np.finfo(np.float32).tiny
+
+
 def test_out_of_fold_predictions_are_the_same(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     folds, trusted = np.arange(len(TRAIN.y)) % 5, np.arange(len(TRAIN.y)) % 7 > 0
     expected = OutOfFoldPredictor(TRAIN.examples(), folds, 0.1, tolerance=1e-7).probabilities(trusted)

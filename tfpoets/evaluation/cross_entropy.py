@@ -6,8 +6,6 @@ import numpy as np
 # Smaller probabilities are raised to this value in reported losses, so that a single error with probability 0 for the
 # true class does not make the loss infinite.
 MIN_PROBABILITY = 1e-12
-
-
 # The exponential of a smaller logit, which would be a denormal float32 number, takes eight times as long, and makes no
 # difference to a sum of at least 1.
 MIN_LOGIT = -80.0

@@ -45,7 +45,7 @@ MAX_ONE_BLOCK = 8_400_000
 # The principal axes of many samples are those of this many, evenly spaced, which makes no difference to the optimum.
 AXES_SAMPLES = 16_384
 MAX_ITERATIONS = 1000
-# Smaller probabilities, times the weight of a sample, may be denormal float32 numbers, with which a product of matrices
+# Smaller probabilities, times the weight of a sample, may be denormal float32 numbers, with which a matrix product
 # takes up to 200 times as long. They make no difference to a sum of float32 numbers.
 MIN_LOG_PROBABILITY = -50.0
 # The number of gradients from which L-BFGS estimates the curvature. With many coefficients, SciPy takes longer for
