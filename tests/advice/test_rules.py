@@ -115,6 +115,7 @@ def test_without_recommendations_the_summary_says_why_and_what_was_not_tried() -
     assert "was not measured" in advise().summary
     assert "all test photos are labelled correctly" in advise(metrics=metrics(1.0)).summary
     assert "the option `advice` tries them" in advise(trials=None).summary
+    assert advise(metrics=metrics(1.0, 6)).summary.startswith("Add photos of every class")
     assert advise(findings=suspect(100), trials=None).summary.startswith("Larger input sizes")
 
 

@@ -30,6 +30,17 @@ def find_python(version: str) -> str | None:
     return None
 
 
+@pytest.mark.parametrize("has_environment", [True, False])
+def test_a_python_without_the_packages_is_told_what_to_do(has_environment: bool, tmp_path: Path) -> None:
+    if has_environment:
+        (tmp_path / ".venv").mkdir()
+    completed = subprocess.run([sys.executable, "-S", "-m", "scripts.retrain", "--image_dir=photos"], cwd=tmp_path,
+                               capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert completed.returncode == 1 and "Traceback" not in completed.stderr
+    assert completed.stderr.startswith("Error: This Python does not have the package")
+    assert ("activate" if has_environment else "-m pip install -e .") in completed.stderr
+
+
 def clone(to: Path) -> Path:
     """Clone the committed files, without the environment of this machine."""
     if subprocess.run(["git", "clone", "--quiet", str(ROOT), str(to)], capture_output=True).returncode:

@@ -18,6 +18,8 @@ from tfpoets.training import LearningCurve
 from .trials import Trial
 
 MAX_RECOMMENDATIONS = 3
+# With fewer test photos, no gain can be measured.
+FEW_TEST_PHOTOS = 20
 # A smaller expected gain is not recommended.
 MIN_GAIN = 0.0025
 # The constants for labels were chosen on seeds 100 to 119 of tests/benchmarks/next_steps.py. The doctor suspects about
@@ -186,6 +188,9 @@ def _summarize(evidence: Evidence, recommendations: Sequence[Recommendation]) ->
         untried = "Larger input sizes and more views were not tried; the option `advice` tries them."
     if recommendations:
         return untried
+    if evidence.metrics.count < FEW_TEST_PHOTOS:
+        return ("Add photos of every class, at least a hundred if you can. "
+                f"{evidence.metrics.count} test photos are too few to measure what else would help.")
     if evidence.metrics.accuracy == 1:
         return "None: all test photos are labelled correctly, so they cannot show what would improve the classifier."
     if evidence.curve is None:

@@ -75,9 +75,12 @@ def _run(argv: list[str]) -> int:
         module = importlib.import_module(f"tfpoets.cli.{name}")
     except Exception as error:
         from tfpoets.memory_errors import is_memory_error
-        if not is_memory_error(error):
+        if is_memory_error(error):
+            print("Error: There is not enough memory to start this command.", file=sys.stderr)
+        elif isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("tfpoets"):
+            print(_format_missing_package(error.name), file=sys.stderr)
+        else:
             raise
-        print("Error: There is not enough memory to start this command.", file=sys.stderr)
         return FAILED
     return module.main(argv[1:])
 
@@ -91,6 +94,14 @@ def _format_help() -> str:
                       "Retrain an image classifier on your own photos.", "", "commands:", *lines, "",
                       "exit codes:", *exit_code_lines(), "",
                       f"Run {program_name('COMMAND')} --help to see the options of a command."])
+
+
+def _format_missing_package(name: str | None) -> str:
+    """Return a sentence for a Python without the packages, in which people land who have not activated `.venv`."""
+    activation = "source .venv/bin/activate" if os.name == "posix" else r".venv\Scripts\activate"
+    solution = (f"Activate the environment that has it, and try again:\n    {activation}" if os.path.isdir(".venv")
+                else f"Install it and the others:\n    {sys.executable} -m pip install -e .")
+    return f"Error: This Python does not have the package {name}, which tfpoets needs. {solution}"
 
 
 def _format_unknown_command(name: str) -> str:
