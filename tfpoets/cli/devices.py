@@ -13,6 +13,7 @@ from .messages import LINE_WIDTH, print_json, print_lines
 from .parser import Flag, Group, option_values, parse_flags, path
 from .run_command import run_command
 from .shared_flags import EXTRACTOR_FLAGS, VIEWS_FLAG, extractor_options
+from .time_estimates import format_duration
 
 DESCRIPTION = "Show the cores and GPUs that retrain would use, and measure for two seconds how fast they are."
 EXTRACTOR = ExtractorOptions()
@@ -106,7 +107,8 @@ def _describe_workers(throughput: Throughput) -> str:
 
 def _describe_example(throughput: Throughput) -> str:
     seconds = throughput.start_seconds + EXAMPLE_PHOTOS / throughput.photos_per_second
-    return f"{EXAMPLE_PHOTOS:,} new photos take about {seconds:,.0f} s; photos in the cache take almost no time"
+    return (f"{EXAMPLE_PHOTOS:,} new photos take about {format_duration(seconds)}; photos in the cache take almost no "
+            "time")
 
 
 def _count(number: int, noun: str) -> str:

@@ -212,6 +212,11 @@ def cross_validation_lines(metrics: Metrics, fold_accuracies: Sequence[float], h
                    f"{caution}")]
 
 
+# What the names in the column "needs" stand for.
+RUNTIMES = {"TF": "TensorFlow", "TFLite": "TensorFlow Lite and tflite-runtime, which LiteRT replaces",
+            "TF.js": "TensorFlow.js", "ORT": "ONNX Runtime"}
+
+
 def conversion_header() -> str:
     """Return the header of the table whose rows `conversion_row` returns."""
     return f"{'format':<14} {'MB':>5} {'same label':>10} {'max diff':>8} {'accuracy (interval)':>20} {'ms':>5} needs"
@@ -235,11 +240,12 @@ def conversion_notes(converted: Sequence[ExportedFile]) -> list[str]:
     Args:
         converted: The rows of the table, starting with the graph.
     """
+    shown = {(row.oldest_runtime or "").partition(" ")[0] for row in converted}
+    runtimes = "; ".join(f"{name}: {runtime}" for name, runtime in RUNTIMES.items() if name in shown)
     lines = _wrap("max diff: largest difference in probability from the graph. Intervals cover 95%. ms: time per "
                   "photo on this machine, without decoding, on one thread (the .pb and the SavedModel use all cores). "
-                  "needs: the oldest version that loads the file (TF: TensorFlow; TFLite: TensorFlow Lite and "
-                  "tflite-runtime, which LiteRT replaces; TF.js: TensorFlow.js; ORT: ONNX Runtime). The tfjs files "
-                  "were converted back and run in TensorFlow.")
+                  f"needs: the oldest version that loads the file ({runtimes})."
+                  + (" The tfjs files were converted back and run in TensorFlow." if "TF.js" in shown else ""))
     for row in converted:
         if row.runtime_note:
             lines += _wrap(f"{row.name}: {row.runtime_note}")
