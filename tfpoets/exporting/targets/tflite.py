@@ -140,10 +140,11 @@ class TFLiteTarget(_TFLiteBase):
         path.write_bytes(append_archive(model, replace(source.metadata, unknown=None)))
 
 
-TFLITE_TARGETS = (TFLiteTarget("tflite", "_float32.tflite", "float32", TOLERANCE),
-                  TFLiteTarget("tflite_float16", "_float16.tflite", "float16"),
-                  TFLiteTarget("tflite_dynamic", "_dynamic.tflite", "dynamic"),
-                  TFLiteTarget("tflite_int8", "_int8.tflite", "int8"))
+TFLITE_TARGETS: tuple[TFLiteTarget, ...] = (
+    TFLiteTarget("tflite", "_float32.tflite", "float32", TOLERANCE),
+    TFLiteTarget("tflite_float16", "_float16.tflite", "float16"),
+    TFLiteTarget("tflite_dynamic", "_dynamic.tflite", "dynamic"),
+    TFLiteTarget("tflite_int8", "_int8.tflite", "int8"))
 
 
 def append_archive(model: bytes, metadata: Metadata) -> bytes:
