@@ -189,7 +189,7 @@ def _summarize(evidence: Evidence, recommendations: Sequence[Recommendation]) ->
     if recommendations:
         return untried
     if evidence.metrics.count < FEW_TEST_PHOTOS:
-        return ("Add photos of every class, at least a hundred if you can. "
+        return ("Add photos of every class: a hundred of each, if you can. "
                 f"{evidence.metrics.count} test photos are too few to measure what else would help.")
     if evidence.metrics.accuracy == 1:
         return "None: all test photos are labelled correctly, so they cannot show what would improve the classifier."
