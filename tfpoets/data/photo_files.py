@@ -79,9 +79,9 @@ def _formats_by_code() -> dict[int, str]:
     return {_format_code(format_.name): format_.name for format_ in FORMATS}
 
 
-def header_number(data: bytes) -> float:
-    """Return the header of a photo as a number, or 0 if it cannot be read."""
-    header = read_photo_header(data)
+def header_number(file: BinaryIO | bytes) -> float:
+    """Return the header that `read_photo_header` reads as a number, or 0 if it cannot be read."""
+    header = read_photo_header(file)
     return header.to_number() if header else 0.0
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tfpoets.data import FileMeasure, Photo, PhotoHeader, header_number, read_photo_header, reading_ahead, suffixes_for
+from tfpoets.data import FileMeasure, Photo, PhotoHeader, header_number, reading_ahead, suffixes_for
 from tfpoets.errors import PhotoError
 
 from .detector import Evidence
@@ -69,10 +69,9 @@ def _read_header(photo: Photo) -> float:
     """Return the header of a photo as a number, or 0 if it cannot be read."""
     try:
         with photo.open() as file:
-            header = read_photo_header(file)
+            return header_number(file)
     except PhotoError:
         return 0.0
-    return header.to_number() if header else 0.0
 
 
 class ImbalanceDetector:

@@ -187,12 +187,15 @@ def final_tolerance(objective: LogisticObjective) -> float:
     """Return the tolerance of the final fit."""
     if not objective.is_in_blocks:
         return TOLERANCE
-    return TOLERANCE_FOR_MANY_CLASSES if objective.n_classes > MANY_CLASSES else TOLERANCE_IN_BLOCKS
+    return TOLERANCE_FOR_MANY_CLASSES if _has_many_classes(objective) else TOLERANCE_IN_BLOCKS
 
 
 def _path_tolerance(objective: LogisticObjective) -> float:
-    has_many_classes = objective.is_in_blocks and objective.n_classes > MANY_CLASSES
-    return TOLERANCE_FOR_MANY_CLASSES if has_many_classes else PATH_TOLERANCE
+    return TOLERANCE_FOR_MANY_CLASSES if _has_many_classes(objective) else PATH_TOLERANCE
+
+
+def _has_many_classes(objective: LogisticObjective) -> bool:
+    return objective.is_in_blocks and objective.n_classes > MANY_CLASSES
 
 
 def split_folds(y: np.ndarray, n_train: int, groups: np.ndarray | None = None
