@@ -13,13 +13,11 @@ from tfpoets.doctor import WRONG_LABEL, Finding
 from tfpoets.evaluation import Z_95, Metrics
 from tfpoets.exporting import RepeatedScenes
 from tfpoets.recommendation import Advice, Recommendation
-from tfpoets.training import LearningCurve
+from tfpoets.training import MIN_TEST_PHOTOS, LearningCurve
 
 from .trials import Trial
 
 MAX_RECOMMENDATIONS = 3
-# With fewer test photos, no gain can be measured.
-FEW_TEST_PHOTOS = 20
 # A smaller expected gain is not recommended.
 MIN_GAIN = 0.0025
 # The constants for labels were chosen on seeds 100 to 119 of tests/benchmarks/next_steps.py. The doctor suspects about
@@ -188,7 +186,7 @@ def _summarize(evidence: Evidence, recommendations: Sequence[Recommendation]) ->
         untried = "Larger input sizes and more views were not tried; the option `advice` tries them."
     if recommendations:
         return untried
-    if evidence.metrics.count < FEW_TEST_PHOTOS:
+    if evidence.metrics.count < MIN_TEST_PHOTOS:
         return ("Add photos of every class: a hundred of each, if you can. "
                 f"{evidence.metrics.count} test photos are too few to measure what else would help.")
     if evidence.metrics.accuracy == 1:
